@@ -1,0 +1,122 @@
+/**
+ * Which part may import which.
+ *
+ *   services/*  ->  adapters  ->  protocol, lifecycle  ->  domain  ->  nothing
+ *
+ * The adapters are rpc, bus, qemu, cgroups, network, images and telemetry. Every rule below has a small
+ * tree under test/architecture/planted/<rule name> that breaks it, and a test that sees it reported; a
+ * rule added here without one fails that test.
+ */
+
+const TEST = "\\.test\\.ts$";
+const MECHANISM = "^libs/(?:qemu|cgroups|network|images)/";
+const ADAPTER = "^libs/(?:rpc|bus|qemu|cgroups|network|images|telemetry)/";
+
+/** Tests beside the code may import anything, so no arrow starts at one. */
+const code = (path) => ({ path, pathNot: TEST });
+
+const arrows = [
+  {
+    name: "services-stand-apart",
+    comment: "Services talk over the wire; one never imports another.",
+    from: code("^services/([^/]+)/"),
+    to: { path: "^services/", pathNot: "^services/$1/" },
+  },
+  {
+    name: "libs-below-services",
+    comment: "A library does not know who uses it.",
+    from: code("^libs/"),
+    to: { path: "^services/" },
+  },
+  {
+    name: "domain-imports-nothing",
+    comment: "The domain is pure: no built-in module, no package, no other library.",
+    from: code("^libs/domain/"),
+    to: { pathNot: "^libs/domain/" },
+  },
+  {
+    name: "foundation-imports-only-domain",
+    comment: "protocol and lifecycle rest on the domain alone.",
+    from: code("^libs/(protocol|lifecycle)/"),
+    to: { path: "^(?:libs|services)/", pathNot: "^libs/(?:$1|domain)/" },
+  },
+  {
+    name: "lifecycle-knows-no-wire",
+    comment: "Decisions are made on domain types, never on messages or connections.",
+    from: code("^libs/lifecycle/"),
+    to: { path: "node_modules/@?(?:bufbuild|connectrpc|grpc|nats-io)/" },
+  },
+  {
+    name: "mechanism-knows-no-policy",
+    comment: "qemu, cgroups, network and images know nothing of sandboxes, messages or commands.",
+    from: code(MECHANISM),
+    to: { path: "^libs/(?:protocol|rpc|bus|lifecycle)/" },
+  },
+  {
+    name: "mechanism-knows-no-wire",
+    comment: "qemu, cgroups, network and images know nothing of gRPC or NATS.",
+    from: code(MECHANISM),
+    to: { path: "node_modules/@?(?:bufbuild|connectrpc|grpc|nats-io)/" },
+  },
+  {
+    name: "adapters-stand-apart",
+    comment: "Adapters are wired together by a service, not by one another.",
+    from: code("^libs/(rpc|bus|qemu|cgroups|network|images|telemetry)/"),
+    to: { path: ADAPTER, pathNot: "^libs/$1/" },
+  },
+  {
+    name: "only-through-exports",
+    comment: "Another package is entered by what its package.json exports.",
+    from: code("^((?:libs|services)/[^/]+)/"),
+    to: {
+      path: "^(?:libs|services)/",
+      pathNot: ["^$1/", "^(?:libs|services)/[^/]+/src/index\\.ts$", "^libs/protocol/src/gen/"],
+    },
+  },
+  {
+    name: "by-package-name",
+    comment: "Another package is named, not reached with ../..",
+    from: code("^((?:libs|services)/[^/]+)/"),
+    to: { path: "^(?:libs|services)/", pathNot: "^$1/", dependencyTypesNot: ["aliased-workspace"] },
+  },
+  {
+    name: "code-does-not-import-tests",
+    comment: "What ships does not need the tests.",
+    from: code("^(?:libs|services)/"),
+    to: { path: [TEST, "^test/"] },
+  },
+  {
+    name: "no-cycles",
+    comment: "A cycle is one module in several files.",
+    from: {},
+    to: { circular: true },
+  },
+  {
+    name: "no-dangling-import",
+    comment: "Every import leads to a file or an installed package.",
+    from: {},
+    to: { couldNotResolve: true },
+  },
+  {
+    name: "declared-dependency",
+    comment: "A package that is imported is in the dependencies of the workspace that imports it.",
+    from: code("^(?:libs|services)/"),
+    to: { dependencyTypes: ["npm-no-pkg", "npm-unknown", "npm-dev"] },
+  },
+];
+
+export default {
+  forbidden: arrows.map((rule) => ({ severity: "error", ...rule })),
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: ["(?:^|/)target/", "^test/architecture/planted/"] },
+    tsPreCompilationDeps: true,
+    combinedDependencies: false,
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "require", "node", "default", "types"],
+      mainFields: ["module", "main", "types"],
+      extensions: [".ts", ".js", ".d.ts"],
+    },
+  },
+};

@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { brokenArrows, layOut, ruleNames } from "./cruise-tree.ts";
+import { repositoryRoot } from "./tracked-files.ts";
+
+const planted = join(import.meta.dirname, "planted");
+
+describe("the arrows between packages", () => {
+  test("hold everywhere in this repository", async () => {
+    assert.deepEqual(await brokenArrows(repositoryRoot), []);
+  });
+
+  test("each have a planted violation, and no violation is planted for a rule that is gone", () => {
+    assert.deepEqual(readdirSync(planted).sort(), [...ruleNames].sort());
+  });
+
+  for (const rule of readdirSync(planted)) {
+    test(`are guarded by ${rule}, which reports its planted violation`, async (t) => {
+      const tree = realpathSync(mkdtempSync(join(tmpdir(), "arrows-")));
+      t.after(() => rmSync(tree, { recursive: true, force: true }));
+      layOut(join(planted, rule), tree);
+      const reported = (await brokenArrows(tree)).map((arrow) => arrow.rule);
+      assert.ok(reported.includes(rule), `reported: ${reported.join(", ") || "nothing"}`);
+    });
+  }
+});

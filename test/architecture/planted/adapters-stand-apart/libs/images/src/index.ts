@@ -1,0 +1,3 @@
+import { attach } from "@paddock/qemu";
+
+export const mount = attach;

@@ -1,0 +1,3 @@
+import { id } from "../../../libs/domain/src/index.ts";
+
+export const shown = id;

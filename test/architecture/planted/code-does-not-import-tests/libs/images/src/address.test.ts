@@ -1,0 +1,1 @@
+export const fixture = "10.0.0.1";

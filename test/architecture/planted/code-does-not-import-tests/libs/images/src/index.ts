@@ -1,0 +1,3 @@
+import { fixture } from "./address.test.ts";
+
+export const address = fixture;

@@ -1,0 +1,3 @@
+import { send } from "@paddock/protocol";
+
+export const decide = send;

@@ -1,0 +1,3 @@
+import type { Route } from "@paddock/api";
+
+export const routes: Route[] = [];

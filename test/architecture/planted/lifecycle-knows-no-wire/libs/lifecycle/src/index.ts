@@ -1,0 +1,3 @@
+import { create } from "@bufbuild/protobuf";
+
+export const decide = create;

@@ -1,0 +1,3 @@
+import { decide } from "@paddock/lifecycle";
+
+export const boot = decide;

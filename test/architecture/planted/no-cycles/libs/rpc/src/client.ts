@@ -1,0 +1,3 @@
+import { serve } from "./server.ts";
+
+export const call = (): string => serve();

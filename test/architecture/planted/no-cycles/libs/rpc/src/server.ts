@@ -1,0 +1,3 @@
+import { call } from "./client.ts";
+
+export const serve = (): string => call();

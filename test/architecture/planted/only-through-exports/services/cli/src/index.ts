@@ -1,0 +1,3 @@
+import { table } from "../../../libs/domain/src/internal-table.ts";
+
+export const shown = table;

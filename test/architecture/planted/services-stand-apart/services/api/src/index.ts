@@ -1,0 +1,3 @@
+import { daemon } from "@paddock/node-daemon";
+
+export const started = daemon;

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The protocol is well formed (buf lint), breaks no client of the accepted one (buf breaking against
+# accepted-protocol.binpb), and the generated code in the repository is what it generates.
+#
+# --accept makes today's protocol the accepted one. Do that when an addition should be kept from now on, or
+# when a break is meant, and say which in the commit.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$PWD
+PATH="$root/node_modules/.bin:$PATH"
+accepted=$root/test/contract/accepted-protocol.binpb
+
+# Generation runs in a copy, so that looking changes nothing.
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+mkdir -p "$copy/libs/protocol"
+cp -r proto package.json package-lock.json "$copy/"
+cp libs/protocol/package.json "$copy/libs/protocol/"
+ln -s "$root/node_modules" "$copy/node_modules"
+(cd "$copy" && bash proto/generate.sh) >"$copy/generate.log" 2>&1 || {
+  cat "$copy/generate.log"
+  exit 1
+}
+
+if [ "${1:-}" = --accept ]; then
+  (cd "$copy/proto" && buf build --exclude-source-info --output "$accepted")
+  exit
+fi
+
+failures=0
+complain() {
+  echo "$1"
+  failures=1
+}
+
+(cd "$copy/proto" && buf lint) || complain "buf lint: the protocol breaks the rules in proto/buf.yaml"
+if [ -f "$accepted" ]; then
+  (cd "$copy/proto" && buf breaking --against "$accepted") ||
+    complain "buf breaking: clients of the accepted protocol would break; if that is meant: bash test/contract/check-protocol.sh --accept"
+else
+  complain "there is no accepted protocol to compare with: bash test/contract/check-protocol.sh --accept"
+fi
+diff -r -q "$copy/libs/protocol/src/gen" libs/protocol/src/gen ||
+  complain "the generated code is not current: npm run proto"
+exit $failures
