@@ -1,0 +1,14 @@
+/**
+ * Preloaded into every test file. The runner's own timeout is for one test; a file whose tests have all
+ * passed but which never exits, because a socket or a child is still open, would be waited for without end.
+ */
+
+const deadlineMs = Number(process.env.PADDOCK_TEST_FILE_DEADLINE_MS ?? 300_000);
+
+if (process.env.NODE_TEST_CONTEXT !== undefined) {
+  setTimeout(() => {
+    const open = process.getActiveResourcesInfo().join(", ");
+    console.error(`${process.argv[1]} is not finished after ${deadlineMs} ms; still open: ${open}`);
+    process.exit(1);
+  }, deadlineMs).unref();
+}

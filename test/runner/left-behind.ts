@@ -1,0 +1,151 @@
+/**
+ * What a test run left on the machine.
+ *
+ * A run gets a temporary directory of its own, and everything a test starts has that directory in its command
+ * line, its environment or its working directory. That says whose a process or a mount is even when it is in
+ * a session of its own and its parent is gone, as a VM is by design. Control groups, links and firewall tables
+ * do not carry it, so those are compared with a listing taken before the run.
+ */
+
+import { execFileSync } from "node:child_process";
+import { existsSync, globSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+interface Leftover {
+  readonly what: "process" | "mount" | "loop device" | "file" | "control group" | "link" | "firewall table";
+  readonly name: string;
+  readonly pid?: number;
+}
+
+const OURS = /(?:^|\/)paddock[^/]*\/./;
+const LINK_OF_OURS = /^(?:paddock|pdk?)[-.\d]/;
+
+/** Things whose owner cannot be told, and which are therefore listed before and after. */
+function unsignedThings(): Leftover[] {
+  const groups = globSync("/sys/fs/cgroup/**/", { exclude: (name) => name === "system.slice" })
+    .filter((path) => OURS.test(path))
+    .map((name): Leftover => ({ what: "control group", name }));
+  const links = readdirSync("/sys/class/net")
+    .filter((name) => LINK_OF_OURS.test(name))
+    .map((name): Leftover => ({ what: "link", name }));
+  return [...groups, ...links, ...firewallTables()];
+}
+
+function firewallTables(): Leftover[] {
+  try {
+    return execFileSync("nft", ["list", "tables"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
+      .split("\n")
+      .filter((line) => line.includes("paddock"))
+      .map((line) => ({ what: "firewall table", name: line.replace(/^table /, "") }));
+  } catch {
+    return []; // Without nft, or the right to list, nothing can have been added either.
+  }
+}
+
+/** Things that carry the run's directory `runDirectory`. */
+function signedThings(runDirectory: string): Leftover[] {
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((path) => path.startsWith(`${runDirectory}/`))
+    .map((name): Leftover => ({ what: "mount", name }));
+  const loops = globSync("/sys/block/loop*/loop/backing_file")
+    .map((path) => readOr(path, "").trim())
+    .filter((path) => path.startsWith(`${runDirectory}/`))
+    .map((name): Leftover => ({ what: "loop device", name }));
+  const files = readdirSync(runDirectory)
+    .filter((name) => name !== "node-compile-cache")
+    .map((name): Leftover => ({ what: "file", name: join(runDirectory, name) }));
+  return [...processesOf(runDirectory), ...mounts, ...loops, ...files];
+}
+
+function processesOf(runDirectory: string): Leftover[] {
+  const ancestors = ancestorsOf(process.pid);
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && !ancestors.has(Number(name)))
+    .filter((pid) => {
+      const traces = [
+        readOr(`/proc/${pid}/cmdline`, ""),
+        readOr(`/proc/${pid}/environ`, ""),
+        workingDirectory(pid),
+      ];
+      return traces.some((trace) => trace.includes(runDirectory));
+    })
+    .map((pid) => {
+      const command = readOr(`/proc/${pid}/cmdline`, "").replaceAll("\0", " ").trim();
+      return { what: "process", name: `${pid} ${command.slice(0, 160)}`, pid: Number(pid) };
+    });
+}
+
+function ancestorsOf(pid: number): Set<number> {
+  const found = new Set<number>();
+  for (let at = pid; at > 0 && !found.has(at); ) {
+    found.add(at);
+    at = Number(/^PPid:\s*(\d+)/m.exec(readOr(`/proc/${at}/status`, ""))?.[1] ?? 0);
+  }
+  return found;
+}
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return otherwise; // It ended while we looked.
+  }
+}
+
+function workingDirectory(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return "";
+  }
+}
+
+/** What is there now and should not be. */
+export function leftBehind(runDirectory: string, before: readonly string[]): Leftover[] {
+  const known = new Set(before);
+  return [...signedThings(runDirectory), ...unsignedThings().filter((thing) => !known.has(describe(thing)))];
+}
+
+/** The lines to hand to `leftBehind` after the run. */
+export function listBefore(): string[] {
+  return unsignedThings().map(describe);
+}
+
+function describe({ what, name }: Leftover): string {
+  return `${what}: ${name}`;
+}
+
+/** Ending processes take a moment, so what is found is looked at again before it is reported. */
+async function settled(runDirectory: string, before: readonly string[]): Promise<Leftover[]> {
+  const deadline = Date.now() + 5_000;
+  for (;;) {
+    const things = leftBehind(runDirectory, before);
+    if (things.length === 0 || Date.now() > deadline) return things;
+    await delay(100);
+  }
+}
+
+async function main([command, listing = "", runDirectory = ""]: string[]): Promise<number> {
+  if (command === "before") {
+    writeFileSync(listing, listBefore().join("\n"));
+    return 0;
+  }
+  const before = existsSync(listing) ? readFileSync(listing, "utf8").split("\n") : [];
+  const things = await settled(runDirectory, before);
+  for (const thing of things) console.log(`left behind: ${describe(thing)}`);
+  for (const { pid } of things) if (pid !== undefined) endProcess(pid);
+  return things.length === 0 ? 0 : 1;
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself.
+  }
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
