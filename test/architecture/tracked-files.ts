@@ -13,11 +13,13 @@ export interface TrackedFile {
 
 /** Every file git tracks or would track (neither ignored nor deleted), relative to the root. */
 export function trackedFiles(): TrackedFile[] {
-  const listing = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], {
-    cwd: repositoryRoot,
-    encoding: "utf8",
-    maxBuffer: 64 * 1024 * 1024,
-  });
+  // The checkout may belong to another user than the one who tests it.
+  const ours = ["-c", `safe.directory=${repositoryRoot}`];
+  const listing = execFileSync(
+    "git",
+    [...ours, "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+    { cwd: repositoryRoot, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 },
+  );
   return [...new Set(listing.split("\0"))]
     .filter((path) => path !== "" && existsSync(join(repositoryRoot, path)))
     .map((path) => ({ path, read: () => readFileSync(join(repositoryRoot, path), "utf8") }));
