@@ -1,0 +1,107 @@
+/**
+ * The closed set of ways in which a call can fail.
+ *
+ * A kind decides the gRPC code (the one table is in `libs/rpc`), a reason is what a program branches on, and the message is
+ * for a person: what was attempted, on which id, and a hint when an operator can act. Whatever is not a `PaddockError` is a
+ * bug: clients see "internal error", the cause is only logged.
+ */
+export const ERROR_KINDS = [
+  "invalid_argument",
+  "not_found",
+  "already_exists",
+  "failed_precondition",
+  "resource_exhausted",
+  "aborted",
+  "out_of_range",
+  "unimplemented",
+  "unauthenticated",
+  "permission_denied",
+  "deadline_exceeded",
+  "cancelled",
+  "unavailable",
+  "data_loss",
+  "internal",
+] as const;
+
+export type ErrorKind = (typeof ERROR_KINDS)[number];
+
+/** Reasons, `google.rpc.ErrorInfo.reason`: UPPER_SNAKE_CASE, each belongs to one kind. */
+export const REASON_KINDS = {
+  INVALID_FIELD: "invalid_argument",
+  INVALID_ARCHIVE: "invalid_argument",
+  UNSAFE_PATH: "invalid_argument",
+  UNSUPPORTED_IMAGE: "invalid_argument",
+  INVALID_REFERENCE: "invalid_argument",
+  AMBIGUOUS_REFERENCE: "invalid_argument",
+  STDIN_GAP: "invalid_argument",
+  SANDBOX_NOT_FOUND: "not_found",
+  CONTAINER_NOT_FOUND: "not_found",
+  PROCESS_NOT_FOUND: "not_found",
+  IMAGE_NOT_FOUND: "not_found",
+  NODE_NOT_FOUND: "not_found",
+  SANDBOX_EXISTS: "already_exists",
+  CONTAINER_EXISTS: "already_exists",
+  PROCESS_EXISTS: "already_exists",
+  WRONG_STATE: "failed_precondition",
+  REQUEST_ID_REUSED: "failed_precondition",
+  IMAGE_IN_USE: "failed_precondition",
+  NO_TERMINAL: "failed_precondition",
+  NO_NODES: "resource_exhausted",
+  NO_CAPACITY: "resource_exhausted",
+  NO_DISK_SPACE: "resource_exhausted",
+  TOO_LARGE: "resource_exhausted",
+  TOO_MANY: "resource_exhausted",
+  STALE_GENERATION: "aborted",
+  OFFSET_NOT_HELD: "data_loss",
+  DIGEST_MISMATCH: "data_loss",
+  RECORD_CORRUPT: "data_loss",
+  NOT_IMPLEMENTED: "unimplemented",
+  BAD_TOKEN: "unauthenticated",
+  DEADLINE: "deadline_exceeded",
+  CANCELLED: "cancelled",
+  NODE_UNAVAILABLE: "unavailable",
+  BUS_UNAVAILABLE: "unavailable",
+  VM_UNAVAILABLE: "unavailable",
+  GUEST_UNAVAILABLE: "unavailable",
+  SHUTTING_DOWN: "unavailable",
+  INTERNAL: "internal",
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorReason = keyof typeof REASON_KINDS;
+
+/** One field of a request that is wrong: its path such as "spec.containers[0].image", and what is wrong with it. */
+export type FieldViolation = { readonly field: string; readonly description: string };
+
+export type PaddockErrorOptions = {
+  /** What a program may want to know, as strings: `actual_state`, `allowed_states`, `earliest_offset`, … Never a secret. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** What the person who reads the message can do. */
+  readonly hint?: string;
+  /** For `INVALID_FIELD`. */
+  readonly violations?: readonly FieldViolation[];
+  /** When it makes sense to try again, in milliseconds. */
+  readonly retryAfterMs?: number;
+  /** What led to it; logged, never sent. */
+  readonly cause?: unknown;
+};
+
+/** An expected failure of a call. Its reason fixes its kind. */
+export class PaddockError extends Error {
+  override readonly name = "PaddockError";
+  readonly reason: ErrorReason;
+  readonly kind: ErrorKind;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly hint: string | undefined;
+  readonly violations: readonly FieldViolation[];
+  readonly retryAfterMs: number | undefined;
+
+  constructor(reason: ErrorReason, message: string, options: PaddockErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.reason = reason;
+    this.kind = REASON_KINDS[reason];
+    this.metadata = options.metadata ?? {};
+    this.hint = options.hint;
+    this.violations = options.violations ?? [];
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * Generated protobuf code, under the names of the proto packages.
+ *
+ * Code elsewhere imports from here (`import { paddock } from …` is avoided: types of the public API are re-exported by
+ * name, those of the node and agent protocols as namespaces), so that the generated tree may change its layout.
+ */
+
+export * as rpcpb from "./gen/google/rpc/error_details_pb.js";
+export { type Status, StatusSchema } from "./gen/google/rpc/status_pb.js";
+export * as agentpb from "./gen/paddock/agent/v1/agent_pb.js";
+export * as nodepb from "./gen/paddock/node/v1/node_pb.js";
+export * from "./gen/paddock/v1/container_pb.js";
+export * from "./gen/paddock/v1/event_pb.js";
+export * from "./gen/paddock/v1/image_pb.js";
+export * from "./gen/paddock/v1/node_pb.js";
+export * from "./gen/paddock/v1/process_pb.js";
+export * from "./gen/paddock/v1/sandbox_pb.js";
+export * from "./gen/paddock/v1/system_pb.js";
