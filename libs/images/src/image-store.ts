@@ -1,0 +1,215 @@
+/**
+ * The images of one node: content-addressed, read-only squashfs files and what is known about each.
+ *
+ * Imports run side by side, each in a directory of its own; only the last step, which puts an image in
+ * place, and removals take turns. An image's id is the digest of its config document, which names every
+ * layer by digest, so importing the same image twice is the same image whatever archive it came in.
+ */
+import { rm } from "node:fs/promises";
+import { resolve } from "node:path";
+import { type Digest, digestHex } from "./digest.ts";
+import { publish } from "./durable-file.ts";
+import { mapDiskFull } from "./free-space.ts";
+import type { Architecture, ImageConfig } from "./image-config.ts";
+import { ImageError } from "./image-error.ts";
+import type { ImageRecord } from "./image-record.ts";
+import { type ArchiveFormat, type ImportProgress, type ImportResult, importImage } from "./import-image.ts";
+import { defaultImageLimits, type ImageLimits } from "./limits.ts";
+import { type ImageName, parseIdPrefix, parseImageName, tryParseImageName } from "./reference.ts";
+import { type ImageLog, type StoreContents, StoreFiles } from "./store-files.ts";
+
+export interface OpenImageStoreOptions {
+  /** Directory of the store; created if missing. One process at a time may have it open. */
+  readonly root: string;
+  readonly limits?: Partial<ImageLimits>;
+  /** Images for any other are refused. Default: the host's. */
+  readonly architecture?: Architecture;
+  readonly log?: ImageLog;
+  readonly now?: () => Date;
+}
+
+export interface ImportOptions {
+  /** Name to give the image, taken away from the image that had it; default: the archive's own names. */
+  readonly name?: string;
+  readonly format?: ArchiveFormat;
+  /** How containers run by default; only for a bare root file system. */
+  readonly config?: Partial<ImageConfig>;
+  readonly onProgress?: (progress: ImportProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface RemoveOptions {
+  /** Whether anything uses the image of this id. Asked once, with no other change to the store under way. */
+  readonly inUse?: (id: Digest) => boolean;
+}
+
+/** Opens a store, sweeping what a crash left in it. */
+export async function openImageStore(options: OpenImageStoreOptions): Promise<ImageStore> {
+  const files = new StoreFiles(resolve(options.root), options.log ?? (() => undefined));
+  const contents = await files.load();
+  return new ImageStore(files, contents, {
+    limits: { ...defaultImageLimits, ...options.limits },
+    architecture: options.architecture ?? hostArchitecture(),
+    now: options.now ?? (() => new Date()),
+  });
+}
+
+interface StoreSettings {
+  readonly limits: ImageLimits;
+  readonly architecture: Architecture;
+  readonly now: () => Date;
+}
+
+export class ImageStore {
+  readonly #files: StoreFiles;
+  readonly #images: StoreContents["images"];
+  readonly #names: StoreContents["names"];
+  readonly #settings: StoreSettings;
+  #lastChange: Promise<unknown> = Promise.resolve();
+
+  /** Use `openImageStore`. */
+  constructor(files: StoreFiles, contents: StoreContents, settings: StoreSettings) {
+    this.#files = files;
+    this.#images = contents.images;
+    this.#names = contents.names;
+    this.#settings = settings;
+  }
+
+  /**
+   * Imports an archive from an untrusted source. Importing a known image again returns the same record.
+   * Throws `ImageError`, or the signal's reason; either way nothing is left behind.
+   */
+  async importStream(source: AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<ImageRecord> {
+    const name = options.name === undefined ? undefined : parseImageName(options.name);
+    const workDirectory = await this.#files.makeWorkDirectory();
+    try {
+      const result = await importImage(source, {
+        ...this.#settings,
+        workDirectory,
+        name,
+        format: options.format ?? "auto",
+        config: options.config,
+        signal: options.signal ?? new AbortController().signal,
+        onProgress: options.onProgress ?? (() => undefined),
+        isKnown: (id) => this.#images.has(id),
+      });
+      return await this.#inTurn(() => this.#commit(result, name === undefined ? result.names : [name]));
+    } catch (error) {
+      throw mapDiskFull(error, this.#settings.limits.minFreeBytes);
+    } finally {
+      await rm(workDirectory, { recursive: true, force: true });
+    }
+  }
+
+  /**
+   * Finds an image by name, by id, or by the beginning of its id if that is unique (at least 4 digits).
+   * Throws `invalid_reference` or `ambiguous`.
+   */
+  async resolve(ref: string): Promise<ImageRecord | undefined> {
+    const id = this.#find(ref);
+    return id === undefined ? undefined : this.#record(id);
+  }
+
+  /** All images, the newest import first. */
+  async list(): Promise<ImageRecord[]> {
+    const records = [...this.#images.keys()].map((id) => this.#record(id));
+    return records.sort((a, b) => (a.importedAt > b.importedAt ? -1 : a.importedAt < b.importedAt ? 1 : 0));
+  }
+
+  /**
+   * Removes a name, and with its last name, or if an id is given, the image itself. Returns what the image
+   * was and whether it is gone. Throws `not_found`, `in_use`, `ambiguous`, `invalid_reference`.
+   */
+  async remove(ref: string, options: RemoveOptions = {}): Promise<{ record: ImageRecord; deleted: boolean }> {
+    return this.#inTurn(async () => {
+      const id = this.#find(ref);
+      if (id === undefined)
+        throw new ImageError("not_found", `no image ${JSON.stringify(ref)}`, "list the images of the node");
+      const record = this.#record(id);
+      const name = tryParseImageName(ref);
+      if (name !== undefined && this.#names.get(name) === id && record.names.length > 1) {
+        this.#names.delete(name);
+        await this.#files.writeNames(this.#names);
+        return { record, deleted: false };
+      }
+      if (options.inUse?.(id) === true)
+        throw new ImageError(
+          "in_use",
+          `image ${JSON.stringify(ref)} is in use`,
+          "delete its containers first",
+        );
+      await this.#delete(record);
+      return { record, deleted: true };
+    });
+  }
+
+  /** Path of an image's squashfs file, read-only and never changed once it exists. */
+  blobPath(record: Pick<ImageRecord, "blob">): string {
+    return this.#files.blobPath(record.blob);
+  }
+
+  /** Bytes of all squashfs files; one that two images share counts once. */
+  totalBytes(): number {
+    const blobs = new Map([...this.#images.values()].map(({ blob, sizeBytes }) => [blob, sizeBytes]));
+    return [...blobs.values()].reduce((sum, size) => sum + size, 0);
+  }
+
+  async #commit(result: ImportResult, names: readonly ImageName[]): Promise<ImageRecord> {
+    const { id } = result;
+    if (!this.#images.has(id)) {
+      if (result.kind === "known")
+        throw new ImageError("not_found", `image ${id} was removed while it was imported`, "import it again");
+      const { image, squashfs } = result;
+      await publish(squashfs, this.#files.blobPath(image.blob), 0o444);
+      await this.#files.writeImage(image);
+      this.#images.set(id, image);
+    }
+    if (names.some((name) => this.#names.get(name) !== id)) {
+      for (const name of names) this.#names.set(name, id);
+      await this.#files.writeNames(this.#names);
+    }
+    return this.#record(id);
+  }
+
+  async #delete({ id, blob, names }: ImageRecord): Promise<void> {
+    for (const name of names) this.#names.delete(name);
+    this.#images.delete(id);
+    await this.#files.removeImage(id);
+    await this.#files.writeNames(this.#names);
+    const shared = [...this.#images.values()].some((other) => other.blob === blob);
+    if (!shared) await this.#files.removeBlob(blob);
+  }
+
+  #find(ref: string): Digest | undefined {
+    const name = tryParseImageName(ref);
+    const named = name === undefined ? undefined : this.#names.get(name);
+    if (named !== undefined) return named;
+    const prefix = parseIdPrefix(ref);
+    if (prefix === undefined) return name === undefined ? void parseImageName(ref) : undefined;
+    const [found, ...others] = [...this.#images.keys()].filter((id) => digestHex(id).startsWith(prefix));
+    if (others.length > 0)
+      throw new ImageError(
+        "ambiguous",
+        `${others.length + 1} images begin with ${ref}`,
+        "give more of the id",
+      );
+    return found;
+  }
+
+  #record(id: Digest): ImageRecord {
+    const image = this.#images.get(id);
+    if (image === undefined) throw new Error(`image ${id} vanished from the store`);
+    const names = [...this.#names].filter(([, owner]) => owner === id).map(([name]) => name);
+    return { ...image, names: names.sort() };
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#lastChange.then(change);
+    this.#lastChange = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+function hostArchitecture(): Architecture {
+  return process.arch === "arm64" ? "arm64" : "amd64";
+}

@@ -1,0 +1,97 @@
+import { invalidArchive } from "./image-error.ts";
+
+/**
+ * Reads values out of JSON that somebody else wrote. Every accessor names the field it refuses; a missing or null
+ * field is `undefined`, a field of another type is `invalid_archive`.
+ */
+export class JsonObject {
+  readonly #fields: ReadonlyMap<string, unknown>;
+  readonly #what: string;
+
+  private constructor(fields: ReadonlyMap<string, unknown>, what: string) {
+    this.#fields = fields;
+    this.#what = what;
+  }
+
+  static parse(text: string, what: string): JsonObject {
+    return JsonObject.of(parseJson(text, what), what);
+  }
+
+  static of(value: unknown, what: string): JsonObject {
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw invalidArchive(`${what} is not a JSON object`);
+    return new JsonObject(new Map(Object.entries(value)), what);
+  }
+
+  keys(): string[] {
+    return [...this.#fields.keys()];
+  }
+
+  string(key: string): string | undefined {
+    const value = this.#get(key);
+    if (value !== undefined && typeof value !== "string") throw this.#wrong(key, "a string");
+    if (value?.includes("\0")) throw this.#wrong(key, "free of NUL characters");
+    return value;
+  }
+
+  requiredString(key: string): string {
+    const value = this.string(key);
+    if (value === undefined) throw this.#wrong(key, "present");
+    return value;
+  }
+
+  /** A whole number of at least 0. */
+  size(key: string): number {
+    const value = this.#get(key);
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0)
+      throw this.#wrong(key, "a size in bytes");
+    return value;
+  }
+
+  object(key: string): JsonObject | undefined {
+    const value = this.#get(key);
+    return value === undefined ? undefined : JsonObject.of(value, `${this.#what}: ${key}`);
+  }
+
+  objects(key: string): JsonObject[] {
+    return this.#array(key).map((item, i) => JsonObject.of(item, `${this.#what}: ${key}[${i}]`));
+  }
+
+  strings(key: string): string[] {
+    return this.#array(key).map((item) => {
+      if (typeof item !== "string" || item.includes("\0")) throw this.#wrong(key, "an array of strings");
+      return item;
+    });
+  }
+
+  /** An object whose values are all strings. */
+  stringMap(key: string): Record<string, string> {
+    const object = this.object(key);
+    const names = object?.keys() ?? [];
+    return Object.fromEntries(names.map((name) => [name, object?.string(name) ?? ""]));
+  }
+
+  #array(key: string): unknown[] {
+    const value = this.#get(key);
+    if (value === undefined) return [];
+    if (!Array.isArray(value)) throw this.#wrong(key, "an array");
+    return value;
+  }
+
+  #get(key: string): unknown {
+    return this.#fields.get(key) ?? undefined;
+  }
+
+  #wrong(key: string, expected: string): Error {
+    return invalidArchive(`${this.#what}: ${key} is not ${expected}`);
+  }
+}
+
+/** Parses JSON. Throws `invalid_archive`. */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw invalidArchive(`${what} is not JSON`, { cause: error });
+  }
+}

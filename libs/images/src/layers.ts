@@ -1,0 +1,189 @@
+/** The two passes over an image's layers: one that verifies and merges, one that emits what survived. */
+import type { ArchiveFile } from "./archive-index.ts";
+import { decompress } from "./decompress.ts";
+import { type Digest, measured, verifyDigest } from "./digest.ts";
+import { ImageError } from "./image-error.ts";
+import type { ImageLimits } from "./limits.ts";
+import { type Inode, type LayerChange, MergedTree, type TreeNode } from "./merged-tree.ts";
+import { EntryBudget, layerChange } from "./read-layer.ts";
+import type { LayerBlob } from "./source-image.ts";
+import { readTar, type TarEntry } from "./tar-reader.ts";
+import { type TarRecord, tarEnd, tarHeader, tarPadding } from "./tar-writer.ts";
+
+/** Where the bytes of a blob come from; the same bytes on every call. */
+export interface BlobSource {
+  content(file: ArchiveFile): AsyncIterable<Buffer>;
+}
+
+export interface LayersOptions {
+  readonly blobs: BlobSource;
+  readonly layers: readonly LayerBlob[];
+  readonly limits: ImageLimits;
+  readonly signal: AbortSignal;
+  /** Called with the bytes just read (first pass) or emitted (second pass). */
+  readonly onBytes: (bytes: number) => void;
+}
+
+export interface MergedLayers {
+  readonly tree: MergedTree;
+  /** Digests of the uncompressed layers, bottom first. */
+  readonly diffIds: readonly Digest[];
+  /** Bytes of all surviving files. */
+  readonly contentBytes: number;
+  /** Device nodes that were left out. */
+  readonly droppedDevices: number;
+}
+
+/** First pass: verifies every digest and name, and merges. Throws an `ImageError` of most kinds. */
+export async function mergeLayers(options: LayersOptions): Promise<MergedLayers> {
+  const { layers, limits } = options;
+  if (layers.length > limits.maxLayers)
+    throw new ImageError(
+      "too_large",
+      `the image has ${layers.length} layers`,
+      `a node takes up to ${limits.maxLayers}; squash the image`,
+    );
+  const tree = new MergedTree();
+  const budget = new EntryBudget(limits);
+  const diffIds: Digest[] = [];
+  let unpackedBytes = 0;
+  for (const [index, layer] of layers.entries()) {
+    await verifyStored(layer, index, options);
+    const maxBytes = limits.maxUnpackedBytes - unpackedBytes;
+    const { diffId, size, changes } = await readChanges(layer, { index, maxBytes, budget }, options);
+    if (layer.diffId !== undefined) verifyDigest(`layer ${index + 1}`, diffId, layer.diffId);
+    tree.applyLayer(changes);
+    diffIds.push(diffId);
+    unpackedBytes += size;
+  }
+  return { tree, diffIds, contentBytes: contentBytes(tree), droppedDevices: budget.devices };
+}
+
+async function verifyStored(layer: LayerBlob, index: number, options: LayersOptions): Promise<void> {
+  const { stored } = layer;
+  if (stored === undefined) return;
+  const whole = measured(options.blobs.content(layer.file), (digest) =>
+    verifyDigest(`layer ${index + 1} as stored`, digest, stored.digest),
+  );
+  for await (const _ of whole) options.signal.throwIfAborted();
+}
+
+async function readChanges(
+  layer: LayerBlob,
+  at: { index: number; maxBytes: number; budget: EntryBudget },
+  options: LayersOptions,
+): Promise<{ diffId: Digest; size: number; changes: LayerChange[] }> {
+  const changes: LayerChange[] = [];
+  let result: { diffId: Digest; size: number } | undefined;
+  const tar = measured(uncompressed(layer, at.index, at.maxBytes, options), (diffId, size) => {
+    result = { diffId, size };
+  });
+  let ordinal = 0;
+  for await (const entry of readTar(tar, { requireEndMarker: layer.diffId === undefined })) {
+    const change = layerChange(entry, { layer: at.index, ordinal: ordinal++ }, at.budget);
+    if (change !== undefined) changes.push(change);
+  }
+  if (result === undefined) throw new Error("a layer ended without its digest being known");
+  return { ...result, changes };
+}
+
+async function* uncompressed(
+  layer: LayerBlob,
+  index: number,
+  maxBytes: number,
+  options: LayersOptions,
+): AsyncGenerator<Buffer> {
+  const { blobs, limits, signal, onBytes } = options;
+  const stored = counted(blobs.content(layer.file), signal, onBytes);
+  yield* decompress(stored, layer.compression, {
+    what: `layer ${index + 1}`,
+    maxBytes,
+    maxRatio: limits.maxCompressionRatio,
+  });
+}
+
+async function* counted(
+  source: AsyncIterable<Buffer>,
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
+    signal.throwIfAborted();
+    onBytes(chunk.length);
+    yield chunk;
+  }
+}
+
+/** Second pass: the merged tree as one tar archive, in an order that depends on the layers alone. */
+export async function* mergedTar(tree: MergedTree, options: LayersOptions): AsyncGenerator<Buffer> {
+  const files = new Map<Inode, string[]>();
+  for (const [path, node] of walk(tree.root, "")) {
+    if (node.kind !== "file") yield tarHeader(plainRecord(path, node));
+    else files.set(node.inode, [...(files.get(node.inode) ?? []), path]);
+  }
+  const perLayer = options.layers.map(() => new Map<number, { inode: Inode; paths: string[] }>());
+  for (const [inode, paths] of files) perLayer[inode.layer]?.set(inode.ordinal, { inode, paths });
+  for (const [index, layer] of options.layers.entries()) {
+    const wanted = perLayer[index];
+    if (wanted === undefined || wanted.size === 0) continue;
+    const quiet = { ...options, onBytes: () => undefined };
+    const tar = uncompressed(layer, index, options.limits.maxUnpackedBytes, quiet);
+    let ordinal = 0;
+    for await (const entry of readTar(tar, { requireEndMarker: false })) {
+      const file = wanted.get(ordinal++);
+      if (file !== undefined) yield* fileRecords(file.inode, file.paths, entry, options.onBytes);
+    }
+  }
+  yield tarEnd;
+}
+
+async function* fileRecords(
+  inode: Inode,
+  paths: readonly string[],
+  entry: TarEntry,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  const [first = "", ...links] = paths;
+  const { size, attributes } = inode;
+  yield tarHeader({ type: "file", path: first, size, ...attributes });
+  for await (const chunk of entry.body) {
+    onBytes(chunk.length);
+    yield chunk;
+  }
+  yield tarPadding(size);
+  for (const path of links)
+    yield tarHeader({ type: "hardlink", path, link: first, ...attributes, xattrs: none });
+}
+
+const none: ReadonlyMap<string, string> = new Map();
+
+function plainRecord(path: string, node: Exclude<TreeNode, { kind: "file" }>): TarRecord {
+  switch (node.kind) {
+    case "directory":
+    case "fifo":
+      return { type: node.kind, path, ...node.attributes };
+    case "symlink":
+      return { type: "symlink", path, link: node.target, ...node.attributes };
+    default:
+      return node satisfies never;
+  }
+}
+
+/** All nodes but the root: parents before children, siblings in byte order. */
+export function* walk(node: TreeNode, path: string): Generator<[string, TreeNode]> {
+  if (path !== "") yield [path, node];
+  if (node.kind !== "directory") return;
+  const names = [...node.children.keys()].sort();
+  for (const name of names) {
+    const child = node.children.get(name);
+    if (child !== undefined) yield* walk(child, path === "" ? name : `${path}/${name}`);
+  }
+}
+
+function contentBytes(tree: MergedTree): number {
+  const inodes = new Set<Inode>();
+  for (const [, node] of walk(tree.root, "")) if (node.kind === "file") inodes.add(node.inode);
+  let sum = 0;
+  for (const inode of inodes) sum += inode.size;
+  return sum;
+}

@@ -1,0 +1,124 @@
+import { checkSymlink, entryPath, hardlinkTarget, splitPath, unsafe } from "./entry-path.ts";
+import { ImageError } from "./image-error.ts";
+import type { ImageLimits } from "./limits.ts";
+import type { Attributes, LayerChange } from "./merged-tree.ts";
+import type { TarEntry } from "./tar-reader.ts";
+
+const whiteoutPrefix = ".wh.";
+const opaqueMarker = ".wh..wh..opq";
+const unsigned32 = 0xffffffff;
+
+/** What all layers of one import have used up so far; shared between them so that limits are totals. */
+export class EntryBudget {
+  readonly #limits: ImageLimits;
+  #entries = 0;
+  #metadataBytes = 0;
+  readonly #ids = new Set<number>();
+  /** Device nodes left out so far. */
+  devices = 0;
+
+  constructor(limits: ImageLimits) {
+    this.#limits = limits;
+  }
+
+  /** Counts an entry. Throws `too_large` once a limit is passed. */
+  spend(entry: TarEntry): void {
+    this.#entries += 1;
+    this.#metadataBytes += entry.path.length + entry.link.length;
+    for (const [name, value] of entry.xattrs) this.#metadataBytes += name.length + value.length;
+    this.#ids.add(entry.uid).add(entry.gid);
+    const { maxEntries, maxMetadataBytes } = this.#limits;
+    if (this.#entries > maxEntries) throw tooLarge(`the image has more than ${maxEntries} entries`);
+    if (this.#metadataBytes > maxMetadataBytes)
+      throw tooLarge(`the names and attributes in the image take more than ${maxMetadataBytes} bytes`);
+    if (this.#ids.size > maxIds) throw tooLarge(`the image uses more than ${maxIds} different owners`);
+  }
+}
+
+/** squashfs numbers owners with 16 bits. */
+const maxIds = 65_000;
+
+/**
+ * The change a layer's entry makes to the tree, or undefined if it makes none. The `ordinal` is the
+ * entry's position in its layer. Throws `unsafe_path`, `unsupported` or `too_large`.
+ *
+ * Device nodes are left out, as an overlay character device would otherwise act as a whiteout in the guest and the
+ * guest makes its own `/dev`; like any entry, they still replace what a lower layer had at their path.
+ */
+export function layerChange(
+  entry: TarEntry,
+  at: { layer: number; ordinal: number },
+  budget: EntryBudget,
+): LayerChange | undefined {
+  budget.spend(entry);
+  const path = entryPath(entry.path);
+  const whiteout = whiteoutChange(path);
+  if (whiteout !== "none") return whiteout;
+  const attributes = attributesOf(entry);
+  switch (entry.type) {
+    case "file":
+      return { kind: "file", path, inode: { ...at, size: entry.size, attributes } };
+    case "directory":
+      return { kind: "directory", path, attributes };
+    case "symlink":
+      checkSymlink(path, entry.link);
+      return { kind: "symlink", path, target: entry.link, attributes };
+    case "hardlink":
+      return { kind: "hardlink", path, target: hardlinkTarget(entry.path, entry.link) };
+    case "fifo":
+      return { kind: "fifo", path, attributes };
+    case "device":
+      budget.devices += 1;
+      if (path === "") throw unsafe(entry.path, "is the root directory as a device");
+      return { kind: "whiteout", path };
+    default:
+      return entry.type satisfies never;
+  }
+}
+
+function whiteoutChange(path: string): LayerChange | undefined | "none" {
+  const { parent, name } = splitPath(path);
+  if (parent.split("/").some((part) => part.startsWith(whiteoutPrefix)))
+    throw unsafe(path, "lies below a whiteout");
+  if (!name.startsWith(whiteoutPrefix)) return "none";
+  if (name === opaqueMarker) return { kind: "opaque", path: parent };
+  const hidden = name.slice(whiteoutPrefix.length);
+  // Bookkeeping of the old aufs driver (.wh..wh.aufs, .wh..wh.plnk); it was never part of the image.
+  if (hidden.startsWith(whiteoutPrefix)) return undefined;
+  if (hidden === "" || hidden === "." || hidden === "..") throw unsafe(path, "is a whiteout of nothing");
+  return { kind: "whiteout", path: parent === "" ? hidden : `${parent}/${hidden}` };
+}
+
+function attributesOf(entry: TarEntry): Attributes {
+  if (entry.uid > unsigned32 || entry.gid > unsigned32)
+    throw new ImageError(
+      "unsupported",
+      `an owner id above ${unsigned32}`,
+      "build the image with 32-bit owner ids",
+    );
+  return {
+    mode: entry.mode & 0o7777,
+    uid: entry.uid,
+    gid: entry.gid,
+    mtime: Math.min(Math.max(entry.mtime, 0), unsigned32),
+    xattrs: keptXattrs(entry.xattrs),
+  };
+}
+
+/**
+ * `user.*` and `security.capability` are the image's own. The rest is refused entry: `trusted.overlay.*` and
+ * `user.overlay.*` would steer the guest's overlay file system, labels belong to the host they came from,
+ * and squashfs cannot store ACLs.
+ */
+function keptXattrs(xattrs: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  if (xattrs.size === 0) return xattrs;
+  const kept = [...xattrs].filter(
+    ([name]) =>
+      name === "security.capability" || (name.startsWith("user.") && !name.startsWith("user.overlay.")),
+  );
+  return new Map(kept.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function tooLarge(what: string): ImageError {
+  return new ImageError("too_large", what, "make the image smaller, or raise the node's image limits");
+}

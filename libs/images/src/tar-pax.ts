@@ -1,0 +1,88 @@
+import { ImageError, invalidArchive } from "./image-error.ts";
+import type { TarEntry } from "./tar-reader.ts";
+
+/** The records of one pax extension header; keys and values are byte strings. */
+export type PaxRecords = ReadonlyMap<string, string>;
+
+const xattrPrefix = "SCHILY.xattr.";
+
+/**
+ * Parses `length key=value\n` records. A global header may carry no more than remarks and times: one that
+ * renames or resizes every following entry has no honest use in an image and is refused.
+ */
+export function parsePax(content: Buffer, scope: "entry" | "global"): PaxRecords {
+  const records = new Map<string, string>();
+  for (let at = 0; at < content.length; ) {
+    const space = content.indexOf(0x20, at);
+    const digits = space === -1 ? "" : content.toString("latin1", at, space);
+    if (!/^[1-9][0-9]{0,7}$/.test(digits)) throw malformed();
+    const end = at + Number(digits);
+    if (end > content.length || end <= space + 1 || content[end - 1] !== 0x0a) throw malformed();
+    const record = content.toString("latin1", space + 1, end - 1);
+    const equals = record.indexOf("=");
+    if (equals < 1) throw malformed();
+    records.set(record.slice(0, equals), record.slice(equals + 1));
+    at = end;
+  }
+  for (const key of records.keys()) refuseUnsupported(key, scope);
+  return records;
+}
+
+function malformed(): ImageError {
+  return invalidArchive("a tar pax header is malformed");
+}
+
+function refuseUnsupported(key: string, scope: "entry" | "global"): void {
+  if (key.startsWith("GNU.sparse."))
+    throw new ImageError("unsupported", "a sparse file in the tar archive", "make the tar without --sparse");
+  const renames = key === "path" || key === "linkpath" || key === "size" || key.startsWith(xattrPrefix);
+  if (scope === "global" && renames)
+    throw new ImageError(
+      "unsupported",
+      `a global pax header that sets ${JSON.stringify(key)}`,
+      "make the tar with per-entry headers, as tar and docker do",
+    );
+}
+
+type Header = Omit<TarEntry, "offset" | "body">;
+
+/** Folds pax records into a header; only files keep a size, as only they have content. */
+export function applyPax(header: Header, pax: PaxRecords | undefined): Header {
+  const merged = pax === undefined ? header : overlay(header, pax);
+  if (merged.path.includes("\0") || merged.link.includes("\0"))
+    throw invalidArchive("a name in the tar archive holds a NUL byte");
+  return merged.type === "file" ? merged : { ...merged, size: 0 };
+}
+
+function overlay(header: Header, pax: PaxRecords): Header {
+  const xattrs = new Map<string, string>();
+  for (const [key, value] of pax)
+    if (key.startsWith(xattrPrefix)) xattrs.set(key.slice(xattrPrefix.length), value);
+  return {
+    ...header,
+    path: nonEmpty(pax.get("path")) ?? header.path,
+    link: nonEmpty(pax.get("linkpath")) ?? header.link,
+    size: whole(pax.get("size")) ?? header.size,
+    uid: whole(pax.get("uid")) ?? header.uid,
+    gid: whole(pax.get("gid")) ?? header.gid,
+    mtime: seconds(pax.get("mtime")) ?? header.mtime,
+    xattrs,
+  };
+}
+
+function nonEmpty(value: string | undefined): string | undefined {
+  return value === "" ? undefined : value;
+}
+
+function whole(value: string | undefined): number | undefined {
+  if (value === undefined || value === "") return undefined;
+  const result = Number(value);
+  if (!/^[0-9]{1,16}$/.test(value) || !Number.isSafeInteger(result)) throw malformed();
+  return result;
+}
+
+function seconds(value: string | undefined): number | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (!/^-?[0-9]{1,15}(\.[0-9]*)?$/.test(value)) throw malformed();
+  return Math.floor(Number(value));
+}

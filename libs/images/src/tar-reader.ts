@@ -1,0 +1,165 @@
+/**
+ * A strict streaming reader for tar archives of unknown origin.
+ *
+ * It differs from general-purpose readers in what a container image needs: names, link targets and
+ * extended attributes are *byte strings* (one character per byte) and survive unchanged (the binary value
+ * of `security.capability` does not survive a reader that decodes pax records as UTF-8), every header
+ * checksum and pax record is verified, extension headers are bounded, and what is not understood is
+ * refused instead of guessed. Sources: POSIX.1-2017 pax "ustar Interchange Format" and "pax Header
+ * File Format"; GNU tar manual, "Basic Tar Format".
+ */
+import { ByteReader } from "./byte-reader.ts";
+import { ImageError, invalidArchive } from "./image-error.ts";
+import { blockBytes, decodeHeader, entryType, type RawHeader, type TarEntryType } from "./tar-header.ts";
+import { applyPax, type PaxRecords, parsePax } from "./tar-pax.ts";
+
+/** One entry. `path` and `link` are byte strings exactly as in the archive; nothing is normalised. */
+export interface TarEntry {
+  readonly type: TarEntryType;
+  readonly path: string;
+  readonly link: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes of `body`; 0 for all but files. */
+  readonly size: number;
+  /** Whole seconds since 1970; may be negative. */
+  readonly mtime: number;
+  /** Extended attributes, name to value, both byte strings. */
+  readonly xattrs: ReadonlyMap<string, string>;
+  /** Offset of the body in the (uncompressed) archive, in bytes. */
+  readonly offset: number;
+  /** The content, to be read at most once and before the next entry is asked for. */
+  readonly body: AsyncIterable<Buffer>;
+}
+
+export interface ReadTarOptions {
+  /** Refuse an archive without its end marker: for archives no digest vouches for. */
+  readonly requireEndMarker: boolean;
+}
+
+const maxExtensionBytes = 1024 ** 2;
+
+/** The entries of an archive, in order. Throws `invalid_archive` or `unsupported`. */
+export async function* readTar(
+  source: AsyncIterable<Uint8Array>,
+  options: ReadTarOptions,
+): AsyncGenerator<TarEntry> {
+  const reader = new ByteReader(source);
+  try {
+    for (;;) {
+      const header = await nextHeader(reader, options);
+      if (header === undefined) break;
+      const body = new EntryBody(reader, header.size);
+      yield { ...header, offset: reader.position, body };
+      await body.skipRest();
+    }
+    await reader.drain();
+  } finally {
+    await reader.close();
+  }
+}
+
+type Header = Omit<TarEntry, "offset" | "body">;
+
+async function nextHeader(reader: ByteReader, options: ReadTarOptions): Promise<Header | undefined> {
+  let pax: PaxRecords | undefined;
+  let longPath: string | undefined;
+  let longLink: string | undefined;
+  for (;;) {
+    const raw = await readHeader(reader, options);
+    if (raw === undefined) {
+      if (pax !== undefined || longPath !== undefined || longLink !== undefined)
+        throw invalidArchive("the tar archive ends after an extension header");
+      return undefined;
+    }
+    switch (raw.typeflag) {
+      case "x":
+        pax = parsePax(await extension(reader, raw), "entry");
+        break;
+      case "g":
+        parsePax(await extension(reader, raw), "global");
+        break;
+      case "L":
+        longPath = cString(await extension(reader, raw));
+        break;
+      case "K":
+        longLink = cString(await extension(reader, raw));
+        break;
+      default:
+        return applyPax(plainHeader({ ...raw, path: longPath ?? raw.path, link: longLink ?? raw.link }), pax);
+    }
+  }
+}
+
+function plainHeader(raw: RawHeader): Header {
+  const { typeflag, ...rest } = raw;
+  return { ...rest, type: entryType(typeflag, raw.path), xattrs: noXattrs };
+}
+
+const noXattrs: ReadonlyMap<string, string> = new Map();
+
+async function readHeader(reader: ByteReader, options: ReadTarOptions): Promise<RawHeader | undefined> {
+  const block = await reader.read(blockBytes);
+  if (block === undefined) {
+    if (!options.requireEndMarker) return undefined;
+    throw invalidArchive("the tar archive ends without its end marker");
+  }
+  return isZero(block) ? undefined : decodeHeader(block);
+}
+
+async function extension(reader: ByteReader, raw: RawHeader): Promise<Buffer> {
+  if (raw.size > maxExtensionBytes)
+    throw new ImageError(
+      "too_large",
+      `a tar extension header of ${raw.size} bytes`,
+      `the most that is taken is ${maxExtensionBytes} bytes`,
+    );
+  if (raw.size === 0) return Buffer.alloc(0);
+  const content = await reader.read(raw.size);
+  if (content === undefined) throw invalidArchive("the tar archive ends in the middle of a header");
+  await reader.skip(padding(raw.size));
+  return content;
+}
+
+class EntryBody implements AsyncIterable<Buffer> {
+  readonly #reader: ByteReader;
+  readonly #padding: number;
+  #missing: number;
+
+  constructor(reader: ByteReader, size: number) {
+    this.#reader = reader;
+    this.#missing = size;
+    this.#padding = padding(size);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    while (this.#missing > 0) {
+      const part = await this.#reader.take(this.#missing);
+      if (part === undefined) throw invalidArchive("the tar archive ends in the middle of a file");
+      this.#missing -= part.length;
+      yield part;
+    }
+  }
+
+  async skipRest(): Promise<void> {
+    await this.#reader.skip(this.#missing + this.#padding);
+    this.#missing = 0;
+  }
+}
+
+function padding(size: number): number {
+  return (blockBytes - (size % blockBytes)) % blockBytes;
+}
+
+const zeroBlock = Buffer.alloc(blockBytes);
+
+function isZero(block: Buffer): boolean {
+  return block.equals(zeroBlock);
+}
+
+function cString(bytes: Buffer): string {
+  const raw = bytes.toString("latin1");
+  const end = raw.indexOf("\0");
+  return end === -1 ? raw : raw.slice(0, end);
+}

@@ -1,0 +1,82 @@
+import { blockBytes } from "./tar-header.ts";
+
+/** What to write for one entry; strings are byte strings (one character per byte), times whole seconds. */
+export interface TarRecord {
+  readonly type: "file" | "directory" | "symlink" | "hardlink" | "fifo";
+  readonly path: string;
+  readonly link?: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: number;
+  /** Bytes of content that follow the header; only for files. */
+  readonly size?: number;
+  readonly xattrs?: ReadonlyMap<string, string>;
+}
+
+const typeflags = { file: "0", hardlink: "1", symlink: "2", directory: "5", fifo: "6" } as const;
+const maxOctal = { id: 0o7777777, size: 0o77777777777 };
+
+/** The two zero blocks that end an archive. */
+export const tarEnd: Buffer = Buffer.alloc(2 * blockBytes);
+
+/** The header blocks of an entry, with a pax header in front only where ustar cannot say it. */
+export function tarHeader(record: TarRecord): Buffer {
+  const pax = paxRecords(record);
+  const main = ustar(record, typeflags[record.type], record.size ?? 0);
+  if (pax.length === 0) return main;
+  const body = Buffer.from(pax.join(""), "latin1");
+  const head = ustar({ ...record, type: "file", path: "pax", link: "" }, "x", body.length);
+  return Buffer.concat([head, body, tarPadding(body.length), main]);
+}
+
+/** The zeros that fill a body of `size` bytes up to a whole block. */
+export function tarPadding(size: number): Buffer {
+  return Buffer.alloc((blockBytes - (size % blockBytes)) % blockBytes);
+}
+
+function paxRecords(record: TarRecord): string[] {
+  const records: string[] = [];
+  const path = entryName(record);
+  if (path.length > 100) records.push(paxRecord("path", path));
+  if ((record.link ?? "").length > 100) records.push(paxRecord("linkpath", record.link ?? ""));
+  if ((record.size ?? 0) > maxOctal.size) records.push(paxRecord("size", String(record.size)));
+  if (record.uid > maxOctal.id) records.push(paxRecord("uid", String(record.uid)));
+  if (record.gid > maxOctal.id) records.push(paxRecord("gid", String(record.gid)));
+  for (const [name, value] of record.xattrs ?? []) records.push(paxRecord(`SCHILY.xattr.${name}`, value));
+  return records;
+}
+
+/** `length key=value\n`, where the length counts its own digits. */
+function paxRecord(key: string, value: string): string {
+  const rest = ` ${key}=${value}\n`;
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  return `${length}${rest}`;
+}
+
+function entryName(record: TarRecord): string {
+  return record.type === "directory" && !record.path.endsWith("/") ? `${record.path}/` : record.path;
+}
+
+function ustar(record: TarRecord, typeflag: string, size: number): Buffer {
+  const block = Buffer.alloc(blockBytes);
+  block.write(entryName(record).slice(0, 100), 0, "latin1");
+  octal(block, 100, 8, record.mode & 0o7777);
+  octal(block, 108, 8, record.uid > maxOctal.id ? 0 : record.uid);
+  octal(block, 116, 8, record.gid > maxOctal.id ? 0 : record.gid);
+  octal(block, 124, 12, size > maxOctal.size ? 0 : size);
+  octal(block, 136, 12, record.mtime);
+  block.write(typeflag, 156, "latin1");
+  block.write((record.link ?? "").slice(0, 100), 157, "latin1");
+  block.write("ustar\x0000", 257, "latin1");
+  block.fill(0x20, 148, 156);
+  let sum = 0;
+  for (const byte of block) sum += byte;
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return block;
+}
+
+function octal(block: Buffer, offset: number, length: number, value: number): void {
+  block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, offset, "latin1");
+}

@@ -1,0 +1,75 @@
+/**
+ * Turns a tar stream into a squashfs file with `mksquashfs -tar` (squashfs-tools >= 4.5; the
+ * `sqfstar` of 4.5.1 misreads compressor options). The tool only ever sees an
+ * archive written by this package, on its standard input; no name out of an image reaches its command line.
+ */
+import { spawn } from "node:child_process";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Attributes } from "./merged-tree.ts";
+
+export interface WriteSquashfsOptions {
+  /** File to create; must not exist. */
+  readonly path: string;
+  readonly root: Attributes;
+  readonly signal: AbortSignal;
+}
+
+/** Why these: see "Compression" in the README. */
+const compression = ["-comp", "zstd", "-Xcompression-level", "3", "-b", "128K"];
+
+/** Writes the archive as squashfs; same archive, same bytes. Throws `Error` with the tool's own words. */
+export async function writeSquashfs(
+  tar: AsyncIterable<Uint8Array>,
+  options: WriteSquashfsOptions,
+): Promise<void> {
+  const child = spawn("mksquashfs", squashfsArguments(options), {
+    stdio: ["pipe", "ignore", "pipe"],
+    env: { PATH: process.env.PATH ?? "/usr/bin", LC_ALL: "C" },
+    signal: options.signal,
+    killSignal: "SIGKILL",
+  });
+  // An aborted child reports twice, by this event and by its exit; the exit is what is waited for.
+  let failure: unknown;
+  child.on("error", (error) => {
+    failure = error;
+  });
+  const closed = new Promise((resolve) => child.once("close", resolve));
+  let complaints = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    complaints = (complaints + text).slice(0, 4096);
+  });
+  const fed = await pipeline(Readable.from(tar), child.stdin).then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  );
+  // Its input ended early, but it cannot tell: what it has written by now is not the image.
+  if (fed !== undefined) child.kill("SIGKILL");
+  await closed;
+  options.signal.throwIfAborted();
+  if (fed !== undefined && !isBrokenPipe(fed.error)) throw fed.error;
+  if (child.exitCode !== 0)
+    throw new Error(
+      `mksquashfs could not write the image: ${complaints.trim() || `exit ${child.exitCode ?? child.signalCode}`}`,
+      {
+        cause: failure ?? fed?.error,
+      },
+    );
+}
+
+function squashfsArguments({ path, root }: WriteSquashfsOptions): string[] {
+  return [
+    ...["-", path, "-tar", ...compression],
+    ...["-root-mode", root.mode.toString(8), "-root-uid", String(root.uid), "-root-gid", String(root.gid)],
+    ...["-root-time", String(root.mtime), "-mkfs-time", "0", "-reproducible"],
+    ...["-mem", "256M", "-no-progress", "-quiet", "-exit-on-error"],
+  ];
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    (error.code === "EPIPE" || error.code === "ERR_STREAM_PREMATURE_CLOSE")
+  );
+}
