@@ -11,7 +11,7 @@ trap 'exit 130' INT TERM
 
 types() { tsc --project . --noEmit; }
 style() { biome ci --colors=off --error-on-warnings --max-diagnostics=200 .; }
-arrows() { depcruise --config .dependency-cruiser.mjs --output-type err-long libs services test; }
+arrows() { depcruise --config .dependency-cruiser.mjs --output-type err-long libs services deploy test; }
 unused() { knip --no-progress --no-config-hints; }
 shell_syntax() { git -c safe.directory="$PWD" ls-files --cached --others --exclude-standard -- '*.sh' .ci/run | xargs -r -n1 bash -n; }
 protocol() { bash test/contract/check-protocol.sh; }

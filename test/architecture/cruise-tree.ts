@@ -29,7 +29,7 @@ export async function brokenArrows(directory: string): Promise<BrokenArrow[]> {
   const before = process.cwd();
   process.chdir(directory);
   try {
-    const tops = ["libs", "services", "test"].filter((top) => existsSync(top));
+    const tops = ["libs", "services", "deploy", "test"].filter((top) => existsSync(top));
     const { output } = await cruise(
       tops,
       { ruleSet: config, validate: true, baseDir: directory },

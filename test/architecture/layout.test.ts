@@ -37,6 +37,20 @@ describe("the repository", () => {
     assert.deepEqual(manifests.flatMap(dependencyFaults), []);
   });
 
+  test("has a lock file that says the same as the manifests", () => {
+    const { packages } = JSON.parse(readFileSync(join(repositoryRoot, "package-lock.json"), "utf8"));
+    for (const manifest of manifests) {
+      const { dependencies = {}, devDependencies = {} } = JSON.parse(manifest.read());
+      const directory = dirname(manifest.path).replace(/^\.$/, "");
+      const locked = packages[directory] ?? {};
+      assert.deepEqual(
+        { ...locked.dependencies, ...locked.devDependencies },
+        { ...dependencies, ...devDependencies },
+        manifest.path,
+      );
+    }
+  });
+
   test("uses the tools it tells the unused-dependency check to ignore", () => {
     const { ignoreDependencies } = JSON.parse(readFileSync(join(repositoryRoot, "knip.json"), "utf8"));
     const scripts = files
