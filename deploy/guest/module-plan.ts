@@ -1,0 +1,84 @@
+/**
+ * Which kernel modules go into the guest, and in which order they load.
+ *
+ * The agent has no modprobe: it walks a list and calls finit_module on each line. So everything modprobe
+ * would work out (dependencies, built-ins) is worked out here, once, from the tables depmod writes.
+ */
+
+export interface ModuleTables {
+  /** Text of modules.dep: `path: dependency dependency`, dependencies nearest first. */
+  readonly dep: string;
+  /** Text of modules.builtin: one path a line. */
+  readonly builtin: string;
+}
+
+export interface ModulePlan {
+  /** Module paths, relative to the module directory, in load order. */
+  readonly boot: readonly string[];
+  /** The same for modules that are loaded on demand; each module's own dependencies come before it. */
+  readonly demand: readonly string[];
+  /** Wanted modules that the kernel has built in. */
+  readonly builtin: readonly string[];
+}
+
+/** `virtio-rng.ko.xz` and `virtio_rng` are one module: the kernel takes `-` and `_` as the same. */
+export function moduleName(path: string): string {
+  const base = path.slice(path.lastIndexOf("/") + 1);
+  return base.replace(/\.ko(\.(xz|zst|gz))?$/, "").replaceAll("-", "_");
+}
+
+function parseDep(text: string): Map<string, { path: string; needs: string[] }> {
+  const modules = new Map<string, { path: string; needs: string[] }>();
+  for (const line of text.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon < 0) continue;
+    const path = line.slice(0, colon);
+    const needs = line
+      .slice(colon + 1)
+      .split(" ")
+      .filter((word) => word !== "");
+    modules.set(moduleName(path), { path, needs });
+  }
+  return modules;
+}
+
+function parseList(text: string): { boot: string[]; demand: string[] } {
+  const wanted = { boot: [] as string[], demand: [] as string[] };
+  for (const [index, raw] of text.split("\n").entries()) {
+    const line = raw.replace(/#.*/, "").trim();
+    if (line === "") continue;
+    const [when, name, rest] = line.split(/\s+/);
+    if (name === undefined || rest !== undefined || (when !== "boot" && when !== "demand")) {
+      throw new Error(`modules.list line ${index + 1}: expected "boot NAME" or "demand NAME", got "${line}"`);
+    }
+    wanted[when].push(name);
+  }
+  return wanted;
+}
+
+/** Orders the modules named in `list`; a name the kernel has neither as a module nor built in is an error. */
+export function planModules(list: string, tables: ModuleTables): ModulePlan {
+  const wanted = parseList(list);
+  const known = parseDep(tables.dep);
+  const builtins = new Set(tables.builtin.split("\n").filter(Boolean).map(moduleName));
+  const placed = new Set<string>();
+  const builtin: string[] = [];
+
+  const order = (names: readonly string[]): string[] => {
+    const out: string[] = [];
+    const place = (path: string): void => {
+      if (placed.has(path)) return;
+      placed.add(path);
+      for (const need of known.get(moduleName(path))?.needs.toReversed() ?? []) place(need);
+      out.push(path);
+    };
+    for (const name of names) {
+      const module = known.get(moduleName(name));
+      if (module !== undefined) place(module.path);
+      else if (builtins.has(moduleName(name))) builtin.push(name);
+      else throw new Error(`this kernel has no module "${name}"; correct deploy/guest/modules.list`);
+    }
+    return out;
+  };
+  return { boot: order(wanted.boot), demand: order(wanted.demand), builtin };
+}
