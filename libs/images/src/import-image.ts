@@ -155,7 +155,7 @@ async function convert(
   input: { layers: readonly LayerBlob[]; merged: MergedLayers; space: FreeSpace },
   job: ImportJob,
 ): Promise<string> {
-  const { tree, contentBytes } = input.merged;
+  const { tree, contentBytes, newestMtime } = input.merged;
   const path = join(job.workDirectory, "image.squashfs");
   let bytesDone = 0;
   const tar = mergedTar(tree, {
@@ -168,7 +168,12 @@ async function convert(
       job.onProgress({ phase: "convert", bytesDone, bytesTotal: contentBytes });
     },
   });
-  await writeSquashfs(guarded(tar, input.space), { path, root: tree.root.attributes, signal: job.signal });
+  await writeSquashfs(guarded(tar, input.space), {
+    path,
+    root: tree.root.attributes,
+    newestMtime,
+    signal: job.signal,
+  });
   await truncate(join(job.workDirectory, "archive.tar"));
   return path;
 }

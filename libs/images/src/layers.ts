@@ -30,6 +30,8 @@ export interface MergedLayers {
   readonly diffIds: readonly Digest[];
   /** Bytes of all surviving files. */
   readonly contentBytes: number;
+  /** The latest modification time in the tree, in seconds since 1970. */
+  readonly newestMtime: number;
   /** Device nodes that were left out. */
   readonly droppedDevices: number;
 }
@@ -56,7 +58,7 @@ export async function mergeLayers(options: LayersOptions): Promise<MergedLayers>
     diffIds.push(diffId);
     unpackedBytes += size;
   }
-  return { tree, diffIds, contentBytes: contentBytes(tree), droppedDevices: budget.devices };
+  return { tree, diffIds, ...totals(tree), droppedDevices: budget.devices };
 }
 
 async function verifyStored(layer: LayerBlob, index: number, options: LayersOptions): Promise<void> {
@@ -180,10 +182,14 @@ export function* walk(node: TreeNode, path: string): Generator<[string, TreeNode
   }
 }
 
-function contentBytes(tree: MergedTree): number {
+function totals(tree: MergedTree): { contentBytes: number; newestMtime: number } {
   const inodes = new Set<Inode>();
-  for (const [, node] of walk(tree.root, "")) if (node.kind === "file") inodes.add(node.inode);
-  let sum = 0;
-  for (const inode of inodes) sum += inode.size;
-  return sum;
+  let newestMtime = 0;
+  for (const [, node] of walk(tree.root, "")) {
+    if (node.kind === "file") inodes.add(node.inode);
+    const { mtime } = node.kind === "file" ? node.inode.attributes : node.attributes;
+    newestMtime = Math.max(newestMtime, mtime);
+  }
+  const contentBytes = [...inodes].reduce((sum, { size }) => sum + size, 0);
+  return { contentBytes, newestMtime };
 }

@@ -15,19 +15,32 @@ export interface TarRecord {
 }
 
 const typeflags = { file: "0", hardlink: "1", symlink: "2", directory: "5", fifo: "6" } as const;
+const maxNameBytes = 100;
 const maxOctal = { id: 0o7777777, size: 0o77777777777 };
 
 /** The two zero blocks that end an archive. */
 export const tarEnd: Buffer = Buffer.alloc(2 * blockBytes);
 
-/** The header blocks of an entry, with a pax header in front only where ustar cannot say it. */
+/**
+ * The header blocks of an entry, with extension headers in front only where ustar cannot say it. Long names
+ * go into GNU's `L` and `K` headers: mksquashfs 4.5.1 strips `/` and `../` from a link target in a pax header.
+ */
 export function tarHeader(record: TarRecord): Buffer {
-  const pax = paxRecords(record);
-  const main = ustar(record, typeflags[record.type], record.size ?? 0);
-  if (pax.length === 0) return main;
-  const body = Buffer.from(pax.join(""), "latin1");
-  const head = ustar({ ...record, type: "file", path: "pax", link: "" }, "x", body.length);
-  return Buffer.concat([head, body, tarPadding(body.length), main]);
+  const path = entryName(record);
+  const link = record.link ?? "";
+  const blocks: Buffer[] = [];
+  const pax = paxRecords(record).join("");
+  if (pax !== "") blocks.push(extension("x", pax));
+  if (path.length > maxNameBytes) blocks.push(extension("L", `${path}\0`));
+  if (link.length > maxNameBytes) blocks.push(extension("K", `${link}\0`));
+  blocks.push(ustar(record, typeflags[record.type], record.size ?? 0));
+  return Buffer.concat(blocks);
+}
+
+function extension(typeflag: "x" | "L" | "K", content: string): Buffer {
+  const body = Buffer.from(content, "latin1");
+  const head = { type: "file", path: "././@LongLink", mode: 0, uid: 0, gid: 0, mtime: 0 } as const;
+  return Buffer.concat([ustar(head, typeflag, body.length), body, tarPadding(body.length)]);
 }
 
 /** The zeros that fill a body of `size` bytes up to a whole block. */
@@ -37,9 +50,6 @@ export function tarPadding(size: number): Buffer {
 
 function paxRecords(record: TarRecord): string[] {
   const records: string[] = [];
-  const path = entryName(record);
-  if (path.length > 100) records.push(paxRecord("path", path));
-  if ((record.link ?? "").length > 100) records.push(paxRecord("linkpath", record.link ?? ""));
   if ((record.size ?? 0) > maxOctal.size) records.push(paxRecord("size", String(record.size)));
   if (record.uid > maxOctal.id) records.push(paxRecord("uid", String(record.uid)));
   if (record.gid > maxOctal.id) records.push(paxRecord("gid", String(record.gid)));
@@ -61,14 +71,14 @@ function entryName(record: TarRecord): string {
 
 function ustar(record: TarRecord, typeflag: string, size: number): Buffer {
   const block = Buffer.alloc(blockBytes);
-  block.write(entryName(record).slice(0, 100), 0, "latin1");
+  block.write(entryName(record).slice(0, maxNameBytes), 0, "latin1");
   octal(block, 100, 8, record.mode & 0o7777);
   octal(block, 108, 8, record.uid > maxOctal.id ? 0 : record.uid);
   octal(block, 116, 8, record.gid > maxOctal.id ? 0 : record.gid);
   octal(block, 124, 12, size > maxOctal.size ? 0 : size);
   octal(block, 136, 12, record.mtime);
   block.write(typeflag, 156, "latin1");
-  block.write((record.link ?? "").slice(0, 100), 157, "latin1");
+  block.write((record.link ?? "").slice(0, maxNameBytes), 157, "latin1");
   block.write("ustar\x0000", 257, "latin1");
   block.fill(0x20, 148, 156);
   let sum = 0;

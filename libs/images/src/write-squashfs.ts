@@ -12,11 +12,13 @@ export interface WriteSquashfsOptions {
   /** File to create; must not exist. */
   readonly path: string;
   readonly root: Attributes;
+  /** No file in the archive is newer than this; seconds since 1970. */
+  readonly newestMtime: number;
   readonly signal: AbortSignal;
 }
 
 /** Why these: see "Compression" in the README. */
-const compression = ["-comp", "zstd", "-Xcompression-level", "3", "-b", "128K"];
+const compression = ["-comp", "lz4", "-b", "128K"];
 
 /** Writes the archive as squashfs; same archive, same bytes. Throws `Error` with the tool's own words. */
 export async function writeSquashfs(
@@ -25,7 +27,7 @@ export async function writeSquashfs(
 ): Promise<void> {
   const child = spawn("mksquashfs", squashfsArguments(options), {
     stdio: ["pipe", "ignore", "pipe"],
-    env: { PATH: process.env.PATH ?? "/usr/bin", LC_ALL: "C" },
+    env: environment(options),
     signal: options.signal,
     killSignal: "SIGKILL",
   });
@@ -61,9 +63,20 @@ function squashfsArguments({ path, root }: WriteSquashfsOptions): string[] {
   return [
     ...["-", path, "-tar", ...compression],
     ...["-root-mode", root.mode.toString(8), "-root-uid", String(root.uid), "-root-gid", String(root.gid)],
-    ...["-root-time", String(root.mtime), "-mkfs-time", "0", "-reproducible"],
-    ...["-mem", "256M", "-no-progress", "-quiet", "-exit-on-error"],
+    ...["-reproducible", "-mem", "256M", "-no-progress", "-quiet", "-exit-on-error"],
   ];
+}
+
+/**
+ * The root directory of an archive gets the current time, whatever the options say; this variable caps every
+ * time, and set to the newest one in the image it changes no other and makes the result reproducible.
+ */
+function environment({ newestMtime }: WriteSquashfsOptions): Record<string, string> {
+  return {
+    PATH: process.env.PATH ?? "/usr/bin:/bin",
+    LC_ALL: "C",
+    SOURCE_DATE_EPOCH: String(newestMtime),
+  };
 }
 
 function isBrokenPipe(error: unknown): boolean {
