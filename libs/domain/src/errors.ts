@@ -64,7 +64,19 @@ export const REASON_KINDS = {
   VM_UNAVAILABLE: "unavailable",
   GUEST_UNAVAILABLE: "unavailable",
   SHUTTING_DOWN: "unavailable",
+  GUEST_FAILED: "internal",
   INTERNAL: "internal",
+  // What someone else said (a proxy, the transport) who gave a code and no reason. Our own code names a reason above.
+  INVALID_ARGUMENT: "invalid_argument",
+  NOT_FOUND: "not_found",
+  ALREADY_EXISTS: "already_exists",
+  FAILED_PRECONDITION: "failed_precondition",
+  RESOURCE_EXHAUSTED: "resource_exhausted",
+  ABORTED: "aborted",
+  OUT_OF_RANGE: "out_of_range",
+  PERMISSION_DENIED: "permission_denied",
+  UNAVAILABLE: "unavailable",
+  DATA_LOSS: "data_loss",
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorReason = keyof typeof REASON_KINDS;

@@ -1,4 +1,6 @@
 /** What Paddock is about, without any input or output. */
+export * from "./admission.ts";
 export * from "./errors.ts";
 export * from "./ids.ts";
 export * from "./signals.ts";
+export * from "./state-machine.ts";
