@@ -1,0 +1,168 @@
+/**
+ * The link to a guest's agent for as long as its VM lives, over any number of connections.
+ *
+ * ```text
+ *                  READY
+ *   connecting ------------> up
+ *      ^  | failed            | the connection ended
+ *      |  v                   |
+ *     waiting <---------------+          any state -- close(cause) --> closed
+ * ```
+ *
+ * A connection that ends (agent's protocol error, a flood) is opened again after a pause that doubles up to a bound,
+ * and falls back to the shortest only after a connection that lasted; so a dead or hostile guest costs a few wake-ups a
+ * minute. Whether the VM lives is not this object's to know: its owner calls `close` with the recorded cause.
+ */
+import { PaddockError } from "@paddock/domain";
+import { type AgentClient, connectAgent } from "./connect-agent.ts";
+
+export type LinkState =
+  | { readonly kind: "connecting"; readonly attempt: number }
+  | { readonly kind: "up"; readonly agent: AgentClient; readonly sinceMs: number }
+  | { readonly kind: "waiting"; readonly error: PaddockError; readonly pauseMs: number }
+  | { readonly kind: "closed"; readonly error: PaddockError };
+
+export type AgentLinkOptions = {
+  readonly socketPath: string;
+  /** Patience of one attempt, in ms. */
+  readonly attemptMs?: number;
+  /** First pause between attempts, and the longest, in ms. */
+  readonly pauseMs?: { readonly first: number; readonly longest: number };
+  /** How long a connection must last to count as a good one, in ms. */
+  readonly goodAfterMs?: number;
+  /** Told of each new state; must not throw. */
+  readonly onState?: (state: LinkState) => void;
+};
+
+export type WaitOptions = {
+  /** Patience, in ms; not set means until the signal or the link's end. */
+  readonly deadlineMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
+
+export class AgentLink implements Disposable {
+  readonly #options: Required<Omit<AgentLinkOptions, "onState">>;
+  readonly #onState: (state: LinkState) => void;
+  readonly #closing = new AbortController();
+  #state: LinkState = { kind: "connecting", attempt: 1 };
+  #changed = Promise.withResolvers<void>();
+
+  /** Begins to connect at once. */
+  constructor(options: AgentLinkOptions) {
+    this.#options = {
+      socketPath: options.socketPath,
+      attemptMs: options.attemptMs ?? 60_000,
+      pauseMs: options.pauseMs ?? { first: 25, longest: 5000 },
+      goodAfterMs: options.goodAfterMs ?? 10_000,
+    };
+    this.#onState = options.onState ?? (() => undefined);
+    void this.#run();
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  /**
+   * The agent on a connection that is up, now or as soon as there is one. Throws the cause given to `close`,
+   * GUEST_UNAVAILABLE when `deadlineMs` passes (with what the last attempt failed of), or the signal's reason.
+   */
+  async client(options: WaitOptions = {}): Promise<AgentClient> {
+    const up = this.#ready();
+    if (up !== undefined) return up;
+    const { deadlineMs, signal } = options;
+    const deadline = deadlineMs === undefined ? undefined : AbortSignal.timeout(deadlineMs);
+    const signals = [deadline, signal].filter((each) => each !== undefined);
+    const stop = signals.length === 0 ? undefined : AbortSignal.any(signals);
+    const stopped = Promise.withResolvers<void>();
+    const onStop = () => stopped.resolve();
+    stop?.addEventListener("abort", onStop, { once: true });
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        const agent = this.#ready();
+        if (agent !== undefined) return agent;
+        if (deadline?.aborted) throw this.#late(deadlineMs ?? 0);
+        await Promise.race([this.#changed.promise, stopped.promise]);
+      }
+    } finally {
+      stop?.removeEventListener("abort", onStop);
+    }
+  }
+
+  /** Ends the link for good: calls under way and waiters fail with `error`. Only the first call counts. */
+  close(error: PaddockError): void {
+    if (this.#state.kind === "closed") return;
+    const before = this.#state;
+    this.#enter({ kind: "closed", error });
+    this.#closing.abort(error);
+    if (before.kind === "up") before.agent.close(error);
+  }
+
+  [Symbol.dispose](): void {
+    this.close(new PaddockError("GUEST_UNAVAILABLE", "the node let go of the link to the guest"));
+  }
+
+  #ready(): AgentClient | undefined {
+    if (this.#state.kind === "closed") throw this.#state.error;
+    return this.#state.kind === "up" && this.#state.agent.end === undefined ? this.#state.agent : undefined;
+  }
+
+  #late(deadlineMs: number): PaddockError {
+    const last = this.#state.kind === "waiting" ? `: ${this.#state.error.message}` : "";
+    return new PaddockError("GUEST_UNAVAILABLE", `no link to the guest within ${deadlineMs} ms${last}`);
+  }
+
+  #enter(state: LinkState): void {
+    this.#state = state;
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers();
+    resolve();
+    this.#onState(state);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    const { pauseMs: pauses, goodAfterMs } = this.#options;
+    let pauseMs = pauses.first;
+    for (let attempt = 1; !signal.aborted; attempt += 1) {
+      if (attempt > 1) this.#enter({ kind: "connecting", attempt });
+      const begun = performance.now();
+      const error = await this.#connection();
+      if (signal.aborted) return;
+      if (performance.now() - begun > goodAfterMs) pauseMs = pauses.first;
+      this.#enter({ kind: "waiting", error, pauseMs });
+      await pause(pauseMs, signal);
+      pauseMs = Math.min(pauseMs * 2, pauses.longest);
+    }
+  }
+
+  /** One connection from its beginning to its end; answers with why it ended. */
+  async #connection(): Promise<PaddockError> {
+    const { socketPath, attemptMs } = this.#options;
+    const { signal } = this.#closing;
+    try {
+      const agent = await connectAgent({ socketPath, deadlineMs: attemptMs, signal });
+      if (this.#state.kind === "closed") {
+        agent.close(this.#state.error);
+        return this.#state.error;
+      }
+      this.#enter({ kind: "up", agent, sinceMs: performance.now() });
+      return (await agent.closed).error;
+    } catch (error) {
+      if (error instanceof PaddockError) return error;
+      return new PaddockError("INTERNAL", "connecting to the guest failed", { cause: error });
+    }
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  const onAbort = () => resolve();
+  signal.addEventListener("abort", onAbort, { once: true });
+  return promise.finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  });
+}

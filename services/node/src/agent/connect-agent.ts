@@ -1,0 +1,86 @@
+/** Opens the link to the agent of one guest: socket, handshake, HTTP/2, typed clients. */
+import { connect, type Socket } from "node:net";
+import { type Client, createClient } from "@connectrpc/connect";
+import { PaddockError } from "@paddock/domain";
+import { agentpb } from "@paddock/protocol";
+import { GuestSession, type SessionEnd } from "./guest-session.ts";
+import { guestTransport } from "./guest-transport.ts";
+import { type HandshakeOptions, shakeHands } from "./handshake.ts";
+
+/**
+ * The services of one agent, on one connection. Calls take `{signal, timeoutMs}` and fail with `PaddockError`; a call on a
+ * connection that is over fails at once with `closed`'s error.
+ */
+export type AgentClient = AsyncDisposable & {
+  readonly sandbox: Client<typeof agentpb.SandboxService>;
+  readonly containers: Client<typeof agentpb.ContainerService>;
+  readonly processes: Client<typeof agentpb.ProcessService>;
+  /** Settles, never rejects, when the connection is over. */
+  readonly closed: Promise<SessionEnd>;
+  /** Why the connection is over, or undefined while it is not. */
+  readonly end: SessionEnd | undefined;
+  /** Ends the connection; calls under way fail with `error`. */
+  close(error: PaddockError): void;
+};
+
+export type ConnectAgentOptions = Omit<HandshakeOptions, "signal"> & {
+  /** The unix socket of QEMU's chardev. */
+  readonly socketPath: string;
+  /** Patience for the whole, in ms. */
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/**
+ * Connects to the agent. May be called while the VM still boots: it answers as soon as the agent does. Throws
+ * GUEST_UNAVAILABLE (no socket, no READY in time, flood) or the signal's reason.
+ */
+export async function connectAgent(options: ConnectAgentOptions): Promise<AgentClient> {
+  const { socketPath, deadlineMs } = options;
+  const deadline = AbortSignal.timeout(deadlineMs);
+  const signal = options.signal === undefined ? deadline : AbortSignal.any([deadline, options.signal]);
+  let socket: Socket | undefined;
+  try {
+    socket = await open(socketPath, signal);
+    await shakeHands(socket, { ...options, signal });
+    return agentClient(new GuestSession(socket));
+  } catch (cause) {
+    socket?.destroy();
+    options.signal?.throwIfAborted();
+    if (cause instanceof PaddockError) throw cause;
+    const what = deadline.aborted
+      ? `the guest did not answer within ${deadlineMs} ms`
+      : `no link to the guest`;
+    throw new PaddockError("GUEST_UNAVAILABLE", what, { cause });
+  }
+}
+
+function open(path: string, signal: AbortSignal): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = connect({ path });
+  const onAbort = () => {
+    socket.destroy();
+    reject(signal.reason);
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  socket.once("connect", () => resolve(socket)).once("error", reject);
+  return promise.finally(() => {
+    signal.removeEventListener("abort", onAbort);
+    socket.off("error", reject);
+  });
+}
+
+function agentClient(session: GuestSession): AgentClient {
+  const transport = guestTransport(session);
+  return {
+    sandbox: createClient(agentpb.SandboxService, transport),
+    containers: createClient(agentpb.ContainerService, transport),
+    processes: createClient(agentpb.ProcessService, transport),
+    closed: session.closed,
+    get end() {
+      return session.end;
+    },
+    close: (error) => session.close(error),
+    [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,132 @@
+/**
+ * One HTTP/2 session with a guest's agent, on a socket whose handshake is done.
+ *
+ * The peer is hostile, so everything it could make the daemon keep is bounded here: memory of the session, headers,
+ * settings, outstanding pings, invalid frames, streams. A guest may also just talk a lot: frames that carry nothing
+ * (empty DATA, SETTINGS, PING, WINDOW_UPDATE, headers) cost the daemon time, which belongs to other sandboxes too.
+ * `FloodWatch` compares what came over the wire with what arrived as bodies, and ends a session whose surplus is no
+ * longer explained by framing.
+ *
+ * There is no reconnecting here: a session that ended stays ended, and says why. Reconnecting is `agent-link.ts`.
+ */
+import * as http2 from "node:http2";
+import type { Socket } from "node:net";
+import { PaddockError } from "@paddock/domain";
+import { FloodWatch } from "./flood-watch.ts";
+import { guestText } from "./guest-text.ts";
+
+/** What sessions call their peer. It is never looked up. */
+export const AUTHORITY = "http://guest";
+
+/** Bytes of one response stream that may be in flight: what a stalled reader costs the daemon. */
+const STREAM_WINDOW_BYTES = 512 * 1024;
+/** Bytes of all response streams that may be in flight. */
+const SESSION_WINDOW_BYTES = 8 * 1024 * 1024;
+const MAX_CALLS = 512;
+const NGHTTP2_NO_ERROR = 0;
+
+const SESSION_OPTIONS: Omit<http2.ClientSessionOptions, "createConnection"> = {
+  maxSessionMemory: 16,
+  maxSettings: 16,
+  maxHeaderListPairs: 64,
+  maxOutstandingPings: 4,
+  maxReservedRemoteStreams: 0,
+  maxSendHeaderBlockLength: 32 * 1024,
+  settings: {
+    enablePush: false,
+    initialWindowSize: STREAM_WINDOW_BYTES,
+    maxHeaderListSize: 16 * 1024,
+    maxFrameSize: 64 * 1024,
+  },
+};
+
+/** Why a session is over. `error` is what calls on it fail with. */
+export type SessionEnd = { readonly error: PaddockError; readonly byUs: boolean };
+
+export class GuestSession implements AsyncDisposable {
+  readonly authority = AUTHORITY;
+  /** Settles, never rejects, when the session is over. */
+  readonly closed: Promise<SessionEnd>;
+  readonly #session: http2.ClientHttp2Session;
+  readonly #flood: FloodWatch;
+  #calls = 0;
+  #end: SessionEnd | undefined;
+
+  constructor(socket: Socket) {
+    this.#session = http2.connect(AUTHORITY, { ...SESSION_OPTIONS, createConnection: () => socket });
+    this.#flood = new FloodWatch(
+      () => socket.bytesRead,
+      (bytes) => this.#finish(`sent ${bytes} bytes that carry nothing`),
+    );
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>();
+    this.closed = promise;
+    this.#session.once("connect", () => this.#session.setLocalWindowSize(SESSION_WINDOW_BYTES));
+    this.#session.on("error", (error) =>
+      this.#finish(`broke the protocol: ${guestText(error.message)}`, error),
+    );
+    this.#session.on("goaway", (code) => {
+      if (code !== NGHTTP2_NO_ERROR) this.#finish(`ended the session with HTTP/2 error ${code}`);
+    });
+    this.#session.once("close", () => {
+      this.#flood.stop();
+      this.#end ??= lost("closed the link");
+      resolve(this.#end);
+    });
+  }
+
+  /** Why the session takes no more calls, or undefined while it does. True before `closed` settles. */
+  get end(): SessionEnd | undefined {
+    if (this.#end === undefined && (this.#session.destroyed || this.#session.closed))
+      this.#end = lost("closed the link");
+    return this.#end;
+  }
+
+  /** Opens a stream: the interface connect-node wants of a session. */
+  async request(
+    method: string,
+    path: string,
+    headers: http2.OutgoingHttpHeaders,
+    options: Omit<http2.ClientSessionRequestOptions, "signal">,
+  ): Promise<http2.ClientHttp2Stream> {
+    if (this.end !== undefined) throw this.end.error;
+    if (this.#calls >= MAX_CALLS)
+      throw new PaddockError("TOO_MANY", `the sandbox has ${MAX_CALLS} calls under way`, {
+        hint: "end some exec, attach or wait calls first",
+      });
+    const headersOfRequest = { ...headers, ":method": method, ":path": path };
+    const stream = this.#session.request(headersOfRequest, options);
+    this.#calls += 1;
+    this.#flood.callBegan();
+    stream.once("close", () => {
+      this.#calls -= 1;
+      this.#flood.callEnded();
+    });
+    stream.on("data", (chunk: Buffer) => this.#flood.bodyBytes(chunk.length));
+    stream.pause();
+    return stream;
+  }
+
+  /** Part of the interface connect-node wants; a keepalive would use it. */
+  notifyResponseByteRead(): void {}
+
+  /** Ends the session and fails its calls with `error`. */
+  close(error: PaddockError): void {
+    this.#end ??= { error, byUs: true };
+    this.#session.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close(new PaddockError("GUEST_UNAVAILABLE", "the node closed the link to the guest"));
+    await this.closed;
+  }
+
+  #finish(what: string, cause?: unknown): void {
+    this.#end ??= lost(what, cause);
+    this.#session.destroy();
+  }
+}
+
+const lost = (what: string, cause?: unknown): SessionEnd => ({
+  byUs: false,
+  error: new PaddockError("GUEST_UNAVAILABLE", `the guest ${what}`, { cause }),
+});

@@ -1,0 +1,78 @@
+/**
+ * The agent's services as connect-node transports on one session, with the bounds a hostile answer needs.
+ *
+ * A message's size bounds what decoding it may cost, so it follows the method: lists may have 4 MiB, a piece of output
+ * 64 KiB and its frame, everything else 256 KiB. Unknown fields are dropped: kept, each would be an object. Compression is off:
+ * the link is a memory copy, and a guest could send a bomb.
+ */
+import type { DescMethod } from "@bufbuild/protobuf";
+import type { StreamResponse, Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { agentpb } from "@paddock/protocol";
+import { guestError } from "./guest-error.ts";
+import { AUTHORITY, type GuestSession } from "./guest-session.ts";
+
+/** Patience with a unary call whose caller names none, in ms. */
+const DEFAULT_TIMEOUT_MS = 10_000;
+const LIST_BYTES = 4 * 1024 * 1024;
+const ANSWER_BYTES = 256 * 1024;
+const STREAMED_BYTES = 128 * 1024;
+
+const LISTS: ReadonlySet<DescMethod> = new Set([
+  agentpb.ContainerService.method.listContainers,
+  agentpb.ContainerService.method.getContainer,
+  agentpb.ContainerService.method.listProcesses,
+]);
+
+/**
+ * A transport on `session`. Calls fail with `PaddockError`. `timeoutMs` 0 or less means no deadline; not set means 10 s for
+ * a unary call and none for a stream.
+ */
+export function guestTransport(session: GuestSession): Transport {
+  const withLimit = (readMaxBytes: number) =>
+    createGrpcTransport({
+      baseUrl: AUTHORITY,
+      sessionManager: session,
+      acceptCompression: [],
+      readMaxBytes,
+      writeMaxBytes: LIST_BYTES,
+      binaryOptions: { readUnknownFields: false },
+    });
+  const lists = withLimit(LIST_BYTES);
+  const answers = withLimit(ANSWER_BYTES);
+  const streams = withLimit(STREAMED_BYTES);
+  const failure = (error: unknown, method: DescMethod, signal: AbortSignal | undefined) => {
+    if (signal?.aborted) throw signal.reason;
+    throw session.end?.error ?? guestError(error, method);
+  };
+  return {
+    async unary(method, signal, timeoutMs = DEFAULT_TIMEOUT_MS, ...rest) {
+      const transport = LISTS.has(method) ? lists : answers;
+      return await transport
+        .unary(method, signal, timeoutMs, ...rest)
+        .catch((error) => failure(error, method, signal));
+    },
+    async stream(method, signal, ...rest) {
+      const response = await streams
+        .stream(method, signal, ...rest)
+        .catch((error) => failure(error, method, signal));
+      return withErrors(response, (error) => failure(error, method, signal));
+    },
+  };
+}
+
+function withErrors<R extends Pick<StreamResponse, "message">>(
+  response: R,
+  fail: (error: unknown) => never,
+): R {
+  const { message } = response;
+  return {
+    ...response,
+    message: {
+      [Symbol.asyncIterator]() {
+        const iterator = message[Symbol.asyncIterator]();
+        return { next: () => iterator.next().catch(fail) };
+      },
+    },
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * The handshake that opens the link to a guest's agent.
+ *
+ * The port is one byte stream that outlives the daemons at its host end, so what comes first may be the rest of a
+ * dead daemon's HTTP/2 frames. The node says `HELLO` with a nonce and throws away everything up to `READY` with that
+ * nonce: 128 random bits that no tenant can guess, so nothing a tenant writes can be taken for it.
+ *
+ * QEMU holds HELLO back: it does not read the socket until the guest has opened the port (`virtio_serial_guest_ready`
+ * answers 0), so HELLO waits in the socket's buffer and reaches the agent the moment it is there. One HELLO therefore
+ * opens the link of a VM that is still booting, with no polling. It is said again, with a fresh nonce, only after
+ * a long silence, for a guest that lost it; agents believe a HELLO inside an unfinished frame only after a silence of
+ * 250 ms, so saying it more often would keep them from hearing it at all. An agent that reads two of them answers
+ * both and keeps the connection of the last, so only the last nonce counts here.
+ */
+import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
+import { PaddockError } from "@paddock/domain";
+
+/** "PADDOCK/1 READY ", 32 hex digits and a newline. */
+const READY_BYTES = 49;
+
+export type HandshakeOptions = {
+  readonly signal: AbortSignal;
+  /** Most bytes of an older connection that are thrown away before READY. */
+  readonly maxDiscardedBytes?: number;
+  /** Silence after which HELLO is said again, in ms; doubles up to 16 times this. */
+  readonly repeatAfterMs?: number;
+};
+
+/**
+ * Says HELLO and waits for READY. Bytes behind READY are put back into the socket. Does not close the socket. Throws
+ * the signal's reason, or GUEST_UNAVAILABLE when the guest floods or hangs up.
+ */
+export async function shakeHands(socket: Socket, options: HandshakeOptions): Promise<void> {
+  const { signal, maxDiscardedBytes = 32 * 1024 * 1024, repeatAfterMs = 2000 } = options;
+  signal.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const search = new ReadySearch();
+  let delayMs = repeatAfterMs;
+  let timer: NodeJS.Timeout | undefined;
+  const hello = () => {
+    const nonce = randomBytes(16).toString("hex");
+    search.expect(nonce);
+    socket.write(`PADDOCK/1 HELLO ${nonce}\n`);
+    timer = setTimeout(hello, delayMs);
+    delayMs = Math.min(delayMs * 2, repeatAfterMs * 16);
+  };
+  const onReadable = () => {
+    for (let bytes = socket.read(); bytes !== null; bytes = socket.read()) {
+      const rest = search.feed(bytes);
+      if (rest !== undefined) {
+        stop();
+        if (rest.length > 0) socket.unshift(rest);
+        return resolve();
+      }
+      if (search.discardedBytes > maxDiscardedBytes)
+        return reject(unavailable(`sent ${search.discardedBytes} bytes and no READY`));
+    }
+  };
+  const onEnd = () => reject(unavailable("hung up before READY"));
+  const onError = (cause: Error) => reject(unavailable("broke the link before READY", cause));
+  const onAbort = () => reject(signal.reason);
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off("readable", onReadable).off("end", onEnd).off("close", onEnd).off("error", onError);
+    signal.removeEventListener("abort", onAbort);
+  };
+  socket.on("readable", onReadable).on("end", onEnd).on("close", onEnd).on("error", onError);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    hello();
+    await promise;
+  } finally {
+    stop();
+  }
+}
+
+const unavailable = (what: string, cause?: unknown): PaddockError =>
+  new PaddockError("GUEST_UNAVAILABLE", `the guest ${what}`, {
+    cause,
+    hint: "the guest's agent is not running, or not the one this node started",
+  });
+
+/** Finds READY in a stream, keeping no more than one line of it. */
+class ReadySearch {
+  discardedBytes = 0;
+  #needle = Buffer.alloc(0);
+  #tail = Buffer.alloc(0);
+
+  expect(nonce: string): void {
+    this.#needle = Buffer.from(`PADDOCK/1 READY ${nonce}\n`, "latin1");
+  }
+
+  /** What follows READY, or undefined when it has not come yet. */
+  feed(bytes: Buffer): Buffer | undefined {
+    const seen = this.#tail.length === 0 ? bytes : Buffer.concat([this.#tail, bytes]);
+    const at = seen.indexOf(this.#needle);
+    if (at >= 0) return seen.subarray(at + this.#needle.length);
+    this.discardedBytes += bytes.length;
+    this.#tail = Buffer.from(seen.subarray(Math.max(0, seen.length - READY_BYTES + 1)));
+    return undefined;
+  }
+}
