@@ -1,0 +1,32 @@
+import type { AgentLink } from "../agent/agent-link.ts";
+import type { SandboxPaths } from "./sandbox-paths.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+
+/** A sandbox as streams, logs and statistics see it: what it is, where it is, and its guest. */
+export interface LiveSandbox {
+  readonly sandboxId: string;
+  /** The newest snapshot; never waits. */
+  readonly record: SandboxRecord;
+  readonly paths: SandboxPaths;
+  /** The sandbox's directory; logs are below `paths.logDir`. */
+  readonly dir: string;
+  /**
+   * The link to the guest of the present VM; `agent.client({signal, deadlineMs})` gives the services, waiting while the link
+   * is made again. A later boot has another link. Throws WRONG_STATE when there is no VM.
+   */
+  readonly agent: AgentLink;
+}
+
+/** Finds sandboxes. */
+export interface LiveSandboxes {
+  /** Throws SANDBOX_NOT_FOUND or RECORD_CORRUPT. */
+  require(sandboxId: string): LiveSandbox;
+}
+
+/** What the node core tells whoever keeps the containers' logs. None of these may throw or wait for the guest. */
+export interface ContainerLogs {
+  /** The container exists in the guest, newly or found again after a restart of the daemon: follow its init. */
+  follow(sandbox: LiveSandbox, containerId: string): void;
+  /** Its VM is gone or it is being removed: finish with what is there. Settles when nothing more is written. */
+  stop(sandboxId: string, containerId: string): Promise<void>;
+}

@@ -1,0 +1,144 @@
+/**
+ * What a node knows of a sandbox: one immutable value, replaced as a whole, stored as one row.
+ *
+ *     creating ──> ready ──> running <──> paused
+ *        │           └──────────┴────────────┴──> stopped ──> running
+ *        └─> (undone)                any of them ──> deleting ──> (gone)
+ *
+ * A phase carries only what is true in it: there is a machine in `ready`, `running` and `paused`, and nowhere else.
+ * The specs are kept as the messages the client sent, because all that is done with them is to hand them on, to the
+ * guest and back to the client.
+ */
+import type { ContainerId, SandboxId, VmSize } from "@paddock/domain";
+import type { ContainerSpec, SandboxSpec } from "@paddock/protocol";
+
+/** Tells one process from any other the host has had: a pid may be reused, with its start time in one boot it is not. */
+export type MachineIdentity = {
+  readonly pid: number;
+  /** Field 22 of /proc/<pid>/stat, clock ticks since boot. */
+  readonly startTime: number;
+  /** /proc/sys/kernel/random/boot_id. */
+  readonly bootId: string;
+};
+
+export const STOP_CAUSES = [
+  "exited",
+  "signalled",
+  "guest_oom",
+  "host_oom",
+  "vm_lost",
+  "guest_panic",
+  "requested",
+  "host_restart",
+  "guest_unresponsive",
+] as const;
+export type StopCause = (typeof STOP_CAUSES)[number];
+
+/** How an init ended, as the guest's waitpid told it. */
+export type ExitRecord = {
+  readonly code: number;
+  readonly signal: number;
+  readonly oomKilled: boolean;
+  readonly exitedAtMs: number;
+  readonly reason: string;
+};
+
+export type ContainerPhase =
+  | { readonly kind: "ready" }
+  | { readonly kind: "running" | "paused"; readonly pid: number; readonly startedAtMs: number }
+  | {
+      readonly kind: "stopped";
+      readonly cause: StopCause;
+      /** Only what was seen; a VM that vanished leaves none. */
+      readonly exit?: ExitRecord;
+      readonly startedAtMs?: number;
+      readonly stoppedAtMs: number;
+    };
+
+export type ContainerRecord = {
+  readonly containerId: ContainerId;
+  /** Request that created it. */
+  readonly requestId: string;
+  readonly spec: ContainerSpec;
+  readonly imageId: string;
+  /** Digest of the image's squashfs file. */
+  readonly imageBlob: string;
+  /** Number among the sandbox's containers; names its disks and their SCSI targets. */
+  readonly index: number;
+  readonly createdAtMs: number;
+  readonly oomKillCount: number;
+  readonly phase: ContainerPhase;
+};
+
+export type SandboxPhase =
+  | { readonly kind: "creating" }
+  | { readonly kind: "ready"; readonly machine: MachineIdentity }
+  | {
+      readonly kind: "running" | "paused";
+      readonly machine: MachineIdentity;
+      readonly startedAtMs: number;
+    }
+  | {
+      readonly kind: "stopped";
+      readonly cause: StopCause;
+      readonly evidence: string;
+      readonly startedAtMs?: number;
+      readonly stoppedAtMs: number;
+    }
+  | { readonly kind: "deleting" };
+
+export type SandboxRecord = {
+  readonly sandboxId: SandboxId;
+  /** Rises with every change; readers can tell two snapshots apart. */
+  readonly version: number;
+  readonly generation: bigint;
+  /** Request that created it. */
+  readonly requestId: string;
+  readonly spec: SandboxSpec;
+  readonly size: VmSize;
+  /** The VM's user and group are the node's base plus this. */
+  readonly slot: number;
+  readonly createdAtMs: number;
+  /** From the request to the agent's first answer, of the last boot. */
+  readonly bootDurationMs: number;
+  /** Last event of the guest's present boot that was recorded. */
+  readonly agentSequence: number;
+  /** The guest's boot id, by which a re-adopted guest is known to be the same. */
+  readonly guestBootId: string;
+  /** Number of events published about it. */
+  readonly eventSequence: number;
+  readonly phase: SandboxPhase;
+  /** By time of creation. */
+  readonly containers: readonly ContainerRecord[];
+};
+
+/** The machine of a sandbox that has one. */
+export function machineOf({ phase }: SandboxRecord): MachineIdentity | undefined {
+  return "machine" in phase ? phase.machine : undefined;
+}
+
+/** The container of an id, if the sandbox has it. */
+export const containerOf = (record: SandboxRecord, containerId: string): ContainerRecord | undefined =>
+  record.containers.find((container) => container.containerId === containerId);
+
+/** The record with one container replaced by what `change` makes of it; the same record when there is none. */
+export function withContainer(
+  record: SandboxRecord,
+  containerId: string,
+  change: (container: ContainerRecord) => ContainerRecord,
+): SandboxRecord {
+  const containers = record.containers.map((container) =>
+    container.containerId === containerId ? change(container) : container,
+  );
+  return { ...record, containers };
+}
+
+/** The record with every container that has not ended, ended; for a VM that is gone or was stopped. */
+export function withContainersStopped(record: SandboxRecord, cause: StopCause, nowMs: number): SandboxRecord {
+  const containers = record.containers.map((container): ContainerRecord => {
+    if (container.phase.kind === "stopped") return container;
+    const startedAtMs = "startedAtMs" in container.phase ? { startedAtMs: container.phase.startedAtMs } : {};
+    return { ...container, phase: { kind: "stopped", cause, ...startedAtMs, stoppedAtMs: nowMs } };
+  });
+  return { ...record, containers };
+}

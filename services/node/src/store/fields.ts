@@ -1,0 +1,73 @@
+/** Reads the fields of a JSON object that may hold anything; each reader throws, naming the field, when it is not what it should be. */
+export class Fields {
+  readonly #object: object;
+
+  private constructor(object: object) {
+    this.#object = object;
+  }
+
+  static parse(text: string): Fields {
+    return Fields.#of(JSON.parse(text), "the text");
+  }
+
+  static #of(value: unknown, what: string): Fields {
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw new Error(`${what} is no object`);
+    return new Fields(value);
+  }
+
+  has(name: string): boolean {
+    return this.#get(name) !== undefined;
+  }
+
+  string(name: string): string {
+    const value = this.#get(name);
+    if (typeof value !== "string") throw new Error(`${name} is no string`);
+    return value;
+  }
+
+  number(name: string): number {
+    const value = this.#get(name);
+    if (typeof value !== "number" || !Number.isFinite(value)) throw new Error(`${name} is no number`);
+    return value;
+  }
+
+  integer(name: string): number {
+    const value = this.number(name);
+    if (!Number.isSafeInteger(value)) throw new Error(`${name} is no integer`);
+    return value;
+  }
+
+  boolean(name: string): boolean {
+    const value = this.#get(name);
+    if (typeof value !== "boolean") throw new Error(`${name} is no boolean`);
+    return value;
+  }
+
+  /** Base64. */
+  bytes(name: string): Uint8Array {
+    return Buffer.from(this.string(name), "base64");
+  }
+
+  object(name: string): Fields {
+    return Fields.#of(this.#get(name), name);
+  }
+
+  objects(name: string): Fields[] {
+    const value = this.#get(name);
+    if (!Array.isArray(value)) throw new Error(`${name} is no list`);
+    return value.map((item, index) => Fields.#of(item, `${name}[${index}]`));
+  }
+
+  oneOf<T extends string>(name: string, allowed: readonly T[]): T {
+    const value = this.string(name);
+    const found = allowed.find((candidate) => candidate === value);
+    if (found === undefined) throw new Error(`${name} is ${value}, not one of ${allowed.join(", ")}`);
+    return found;
+  }
+
+  #get(name: string): unknown {
+    const own = Object.getOwnPropertyDescriptor(this.#object, name);
+    return own?.value;
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * The node's memory: one SQLite file. Whatever a method has written is on disk when it returns (WAL with
+ * synchronous=FULL), and what one method writes is written whole or not at all.
+ *
+ * Tables: `sandbox` (one row each), `journal` (undos of what is under way), `ledger` (requests and their outcomes),
+ * `outbox` (events to publish, in order), `meta`.
+ */
+import { chmodSync } from "node:fs";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { PaddockError } from "@paddock/domain";
+import type { LedgerEntry, LedgerStore, UndoJournal } from "@paddock/lifecycle";
+import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import { decodeRecord, encodeRecord } from "./record-codec.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS sandbox (id TEXT PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS journal (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, sandbox TEXT NOT NULL, scope TEXT NOT NULL, step TEXT NOT NULL,
+    UNIQUE (sandbox, scope, step)) STRICT;
+  CREATE TABLE IF NOT EXISTS ledger (
+    request TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome BLOB, seen_ms INTEGER NOT NULL) STRICT;
+  CREATE INDEX IF NOT EXISTS ledger_by_age ON ledger (seen_ms);
+  CREATE TABLE IF NOT EXISTS outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+`;
+
+const LEDGER_KEPT_MS = 24 * 60 * 60 * 1000;
+const LEDGER_MAX_ROWS = 100_000;
+/** The ledger is pruned once in this many requests, as that reads much of it. */
+const PRUNE_EVERY = 1000;
+const OUTBOX_MAX_ROWS = 100_000;
+
+/** What a sandbox's row turned out to be. */
+export type LoadedSandbox =
+  | { readonly kind: "record"; readonly record: SandboxRecord }
+  | { readonly kind: "corrupt"; readonly sandboxId: string; readonly error: PaddockError };
+
+/** Steps of one operation that may have left something, in the order they were begun. */
+export type UnfinishedOperation = {
+  readonly sandboxId: string;
+  readonly scope: string;
+  readonly steps: readonly string[];
+};
+
+/** What a commit writes together. */
+export type Commit = {
+  readonly record: SandboxRecord;
+  /** Events to publish, encoded. */
+  readonly events?: readonly Uint8Array[];
+  /** The operation that has come to its end: its journal is forgotten. */
+  readonly finished?: string;
+};
+
+export class NodeStore implements LedgerStore, Disposable {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #now: () => number;
+  #begun = 0;
+
+  /** Opens the file, made if missing and readable by its owner alone. Throws when it is no database. */
+  constructor(file: string, now: () => number = Date.now) {
+    this.#now = now;
+    this.#database = new DatabaseSync(file);
+    this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
+    this.#database.exec(SCHEMA);
+    chmodSync(file, 0o600);
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+
+  /** All sandboxes, those that cannot be read too. */
+  loadSandboxes(): LoadedSandbox[] {
+    return this.#all("SELECT id, record FROM sandbox ORDER BY id").map((row): LoadedSandbox => {
+      const sandboxId = String(row.id);
+      try {
+        return { kind: "record", record: decodeRecord(sandboxId, String(row.record)) };
+      } catch (error) {
+        if (!(error instanceof PaddockError)) throw error;
+        return { kind: "corrupt", sandboxId, error };
+      }
+    });
+  }
+
+  /** Writes a record, with the events of its change, and forgets the journal of the operation it ends. */
+  commit({ record, events = [], finished }: Commit): void {
+    this.#transaction(() => {
+      this.#run(
+        "INSERT INTO sandbox (id, version, record) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET version = excluded.version, record = excluded.record",
+        record.sandboxId,
+        record.version,
+        encodeRecord(record),
+      );
+      for (const event of events) this.#run("INSERT INTO outbox (event) VALUES (?)", event);
+      if (events.length > 0)
+        this.#run(
+          "DELETE FROM outbox WHERE position <= (SELECT max(position) FROM outbox) - ?",
+          OUTBOX_MAX_ROWS,
+        );
+      if (finished !== undefined)
+        this.#run("DELETE FROM journal WHERE sandbox = ? AND scope = ?", record.sandboxId, finished);
+    });
+  }
+
+  /** Forgets a sandbox and its journal. With `outcome`, a request's success is recorded in the same breath. */
+  removeSandbox(
+    sandboxId: string,
+    outcome?: { readonly requestId: string; readonly bytes: Uint8Array },
+  ): void {
+    this.#transaction(() => {
+      this.#run("DELETE FROM sandbox WHERE id = ?", sandboxId);
+      this.#run("DELETE FROM journal WHERE sandbox = ?", sandboxId);
+      if (outcome !== undefined) this.finish(outcome.requestId, outcome.bytes);
+    });
+  }
+
+  /** The journal of one operation of a sandbox. */
+  journal(sandboxId: string, scope: string): UndoJournal {
+    return {
+      add: (step) =>
+        this.#run(
+          "INSERT OR IGNORE INTO journal (sandbox, scope, step) VALUES (?, ?, ?)",
+          sandboxId,
+          scope,
+          step,
+        ),
+      remove: (step) =>
+        this.#run("DELETE FROM journal WHERE sandbox = ? AND scope = ? AND step = ?", sandboxId, scope, step),
+    };
+  }
+
+  /** Operations whose end was never recorded. */
+  unfinished(): UnfinishedOperation[] {
+    const operations = new Map<string, { sandboxId: string; scope: string; steps: string[] }>();
+    for (const row of this.#all("SELECT sandbox, scope, step FROM journal ORDER BY position")) {
+      const sandboxId = String(row.sandbox);
+      const scope = String(row.scope);
+      const key = `${sandboxId}\0${scope}`;
+      const operation = operations.get(key) ?? { sandboxId, scope, steps: [] };
+      operation.steps.push(String(row.step));
+      operations.set(key, operation);
+    }
+    return [...operations.values()];
+  }
+
+  find(requestId: string): LedgerEntry | undefined {
+    const [row] = this.#all("SELECT digest, outcome FROM ledger WHERE request = ?", requestId);
+    if (row === undefined) return undefined;
+    return {
+      digest: String(row.digest),
+      outcome: row.outcome instanceof Uint8Array ? row.outcome : undefined,
+    };
+  }
+
+  begin(requestId: string, digest: string): void {
+    const now = this.#now();
+    this.#transaction(() => {
+      if (this.#begun++ % PRUNE_EVERY === 0) this.#pruneLedger(now);
+      this.#run(
+        "INSERT INTO ledger (request, digest, seen_ms) VALUES (?, ?, ?) ON CONFLICT (request) DO UPDATE SET seen_ms = excluded.seen_ms",
+        requestId,
+        digest,
+        now,
+      );
+    });
+  }
+
+  #pruneLedger(now: number): void {
+    this.#run("DELETE FROM ledger WHERE seen_ms < ?", now - LEDGER_KEPT_MS);
+    this.#run(
+      "DELETE FROM ledger WHERE request IN (SELECT request FROM ledger ORDER BY seen_ms DESC LIMIT -1 OFFSET ?)",
+      LEDGER_MAX_ROWS,
+    );
+  }
+
+  finish(requestId: string, outcome: Uint8Array): void {
+    this.#run("UPDATE ledger SET outcome = ? WHERE request = ?", outcome, requestId);
+  }
+
+  /** The oldest events that were not published yet. */
+  outbox(limit: number): { readonly position: number; readonly event: Uint8Array }[] {
+    return this.#all("SELECT position, event FROM outbox ORDER BY position LIMIT ?", limit).map((row) => ({
+      position: Number(row.position),
+      event: row.event instanceof Uint8Array ? row.event : new Uint8Array(),
+    }));
+  }
+
+  /** Forgets events up to a position. */
+  published(position: number): void {
+    this.#run("DELETE FROM outbox WHERE position <= ?", position);
+  }
+
+  meta(key: string): string | undefined {
+    const [row] = this.#all("SELECT value FROM meta WHERE key = ?", key);
+    return row === undefined ? undefined : String(row.value);
+  }
+
+  setMeta(key: string, value: string): void {
+    this.#run(
+      "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+      key,
+      value,
+    );
+  }
+
+  #transaction(work: () => void): void {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      work();
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #run(sql: string, ...parameters: (string | number | Uint8Array)[]): void {
+    this.#statement(sql).run(...parameters);
+  }
+
+  #all(sql: string, ...parameters: (string | number)[]) {
+    return this.#statement(sql).all(...parameters);
+  }
+
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+}

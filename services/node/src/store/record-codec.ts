@@ -1,0 +1,160 @@
+/**
+ * A sandbox record as the text of a row, and back.
+ *
+ * The text carries a schema number. What comes back is checked field by field: the file lives longer than the program,
+ * and half a record must not become half a sandbox.
+ */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
+import { ContainerSpecSchema, SandboxSpecSchema } from "@paddock/protocol";
+import {
+  type ContainerPhase,
+  type ContainerRecord,
+  type ExitRecord,
+  type MachineIdentity,
+  type SandboxPhase,
+  type SandboxRecord,
+  STOP_CAUSES,
+} from "../sandboxes/sandbox-record.ts";
+import { Fields } from "./fields.ts";
+
+const SCHEMA = 1;
+
+/** The text of a record. */
+export function encodeRecord(record: SandboxRecord): string {
+  return JSON.stringify({
+    ...record,
+    schema: SCHEMA,
+    generation: String(record.generation),
+    spec: base64(toBinary(SandboxSpecSchema, record.spec)),
+    containers: record.containers.map((container) => ({
+      ...container,
+      spec: base64(toBinary(ContainerSpecSchema, container.spec)),
+    })),
+  });
+}
+
+/** The record of a text. Throws RECORD_CORRUPT naming the sandbox and what is wrong. */
+export function decodeRecord(sandboxId: string, text: string): SandboxRecord {
+  try {
+    return parseRecord(Fields.parse(text), sandboxId);
+  } catch (error) {
+    throw new PaddockError("RECORD_CORRUPT", `the record of sandbox ${sandboxId} cannot be read`, {
+      hint: "delete the sandbox with force to give its resources back",
+      cause: error,
+    });
+  }
+}
+
+function parseRecord(fields: Fields, id: string): SandboxRecord {
+  const schema = fields.integer("schema");
+  if (schema !== SCHEMA) throw new Error(`schema ${schema} is not ${SCHEMA}`);
+  const sandboxId = parseSandboxId(fields.string("sandboxId"));
+  if (sandboxId === undefined || sandboxId !== id) throw new Error("it has another id");
+  const size = fields.object("size");
+  return {
+    sandboxId,
+    version: fields.integer("version"),
+    generation: BigInt(fields.string("generation")),
+    requestId: fields.string("requestId"),
+    spec: fromBinary(SandboxSpecSchema, fields.bytes("spec")),
+    size: {
+      vcpus: size.integer("vcpus"),
+      maxVcpus: size.integer("maxVcpus"),
+      memoryBytes: size.integer("memoryBytes"),
+    },
+    slot: fields.integer("slot"),
+    createdAtMs: fields.number("createdAtMs"),
+    bootDurationMs: fields.number("bootDurationMs"),
+    agentSequence: fields.integer("agentSequence"),
+    guestBootId: fields.string("guestBootId"),
+    eventSequence: fields.integer("eventSequence"),
+    phase: parsePhase(fields.object("phase")),
+    containers: fields.objects("containers").map(parseContainer),
+  };
+}
+
+function parsePhase(fields: Fields): SandboxPhase {
+  const kind = fields.oneOf("kind", ["creating", "ready", "running", "paused", "stopped", "deleting"]);
+  switch (kind) {
+    case "creating":
+    case "deleting":
+      return { kind };
+    case "ready":
+      return { kind, machine: parseMachine(fields.object("machine")) };
+    case "running":
+    case "paused":
+      return {
+        kind,
+        machine: parseMachine(fields.object("machine")),
+        startedAtMs: fields.number("startedAtMs"),
+      };
+    case "stopped":
+      return {
+        kind,
+        cause: fields.oneOf("cause", STOP_CAUSES),
+        evidence: fields.string("evidence"),
+        ...(fields.has("startedAtMs") && { startedAtMs: fields.number("startedAtMs") }),
+        stoppedAtMs: fields.number("stoppedAtMs"),
+      };
+    default:
+      throw new Error(`no such phase: ${kind satisfies never}`);
+  }
+}
+
+function parseMachine(fields: Fields): MachineIdentity {
+  return {
+    pid: fields.integer("pid"),
+    startTime: fields.integer("startTime"),
+    bootId: fields.string("bootId"),
+  };
+}
+
+function parseContainer(fields: Fields): ContainerRecord {
+  const containerId = parseContainerId(fields.string("containerId"));
+  if (containerId === undefined) throw new Error("a container has no proper id");
+  return {
+    containerId,
+    requestId: fields.string("requestId"),
+    spec: fromBinary(ContainerSpecSchema, fields.bytes("spec")),
+    imageId: fields.string("imageId"),
+    imageBlob: fields.string("imageBlob"),
+    index: fields.integer("index"),
+    createdAtMs: fields.number("createdAtMs"),
+    oomKillCount: fields.integer("oomKillCount"),
+    phase: parseContainerPhase(fields.object("phase")),
+  };
+}
+
+function parseContainerPhase(fields: Fields): ContainerPhase {
+  const kind = fields.oneOf("kind", ["ready", "running", "paused", "stopped"]);
+  switch (kind) {
+    case "ready":
+      return { kind };
+    case "running":
+    case "paused":
+      return { kind, pid: fields.integer("pid"), startedAtMs: fields.number("startedAtMs") };
+    case "stopped":
+      return {
+        kind,
+        cause: fields.oneOf("cause", STOP_CAUSES),
+        ...(fields.has("exit") && { exit: parseExit(fields.object("exit")) }),
+        ...(fields.has("startedAtMs") && { startedAtMs: fields.number("startedAtMs") }),
+        stoppedAtMs: fields.number("stoppedAtMs"),
+      };
+    default:
+      throw new Error(`no such phase: ${kind satisfies never}`);
+  }
+}
+
+function parseExit(fields: Fields): ExitRecord {
+  return {
+    code: fields.integer("code"),
+    signal: fields.integer("signal"),
+    oomKilled: fields.boolean("oomKilled"),
+    exitedAtMs: fields.number("exitedAtMs"),
+    reason: fields.string("reason"),
+  };
+}
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
