@@ -1,0 +1,33 @@
+/**
+ * Waits that end with a signal.
+ *
+ * `Promise.race([work, aborted])` on a long-lived `aborted` promise keeps every `work` reachable until the signal fires, which
+ * on a stream of a million messages is a leak. This keeps only what is pending.
+ */
+export class AbortRace {
+  readonly #signal: AbortSignal;
+  readonly #pending = new Set<(reason: unknown) => void>();
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener("abort", () => this.#rejectAll(), { once: true });
+  }
+
+  /** Settles as `work` does, or rejects with the signal's reason as soon as that aborts. */
+  run<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#signal.aborted) {
+        work.catch(() => {});
+        reject(this.#signal.reason);
+        return;
+      }
+      this.#pending.add(reject);
+      work.then(resolve, reject).finally(() => this.#pending.delete(reject));
+    });
+  }
+
+  #rejectAll(): void {
+    for (const reject of this.#pending) reject(this.#signal.reason);
+    this.#pending.clear();
+  }
+}

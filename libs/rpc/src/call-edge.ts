@@ -1,0 +1,175 @@
+/**
+ * The edge of a server: what every call meets before and after its handler, whichever transport brought it.
+ *
+ * Order, from outside: deadline and cancellation become one signal; the observer (metrics, spans) sees the call; errors are
+ * made `PaddockError`s and bugs are reported; the request is checked; the handler runs.
+ */
+import { randomUUID } from "node:crypto";
+import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import { AbortRace } from "./abort-race.ts";
+import { type CallContext, REQUEST_ID_KEY, type TraceContext } from "./call-context.ts";
+import { type DeadlinePolicy, deadlineController, defaultDeadlines, effectiveDeadline } from "./deadline.ts";
+import type { RequestCheck } from "./request-check.ts";
+import {
+  type AnyHandler,
+  type BoundMethod,
+  isIterable,
+  type Middleware,
+  wrapMethods,
+} from "./service-handlers.ts";
+
+/** What a server wants done at its edge. */
+export type EdgeOptions = {
+  /** Refuses requests that break the rules of the schema. */
+  readonly check: RequestCheck;
+  /** Called with what is not a `PaddockError`, once per failed call. It shall log. */
+  readonly onBug: (error: unknown, ctx: CallContext) => void;
+  /** Around every handler, the first outermost: metrics, spans, authorisation. */
+  readonly middleware?: readonly Middleware[];
+  readonly deadlines?: DeadlinePolicy;
+  /** Aborts when the server goes down; its reason is answered to calls in flight. */
+  readonly shutdown?: AbortSignal;
+};
+
+/** What a transport knows of a call. */
+export type CallHead = {
+  readonly metadata: (key: string) => string | undefined;
+  readonly peer: string;
+  /** Deadline the client set, in milliseconds since the epoch. */
+  readonly clientDeadlineMs: number | undefined;
+};
+
+/** A call that has begun. `cancel` tells it that the client has left, `close` that it is over. */
+export type OpenCall = {
+  readonly ctx: CallContext;
+  readonly race: AbortRace;
+  cancel(): void;
+  close(): void;
+};
+
+/** Opens a call: one signal for cancellation, deadline and shutdown. */
+export function openCall(method: DescMethod, head: CallHead, options: EdgeOptions): OpenCall {
+  const limits = (options.deadlines ?? defaultDeadlines)(method);
+  const deadlineMs = effectiveDeadline(limits, head.clientDeadlineMs, Date.now());
+  const { controller, release } = deadlineController(deadlineMs, method.name);
+  const { shutdown } = options;
+  const onShutdown = () => controller.abort(shutdown?.reason);
+  if (shutdown?.aborted) onShutdown();
+  else shutdown?.addEventListener("abort", onShutdown, { once: true });
+  const ctx: CallContext = {
+    method,
+    signal: controller.signal,
+    deadline: deadlineMs === undefined ? undefined : new Date(deadlineMs),
+    requestId: printable(head.metadata(REQUEST_ID_KEY)) ?? randomUUID(),
+    metadata: head.metadata,
+    trace: traceOf(head),
+    peer: head.peer,
+  };
+  return {
+    ctx,
+    race: new AbortRace(controller.signal),
+    cancel: () => controller.abort(new PaddockError("CANCELLED", `the client left ${method.name}`)),
+    close: () => {
+      release();
+      shutdown?.removeEventListener("abort", onShutdown);
+      controller.abort(new PaddockError("CANCELLED", `${method.name} is over`));
+    },
+  };
+}
+
+/** The methods with the edge's wrapping, ready for a transport. */
+export function edgeMethods(methods: readonly BoundMethod[], options: EdgeOptions): BoundMethod[] {
+  const inner = [...(options.middleware ?? []), typedErrors(options), checked(options.check)];
+  return wrapMethods(methods, inner);
+}
+
+/** What to answer for a thrown value: an aborted call fails with the reason of its signal, whatever it broke on the way. */
+export function callError(error: unknown, ctx: CallContext): unknown {
+  if (error instanceof PaddockError) return error;
+  return ctx.signal.aborted ? ctx.signal.reason : error;
+}
+
+const typedErrors =
+  (options: EdgeOptions): Middleware =>
+  (_method, next) => {
+    const settle = (thrown: unknown, ctx: CallContext): unknown => {
+      const error = callError(thrown, ctx);
+      if (error instanceof PaddockError) return error;
+      options.onBug(error, ctx);
+      return new PaddockError("INTERNAL", "internal error", { cause: error });
+    };
+    return guard(next, settle);
+  };
+
+function guard(next: AnyHandler, settle: (error: unknown, ctx: CallContext) => unknown): AnyHandler {
+  return (input, ctx) => {
+    let answer: ReturnType<AnyHandler>;
+    try {
+      answer = next(input, ctx);
+    } catch (error) {
+      return rejected(ctx.method, settle(error, ctx));
+    }
+    if (!isIterable(answer)) {
+      return answer.catch((error: unknown) => {
+        throw settle(error, ctx);
+      });
+    }
+    return guardStream(answer, (error) => settle(error, ctx));
+  };
+}
+
+async function* guardStream(
+  responses: AsyncIterable<Message>,
+  settle: (error: unknown) => unknown,
+): AsyncGenerator<Message> {
+  try {
+    yield* responses;
+  } catch (error) {
+    throw settle(error);
+  }
+}
+
+const checked =
+  (check: RequestCheck): Middleware =>
+  (method, next) => {
+    if (method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming") {
+      return (input, ctx) => next(isMessage(input) ? input : checkEach(method, input, check), ctx);
+    }
+    return (input, ctx) => {
+      if (!isMessage(input)) return rejected(method, new Error(`${method.name} takes one request`));
+      check(method, input, 0);
+      return next(input, ctx);
+    };
+  };
+
+async function* checkEach(
+  method: DescMethod,
+  requests: AsyncIterable<Message>,
+  check: RequestCheck,
+): AsyncGenerator<Message> {
+  let index = 0;
+  for await (const request of requests) {
+    check(method, request, index++);
+    yield request;
+  }
+}
+
+const isMessage = (input: Message | AsyncIterable<Message>): input is Message => "$typeName" in input;
+
+/** The failure of a call in the shape its kind of method answers in. */
+function rejected(method: DescMethod, error: unknown): Promise<Message> | AsyncIterable<Message> {
+  if (method.methodKind === "unary" || method.methodKind === "client_streaming") return Promise.reject(error);
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
+}
+
+function traceOf(head: CallHead): TraceContext {
+  const traceparent = head.metadata("traceparent");
+  if (!traceparent) return {};
+  const tracestate = head.metadata("tracestate");
+  return tracestate ? { traceparent, tracestate } : { traceparent };
+}
+
+/** A client's request id if it is fit for a log line. */
+const printable = (raw: string | undefined): string | undefined =>
+  raw !== undefined && /^[\x21-\x7e]{1,128}$/.test(raw) ? raw : undefined;

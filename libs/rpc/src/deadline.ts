@@ -1,0 +1,68 @@
+/**
+ * How long a call may take. A unary call always has a deadline: the client's, cut to a maximum, or a default. A stream has
+ * one only when the client set it.
+ */
+import type { DescMethod } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+
+/** Longest delay that setTimeout takes, in milliseconds (about 24.8 days); beyond it Node fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Limits of one method's time, in milliseconds. Undefined means none. */
+export type DeadlineLimits = { readonly defaultMs?: number; readonly maxMs?: number };
+
+export type DeadlinePolicy = (method: DescMethod) => DeadlineLimits;
+
+const MINUTE_MS = 60_000;
+const UNARY: DeadlineLimits = { defaultMs: 30_000, maxMs: 10 * MINUTE_MS };
+const BY_NAME: Readonly<Record<string, DeadlineLimits>> = {
+  CreateSandbox: { defaultMs: 120_000, maxMs: 30 * MINUTE_MS },
+  RunSandbox: { defaultMs: 120_000, maxMs: 30 * MINUTE_MS },
+  StartSandbox: { defaultMs: 120_000, maxMs: 30 * MINUTE_MS },
+  // Stopping waits for `grace`, which may be an hour.
+  StopSandbox: { defaultMs: 120_000, maxMs: 70 * MINUTE_MS },
+  StopContainer: { defaultMs: 120_000, maxMs: 70 * MINUTE_MS },
+  DeleteSandbox: { defaultMs: 120_000, maxMs: 30 * MINUTE_MS },
+  // A wait lasts as long as the client wants.
+  WaitProcess: {},
+};
+
+/** The limits of our protocols: 120 s for what boots or stops a VM, 30 s for other unary calls, none for waits and streams. */
+export const defaultDeadlines: DeadlinePolicy = (method) =>
+  BY_NAME[method.name] ?? (method.methodKind === "unary" ? UNARY : {});
+
+/** The deadline of a call that began at `nowMs`, from what the client asked for (both in milliseconds since the epoch). */
+export function effectiveDeadline(
+  limits: DeadlineLimits,
+  clientDeadlineMs: number | undefined,
+  nowMs: number,
+): number | undefined {
+  const wanted = clientDeadlineMs ?? (limits.defaultMs === undefined ? undefined : nowMs + limits.defaultMs);
+  if (wanted === undefined || limits.maxMs === undefined) return wanted;
+  return Math.min(wanted, nowMs + limits.maxMs);
+}
+
+/**
+ * A controller that aborts at `deadlineMs` (milliseconds since the epoch) with a `PaddockError` DEADLINE, and whenever else
+ * `abort` is called. `release` drops the timer; call it when the work is over.
+ */
+export function deadlineController(
+  deadlineMs: number | undefined,
+  what: string,
+): { readonly controller: AbortController; release(): void } {
+  const controller = new AbortController();
+  if (deadlineMs === undefined) return { controller, release: () => {} };
+  const expire = () =>
+    controller.abort(new PaddockError("DEADLINE", `${what} did not end before its deadline`));
+  const delayMs = Math.max(0, deadlineMs - Date.now());
+  if (delayMs > MAX_TIMER_MS) return { controller, release: () => {} };
+  const timer = setTimeout(expire, delayMs);
+  timer.unref();
+  return { controller, release: () => clearTimeout(timer) };
+}
+
+/** A signal that aborts at `deadline` (undefined: never) or when one of `signals` does. For work that owns no call. */
+export function deadlineSignal(deadline: Date | undefined, ...signals: readonly AbortSignal[]): AbortSignal {
+  const { controller } = deadlineController(deadline?.getTime(), "the call");
+  return AbortSignal.any([controller.signal, ...signals]);
+}

@@ -1,0 +1,269 @@
+/**
+ * A typed grpc-js client of a service: unary calls are promises, streams are objects to write to and iterate over.
+ *
+ * Errors are `PaddockError`s with what the server said (`fromServiceError`); a call that was given up by its signal fails with
+ * the signal's reason if that is one.
+ */
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  type CallOptions as GrpcCallOptions,
+  credentials as grpcCredentials,
+  Metadata,
+} from "@grpc/grpc-js";
+import { PaddockError } from "@paddock/domain";
+import { grpcMethod } from "./grpc-codec.ts";
+import { fromServiceError } from "./grpc-error.ts";
+import { CLIENT_OPTIONS } from "./grpc-limits.ts";
+
+export type CallOptions = {
+  /** When to give up; none if undefined. The server is told. */
+  readonly deadline?: Date | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** ASCII metadata, keys in lower case; undefined values are left out. */
+  readonly metadata?: Readonly<Record<string, string | undefined>>;
+};
+
+/** Responses of a stream, once, in order. Leaving the loop early cancels the call. */
+export type ResponseStream<O> = AsyncIterable<O> & {
+  cancel(): void;
+};
+
+/** The sending side of a call. */
+export type RequestSink<I> = {
+  /**
+   * Resolves when the transport has taken the message, which a slow peer delays: await it before the next. Rejects with the
+   * call's error when the call has ended.
+   */
+  write(message: I): Promise<void>;
+  /** No more requests (half-close). */
+  end(): void;
+};
+
+export type DuplexCall<I, O> = ResponseStream<O> & RequestSink<I>;
+export type ClientStreamCall<I, O> = RequestSink<I> & { readonly response: Promise<O>; cancel(): void };
+
+type Kinds<I extends DescMessage, O extends DescMessage> = {
+  unary: (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>;
+  server_streaming: (request: MessageInitShape<I>, options?: CallOptions) => ResponseStream<MessageShape<O>>;
+  client_streaming: (options?: CallOptions) => ClientStreamCall<MessageInitShape<I>, MessageShape<O>>;
+  bidi_streaming: (options?: CallOptions) => DuplexCall<MessageInitShape<I>, MessageShape<O>>;
+};
+
+/** The methods of a client, by the methods' local names. */
+export type GrpcMethods<S extends DescService> = {
+  readonly [K in keyof S["method"]]: Kinds<
+    S["method"][K]["input"],
+    S["method"][K]["output"]
+  >[S["method"][K]["methodKind"]];
+};
+
+/** A connection to one server. It connects on first use and again after a loss. */
+export class GrpcConnection implements Disposable {
+  readonly #client: Client;
+
+  /** `address` is "host:port" or "unix:/path"; without `credentials` the connection is plain text. */
+  constructor(address: string, credentials?: ChannelCredentials, options?: ChannelOptions) {
+    this.#client = new Client(address, credentials ?? grpcCredentials.createInsecure(), {
+      ...CLIENT_OPTIONS,
+      ...options,
+    });
+  }
+
+  /** The methods of a service on this connection. */
+  service<S extends DescService>(service: S): GrpcMethods<S> {
+    const methods = service.methods.map((method) => [method.localName, callerOf(this.#client, method)]);
+    // The mapped type ties each caller to its method; that tie cannot be written for a loop over all methods.
+    return Object.fromEntries(methods) as GrpcMethods<S>;
+  }
+
+  /** Resolves when the connection is up; rejects with UNAVAILABLE when it is not by `deadline`. */
+  ready(deadline: Date): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.waitForReady(deadline, (error) =>
+        error ? reject(new PaddockError("UNAVAILABLE", error.message, { cause: error })) : resolve(),
+      );
+    });
+  }
+
+  /** Ends calls in flight with CANCELLED and closes the connection. */
+  close(): void {
+    this.#client.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function callerOf(client: Client, method: DescMethod) {
+  const { path, requestSerialize, responseDeserialize } = grpcMethod(method);
+  const message = (init: MessageInitShape<DescMessage>): Message => create(method.input, init);
+  switch (method.methodKind) {
+    case "unary":
+      return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) =>
+        new Promise<Message>((resolve, reject) => {
+          const call = client.makeUnaryRequest(
+            path,
+            requestSerialize,
+            responseDeserialize,
+            message(request),
+            metadataOf(options),
+            grpcOptions(options),
+            (error, response) => {
+              release();
+              if (error) reject(failure(error, options));
+              else if (response) resolve(response);
+              else reject(new PaddockError("INTERNAL", `${method.name} was answered by nothing`));
+            },
+          );
+          const release = cancelOn(options.signal, () => call.cancel());
+        });
+    case "server_streaming":
+      return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) =>
+        responsesOf(
+          client.makeServerStreamRequest(
+            path,
+            requestSerialize,
+            responseDeserialize,
+            message(request),
+            metadataOf(options),
+            grpcOptions(options),
+          ),
+          options,
+        );
+    case "client_streaming":
+      return (options: CallOptions = {}) => {
+        const { promise, resolve, reject } = Promise.withResolvers<Message>();
+        promise.catch(() => {});
+        const call = client.makeClientStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          metadataOf(options),
+          grpcOptions(options),
+          (error, response) => (error || !response ? reject(failure(error, options)) : resolve(response)),
+        );
+        return { ...sinkOf(call, message, options), response: promise, cancel: () => call.cancel() };
+      };
+    case "bidi_streaming":
+      return (options: CallOptions = {}) => {
+        const call = client.makeBidiStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          metadataOf(options),
+          grpcOptions(options),
+        );
+        return { ...responsesOf(call, options), ...sinkOf(call, message, options) };
+      };
+    default:
+      return method.methodKind satisfies never;
+  }
+}
+
+function responsesOf(
+  call: ClientReadableStream<Message> | ClientDuplexStream<Message, Message>,
+  options: CallOptions,
+): ResponseStream<Message> {
+  // The iteration reports the error; without a listener Node would end the process over it.
+  call.on("error", () => {});
+  const release = cancelOn(options.signal, () => call.cancel());
+  call.on("status", release);
+  return {
+    cancel: () => call.cancel(),
+    async *[Symbol.asyncIterator]() {
+      let finished = false;
+      try {
+        for await (const response of call) yield response;
+        finished = true;
+      } catch (error) {
+        finished = true;
+        throw failure(error, options);
+      } finally {
+        release();
+        if (!finished) call.cancel();
+      }
+    },
+  };
+}
+
+function sinkOf(
+  call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
+  message: (init: MessageInitShape<DescMessage>) => Message,
+  options: CallOptions,
+): RequestSink<MessageInitShape<DescMessage>> {
+  const pending = new Set<(error: unknown) => void>();
+  let ended: unknown;
+  const fail = (error: unknown) => {
+    ended ??= error;
+    for (const reject of pending) reject(ended);
+    pending.clear();
+  };
+  // grpc-js forgets the callbacks of writes when a call ends, so they are settled here.
+  call.on("error", (error) => fail(failure(error, options)));
+  call.on("status", (status) => {
+    const error =
+      status.code === 0 ? new PaddockError("CANCELLED", "the call is over") : failure(status, options);
+    fail(error);
+  });
+  return {
+    write: (init) =>
+      new Promise<void>((resolve, reject) => {
+        if (ended !== undefined) {
+          reject(ended);
+          return;
+        }
+        pending.add(reject);
+        call.write(message(init), (error?: Error | null) => {
+          pending.delete(reject);
+          if (error) reject(failure(error, options));
+          else resolve();
+        });
+      }),
+    end: () => {
+      if (ended === undefined) call.end();
+    },
+  };
+}
+
+/** The error of a failed call: the signal's reason when that is why, else what the server or the transport said. */
+function failure(error: unknown, options: CallOptions): PaddockError {
+  const reason: unknown = options.signal?.aborted ? options.signal.reason : undefined;
+  return reason instanceof PaddockError ? reason : fromServiceError(error);
+}
+
+function metadataOf(options: CallOptions): Metadata {
+  const metadata = new Metadata();
+  for (const [key, value] of Object.entries(options.metadata ?? {})) {
+    if (value !== undefined) metadata.set(key, value);
+  }
+  return metadata;
+}
+
+const grpcOptions = (options: CallOptions): GrpcCallOptions =>
+  options.deadline === undefined ? {} : { deadline: options.deadline };
+
+/** Calls `cancel` when the signal aborts; the result drops the listener. */
+function cancelOn(signal: AbortSignal | undefined, cancel: () => void): () => void {
+  if (signal === undefined) return () => {};
+  if (signal.aborted) {
+    process.nextTick(cancel);
+    return () => {};
+  }
+  signal.addEventListener("abort", cancel, { once: true });
+  return () => signal.removeEventListener("abort", cancel);
+}

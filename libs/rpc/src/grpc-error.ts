@@ -1,0 +1,41 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
+import { PaddockError } from "@paddock/domain";
+import { StatusSchema } from "@paddock/protocol";
+import { fromStatus, parseStatus, toStatus } from "./status.ts";
+
+const DETAILS_KEY = "grpc-status-details-bin";
+
+/** The grpc-js error of any thrown value, with the whole Status in the trailer that the gRPC ecosystem reads. */
+export function toServiceError(error: unknown, requestId?: string): ServiceError {
+  const status = toStatus(error, requestId);
+  const metadata = new Metadata();
+  metadata.set(DETAILS_KEY, Buffer.from(toBinary(StatusSchema, status)));
+  return Object.assign(new Error(status.message), {
+    code: status.code,
+    details: status.message.toWellFormed(),
+    metadata,
+  });
+}
+
+/** The error that a grpc-js call failed with, from its trailer, or from code and message alone. */
+export function fromServiceError(error: unknown): PaddockError {
+  if (error instanceof PaddockError) return error;
+  if (!isStatusObject(error)) {
+    return new PaddockError("INTERNAL", "the call failed in the client", { cause: error });
+  }
+  const raw = error.metadata.get(DETAILS_KEY)[0];
+  const sent = Buffer.isBuffer(raw) ? parseStatus(raw) : undefined;
+  if (sent && sent.code === Number(error.code)) return fromStatus(sent);
+  return fromStatus(create(StatusSchema, { code: error.code, message: error.details }));
+}
+
+const isStatusObject = (error: unknown): error is StatusObject =>
+  typeof error === "object" &&
+  error !== null &&
+  "code" in error &&
+  typeof error.code === "number" &&
+  "details" in error &&
+  typeof error.details === "string" &&
+  "metadata" in error &&
+  error.metadata instanceof Metadata;

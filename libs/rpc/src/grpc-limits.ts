@@ -1,0 +1,37 @@
+import type { ChannelOptions } from "@grpc/grpc-js";
+
+/** Largest message on any connection, in bytes. The largest legal one is a create request of 1 MiB (the bus's limit). */
+export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+
+/** Bytes a receiver lets the sender send ahead, for each stream and for the connection. */
+export const FLOW_CONTROL_WINDOW_BYTES = 1024 * 1024;
+
+/** Streams a client may have open on one connection: 10 000 execs and waits, with room. */
+const MAX_CONCURRENT_STREAMS = 16_384;
+
+/** Options of our gRPC servers. Dead clients are noticed after 80 s. */
+export const SERVER_OPTIONS: ChannelOptions = {
+  "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+  "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+  "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
+  "grpc.keepalive_time_ms": 60_000,
+  "grpc.keepalive_timeout_ms": 20_000,
+  // Memory of a session is bounded by the flow control window instead: Node fails calls when this limit is met.
+  "grpc.enable_channelz": 0,
+};
+
+/** Options of our gRPC clients. A peer that died is noticed after 40 s; retries are the caller's business. */
+export const CLIENT_OPTIONS: ChannelOptions = {
+  "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+  "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+  "grpc.keepalive_time_ms": 20_000,
+  "grpc.keepalive_timeout_ms": 20_000,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+  "grpc.enable_retries": 0,
+  "grpc.enable_channelz": 0,
+  "grpc.service_config_disable_resolution": 1,
+  // A proxy from the environment would see what tenants type.
+  "grpc.enable_http_proxy": 0,
+  "grpc-node.flow_control_window": FLOW_CONTROL_WINDOW_BYTES,
+};

@@ -1,0 +1,171 @@
+/**
+ * Serves bound methods by grpc-js.
+ *
+ * Responses are written one at a time: the next is asked of the handler when the HTTP/2 stack has put the one before on the
+ * socket, which it does only as far as the client's flow control window goes. So a slow client slows the handler, and when a
+ * handler's `yield` returns, the client's transport has the bytes.
+ */
+import type { Message } from "@bufbuild/protobuf";
+import type {
+  handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  Server,
+  ServerDuplexStream,
+  ServerReadableStream,
+  ServerWritableStream,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { type CallHead, type EdgeOptions, edgeMethods, type OpenCall, openCall } from "./call-edge.ts";
+import { grpcMethod } from "./grpc-codec.ts";
+import { toServiceError } from "./grpc-error.ts";
+import { type AnyHandler, type BoundMethod, isIterable } from "./service-handlers.ts";
+
+type Surface = {
+  readonly metadata: Metadata;
+  readonly cancelled: boolean;
+  getPeer(): string;
+  getDeadline(): Date | number;
+  on(event: "cancelled", listener: () => void): unknown;
+};
+
+/** Adds the methods (of `bindService`) of one or more services to a grpc-js server. */
+export function addGrpcMethods(server: Server, methods: readonly BoundMethod[], options: EdgeOptions): void {
+  const byService = Map.groupBy(edgeMethods(methods, options), ({ method }) => method.parent);
+  for (const bound of byService.values()) {
+    const definition: Record<string, ServiceDefinition[string]> = {};
+    const implementation: UntypedServiceImplementation = {};
+    for (const each of bound) {
+      definition[each.method.localName] = grpcMethod(each.method);
+      implementation[each.method.localName] = grpcHandler(each, options);
+    }
+    server.addService(definition, implementation);
+  }
+}
+
+function grpcHandler(
+  { method, handle }: BoundMethod,
+  options: EdgeOptions,
+): UntypedServiceImplementation[string] {
+  const open = (call: Surface): OpenCall => {
+    const opened = openCall(method, headOf(call), options);
+    if (call.cancelled) opened.cancel();
+    call.on("cancelled", () => opened.cancel());
+    return opened;
+  };
+  switch (method.methodKind) {
+    case "unary": {
+      const unary: handleUnaryCall<Message, Message> = (call, callback) => {
+        answerOnce(open(call), call.request, handle, callback);
+      };
+      return unary;
+    }
+    case "client_streaming": {
+      const clientStream: handleClientStreamingCall<Message, Message> = (call, callback) => {
+        const opened = open(call);
+        answerOnce(opened, requestsOf(call, opened), handle, callback);
+      };
+      return clientStream;
+    }
+    case "server_streaming": {
+      const serverStream: handleServerStreamingCall<Message, Message> = (call) => {
+        void answerMany(call, open(call), call.request, handle);
+      };
+      return serverStream;
+    }
+    case "bidi_streaming": {
+      const bidi: handleBidiStreamingCall<Message, Message> = (call) => {
+        const opened = open(call);
+        void answerMany(call, opened, requestsOf(call, opened), handle);
+      };
+      return bidi;
+    }
+    default:
+      return method.methodKind satisfies never;
+  }
+}
+
+function answerOnce(
+  opened: OpenCall,
+  input: Message | AsyncIterable<Message>,
+  handle: AnyHandler,
+  callback: (error: ReturnType<typeof toServiceError> | null, response?: Message) => void,
+): void {
+  const { ctx, race } = opened;
+  const run = async (): Promise<Message> => {
+    const answer = handle(input, ctx);
+    if (isIterable(answer)) throw new Error(`the handler of ${ctx.method.name} answers with a stream`);
+    return race.run(answer);
+  };
+  run()
+    .then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(toServiceError(error, ctx.requestId)),
+    )
+    .finally(() => opened.close());
+}
+
+async function answerMany(
+  call: ServerWritableStream<Message, Message> | ServerDuplexStream<Message, Message>,
+  opened: OpenCall,
+  input: Message | AsyncIterable<Message>,
+  handle: AnyHandler,
+): Promise<void> {
+  const { ctx, race } = opened;
+  let responses: AsyncIterator<Message> | undefined;
+  try {
+    const answer = handle(input, ctx);
+    if (!isIterable(answer)) throw new Error(`the handler of ${ctx.method.name} answers with one message`);
+    responses = answer[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value } = await race.run(responses.next());
+      if (done) break;
+      await race.run(taken(call, value));
+    }
+    call.end();
+  } catch (error) {
+    // Its clean-up may wait for something that is slow to notice the signal; the client need not.
+    responses?.return?.()?.catch(() => {});
+    if (!call.destroyed) call.emit("error", toServiceError(error, ctx.requestId));
+  } finally {
+    opened.close();
+  }
+}
+
+const taken = (
+  call: ServerWritableStream<Message, Message> | ServerDuplexStream<Message, Message>,
+  message: Message,
+) =>
+  new Promise<void>((resolve, reject) => {
+    call.write(message, (error?: Error | null) => (error ? reject(error) : resolve()));
+  });
+
+async function* requestsOf(
+  call: ServerReadableStream<Message, Message> | ServerDuplexStream<Message, Message>,
+  { ctx, race }: OpenCall,
+): AsyncGenerator<Message> {
+  const incoming: AsyncIterator<Message> = call.iterator({ destroyOnReturn: false });
+  for (;;) {
+    const { done, value } = await race.run(incoming.next());
+    if (done) {
+      ctx.signal.throwIfAborted();
+      return;
+    }
+    yield value;
+  }
+}
+
+function headOf(call: Surface): CallHead {
+  const deadline = Number(call.getDeadline());
+  return {
+    metadata: (key) => {
+      const value = call.metadata.get(key)[0];
+      return typeof value === "string" ? value : undefined;
+    },
+    peer: call.getPeer(),
+    clientDeadlineMs: Number.isFinite(deadline) ? deadline : undefined,
+  };
+}

@@ -1,0 +1,66 @@
+/**
+ * What serves a service: a map of one handler for each method, in one shape for all four kinds of methods.
+ *
+ * A handler takes the request (or an async iterable of them) and answers with a promise (or an async iterable). Back-pressure
+ * is the iteration itself: the next response is asked for when the transport has taken the one before, and the next
+ * request is read when it is asked for. When `yield` returns, the transport has the message.
+ *
+ * `bindService` forgets the types of the messages, once and here, so that transports and middleware can treat all methods alike.
+ */
+import type { DescMessage, DescMethod, DescService, Message, MessageShape } from "@bufbuild/protobuf";
+import type { CallContext } from "./call-context.ts";
+
+type Kinds<I extends DescMessage, O extends DescMessage> = {
+  unary: (request: MessageShape<I>, ctx: CallContext) => Promise<MessageShape<O>>;
+  server_streaming: (request: MessageShape<I>, ctx: CallContext) => AsyncIterable<MessageShape<O>>;
+  client_streaming: (requests: AsyncIterable<MessageShape<I>>, ctx: CallContext) => Promise<MessageShape<O>>;
+  bidi_streaming: (
+    requests: AsyncIterable<MessageShape<I>>,
+    ctx: CallContext,
+  ) => AsyncIterable<MessageShape<O>>;
+};
+
+/** The handler of one method. */
+export type MethodHandler<M extends DescMethod> = Kinds<M["input"], M["output"]>[M["methodKind"]];
+
+/** The handlers of a service, by the methods' local names (`createSandbox`). All of them. */
+export type ServiceHandlers<S extends DescService> = {
+  readonly [K in keyof S["method"]]: MethodHandler<S["method"][K]>;
+};
+
+/** A handler whose message types are forgotten. Which of the shapes is in play follows from the method's kind. */
+export type AnyHandler = (
+  input: Message | AsyncIterable<Message>,
+  ctx: CallContext,
+) => Promise<Message> | AsyncIterable<Message>;
+
+/** A method with what serves it. */
+export type BoundMethod = { readonly method: DescMethod; readonly handle: AnyHandler };
+
+/** Something wrapped around every handler of a server. */
+export type Middleware = (method: DescMethod, next: AnyHandler) => AnyHandler;
+
+/** All methods of a service with their handlers. Throws an Error when one has none. */
+export function bindService<S extends DescService>(service: S, handlers: ServiceHandlers<S>): BoundMethod[] {
+  // The mapped type above ties each handler to its method; that tie cannot be written for a loop over all methods.
+  const byName = handlers as Readonly<Record<string, AnyHandler | undefined>>;
+  return service.methods.map((method) => {
+    const handle = byName[method.localName];
+    if (handle === undefined) throw new Error(`${service.typeName} has no handler for ${method.name}`);
+    return { method, handle };
+  });
+}
+
+/** The same methods with `middleware` around each, the first outermost. */
+export function wrapMethods(
+  methods: readonly BoundMethod[],
+  middleware: readonly Middleware[],
+): BoundMethod[] {
+  return methods.map(({ method, handle }) => ({
+    method,
+    handle: middleware.reduceRight((next, wrap) => wrap(method, next), handle),
+  }));
+}
+
+export const isIterable = <T>(value: Promise<T> | AsyncIterable<T>): value is AsyncIterable<T> =>
+  Symbol.asyncIterator in value;
