@@ -95,6 +95,7 @@ export class ImageStore {
       });
       return await this.#inTurn(() => this.#commit(result, name === undefined ? result.names : [name]));
     } catch (error) {
+      options.signal?.throwIfAborted();
       throw mapDiskFull(error, this.#settings.limits.minFreeBytes);
     } finally {
       await rm(workDirectory, { recursive: true, force: true });

@@ -8,7 +8,7 @@
  * Filesystem Changeset", whiteouts and opaque whiteouts).
  */
 import { splitPath, unsafe } from "./entry-path.ts";
-import { type ImageError, invalidArchive, quoteName } from "./image-error.ts";
+import { invalidArchive, quoteName } from "./image-error.ts";
 
 /** Owner, permissions and extended attributes of a node; `mtime` in whole seconds. */
 export interface Attributes {
@@ -73,15 +73,16 @@ export class MergedTree {
     for (const change of changes) if (!isWhiteout(change)) this.#add(change, written);
   }
 
+  /**
+   * A whiteout whose way leads through a link or a file hides nothing: such layers exist, where a layer puts
+   * a directory in the place of a link and marks it opaque.
+   */
   #hide(change: Whiteout): void {
-    const node = this.#find(change.path);
-    if (change.kind === "opaque") {
-      if (node?.kind === "directory") node.children.clear();
-      return;
-    }
     const { parent, name } = splitPath(change.path);
-    const directory = this.#find(parent);
-    if (directory?.kind === "directory") directory.children.delete(name);
+    const node = this.#find(change.kind === "opaque" ? change.path : parent);
+    if (node?.kind !== "directory") return;
+    if (change.kind === "opaque") node.children.clear();
+    else node.children.delete(name);
   }
 
   #add(change: Addition, written: Written): void {
@@ -122,14 +123,11 @@ export class MergedTree {
     }
   }
 
-  /** The node at a path, which may not pass through a symbolic link. */
+  /** The node at a path, if only directories lead to it. */
   #find(path: string): TreeNode | undefined {
     let node: TreeNode | undefined = this.root;
-    for (const name of path === "" ? [] : path.split("/")) {
-      if (node?.kind === "symlink") throw throughLink(path);
-      if (node?.kind !== "directory") return undefined;
-      node = node.children.get(name);
-    }
+    for (const name of path === "" ? [] : path.split("/"))
+      node = node?.kind === "directory" ? node.children.get(name) : undefined;
     return node;
   }
 
@@ -142,7 +140,7 @@ export class MergedTree {
         next = { kind: "directory", attributes: implied, children: new Map() };
         directory.children.set(name, next);
       }
-      if (next.kind === "symlink") throw throughLink(entry);
+      if (next.kind === "symlink") throw unsafe(entry, "passes through a symbolic link");
       if (next.kind !== "directory")
         throw invalidArchive(`the entry ${quoteName(entry)} lies below something that is not a directory`);
       directory = next;
@@ -167,8 +165,4 @@ function note(change: Addition, written: Written): void {
 
 function isWhiteout(change: LayerChange): change is Whiteout {
   return change.kind === "whiteout" || change.kind === "opaque";
-}
-
-function throughLink(path: string): ImageError {
-  return unsafe(path, "passes through a symbolic link");
 }
