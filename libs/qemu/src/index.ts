@@ -1,0 +1,36 @@
+export { qemuArguments, scsiDisk } from "./command-line.ts";
+export { type EndOptions, endProcess, waitForEnd } from "./end-process.ts";
+export { type DeviceAccess, type HostFacts, readHostFacts } from "./host-facts.ts";
+export { kernelCommandLine } from "./kernel-command-line.ts";
+export {
+  type Accelerator,
+  type DiskSpec,
+  type MachineSpec,
+  type MemoryBacking,
+  type MemorySpec,
+  type NicSpec,
+  SCSI_CONTROLLER,
+  SERIAL_RING,
+} from "./machine-spec.ts";
+export {
+  type MachineStatus,
+  type MigrationState,
+  Monitor,
+  type VcpuSlot,
+  type VcpuThread,
+} from "./monitor.ts";
+export { type Privileges, privilegePrefix } from "./privileges.ts";
+export { identify, isAlive, type ProcessIdentity, readBootId, signalProcess } from "./process-identity.ts";
+export {
+  type AcceleratorChoice,
+  type ChooseOptions,
+  chooseAccelerator,
+  type GuestProof,
+  type ProveOptions,
+  proveGuest,
+} from "./prove-accelerator.ts";
+export { QemuError, type QemuErrorKind } from "./qemu-error.ts";
+export { checkQemu, parseQemuVersion, type QemuVersion, refusalOf } from "./qemu-version.ts";
+export { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
+export { type ProcessExit, type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";
+export { type WaitForMonitorOptions, waitForMonitor } from "./wait-for-monitor.ts";

@@ -1,0 +1,264 @@
+/** Third layer of the monitor client: the commands Paddock uses, with typed answers. */
+import { scsiDisk } from "./command-line.ts";
+import { type DiskSpec, SERIAL_RING } from "./machine-spec.ts";
+import { QemuError } from "./qemu-error.ts";
+import { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
+import { isJsonObject, type JsonObject } from "./qmp-transport.ts";
+
+/** QEMU's run states (qapi/run-state.json, RunState) that a caller tells apart; others come as text. */
+export interface MachineStatus {
+  readonly running: boolean;
+  /** For example `running`, `paused`, `prelaunch`, `inmigrate`, `shutdown`, `guest-panicked`, `io-error`. */
+  readonly status: string;
+}
+
+export interface VcpuThread {
+  readonly index: number;
+  /** Linux thread id, for cgroup v1 placement. */
+  readonly threadId: number;
+}
+
+/** A vCPU slot, filled or free; `type` and `props` go into `addVcpu` unchanged. */
+export interface VcpuSlot {
+  readonly type: string;
+  readonly props: JsonObject;
+  readonly present: boolean;
+}
+
+export interface MigrationState {
+  /** `none`, `setup`, `active`, `completed`, `failed`, `cancelled`… */
+  readonly status: string;
+  readonly error?: string;
+}
+
+function object(value: unknown, what: string): JsonObject {
+  if (isJsonObject(value)) return value;
+  throw new QemuError("qmp-protocol", `the monitor answered ${what} with something that is not an object`);
+}
+
+function list(value: unknown, what: string): JsonObject[] {
+  if (Array.isArray(value)) return value.map((item) => object(item, what));
+  throw new QemuError("qmp-protocol", `the monitor answered ${what} with something that is not a list`);
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value === "string") return value;
+  throw new QemuError("qmp-protocol", `the monitor's answer lacks ${what}`);
+}
+
+function number(value: unknown, what: string): number {
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  throw new QemuError("qmp-protocol", `the monitor's answer lacks ${what}`);
+}
+
+export class Monitor implements AsyncDisposable {
+  /** For events, and for commands that have no method here. */
+  readonly session: QmpSession;
+
+  constructor(session: QmpSession) {
+    this.session = session;
+  }
+
+  /** Connects to a monitor that is already listening; see `waitForMonitor` for one that is not. */
+  static async open(options: QmpSessionOptions): Promise<Monitor> {
+    return new Monitor(await QmpSession.open(options));
+  }
+
+  get closed(): Promise<QemuError> {
+    return this.session.closed;
+  }
+
+  close(): void {
+    this.session.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.session[Symbol.asyncDispose]();
+  }
+
+  async status(options?: QmpCallOptions): Promise<MachineStatus> {
+    const answer = object(await this.session.execute("query-status", {}, options), "query-status");
+    return { running: answer.running === true, status: text(answer.status, "status") };
+  }
+
+  /** Stops the vCPUs; nothing is lost. */
+  async pause(options?: QmpCallOptions): Promise<void> {
+    await this.session.execute("stop", {}, options);
+  }
+
+  async resume(options?: QmpCallOptions): Promise<void> {
+    await this.session.execute("cont", {}, options);
+  }
+
+  /** Ends QEMU at once, whatever the guest does. Resolves when the connection is gone. */
+  async quit(options: QmpCallOptions = {}): Promise<void> {
+    try {
+      await this.session.execute("quit", {}, options);
+    } catch (error) {
+      // QEMU may be gone before its answer is read: that is what was wanted.
+      if (!(error instanceof QemuError && error.kind === "qmp-closed")) throw error;
+    }
+  }
+
+  /** Asks the guest to shut down, by the ACPI button; whether it obeys is up to the guest. */
+  async powerButton(options?: QmpCallOptions): Promise<void> {
+    await this.session.execute("system_powerdown", {}, options);
+  }
+
+  async vcpus(options?: QmpCallOptions): Promise<VcpuThread[]> {
+    const answer = list(await this.session.execute("query-cpus-fast", {}, options), "query-cpus-fast");
+    return answer.map((cpu) => ({
+      index: number(cpu["cpu-index"], "cpu-index"),
+      threadId: number(cpu["thread-id"], "thread-id"),
+    }));
+  }
+
+  async vcpuSlots(options?: QmpCallOptions): Promise<VcpuSlot[]> {
+    const command = "query-hotpluggable-cpus";
+    const answer = list(await this.session.execute(command, {}, options), command);
+    return answer.map((slot) => ({
+      type: text(slot.type, "type"),
+      props: object(slot.props, "props"),
+      present: typeof slot["qom-path"] === "string",
+    }));
+  }
+
+  async addVcpu(slot: VcpuSlot, id: string, options?: QmpCallOptions): Promise<void> {
+    await this.addDevice({ driver: slot.type, id, ...slot.props }, options);
+  }
+
+  /** Bytes of memory: at boot, and plugged in since. */
+  async memory(options?: QmpCallOptions): Promise<{ baseBytes: number; pluggedBytes: number }> {
+    const command = "query-memory-size-summary";
+    const answer = object(await this.session.execute(command, {}, options), command);
+    const plugged = answer["plugged-memory"];
+    return {
+      baseBytes: number(answer["base-memory"], "base-memory"),
+      pluggedBytes: typeof plugged === "number" ? plugged : 0,
+    };
+  }
+
+  /** Plugs memory in as a DIMM; the guest onlines it. `bytes` is a multiple of 128 MiB. */
+  async addMemory(id: string, bytes: number, options?: QmpCallOptions): Promise<void> {
+    const backend = `${id}-ram`;
+    await this.session.execute(
+      "object-add",
+      { "qom-type": "memory-backend-ram", id: backend, size: bytes },
+      options,
+    );
+    try {
+      await this.addDevice({ driver: "pc-dimm", id, memdev: backend }, options);
+    } catch (error) {
+      await this.session.execute("object-del", { id: backend }, options).catch(() => {});
+      throw error;
+    }
+  }
+
+  async addDevice(properties: JsonObject, options?: QmpCallOptions): Promise<void> {
+    await this.session.execute("device_add", properties, options);
+  }
+
+  /** Takes a device out and waits until the guest has let go of it (DEVICE_DELETED). */
+  async removeDevice(id: string, options: QmpCallOptions = {}): Promise<void> {
+    const ofDevice = (event: QmpEvent): boolean => event.data.device === id;
+    const stop = new AbortController();
+    const signal =
+      options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    const gone = this.session.nextEvent("DEVICE_DELETED", ofDevice, { ...options, signal });
+    const refused = this.session
+      .nextEvent("DEVICE_UNPLUG_GUEST_ERROR", ofDevice, { ...options, signal })
+      .then(() => Promise.reject(new QemuError("qmp-refused", `the guest refused to release device ${id}`)));
+    gone.catch(() => {});
+    refused.catch(() => {});
+    try {
+      await this.session.execute("device_del", { id }, options);
+      await Promise.race([gone, refused]);
+    } finally {
+      stop.abort();
+    }
+  }
+
+  /** Plugs a raw disk in; undone by itself when the second half fails. */
+  async addDisk(disk: DiskSpec, options?: QmpCallOptions): Promise<void> {
+    // Built first: it validates every field before QEMU is told anything.
+    const device = scsiDisk(disk);
+    const file = { driver: "file", filename: disk.path, "read-only": disk.readOnly };
+    const node = { driver: "raw", "node-name": disk.id, "read-only": disk.readOnly, file };
+    await this.session.execute("blockdev-add", node, options);
+    try {
+      await this.addDevice(device, options);
+    } catch (error) {
+      await this.session.execute("blockdev-del", { "node-name": disk.id }, options).catch(() => {});
+      throw error;
+    }
+  }
+
+  async removeDisk(id: string, options?: QmpCallOptions): Promise<void> {
+    await this.removeDevice(`${id}-dev`, options);
+    await this.session.execute("blockdev-del", { "node-name": id }, options);
+  }
+
+  /** Takes what the serial ring holds, oldest first, at most `maxBytes`; what is read is gone from the ring. */
+  async readSerial(maxBytes: number, options?: QmpCallOptions): Promise<Buffer> {
+    const args = { device: SERIAL_RING, size: maxBytes, format: "base64" };
+    return Buffer.from(
+      text(await this.session.execute("ringbuf-read", args, options), "serial data"),
+      "base64",
+    );
+  }
+
+  /** Leaves guest memory out of the device state, because the memory is a shared file. */
+  async excludeSharedMemory(options?: QmpCallOptions): Promise<void> {
+    const capabilities = [
+      { capability: "x-ignore-shared", state: true },
+      { capability: "events", state: true },
+    ];
+    await this.session.execute("migrate-set-capabilities", { capabilities }, options);
+  }
+
+  /** Writes the device state to a descriptor QEMU inherited, and waits until it is complete. */
+  async saveState(fd: number, options: QmpCallOptions = {}): Promise<void> {
+    await this.#migrate("migrate", fd, options);
+  }
+
+  /** Loads the device state from a descriptor QEMU inherited (machine started with `start: "migration"`). */
+  async loadState(fd: number, options: QmpCallOptions = {}): Promise<void> {
+    await this.#migrate("migrate-incoming", fd, options);
+  }
+
+  async migrationState(options?: QmpCallOptions): Promise<MigrationState> {
+    const answer = object(await this.session.execute("query-migrate", {}, options), "query-migrate");
+    const error = answer["error-desc"];
+    const status = typeof answer.status === "string" ? answer.status : "none";
+    return typeof error === "string" ? { status, error } : { status };
+  }
+
+  /** Needs `excludeSharedMemory` before it: that also turns the MIGRATION event on. */
+  async #migrate(
+    command: "migrate" | "migrate-incoming",
+    fd: number,
+    options: QmpCallOptions,
+  ): Promise<void> {
+    const final = new Set(["completed", "failed", "cancelled"]);
+    const stop = new AbortController();
+    const signal =
+      options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    const done = this.session.nextEvent("MIGRATION", (event) => final.has(String(event.data.status)), {
+      ...options,
+      signal,
+    });
+    done.catch(() => {});
+    try {
+      await this.session.execute(command, { uri: `fd:${fd}` }, options);
+      const event = await done;
+      if (event.data.status === "completed") return;
+      const { error } = await this.migrationState(options);
+      throw new QemuError(
+        "qmp-refused",
+        `${command}: ${String(event.data.status)}: ${error ?? "no reason given"}`,
+      );
+    } finally {
+      stop.abort();
+    }
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * Chooses the accelerator and the CPU model, and proves them by running a guest.
+ *
+ * `auto` takes KVM only if a guest has run to its end on it, as the very user and with the very filter that
+ * sandboxes will have. The outcome is kept in a file for as long as the boot, the QEMU, the kernel and the user
+ * stay the same: a failing proof costs its whole deadline, and must not cost it at every start.
+ */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { chown, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Accelerator } from "./machine-spec.ts";
+import { type Privileges, privilegePrefix } from "./privileges.ts";
+import { readBootId } from "./process-identity.ts";
+import { PROOF_LINE, proofInitramfs } from "./proof-guest.ts";
+import { QemuError } from "./qemu-error.ts";
+import { isJsonObject } from "./qmp-transport.ts";
+
+export interface AcceleratorChoice {
+  readonly accelerator: Accelerator;
+  /** Value for `MachineSpec.cpuModel`. */
+  readonly cpuModel: string;
+  /** Why this one, in a sentence for an operator. */
+  readonly reason: string;
+}
+
+export interface ChooseOptions {
+  readonly preference: "auto" | Accelerator;
+  readonly binary: string;
+  /** From `checkQemu`, as text; part of the cache key. */
+  readonly qemuVersion: string;
+  readonly kernel: string;
+  readonly privileges: Privileges;
+  /** File the proof is kept in; absent: not kept. */
+  readonly cacheFile?: string;
+  /** Per guest. Default 8000. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** `-cpu host` aborts on some nested hosts, on an MSR the outer hypervisor refuses, unless told to leave it. */
+const KVM_CPU_MODELS = ["host", "host,arch-capabilities=off"] as const;
+const TCG_CPU_MODEL = "max";
+const DEFAULT_DEADLINE_MS = 8000;
+
+export type GuestProof =
+  | { readonly kind: "proven"; readonly elapsedMs: number }
+  /** QEMU ended without the proof: this CPU model, or the permission, is at fault. */
+  | { readonly kind: "failed"; readonly why: string }
+  /** The guest was still running, silent, at the deadline. */
+  | { readonly kind: "stuck"; readonly why: string };
+
+function proofArguments(
+  accelerator: Accelerator,
+  cpuModel: string,
+  kernel: string,
+  initramfs: string,
+): string[] {
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ...["-machine", "q35,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off", "-m", "128M"],
+    ...["-accel", accelerator, "-cpu", cpuModel],
+    ...["-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 reboot=t"],
+    ...["-chardev", "stdio,id=serial0,signal=off", "-device", "isa-serial,chardev=serial0"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+  ];
+}
+
+export interface ProveOptions extends Pick<ChooseOptions, "binary" | "kernel" | "privileges" | "signal"> {
+  readonly accelerator: Accelerator;
+  readonly cpuModel: string;
+  readonly deadlineMs: number;
+}
+
+/** Runs one proof guest to its end. Never throws for a guest that fails; that is an answer. */
+export async function proveGuest(options: ProveOptions): Promise<GuestProof> {
+  const directory = await mkdtemp(join(tmpdir(), "paddock-proof-"));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const initramfs = join(directory, "initramfs");
+  await writeFile(initramfs, proofInitramfs(), { mode: 0o644 });
+  const user = options.privileges.user;
+  if (user !== undefined) {
+    await chown(directory, user.uid, user.gid);
+  }
+  const args = proofArguments(options.accelerator, options.cpuModel, options.kernel, initramfs);
+  const words = [...privilegePrefix(options.privileges), options.binary, ...args];
+  return await runProof(words, options);
+}
+
+function runProof(words: readonly string[], options: ProveOptions): Promise<GuestProof> {
+  const [command = "", ...args] = words;
+  const startedAt = performance.now();
+  const limits = { timeout: options.deadlineMs, killSignal: "SIGKILL" as const, maxBuffer: 256 * 1024 };
+  const { signal } = options;
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      command,
+      args,
+      { ...limits, ...(signal ? { signal } : {}) },
+      (error, stdout, stderr) => {
+        const elapsedMs = Math.round(performance.now() - startedAt);
+        if (signal?.aborted === true)
+          return reject(new QemuError("aborted", "the accelerator proof was aborted"));
+        if (stdout.includes(PROOF_LINE)) return resolve({ kind: "proven", elapsedMs });
+        const said = stderr.trim().slice(-500) || stdout.trim().slice(-500) || "no output";
+        const how = `-cpu ${options.cpuModel}`;
+        if (error?.killed === true) {
+          return resolve({ kind: "stuck", why: `${how}: nothing after ${elapsedMs} ms (${said})` });
+        }
+        resolve({ kind: "failed", why: `${how}: ${said}` });
+      },
+    );
+    child.stdin?.end();
+  });
+}
+
+async function proveKvm(options: ChooseOptions): Promise<AcceleratorChoice | string> {
+  try {
+    await stat("/dev/kvm");
+  } catch {
+    return "/dev/kvm does not exist";
+  }
+  const reasons: string[] = [];
+  for (const cpuModel of KVM_CPU_MODELS) {
+    const deadlineMs = options.deadlineMs ?? DEFAULT_DEADLINE_MS;
+    const proof = await proveGuest({ ...options, accelerator: "kvm", cpuModel, deadlineMs });
+    if (proof.kind === "proven") {
+      return { accelerator: "kvm", cpuModel, reason: `a guest ran on KVM in ${proof.elapsedMs} ms` };
+    }
+    reasons.push(proof.why);
+    // Another CPU model helps a QEMU that aborts, not a guest that hangs.
+    if (proof.kind === "stuck") break;
+  }
+  return reasons.join("; ");
+}
+
+async function cacheKey(options: ChooseOptions): Promise<string> {
+  const kernel = await stat(options.kernel);
+  const user = options.privileges.user;
+  const kvm = await stat("/dev/kvm").then(
+    (node) => [node.mode, node.uid, node.gid],
+    () => [],
+  );
+  const parts = [
+    readBootId(),
+    options.binary,
+    options.qemuVersion,
+    options.kernel,
+    kernel.size,
+    kernel.mtimeMs,
+  ];
+  return createHash("sha256")
+    .update(JSON.stringify([parts, user ?? null, kvm]))
+    .digest("hex");
+}
+
+type Proof = AcceleratorChoice | string;
+
+async function readCache(file: string, key: string): Promise<Proof | undefined> {
+  try {
+    const cached: unknown = JSON.parse(await readFile(file, "utf8"));
+    if (!isJsonObject(cached) || cached.key !== key) return undefined;
+    const { failure, cpuModel, reason } = cached;
+    if (typeof failure === "string") return failure;
+    if (typeof cpuModel !== "string" || typeof reason !== "string") return undefined;
+    return { accelerator: "kvm", cpuModel, reason: `${reason} (proven earlier in this boot)` };
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeCache(file: string, key: string, proof: Proof): Promise<void> {
+  const record =
+    typeof proof === "string"
+      ? { key, failure: proof }
+      : { key, cpuModel: proof.cpuModel, reason: proof.reason };
+  await mkdir(dirname(file), { recursive: true });
+  const aside = `${file}.${process.pid}`;
+  await writeFile(aside, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  await rename(aside, file);
+}
+
+async function kvmProof(options: ChooseOptions): Promise<Proof> {
+  if (options.cacheFile === undefined) return proveKvm(options);
+  const key = await cacheKey(options);
+  const cached = await readCache(options.cacheFile, key);
+  if (cached !== undefined) return cached;
+  const proof = await proveKvm(options);
+  await writeCache(options.cacheFile, key, proof);
+  return proof;
+}
+
+/** Throws `kvm-unusable` only when KVM was demanded. */
+export async function chooseAccelerator(options: ChooseOptions): Promise<AcceleratorChoice> {
+  const emulated = { accelerator: "tcg", cpuModel: TCG_CPU_MODEL } as const;
+  if (options.preference === "tcg") return { ...emulated, reason: "emulation was asked for" };
+  const proof = await kvmProof(options);
+  if (typeof proof !== "string") return proof;
+  if (options.preference === "kvm") {
+    const hint = "check that QEMU's user may open /dev/kvm, or choose accelerator tcg";
+    throw new QemuError("kvm-unusable", `KVM could not be proven: ${proof}; ${hint}`);
+  }
+  return { ...emulated, reason: `KVM could not be proven: ${proof}` };
+}

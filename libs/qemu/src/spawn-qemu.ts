@@ -1,0 +1,87 @@
+/**
+ * Starts QEMU so that it outlives the daemon: a session of its own, no parent-death signal, no pipe it could
+ * block on. The caller records the identity this returns, and finds the process again by it.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { type Privileges, privilegePrefix } from "./privileges.ts";
+import { identify, type ProcessIdentity } from "./process-identity.ts";
+import { QemuError } from "./qemu-error.ts";
+
+export type ProcessExit =
+  | { readonly kind: "exited"; readonly code: number }
+  | { readonly kind: "signalled"; readonly signal: NodeJS.Signals };
+
+export interface SpawnOptions {
+  /** Path of qemu-system-x86_64; from the node's configuration, never from a request. */
+  readonly binary: string;
+  /** From `qemuArguments`. */
+  readonly args: readonly string[];
+  readonly privileges: Privileges;
+  /** Words run first, for example the cgroup placement; they end by executing what follows them. */
+  readonly prefix?: readonly string[];
+  /** Descriptors of this process given to QEMU as 3, 4, 5…; the caller closes its own. */
+  readonly descriptors?: readonly number[];
+}
+
+export interface SpawnedQemu {
+  readonly identity: ProcessIdentity;
+  /** Resolves when the process ends while this daemon is its parent. */
+  readonly exited: Promise<ProcessExit>;
+  /** The last few KiB QEMU wrote to stderr: host-trusted text, but it may quote guest-controlled strings. */
+  stderr(): string;
+}
+
+const STDERR_BYTES = 8192;
+
+/** Keeps the end of a stream. */
+function tailOf(child: ChildProcess): () => string {
+  let tail = Buffer.alloc(0);
+  child.stderr?.on("data", (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-STDERR_BYTES);
+  });
+  return () => tail.toString("utf8").trim();
+}
+
+function exitOf(code: number | null, signal: NodeJS.Signals | null): ProcessExit {
+  return signal === null ? { kind: "exited", code: code ?? 0 } : { kind: "signalled", signal };
+}
+
+/** Only what QEMU needs: the daemon's environment holds credentials. */
+const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" };
+
+/** Resolves once the process exists; whether QEMU likes its arguments shows when its monitor answers. */
+export async function spawnQemu(options: SpawnOptions): Promise<SpawnedQemu> {
+  const words = [
+    ...(options.prefix ?? []),
+    ...privilegePrefix(options.privileges),
+    options.binary,
+    ...options.args,
+  ];
+  const [command = options.binary, ...args] = words;
+  const child = spawn(command, args, {
+    detached: true,
+    cwd: "/",
+    env: ENVIRONMENT,
+    // stderr is a socket pair; QEMU ignores SIGPIPE, so a daemon that died costs it nothing.
+    stdio: ["ignore", "ignore", "pipe", ...(options.descriptors ?? [])],
+  });
+  const stderr = tailOf(child);
+  const exited = new Promise<ProcessExit>((resolve) => {
+    child.once("exit", (code, signal) => resolve(exitOf(code, signal)));
+  });
+  const pid = await new Promise<number>((resolve, reject) => {
+    child.once("error", (cause) =>
+      reject(new QemuError("spawn-failed", `cannot start ${command}: ${cause.message}`, { cause })),
+    );
+    child.once("spawn", () => resolve(child.pid ?? 0));
+  });
+  child.unref();
+  if (child.stderr !== null && "unref" in child.stderr && typeof child.stderr.unref === "function") {
+    child.stderr.unref();
+  }
+  const identity = identify(pid);
+  if (identity === undefined) {
+    throw new QemuError("spawn-failed", `QEMU ended before it could be identified: ${stderr()}`);
+  }
+  return { identity, exited, stderr };
+}
