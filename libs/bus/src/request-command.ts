@@ -1,0 +1,174 @@
+/**
+ * Commands, the caller's side.
+ *
+ * An error tells whether the command can have had an effect: its metadata has `outcome: unknown` when the command was sent and its answer
+ * did not come. Without it nothing was done, or the node said what became of it.
+ */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { headers, type Msg, type MsgHdrs, type NatsConnection, nuid } from "@nats-io/transport-node";
+import { PaddockError } from "@paddock/domain";
+import { nodepb } from "@paddock/protocol";
+import type { Bus } from "./bus.ts";
+import { COMMAND_ID_HEADER, cancelSubject, commandSubject } from "./subjects.ts";
+
+export type RequestCommandOptions = {
+  /** When to give up waiting. It is the caller's business to put a deadline into the command too. */
+  readonly deadline: Date;
+  /** Gives up when it aborts, and tells the node. */
+  readonly signal?: AbortSignal;
+  /** `traceparent` and `tracestate`. */
+  readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
+};
+
+/** Longest delay of a timer. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+/** Room for the headers beside the message. */
+const HEADER_BYTES = 1024;
+
+/** Whether the command of a failed `requestCommand` may have been carried out. */
+export const isOutcomeUnknown = (error: unknown): boolean =>
+  error instanceof PaddockError && error.metadata.outcome === "unknown";
+
+/**
+ * Sends a command to a node and waits for its outcome, which may be an error that the node gave (`response.outcome.case ===
+ * "error"`). Throws `PaddockError`: NODE_UNAVAILABLE (at once, when the node is not connected), DEADLINE, BUS_UNAVAILABLE (no
+ * connection, or lost while waiting), TOO_LARGE (more than the bus carries, usually 1 MiB), or the reason of `signal`.
+ */
+export async function requestCommand(
+  bus: Bus,
+  nodeId: string,
+  command: nodepb.CommandRequest,
+  options: RequestCommandOptions,
+): Promise<nodepb.CommandResponse> {
+  const connection = bus.connection();
+  const payload = encode(command, connection);
+  const commandId = nuid.next();
+  const waitMs = Math.min(options.deadline.getTime() - Date.now(), MAX_WAIT_MS);
+  if (waitMs <= 0) throw late(nodeId, {});
+  if (options.signal?.aborted) throw abortReason(options.signal, {});
+  const reply = connection.request(commandSubject(nodeId), payload, {
+    timeout: waitMs,
+    headers: headersOf(commandId, options),
+  });
+  const message = await orGivenUp(reply, bus, options.signal, () =>
+    connection.publish(cancelSubject(nodeId), commandId),
+  ).catch((error: unknown) => {
+    throw typed(error, nodeId);
+  });
+  return decode(message, nodeId);
+}
+
+function encode(command: nodepb.CommandRequest, connection: NatsConnection): Uint8Array {
+  const payload = toBinary(nodepb.CommandRequestSchema, command);
+  const limit = (connection.info?.max_payload ?? 1024 * 1024) - HEADER_BYTES;
+  if (payload.length <= limit) return payload;
+  throw new PaddockError(
+    "TOO_LARGE",
+    `the request has ${payload.length} bytes, more than the ${limit} a command may have`,
+    {
+      hint: "bring large files by an image or a volume",
+      metadata: { limit_bytes: String(limit) },
+    },
+  );
+}
+
+function headersOf(commandId: string, { trace }: RequestCommandOptions): MsgHdrs {
+  const result = headers();
+  result.set(COMMAND_ID_HEADER, commandId);
+  if (trace?.traceparent) result.set("traceparent", trace.traceparent);
+  if (trace?.tracestate) result.set("tracestate", trace.tracestate);
+  return result;
+}
+
+/** The reply, or a failure as soon as the caller leaves (the node is told) or the connection breaks. */
+function orGivenUp(
+  reply: Promise<Msg>,
+  bus: Bus,
+  signal: AbortSignal | undefined,
+  tellNode: () => void,
+): Promise<Msg> {
+  const { promise, resolve, reject } = Promise.withResolvers<Msg>();
+  const onAbort = () => {
+    if (bus.connected) tellNode();
+    if (signal) reject(abortReason(signal, UNKNOWN));
+  };
+  const forget = bus.onChange((connected) => {
+    if (!connected) reject(bus.unavailable(UNKNOWN));
+  });
+  signal?.addEventListener("abort", onAbort, { once: true });
+  reply.then(resolve, reject);
+  return promise.finally(() => {
+    forget();
+    signal?.removeEventListener("abort", onAbort);
+  });
+}
+
+function decode(message: Msg, nodeId: string): nodepb.CommandResponse {
+  try {
+    return fromBinary(nodepb.CommandResponseSchema, message.data);
+  } catch (cause) {
+    throw new PaddockError("INTERNAL", `node ${nodeId} gave an answer that cannot be read`, {
+      metadata: UNKNOWN,
+      cause,
+    });
+  }
+}
+
+/** The error of a failed request. nats.js wraps the interesting one, so causes are looked at too. */
+function typed(error: unknown, nodeId: string): PaddockError {
+  for (let each: unknown = error; each instanceof Error; each = each.cause) {
+    if (each instanceof PaddockError) return each;
+    if (each.name === "NoRespondersError") return notConnected(nodeId, error);
+    if (each.name === "TimeoutError") return late(nodeId, UNKNOWN);
+  }
+  return new PaddockError("BUS_UNAVAILABLE", `the command to node ${nodeId} failed on the bus`, {
+    metadata: UNKNOWN,
+    cause: error,
+  });
+}
+
+const UNKNOWN = { outcome: "unknown" } as const;
+
+const notConnected = (nodeId: string, cause: unknown) =>
+  new PaddockError("NODE_UNAVAILABLE", `node ${nodeId} is not connected`, {
+    hint: `check that the node daemon runs on ${nodeId} and reaches NATS`,
+    metadata: { node_id: nodeId },
+    retryAfterMs: 1_000,
+    cause,
+  });
+
+const late = (nodeId: string, metadata: Readonly<Record<string, string>>) =>
+  new PaddockError("DEADLINE", `node ${nodeId} did not answer before the deadline`, {
+    metadata: { node_id: nodeId, ...metadata },
+  });
+
+function abortReason(signal: AbortSignal, metadata: Readonly<Record<string, string>>): PaddockError {
+  const reason: unknown = signal.reason;
+  if (!(reason instanceof PaddockError)) {
+    return new PaddockError("CANCELLED", "the call was given up", { metadata, cause: reason });
+  }
+  return new PaddockError(reason.reason, reason.message, {
+    metadata: { ...reason.metadata, ...metadata },
+    cause: reason,
+  });
+}
+
+/** A command with its deadline and idempotency key filled in. */
+export function newCommand(
+  command: nodepb.CommandRequest["command"],
+  fields: {
+    readonly requestId: string;
+    readonly deadline: Date;
+    readonly sandboxId?: string;
+    readonly generation?: bigint;
+  },
+): nodepb.CommandRequest {
+  const ms = fields.deadline.getTime();
+  return create(nodepb.CommandRequestSchema, {
+    command,
+    requestId: fields.requestId,
+    deadline: { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 },
+    sandboxId: fields.sandboxId ?? "",
+    generation: fields.generation ?? 0n,
+  });
+}

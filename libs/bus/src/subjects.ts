@@ -1,0 +1,28 @@
+/**
+ * Names on the bus.
+ *
+ * Ids may hold dots, which separate the tokens of a subject; they are written as "=", which no id holds, so that an id
+ * is one token and two ids never share one. Nothing else of an id means anything to NATS: the alphabet of ids has no blank and no wildcard.
+ */
+const token = (id: string): string => id.replaceAll(".", "=");
+
+/** Subject of commands to a node. */
+export const commandSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.cmd`;
+
+/** Subject on which a node hears that the caller of a command has left. */
+export const cancelSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.cancel`;
+
+/** Key of an id in a JetStream KV bucket. */
+export const keyOfId = (id: string): string => token(id);
+
+/** Id of a key in a JetStream KV bucket. */
+export const idOfKey = (key: string): string => key.replaceAll("=", ".");
+
+/** Bucket of heartbeats, by node id. */
+export const NODES_BUCKET = "paddock_nodes";
+
+/** Bucket of placements, by sandbox id. */
+export const SANDBOXES_BUCKET = "paddock_sandboxes";
+
+/** Header that names a command, so that it can be cancelled. */
+export const COMMAND_ID_HEADER = "Paddock-Command-Id";
