@@ -1,0 +1,76 @@
+/**
+ * A service of Paddock as a child process: started with its own environment, ready when it says so on a descriptor, and ended
+ * by the test.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+
+export const repositoryRoot = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const READY_DEADLINE_MS = 60_000;
+const STOP_DEADLINE_MS = 30_000;
+
+export type ChildService = {
+  readonly process: ChildProcess;
+  /** What the service wrote on its ready descriptor, parsed. */
+  readonly ready: Readonly<Record<string, string>>;
+  readonly logFile: string;
+  /** SIGTERM, and the exit code; SIGKILL when it takes longer than 30 s. */
+  stop(): Promise<number | null>;
+  /** SIGKILL, as a crash would be. */
+  kill(): Promise<void>;
+};
+
+/** Starts `services/<name>/src/main.ts` and waits until it says that it is ready. */
+export async function startService(
+  name: "api" | "node",
+  env: Record<string, string>,
+  logFile: string,
+): Promise<ChildService> {
+  const log = openSync(logFile, "a");
+  const child = spawn(process.execPath, [join(repositoryRoot, "services", name, "src/main.ts")], {
+    stdio: ["ignore", log, log, "pipe"],
+    env: {
+      PATH: process.env.PATH ?? "",
+      TMPDIR: process.env.TMPDIR ?? "/tmp",
+      ...env,
+      PADDOCK_READY_FD: "3",
+    },
+  });
+  closeSync(log);
+  const exited = once(child, "exit");
+  const ready = await readReadyLine(child, name, logFile);
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill(signal);
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_DEADLINE_MS);
+      await exited;
+      clearTimeout(timer);
+    }
+    return child.exitCode;
+  };
+  return {
+    process: child,
+    ready,
+    logFile,
+    stop: () => end("SIGTERM"),
+    kill: async () => void (await end("SIGKILL")),
+  };
+}
+
+async function readReadyLine(child: ChildProcess, name: string, logFile: string) {
+  const pipe = child.stdio[3] as Readable;
+  const timer = setTimeout(() => child.kill("SIGKILL"), READY_DEADLINE_MS);
+  let text = "";
+  for await (const chunk of pipe) text += chunk;
+  clearTimeout(timer);
+  if (!text.includes("\n")) {
+    throw new Error(
+      `${name} did not become ready; its log ends with:\n${readFileSync(logFile, "utf8").slice(-4000)}`,
+    );
+  }
+  return JSON.parse(text) as Record<string, string>;
+}

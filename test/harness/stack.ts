@@ -1,0 +1,208 @@
+/**
+ * A whole Paddock for one test file: a NATS server, the api and one node daemon as separate processes, in a directory of its
+ * own, on free loopback ports. The node can be killed and started again on the same state.
+ */
+import { randomUUID } from "node:crypto";
+import { chmodSync, createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import type { Image } from "@paddock/protocol";
+import {
+  ContainerService,
+  ImageService,
+  NodeService,
+  ProcessService,
+  SandboxService,
+  SystemService,
+} from "@paddock/protocol";
+import { GrpcConnection, type GrpcMethods } from "@paddock/rpc";
+import { tinyImage } from "../fixtures/tiny-image.ts";
+import { type ChildService, startService } from "./child-service.ts";
+import { type NatsServer, startNats } from "./nats.ts";
+
+export type PaddockClient = {
+  readonly sandboxes: GrpcMethods<typeof SandboxService>;
+  readonly containers: GrpcMethods<typeof ContainerService>;
+  readonly processes: GrpcMethods<typeof ProcessService>;
+  readonly images: GrpcMethods<typeof ImageService>;
+  readonly nodes: GrpcMethods<typeof NodeService>;
+  readonly system: GrpcMethods<typeof SystemService>;
+};
+
+export class Stack implements AsyncDisposable {
+  readonly directory: string;
+  readonly stateDirectory: string;
+  readonly client: PaddockClient;
+  readonly #connection: GrpcConnection;
+  readonly #nats: NatsServer;
+  readonly #api: ChildService;
+  readonly #nodeEnv: Record<string, string>;
+  #node: ChildService;
+
+  private constructor(
+    directory: string,
+    nats: NatsServer,
+    api: ChildService,
+    node: ChildService,
+    nodeEnv: Record<string, string>,
+  ) {
+    this.directory = directory;
+    this.stateDirectory = join(directory, "state");
+    this.#nats = nats;
+    this.#api = api;
+    this.#node = node;
+    this.#nodeEnv = nodeEnv;
+    this.#connection = new GrpcConnection(this.grpcAddress);
+    this.client = clientOn(this.#connection);
+  }
+
+  /** Starts everything. `nodeEnv` adds to or overrides the node's environment. */
+  static async start(nodeEnv: Record<string, string> = {}): Promise<Stack> {
+    const directory = mkdtempSync(join(tmpdir(), "stack-"));
+    chmodSync(directory, 0o711);
+    const nats = await startNats(directory);
+    const api = await startService(
+      "api",
+      {
+        PADDOCK_NATS_URL: nats.url,
+        PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
+        PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
+      },
+      join(directory, "api.log"),
+    );
+    const env = {
+      PADDOCK_NATS_URL: nats.url,
+      PADDOCK_NODE_ID: "n1",
+      PADDOCK_STATE_DIR: join(directory, "state"),
+      PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:0",
+      PADDOCK_ACCELERATOR: "tcg",
+      ...nodeEnv,
+    };
+    const node = await startService("node", env, join(directory, "node.log"));
+    const stack = new Stack(directory, nats, api, node, env);
+    await stack.nodeIsUp();
+    return stack;
+  }
+
+  get grpcAddress(): string {
+    return this.#api.ready.grpcAddress ?? "";
+  }
+
+  get httpAddress(): string {
+    return this.#api.ready.httpAddress ?? "";
+  }
+
+  get natsUrl(): string {
+    return this.#nats.url;
+  }
+
+  get nodePid(): number {
+    return this.#node.process.pid ?? 0;
+  }
+
+  /** A client on a connection of its own, which `close` ends at once, as a crash of the client would. */
+  newClient(): PaddockClient & { close(): void } {
+    const connection = new GrpcConnection(this.grpcAddress);
+    return { ...clientOn(connection), close: () => connection.close() };
+  }
+
+  /** SIGKILL for the node daemon. Its VMs go on. */
+  killNode(): Promise<void> {
+    return this.#node.kill();
+  }
+
+  /** SIGTERM for the node daemon. Its VMs go on. */
+  stopNode(): Promise<number | null> {
+    return this.#node.stop();
+  }
+
+  /** Starts the node daemon again on the same state. */
+  async startNode(): Promise<void> {
+    this.#node = await startService("node", this.#nodeEnv, join(this.directory, "node.log"));
+    await this.nodeIsUp();
+  }
+
+  nodeLog(): string {
+    return readFileSync(join(this.directory, "node.log"), "utf8");
+  }
+
+  /** Imports an archive and returns the image. */
+  async importImage(archive: string): Promise<Image> {
+    const call = this.client.images.importImage();
+    const sent = (async () => {
+      await call.write({ message: { case: "start", value: { name: "" } } });
+      for await (const data of createReadStream(archive, { highWaterMark: 1 << 19 })) {
+        await call.write({ message: { case: "data", value: data } });
+      }
+      call.end();
+    })();
+    sent.catch(() => {});
+    let image: Image | undefined;
+    for await (const { message } of call) if (message.case === "image") image = message.value;
+    await sent;
+    if (!image) throw new Error(`the import of ${basename(archive)} ended without an image`);
+    return image;
+  }
+
+  /** The name of a small image with a shell, imported on first use. */
+  async tinyImage(): Promise<string> {
+    this.#tiny ??= this.importImage(await tinyImage()).then((image) => image.imageId);
+    return this.#tiny;
+  }
+  #tiny: Promise<string> | undefined;
+
+  /** Deletes every sandbox, ends all processes and removes the directory. Logs are kept when `PADDOCK_TEST_KEEP_LOGS` is set. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      const { sandboxes } = await this.client.sandboxes.listSandboxes({}, { deadline: inSeconds(20) });
+      await Promise.all(
+        sandboxes.map(({ sandboxId }) =>
+          this.client.sandboxes.deleteSandbox(
+            { requestId: randomUUID(), sandboxId, force: true },
+            { deadline: inSeconds(60) },
+          ),
+        ),
+      );
+    } finally {
+      this.#connection.close();
+      await this.#api.stop();
+      await this.#node.stop();
+      await this.#nats.stop();
+      const keep = process.env.PADDOCK_TEST_KEEP_LOGS;
+      if (keep) {
+        for (const name of ["node.log", "api.log"])
+          writeFileSync(
+            join(keep, `${basename(this.directory)}-${name}`),
+            readFileSync(join(this.directory, name)),
+          );
+      }
+      rmSync(this.directory, { recursive: true, force: true });
+    }
+  }
+
+  /** Resolves when the api sees the node up: placing before that would find no node. */
+  private async nodeIsUp(): Promise<void> {
+    const deadline = Date.now() + 30_000;
+    const instance = this.#node.ready.daemonInstanceId;
+    for (;;) {
+      const { nodes } = await this.client.nodes.listNodes({}, { deadline: new Date(deadline) });
+      if (nodes.some(({ state }) => state === 1)) return;
+      if (Date.now() > deadline)
+        throw new Error(`the api sees no node up (instance ${instance ?? "unknown"})`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+export const inSeconds = (seconds: number): Date => new Date(Date.now() + seconds * 1000);
+
+function clientOn(connection: GrpcConnection): PaddockClient {
+  return {
+    sandboxes: connection.service(SandboxService),
+    containers: connection.service(ContainerService),
+    processes: connection.service(ProcessService),
+    images: connection.service(ImageService),
+    nodes: connection.service(NodeService),
+    system: connection.service(SystemService),
+  };
+}
