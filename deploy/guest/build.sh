@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the guest: out/vmlinux, out/vmlinuz, out/initramfs.cpio, out/manifest.json (see README.md).
 # Does nothing when the inputs are those of the last build. Environment:
-#   PADDOCK_AGENT   the agent's binary (default: the release build in services/agent/target)
+#   PADDOCK_AGENT   the agent's binary (default: the static release build in services/agent)
 #   PADDOCK_CACHE   where packages are kept (default: deploy/guest/cache)
 #   --refresh       asks apt for a newer kernel first
 set -euo pipefail
@@ -9,7 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${PADDOCK_CACHE:-$here/cache}
-agent=${PADDOCK_AGENT:-$root/services/agent/target/release/paddock-agent}
+agent=${PADDOCK_AGENT:-$root/services/agent/target/x86_64-unknown-linux-gnu/release/paddock-agent}
 out=$here/out
 
 die() {

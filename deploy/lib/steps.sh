@@ -1,0 +1,30 @@
+# Steps with progress: `step "title" command…` runs the command quietly, tells how long it took, and on failure
+# shows the end of its output. Sourced; expects $log to be a file that may be appended to.
+
+seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+
+# A step writes "note TEXT" to say what it did; silence means that nothing was to do.
+note() { echo "$*" >&8; }
+
+step() {
+  local title=$1 start=$EPOCHREALTIME notes status
+  shift
+  [ -t 1 ] && printf '  … %s\r' "$title"
+  echo "== $(date -u +%FT%TZ) $title" >>"$log"
+  # Off out here and on in there: behind "||" or "if", errexit would be ignored inside the step as well.
+  set +e
+  notes=$(
+    exec 8>&1
+    set -e
+    "$@" >>"$log" 2>&1 </dev/null
+  )
+  status=$?
+  set -e
+  if [ "$status" -ne 0 ]; then
+    printf '  ✗ %s (%s s)\n' "$title" "$(seconds_since "$start")"
+    echo "    the end of $log:" >&2
+    tail -n 15 "$log" | sed 's/^/    | /' >&2
+    exit 1
+  fi
+  printf '  ✓ %-28s %6s s  %s\n' "$title" "$(seconds_since "$start")" "${notes:-up to date}"
+}

@@ -1,0 +1,82 @@
+# The steps after the system packages; each looks first. Sourced, with the checkout as working directory.
+
+# True when node_modules holds what package-lock.json says, by npm's own record of what it installed.
+npm_is_current() {
+  [ -x node_modules/.bin/node ] && [ -f node_modules/.package-lock.json ] || return 1
+  [ package-lock.json -ot node_modules/.paddock-checked ] && return 0
+  node_modules/.bin/node -e '
+    const { readFileSync } = require("node:fs");
+    const packages = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
+    const [want, have] = [packages("package-lock.json"), packages("node_modules/.package-lock.json")];
+    const differs = Object.entries(want).some(([path, entry]) =>
+      path.includes("node_modules/") && !entry.optional && have[path]?.version !== entry.version);
+    process.exit(differs ? 1 : 0);' || return 1
+  touch node_modules/.paddock-checked
+}
+
+install_npm_packages() {
+  npm_is_current && return
+  command -v npm >/dev/null || {
+    echo "npm is missing; install Node 20 or later with npm"
+    return 1
+  }
+  npm ci --no-audit --no-fund --loglevel=error
+  npm_is_current || {
+    echo "npm ci left node_modules different from package-lock.json"
+    return 1
+  }
+  note "installed"
+}
+
+wanted_rust() { sed -n 's/^rust-version *= *"\(.*\)"/\1/p' services/agent/Cargo.toml; }
+
+rust_is_current() {
+  local have
+  have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || return 1
+  command -v cargo >/dev/null || return 1
+  [ "$(printf '%s\n%s\n' "$(wanted_rust)" "$have" | sort -V | head -n 1)" = "$(wanted_rust)" ]
+}
+
+install_rust() {
+  rust_is_current && return
+  if is_debian_root; then
+    # Debian's cargo is older than the agent needs; cargo-web is the one kept current for browsers.
+    apt_install cargo-web rustc-web
+    hash -r
+  fi
+  rust_is_current || {
+    echo "Rust $(wanted_rust) or later is needed; found: $(rustc --version 2>/dev/null || echo none)"
+    echo "Debian 12: apt-get install cargo-web rustc-web. Elsewhere: rustup update."
+    return 1
+  }
+  note "installed"
+}
+
+bring_protos() { bash proto/deps.sh; }
+
+agent_binary=services/agent/target/x86_64-unknown-linux-gnu/release/paddock-agent
+
+# Cargo would find out by itself, in a second or two; setup runs before everything, so it asks the clock first.
+agent_is_current() {
+  local changed
+  [ -f "$agent_binary" ] || return 1
+  changed=$(find services/agent/src services/agent/build.rs services/agent/Cargo.toml services/agent/Cargo.lock \
+    services/agent/.cargo proto/paddock/agent -newer "$agent_binary" -print -quit)
+  [ -z "$changed" ]
+}
+
+build_agent() {
+  agent_is_current && return
+  (cd services/agent && cargo build --release --locked --quiet)
+  # Cargo leaves the binary alone when its content would be the same.
+  touch "$agent_binary"
+  note "built"
+}
+
+build_guest() {
+  local before after
+  before=$(cat deploy/guest/out/.stamp 2>/dev/null || true)
+  bash deploy/guest/build.sh
+  after=$(cat deploy/guest/out/.stamp)
+  [ "$before" = "$after" ] || note "built"
+}

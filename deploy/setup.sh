@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Brings a machine to where Paddock runs: packages, tools, the agent, the guest's kernel and initramfs. Each step
+# looks first and does only what is missing, so a second run takes under a second. Needs npm and Node 20 or later.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+export PATH="$PATH:${HOME:-/root}/.cargo/bin:/usr/sbin:/sbin"
+# shellcheck source=lib/steps.sh
+. deploy/lib/steps.sh
+# shellcheck source=lib/packages.sh
+. deploy/lib/packages.sh
+# shellcheck source=lib/toolchain.sh
+. deploy/lib/toolchain.sh
+
+mkdir -p .paddock
+log=$root/.paddock/setup.log
+exec 9>.paddock/setup.lock
+if ! flock -n 9; then
+  echo "Another setup is running in this checkout; waiting for it."
+  flock 9
+fi
+: >"$log"
+
+started=$EPOCHREALTIME
+echo "Setting up Paddock (log: .paddock/setup.log; the first run takes some minutes)"
+step "system packages" install_packages
+step "npm packages" install_npm_packages
+step "Rust toolchain" install_rust
+step "third-party protos" bring_protos
+step "guest agent" build_agent
+step "guest kernel and initramfs" build_guest
+echo "Ready after $(seconds_since "$started") s."
