@@ -5,7 +5,15 @@
  * did not come. Without it nothing was done, or the node said what became of it.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { headers, type Msg, type MsgHdrs, type NatsConnection, nuid } from "@nats-io/transport-node";
+import {
+  headers,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  NoRespondersError,
+  nuid,
+  TimeoutError,
+} from "@nats-io/transport-node";
 import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
@@ -118,8 +126,8 @@ function decode(message: Msg, nodeId: string): nodepb.CommandResponse {
 function typed(error: unknown, nodeId: string): PaddockError {
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     if (each instanceof PaddockError) return each;
-    if (each.name === "NoRespondersError") return notConnected(nodeId, error);
-    if (each.name === "TimeoutError") return late(nodeId, UNKNOWN);
+    if (each instanceof NoRespondersError) return notConnected(nodeId, error);
+    if (each instanceof TimeoutError) return late(nodeId, UNKNOWN);
   }
   return new PaddockError("BUS_UNAVAILABLE", `the command to node ${nodeId} failed on the bus`, {
     metadata: UNKNOWN,

@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import { nodepb, StatusSchema } from "@paddock/protocol";
+import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
+import { Bus } from "./bus.ts";
+import { isOutcomeUnknown, newCommand, requestCommand } from "./request-command.ts";
+import {
+  type CommandContext,
+  type CommandHandler,
+  type CommandServer,
+  serveCommands,
+} from "./serve-commands.ts";
+import { commandSubject } from "./subjects.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "bus-"));
+let nats: NatsServer;
+let api: Bus;
+let node: Bus;
+
+before(async () => {
+  nats = await startNats(directory);
+  api = new Bus({ url: nats.url, name: "api" });
+  node = new Bus({ url: nats.url, name: "node", inboxPrefix: "_INBOX.n.1" });
+  await Promise.all([api.ready, node.ready]);
+});
+after(async () => {
+  await Promise.all([api.close(), node.close()]);
+  await nats.stop();
+  rmSync(directory, { recursive: true });
+});
+
+const command = (sandboxId = "s", deadlineMs = 5_000) =>
+  newCommand(
+    { case: "getSandbox", value: { $typeName: "paddock.v1.GetSandboxRequest", sandboxId } },
+    { requestId: "r", deadline: new Date(Date.now() + deadlineMs), sandboxId },
+  );
+const answer = (sandboxId: string) =>
+  create(nodepb.CommandResponseSchema, {
+    outcome: { case: "getSandbox", value: { sandbox: { sandboxId } } },
+  });
+const soon = (ms = 5_000) => ({ deadline: new Date(Date.now() + ms) });
+
+async function serve(nodeId: string, handler: CommandHandler, maxConcurrent = 4): Promise<CommandServer> {
+  const server = serveCommands(node, nodeId, handler, {
+    maxConcurrent,
+    daemonInstanceId: "boot-1",
+    toStatus: (error) =>
+      create(StatusSchema, { code: 13, message: error instanceof PaddockError ? error.reason : "bug" }),
+  });
+  await node.connection().flush();
+  return server;
+}
+const outcomeOf = ({ outcome }: nodepb.CommandResponse) =>
+  outcome.case === "error" ? outcome.value.message : outcome.case;
+
+test("a command reaches the node with deadline, trace context and its own body, and is answered", async () => {
+  let seen: CommandContext | undefined;
+  const server = await serve("n.1", async (request, ctx) => {
+    seen = ctx;
+    return answer(request.sandboxId);
+  });
+  const sent = command("s.1");
+  const response = await requestCommand(api, "n.1", sent, { ...soon(), trace: { traceparent: "00-a-b-01" } });
+  assert.equal(response.outcome.case === "getSandbox" && response.outcome.value.sandbox?.sandboxId, "s.1");
+  assert.equal(response.daemonInstanceId, "boot-1");
+  assert.equal(seen?.trace.traceparent, "00-a-b-01");
+  assert.ok(Math.abs((seen?.deadline?.getTime() ?? 0) - Date.now() - 5_000) < 2_000);
+  await server.stop(1_000);
+});
+
+test("ids with dots are one token each, and never another id's", () => {
+  assert.equal(commandSubject("a.b").split(".").length, commandSubject("ab").split(".").length);
+  assert.notEqual(commandSubject("a.b"), commandSubject("a-b"));
+});
+
+test("a node that is not connected is told at once, and nothing was done", async () => {
+  const began = performance.now();
+  await assert.rejects(requestCommand(api, "nobody", command(), soon(30_000)), (error) => {
+    assert.ok(error instanceof PaddockError);
+    assert.equal(error.reason, "NODE_UNAVAILABLE");
+    assert.equal(isOutcomeUnknown(error), false);
+    return true;
+  });
+  assert.ok(performance.now() - began < 2_000);
+});
+
+test("a node that does not answer in time is a deadline with an unknown outcome", async () => {
+  const server = await serve("slow", () => new Promise(() => {}));
+  await assert.rejects(requestCommand(api, "slow", command(), soon(100)), (error) => {
+    assert.ok(error instanceof PaddockError);
+    assert.equal(error.reason, "DEADLINE");
+    return isOutcomeUnknown(error);
+  });
+  void server;
+});
+
+test("the deadline in the command aborts the handler, and the node says so itself", async () => {
+  const server = await serve("strict", (_request, { signal }) => untilAborted(signal));
+  const response = await requestCommand(api, "strict", command("s", 50), soon());
+  assert.equal(outcomeOf(response), "DEADLINE");
+  await server.stop(1_000);
+});
+
+test("a caller that leaves aborts the handler", async () => {
+  const started = Promise.withResolvers<void>();
+  const aborted = Promise.withResolvers<unknown>();
+  const server = await serve("left", (_request, { signal }) => {
+    signal.addEventListener("abort", () => aborted.resolve(signal.reason));
+    started.resolve();
+    return untilAborted(signal);
+  });
+  const controller = new AbortController();
+  const call = requestCommand(api, "left", command(), { ...soon(), signal: controller.signal });
+  await started.promise;
+  controller.abort(new PaddockError("CANCELLED", "gone"));
+  await assert.rejects(call, { reason: "CANCELLED" });
+  const reason = await aborted.promise;
+  assert.ok(reason instanceof PaddockError && reason.reason === "CANCELLED");
+  await server.stop(1_000);
+});
+
+test("one command more than a node takes at a time is refused, not queued", async () => {
+  const gate = Promise.withResolvers<void>();
+  const server = await serve(
+    "busy",
+    async (request) => {
+      await gate.promise;
+      return answer(request.sandboxId);
+    },
+    2,
+  );
+  const calls = [1, 2, 3].map(() => requestCommand(api, "busy", command(), soon()));
+  const third = await calls[2];
+  assert.equal(third && outcomeOf(third), "TOO_MANY");
+  gate.resolve();
+  assert.deepEqual((await Promise.all(calls)).map(outcomeOf), ["getSandbox", "getSandbox", "TOO_MANY"]);
+  await server.stop(1_000);
+});
+
+test("a handler that throws answers with its error", async () => {
+  const server = await serve("throws", async () => {
+    throw new PaddockError("SANDBOX_NOT_FOUND", "no sandbox s");
+  });
+  assert.equal(outcomeOf(await requestCommand(api, "throws", command(), soon())), "SANDBOX_NOT_FOUND");
+  await server.stop(1_000);
+});
+
+test("a command that cannot be read is answered, and the next one is served", async () => {
+  const server = await serve("robust", async (request) => answer(request.sandboxId));
+  const raw = await api
+    .connection()
+    .request(commandSubject("robust"), new Uint8Array([255, 255]), { timeout: 2_000 });
+  assert.ok(raw.data.length > 0);
+  assert.equal(outcomeOf(await requestCommand(api, "robust", command(), soon())), "getSandbox");
+  await server.stop(1_000);
+});
+
+test("what the bus cannot carry is TOO_LARGE in both directions", async () => {
+  const server = await serve("large", async () =>
+    create(nodepb.CommandResponseSchema, {
+      outcome: { case: "getSandbox", value: { sandbox: { nodeId: "x".repeat(2 * 1024 * 1024) } } },
+    }),
+  );
+  assert.equal(outcomeOf(await requestCommand(api, "large", command(), soon())), "TOO_LARGE");
+  await assert.rejects(requestCommand(api, "large", command("x".repeat(2 * 1024 * 1024)), soon()), {
+    reason: "TOO_LARGE",
+  });
+  await server.stop(1_000);
+});
+
+test("stopping answers what is in flight first and takes nothing new", async () => {
+  const gate = Promise.withResolvers<void>();
+  const server = await serve("stopping", async (request) => {
+    await gate.promise;
+    return answer(request.sandboxId);
+  });
+  const call = requestCommand(api, "stopping", command(), soon());
+  while (server.inFlight === 0) await api.connection().flush();
+  const stopped = server.stop(5_000);
+  await node.connection().flush();
+  await assert.rejects(requestCommand(api, "stopping", command(), soon()), { reason: "NODE_UNAVAILABLE" });
+  gate.resolve();
+  assert.equal(outcomeOf(await call), "getSandbox");
+  await stopped;
+});
+
+test("when the grace is over, what is left is aborted and still answered", async () => {
+  const server = await serve("impatient", (_request, { signal }) => untilAborted(signal));
+  const call = requestCommand(api, "impatient", command(), soon());
+  while (server.inFlight === 0) await api.connection().flush();
+  await server.stop(20);
+  assert.equal(outcomeOf(await call), "SHUTTING_DOWN");
+});
+
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
