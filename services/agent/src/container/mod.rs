@@ -1,0 +1,216 @@
+//! A container as clients see it: a state, an init process, execs.
+//!
+//! ```text
+//!   created --start--> running <--pause/resume--> paused
+//!      |                  |                          |
+//!      +---- the init process has ended: stopped ----+
+//! ```
+//!
+//! `stopped` is not set by anyone: it is read from the init's end, so no call can invent it or miss it. Calls that
+//! change a container take its `operation` lock one after the other; reads take none.
+
+pub mod error;
+pub mod execs;
+pub mod id;
+pub mod oom;
+pub mod registry;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime};
+
+use crate::pb;
+use crate::process::Process;
+use crate::runtime;
+use crate::sync::lock;
+use error::ContainerError;
+use execs::Execs;
+
+/// How long after an OOM kill was seen a SIGKILL is put down to it.
+const OOM_BLAME: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What the calls have made of a container, as long as its init lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Created,
+    /// The start is under way: the end of init is not published yet, since its reason may still come.
+    Starting,
+    Running,
+    Paused,
+}
+
+/// One container.
+pub struct Container {
+    pub id: String,
+    pub runtime: Arc<runtime::Container>,
+    pub init: Arc<Process>,
+    pub execs: Mutex<Execs>,
+    /// Held by the call that changes the container.
+    pub operation: tokio::sync::Mutex<()>,
+    /// Position in the order of creation.
+    pub order: u64,
+    created_at: SystemTime,
+    life: Mutex<Life>,
+}
+
+struct Life {
+    phase: Phase,
+    started_at: Option<SystemTime>,
+    reason: String,
+    oom: Oom,
+}
+
+/// OOM kills of the container's cgroup: counted by the kernel, announced as events, put down to ends.
+#[derive(Default)]
+struct Oom {
+    announced: u64,
+    blamed: u64,
+    risen_at: Option<Instant>,
+}
+
+impl Container {
+    /// A container whose init has been created.
+    pub fn new(order: u64, runtime: Arc<runtime::Container>, init: Arc<Process>) -> Self {
+        Self {
+            id: init.container_id.clone(),
+            runtime,
+            init,
+            execs: Mutex::default(),
+            operation: tokio::sync::Mutex::new(()),
+            order,
+            created_at: SystemTime::now(),
+            life: Mutex::new(Life {
+                phase: Phase::Created,
+                started_at: None,
+                reason: String::new(),
+                oom: Oom::default(),
+            }),
+        }
+    }
+
+    /// The phase, as long as init lives.
+    pub fn phase(&self) -> Phase {
+        lock(&self.life).phase
+    }
+
+    /// Goes to another phase.
+    pub fn enter(&self, phase: Phase) {
+        let mut life = lock(&self.life);
+        life.phase = phase;
+        if phase == Phase::Starting {
+            life.started_at = Some(SystemTime::now());
+        }
+    }
+
+    /// Records why the command could not be executed.
+    pub fn set_reason(&self, reason: &str) {
+        reason.clone_into(&mut lock(&self.life).reason);
+    }
+
+    /// The state that clients see.
+    pub fn state(&self) -> pb::ContainerState {
+        if self.init.ended().is_some() {
+            return pb::ContainerState::Stopped;
+        }
+        match self.phase() {
+            Phase::Created => pb::ContainerState::Created,
+            Phase::Starting | Phase::Running => pb::ContainerState::Running,
+            Phase::Paused => pb::ContainerState::Paused,
+        }
+    }
+
+    /// Refuses a call unless the container is in the one state that allows it.
+    pub fn require(
+        &self,
+        action: &'static str,
+        allowed: pb::ContainerState,
+    ) -> Result<(), ContainerError> {
+        let actual = self.state();
+        if actual == allowed {
+            return Ok(());
+        }
+        Err(ContainerError::WrongState {
+            action,
+            id: self.id.clone(),
+            actual: state_name(actual),
+            allowed: state_name(allowed),
+        })
+    }
+
+    /// A process by id; init has the container's.
+    pub fn process(&self, exec: &str) -> Result<Arc<Process>, ContainerError> {
+        if exec == self.id {
+            return Ok(self.init.clone());
+        }
+        let missing = || ContainerError::ProcessNotFound {
+            container: self.id.clone(),
+            exec: exec.to_owned(),
+        };
+        lock(&self.execs).get(exec).ok_or_else(missing)
+    }
+
+    /// Init and all execs that are remembered.
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        let mut all = vec![self.init.clone()];
+        all.extend(lock(&self.execs).all());
+        all
+    }
+
+    /// The container as clients see it.
+    pub fn describe(&self) -> pb::Container {
+        let processes: Vec<_> = self
+            .processes()
+            .iter()
+            .map(|process| process.info())
+            .collect();
+        let life = lock(&self.life);
+        let (started_at, announced) = (life.started_at, life.oom.announced);
+        drop(life);
+        pb::Container {
+            container_id: self.id.clone(),
+            state: self.state() as i32,
+            pid: self.init.pid().max(0) as u32,
+            exit_status: self.init.ended(),
+            created_at: Some(self.created_at.into()),
+            started_at: started_at.map(Into::into),
+            processes,
+            oom_kill_count: announced,
+        }
+    }
+
+    /// Why init could not execute its command, or nothing.
+    pub fn reason(&self) -> String {
+        lock(&self.life).reason.clone()
+    }
+
+    /// The kernel's count of OOM kills, if it has risen since it was last announced.
+    pub fn risen_oom_count(&self) -> Option<u64> {
+        let count = self.runtime.oom_kill_count();
+        let mut life = lock(&self.life);
+        if count <= life.oom.announced {
+            return None;
+        }
+        life.oom.announced = count;
+        life.oom.risen_at = Some(Instant::now());
+        Some(count)
+    }
+
+    /// Puts a SIGKILL that the agent did not send down to the OOM killer, if that has killed lately and more often
+    /// than was put down to it.
+    pub fn blame_oom(&self) -> bool {
+        let mut life = lock(&self.life);
+        let lately = life.oom.risen_at.is_some_and(|at| at.elapsed() < OOM_BLAME);
+        let blame = lately && life.oom.blamed < life.oom.announced;
+        life.oom.blamed += u64::from(blame);
+        blame
+    }
+}
+
+fn state_name(state: pb::ContainerState) -> &'static str {
+    match state {
+        pb::ContainerState::Unspecified => "in no state",
+        pb::ContainerState::Created => "created",
+        pb::ContainerState::Running => "running",
+        pb::ContainerState::Paused => "paused",
+        pb::ContainerState::Stopped => "stopped",
+    }
+}

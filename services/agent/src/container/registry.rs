@@ -1,0 +1,98 @@
+//! The containers of the guest, by id. An id is taken from the first moment of a creation on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::Container;
+use super::error::ContainerError;
+use crate::sync::lock;
+
+/// Containers a guest may have.
+const LIMIT: usize = 1024;
+
+/// The table.
+#[derive(Default)]
+pub struct Registry {
+    table: Mutex<Table>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Table {
+    slots: BTreeMap<String, Slot>,
+    created: u64,
+}
+
+enum Slot {
+    Creating,
+    There(Arc<Container>),
+}
+
+impl Registry {
+    /// Takes an id. The answer is the container's position in the order of creation.
+    pub fn reserve(&self, id: &str) -> Result<u64, ContainerError> {
+        let mut table = lock(&self.table);
+        if table.slots.contains_key(id) {
+            return Err(ContainerError::Exists(id.to_owned()));
+        }
+        if table.slots.len() >= LIMIT {
+            return Err(ContainerError::TooManyContainers { limit: LIMIT });
+        }
+        table.slots.insert(id.to_owned(), Slot::Creating);
+        table.created += 1;
+        Ok(table.created)
+    }
+
+    /// Replaces the reservation by the container.
+    pub fn insert(&self, container: Arc<Container>) {
+        let id = container.id.clone();
+        lock(&self.table).slots.insert(id, Slot::There(container));
+        self.changed.notify_waiters();
+    }
+
+    /// Frees an id.
+    pub fn forget(&self, id: &str) {
+        lock(&self.table).slots.remove(id);
+        self.changed.notify_waiters();
+    }
+
+    /// A container that is there.
+    pub fn get(&self, id: &str) -> Result<Arc<Container>, ContainerError> {
+        match lock(&self.table).slots.get(id) {
+            Some(Slot::There(container)) => Ok(container.clone()),
+            Some(Slot::Creating) | None => Err(ContainerError::NotFound(id.to_owned())),
+        }
+    }
+
+    /// The same, but one that is being created is waited for.
+    pub async fn settled(&self, id: &str) -> Option<Arc<Container>> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            match lock(&self.table).slots.get(id) {
+                Some(Slot::There(container)) => return Some(container.clone()),
+                None => return None,
+                Some(Slot::Creating) => {}
+            }
+            changed.await;
+        }
+    }
+
+    /// All that are there, by time of creation.
+    pub fn all(&self) -> Vec<Arc<Container>> {
+        let table = lock(&self.table);
+        let mut all: Vec<_> = table
+            .slots
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::There(container) => Some(container.clone()),
+                Slot::Creating => None,
+            })
+            .collect();
+        drop(table);
+        all.sort_by_key(|container| container.order);
+        all
+    }
+}

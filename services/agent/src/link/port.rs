@@ -1,0 +1,78 @@
+//! A byte stream to the host, as a non-blocking descriptor with edge-triggered readiness.
+//!
+//! A virtio port says HUP for as long as no host is connected, and comes back to life when one is. tokio's own
+//! registration takes HUP for final, so the port is put into an epoll instance of its own, edge-triggered, and it
+//! is that instance which tokio watches: it becomes readable once for each change of the port.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::sync::watch_fd;
+
+/// The descriptor and its epoll instance.
+pub struct Port {
+    fd: OwnedFd,
+    epoll: Epoll,
+    readiness: AsyncFd<OwnedFd>,
+}
+
+/// What a change of the port brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
+    pub readable: bool,
+    pub writable: bool,
+    /// The host went away.
+    pub hung_up: bool,
+}
+
+impl Port {
+    /// Takes a descriptor that is non-blocking. Must be called in a runtime.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let interest = EpollFlags::EPOLLIN
+            | EpollFlags::EPOLLOUT
+            | EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLET;
+        epoll.add(fd.as_fd(), EpollEvent::new(interest, 0))?;
+        let readiness = watch_fd(epoll.0.try_clone()?, Interest::READABLE)?;
+        Ok(Self {
+            fd,
+            epoll,
+            readiness,
+        })
+    }
+
+    /// Waits for the next change.
+    pub async fn changed(&self) -> io::Result<Change> {
+        loop {
+            let mut guard = self.readiness.readable().await?;
+            let mut events = [EpollEvent::empty()];
+            let count = self.epoll.wait(&mut events, EpollTimeout::ZERO)?;
+            guard.clear_ready();
+            if count == 0 {
+                continue;
+            }
+            let flags = events[0].events();
+            let gone = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            return Ok(Change {
+                readable: flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | gone),
+                writable: flags.contains(EpollFlags::EPOLLOUT),
+                hung_up: flags.intersects(gone),
+            });
+        }
+    }
+
+    /// read(2)
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(nix::unistd::read(&self.fd, buffer)?)
+    }
+
+    /// write(2)
+    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(&self.fd, bytes)?)
+    }
+}

@@ -1,0 +1,166 @@
+//! The first things PID 1 does. Nothing here ends the boot: what fails is logged, and what needed it fails later with
+//! a name, over the link, where someone can read it.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+
+/// One file system to mount.
+struct Mount {
+    target: &'static str,
+    kind: &'static str,
+    flags: MsFlags,
+    data: &'static str,
+}
+
+const SAFE: MsFlags = MsFlags::MS_NOSUID
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);
+
+const MOUNTS: [Mount; 8] = [
+    entry("/proc", "proc", SAFE, ""),
+    entry("/sys", "sysfs", SAFE, ""),
+    entry("/dev", "devtmpfs", MsFlags::MS_NOSUID, "mode=0755"),
+    entry(
+        "/dev/pts",
+        "devpts",
+        MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
+        "mode=0620,gid=5,ptmxmode=0666",
+    ),
+    entry("/dev/shm", "tmpfs", SAFE, "mode=1777,size=1m"),
+    entry(
+        "/run",
+        "tmpfs",
+        MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV),
+        "mode=0755",
+    ),
+    entry("/tmp", "tmpfs", SAFE, "mode=1777,size=16m"),
+    entry("/sys/fs/cgroup", "cgroup2", SAFE, "nsdelegate"),
+];
+
+const fn entry(
+    target: &'static str,
+    kind: &'static str,
+    flags: MsFlags,
+    data: &'static str,
+) -> Mount {
+    Mount {
+        target,
+        kind,
+        flags,
+        data,
+    }
+}
+
+/// Kernel settings: the agent's log is not rate-limited, no core files, nothing of the kernel for tenants to read,
+/// room for many processes and watches.
+const SYSCTLS: [(&str, &str); 6] = [
+    ("kernel/printk_devkmsg", "on"),
+    ("kernel/core_pattern", "|/bin/false"),
+    ("kernel/pid_max", "4194304"),
+    ("kernel/dmesg_restrict", "1"),
+    ("kernel/kptr_restrict", "2"),
+    ("fs/inotify/max_user_instances", "1024"),
+];
+
+/// Mounts, cgroup, settings, loopback.
+pub fn prepare() {
+    for entry in &MOUNTS {
+        report(entry.target, mount_one(entry));
+    }
+    open_standard_descriptors();
+    crate::log::use_kernel_ring();
+    report("cgroup", prepare_cgroup());
+    for (name, value) in SYSCTLS {
+        report(name, fs::write(Path::new("/proc/sys").join(name), value));
+    }
+    // The agent must be the last that the OOM killer thinks of.
+    report(
+        "oom_score_adj",
+        fs::write("/proc/self/oom_score_adj", "-1000"),
+    );
+    report("memory hot-plug", online_memory());
+    report("loopback", raise_loopback());
+    report(
+        "ctrl-alt-del",
+        nix::sys::reboot::set_cad_enabled(false).map_err(Into::into),
+    );
+}
+
+fn report(what: &str, result: std::io::Result<()>) {
+    if let Err(error) = result {
+        crate::log::warn("boot", &format!("{what}: {error}"));
+    }
+}
+
+fn mount_one(entry: &Mount) -> std::io::Result<()> {
+    fs::create_dir_all(entry.target)?;
+    match mount(
+        Some(entry.kind),
+        entry.target,
+        Some(entry.kind),
+        entry.flags,
+        Some(entry.data),
+    ) {
+        // The kernel may have mounted /dev itself.
+        Ok(()) | Err(Errno::EBUSY) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An initramfs without /dev/console starts PID 1 with no descriptors; then the next file opened would be "stdout".
+fn open_standard_descriptors() {
+    while let Ok(file) = fs::File::options().read(true).write(true).open("/dev/null") {
+        if file.as_raw_fd() > 2 {
+            return;
+        }
+        std::mem::forget(file);
+    }
+}
+
+/// Lets children of the root use every controller, and moves the agent into a leaf of its own.
+fn prepare_cgroup() -> std::io::Result<()> {
+    let root = Path::new("/sys/fs/cgroup");
+    let leaf = root.join("agent");
+    fs::create_dir_all(&leaf)?;
+    fs::write(leaf.join("cgroup.procs"), "1")?;
+    let controllers = fs::read_to_string(root.join("cgroup.controllers"))?;
+    for controller in controllers.split_whitespace() {
+        let result = fs::write(
+            root.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        );
+        report(controller, result);
+    }
+    Ok(())
+}
+
+/// Memory that is plugged in later is to be used without being asked for. Kernels without hot-plug lack the file.
+fn online_memory() -> std::io::Result<()> {
+    match fs::write("/sys/devices/system/memory/auto_online_blocks", "online") {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn raise_loopback() -> std::io::Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let fd = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // SAFETY: ifreq is plain data, for which zeroes are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads one ifreq, which lives on this stack.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    Errno::result(result)?;
+    Ok(())
+}

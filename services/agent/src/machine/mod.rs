@@ -1,0 +1,84 @@
+//! The machine the agent runs on. As PID 1 it owns the machine: it mounts, loads modules, sets the clock, powers
+//! off. Started by hand on some host, for tests, it leaves all of that alone.
+
+pub mod boot;
+pub mod facts;
+pub mod identity;
+pub mod modules;
+
+use std::path::PathBuf;
+
+use nix::sys::reboot::{RebootMode, reboot};
+use tokio::sync::watch;
+
+/// Files the agent makes for containers.
+const STATE_DIR: &str = "/run/paddock";
+
+/// What the agent may do to its machine.
+pub struct Machine {
+    owned: bool,
+    modules: watch::Receiver<bool>,
+}
+
+impl Machine {
+    /// The machine the agent booted; `modules` turns true when all are loaded.
+    pub fn owned(modules: watch::Receiver<bool>) -> Self {
+        Self {
+            owned: true,
+            modules,
+        }
+    }
+
+    /// Someone else's machine, with everything there already.
+    pub fn borrowed() -> Self {
+        Self {
+            owned: false,
+            modules: watch::channel(true).1,
+        }
+    }
+
+    /// Whether the agent may set the clock and the like.
+    pub fn is_owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Waits until the modules that containers need are loaded.
+    pub async fn modules_loaded(&self) {
+        let mut modules = self.modules.clone();
+        // An error means that the loader is gone; then waiting longer brings nothing.
+        let _ = modules.wait_for(|loaded| *loaded).await;
+    }
+
+    /// Loads ext4 unless it is there; most sandboxes never need it. Blocks.
+    pub fn load_ext4(&self) {
+        if self.owned {
+            modules::load_on_demand("ext4");
+        }
+    }
+
+    /// Memory that held output may take: an eighth of the machine's, at least 8 MiB.
+    pub fn output_budget_bytes(&self) -> usize {
+        let eighth = facts::memory().total_bytes / 8;
+        (eighth as usize).max(8 * 1024 * 1024)
+    }
+
+    /// The tmpfs that containers see as /dev/shm.
+    pub fn shm_dir(&self) -> PathBuf {
+        PathBuf::from(STATE_DIR).join("shm")
+    }
+
+    /// Where directories shared between containers are.
+    pub fn shared_root(&self) -> PathBuf {
+        PathBuf::from(STATE_DIR).join("shared")
+    }
+
+    /// Ends the machine at once; a borrowed one loses only the agent.
+    pub fn power_off(&self) {
+        if !self.owned {
+            std::process::exit(0);
+        }
+        nix::unistd::sync();
+        let Err(error) = reboot(RebootMode::RB_POWER_OFF);
+        crate::log::warn("machine", &format!("cannot power off: {error}"));
+    }
+}

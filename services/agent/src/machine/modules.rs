@@ -1,0 +1,91 @@
+//! Kernel modules, in the order of `/modules/order`. Those up to `virtio_console` come first and at once, because the
+//! link hangs on them; the others are loaded beside the link, and the first container waits for them.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::path::Path;
+
+use nix::kmod::{ModuleInitFlags, finit_module};
+use tokio::sync::watch;
+
+const DIR: &str = "/modules";
+/// The module that brings the port of the link.
+const LINK_MODULE: &str = "virtio_console";
+
+/// Loads what the link needs, then the rest in the background. The answer turns true at the end.
+pub fn load() -> watch::Receiver<bool> {
+    let (done, loaded) = watch::channel(false);
+    let names = listed("order");
+    let first = names
+        .iter()
+        .position(|name| name == LINK_MODULE)
+        .map_or(0, |index| index + 1);
+    names[..first].iter().for_each(|name| load_one(name));
+    let rest = names[first..].to_vec();
+    let loader = std::thread::Builder::new()
+        .name("modules".to_owned())
+        .stack_size(64 * 1024);
+    let spawned = loader.spawn(move || {
+        yield_to_the_link();
+        rest.iter().for_each(|name| load_one(name));
+        let _ = done.send(true);
+    });
+    if let Err(error) = spawned {
+        crate::log::warn(
+            "modules",
+            &format!("cannot load in the background: {error}"),
+        );
+    }
+    loaded
+}
+
+fn listed(file: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(DIR).join(file)).unwrap_or_default();
+    let names = text.lines().map(module_name).filter(|name| is_name(name));
+    names.map(str::to_owned).collect()
+}
+
+/// Loads a module of `/modules/on-demand` and all that stand before it there, its dependencies among them.
+pub fn load_on_demand(name: &str) {
+    if std::path::Path::new("/sys/module").join(name).exists() {
+        return;
+    }
+    let names = listed("on-demand");
+    if let Some(index) = names.iter().position(|listed| listed == name) {
+        names[..=index].iter().for_each(|name| load_one(name));
+    }
+}
+
+fn module_name(line: &str) -> &str {
+    let line = line.trim();
+    line.strip_suffix(".ko").unwrap_or(line)
+}
+
+/// Only names, no paths.
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// With one CPU, loading must not delay the first answer on the link.
+fn yield_to_the_link() {
+    // SAFETY: setpriority takes three integers; 0 means this thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
+}
+
+fn load_one(name: &str) {
+    let path = Path::new(DIR).join(format!("{name}.ko"));
+    let loaded = File::open(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|file| {
+            match finit_module(&file, &CString::default(), ModuleInitFlags::empty()) {
+                Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+    if let Err(error) = loaded {
+        crate::log::warn("modules", &format!("cannot load {name}: {error}"));
+    }
+}

@@ -1,0 +1,31 @@
+//! The agent of a Paddock guest: PID 1, and the server at the guest's end of the link.
+
+mod agent;
+mod container;
+mod events;
+mod link;
+mod log;
+mod machine;
+mod operations;
+mod pb;
+mod process;
+mod rpc;
+mod runtime;
+mod serve;
+mod sync;
+mod uevent;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // A stage of a container's start: this very binary, executed again. It must not have any thread.
+    runtime::stage::dispatch(&arguments);
+    match serve::run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::warn("main", &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

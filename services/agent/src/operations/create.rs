@@ -1,0 +1,90 @@
+//! CreateContainer.
+
+use std::sync::Arc;
+
+use super::{Tasks, blocking, detached, options};
+use crate::agent::Agent;
+use crate::container::Container;
+use crate::container::error::ContainerError;
+use crate::container::id::check_id;
+use crate::pb;
+use crate::pb::mount::Source;
+use crate::process::{Process, ProcessError, stdio};
+use crate::runtime;
+
+/// Creates a container whose init waits before it executes its command.
+pub async fn create(
+    agent: Arc<Agent>,
+    request: pb::CreateContainerRequest,
+) -> Result<Arc<Container>, ContainerError> {
+    agent.sandbox()?;
+    check_id("container_id", &request.container_id)?;
+    let id = request.container_id.clone();
+    let order = agent.containers.reserve(&id)?;
+    detached("create a container", async move {
+        let result = make(agent.clone(), order, request).await;
+        match &result {
+            Ok(container) => agent.containers.insert(container.clone()),
+            Err(_) => agent.containers.forget(&id),
+        }
+        result
+    })
+    .await
+}
+
+async fn make(
+    agent: Arc<Agent>,
+    order: u64,
+    request: pb::CreateContainerRequest,
+) -> Result<Arc<Container>, ContainerError> {
+    let id = request.container_id.clone();
+    let missing = || ContainerError::Invalid("process is missing".to_owned());
+    let spec = request.process.as_ref().ok_or_else(missing)?;
+    let options = options(spec)?;
+    let size = spec.tty_size;
+    let broken = |source: ProcessError| ContainerError::Process {
+        container: id.clone(),
+        exec: id.clone(),
+        source,
+    };
+    agent.machine.modules_loaded().await;
+    if needs_ext4(&request) {
+        let machine = agent.clone();
+        blocking("load ext4 for", &id, move || {
+            machine.machine.load_ext4();
+            Ok(())
+        })
+        .await?;
+    }
+    let context = agent.sandbox()?;
+    let starting = agent.reaper.starting();
+    let (created, ends) = if options.terminal {
+        let make = move || runtime::create_with_terminal(&context, &request);
+        let (created, master) = blocking("create", &id, make).await?;
+        (
+            created,
+            stdio::terminal(master, size.as_ref()).map_err(broken)?,
+        )
+    } else {
+        let (ends, child) = stdio::pipes(options.stdin).map_err(broken)?;
+        let make = move || runtime::create(&context, &request, child);
+        (blocking("create", &id, make).await?, ends)
+    };
+    let (tasks, terminal) = Tasks::new(ends);
+    let process = Process::new(&id, &id, options, &agent.budget, terminal);
+    let pid = created.init_pid();
+    let container = Arc::new(Container::new(order, Arc::new(created), process.clone()));
+    agent.oom.add(&container);
+    tasks.start(&process);
+    agent.watch(&starting, &container, &process, pid);
+    Ok(container)
+}
+
+fn needs_ext4(request: &pb::CreateContainerRequest) -> bool {
+    let writable = request
+        .rootfs
+        .as_ref()
+        .is_some_and(|rootfs| rootfs.upper.is_some());
+    let mounted = |mount: &pb::Mount| matches!(&mount.source, Some(Source::Disk(disk)) if disk.fstype == "ext4");
+    writable || request.mounts.iter().any(mounted)
+}

@@ -1,0 +1,47 @@
+//! RemoveContainer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{blocking, detached};
+use crate::agent::Agent;
+use crate::container::error::ContainerError;
+
+/// How long ends of killed processes may take to be reaped, once the cgroup is empty.
+const REAP_WAIT: Duration = Duration::from_secs(2);
+
+/// Kills what is left of a container and forgets it. One that does not exist is no error.
+pub async fn remove(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
+    detached("remove a container", run(agent, id)).await
+}
+
+async fn run(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
+    let Some(container) = agent.containers.settled(&id).await else {
+        return Ok(());
+    };
+    let operation = container.operation.lock().await;
+    // Another call may have removed it while this one waited.
+    match agent.containers.get(&id) {
+        Ok(current) if Arc::ptr_eq(&current, &container) => {}
+        _ => return Ok(()),
+    }
+    let processes = container.processes();
+    processes.iter().for_each(|process| process.expect_kill());
+    let runtime = container.runtime.clone();
+    blocking("remove", &id, move || runtime.remove()).await?;
+    let reaped = async {
+        for process in &processes {
+            process.wait().await;
+        }
+    };
+    if tokio::time::timeout(REAP_WAIT, reaped).await.is_err() {
+        crate::log::warn(
+            "remove",
+            &format!("a process of container {id} was not reaped in time"),
+        );
+    }
+    processes.iter().for_each(|process| process.retire());
+    agent.containers.forget(&id);
+    drop(operation);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The memory that all rings together may use.
+//!
+//! A container may have a thousand ended processes, each with two rings of megabytes, in a guest of 128 MiB. So
+//! beyond its floor a ring grows only as far as a budget common to all grants. When the budget is used up, rings
+//! that hold acknowledged bytes are asked to give them back (`shed`), oldest ended process first; when that is
+//! not enough, a ring stays as small as it is, and its process waits earlier. Nothing unacknowledged is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// A shared account of bytes.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    account: Arc<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    used: AtomicUsize,
+    limit: usize,
+    denied: Notify,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            account: Arc::new(Account {
+                used: AtomicUsize::new(0),
+                limit,
+                denied: Notify::new(),
+            }),
+        }
+    }
+
+    /// Takes bytes whether or not they are there.
+    pub fn take(&self, bytes: usize) {
+        self.account.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes bytes if the limit allows.
+    pub fn try_take(&self, bytes: usize) -> bool {
+        let used = self.account.used.load(Ordering::Relaxed);
+        if used.saturating_add(bytes) > self.account.limit {
+            self.account.denied.notify_one();
+            return false;
+        }
+        self.take(bytes);
+        true
+    }
+
+    /// Gives bytes back.
+    pub fn give_back(&self, bytes: usize) {
+        self.account.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Waits until a ring was denied: the time to make others shed.
+    pub async fn pressed(&self) {
+        self.account.denied.notified().await;
+    }
+
+    /// Whether a quarter of the limit is free, enough for rings to grow again.
+    pub fn has_slack(&self) -> bool {
+        self.account.used.load(Ordering::Relaxed) <= self.account.limit / 4 * 3
+    }
+}

@@ -1,0 +1,97 @@
+//! Writes the queued stdin to the process. It is a task of its own, so a process that does not read its stdin holds
+//! up nothing but its stdin.
+
+use std::io;
+use std::sync::Arc;
+
+use nix::sys::termios::{SpecialCharacterIndices, tcgetattr};
+use tokio::net::unix::pipe;
+
+use super::Process;
+use super::stdin::Next;
+use crate::sync::lock;
+
+/// Where stdin goes.
+pub enum Sink {
+    Pipe(pipe::Sender),
+    /// The terminal is the process's.
+    Terminal,
+}
+
+/// Starts the writer.
+pub fn start(process: &Arc<Process>, sink: Sink) {
+    tokio::spawn(run(process.clone(), sink));
+}
+
+async fn run(process: Arc<Process>, sink: Sink) {
+    let mut line_open = false;
+    loop {
+        let mut changed = std::pin::pin!(process.stdin_changed.notified());
+        changed.as_mut().enable();
+        let next = lock(&process.state).stdin.next();
+        match next {
+            Next::Wait => changed.await,
+            Next::Close => return close(&process, &sink, line_open).await,
+            Next::Write(bytes) => {
+                let written = tokio::select! {
+                    written = write(&process, &sink, &bytes) => written,
+                    // The process has ended, or its container is removed.
+                    () = broken(&process) => return,
+                };
+                match written {
+                    Ok(count) => {
+                        line_open = count > 0 && bytes.get(count - 1) != Some(&b'\n');
+                        lock(&process.state).stdin.wrote(count);
+                    }
+                    Err(_closed) => lock(&process.state).stdin.break_off(),
+                }
+                process.stdin_changed.notify_waiters();
+                process.changed.notify_waiters();
+            }
+        }
+    }
+}
+
+async fn broken(process: &Process) {
+    loop {
+        let mut changed = std::pin::pin!(process.stdin_changed.notified());
+        changed.as_mut().enable();
+        if lock(&process.state).reaped.is_some() || lock(&process.state).abandoned {
+            return;
+        }
+        changed.await;
+    }
+}
+
+async fn write(process: &Process, sink: &Sink, bytes: &[u8]) -> io::Result<usize> {
+    match sink {
+        Sink::Pipe(pipe) => loop {
+            pipe.writable().await?;
+            match pipe.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return written,
+            }
+        },
+        Sink::Terminal => {
+            let missing = || io::Error::other("the process has no terminal");
+            let terminal = process.terminal.as_ref().ok_or_else(missing)?;
+            let interest = tokio::io::Interest::WRITABLE;
+            let write = terminal.async_io(interest, |fd| Ok(nix::unistd::write(fd, bytes)?));
+            write.await
+        }
+    }
+}
+
+/// A pipe is closed by dropping it. A terminal stays open, since output comes by it too: its reader is told by the
+/// end-of-file character; twice after an unfinished line, which the first one only hands over.
+async fn close(process: &Process, sink: &Sink, line_open: bool) {
+    if let (Sink::Terminal, Some(terminal)) = (sink, &process.terminal) {
+        let settings = tcgetattr(terminal.get_ref());
+        let character = settings
+            .map(|settings| settings.control_chars[SpecialCharacterIndices::VEOF as usize])
+            .unwrap_or(4);
+        let count = if line_open { 2 } else { 1 };
+        // A terminal that takes no more has no reader either.
+        let _ = write(process, sink, &[character; 2][..count]).await;
+    }
+}

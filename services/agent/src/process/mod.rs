@@ -1,0 +1,316 @@
+//! A process the agent started, with what goes in and comes out of it.
+//!
+//! ```text
+//!   pipe or terminal --pump--> Ring --session--> client          (two of them, each with offsets)
+//!   pipe or terminal <-feed--- Stdin <-session-- client
+//!   waitpid --reaper--> reaped --(once its starter is done)--> ended
+//! ```
+//!
+//! A process outlives the streams of its clients: they come and go, by offsets.
+
+pub mod budget;
+pub mod feed;
+pub mod pump;
+pub mod reaper;
+pub mod ring;
+pub mod session;
+pub mod stdin;
+pub mod stdio;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use nix::sys::signal::Signal;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+use crate::pb;
+use crate::sync::lock;
+use budget::Budget;
+use reaper::Exit;
+use ring::{Overflow, Ring};
+use stdin::{Offer, Stdin, StdinError};
+
+/// Names one of the two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Stdout,
+    Stderr,
+}
+
+/// Why something cannot be done to a process.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error("the process has no terminal")]
+    NoTerminal,
+    #[error("a terminal has 1 to 65535 rows and columns, not {rows} and {columns}")]
+    BadSize { rows: u32, columns: u32 },
+    #[error("{0} is no signal: 1 to 64 are")]
+    BadSignal(i32),
+    #[error("cannot {action}: {source}")]
+    System {
+        action: &'static str,
+        source: nix::Error,
+    },
+}
+
+/// What a process is started with, apart from what the runtime needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub terminal: bool,
+    pub stdin: bool,
+    pub ring_bytes: usize,
+    pub overflow: Overflow,
+}
+
+/// A process. See the module's text.
+pub struct Process {
+    pub container_id: String,
+    pub exec_id: String,
+    pub options: Options,
+    state: Mutex<State>,
+    /// Something a client may wait for has changed: output, end, stdin taken.
+    changed: Notify,
+    /// A ring may have got room.
+    room: Notify,
+    /// Stdin may have got something to write, or room.
+    stdin_changed: Notify,
+    terminal: Option<AsyncFd<OwnedFd>>,
+}
+
+struct State {
+    pid: i32,
+    reaped: Option<Exit>,
+    ended: Option<pb::ExitStatus>,
+    /// The agent itself sent SIGKILL, so the OOM killer is not to blame.
+    kill_sent: bool,
+    stdout: Ring,
+    stderr: Ring,
+    stdin: Stdin,
+    abandoned: bool,
+    /// Its container is removed: without a client, nobody will ever read what is left.
+    retired: bool,
+    sessions: usize,
+    next_holder: u64,
+}
+
+impl State {
+    fn ring(&mut self, output: Output) -> &mut Ring {
+        match output {
+            Output::Stdout => &mut self.stdout,
+            Output::Stderr => &mut self.stderr,
+        }
+    }
+}
+
+impl Process {
+    /// A process that is about to be started. `terminal` is the master side of its terminal.
+    pub fn new(
+        container_id: &str,
+        exec_id: &str,
+        options: Options,
+        budget: &Budget,
+        terminal: Option<AsyncFd<OwnedFd>>,
+    ) -> Arc<Self> {
+        let ring = || Ring::new(options.ring_bytes, options.overflow, budget.clone());
+        let mut stderr = ring();
+        if options.terminal {
+            stderr.close();
+        }
+        let state = State {
+            pid: 0,
+            reaped: None,
+            ended: None,
+            kill_sent: false,
+            stdout: ring(),
+            stderr,
+            stdin: Stdin::new(options.stdin),
+            abandoned: false,
+            retired: false,
+            sessions: 0,
+            next_holder: 0,
+        };
+        Arc::new(Self {
+            container_id: container_id.to_owned(),
+            exec_id: exec_id.to_owned(),
+            options,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            room: Notify::new(),
+            stdin_changed: Notify::new(),
+            terminal,
+        })
+    }
+
+    /// PID in the guest; 0 before the start and after the end.
+    pub fn pid(&self) -> i32 {
+        lock(&self.state).pid
+    }
+
+    /// Records the PID of the started process.
+    pub fn started(&self, pid: i32) {
+        let mut state = lock(&self.state);
+        if state.reaped.is_none() {
+            state.pid = pid;
+        }
+    }
+
+    /// Records that waitpid has returned it: from now on the PID is nobody's.
+    pub fn reaped(&self, exit: Exit) {
+        let mut state = lock(&self.state);
+        state.pid = 0;
+        state.reaped = Some(exit);
+        // Nobody reads stdin any more.
+        state.stdin.break_off();
+        drop(state);
+        self.stdin_changed.notify_waiters();
+        self.changed.notify_waiters();
+    }
+
+    /// What waitpid said, once it has.
+    pub fn exit(&self) -> Option<Exit> {
+        lock(&self.state).reaped
+    }
+
+    /// Whether the agent itself has sent SIGKILL.
+    pub fn kill_sent(&self) -> bool {
+        lock(&self.state).kill_sent
+    }
+
+    /// Records that the agent sends SIGKILL by another way than [`Process::signal`].
+    pub fn expect_kill(&self) {
+        lock(&self.state).kill_sent = true;
+    }
+
+    /// Publishes the end.
+    pub fn end(&self, status: pb::ExitStatus) {
+        lock(&self.state).ended.get_or_insert(status);
+        self.changed.notify_waiters();
+        self.room.notify_waiters();
+    }
+
+    /// How it ended, once that is published.
+    pub fn ended(&self) -> Option<pb::ExitStatus> {
+        lock(&self.state).ended.clone()
+    }
+
+    /// Waits for the end.
+    pub async fn wait(&self) -> pb::ExitStatus {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            changed.await;
+        }
+    }
+
+    /// Ends both outputs at what has been read. For a process that never was, or whose container is removed.
+    pub fn abandon(&self) {
+        let mut state = lock(&self.state);
+        state.abandoned = true;
+        state.stdout.close();
+        state.stderr.close();
+        state.stdin.break_off();
+        drop(state);
+        self.room.notify_waiters();
+        self.stdin_changed.notify_waiters();
+        self.changed.notify_waiters();
+    }
+
+    /// Forgets what no client is there to read, because the container is removed.
+    pub fn retire(&self) {
+        let mut state = lock(&self.state);
+        state.retired = true;
+        let unread = state.sessions == 0;
+        drop(state);
+        if unread {
+            self.abandon();
+        }
+    }
+
+    /// Sends a signal; to a process that has ended, nothing is sent.
+    pub fn signal(&self, number: i32) -> Result<(), ProcessError> {
+        let number = check_signal(number)?;
+        let mut state = lock(&self.state);
+        if state.pid <= 0 {
+            return Ok(());
+        }
+        state.kill_sent |= number == libc::SIGKILL;
+        // SAFETY: kill takes two integers. The PID is still ours: only the reaper frees it, and it takes this lock.
+        match unsafe { libc::kill(state.pid, number) } {
+            0 => Ok(()),
+            _ => match nix::Error::last() {
+                nix::Error::ESRCH => Ok(()),
+                source => Err(ProcessError::System {
+                    action: "send the signal",
+                    source,
+                }),
+            },
+        }
+    }
+
+    /// Sets the terminal's size.
+    pub fn resize(&self, size: &pb::TtySize) -> Result<(), ProcessError> {
+        let terminal = self.terminal.as_ref().ok_or(ProcessError::NoTerminal)?;
+        stdio::set_size(terminal.get_ref(), size)
+    }
+
+    /// Takes bytes for stdin, waiting while the queue is full.
+    pub async fn feed(&self, offset: u64, data: Bytes) -> Result<(), StdinError> {
+        loop {
+            let mut changed = std::pin::pin!(self.stdin_changed.notified());
+            changed.as_mut().enable();
+            let offer = lock(&self.state).stdin.offer(offset, data.clone())?;
+            if offer == Offer::Taken {
+                self.stdin_changed.notify_waiters();
+                self.changed.notify_waiters();
+                return Ok(());
+            }
+            changed.await;
+        }
+    }
+
+    /// Declares the end of stdin.
+    pub fn finish_stdin(&self, offset: u64) -> Result<(), StdinError> {
+        lock(&self.state).stdin.finish(offset)?;
+        self.stdin_changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Gives memory of acknowledged output back. Bytes gained.
+    pub fn shed(&self) -> usize {
+        let mut state = lock(&self.state);
+        state.stdout.shed() + state.stderr.shed()
+    }
+
+    /// Makes pumps that wait for room look again.
+    pub fn retry_room(&self) {
+        self.room.notify_waiters();
+    }
+
+    /// The process as clients see it.
+    pub fn info(&self) -> pb::ProcessInfo {
+        let state = lock(&self.state);
+        pb::ProcessInfo {
+            exec_id: self.exec_id.clone(),
+            pid: state.pid.max(0) as u32,
+            exit_status: state.ended.clone(),
+            stdout_bytes: state.stdout.end(),
+            stderr_bytes: state.stderr.end(),
+            terminal: self.options.terminal,
+        }
+    }
+}
+
+/// Whether a number is a signal, real-time ones included.
+pub fn check_signal(number: i32) -> Result<i32, ProcessError> {
+    let real_time = (32..=64).contains(&number);
+    if real_time || Signal::try_from(number).is_ok() {
+        Ok(number)
+    } else {
+        Err(ProcessError::BadSignal(number))
+    }
+}

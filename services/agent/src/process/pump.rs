@@ -1,0 +1,190 @@
+//! Moves output from a pipe or terminal into a ring.
+//!
+//! A pump reads only as much as the ring has room for, so a full ring leaves the bytes in the pipe and the process
+//! in its write. It ends at end-of-file, or after the process has ended and an orphan keeps the pipe open: then
+//! [`ORPHAN_GRACE`] later it takes what the pipe holds at that moment, ends the stream, and goes on reading only
+//! to throw away, so that the orphan neither blocks nor dies of SIGPIPE.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
+
+use super::{Output, Process};
+use crate::sync::lock;
+
+/// How long an orphan may hold back the end of an output.
+pub const ORPHAN_GRACE: Duration = Duration::from_millis(500);
+/// The most that is read at once.
+const READ_BYTES: usize = 256 * 1024;
+/// What a terminal may still hold for its reader when it is cut off; the kernel keeps less.
+const TERMINAL_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Reading and storing happen without a pause between, so one buffer serves all pumps.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Where a pump reads.
+pub enum Source {
+    Pipe(pipe::Receiver),
+    /// The terminal is the process's.
+    Terminal,
+}
+
+impl Source {
+    async fn readable(&self, process: &Process) -> io::Result<()> {
+        match self {
+            Self::Pipe(pipe) => pipe.readable().await,
+            Self::Terminal => master(process)?
+                .readable()
+                .await
+                .map(|mut guard| guard.retain_ready()),
+        }
+    }
+
+    /// Reads once without waiting. A terminal whose other side is closed says EIO: that is its end-of-file.
+    fn try_read(&self, process: &Process, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Pipe(pipe) => pipe.try_read(buffer),
+            Self::Terminal => {
+                let read = master(process)?.try_io(tokio::io::Interest::READABLE, |fd| {
+                    Ok(nix::unistd::read(fd, &mut *buffer)?)
+                });
+                match read {
+                    Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(0),
+                    read => read,
+                }
+            }
+        }
+    }
+
+    fn pending(&self) -> usize {
+        match self {
+            Self::Pipe(pipe) => pending_bytes(pipe.as_raw_fd()),
+            Self::Terminal => TERMINAL_BYTES,
+        }
+    }
+}
+
+fn master(process: &Process) -> io::Result<&AsyncFd<OwnedFd>> {
+    let missing = || io::Error::other("the process has no terminal");
+    process.terminal.as_ref().ok_or_else(missing)
+}
+
+fn pending_bytes(fd: RawFd) -> usize {
+    let mut count = 0;
+    // SAFETY: FIONREAD writes one int, which lives on this stack.
+    let result = unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) };
+    if result == 0 {
+        count.max(0) as usize
+    } else {
+        0
+    }
+}
+
+enum Step {
+    /// Something was read.
+    Read(usize),
+    /// Nothing is there now.
+    Empty,
+    /// The ring is full.
+    Full,
+    /// No writer is left, or the container is removed.
+    End,
+}
+
+/// Starts the pump of one output.
+pub fn start(process: &Arc<Process>, output: Output, source: Source) {
+    tokio::spawn(run(process.clone(), output, source));
+}
+
+async fn run(process: Arc<Process>, output: Output, source: Source) {
+    let whole = tokio::select! {
+        whole = pump(&process, output, &source, usize::MAX) => whole,
+        () = orphaned(&process) => false,
+    };
+    if !whole {
+        pump(&process, output, &source, source.pending()).await;
+    }
+    lock(&process.state).ring(output).close();
+    process.changed.notify_waiters();
+    if !whole {
+        discard(&process, &source).await;
+    }
+}
+
+async fn orphaned(process: &Process) {
+    process.wait().await;
+    tokio::time::sleep(ORPHAN_GRACE).await;
+}
+
+/// Pumps up to `limit` bytes; with a limit, only what is there. True when the stream has ended by itself.
+async fn pump(process: &Process, output: Output, source: &Source, limit: usize) -> bool {
+    let mut left = limit;
+    while left > 0 {
+        let mut room = std::pin::pin!(process.room.notified());
+        room.as_mut().enable();
+        match step(process, output, source, left) {
+            Step::Read(count) => {
+                left -= count.min(left);
+                process.changed.notify_waiters();
+                tokio::task::coop::consume_budget().await;
+            }
+            Step::End => return true,
+            Step::Full => room.await,
+            Step::Empty if limit < usize::MAX => return false,
+            Step::Empty => {
+                if source.readable(process).await.is_err() {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
+
+fn step(process: &Process, output: Output, source: &Source, left: usize) -> Step {
+    let mut state = lock(&process.state);
+    if state.abandoned {
+        return Step::End;
+    }
+    let room = state
+        .ring(output)
+        .room(READ_BYTES)
+        .min(READ_BYTES)
+        .min(left);
+    if room == 0 {
+        return Step::Full;
+    }
+    SCRATCH.with_borrow_mut(
+        |scratch| match source.try_read(process, &mut scratch[..room]) {
+            Ok(0) => Step::End,
+            Ok(count) => {
+                state.ring(output).push(&scratch[..count]);
+                Step::Read(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Empty,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::Read(0),
+            Err(_) => Step::End,
+        },
+    )
+}
+
+async fn discard(process: &Process, source: &Source) {
+    loop {
+        if lock(&process.state).abandoned || source.readable(process).await.is_err() {
+            return;
+        }
+        let read = SCRATCH.with_borrow_mut(|scratch| source.try_read(process, scratch));
+        match read {
+            Ok(0) => return,
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+            _ => tokio::task::coop::consume_budget().await,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The one caller of waitpid.
+//!
+//! PID 1 inherits every orphan, so it must wait for any child; a second waiter would steal exits. A process may
+//! end before its starter knows its PID, so while a start is under way ([`Reaper::starting`]) exits of unknown
+//! PIDs are kept. They are forgotten when no start is under way, since a PID that ended before a start began cannot
+//! be the PID of what it starts, but the same number may come again later.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use crate::sync::lock;
+
+/// Exits of unknown PIDs that are kept at most.
+const UNKNOWN_LIMIT: usize = 4096;
+
+/// How a process ended, as waitpid says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code; 128 + signal when a signal ended it.
+    pub code: i32,
+    /// The signal, or 0.
+    pub signal: i32,
+    /// When it was reaped.
+    pub at: SystemTime,
+}
+
+type OnExit = Box<dyn FnOnce(Exit) + Send>;
+
+/// Hands exits to those who started the processes.
+#[derive(Clone, Default)]
+pub struct Reaper {
+    table: Arc<Mutex<Table>>,
+}
+
+#[derive(Default)]
+struct Table {
+    waiting: HashMap<i32, OnExit>,
+    unknown: VecDeque<(i32, Exit)>,
+    starting: usize,
+}
+
+/// While it lives, exits of unknown PIDs are kept.
+pub struct Starting {
+    reaper: Reaper,
+}
+
+impl Reaper {
+    /// Announces a start. Keep the answer until the PID was given to [`Reaper::watch`].
+    pub fn starting(&self) -> Starting {
+        lock(&self.table).starting += 1;
+        Starting {
+            reaper: self.clone(),
+        }
+    }
+
+    /// Calls `on_exit` once, when `pid` has ended; at once if it has. It is called in the midst of reaping, so that
+    /// from the moment the PID is free nobody takes it for the process.
+    pub fn watch(
+        &self,
+        _starting: &Starting,
+        pid: i32,
+        on_exit: impl FnOnce(Exit) + Send + 'static,
+    ) {
+        let mut table = lock(&self.table);
+        match table.unknown.iter().position(|(known, _)| *known == pid) {
+            Some(index) => {
+                let found = table.unknown.remove(index);
+                drop(table);
+                if let Some((_, exit)) = found {
+                    on_exit(exit);
+                }
+            }
+            None => {
+                table.waiting.insert(pid, Box::new(on_exit));
+            }
+        }
+    }
+
+    /// Records an exit.
+    pub fn record(&self, pid: i32, exit: Exit) {
+        let mut table = lock(&self.table);
+        if let Some(on_exit) = table.waiting.remove(&pid) {
+            drop(table);
+            on_exit(exit);
+        } else if table.starting > 0 {
+            if table.unknown.len() >= UNKNOWN_LIMIT {
+                table.unknown.pop_front();
+            }
+            table.unknown.push_back((pid, exit));
+        }
+    }
+
+    /// Waits for every child that has ended, without blocking.
+    pub fn reap(&self) {
+        loop {
+            let mut status = 0;
+            // SAFETY: waitpid writes one int, which lives on this stack.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+            if pid <= 0 {
+                return;
+            }
+            if let Some(exit) = decode(status) {
+                self.record(pid, exit);
+            }
+        }
+    }
+}
+
+fn decode(status: i32) -> Option<Exit> {
+    let at = SystemTime::now();
+    if libc::WIFEXITED(status) {
+        let code = libc::WEXITSTATUS(status);
+        Some(Exit {
+            code,
+            signal: 0,
+            at,
+        })
+    } else if libc::WIFSIGNALED(status) {
+        let signal = libc::WTERMSIG(status);
+        Some(Exit {
+            code: 128 + signal,
+            signal,
+            at,
+        })
+    } else {
+        None
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        let mut table = lock(&self.reaper.table);
+        table.starting -= 1;
+        if table.starting == 0 {
+            table.unknown.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "reaper_test.rs"]
+mod tests;

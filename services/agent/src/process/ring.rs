@@ -1,0 +1,256 @@
+//! The ring that holds what a process wrote to one of its output streams.
+//!
+//! Every byte has an absolute offset, counted from the first the process ever wrote. The ring holds the bytes
+//! `base..end`. Who wants them is of two kinds:
+//!
+//! - A **holder** has promised to acknowledge what it has kept. Bytes that a holder has not acknowledged stay.
+//! - Anyone else reads what is there, and is told of a gap when it was too slow.
+//!
+//! Bytes leave the ring only when room is needed, and only up to `released`: the highest offset that every holder
+//! of its time has acknowledged. So acknowledged bytes are still there for a late reader as long as nothing
+//! newer needs their place, and with no holder at all nothing is released: a full ring then has no room, its
+//! pump stops reading the pipe, and the process waits in its write until someone attaches. With
+//! [`Overflow::DropOldest`] every byte counts as released.
+//!
+//! Memory grows on demand, in steps that a [`Budget`] grants; see there.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::budget::Budget;
+
+/// Memory a ring has from the beginning and may always use, in bytes.
+pub const FLOOR_BYTES: usize = 64 * 1024;
+
+/// What a ring does when it is full of bytes that nobody has acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It has no room: the process waits.
+    Block,
+    /// It drops the oldest bytes.
+    DropOldest,
+}
+
+/// Names a holder of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HolderId(pub u64);
+
+/// Why an offset was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RingError {
+    /// The byte was dropped, or is not written yet.
+    #[error("offset {wanted} is not held: {base} to {end} are")]
+    NotHeld { wanted: u64, base: u64, end: u64 },
+    /// More was acknowledged than was ever written.
+    #[error("{acknowledged} bytes were acknowledged, but only {end} were written")]
+    Ahead { acknowledged: u64, end: u64 },
+}
+
+/// A bounded window over an output stream. See the module's text.
+#[derive(Debug)]
+pub struct Ring {
+    base: u64,
+    released: u64,
+    data: VecDeque<u8>,
+    /// Bytes the ring may hold now; grows from the floor to `capacity`.
+    limit: usize,
+    capacity: usize,
+    overflow: Overflow,
+    holders: Vec<(HolderId, u64)>,
+    closed: bool,
+    budget: Budget,
+}
+
+impl Ring {
+    /// An empty ring that may grow to `capacity` bytes.
+    pub fn new(capacity: usize, overflow: Overflow, budget: Budget) -> Self {
+        let limit = capacity.min(FLOOR_BYTES);
+        budget.take(limit);
+        Self {
+            base: 0,
+            released: 0,
+            data: VecDeque::new(),
+            limit,
+            capacity,
+            overflow,
+            holders: Vec::new(),
+            closed: false,
+            budget,
+        }
+    }
+
+    /// Offset of the oldest byte held.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Offset after the newest byte: how much was ever written.
+    pub fn end(&self) -> u64 {
+        self.base + self.data.len() as u64
+    }
+
+    /// Bytes the ring may ever hold.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Whether nothing will be pushed any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Ends the stream at [`Ring::end`].
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Bytes that may be pushed now. A ring short of `wanted` free bytes grows before it gives up released ones.
+    pub fn room(&mut self, wanted: usize) -> usize {
+        if self.closed {
+            return 0;
+        }
+        while self.limit - self.data.len() < wanted && self.limit < self.capacity {
+            let step = self.limit.min(self.capacity - self.limit);
+            if !self.budget.try_take(step) {
+                break;
+            }
+            self.limit += step;
+        }
+        self.available()
+    }
+
+    fn available(&self) -> usize {
+        match self.overflow {
+            Overflow::DropOldest => self.limit,
+            Overflow::Block => (self.limit - self.data.len()) + self.evictable(),
+        }
+    }
+
+    fn evictable(&self) -> usize {
+        let released = self.released.saturating_sub(self.base) as usize;
+        released.min(self.data.len())
+    }
+
+    /// Appends bytes, at most [`Ring::room`]; what is beyond is refused by not being counted in the answer.
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
+        let accepted = &bytes[..bytes.len().min(self.available())];
+        let excess = (self.data.len() + accepted.len()).saturating_sub(self.limit);
+        self.drop_front(excess);
+        if self.data.capacity() < self.data.len() + accepted.len() {
+            let doubled = (self.data.capacity() * 2).clamp(4096, self.limit.max(4096));
+            let needed = self.data.len() + accepted.len();
+            self.data
+                .reserve_exact(doubled.max(needed) - self.data.len());
+        }
+        self.data.extend(accepted);
+        accepted.len()
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        let count = count.min(self.data.len());
+        self.data.drain(..count);
+        self.base += count as u64;
+    }
+
+    /// Up to `max` bytes from `offset` on; empty when there are none, also when they were dropped.
+    pub fn read(&self, offset: u64, max: usize) -> Bytes {
+        if offset < self.base || offset >= self.end() {
+            return Bytes::new();
+        }
+        let from = (offset - self.base) as usize;
+        let to = self.data.len().min(from.saturating_add(max));
+        let (front, back) = self.data.as_slices();
+        if to <= front.len() {
+            return Bytes::copy_from_slice(&front[from..to]);
+        }
+        if from >= front.len() {
+            return Bytes::copy_from_slice(&back[from - front.len()..to - front.len()]);
+        }
+        let mut joined = Vec::with_capacity(to - from);
+        joined.extend_from_slice(&front[from..]);
+        joined.extend_from_slice(&back[..to - front.len()]);
+        Bytes::from(joined)
+    }
+
+    /// Checks that a reader may begin at `offset`.
+    pub fn check(&self, offset: u64) -> Result<(), RingError> {
+        if offset < self.base || offset > self.end() {
+            return Err(RingError::NotHeld {
+                wanted: offset,
+                base: self.base,
+                end: self.end(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Adds a holder that has kept everything before `offset`.
+    pub fn hold(&mut self, holder: HolderId, offset: u64) {
+        self.holders.push((holder, offset));
+    }
+
+    /// Offset up to which a holder has acknowledged.
+    pub fn acknowledged(&self, holder: HolderId) -> Option<u64> {
+        let found = self.holders.iter().find(|(id, _)| *id == holder);
+        found.map(|(_, offset)| *offset)
+    }
+
+    /// Records that a holder has kept everything before `offset`. Going back is ignored.
+    pub fn acknowledge(&mut self, holder: HolderId, offset: u64) -> Result<(), RingError> {
+        if offset > self.end() {
+            return Err(RingError::Ahead {
+                acknowledged: offset,
+                end: self.end(),
+            });
+        }
+        for (id, kept) in &mut self.holders {
+            if *id == holder {
+                *kept = offset.max(*kept);
+            }
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// Removes a holder. What was released stays released; nothing else is, unless other holders are ahead.
+    pub fn release(&mut self, holder: HolderId) {
+        self.holders.retain(|(id, _)| *id != holder);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        if let Some(least) = self.holders.iter().map(|(_, offset)| *offset).min() {
+            self.released = self.released.max(least);
+        }
+    }
+
+    /// Gives back the memory of released bytes, for a ring that others need it more than.
+    pub fn shed(&mut self) -> usize {
+        let before = self.limit;
+        let evictable = match self.overflow {
+            Overflow::Block => self.evictable(),
+            Overflow::DropOldest => 0,
+        };
+        self.drop_front(evictable);
+        let least = if self.closed {
+            0
+        } else {
+            self.capacity.min(FLOOR_BYTES)
+        };
+        self.limit = self.data.len().max(least);
+        self.data.shrink_to(self.limit);
+        self.budget.give_back(before.saturating_sub(self.limit));
+        before.saturating_sub(self.limit)
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.budget.give_back(self.limit);
+    }
+}
+
+#[cfg(test)]
+#[path = "ring_test.rs"]
+mod tests;

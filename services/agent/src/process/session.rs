@@ -1,0 +1,286 @@
+//! One client's stream with a process: what is sent next, and what becomes of what it sends.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::ring::{HolderId, Ring, RingError};
+use super::stdin::StdinError;
+use super::{Output, Process, ProcessError};
+use crate::pb;
+use crate::pb::process_input::Input;
+use crate::pb::process_output::Output as Message;
+use crate::sync::lock;
+
+/// The most bytes in one chunk.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// The most bytes of stdin in one message.
+const STDIN_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// Why a client's stream ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error("{0}")]
+    Stdin(#[from] StdinError),
+    #[error("{0}")]
+    Output(#[from] RingError),
+    #[error("{0}")]
+    Process(#[from] ProcessError),
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+/// Where a client begins. Without an offset: at the oldest byte held.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    pub stdout: Option<u64>,
+    pub stderr: Option<u64>,
+    pub hold: bool,
+}
+
+/// A client's place in the streams of a process. Dropping it ends its hold.
+pub struct Session {
+    process: Arc<Process>,
+    holder: Option<HolderId>,
+    stdout: Cursor,
+    stderr: Cursor,
+    turn: Output,
+    finished: bool,
+    stdin_told: u64,
+}
+
+#[derive(Default)]
+struct Cursor {
+    offset: u64,
+    ended: bool,
+}
+
+impl Session {
+    /// Joins a process. The answer's second part is the first message.
+    pub fn join(
+        process: Arc<Process>,
+        start: Start,
+    ) -> Result<(Self, pb::ProcessOutput), SessionError> {
+        let mut state = lock(&process.state);
+        let stdout = start.stdout.unwrap_or_else(|| state.stdout.base());
+        let stderr = start.stderr.unwrap_or_else(|| state.stderr.base());
+        state.stdout.check(stdout)?;
+        state.stderr.check(stderr)?;
+        let holder = start.hold.then(|| {
+            state.next_holder += 1;
+            HolderId(state.next_holder)
+        });
+        if let Some(holder) = holder {
+            state.stdout.hold(holder, stdout);
+            state.stderr.hold(holder, stderr);
+        }
+        let stdin_offset = state.stdin.accepted();
+        let started = pb::ProcessStarted {
+            exec_id: process.exec_id.clone(),
+            pid: state.pid.max(0) as u32,
+            stdin_offset,
+            stdout_offset: stdout,
+            stderr_offset: stderr,
+            terminal: process.options.terminal,
+        };
+        state.sessions += 1;
+        drop(state);
+        process.room.notify_waiters();
+        let cursor = |offset| Cursor {
+            offset,
+            ended: false,
+        };
+        let session = Self {
+            process,
+            holder,
+            stdout: cursor(stdout),
+            stderr: cursor(stderr),
+            turn: Output::Stdout,
+            finished: false,
+            stdin_told: stdin_offset,
+        };
+        Ok((session, message(Message::Started(started))))
+    }
+
+    /// A handle for what the client sends, usable while [`Session::next`] waits.
+    pub fn input(&self) -> SessionInput {
+        SessionInput {
+            process: self.process.clone(),
+            holder: self.holder,
+        }
+    }
+
+    /// The next message for the client, waiting for one. None after the last.
+    pub async fn next(&mut self) -> Option<pb::ProcessOutput> {
+        let process = self.process.clone();
+        loop {
+            let mut changed = std::pin::pin!(process.changed.notified());
+            changed.as_mut().enable();
+            if self.finished {
+                return None;
+            }
+            if let Some(output) = self.poll(&process) {
+                return Some(message(output));
+            }
+            changed.await;
+        }
+    }
+
+    fn poll(&mut self, process: &Process) -> Option<Message> {
+        let mut state = lock(&process.state);
+        let accepted = state.stdin.accepted();
+        if accepted > self.stdin_told {
+            self.stdin_told = accepted;
+            return Some(Message::StdinAck(pb::StdinAck { offset: accepted }));
+        }
+        for output in self.order() {
+            let cursor = match output {
+                Output::Stdout => &mut self.stdout,
+                Output::Stderr => &mut self.stderr,
+            };
+            let found = cursor.advance(state.ring(output), output, self.holder);
+            if found.is_some() {
+                self.turn = output.other();
+                return found;
+            }
+        }
+        if self.stdout.ended && self.stderr.ended {
+            let status = state.ended.clone()?;
+            self.finished = true;
+            return Some(Message::Exited(status));
+        }
+        None
+    }
+
+    /// Both outputs get their turn, however much the other has.
+    fn order(&self) -> [Output; 2] {
+        [self.turn, self.turn.other()]
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut state = lock(&self.process.state);
+        if let Some(holder) = self.holder {
+            state.stdout.release(holder);
+            state.stderr.release(holder);
+        }
+        state.sessions -= 1;
+        let unread = state.retired && state.sessions == 0;
+        drop(state);
+        self.process.room.notify_waiters();
+        if unread {
+            self.process.abandon();
+        }
+    }
+}
+
+impl Cursor {
+    fn advance(
+        &mut self,
+        ring: &Ring,
+        output: Output,
+        holder: Option<HolderId>,
+    ) -> Option<Message> {
+        if self.ended {
+            return None;
+        }
+        let stream = output.stream() as i32;
+        if self.offset < ring.base() {
+            let gap = pb::OutputGap {
+                stream,
+                from_offset: self.offset,
+                to_offset: ring.base(),
+            };
+            self.offset = ring.base();
+            return Some(Message::Gap(gap));
+        }
+        if ring.is_closed() && self.offset == ring.end() {
+            self.ended = true;
+            let offset = ring.end();
+            return Some(Message::Eof(pb::OutputEof { stream, offset }));
+        }
+        let most = match holder.and_then(|holder| ring.acknowledged(holder)) {
+            Some(acknowledged) => {
+                let limit = acknowledged + (ring.capacity() / 2) as u64;
+                limit.saturating_sub(self.offset).min(CHUNK_BYTES as u64) as usize
+            }
+            None => CHUNK_BYTES,
+        };
+        let data = ring.read(self.offset, most);
+        if data.is_empty() {
+            return None;
+        }
+        let offset = self.offset;
+        self.offset += data.len() as u64;
+        Some(Message::Chunk(pb::OutputChunk {
+            stream,
+            offset,
+            data,
+        }))
+    }
+}
+
+/// What a client sends to a process.
+pub struct SessionInput {
+    process: Arc<Process>,
+    holder: Option<HolderId>,
+}
+
+impl SessionInput {
+    /// Takes one message; waits while stdin's queue is full.
+    pub async fn take(&self, input: pb::ProcessInput) -> Result<(), SessionError> {
+        match input.input {
+            Some(Input::Stdin(stdin)) => self.stdin(stdin.offset, stdin.data).await,
+            Some(Input::StdinEof(end)) => Ok(self.process.finish_stdin(end.offset)?),
+            Some(Input::Resize(size)) => Ok(self.process.resize(&size)?),
+            Some(Input::Signal(number)) => Ok(self.process.signal(number)?),
+            Some(Input::Ack(ack)) => self.acknowledge(&ack),
+            None => Err(SessionError::Invalid("an input message is empty")),
+        }
+    }
+
+    async fn stdin(&self, offset: u64, data: Bytes) -> Result<(), SessionError> {
+        if data.len() > STDIN_MESSAGE_BYTES {
+            return Err(SessionError::Invalid(
+                "a message holds at most 1 MiB of stdin",
+            ));
+        }
+        Ok(self.process.feed(offset, data).await?)
+    }
+
+    fn acknowledge(&self, ack: &pb::OutputAck) -> Result<(), SessionError> {
+        let Some(holder) = self.holder else {
+            return Ok(());
+        };
+        let mut state = lock(&self.process.state);
+        state.stdout.acknowledge(holder, ack.stdout_offset)?;
+        state.stderr.acknowledge(holder, ack.stderr_offset)?;
+        drop(state);
+        self.process.room.notify_waiters();
+        self.process.changed.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Output {
+    fn other(self) -> Self {
+        match self {
+            Self::Stdout => Self::Stderr,
+            Self::Stderr => Self::Stdout,
+        }
+    }
+
+    fn stream(self) -> pb::Stream {
+        match self {
+            Self::Stdout => pb::Stream::Stdout,
+            Self::Stderr => pb::Stream::Stderr,
+        }
+    }
+}
+
+fn message(output: Message) -> pb::ProcessOutput {
+    pb::ProcessOutput {
+        output: Some(output),
+    }
+}

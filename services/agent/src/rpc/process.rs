@@ -1,0 +1,202 @@
+//! ProcessService.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::agent::Agent;
+use crate::container::error::ContainerError;
+use crate::operations::exec;
+use crate::pb;
+use crate::pb::process_service_server::ProcessService;
+use crate::pb::{attach_request, exec_request};
+use crate::process::session::{Session, SessionError, SessionInput, Start};
+use crate::process::{Process, ProcessError};
+
+/// Messages on their way to one client, beside those in HTTP/2's own buffer.
+const MESSAGES_AHEAD: usize = 2;
+
+/// The service.
+pub struct Processes(pub Arc<Agent>);
+
+impl Processes {
+    fn process(&self, container: &str, exec: &str) -> Result<Arc<Process>, ContainerError> {
+        self.0.require_configured()?;
+        self.0.containers.get(container)?.process(exec)
+    }
+}
+
+#[tonic::async_trait]
+impl ProcessService for Processes {
+    type ExecStream = ReceiverStream<Result<pb::ExecResponse, Status>>;
+    type AttachStream = ReceiverStream<Result<pb::AttachResponse, Status>>;
+
+    async fn exec(
+        &self,
+        request: Request<Streaming<pb::ExecRequest>>,
+    ) -> Result<Response<Self::ExecStream>, Status> {
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.and_then(|first| first.message);
+        let Some(exec_request::Message::Start(start)) = first else {
+            return Err(Status::invalid_argument("the first message must be start"));
+        };
+        let process = exec::exec(self.0.clone(), start).await?;
+        let from_beginning = Start {
+            stdout: Some(0),
+            stderr: Some(0),
+            hold: true,
+        };
+        let wrap = |output| pb::ExecResponse {
+            output: Some(output),
+        };
+        let unwrap = |request: pb::ExecRequest| match request.message {
+            Some(exec_request::Message::Input(input)) => Ok(input),
+            Some(exec_request::Message::Start(_)) | None => Err(not_input()),
+        };
+        join(process, from_beginning, requests, unwrap, wrap)
+    }
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<pb::AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.and_then(|first| first.message);
+        let Some(attach_request::Message::Start(start)) = first else {
+            return Err(Status::invalid_argument("the first message must be start"));
+        };
+        let process = self.process(&start.container_id, &start.exec_id)?;
+        let begin = Start {
+            stdout: start.stdout_offset,
+            stderr: start.stderr_offset,
+            hold: start.hold,
+        };
+        let wrap = |output| pb::AttachResponse {
+            output: Some(output),
+        };
+        let unwrap = |request: pb::AttachRequest| match request.message {
+            Some(attach_request::Message::Input(input)) => Ok(input),
+            Some(attach_request::Message::Start(_)) | None => Err(not_input()),
+        };
+        join(process, begin, requests, unwrap, wrap)
+    }
+
+    async fn wait_process(
+        &self,
+        request: Request<pb::WaitProcessRequest>,
+    ) -> Result<Response<pb::WaitProcessResponse>, Status> {
+        let request = request.into_inner();
+        let process = self.process(&request.container_id, &request.exec_id)?;
+        let status = Some(process.wait().await);
+        Ok(Response::new(pb::WaitProcessResponse { status }))
+    }
+
+    async fn signal_process(
+        &self,
+        request: Request<pb::SignalProcessRequest>,
+    ) -> Result<Response<pb::SignalProcessResponse>, Status> {
+        let request = request.into_inner();
+        let process = self.process(&request.container_id, &request.exec_id)?;
+        process
+            .signal(request.signal)
+            .map_err(|error| refused(&process, error))?;
+        Ok(Response::new(pb::SignalProcessResponse {}))
+    }
+
+    async fn resize_tty(
+        &self,
+        request: Request<pb::ResizeTtyRequest>,
+    ) -> Result<Response<pb::ResizeTtyResponse>, Status> {
+        let request = request.into_inner();
+        let process = self.process(&request.container_id, &request.exec_id)?;
+        let size = request
+            .size
+            .ok_or_else(|| Status::invalid_argument("size is missing"))?;
+        process
+            .resize(&size)
+            .map_err(|error| refused(&process, error))?;
+        Ok(Response::new(pb::ResizeTtyResponse {}))
+    }
+}
+
+fn not_input() -> SessionError {
+    SessionError::Invalid("a message after the first must be input")
+}
+
+fn refused(process: &Process, source: ProcessError) -> ContainerError {
+    ContainerError::Process {
+        container: process.container_id.clone(),
+        exec: process.exec_id.clone(),
+        source,
+    }
+}
+
+fn ended(process: &Process, source: SessionError) -> ContainerError {
+    ContainerError::Session {
+        container: process.container_id.clone(),
+        exec: process.exec_id.clone(),
+        source,
+    }
+}
+
+/// Joins a client's two streams to a process.
+fn join<In, Out>(
+    process: Arc<Process>,
+    start: Start,
+    requests: Streaming<In>,
+    unwrap: fn(In) -> Result<pb::ProcessInput, SessionError>,
+    wrap: fn(pb::ProcessOutput) -> Out,
+) -> Result<Response<ReceiverStream<Result<Out, Status>>>, Status>
+where
+    In: Send + 'static,
+    Out: Send + 'static,
+{
+    let joined = Session::join(process.clone(), start);
+    let (mut session, started) = joined.map_err(|error| ended(&process, error))?;
+    let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
+    let input = session.input();
+    tokio::spawn(async move {
+        if sender.send(Ok(wrap(started))).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            // The client left: its hold ends with the session.
+            () = sender.closed() => {}
+            () = async {
+                while let Some(output) = session.next().await {
+                    if sender.send(Ok(wrap(output))).await.is_err() {
+                        return;
+                    }
+                }
+            } => {}
+            error = take_all(&process, input, requests, unwrap) => {
+                let _ = sender.send(Err(error)).await;
+            }
+        }
+    });
+    Ok(Response::new(ReceiverStream::new(receiver)))
+}
+
+/// Takes what the client sends. Ends only by an error: a client that has nothing more to say may go on listening.
+async fn take_all<In>(
+    process: &Process,
+    input: SessionInput,
+    mut requests: Streaming<In>,
+    unwrap: fn(In) -> Result<pb::ProcessInput, SessionError>,
+) -> Status {
+    loop {
+        let taken = match requests.message().await {
+            Ok(Some(request)) => match unwrap(request) {
+                Ok(message) => input.take(message).await,
+                Err(error) => Err(error),
+            },
+            Ok(None) => return std::future::pending().await,
+            Err(status) => return status,
+        };
+        if let Err(error) = taken {
+            return ended(process, error).into();
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! SandboxService.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::agent::Agent;
+use crate::machine::{facts, identity};
+use crate::operations::shutdown;
+use crate::pb;
+use crate::pb::sandbox_service_server::SandboxService;
+
+/// Events on their way to one watcher.
+const EVENTS_AHEAD: usize = 16;
+
+/// The service.
+pub struct Sandboxes(pub Arc<Agent>);
+
+impl Sandboxes {
+    fn guest(&self) -> pb::Guest {
+        let memory = facts::memory();
+        pb::Guest {
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel_release: facts::kernel_release(),
+            boot_id: facts::boot_id(),
+            online_cpus: facts::online_cpus(),
+            memory_total_bytes: memory.total_bytes,
+            memory_available_bytes: memory.available_bytes,
+            configured: self.0.configured(),
+            uptime: facts::uptime().try_into().ok(),
+            agent_memory_bytes: facts::agent_memory_bytes(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl SandboxService for Sandboxes {
+    async fn configure_sandbox(
+        &self,
+        request: Request<pb::ConfigureSandboxRequest>,
+    ) -> Result<Response<pb::ConfigureSandboxResponse>, Status> {
+        let request = request.into_inner();
+        // The clock runs on while the request waits for a thread, so it is applied here: no call in it blocks.
+        let context = identity::apply(&self.0.machine, &request)?;
+        self.0.configure(context);
+        crate::log::info("sandbox", &format!("configured as {}", request.sandbox_id));
+        let guest = Some(self.guest());
+        Ok(Response::new(pb::ConfigureSandboxResponse { guest }))
+    }
+
+    async fn get_guest(
+        &self,
+        _: Request<pb::GetGuestRequest>,
+    ) -> Result<Response<pb::GetGuestResponse>, Status> {
+        let guest = Some(self.guest());
+        Ok(Response::new(pb::GetGuestResponse { guest }))
+    }
+
+    async fn shutdown(
+        &self,
+        request: Request<pb::ShutdownRequest>,
+    ) -> Result<Response<pb::ShutdownResponse>, Status> {
+        let grace = request.into_inner().grace.unwrap_or_default();
+        let grace = Duration::try_from(grace)
+            .map_err(|_| Status::invalid_argument("grace must not be negative"))?;
+        // It goes on when the caller leaves.
+        let work = tokio::spawn(shutdown::shutdown(self.0.clone(), grace));
+        let _ = work.await;
+        Ok(Response::new(pb::ShutdownResponse {}))
+    }
+
+    type WatchEventsStream = ReceiverStream<Result<pb::WatchEventsResponse, Status>>;
+
+    async fn watch_events(
+        &self,
+        request: Request<pb::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let mut sequence = request.into_inner().after_sequence;
+        let events = self.0.events.clone();
+        if sequence > events.last() {
+            let text = format!(
+                "after_sequence is {sequence}, but the last event since boot is {}",
+                events.last()
+            );
+            return Err(Status::out_of_range(text));
+        }
+        let (sender, receiver) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
+        tokio::spawn(async move {
+            loop {
+                let event = tokio::select! {
+                    event = events.after(sequence) => event,
+                    () = sender.closed() => return,
+                };
+                sequence = event.sequence;
+                if sender.send(Ok(event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}

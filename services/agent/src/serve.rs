@@ -1,0 +1,121 @@
+//! The two ways to run: as PID 1 on the guest's port, or by hand on a socket, for tests.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::agent::Agent;
+use crate::machine::{Machine, boot, modules};
+use crate::process::reaper::Reaper;
+use crate::rpc::Dispatch;
+use crate::uevent::Uevents;
+use crate::{link, log};
+
+/// Threads for calls of the runtime, which block.
+const BLOCKING_THREADS: usize = 16;
+/// Pause before the port is opened again after an error of it.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Serves as PID 1 without end, or on the socket that follows `serve` on the command line.
+pub fn run(arguments: &[OsString]) -> io::Result<()> {
+    limit_malloc();
+    if std::process::id() == 1 {
+        return serve_guest();
+    }
+    match arguments {
+        [_, command, path] if command == "serve" => {
+            let listener = std::os::unix::net::UnixListener::bind(path)?;
+            serve_socket(listener)
+        }
+        _ => Err(io::Error::other(
+            "usage: paddock-agent serve <socket>, or as PID 1 of a guest",
+        )),
+    }
+}
+
+/// One arena for all threads: blocking threads would each keep one of their own.
+fn limit_malloc() {
+    // SAFETY: mallopt takes two integers, before there is a second thread.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+fn executor() -> io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(512 * 1024)
+        .build()
+}
+
+fn serve_guest() -> io::Result<()> {
+    boot::prepare();
+    let loaded = modules::load();
+    let executor = executor()?;
+    executor.block_on(async {
+        let reaper = Reaper::default();
+        start_reaping(&reaper)?;
+        let uevents = Uevents::start(true)?;
+        let agent = Agent::new(Machine::owned(loaded), reaper)?;
+        let dispatch = Dispatch::new(&agent);
+        loop {
+            let served = match link::open_port(&uevents).await {
+                Ok(port) => link::serve(port, false, dispatch.clone()).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                log::warn("link", &format!("the port failed: {error}"));
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    })
+}
+
+fn serve_socket(listener: std::os::unix::net::UnixListener) -> io::Result<()> {
+    // Orphans of containers must come to this process, as they do to PID 1.
+    nix::sys::prctl::set_child_subreaper(true)?;
+    executor()?.block_on(async {
+        let reaper = Reaper::default();
+        start_reaping(&reaper)?;
+        let agent = Agent::new(Machine::borrowed(), reaper)?;
+        listener.set_nonblocking(true)?;
+        accept(UnixListener::from_std(listener)?, Dispatch::new(&agent)).await
+    })
+}
+
+async fn accept(listener: UnixListener, dispatch: Dispatch) -> io::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let stream: OwnedFd = stream.into_std()?.into();
+        let dispatch = dispatch.clone();
+        local(async move {
+            if let Err(error) = link::serve(stream, true, dispatch).await {
+                log::warn("link", &error.to_string());
+            }
+        });
+    }
+}
+
+fn local(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(work);
+}
+
+fn start_reaping(reaper: &Reaper) -> io::Result<()> {
+    let mut ended = signal(SignalKind::child())?;
+    let reaper: Arc<Reaper> = Arc::new(reaper.clone());
+    tokio::spawn(async move {
+        loop {
+            reaper.reap();
+            if ended.recv().await.is_none() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Locks of an agent that never panics on purpose, and readiness of descriptors.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Locks; a lock whose holder panicked is taken as it is, because PID 1 has to go on.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Registers a descriptor with the runtime.
+pub fn watch_fd(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned, so it stays open and the same until the registration ends with it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
+}
