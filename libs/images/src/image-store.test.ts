@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { test } from "node:test";
 import { archiveOf, file, ociFiles, stream, tarOf } from "./testing/build-archive.ts";
 import { storeFiles, temporaryStore } from "./testing/temporary-store.ts";
@@ -24,6 +24,8 @@ test("concurrent imports of one image end as one image", async (t) => {
   assert.equal(ids.size, 1);
   const [record] = await store.list();
   assert.equal(record?.names.length, 6);
+  const again = await temporaryStore(t, { root });
+  assert.deepEqual(await again.store.list(), [record]);
   assert.equal((await storeFiles(root)).length, 3);
 });
 
@@ -70,6 +72,10 @@ test("an image whose record or blob is damaged is left out and can be imported a
     await writeFile(path, (await readFile(path)).subarray(0, 100));
     const again = await temporaryStore(t, { root });
     assert.deepEqual(await again.store.list(), []);
+    assert.ok(
+      (await storeFiles(root)).includes(relative(root, store.blobPath(record))),
+      "its blob was swept",
+    );
     const repaired = await again.store.importStream(stream(one), { name: "a" });
     assert.equal(repaired.blob, record.blob);
     assert.equal((await stat(again.store.blobPath(repaired))).size, record.sizeBytes);

@@ -16,6 +16,7 @@ import type { ImageRecord } from "./image-record.ts";
 import { type ArchiveFormat, type ImportProgress, type ImportResult, importImage } from "./import-image.ts";
 import { defaultImageLimits, type ImageLimits } from "./limits.ts";
 import { type ImageName, parseIdPrefix, parseImageName, tryParseImageName } from "./reference.ts";
+import { Slots } from "./slots.ts";
 import { type ImageLog, type StoreContents, StoreFiles } from "./store-files.ts";
 
 export interface OpenImageStoreOptions {
@@ -65,6 +66,7 @@ export class ImageStore {
   readonly #images: StoreContents["images"];
   readonly #names: StoreContents["names"];
   readonly #settings: StoreSettings;
+  readonly #slots: Slots;
   #lastChange: Promise<unknown> = Promise.resolve();
 
   /** Use `openImageStore`. */
@@ -73,6 +75,7 @@ export class ImageStore {
     this.#images = contents.images;
     this.#names = contents.names;
     this.#settings = settings;
+    this.#slots = new Slots(settings.limits.maxConcurrentConversions);
   }
 
   /**
@@ -86,6 +89,7 @@ export class ImageStore {
       const result = await importImage(source, {
         ...this.#settings,
         workDirectory,
+        slots: this.#slots,
         name,
         format: options.format ?? "auto",
         config: options.config,

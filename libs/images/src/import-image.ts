@@ -18,6 +18,7 @@ import { type MergedLayers, mergedTar, mergeLayers } from "./layers.ts";
 import type { ImageLimits } from "./limits.ts";
 import { findOciImage } from "./oci-layout.ts";
 import type { ImageName } from "./reference.ts";
+import type { Slots } from "./slots.ts";
 import type { LayerBlob, SourceImage } from "./source-image.ts";
 import { receive, type Spool } from "./spool.ts";
 import { writeSquashfs } from "./write-squashfs.ts";
@@ -44,6 +45,8 @@ export interface ImportJob {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readonly onProgress: (progress: ImportProgress) => void;
+  /** Limits how many imports verify and convert at a time. */
+  readonly slots: Slots;
   /** Whether the store has this image already, which ends the import early. */
   readonly isKnown: (id: Digest) => boolean;
 }
@@ -64,6 +67,7 @@ export async function importImage(source: AsyncIterable<Uint8Array>, job: Import
     signal: job.signal,
     onReceived: (bytesDone) => job.onProgress({ phase: "receive", bytesDone }),
   });
+  using _slot = await job.slots.take(job.signal);
   const archive = await ArchiveIndex.read(spool, job.signal);
   const found = await findImage(archive, spool, job);
   if (found.image !== undefined && job.isKnown(found.image.id))

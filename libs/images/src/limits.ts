@@ -12,6 +12,8 @@ export interface ImageLimits {
   readonly maxMetadataBytes: number;
   /** Most layers in an image. */
   readonly maxLayers: number;
+  /** Imports that verify and convert at a time, each with up to 256 MiB for mksquashfs; others wait. */
+  readonly maxConcurrentConversions: number;
   /** Free space, in bytes, that an import must leave on the store's file system. */
   readonly minFreeBytes: number;
 }
@@ -26,6 +28,7 @@ export const defaultImageLimits: ImageLimits = {
   maxEntries: 500_000,
   maxMetadataBytes: 128 * 1024 ** 2,
   maxLayers: 256,
+  maxConcurrentConversions: 2,
   minFreeBytes: GiB,
 };
 
