@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { ContainerState, SandboxState, StopCause } from "@paddock/protocol";
+import { exec, OutputGatherer } from "../harness/exec.ts";
+import { idle, runIdle } from "../harness/sandbox.ts";
+import { inSeconds, Stack } from "../harness/stack.ts";
+
+let stack: Stack;
+const id = () => ({ requestId: randomUUID() });
+const soon = () => ({ deadline: inSeconds(120) });
+
+before(async () => {
+  stack = await Stack.start();
+});
+after(() => stack?.[Symbol.asyncDispose]());
+
+/** Pids of the QEMU processes that belong to this stack. */
+function machines(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        return command.startsWith("qemu-system") && command.includes(stack.directory);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+test("after kill -9 of the daemon the VM is adopted, its processes went on, and the attach resumes without loss", async () => {
+  const sandboxId = "adopted";
+  await runIdle(stack, sandboxId);
+  const at = { sandboxId, containerId: "c1" };
+  const pids = machines();
+  assert.equal(pids.length, 1);
+  const script =
+    "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; [ $((i % 300)) = 0 ] && sleep 0.3; done; exit 5";
+  const gatherer = new OutputGatherer();
+  const call = stack.client.processes.exec();
+  await call.write({
+    message: { case: "start", value: { ...at, execId: "long", process: { args: ["sh", "-c", script] } } },
+  });
+  let killed: Promise<void> | undefined;
+  await assert.rejects(
+    async () => {
+      for await (const { output } of call) {
+        if (output) gatherer.take(output);
+        if (gatherer.stdoutOffset > 3000n) killed ??= stack.killNode();
+      }
+    },
+    { kind: "unavailable" },
+  );
+  await killed;
+  await stack.startNode();
+  assert.deepEqual(machines(), pids);
+  const attach = stack.client.processes.attach(soon());
+  await attach.write({
+    message: {
+      case: "start",
+      value: { ...at, execId: "long", stdoutOffset: gatherer.stdoutOffset, stderrOffset: 0n },
+    },
+  });
+  for await (const { output } of attach) if (output) gatherer.take(output);
+  const done = gatherer.finish();
+  assert.equal(done.stdout, Array.from({ length: 3000 }, (_, index) => `line ${index + 1}\n`).join(""));
+  assert.equal(done.status.code, 5);
+  assert.equal((await exec(stack.client, ["echo", "again"], at)).stdout, "again\n");
+  await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
+  assert.deepEqual(machines(), []);
+});
+
+test("a daemon killed in the middle of a create leaves nothing half made, and the same request gives the same sandbox", async () => {
+  const image = await stack.tinyImage();
+  const request = {
+    requestId: randomUUID(),
+    sandboxId: "half",
+    spec: { containers: [{ containerId: "c1", image, process: idle }] },
+  };
+  const first = stack.client.sandboxes.runSandbox(request, soon());
+  first.catch(() => {});
+  while (machines().length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await stack.killNode();
+  await assert.rejects(first);
+  await stack.startNode();
+  const { sandbox } = await stack.client.sandboxes.runSandbox(request, soon());
+  assert.equal(sandbox?.sandboxId, "half");
+  assert.equal(sandbox?.status?.state, SandboxState.RUNNING);
+  assert.equal(machines().length, 1);
+  const again = await stack.client.sandboxes.runSandbox(request, soon());
+  assert.deepEqual(again.sandbox?.status?.createdAt, sandbox?.status?.createdAt);
+  await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "half", force: true }, soon());
+  assert.deepEqual(machines(), []);
+});
+
+test("a daemon killed in the middle of a delete finishes it", async () => {
+  const sandboxId = "going";
+  await runIdle(stack, sandboxId);
+  const request = { ...id(), sandboxId, force: true };
+  const first = stack.client.sandboxes.deleteSandbox(request, soon());
+  first.catch(() => {});
+  await new Promise((resolve) => setImmediate(resolve));
+  await stack.killNode();
+  await first.catch(() => {});
+  await stack.startNode();
+  await stack.client.sandboxes.deleteSandbox(request, soon());
+  assert.deepEqual(machines(), []);
+  await assert.rejects(stack.client.sandboxes.getSandbox({ sandboxId }), { reason: "SANDBOX_NOT_FOUND" });
+});
+
+test("a VM that is killed is noticed: the sandbox is stopped with that cause, and no exit code is invented", async () => {
+  const sandboxId = "lost";
+  await runIdle(stack, sandboxId);
+  const [pid] = machines();
+  assert.ok(pid);
+  process.kill(pid, "SIGKILL");
+  const deadline = Date.now() + 10_000;
+  let status = (await stack.client.sandboxes.getSandboxStatus({ sandboxId })).status;
+  while (status?.state !== SandboxState.STOPPED && Date.now() < deadline) {
+    status = (await stack.client.sandboxes.getSandboxStatus({ sandboxId })).status;
+  }
+  assert.equal(status?.state, SandboxState.STOPPED);
+  assert.equal(status?.stopCause, StopCause.VM_LOST);
+  assert.equal(status?.containers[0]?.state, ContainerState.STOPPED);
+  assert.equal(status?.containers[0]?.exitStatus, undefined);
+  await assert.rejects(exec(stack.client, ["true"], { sandboxId, containerId: "c1" }), {
+    reason: "WRONG_STATE",
+  });
+  await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId }, soon());
+});
