@@ -182,3 +182,21 @@ test("an error of the source ends the import and leaves nothing", async (t) => {
   await assert.rejects(store.importStream(broken()), /connection reset/);
   assert.deepEqual(await storeFiles(root), []);
 });
+
+test("removing an image while another with the same blob is put in place leaves the other its blob", async (t) => {
+  const { store } = await temporaryStore(t);
+  const rootfs = await tarOf([file("x")]);
+  for (let round = 0; round < 10; round += 1) {
+    const old = await store.importStream(stream(rootfs), { config: { cmd: ["old"] } });
+    let removal: Promise<unknown> = Promise.resolve();
+    const kept = await store.importStream(stream(rootfs), {
+      config: { cmd: ["kept"] },
+      onProgress: ({ phase }) => {
+        if (phase === "store") removal = new Promise(setImmediate).then(() => store.remove(old.id));
+      },
+    });
+    await removal;
+    assert.ok((await stat(store.blobPath(kept))).isFile());
+    await store.remove(kept.id);
+  }
+});
