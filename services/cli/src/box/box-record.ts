@@ -1,0 +1,58 @@
+/**
+ * What "paddock up" leaves in its state directory for later commands: where its parts listen and which processes they are.
+ *
+ *   <state>/box.json        this record, readable by all: it holds no secret
+ *   <state>/bus.conf        configuration of the NATS server with its password, for root alone
+ *   <state>/logs/           bounded logs of the parts
+ *   <state>/bus/            the NATS server's store
+ *   <state>/node/           state of the node daemon
+ */
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ProcessIdentity } from "./process-identity.ts";
+
+export type PartName = "bus" | "api" | "node";
+
+export type BoxRecord = {
+  readonly version: 1;
+  readonly apiAddress: string;
+  readonly httpAddress: string;
+  readonly nodeId: string;
+  /** The process that watches over the parts, then the parts in the order they were started. */
+  readonly supervisor: ProcessIdentity;
+  readonly parts: readonly { readonly name: PartName; readonly identity: ProcessIdentity }[];
+  readonly ports: {
+    readonly bus: number;
+    readonly api: number;
+    readonly http: number;
+    readonly stream: number;
+  };
+};
+
+export const boxPaths = (stateDir: string) => ({
+  record: join(stateDir, "box.json"),
+  busConfig: join(stateDir, "bus.conf"),
+  logs: join(stateDir, "logs"),
+  busStore: join(stateDir, "bus"),
+  node: join(stateDir, "node"),
+});
+
+/** The record, or undefined when there is none that can be read. */
+export function readBoxRecord(stateDir: string): BoxRecord | undefined {
+  try {
+    const record = JSON.parse(readFileSync(boxPaths(stateDir).record, "utf8"));
+    return record.version === 1 ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Appears whole or not at all. */
+export function writeBoxRecord(stateDir: string, record: BoxRecord): void {
+  const { record: path } = boxPaths(stateDir);
+  mkdirSync(stateDir, { recursive: true, mode: 0o711 });
+  writeFileSync(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o644 });
+  renameSync(`${path}.new`, path);
+}
+
+export const removeBoxRecord = (stateDir: string): void => rmSync(boxPaths(stateDir).record, { force: true });

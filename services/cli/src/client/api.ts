@@ -1,0 +1,77 @@
+/** The api's services over one connection, which is made when the first call is. */
+import { isIP } from "node:net";
+import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
+import {
+  ContainerService,
+  ImageService,
+  NodeService,
+  ProcessService,
+  SandboxService,
+  SystemService,
+} from "@paddock/protocol";
+import { type CallOptions, GrpcConnection, type GrpcMethods, REQUEST_ID_KEY } from "@paddock/rpc";
+import { usageError } from "../cli-error.ts";
+
+export type Api = {
+  readonly address: string;
+  readonly sandboxes: GrpcMethods<typeof SandboxService>;
+  readonly containers: GrpcMethods<typeof ContainerService>;
+  readonly processes: GrpcMethods<typeof ProcessService>;
+  readonly images: GrpcMethods<typeof ImageService>;
+  readonly nodes: GrpcMethods<typeof NodeService>;
+  readonly system: GrpcMethods<typeof SystemService>;
+  /** Options of a call, with the token and the id that ties our message to the api's log. */
+  callOptions(
+    requestId: string | undefined,
+    options: { timeoutMs?: number | undefined; signal?: AbortSignal },
+  ): CallOptions;
+  close(): void;
+};
+
+export type ApiOptions = {
+  /** "host:port". */
+  readonly address: string;
+  readonly token?: string | undefined;
+  /** PEM certificate of the authority that signed the api's. */
+  readonly tlsCa?: Buffer | undefined;
+};
+
+export function openApi({ address, token, tlsCa }: ApiOptions): Api {
+  const connection = new GrpcConnection(address, credentialsFor(address, tlsCa));
+  return {
+    address,
+    sandboxes: connection.service(SandboxService),
+    containers: connection.service(ContainerService),
+    processes: connection.service(ProcessService),
+    images: connection.service(ImageService),
+    nodes: connection.service(NodeService),
+    system: connection.service(SystemService),
+    callOptions: (requestId, { timeoutMs, signal }) => ({
+      ...(timeoutMs === undefined ? {} : { deadline: new Date(Date.now() + timeoutMs) }),
+      ...(signal ? { signal } : {}),
+      metadata: {
+        [REQUEST_ID_KEY]: requestId,
+        authorization: token === undefined ? undefined : `Bearer ${token}`,
+      },
+    }),
+    close: () => connection.close(),
+  };
+}
+
+/** Plain text never leaves this host: the token and all that tenants type would travel with it. */
+function credentialsFor(address: string, tlsCa: Buffer | undefined): ChannelCredentials {
+  if (tlsCa) return credentials.createSsl(tlsCa);
+  return isLoopback(hostOf(address)) ? credentials.createInsecure() : credentials.createSsl();
+}
+
+export function hostOf(address: string): string {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || Number(match?.[3]) > 65_535) {
+    throw usageError(`"${address}" is not an address`, "write host:port, such as 127.0.0.1:7070");
+  }
+  return host;
+}
+
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));

@@ -1,0 +1,132 @@
+/**
+ * Sandboxes and containers as people name them: `SANDBOX`, `SANDBOX/CONTAINER`, or any unambiguous beginning of an id.
+ *
+ * The whole id is tried first, so that naming a thing exactly costs one call and never depends on what else there is.
+ */
+import { PaddockError, parseSandboxId } from "@paddock/domain";
+import type { ContainerStatus, Sandbox, SandboxStatus } from "@paddock/protocol";
+import { CliError, usageError } from "../cli-error.ts";
+import type { CommandRun } from "../command-run.ts";
+import { printable } from "../output/printable.ts";
+import { closest } from "./closest.ts";
+import { retried } from "./retry.ts";
+
+/** The container that `paddock run` makes in a sandbox of its own. */
+export const MAIN_CONTAINER = "main";
+
+export type SandboxTarget = { readonly sandboxId: string; readonly status: SandboxStatus };
+export type ContainerTarget = SandboxTarget & {
+  readonly containerId: string;
+  readonly container: ContainerStatus;
+};
+
+export type Reference = { readonly sandbox: string; readonly container: string | undefined };
+
+export function parseReference(text: string): Reference {
+  const [sandbox = "", container, ...rest] = text.split("/");
+  const ids = container === undefined ? [sandbox] : [sandbox, container];
+  if (rest.length > 0 || ids.some((id) => parseSandboxId(id) === undefined)) {
+    throw usageError(
+      `"${printable(text)}" names neither a sandbox nor a container`,
+      "write SANDBOX or SANDBOX/CONTAINER",
+    );
+  }
+  return { sandbox, container };
+}
+
+export async function findSandbox(run: CommandRun, text: string): Promise<SandboxTarget> {
+  const what = `find sandbox "${printable(text)}"`;
+  try {
+    const { status } = await retried(() =>
+      run.api.sandboxes.getSandboxStatus({ sandboxId: text }, run.callOptions({})),
+    );
+    if (status) return { sandboxId: status.sandboxId, status };
+  } catch (error) {
+    if (!(error instanceof PaddockError) || error.kind !== "not_found") throw run.explain(error, { what });
+  }
+  const all = await listSandboxes(run);
+  const matches = all.filter(({ sandboxId }) => sandboxId.startsWith(text));
+  const [only] = matches;
+  if (only?.status && matches.length === 1) return { sandboxId: only.sandboxId, status: only.status };
+  throw notFound(
+    run,
+    "sandbox",
+    text,
+    matches.map((s) => s.sandboxId),
+    all.map((s) => s.sandboxId),
+  );
+}
+
+/** Without a name, the container is the only one, or the one called "main". */
+export async function findContainer(run: CommandRun, text: string): Promise<ContainerTarget> {
+  const { sandbox, container: name } = parseReference(text);
+  const target = await findSandbox(run, sandbox);
+  const { containers } = target.status;
+  const found = name === undefined ? impliedContainer(containers) : namedContainer(containers, name);
+  if (found) return { ...target, containerId: found.containerId, container: found };
+  const ids = containers.map((c) => c.containerId);
+  if (name === undefined) {
+    const hint = ids.length === 0 ? "" : `it has ${ids.join(", ")}: write ${target.sandboxId}/${ids[0]}`;
+    throw new CliError(
+      `sandbox "${target.sandboxId}" has ${ids.length === 0 ? "no container" : "several containers"}`,
+      {
+        exitCode: run.failureCode,
+        hint: hint || undefined,
+      },
+    );
+  }
+  throw notFound(
+    run,
+    `container in sandbox "${target.sandboxId}"`,
+    name,
+    ids.filter((id) => id.startsWith(name)),
+    ids,
+  );
+}
+
+const impliedContainer = (containers: readonly ContainerStatus[]): ContainerStatus | undefined =>
+  containers.length === 1 ? containers[0] : containers.find((c) => c.containerId === MAIN_CONTAINER);
+
+function namedContainer(containers: readonly ContainerStatus[], name: string): ContainerStatus | undefined {
+  const exact = containers.find((c) => c.containerId === name);
+  const matches = containers.filter((c) => c.containerId.startsWith(name));
+  return exact ?? (matches.length === 1 ? matches[0] : undefined);
+}
+
+/** All sandboxes, of all pages. */
+export async function listSandboxes(run: CommandRun, filter: { nodeId?: string } = {}): Promise<Sandbox[]> {
+  const all: Sandbox[] = [];
+  const unreachable = new Set<string>();
+  for (let pageToken = ""; ; ) {
+    const page = await run.call({ what: "list the sandboxes" }, (api, options) =>
+      api.sandboxes.listSandboxes({ pageSize: 1000, pageToken, ...filter }, options),
+    );
+    all.push(...page.sandboxes);
+    for (const node of page.unreachableNodes) unreachable.add(node);
+    pageToken = page.nextPageToken;
+    if (pageToken === "") break;
+  }
+  if (unreachable.size > 0) {
+    run.warn(
+      `no answer from ${[...unreachable].map(printable).join(", ")}: sandboxes there are missing from this list`,
+    );
+  }
+  return all;
+}
+
+function notFound(
+  run: CommandRun,
+  kind: string,
+  text: string,
+  matches: readonly string[],
+  all: readonly string[],
+): CliError {
+  const exitCode = run.failureCode;
+  if (matches.length > 1) {
+    const hint = `it could be ${matches.slice(0, 5).join(", ")}${matches.length > 5 ? ", …" : ""}: write more of it`;
+    return new CliError(`"${printable(text)}" begins the id of more than one ${kind}`, { exitCode, hint });
+  }
+  const similar = closest(text, all);
+  const hint = similar === undefined ? 'see "paddock ps -a"' : `did you mean ${similar}?`;
+  return new CliError(`there is no ${kind} "${printable(text)}"`, { exitCode, hint });
+}

@@ -1,0 +1,43 @@
+/** The commands, in the order the help lists them. */
+import type { CommandDefinition } from "../command-definition.ts";
+import { attachCommand } from "./attach.ts";
+import { createCommand } from "./create.ts";
+import { execCommand } from "./exec.ts";
+import { imageCommand } from "./image.ts";
+import { inspectCommand } from "./inspect.ts";
+import { killCommand } from "./kill.ts";
+import { logsCommand } from "./logs.ts";
+import { nodeCommand } from "./node.ts";
+import { pauseCommand } from "./pause.ts";
+import { psCommand } from "./ps.ts";
+import { resumeCommand } from "./resume.ts";
+import { rmCommand } from "./rm.ts";
+import { runCommand } from "./run.ts";
+import { startCommand } from "./start.ts";
+import { statsCommand } from "./stats.ts";
+import { stopCommand } from "./stop.ts";
+import { topCommand } from "./top.ts";
+import { versionCommand } from "./version.ts";
+import { waitCommand } from "./wait.ts";
+
+export const COMMANDS: readonly CommandDefinition[] = [
+  runCommand,
+  execCommand,
+  psCommand,
+  logsCommand,
+  statsCommand,
+  topCommand,
+  attachCommand,
+  createCommand,
+  startCommand,
+  stopCommand,
+  pauseCommand,
+  resumeCommand,
+  killCommand,
+  waitCommand,
+  inspectCommand,
+  rmCommand,
+  imageCommand,
+  nodeCommand,
+  versionCommand,
+];

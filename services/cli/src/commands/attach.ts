@@ -1,0 +1,29 @@
+import { EXIT_NOT_CARRIED } from "../cli-error.ts";
+import { findContainer } from "../client/targets.ts";
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { carryProcess } from "../process/carry-process.ts";
+
+type AttachOptions = { readonly interactive?: boolean; readonly exec?: string };
+
+export const attachCommand: CommandDefinition = (bind) => {
+  const command = describedCommand(
+    "attach",
+    "join a container's command: what it wrote lately, and what it writes",
+    ["attach web", "attach -i web/shell"],
+  )
+    .argument("<target>", "SANDBOX or SANDBOX/CONTAINER")
+    .option("-i, --interactive", "send our stdin to it")
+    .option("--exec <id>", "join this exec instead");
+  return bind(command, async (run, { args: [target = ""] }) => {
+    run.failureCode = EXIT_NOT_CARRIED;
+    const options = command.opts<AttachOptions>();
+    const { sandboxId, containerId, container } = await findContainer(run, target);
+    run.exitCode = await carryProcess(run, {
+      what: `attach to "${sandboxId}/${containerId}"`,
+      address: { sandboxId, containerId, execId: options.exec ?? containerId },
+      opening: { kind: "attach", stdoutOffset: undefined, stderrOffset: undefined },
+      stdin: options.interactive === true,
+      terminal: container.terminal,
+    });
+  });
+};

@@ -1,0 +1,22 @@
+import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
+import { createContainer } from "../container-lifecycle.ts";
+import { addContainerOptions, type ContainerOptions, newPlace } from "../container-options.ts";
+import { isImagePath } from "../image-source.ts";
+import { importImage } from "../import-image.ts";
+
+export const createCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("create", "create a container in a VM of its own and start nothing", [
+    "create --name job python:3.11 python3 /job.py",
+    "create --sandbox job --name helper debian:bookworm sleep inf",
+  ])
+    .argument("<image>", "name or id of an image, or an archive such as ./app.tar")
+    .argument("[command...]", "what to run instead of what the image says")
+    .passThroughOptions();
+  return bind(addContainerOptions(command), async (run, { args: [image = "", ...operands], opts }) => {
+    const options: ContainerOptions = opts.call(command);
+    const place = newPlace(options);
+    const imageId = isImagePath(image) ? (await importImage(run, image)).imageId : image;
+    await createContainer(run, { options, place, image: imageId, args: carriedCommand(operands) });
+    run.print(`${place.isNewSandbox ? place.sandboxId : `${place.sandboxId}/${place.containerId}`}\n`);
+  });
+};

@@ -1,0 +1,33 @@
+import { EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
+import { findContainer } from "../client/targets.ts";
+import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
+import { newId } from "../command-run.ts";
+import { carryProcess } from "../process/carry-process.ts";
+import { addProcessOptions, type ProcessOptions, processSpec } from "../process-options.ts";
+
+export const execCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("exec", "run one more command in a running container", [
+    "exec web -- ls -l /",
+    "exec -it web bash",
+    "cat data.csv | paddock exec -i web/main -- wc -l",
+  ])
+    .argument("<target>", "SANDBOX or SANDBOX/CONTAINER")
+    .argument("<command...>", "what to run")
+    .passThroughOptions();
+  return bind(addProcessOptions(command), async (run, { args: [target = "", ...operands] }) => {
+    run.failureCode = EXIT_NOT_CARRIED;
+    const options = command.opts<ProcessOptions>();
+    const args = carriedCommand(operands);
+    if (args.length === 0)
+      throw usageError("there is no command to run", "write paddock exec SANDBOX -- COMMAND");
+    const process = processSpec(run, options, args);
+    const { sandboxId, containerId } = await findContainer(run, target);
+    run.exitCode = await carryProcess(run, {
+      what: `run a command in "${sandboxId}/${containerId}"`,
+      address: { sandboxId, containerId, execId: newId() },
+      opening: { kind: "exec", process },
+      stdin: options.interactive === true,
+      terminal: options.tty === true,
+    });
+  });
+};

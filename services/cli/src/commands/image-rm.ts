@@ -1,0 +1,20 @@
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { newRequestId } from "../command-run.ts";
+import { printable } from "../output/printable.ts";
+
+export const imageRmCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("rm", "remove images from all nodes", [
+    "image rm python:3.11",
+    "image rm sha256:3f9a1c",
+  ]).argument("<image...>", "name, id, or the beginning of an id");
+  return bind(command, async (run, { args }) => {
+    for (const image of args) {
+      const requestId = newRequestId();
+      const { imageId } = await run.call(
+        { what: `remove image "${printable(image)}"`, requestId },
+        (api, options) => api.images.deleteImage({ requestId, image }, options),
+      );
+      run.print(`${imageId}\n`);
+    }
+  });
+};

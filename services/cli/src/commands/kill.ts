@@ -1,0 +1,36 @@
+import { parseSignal, signalName } from "@paddock/domain";
+import { usageError } from "../cli-error.ts";
+import { findContainer } from "../client/targets.ts";
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { newRequestId } from "../command-run.ts";
+
+type KillOptions = { readonly signal: string; readonly all?: boolean };
+
+export const killCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("kill", "send a signal to a container", [
+    "kill web",
+    "kill -s HUP web/main",
+    "kill --all -s TERM web",
+  ])
+    .argument("<target...>", "SANDBOX or SANDBOX/CONTAINER")
+    .option("-s, --signal <signal>", "name or number", "KILL")
+    .option("--all", "to every process of it, not only its first");
+  return bind(command, async (run, { args }) => {
+    const { signal: text, all } = command.opts<KillOptions>();
+    const number = parseSignal(text);
+    if (number === undefined)
+      throw usageError(`"${text}" is not a signal`, 'write such as "TERM", "SIGHUP" or "9"');
+    const signal = /^\d+$/.test(text) ? signalName(number) : text.toUpperCase();
+    for (const target of args) {
+      const { sandboxId, containerId } = await findContainer(run, target);
+      const requestId = newRequestId();
+      await run.call({ what: `send ${signal} to "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
+        api.containers.killContainer(
+          { requestId, sandboxId, containerId, signal: text, all: all === true },
+          options,
+        ),
+      );
+      run.print(`${target}\n`);
+    }
+  });
+};

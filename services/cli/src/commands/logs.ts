@@ -1,0 +1,86 @@
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { OutputStream, type ReadLogsResponse, ReadLogsResponseSchema } from "@paddock/protocol";
+import { usageError } from "../cli-error.ts";
+import { findContainer } from "../client/targets.ts";
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import type { CommandRun } from "../command-run.ts";
+import { toJsonLine } from "../output/json.ts";
+import { LineStamper } from "../output/line-stamper.ts";
+import { parseSpan } from "../output/quantities.ts";
+import { followLogs, type LogQuery } from "../process/follow-logs.ts";
+import { writeTo } from "../process/output-cursor.ts";
+
+type LogsOptions = {
+  readonly follow?: boolean;
+  readonly tail?: string;
+  readonly since?: string;
+  readonly timestamps?: boolean;
+  readonly stream?: string;
+};
+
+export const logsCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("logs", "show what a container wrote, also after its end", [
+    "logs web",
+    "logs -f --tail 20 -t web",
+    "logs --since 10m --stream stderr web/main",
+  ])
+    .argument("<target>", "SANDBOX or SANDBOX/CONTAINER")
+    .option("-f, --follow", "go on as output comes, until it ends")
+    .option("-n, --tail <lines>", "only the last lines")
+    .option(
+      "--since <time>",
+      'only what was written since then, such as "10m" (ago) or "2026-01-31T12:00:00Z"',
+    )
+    .option("-t, --timestamps", "begin each line with its time")
+    .option("--stream <name>", '"stdout" or "stderr" alone');
+  return bind(command, async (run, { args: [target = ""] }) => {
+    const options = command.opts<LogsOptions>();
+    const query = queryOf(options);
+    const { sandboxId, containerId } = await findContainer(run, target);
+    await print(run, options, followLogs(run, { sandboxId, containerId, ...query }));
+  });
+};
+
+async function print(
+  run: CommandRun,
+  options: LogsOptions,
+  records: AsyncIterable<ReadLogsResponse>,
+): Promise<void> {
+  const { stdout, stderr } = run.around;
+  const stampers = { out: new LineStamper(), err: new LineStamper() };
+  for await (const record of records) {
+    if (run.isJson) {
+      await writeTo(stdout, toJsonLine(ReadLogsResponseSchema, record));
+      continue;
+    }
+    const isError = record.stream === OutputStream.STDERR;
+    const stamper = isError ? stampers.err : stampers.out;
+    const time = record.time ? new Date(timestampMs(record.time)) : undefined;
+    await writeTo(
+      isError ? stderr : stdout,
+      options.timestamps && time ? stamper.stamp(record.data, time) : record.data,
+    );
+  }
+}
+
+function queryOf(options: LogsOptions): LogQuery {
+  const streams = { stdout: OutputStream.STDOUT, stderr: OutputStream.STDERR };
+  const { stream, tail, since, follow } = options;
+  if (stream !== undefined && stream !== "stdout" && stream !== "stderr") {
+    throw usageError(`"${stream}" is not a stream`, 'write "stdout" or "stderr"');
+  }
+  if (tail !== undefined && !/^\d{1,7}$/.test(tail)) throw usageError(`"${tail}" is not a number of lines`);
+  return {
+    follow: follow === true,
+    streams: stream === undefined ? [] : [streams[stream]],
+    ...(tail === undefined ? {} : { tailLines: Number(tail) }),
+    ...(since === undefined ? {} : { since: timestampFromMs(timeOf(since)) }),
+  };
+}
+
+function timeOf(text: string): number {
+  const date = /^\d{4}-/.test(text) ? Date.parse(text) : Date.now() - parseSpan(text);
+  if (Number.isNaN(date))
+    throw usageError(`"${text}" is not a time`, 'write such as "10m" or "2026-01-31T12:00:00Z"');
+  return date;
+}

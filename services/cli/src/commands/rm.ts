@@ -1,0 +1,24 @@
+import { eachTarget } from "../client/each-target.ts";
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+
+type RmOptions = { readonly force?: boolean };
+
+export const rmCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("rm", "delete sandboxes with all that is in them, or single containers", [
+    "rm job",
+    "rm -f web",
+    "rm web/helper",
+  ])
+    .argument("<target...>", "SANDBOX or SANDBOX/CONTAINER")
+    .option("-f, --force", "stop it first, in whatever state it is");
+  return bind(command, async (run, { args }) => {
+    const force = command.opts<RmOptions>().force === true;
+    await eachTarget(run, args, {
+      verb: { base: "delete", ing: "deleting" },
+      sandbox: (sandboxId, requestId) => (api, options) =>
+        api.sandboxes.deleteSandbox({ requestId, sandboxId, force }, options),
+      container: (sandboxId, containerId, requestId) => (api, options) =>
+        api.containers.deleteContainer({ requestId, sandboxId, containerId, force }, options),
+    });
+  });
+};

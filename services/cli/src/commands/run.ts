@@ -1,0 +1,71 @@
+import type { Command } from "commander";
+import { EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
+import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
+import type { CommandRun } from "../command-run.ts";
+import { removePlace, runContainer } from "../container-lifecycle.ts";
+import {
+  addContainerOptions,
+  type ContainerOptions,
+  type ContainerPlace,
+  newPlace,
+} from "../container-options.ts";
+import { isImagePath } from "../image-source.ts";
+import { importImage } from "../import-image.ts";
+import { carryProcess } from "../process/carry-process.ts";
+
+type RunOptions = ContainerOptions & { readonly rm?: boolean; readonly detach?: boolean };
+
+export const runCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("run", "run a command in a new container, in a VM of its own", [
+    "run --rm python:3.11 python3 -c 'print(42)'",
+    "run --rm -it --cpus 2 --memory 512m debian:bookworm bash",
+    "run -d --name web ./web.tar",
+    "run --rm --sandbox web debian:bookworm ps aux",
+  ])
+    .argument("<image>", "name or id of an image, or an archive such as ./app.tar")
+    .argument("[command...]", "what to run instead of what the image says")
+    .option("--rm", "delete it at the end")
+    .option("-d, --detach", "do not wait for it; print its id")
+    .passThroughOptions();
+  return bind(addContainerOptions(command), runBody);
+};
+
+async function runBody(run: CommandRun, command: Command): Promise<void> {
+  run.failureCode = EXIT_NOT_CARRIED;
+  const options = command.opts<RunOptions>();
+  const [image = "", ...operands] = command.args;
+  if (options.detach && options.rm)
+    throw usageError("--rm needs someone who waits for the end", "leave out --detach");
+  if (options.detach && (options.interactive || options.tty)) {
+    throw usageError(
+      "--detach has no terminal and no stdin to give",
+      "leave out -i and -t, and use paddock exec",
+    );
+  }
+  const place = newPlace(options);
+  const imageId = isImagePath(image) ? (await importImage(run, image)).imageId : image;
+  const spec = { options, place, image: imageId, args: carriedCommand(operands) };
+  await using undo = new AsyncDisposableStack();
+  if (options.rm) undo.defer(() => run.cleanUp(() => removePlace(run, place)));
+  try {
+    await runContainer(run, spec);
+  } catch (error) {
+    if (!options.rm && run.interruptedBy) await run.cleanUp(() => removePlace(run, place));
+    throw error;
+  }
+  if (options.detach) return run.print(`${nameOf(place)}\n`);
+  run.exitCode = await followInit(run, place, options);
+}
+
+const nameOf = (place: ContainerPlace): string =>
+  place.isNewSandbox ? place.sandboxId : `${place.sandboxId}/${place.containerId}`;
+
+/** From its first byte: nothing it said before we got here is lost. */
+const followInit = (run: CommandRun, place: ContainerPlace, options: RunOptions): Promise<number> =>
+  carryProcess(run, {
+    what: `follow container "${nameOf(place)}"`,
+    address: { sandboxId: place.sandboxId, containerId: place.containerId, execId: place.containerId },
+    opening: { kind: "attach", stdoutOffset: 0n, stderrOffset: 0n },
+    stdin: options.interactive === true,
+    terminal: options.tty === true,
+  });

@@ -1,0 +1,120 @@
+/** Making and removing containers with the sandboxes they are in. */
+import { PaddockError } from "@paddock/domain";
+import { Isolation, type Sandbox } from "@paddock/protocol";
+import { CliError } from "./cli-error.ts";
+import { type CommandRun, newRequestId } from "./command-run.ts";
+import { type ContainerOptions, type ContainerPlace, containerSpec } from "./container-options.ts";
+import { printable } from "./output/printable.ts";
+import { formatSpan } from "./output/quantities.ts";
+
+export type NewContainer = {
+  readonly options: ContainerOptions;
+  readonly place: ContainerPlace;
+  readonly image: string;
+  readonly args: readonly string[];
+};
+
+/** Creates and starts a container, with a sandbox of its own unless it goes into one that is there. */
+export async function runContainer(run: CommandRun, container: NewContainer): Promise<void> {
+  const { place } = container;
+  const spec = containerSpec(run, container.options, { ...container, containerId: place.containerId });
+  if (!place.isNewSandbox) {
+    await createInSandbox(run, container);
+    await startContainer(run, place);
+    return;
+  }
+  const requestId = newRequestId();
+  const what = `run "${printable(container.image)}"`;
+  await run.progress.phase(
+    `booting sandbox ${place.sandboxId}`,
+    () =>
+      run.call({ what, requestId }, (api, options) =>
+        api.sandboxes.runSandbox(
+          { requestId, sandboxId: place.sandboxId, spec: { containers: [spec] } },
+          options,
+        ),
+      ),
+    ({ sandbox }) => `sandbox ${place.sandboxId} runs${bootText(sandbox)}`,
+  );
+}
+
+/** Creates a container that waits to be started. */
+export async function createContainer(run: CommandRun, container: NewContainer): Promise<void> {
+  const { place } = container;
+  if (!place.isNewSandbox) return createInSandbox(run, container);
+  const spec = containerSpec(run, container.options, { ...container, containerId: place.containerId });
+  const requestId = newRequestId();
+  const what = `create a sandbox for "${printable(container.image)}"`;
+  await run.progress.phase(
+    `booting sandbox ${place.sandboxId}`,
+    () =>
+      run.call({ what, requestId }, (api, options) =>
+        api.sandboxes.createSandbox(
+          { requestId, sandboxId: place.sandboxId, spec: { containers: [spec] } },
+          options,
+        ),
+      ),
+    ({ sandbox }) => `sandbox ${place.sandboxId} is ready${bootText(sandbox)}`,
+  );
+}
+
+async function createInSandbox(run: CommandRun, container: NewContainer): Promise<void> {
+  const { sandboxId, containerId } = container.place;
+  const spec = containerSpec(run, container.options, { ...container, containerId });
+  const requestId = newRequestId();
+  await run.progress.phase(`creating container ${containerId} in sandbox ${sandboxId}`, () =>
+    run.call(
+      { what: `create container "${containerId}" in sandbox "${sandboxId}"`, requestId },
+      (api, options) => api.containers.createContainer({ requestId, sandboxId, spec }, options),
+    ),
+  );
+}
+
+export async function startContainer(
+  run: CommandRun,
+  { sandboxId, containerId }: ContainerPlace,
+): Promise<void> {
+  const requestId = newRequestId();
+  await run.call({ what: `start container "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
+    api.containers.startContainer({ requestId, sandboxId, containerId }, options),
+  );
+}
+
+/** Removes what `run` made, in whatever state it is. That it is not there is what was wanted. */
+export async function removePlace(run: CommandRun, place: ContainerPlace): Promise<void> {
+  try {
+    if (place.isNewSandbox) await deleteSandbox(run, place.sandboxId, true);
+    else await deleteContainer(run, place.sandboxId, place.containerId, true);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
+export async function deleteSandbox(run: CommandRun, sandboxId: string, force: boolean): Promise<void> {
+  const requestId = newRequestId();
+  await run.call({ what: `delete sandbox "${sandboxId}"`, requestId }, (api, options) =>
+    api.sandboxes.deleteSandbox({ requestId, sandboxId, force }, options),
+  );
+}
+
+export async function deleteContainer(
+  run: CommandRun,
+  sandboxId: string,
+  containerId: string,
+  force: boolean,
+): Promise<void> {
+  const requestId = newRequestId();
+  await run.call({ what: `delete container "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
+    api.containers.deleteContainer({ requestId, sandboxId, containerId, force }, options),
+  );
+}
+
+const isNotFound = (error: unknown): boolean =>
+  error instanceof CliError && error.cause instanceof PaddockError && error.cause.kind === "not_found";
+
+function bootText(sandbox: Sandbox | undefined): string {
+  const boot = sandbox?.status?.bootDuration;
+  if (!boot) return "";
+  const by = sandbox.status?.isolation === Isolation.KVM ? "" : " by emulation";
+  return `, VM booted${by} in ${formatSpan(Number(boot.seconds) * 1000 + boot.nanos / 1e6)}`;
+}

@@ -1,0 +1,105 @@
+/**
+ * Where an image's bytes come from: an archive, a directory packed on the fly, or our stdin.
+ *
+ * A directory is packed by tar(1), which knows sparse files, hard links and extended attributes; if it holds an OCI image
+ * layout the archive is one, else it is a root file system.
+ */
+import { spawn } from "node:child_process";
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Readable } from "node:stream";
+import { ImageFormat } from "@paddock/protocol";
+import { CliError, usageError } from "./cli-error.ts";
+
+const CHUNK_BYTES = 256 * 1024;
+const LOOKS_LIKE_A_PATH = /^\.{0,2}\//;
+const LOOKS_LIKE_AN_ARCHIVE = /\.(tar|tgz|tar\.gz|tar\.zst|oci)$/;
+
+export type ImageSource = {
+  readonly label: string;
+  readonly format: ImageFormat;
+  /** 0 when it is not known beforehand. */
+  readonly totalBytes: number;
+  /** Throws `CliError` when the source breaks off. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** A name for an archive that may hold none. */
+  readonly suggestedName: string;
+};
+
+/** Whether an image is named by a file rather than by its name. */
+export const isImagePath = (image: string): boolean =>
+  (LOOKS_LIKE_A_PATH.test(image) || LOOKS_LIKE_AN_ARCHIVE.test(image)) && existsSync(image);
+
+export function openImageSource(path: string, stdin: Readable): ImageSource {
+  if (path === "-") {
+    return {
+      label: "stdin",
+      format: ImageFormat.UNSPECIFIED,
+      totalBytes: 0,
+      chunks: pieces(stdin),
+      suggestedName: "",
+    };
+  }
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) throw usageError(`there is no file "${path}"`);
+  const suggestedName = nameOf(path);
+  if (stat.isDirectory()) {
+    const format = existsSync(join(path, "oci-layout")) ? ImageFormat.OCI : ImageFormat.ROOTFS;
+    return { label: path, format, totalBytes: 0, chunks: packed(path), suggestedName };
+  }
+  const chunks = pieces(createReadStream(path, { highWaterMark: CHUNK_BYTES }));
+  return { label: path, format: ImageFormat.UNSPECIFIED, totalBytes: stat.size, chunks, suggestedName };
+}
+
+const nameOf = (path: string): string =>
+  basename(path)
+    .replace(LOOKS_LIKE_AN_ARCHIVE, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9._-]+/g, "-")
+    .replace(/^[^a-z0-9]+/, "");
+
+async function* pieces(source: Readable): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of source) {
+      const bytes: Buffer = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+      for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
+    }
+  } catch (error) {
+    throw new CliError(`cannot read the image: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function* packed(directory: string): AsyncGenerator<Uint8Array> {
+  const args = [
+    "--create",
+    "--file=-",
+    "--directory",
+    directory,
+    "--sort=name",
+    "--numeric-owner",
+    "--xattrs",
+    ".",
+  ];
+  const tar = spawn("tar", args, { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise<number | Error>((resolve) => {
+    tar.once("error", resolve);
+    tar.once("close", (code) => resolve(code ?? 1));
+  });
+  let complaint = "";
+  tar.stderr.on("data", (data: Buffer) => {
+    complaint = `${complaint}${data}`.slice(-2000);
+  });
+  try {
+    yield* pieces(tar.stdout);
+    const outcome = await ended;
+    if (outcome !== 0) {
+      throw new CliError(`cannot pack the directory ${directory}`, {
+        details: (outcome instanceof Error ? outcome.message : complaint).trimEnd().split("\n"),
+      });
+    }
+  } finally {
+    if (tar.exitCode === null) tar.kill();
+  }
+}

@@ -1,0 +1,85 @@
+/** Sends an image to the fleet and shows how far it is. */
+import { PaddockError } from "@paddock/domain";
+import { type Image, ImageFormat } from "@paddock/protocol";
+import { CliError } from "./cli-error.ts";
+import type { CommandRun } from "./command-run.ts";
+import { openImageSource } from "./image-source.ts";
+import type { Phase } from "./output/progress.ts";
+import { formatBytes } from "./output/quantities.ts";
+
+export type ImportOptions = {
+  readonly name?: string | undefined;
+  readonly format?: ImageFormat | undefined;
+  readonly command?: readonly string[] | undefined;
+};
+
+export async function importImage(
+  run: CommandRun,
+  path: string,
+  options: ImportOptions = {},
+): Promise<Image> {
+  const source = openImageSource(path, run.around.stdin);
+  return run.progress.phase(
+    `importing ${source.label}`,
+    async (phase) => {
+      try {
+        return await transfer(run, source, options, phase);
+      } catch (error) {
+        throw run.explain(error, { what: `import ${source.label}` });
+      }
+    },
+    (image) => `imported ${image.names[0] ?? image.imageId} (${formatBytes(image.sizeBytes)} on the node)`,
+  );
+}
+
+async function transfer(
+  run: CommandRun,
+  source: ReturnType<typeof openImageSource>,
+  options: ImportOptions,
+  phase: Phase,
+): Promise<Image> {
+  const call = run.api.images.importImage(run.callOptions({ isOpenEnded: true }));
+  let sendFailure: unknown;
+  const send = async () => {
+    await call.write({
+      message: {
+        case: "start",
+        value: {
+          name: options.name ?? (source.format === ImageFormat.ROOTFS ? source.suggestedName : ""),
+          format: options.format ?? source.format,
+          totalBytes: BigInt(source.totalBytes),
+          ...(options.command?.length ? { config: { command: [...options.command] } } : {}),
+        },
+      },
+    });
+    for await (const data of source.chunks) await call.write({ message: { case: "data", value: data } });
+    call.end();
+  };
+  // Not waited for: when the api has said its last word, a source that is slow to end does not matter.
+  void send().catch((error: unknown) => {
+    // What the api says about a broken transfer is better than what we can say; a broken source is ours to tell.
+    if (error instanceof CliError) {
+      sendFailure = error;
+      call.cancel();
+    }
+  });
+  try {
+    for await (const { message } of call) {
+      if (message.case === "image") return message.value;
+      if (message.case === "progress") phase.update(progressText(message.value));
+    }
+    throw new PaddockError("UNAVAILABLE", "the api ended the import without an answer");
+  } catch (error) {
+    throw sendFailure ?? error;
+  } finally {
+    call.cancel();
+  }
+}
+
+function progressText(progress: { phase: string; doneBytes: bigint; totalBytes: bigint }): string {
+  const done = formatBytes(progress.doneBytes);
+  if (progress.totalBytes === 0n) return `${progress.phase} ${done}`;
+  const share = Math.min(1, Number(progress.doneBytes) / Number(progress.totalBytes));
+  const filled = Math.round(share * 20);
+  return `${progress.phase} ${"━".repeat(filled)}${"╌".repeat(20 - filled)} ${done} of ${formatBytes(progress.totalBytes)}`;
+}

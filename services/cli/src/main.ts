@@ -1,0 +1,16 @@
+/** The process: our streams, our exit code. */
+import { runCli } from "./program.ts";
+
+// Whoever reads our output may leave at any time; that is told to the writer of each piece, not to the process.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
+
+const exitCode = await runCli(process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  signals: process,
+});
+// Reads that are pending, as of a terminal, must not keep us; writes must.
+process.stdout.write("", () => process.stderr.write("", () => process.exit(exitCode)));

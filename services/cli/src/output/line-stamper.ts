@@ -1,0 +1,21 @@
+/** Puts the time before each line of a stream that comes in pieces that know nothing of lines. */
+const NEWLINE = 10;
+
+export class LineStamper {
+  #isAtLineStart = true;
+
+  /** Bytes are kept as they are, whatever their encoding. */
+  stamp(data: Uint8Array, time: Date): Uint8Array {
+    const prefix = Buffer.from(`${time.toISOString()} `);
+    const parts: Uint8Array[] = [];
+    for (let at = 0; at < data.length; ) {
+      const newline = data.indexOf(NEWLINE, at);
+      const end = newline < 0 ? data.length : newline + 1;
+      if (this.#isAtLineStart) parts.push(prefix);
+      parts.push(data.subarray(at, end));
+      this.#isAtLineStart = newline >= 0;
+      at = end;
+    }
+    return Buffer.concat(parts);
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * A process seen to its end, over as many streams as it takes.
+ *
+ *   open ──started──> follow ──exited──> done
+ *    ^                  │
+ *    └───wait a little──┘  the stream broke
+ *
+ * The session holds what must survive a broken stream: how far each output was printed, which stdin the process has not
+ * acknowledged, and the id of the process. An Exec whose outcome is unknown is sent again under the same id: either it never
+ * arrived and runs now, or it answers ALREADY_EXISTS and is attached to. So a command never runs twice.
+ */
+import { PaddockError } from "@paddock/domain";
+import type { ExitStatus, OutputChunk, ProcessOutput, ProcessStarted } from "@paddock/protocol";
+import { OutputStream } from "@paddock/protocol";
+import type { CallOptions } from "@paddock/rpc";
+import type { Api } from "../client/api.ts";
+import { isRefused, isTransient } from "../client/call-failure.ts";
+import { backoffMs, sleep } from "../client/retry.ts";
+import type { OutputCursor } from "./output-cursor.ts";
+import {
+  type Opening,
+  openProcessStream,
+  type ProcessAddress,
+  type ProcessInputInit,
+  type ProcessStream,
+} from "./process-stream.ts";
+import type { StdinWindow } from "./stdin-window.ts";
+
+/** Printed bytes are acknowledged when there are this many, or when this much time has passed. */
+const ACK_BYTES = 262_144n;
+const ACK_MS = 5;
+/** How long a lost stream is tried to be taken up again. */
+const RESUME_MS = 30_000;
+/** The same when the VM itself is said to be gone. */
+const RESUME_LOST_VM_MS = 5_000;
+/** How long the far side may take to close a stream whose process has ended. */
+const CLOSE_MS = 1_000;
+
+export type ProcessSessionOptions = {
+  readonly api: Pick<Api, "processes">;
+  readonly address: ProcessAddress;
+  readonly opening: Opening;
+  readonly stdout: OutputCursor;
+  readonly stderr: OutputCursor;
+  readonly stdin?: StdinWindow | undefined;
+  /** Made anew for each stream, as they hold a deadline. */
+  readonly callOptions: () => CallOptions;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of bytes that are lost, and of streams taken up again. */
+  readonly onNote?: (note: string) => void;
+};
+
+export class ProcessSession {
+  readonly #options: ProcessSessionOptions;
+  #opening: Opening;
+  #stream: ProcessStream | undefined;
+  #isStarted = false;
+  #lostSinceMs: number | undefined;
+  #attempt = 0;
+  #acked = { stdout: 0n, stderr: 0n };
+  #ackTimer: NodeJS.Timeout | undefined;
+  /** The last size and the signals that are to be told to the process once it can hear. */
+  #resize: ProcessInputInit | undefined;
+  #signals: ProcessInputInit[] = [];
+
+  constructor(options: ProcessSessionOptions) {
+    this.#options = options;
+    this.#opening = options.opening;
+  }
+
+  /** Follows the process to its end. Throws `PaddockError` when it cannot be. */
+  async run(): Promise<ExitStatus> {
+    for (;;) {
+      try {
+        return await this.#follow();
+      } catch (error) {
+        if (!(error instanceof PaddockError)) throw error;
+        await this.#recover(error);
+      }
+    }
+  }
+
+  /** Sends a signal, by name. */
+  sendSignal(name: string): void {
+    this.#control({ case: "signal", value: name }, (input) => this.#signals.push(input));
+  }
+
+  /** Tells the terminal's size. */
+  sendResize(size: { rows: number; columns: number }): void {
+    this.#resize = { case: "resize", value: size };
+    this.#control(this.#resize, () => {});
+  }
+
+  #control(input: ProcessInputInit, keep: (input: ProcessInputInit) => void): void {
+    if (this.#stream && this.#isStarted && this.#lostSinceMs === undefined) void this.#stream.send(input);
+    else keep(input);
+  }
+
+  async #follow(): Promise<ExitStatus> {
+    const { api, address, callOptions } = this.#options;
+    const stream = openProcessStream(api, address, this.#opening, callOptions());
+    this.#stream = stream;
+    const closed = new AbortController();
+    try {
+      for (;;) {
+        const next = await stream.outputs.next();
+        if (next.done) throw new PaddockError("UNAVAILABLE", "the stream ended before the process");
+        const exit = await this.#take(stream, next.value, closed.signal);
+        if (exit) {
+          await this.#finish(stream);
+          return exit;
+        }
+      }
+    } finally {
+      closed.abort();
+      clearTimeout(this.#ackTimer);
+      this.#ackTimer = undefined;
+      stream.cancel();
+    }
+  }
+
+  async #take(
+    stream: ProcessStream,
+    { output }: ProcessOutput,
+    closed: AbortSignal,
+  ): Promise<ExitStatus | undefined> {
+    switch (output.case) {
+      case "started":
+        this.#onStarted(stream, output.value, closed);
+        return undefined;
+      case "chunk":
+        await this.#onChunk(stream, output.value);
+        return undefined;
+      case "gap":
+        this.#onGap(output.value.stream, this.#cursor(output.value.stream).skipTo(output.value.toOffset));
+        return undefined;
+      case "stdinAck":
+        this.#options.stdin?.acknowledge(output.value.offset);
+        return undefined;
+      case "exited":
+        return output.value;
+      case "eof":
+      case undefined:
+        return undefined;
+      default:
+        return output satisfies never;
+    }
+  }
+
+  #onStarted(stream: ProcessStream, started: ProcessStarted, closed: AbortSignal): void {
+    if (this.#lostSinceMs !== undefined) this.#options.onNote?.("connected again");
+    this.#isStarted = true;
+    this.#lostSinceMs = undefined;
+    this.#attempt = 0;
+    this.#skipUnheld(started);
+    const { stdin } = this.#options;
+    if (stdin) void this.#pumpStdin(stream, stdin, started.stdinOffset, closed);
+    if (this.#resize) void stream.send(this.#resize);
+    for (const input of this.#signals.splice(0)) void stream.send(input);
+  }
+
+  /** Attached without offsets, the process says where it begins. */
+  #skipUnheld(started: ProcessStarted): void {
+    if (this.#opening.kind !== "attach") return;
+    if (this.#opening.stdoutOffset === undefined) this.#options.stdout.skipTo(started.stdoutOffset);
+    if (this.#opening.stderrOffset === undefined) this.#options.stderr.skipTo(started.stderrOffset);
+  }
+
+  async #onChunk(stream: ProcessStream, chunk: OutputChunk): Promise<void> {
+    this.#onGap(chunk.stream, await this.#cursor(chunk.stream).take(chunk.offset, chunk.data));
+    const { stdout, stderr } = this.#options;
+    const unacked = stdout.offset - this.#acked.stdout + stderr.offset - this.#acked.stderr;
+    if (unacked >= ACK_BYTES) this.#acknowledge(stream);
+    else if (unacked > 0n) this.#ackTimer ??= setTimeout(() => this.#acknowledge(stream), ACK_MS);
+  }
+
+  #acknowledge(stream: ProcessStream): void {
+    const { stdout, stderr } = this.#options;
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    this.#acked = { stdout: stdout.offset, stderr: stderr.offset };
+    void stream.send({ case: "ack", value: { stdoutOffset: stdout.offset, stderrOffset: stderr.offset } });
+  }
+
+  #onGap(stream: OutputStream, lostBytes: bigint): void {
+    if (lostBytes > 0n) {
+      const name = stream === OutputStream.STDERR ? "stderr" : "stdout";
+      this.#options.onNote?.(`${lostBytes} bytes of ${name} are lost`);
+    }
+  }
+
+  #cursor(stream: OutputStream): OutputCursor {
+    return stream === OutputStream.STDERR ? this.#options.stderr : this.#options.stdout;
+  }
+
+  async #pumpStdin(
+    stream: ProcessStream,
+    stdin: StdinWindow,
+    from: bigint,
+    closed: AbortSignal,
+  ): Promise<void> {
+    stdin.acknowledge(from);
+    let offset = from;
+    for (;;) {
+      const piece = await stdin.at(offset, closed);
+      if (!piece) return;
+      if (piece.kind === "eof") return stream.send({ case: "stdinEof", value: {} });
+      await stream.send({ case: "stdin", value: { offset, data: piece.data } });
+      offset += BigInt(piece.data.length);
+    }
+  }
+
+  async #finish(stream: ProcessStream): Promise<void> {
+    this.#acknowledge(stream);
+    stream.end();
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, CLOSE_MS);
+    // A stream that fails after the exit status takes nothing away from it.
+    await Promise.race([drain(stream).catch(() => {}), timeout.promise]);
+    clearTimeout(timer);
+  }
+
+  /** Decides how to go on after a broken stream; throws when there is no way. */
+  async #recover(error: PaddockError): Promise<void> {
+    const { signal, stdout, stderr } = this.#options;
+    if (signal?.aborted) throw error;
+    const resumed: Opening = { kind: "attach", stdoutOffset: stdout.offset, stderrOffset: stderr.offset };
+    const isFirstTry = this.#attempt === 0 && !this.#isStarted;
+    if (this.#opening.kind === "exec" && error.kind === "already_exists" && !isFirstTry) {
+      this.#opening = resumed;
+      return;
+    }
+    if (!isTransient(error) || (isFirstTry && isRefused(error))) throw error;
+    const now = performance.now();
+    this.#lostSinceMs ??= now;
+    if (now - this.#lostSinceMs > patienceMs(error)) throw error;
+    if (this.#isStarted) this.#opening = resumed;
+    if (this.#attempt === 0) this.#options.onNote?.("connection lost, trying to take it up again");
+    await sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(this.#attempt)), signal);
+    this.#attempt += 1;
+  }
+}
+
+const patienceMs = (error: PaddockError): number =>
+  error.reason === "VM_UNAVAILABLE" ? RESUME_LOST_VM_MS : RESUME_MS;
+
+async function drain(stream: ProcessStream): Promise<void> {
+  while (!(await stream.outputs.next()).done);
+}

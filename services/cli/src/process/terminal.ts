@@ -1,0 +1,37 @@
+/** Our own terminal, while it stands for the terminal of a process in a sandbox. */
+import type { Readable, Writable } from "node:stream";
+import { ReadStream, WriteStream } from "node:tty";
+
+export type TerminalSize = { readonly rows: number; readonly columns: number };
+
+export const isTerminal = (stream: Readable | Writable): boolean =>
+  (stream instanceof ReadStream || stream instanceof WriteStream) && stream.isTTY;
+
+/** The size, or undefined when `stdout` is no terminal or does not know. */
+export function terminalSize(stdout: Writable): TerminalSize | undefined {
+  if (!(stdout instanceof WriteStream) || !stdout.rows || !stdout.columns) return undefined;
+  return { rows: stdout.rows, columns: stdout.columns };
+}
+
+/** Calls back with each new size. Undo with the function it answers. */
+export function watchSize(stdout: Writable, onSize: (size: TerminalSize) => void): () => void {
+  const listener = () => {
+    const size = terminalSize(stdout);
+    if (size) onSize(size);
+  };
+  stdout.on("resize", listener);
+  return () => void stdout.off("resize", listener);
+}
+
+/** Keys go to the process as they are, Ctrl-C included. Undo with the function it answers, on every way out. */
+export function enterRawMode(stdin: Readable): () => void {
+  if (!(stdin instanceof ReadStream)) return () => {};
+  const wasRaw = stdin.isRaw;
+  stdin.setRawMode(true);
+  const restore = () => void (stdin.destroyed || stdin.setRawMode(wasRaw));
+  process.once("exit", restore);
+  return () => {
+    process.off("exit", restore);
+    restore();
+  };
+}

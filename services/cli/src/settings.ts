@@ -1,0 +1,95 @@
+/** Options every command knows, read from the command line, then the environment, then what "paddock up" left behind. */
+import { readFileSync } from "node:fs";
+import type { Command } from "commander";
+import { readBoxRecord } from "./box/box-record.ts";
+import { usageError } from "./cli-error.ts";
+import { hostOf } from "./client/api.ts";
+import { parseSpan } from "./output/quantities.ts";
+
+export const DEFAULT_API = "127.0.0.1:7070";
+export const DEFAULT_STATE_DIR = "/var/lib/paddock";
+
+export type Settings = {
+  readonly output: "table" | "json";
+  readonly address: string;
+  readonly token: string | undefined;
+  readonly tlsCa: Buffer | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly color: boolean;
+};
+
+/** Adds the options to a command. Repeated on each, so that they may stand before or after its name. */
+export function addGlobalOptions(command: Command): Command {
+  return command
+    .option("-o, --output <format>", 'form of what goes to stdout: "table" or "json"')
+    .option("--api <address>", `address of the api (PADDOCK_API; ${DEFAULT_API})`)
+    .option("--token-file <file>", "file with the api's token (PADDOCK_TOKEN_FILE)")
+    .option("--tls-ca <file>", "PEM certificate of the authority that signed the api's (PADDOCK_TLS_CA)")
+    .option("--timeout <span>", 'give up a call after this long, such as "30s"')
+    .option("-q, --quiet", "only results, no progress")
+    .option("-v, --verbose", "show what lies behind an error")
+    .option("--no-color", "no colours (NO_COLOR)");
+}
+
+type RawSettings = {
+  output?: string;
+  api?: string;
+  tokenFile?: string;
+  tlsCa?: string;
+  timeout?: string;
+  quiet?: boolean;
+  verbose?: boolean;
+  color?: boolean;
+};
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+export function readSettings(command: Command, env: Env, isTerminal: boolean): Settings {
+  const raw = mergedOptions(command);
+  const output = raw.output ?? "table";
+  if (output !== "table" && output !== "json")
+    throw usageError(`"${output}" is not a form of output`, 'write "table" or "json"');
+  const address = raw.api ?? env.PADDOCK_API ?? readBoxRecord(stateDirOf(env))?.apiAddress ?? DEFAULT_API;
+  const tlsCaFile = raw.tlsCa ?? env.PADDOCK_TLS_CA;
+  const tokenFile = raw.tokenFile ?? env.PADDOCK_TOKEN_FILE;
+  hostOf(address);
+  return {
+    output,
+    address,
+    token:
+      tokenFile === undefined ? undefined : readOption(tokenFile, "--token-file").toString("utf8").trim(),
+    tlsCa: tlsCaFile === undefined ? undefined : readOption(tlsCaFile, "--tls-ca"),
+    timeoutMs: raw.timeout === undefined ? undefined : parseSpan(raw.timeout),
+    quiet: raw.quiet === true,
+    verbose: raw.verbose === true,
+    color: raw.color !== false && env.NO_COLOR === undefined && env.TERM !== "dumb" && isTerminal,
+  };
+}
+
+export const stateDirOf = (env: Env): string => env.PADDOCK_STATE_DIR || DEFAULT_STATE_DIR;
+
+/** The command's own options win over those given before its name. `color` is only there when it was switched off. */
+function mergedOptions(command: Command): RawSettings {
+  const chain: Command[] = [];
+  for (let at: Command | null = command; at; at = at.parent) chain.unshift(at);
+  const merged: RawSettings = {};
+  for (const { opts, off } of chain.map((at) => ({
+    opts: at.opts<RawSettings>(),
+    off: at.getOptionValueSource("color") === "cli",
+  }))) {
+    const { color, ...others } = opts;
+    Object.assign(merged, others, off ? { color } : {});
+  }
+  return merged;
+}
+
+function readOption(file: string, option: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw usageError(`${option}: cannot read it: ${why}`);
+  }
+}
