@@ -1,0 +1,39 @@
+//! Making the kernel's controllers available below `<root>/paddock`.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::super::error::{Attempt, Result};
+use super::files::{read_text, write};
+
+const WANTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+/// Creates `<root>/paddock` and turns on, for containers, what the kernel has. Does nothing the second time.
+pub(super) fn prepare(root: &Path) -> Result<()> {
+    let parent = root.join("paddock");
+    match rustix::fs::mkdir(&parent, rustix::fs::Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => {
+            return Err(errno).attempt(|| format!("create the cgroup {}", parent.display()));
+        }
+    }
+    enable(root)?;
+    enable(&parent)
+}
+
+fn enable(directory: &Path) -> Result<()> {
+    let read = |file: &str| {
+        let path = directory.join(file);
+        read_text(&path).attempt(|| format!("read {}", path.display()))
+    };
+    let (available, enabled) = (read("cgroup.controllers")?, read("cgroup.subtree_control")?);
+    let has = |list: &str, name: &str| list.split_ascii_whitespace().any(|entry| entry == name);
+    for name in WANTED {
+        if has(&available, name) && !has(&enabled, name) {
+            write(&directory.join("cgroup.subtree_control"), &format!("+{name}"))
+                .attempt(|| format!("turn on the {name} controller below {}", directory.display()))?;
+        }
+    }
+    Ok(())
+}

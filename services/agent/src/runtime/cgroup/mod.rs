@@ -1,0 +1,167 @@
+//! A container's cgroup (v2): `<root>/paddock/<container id>`.
+//!
+//! It exists before its first process, which is created inside it. Limits are pure lists of `{file, value}`, one
+//! function for each controller, and one writer. Waiting for the kernel (frozen, empty) is by event on `cgroup.events`.
+//!
+//! `memory.oom.group` stays 0: an exec that eats the memory must not take the container's init along. An init that is
+//! itself killed ends the container all the same.
+
+mod controllers;
+mod events;
+mod files;
+mod limits;
+pub(super) mod stats;
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::error::{Attempt, Result, RuntimeError};
+use super::layout::Layout;
+use crate::pb;
+use files::{read_text, write};
+
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
+const NESTING: usize = 16;
+
+/// A container's cgroup.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    directory: PathBuf,
+}
+
+impl Cgroup {
+    /// Creates it with its limits. Nothing is left if that fails.
+    pub(super) fn create(layout: &Layout, id: &str, resources: &pb::Resources) -> Result<Self> {
+        limits::files(resources, "max")?;
+        controllers::prepare(layout.cgroup_root())?;
+        let directory = layout.cgroup_dir(id);
+        std::fs::create_dir(&directory).attempt(|| format!("create the cgroup of container {id}"))?;
+        let cgroup = Self { directory };
+        if let Err(error) = cgroup.update(resources) {
+            cgroup.delete().ok();
+            return Err(error);
+        }
+        Ok(cgroup)
+    }
+
+    /// Opens it, to create a process in it.
+    pub(super) fn open(&self) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(&self.directory, flags, Mode::empty())
+            .attempt(|| format!("open the cgroup {}", self.directory.display()))
+    }
+
+    /// The directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Sets the limits that are set in `resources`. A value the kernel refuses is the request's fault.
+    pub(super) fn update(&self, resources: &pb::Resources) -> Result<()> {
+        let current = read_text(&self.directory.join("cpu.max")).unwrap_or_default();
+        let quota = current.split_ascii_whitespace().next().unwrap_or("max");
+        for limit in limits::files(resources, quota)? {
+            let written = write(&self.directory.join(limit.file), &limit.value);
+            written.map_err(|errno| match errno {
+                Errno::INVAL | Errno::RANGE | Errno::NOSPC => {
+                    RuntimeError::InvalidSpec(format!("{} does not take {:?}: {errno}", limit.file, limit.value))
+                }
+                _ => RuntimeError::system(format!("write {:?} to {}", limit.value, limit.file), errno),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Freezes every process and waits until they are.
+    pub(super) fn freeze(&self) -> Result<()> {
+        self.set_frozen("1")
+    }
+
+    /// Thaws them.
+    pub(super) fn thaw(&self) -> Result<()> {
+        self.set_frozen("0")
+    }
+
+    fn set_frozen(&self, value: &str) -> Result<()> {
+        let events = events::Events::open(&self.directory)?;
+        write(&self.directory.join("cgroup.freeze"), value)
+            .attempt(|| format!("write {value} to cgroup.freeze of {}", self.directory.display()))?;
+        events.wait("frozen", value, FREEZE_TIMEOUT)
+    }
+
+    /// Kills every process. A cgroup that is gone has none.
+    pub(super) fn kill(&self) -> Result<()> {
+        match write(&self.directory.join("cgroup.kill"), "1") {
+            Err(Errno::NOENT | Errno::NODEV) => Ok(()),
+            other => other.attempt(|| format!("kill the processes of {}", self.directory.display())),
+        }
+    }
+
+    /// Waits until no process is left.
+    pub(super) fn wait_empty(&self, timeout: Duration) -> Result<()> {
+        if !self.directory.exists() {
+            return Ok(());
+        }
+        events::Events::open(&self.directory)?.wait("populated", "0", timeout)
+    }
+
+    /// Removes the directory and those below. It must be empty of processes.
+    pub(super) fn delete(&self) -> Result<()> {
+        let mut directories = self.tree();
+        directories.reverse();
+        for directory in directories {
+            match rustix::fs::rmdir(&directory) {
+                Err(Errno::NOENT) => {}
+                other => other.attempt(|| format!("remove the cgroup {}", directory.display()))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// PIDs of the processes in it and below, at most `limit`.
+    pub(super) fn pids(&self, limit: usize) -> Vec<i32> {
+        let texts = self.tree().into_iter().filter_map(|dir| read_text(&dir.join("cgroup.procs")).ok());
+        let mut pids = Vec::new();
+        for text in texts {
+            pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+        }
+        pids.sort_unstable();
+        pids.truncate(limit);
+        pids
+    }
+
+    /// Whether a process is in it or below, as its /proc entry says.
+    pub(super) fn holds(&self, pid: i32) -> bool {
+        let Some(id) = self.directory.file_name().and_then(|name| name.to_str()) else {
+            return false;
+        };
+        let text = read_text(Path::new(&format!("/proc/{pid}/cgroup"))).unwrap_or_default();
+        let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("");
+        format!("{path}/").contains(&format!("/paddock/{id}/"))
+    }
+
+    /// How many processes the OOM killer ended.
+    pub(super) fn oom_kill_count(&self) -> u64 {
+        stats::field(&read_text(&self.directory.join("memory.events")).unwrap_or_default(), "oom_kill")
+    }
+
+    /// The directory and those below, outermost first. A container may not make any, unless it was given the right to.
+    fn tree(&self) -> Vec<PathBuf> {
+        let mut all = vec![self.directory.clone()];
+        let mut level = all.clone();
+        for _ in 0..NESTING {
+            let entries = level.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
+            let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            level = below.map(|entry| entry.path()).take(1024).collect();
+            if level.is_empty() {
+                break;
+            }
+            all.extend(level.iter().cloned());
+        }
+        all
+    }
+}

@@ -1,0 +1,260 @@
+//! Creating a container: check everything, wait for disks, make the cgroup, start the init stage in it, and hear that it
+//! has built the container. What was made is undone in reverse when a later step fails.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use prost::Message as _;
+use rustix::fs::{Mode, OFlags};
+
+use super::cgroup::Cgroup;
+use super::channel::{self, Message};
+use super::container::{Container, SandboxContext};
+use super::disks::Disks;
+use super::error::{Attempt, Result, RuntimeError};
+use super::launch_plan::{LaunchPlan, Stdio};
+use super::layout::{Layout, check_id};
+use super::namespaces::{self, OWN, OWN_PID};
+use super::spawn::Child;
+use super::stage_init::BUILD_TIMEOUT;
+use super::stage_spec::{Layer, StageSpec};
+use super::{request_mounts, stage, sysctl};
+use crate::pb::{self, mount::Source};
+
+const UNDO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the image and the writable layer come from.
+#[derive(Clone, Debug)]
+pub enum RootfsSource {
+    /// The disks of the request.
+    Disks,
+    /// A directory takes the place of the image; for tests on a host.
+    Directory(String),
+}
+
+/// Streams of the init process.
+enum InitStdio {
+    Given(Stdio),
+    OwnTerminal,
+}
+
+/// Creates a container whose init waits for [`Container::start`]. `stdio` is what the init gets.
+pub fn create(sandbox: &SandboxContext, request: &pb::CreateContainerRequest, stdio: Stdio) -> Result<Container> {
+    create_from(&Layout::default(), RootfsSource::Disks, sandbox, request, stdio)
+}
+
+/// Creates a container whose init gets a terminal of the container's own devpts. Answers the terminal's master.
+pub fn create_with_terminal(
+    sandbox: &SandboxContext,
+    request: &pb::CreateContainerRequest,
+) -> Result<(Container, OwnedFd)> {
+    let attempt = Creation { layout: &Layout::default(), source: RootfsSource::Disks, sandbox, request };
+    let (container, master) = attempt.run(InitStdio::OwnTerminal)?;
+    match master {
+        Some(master) => Ok((container, master)),
+        None => {
+            container.remove()?;
+            Err(RuntimeError::Stage("the stage made no terminal".into()))
+        }
+    }
+}
+
+/// [`create`] with another layout or rootfs.
+pub fn create_from(
+    layout: &Layout,
+    source: RootfsSource,
+    sandbox: &SandboxContext,
+    request: &pb::CreateContainerRequest,
+    stdio: Stdio,
+) -> Result<Container> {
+    let attempt = Creation { layout, source, sandbox, request };
+    attempt.run(InitStdio::Given(stdio)).map(|(container, _)| container)
+}
+
+/// [`create_with_terminal`] with another layout or rootfs.
+#[cfg(test)]
+pub(super) fn create_with_terminal_from(
+    layout: &Layout,
+    source: RootfsSource,
+    sandbox: &SandboxContext,
+    request: &pb::CreateContainerRequest,
+) -> Result<(Container, Option<OwnedFd>)> {
+    Creation { layout, source, sandbox, request }.run(InitStdio::OwnTerminal)
+}
+
+struct Creation<'a> {
+    layout: &'a Layout,
+    source: RootfsSource,
+    sandbox: &'a SandboxContext,
+    request: &'a pb::CreateContainerRequest,
+}
+
+impl Creation<'_> {
+    fn run(&self, stdio: InitStdio) -> Result<(Container, Option<OwnedFd>)> {
+        let id = &self.request.container_id;
+        let spec = self.spec(matches!(stdio, InitStdio::OwnTerminal))?;
+        let directories = Directories::create(Path::new(&spec.directory))?;
+        let resources = self.request.resources.clone().unwrap_or_default();
+        let cgroup = UndoCgroup(Some(Cgroup::create(self.layout, id, &resources)?));
+        let open = cgroup.0.as_ref().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))?.open()?;
+        let (ours, theirs) = channel::pair()?;
+        let child = self.spawn(&spec, stdio, &open, &theirs)?;
+        drop(theirs);
+        let master = match channel::receive(&ours, BUILD_TIMEOUT, "the container's init stage")? {
+            Message::Ready(master) => master,
+            Message::Failed(error) => return Err(error),
+            Message::Launch(report) => {
+                return Err(RuntimeError::Stage(format!("the init stage failed: {report:?}")));
+            }
+            Message::Closed => {
+                return Err(RuntimeError::Stage(format!(
+                    "the init stage of container {id} ended without a word; its memory limit may be too small"
+                )));
+            }
+        };
+        let container = Container {
+            id: id.clone(),
+            hostname: spec.hostname,
+            directory: directories.keep(),
+            init: child,
+            channel: Mutex::new(Some(ours)),
+            cgroup: cgroup.keep()?,
+            open_cgroup: open,
+        };
+        Ok((container, master))
+    }
+
+    fn spec(&self, own_terminal: bool) -> Result<StageSpec> {
+        let (request, sandbox) = (self.request, self.sandbox);
+        check_id("container id", &request.container_id)?;
+        let process =
+            request.process.clone().ok_or_else(|| RuntimeError::InvalidSpec("a container needs a process".into()))?;
+        LaunchPlan::check(&process)?;
+        request_mounts::check(&request.mounts)?;
+        sysctl::check(&request.sysctls)?;
+        let hostname = if request.hostname.is_empty() { &sandbox.hostname } else { &request.hostname };
+        check_hostname(hostname)?;
+        let rootfs = request.rootfs.unwrap_or_default();
+        let mut disks = Disks::new(request.disk_timeout.as_ref());
+        let lower = self.lower(&rootfs, &mut disks)?;
+        let upper = match (&rootfs.upper, rootfs.read_only) {
+            (Some(disk), false) => Some(Layer { source: text(&disks.wait(disk)?), fstype: "ext4".into() }),
+            _ => None,
+        };
+        Ok(StageSpec {
+            directory: text(&self.layout.container_dir(&request.container_id)),
+            hostname: hostname.clone(),
+            resolv_conf: sandbox.resolv_conf.clone(),
+            shm_dir: text(&sandbox.shm_dir),
+            shared_root: text(&sandbox.shared_root),
+            lower: Some(lower),
+            upper,
+            tmpfs_size_bytes: rootfs.tmpfs_size_bytes,
+            read_only: rootfs.read_only,
+            mounts: request.mounts.clone(),
+            mount_devices: mount_devices(&request.mounts, &mut disks)?,
+            sysctls: request.sysctls.clone(),
+            process: Some(process),
+            own_terminal,
+        })
+    }
+
+    fn lower(&self, rootfs: &pb::Rootfs, disks: &mut Disks) -> Result<Layer> {
+        if let RootfsSource::Directory(source) = &self.source {
+            return Ok(Layer { source: source.clone(), fstype: String::new() });
+        }
+        let disk = rootfs.lower.as_ref();
+        let disk = disk.ok_or_else(|| RuntimeError::InvalidSpec("a rootfs needs a lower disk".into()))?;
+        Ok(Layer { source: text(&disks.wait(disk)?), fstype: "squashfs".into() })
+    }
+
+    fn spawn(&self, spec: &StageSpec, stdio: InitStdio, cgroup: &OwnedFd, channel: &OwnedFd) -> Result<Child> {
+        let streams = match stdio {
+            InitStdio::Given(stdio) => stdio.into_descriptors()?,
+            InitStdio::OwnTerminal => [null()?, null()?, null()?],
+        };
+        let streams = streams.each_ref().map(AsFd::as_fd);
+        let id = &self.request.container_id;
+        let shared = self.sandbox.share_pid_namespace;
+        stage::spawn_init(cgroup, streams, channel, &spec.encode_to_vec(), |spawn| {
+            if shared {
+                namespaces::born_in_shared(|| spawn(OWN))
+            } else {
+                spawn(OWN | OWN_PID).attempt(|| format!("create the init of container {id}"))
+            }
+        })
+    }
+}
+
+fn null() -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/null", flags, Mode::empty()).attempt(|| "open /dev/null")
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn check_hostname(hostname: &str) -> Result<()> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if hostname.is_empty() || hostname.len() > 64 || !hostname.bytes().all(plain) {
+        return Err(RuntimeError::InvalidSpec("a hostname is 1 to 64 letters, digits, dashes and dots".into()));
+    }
+    Ok(())
+}
+
+fn mount_devices(mounts: &[pb::Mount], disks: &mut Disks) -> Result<Vec<String>> {
+    let device = |mount: &pb::Mount| match &mount.source {
+        Some(Source::Disk(pb::DiskMount { disk: Some(disk), .. })) => Ok(text(&disks.wait(disk)?)),
+        Some(Source::Disk(_)) => Err(RuntimeError::InvalidSpec("a disk mount needs a disk".into())),
+        _ => Ok(String::new()),
+    };
+    mounts.iter().map(device).collect()
+}
+
+/// The container's own directory, removed again unless kept.
+struct Directories(Option<std::path::PathBuf>);
+
+impl Directories {
+    fn create(directory: &Path) -> Result<Self> {
+        let made = Self(Some(directory.to_owned()));
+        // What an earlier container of this name left is only empty places to mount on.
+        std::fs::remove_dir_all(directory).ok();
+        for name in ["layers/lower", "layers/upper", "files", "root"] {
+            let path = directory.join(name);
+            std::fs::create_dir_all(&path).attempt(|| format!("create {}", path.display()))?;
+        }
+        Ok(made)
+    }
+
+    fn keep(mut self) -> std::path::PathBuf {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Directories {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.0 {
+            std::fs::remove_dir_all(directory).ok();
+        }
+    }
+}
+
+/// The container's cgroup, emptied and removed again unless kept.
+struct UndoCgroup(Option<Cgroup>);
+
+impl UndoCgroup {
+    fn keep(mut self) -> Result<Cgroup> {
+        self.0.take().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))
+    }
+}
+
+impl Drop for UndoCgroup {
+    fn drop(&mut self) {
+        if let Some(cgroup) = &self.0 {
+            cgroup.kill().and_then(|()| cgroup.wait_empty(UNDO_TIMEOUT)).and_then(|()| cgroup.delete()).ok();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What can go wrong in the runtime, as a closed set of kinds.
+
+use rustix::io::Errno;
+
+/// The result of a runtime call.
+pub type Result<T> = std::result::Result<T, RuntimeError>;
+
+/// A failed runtime call. The text says what was attempted and on what.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The request asks for something that cannot be, such as an unknown user or a limit out of range.
+    #[error("{0}")]
+    InvalidSpec(String),
+    /// A disk did not appear on the SCSI bus in time.
+    #[error("SCSI disk {target}:{lun} did not appear within {waited_ms} ms; was it plugged in before the request?")]
+    DiskNotFound {
+        /// SCSI target.
+        target: u32,
+        /// Logical unit.
+        lun: u32,
+        /// How long it was waited for.
+        waited_ms: u64,
+    },
+    /// The container's init has ended, or its namespaces are gone with it.
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    /// The container was started before.
+    #[error("container {0} was started before")]
+    AlreadyStarted(String),
+    /// The kernel refused one more process or page.
+    #[error("{attempt}: {errno}; the container's pids or memory limit may be reached")]
+    Exhausted {
+        /// What was attempted.
+        attempt: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// Something did not happen in time.
+    #[error("{attempt} took more than {waited_ms} ms")]
+    TimedOut {
+        /// What was attempted.
+        attempt: String,
+        /// The deadline.
+        waited_ms: u64,
+    },
+    /// A system call failed.
+    #[error("{attempt}: {errno}")]
+    System {
+        /// What was attempted.
+        attempt: String,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// A stage ended without an answer.
+    #[error("{0}")]
+    Stage(String),
+}
+
+/// The kinds of [`RuntimeError`] a caller tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request is at fault.
+    InvalidArgument,
+    /// A thing the request names is not there.
+    NotFound,
+    /// The container's state does not allow it.
+    FailedPrecondition,
+    /// A limit is reached.
+    ResourceExhausted,
+    /// The deadline passed.
+    DeadlineExceeded,
+    /// Anything else.
+    Internal,
+}
+
+impl RuntimeError {
+    /// The kind, for an exhaustive map to status codes.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InvalidSpec(_) => ErrorKind::InvalidArgument,
+            Self::DiskNotFound { .. } => ErrorKind::NotFound,
+            Self::NotRunning(_) | Self::AlreadyStarted(_) => ErrorKind::FailedPrecondition,
+            Self::Exhausted { .. } => ErrorKind::ResourceExhausted,
+            Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
+            Self::System { .. } | Self::Stage(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// A failed system call; those that mean a reached limit get their own kind.
+    pub(super) fn system(attempt: impl Into<String>, errno: Errno) -> Self {
+        let attempt = attempt.into();
+        match errno {
+            Errno::AGAIN | Errno::NOMEM | Errno::NOSPC => Self::Exhausted { attempt, errno },
+            _ => Self::System { attempt, errno },
+        }
+    }
+}
+
+/// Adds to a system call's error what was attempted.
+pub(super) trait Attempt<T> {
+    /// Names what was attempted; `what` is evaluated on failure alone.
+    fn attempt<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T> Attempt<T> for std::result::Result<T, Errno> {
+    fn attempt<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|errno| RuntimeError::system(what(), errno))
+    }
+}
+
+impl<T> Attempt<T> for std::io::Result<T> {
+    fn attempt<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            RuntimeError::system(what(), errno)
+        })
+    }
+}

@@ -1,0 +1,201 @@
+//! Turning a fresh process into the user's: the last steps before `execve`, and `execve` itself.
+//!
+//! This code runs in memory shared with the agent (see [`super::spawn`]): raw system calls on prepared data, nothing
+//! else. It is the same for a container's init and for an exec; they differ in what happened before.
+//!
+//! Order matters. The filter goes in while CAP_SYS_ADMIN is still held, which spares the process no_new_privs; ids change
+//! under PR_SET_KEEPCAPS so that capabilities can be set afterwards; signals are unblocked last, when no handler of
+//! the agent is left to run.
+
+use std::ffi::c_void;
+
+use super::launch_plan::{LaunchPlan, Strings};
+use super::raw::sys;
+use super::report::{Report, Step};
+
+/// Carries out a plan. Never returns: the process becomes the command, or reports and exits.
+///
+/// # Safety
+/// `plan` must point to a [`LaunchPlan`] that stays valid until the process has executed its command or ended.
+pub(super) unsafe extern "C" fn run(plan: *const c_void) -> ! {
+    // SAFETY: per this function's contract, and that of the calls below.
+    unsafe {
+        let plan = &*plan.cast::<LaunchPlan>();
+        let failure = match prepare(plan) {
+            Ok(()) => execute(plan),
+            Err(failure) => failure,
+        };
+        fail(plan.report, failure)
+    }
+}
+
+/// Reports a failure and exits with its code.
+///
+/// # Safety
+/// Ends the process.
+pub(super) unsafe fn fail(report: i32, failure: Report) -> ! {
+    let bytes = failure.encode();
+    // SAFETY: writes from a local buffer, then ends the process.
+    unsafe {
+        sys!(libc::SYS_write, report, bytes.as_ptr(), bytes.len());
+        loop {
+            sys!(libc::SYS_exit_group, failure.exit_code());
+        }
+    }
+}
+
+type Outcome = Result<(), Report>;
+
+fn check(step: Step, result: isize) -> Outcome {
+    if result < 0 { Err(Report::new(step, -result as i32)) } else { Ok(()) }
+}
+
+unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
+    // SAFETY: see the functions; all pointers are into the plan.
+    unsafe {
+        reset_signals();
+        if let Some(text) = &plan.oom_score_adj {
+            set_oom_score(text)?;
+        }
+        if let Some((pidfd, namespaces)) = plan.join {
+            check(Step::Namespaces, sys!(libc::SYS_setns, pidfd, namespaces))?;
+        }
+        standard_streams(plan)?;
+        sys!(libc::SYS_umask, 0o022);
+        working_directory(&plan.cwd)?;
+        for limit in &plan.limits {
+            check(Step::Rlimits, sys!(libc::SYS_prlimit64, 0, limit.resource, limit.value.as_ptr(), 0))?;
+        }
+        privileges(plan)?;
+        let none = 0u64;
+        check(Step::Signals, sys!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8))
+    }
+}
+
+/// Handlers were cleared when the process was made, but ignored signals stay ignored (Rust ignores SIGPIPE).
+unsafe fn reset_signals() {
+    let default = [0u64; 4];
+    for signal in 1..32 {
+        // SAFETY: an all-zero `struct sigaction` is SIG_DFL. SIGKILL and SIGSTOP answer EINVAL, as they should.
+        unsafe { sys!(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, 8) };
+    }
+}
+
+unsafe fn set_oom_score(text: &std::ffi::CStr) -> Outcome {
+    let bytes = text.to_bytes();
+    // SAFETY: static path, bytes of the plan.
+    unsafe {
+        let path = c"/proc/self/oom_score_adj";
+        let fd = sys!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC, 0);
+        check(Step::OomScore, fd)?;
+        let written = sys!(libc::SYS_write, fd, bytes.as_ptr(), bytes.len());
+        sys!(libc::SYS_close, fd);
+        check(Step::OomScore, written)
+    }
+}
+
+unsafe fn standard_streams(plan: &LaunchPlan) -> Outcome {
+    // SAFETY: numbers only.
+    unsafe {
+        check(Step::Session, sys!(libc::SYS_setsid))?;
+        for (number, fd) in plan.stdio.iter().enumerate() {
+            check(Step::Stdio, sys!(libc::SYS_dup3, *fd, number, 0))?;
+        }
+        if plan.terminal {
+            check(Step::Terminal, sys!(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0))?;
+        }
+        const CLOSE_RANGE_CLOEXEC: u32 = 4;
+        check(Step::Descriptors, sys!(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC))
+    }
+}
+
+unsafe fn working_directory(directories: &Strings) -> Outcome {
+    let Some((directory, _)) = directories.each().split_last() else {
+        return Ok(());
+    };
+    // SAFETY: strings of the plan.
+    unsafe {
+        if sys!(libc::SYS_chdir, *directory) == 0 {
+            return Ok(());
+        }
+        for ancestor in directories.each() {
+            sys!(libc::SYS_mkdir, *ancestor, 0o755);
+        }
+        check(Step::WorkingDirectory, sys!(libc::SYS_chdir, *directory))
+    }
+}
+
+unsafe fn privileges(plan: &LaunchPlan) -> Outcome {
+    const SECCOMP_SET_MODE_FILTER: u32 = 1;
+    // SAFETY: numbers, and data of the plan.
+    unsafe {
+        for number in 0..=plan.last_capability {
+            if !plan.capabilities.held.has_number(number) {
+                check(Step::Capabilities, sys!(libc::SYS_prctl, libc::PR_CAPBSET_DROP, number))?;
+            }
+        }
+        check(Step::Capabilities, sys!(libc::SYS_prctl, libc::PR_SET_KEEPCAPS, 1))?;
+        if plan.no_new_privileges {
+            check(Step::NoNewPrivileges, sys!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1))?;
+        }
+        if let Some(filter) = &plan.filter {
+            let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+            check(Step::Seccomp, sys!(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw const program))?;
+        }
+        check(Step::User, sys!(libc::SYS_setgroups, plan.groups.len(), plan.groups.as_ptr()))?;
+        check(Step::User, sys!(libc::SYS_setresgid, plan.gid, plan.gid, plan.gid))?;
+        check(Step::User, sys!(libc::SYS_setresuid, plan.uid, plan.uid, plan.uid))?;
+        set_capabilities(plan)
+    }
+}
+
+unsafe fn set_capabilities(plan: &LaunchPlan) -> Outcome {
+    const VERSION_3: u32 = 0x2008_0522;
+    let (held, inherited) = (plan.capabilities.held.bits(), plan.capabilities.inherited.bits());
+    let header = [VERSION_3, 0];
+    let data = [
+        [held as u32, held as u32, inherited as u32],
+        [(held >> 32) as u32, (held >> 32) as u32, (inherited >> 32) as u32],
+    ];
+    // SAFETY: the layouts of `struct __user_cap_header_struct` and `__user_cap_data_struct[2]`.
+    unsafe {
+        check(Step::Capabilities, sys!(libc::SYS_capset, header.as_ptr(), data.as_ptr()))?;
+        sys!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL);
+        for number in 0..=plan.last_capability {
+            if plan.capabilities.inherited.has_number(number) {
+                let raise = libc::PR_CAP_AMBIENT_RAISE;
+                check(Step::Capabilities, sys!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, raise, number))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tries each candidate as `execvp` does: one that is not there is passed over, one that may not be executed is
+/// remembered, any other error ends the search. Answers why there was nothing to execute.
+unsafe fn execute(plan: &LaunchPlan) -> Report {
+    let mut failure = Report::new(Step::Execute, libc::ENOENT);
+    for candidate in plan.candidates.each() {
+        // SAFETY: strings of the plan.
+        let result = unsafe { sys!(libc::SYS_execve, *candidate, plan.argv.as_ptr(), plan.envp.as_ptr()) };
+        match -result as i32 {
+            libc::ENOENT | libc::ENOTDIR => {}
+            libc::EACCES => {
+                // SAFETY: as above.
+                let step = if unsafe { is_directory(*candidate) } { Step::ExecuteDirectory } else { Step::Execute };
+                failure = Report::new(step, libc::EACCES);
+            }
+            errno => return Report::new(Step::Execute, errno),
+        }
+    }
+    failure
+}
+
+unsafe fn is_directory(path: *const libc::c_char) -> bool {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel fills `stat`, which is valid as zeroes as well.
+    unsafe {
+        sys!(libc::SYS_newfstatat, libc::AT_FDCWD, path, stat.as_mut_ptr(), 0);
+        stat.assume_init_ref().st_mode & libc::S_IFMT == libc::S_IFDIR
+    }
+}

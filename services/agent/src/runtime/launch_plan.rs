@@ -1,0 +1,267 @@
+//! Everything a new process needs, prepared where allocation is allowed, for [`super::launch`] to carry out where it is
+//! not.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
+
+use super::capabilities::{CapabilitySet, ProcessCapabilities};
+use super::error::{Attempt, Result, RuntimeError};
+use super::rlimits::{self, Limit};
+use super::seccomp::{self, Filter};
+use super::user::{Accounts, User};
+use crate::pb;
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const STRINGS_BYTES: usize = 1024 * 1024;
+const STRINGS: usize = 16 * 1024;
+
+/// The child's ends of a process's standard streams. With `terminal` all three are one terminal, which becomes the
+/// controlling one.
+#[derive(Debug)]
+pub struct Stdio {
+    /// Descriptor 0.
+    pub stdin: OwnedFd,
+    /// Descriptor 1.
+    pub stdout: OwnedFd,
+    /// Descriptor 2.
+    pub stderr: OwnedFd,
+    /// Whether they are a terminal.
+    pub terminal: bool,
+}
+
+/// NUL-terminated strings with the NULL-terminated array of pointers that `execve` wants.
+pub(super) struct Strings {
+    _owned: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl Strings {
+    pub(super) fn new(strings: Vec<CString>) -> Self {
+        let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
+        pointers.push(ptr::null());
+        Self { _owned: strings, pointers }
+    }
+
+    /// The array.
+    pub(super) fn as_ptr(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
+    }
+
+    /// The pointers without the NULL at the end.
+    pub(super) fn each(&self) -> &[*const libc::c_char] {
+        self.pointers.split_last().map_or(&[], |(_, strings)| strings)
+    }
+}
+
+/// A process to be.
+pub(super) struct LaunchPlan {
+    pub(super) stdio: [i32; 3],
+    pub(super) terminal: bool,
+    /// Decimal text for /proc/self/oom_score_adj, if the launch has to write it.
+    pub(super) oom_score_adj: Option<CString>,
+    /// A pidfd and the namespaces (CLONE_NEW*) of its process to join.
+    pub(super) join: Option<(i32, u32)>,
+    /// The working directory's ancestors, outermost first, and itself.
+    pub(super) cwd: Strings,
+    pub(super) limits: Vec<Limit>,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
+    pub(super) capabilities: ProcessCapabilities,
+    pub(super) last_capability: u8,
+    pub(super) no_new_privileges: bool,
+    pub(super) filter: Option<Filter>,
+    /// Paths to try, in order.
+    pub(super) candidates: Strings,
+    pub(super) argv: Strings,
+    pub(super) envp: Strings,
+    /// Where the report goes; closed by a successful `execve`.
+    pub(super) report: i32,
+}
+
+impl LaunchPlan {
+    /// Prepares `process` with the accounts of its container. `hostname` is for the environment.
+    pub(super) fn prepare(process: &pb::Process, accounts: &Accounts, hostname: &str) -> Result<Self> {
+        check_strings(process)?;
+        let user = accounts.resolve(&process.user, &process.additional_groups)?;
+        let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
+        let env = environment(process, &user, hostname);
+        let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+        let command = process.args.first().map_or("", String::as_str);
+        Ok(Self {
+            stdio: [-1; 3],
+            terminal: process.terminal,
+            oom_score_adj: Some(oom_score_adj(process.oom_score_adj)?),
+            join: None,
+            cwd: directories(&process.cwd)?,
+            limits: rlimits::parse(&process.rlimits)?,
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups,
+            capabilities,
+            last_capability: last_capability(),
+            no_new_privileges: process.no_new_privileges,
+            filter: (!process.seccomp_unconfined).then(|| filter_for(capabilities)),
+            candidates: Strings::new(c_strings(&candidates(command, search))?),
+            argv: Strings::new(c_strings(&process.args)?),
+            envp: Strings::new(c_strings(&env)?),
+            report: -1,
+        })
+    }
+
+    /// Refuses what [`Self::prepare`] would refuse, except for names of users: before anything is created.
+    pub(super) fn check(process: &pb::Process) -> Result<()> {
+        check_strings(process)?;
+        ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
+        rlimits::parse(&process.rlimits)?;
+        oom_score_adj(process.oom_score_adj)?;
+        directories(&process.cwd).map(drop)
+    }
+}
+
+fn filter_for(capabilities: ProcessCapabilities) -> Filter {
+    let held: CapabilitySet = capabilities.held;
+    seccomp::default_filter(held)
+}
+
+fn check_strings(process: &pb::Process) -> Result<()> {
+    if process.args.first().is_none_or(String::is_empty) {
+        return Err(RuntimeError::InvalidSpec("a process needs a command in args".into()));
+    }
+    let strings = || process.args.iter().chain(&process.env);
+    let bytes: usize = strings().map(String::len).sum();
+    if bytes > STRINGS_BYTES || strings().count() > STRINGS {
+        return Err(RuntimeError::InvalidSpec("args and env together are larger than 1 MiB or 16384 strings".into()));
+    }
+    if strings().any(|string| string.contains('\0')) {
+        return Err(RuntimeError::InvalidSpec("args and env cannot hold NUL bytes".into()));
+    }
+    if process.env.iter().any(|entry| entry.find('=').is_none_or(|at| at == 0)) {
+        return Err(RuntimeError::InvalidSpec("each env entry needs to be KEY=value".into()));
+    }
+    Ok(())
+}
+
+fn environment(process: &pb::Process, user: &User, hostname: &str) -> Vec<String> {
+    let mut env = process.env.clone();
+    let mut default = |key: &str, value: &str| {
+        let set = |entry: &String| entry.strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
+        if !process.env.iter().any(set) {
+            env.push(format!("{key}={value}"));
+        }
+    };
+    default("PATH", DEFAULT_PATH);
+    default("HOSTNAME", hostname);
+    if process.terminal {
+        default("TERM", "xterm");
+    }
+    default("HOME", &user.home);
+    env
+}
+
+/// A command with a slash is a path; otherwise each directory of PATH is tried. An empty entry means the working
+/// directory, as for a shell.
+fn candidates(command: &str, search: &str) -> Vec<String> {
+    if command.contains('/') {
+        return vec![command.to_owned()];
+    }
+    let join = |directory: &str| match directory {
+        "" => format!("./{command}"),
+        directory => format!("{directory}/{command}"),
+    };
+    search.split(':').take(64).map(join).collect()
+}
+
+fn directories(cwd: &str) -> Result<Strings> {
+    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    if !cwd.starts_with('/') || cwd.len() > 4095 {
+        return Err(RuntimeError::InvalidSpec("cwd must be an absolute path of at most 4095 bytes".into()));
+    }
+    let inner = cwd.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| &cwd[..at]);
+    let all: Vec<String> = inner.chain([cwd]).map(str::to_owned).collect();
+    Ok(Strings::new(c_strings(&all)?))
+}
+
+fn oom_score_adj(value: i32) -> Result<CString> {
+    if !(-999..=1000).contains(&value) {
+        return Err(RuntimeError::InvalidSpec("oom_score_adj must be -999 to 1000".into()));
+    }
+    c_string(&value.to_string())
+}
+
+fn c_strings(strings: &[String]) -> Result<Vec<CString>> {
+    strings.iter().map(|string| c_string(string)).collect()
+}
+
+pub(super) fn c_string(string: &str) -> Result<CString> {
+    CString::new(string).map_err(|_| RuntimeError::InvalidSpec("a string of the process holds a NUL byte".into()))
+}
+
+fn last_capability() -> u8 {
+    use std::sync::OnceLock;
+    static LAST: OnceLock<u8> = OnceLock::new();
+    *LAST.get_or_init(|| {
+        let known = |number: &u8| {
+            // SAFETY: PR_CAPBSET_READ takes a number and touches no memory.
+            unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(*number), 0, 0, 0) >= 0 }
+        };
+        (0..64).take_while(known).last().unwrap_or(0)
+    })
+}
+
+/// A duplicate whose number is above the standard three, so that installing one stream cannot overwrite another.
+pub(super) fn above_standard(fd: &OwnedFd) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).attempt(|| "duplicate a standard stream")
+}
+
+impl Stdio {
+    /// The descriptors in order, each above 2.
+    pub(super) fn into_descriptors(self) -> Result<[OwnedFd; 3]> {
+        let lift = |fd: OwnedFd| {
+            if fd.as_raw_fd() > 2 { Ok(fd) } else { above_standard(&fd) }
+        };
+        Ok([lift(self.stdin)?, lift(self.stdout)?, lift(self.stderr)?])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_without_a_slash_is_looked_up_in_each_directory_of_path() {
+        assert_eq!(candidates("sh", "/a:/b:"), ["/a/sh", "/b/sh", "./sh"]);
+        assert_eq!(candidates("./sh", "/a"), ["./sh"]);
+    }
+
+    #[test]
+    fn the_environment_gets_what_is_missing_and_keeps_what_is_given() {
+        let user = User { uid: 5, gid: 5, groups: vec![], home: "/home/x".into() };
+        let mut process = pb::Process { env: vec!["HOME=/mine".into(), "A=b".into()], ..Default::default() };
+        let expected = ["HOME=/mine", "A=b", &format!("PATH={DEFAULT_PATH}"), "HOSTNAME=h"];
+        assert_eq!(environment(&process, &user, "h"), expected);
+        process.terminal = true;
+        assert!(environment(&process, &user, "h").contains(&"TERM=xterm".into()));
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_is_refused_before_anything_is_created() {
+        let good = pb::Process { args: vec!["a".into()], ..Default::default() };
+        assert!(LaunchPlan::check(&good).is_ok());
+        let bad = |change: fn(&mut pb::Process)| {
+            let mut process = good.clone();
+            change(&mut process);
+            LaunchPlan::check(&process).is_err()
+        };
+        assert!(bad(|p| p.args.clear()));
+        assert!(bad(|p| p.args[0].clear()));
+        assert!(bad(|p| p.args[0] = "a\0b".into()));
+        assert!(bad(|p| p.env = vec!["=x".into()]));
+        assert!(bad(|p| p.env = vec!["novalue".into()]));
+        assert!(bad(|p| p.cwd = "relative".into()));
+        assert!(bad(|p| p.oom_score_adj = -1000));
+        assert!(bad(|p| p.capabilities = vec!["CAP_FLY".into()]));
+        assert!(bad(|p| p.args = vec!["x".repeat(STRINGS_BYTES + 1)]));
+    }
+}

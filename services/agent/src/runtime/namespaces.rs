@@ -1,0 +1,82 @@
+//! Namespaces: what a container has of its own, and how a process gets into another's PID namespace.
+//!
+//! A process changes its PID namespace only by being born there: `setns(CLONE_NEWPID)` says where the caller's next
+//! children are born. So the thread that creates a process points itself there for the moment of the `clone3`, and back.
+//! That spares a middle process which would have to be reaped.
+//!
+//! With a shared PID namespace a *holder* is its PID 1: containers come and go, and when PID 1 of a namespace ends the
+//! kernel kills all the others.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rustix::io::Errno;
+
+use super::error::{Attempt, Result};
+use super::spawn::Child;
+use super::stage;
+
+/// Namespaces of its own for every container. The cgroup namespace is unshared later, from within the cgroup; the
+/// network namespace is the guest's.
+pub(super) const OWN: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS) as u64;
+
+/// A PID namespace of its own.
+pub(super) const OWN_PID: u64 = libc::CLONE_NEWPID as u64;
+
+/// What an exec joins, besides the PID namespace it is born into.
+pub(super) const JOINED: u32 =
+    (libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP) as u32;
+
+/// Runs `create` with the calling thread's children being born in the PID namespace of the process `member`. Answers
+/// ESRCH if that process has ended.
+pub(super) fn born_beside<T>(
+    member: BorrowedFd<'_>,
+    create: impl FnOnce() -> std::result::Result<T, Errno>,
+) -> std::result::Result<T, Errno> {
+    let own = own_pid_namespace()?;
+    set_pid_namespace(member)?;
+    let created = create();
+    // Going back to one's own namespace can only fail for want of a few bytes, which the kernel waits for. A thread that
+    // stayed would put other children into the wrong container, so it does not go on.
+    while set_pid_namespace(own.as_fd()).is_err() {
+        std::thread::yield_now();
+    }
+    created
+}
+
+fn own_pid_namespace() -> std::result::Result<&'static OwnedFd, Errno> {
+    use rustix::fs::{Mode, OFlags};
+    static OWN_NAMESPACE: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(fd) = OWN_NAMESPACE.get() {
+        return Ok(fd);
+    }
+    let fd = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(OWN_NAMESPACE.get_or_init(|| fd))
+}
+
+fn set_pid_namespace(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    // SAFETY: takes a descriptor and a number.
+    let result = unsafe { super::raw::sys!(libc::SYS_setns, of.as_raw_fd(), libc::CLONE_NEWPID) };
+    if result < 0 { Err(Errno::from_raw_os_error(-result as i32)) } else { Ok(()) }
+}
+
+/// Runs `create` with children being born in the sandbox's shared PID namespace. Its holder is started when there is
+/// none yet, or when it was killed.
+pub(super) fn born_in_shared<T>(create: impl FnOnce() -> std::result::Result<T, Errno>) -> Result<T> {
+    static HOLDER: Mutex<Option<Child>> = Mutex::new(None);
+    let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
+    if holder.as_ref().is_none_or(|child| has_ended(child.pidfd.as_fd())) {
+        *holder = Some(stage::spawn_holder()?);
+    }
+    let Some(child) = holder.as_ref() else {
+        return Err(Errno::SRCH).attempt(|| "find the holder of the shared PID namespace");
+    };
+    born_beside(child.pidfd.as_fd(), create).attempt(|| "create a process in the shared PID namespace")
+}
+
+/// Whether a process has ended (reaped or not).
+pub(super) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+}

@@ -1,0 +1,55 @@
+//! System calls without a libc.
+//!
+//! Between `clone3` and `execve` a new process shares the agent's memory, its thread-local storage included. libc's
+//! wrappers store `errno` there, so code in that window must not call them, nor allocate, nor panic. It calls these.
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("the agent's process creation is written for x86_64 guests");
+
+/// Issues one system call with up to six arguments; answers the kernel's value, negative errno on failure.
+///
+/// # Safety
+/// As that of the call itself: pointers must be valid for what the kernel does with them.
+#[inline(always)]
+pub(super) unsafe fn syscall6(number: libc::c_long, args: [usize; 6]) -> isize {
+    let result: isize;
+    // SAFETY: the kernel's calling convention for x86_64; the caller vouches for the arguments.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") args[0],
+            in("rsi") args[1],
+            in("rdx") args[2],
+            in("r10") args[3],
+            in("r8") args[4],
+            in("r9") args[5],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}
+
+/// Issues a system call by name, filling up arguments that are not given with zero.
+macro_rules! sys {
+    ($number:expr) => { $crate::runtime::raw::syscall6($number, [0; 6]) };
+    ($number:expr, $a:expr) => { $crate::runtime::raw::syscall6($number, [$a as usize, 0, 0, 0, 0, 0]) };
+    ($number:expr, $a:expr, $b:expr) => {
+        $crate::runtime::raw::syscall6($number, [$a as usize, $b as usize, 0, 0, 0, 0])
+    };
+    ($number:expr, $a:expr, $b:expr, $c:expr) => {
+        $crate::runtime::raw::syscall6($number, [$a as usize, $b as usize, $c as usize, 0, 0, 0])
+    };
+    ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {
+        $crate::runtime::raw::syscall6($number, [$a as usize, $b as usize, $c as usize, $d as usize, 0, 0])
+    };
+    ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => {
+        $crate::runtime::raw::syscall6(
+            $number,
+            [$a as usize, $b as usize, $c as usize, $d as usize, $e as usize, 0],
+        )
+    };
+}
+pub(super) use sys;

@@ -1,0 +1,104 @@
+//! The init stage: builds the container from within, waits, and becomes the user's process.
+//!
+//! It was born in the container's cgroup and namespaces, so that whatever it mounts or leaves behind goes away with the
+//! container. It has one thread and its own memory, so it may allocate. A failure is told to the agent, which then kills
+//! what there is: nothing has to be undone here.
+
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use prost::Message;
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use super::error::{Attempt, Result, RuntimeError};
+use super::file_mounts::Files;
+use super::launch_plan::LaunchPlan;
+use super::stage::{CHANNEL, SPEC};
+use super::stage_spec::StageSpec;
+use super::user::Accounts;
+use super::{channel, launch, masks, pivot, pty, request_mounts, rootfs, standard_mounts, sysctl};
+
+/// How long building a container may take.
+pub(super) const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs the stage.
+pub(super) fn run() -> ! {
+    rustix::thread::set_name(c"paddock-init").ok();
+    // SAFETY: the stage was started with these two in place, and nothing else owns them.
+    let (agent, spec) = unsafe { (OwnedFd::from_raw_fd(CHANNEL), OwnedFd::from_raw_fd(SPEC)) };
+    let (plan, terminal) = match build(&spec) {
+        Ok(built) => built,
+        Err(error) => {
+            channel::send_failure(&agent, &error);
+            std::process::exit(126);
+        }
+    };
+    drop(spec);
+    let master = terminal.as_ref().map(|terminal| terminal.master.as_fd());
+    if channel::send_ready(&agent, master).is_err() {
+        std::process::exit(126);
+    }
+    // A master that stays open here would hide the agent's hang-up from the container.
+    let _slave = terminal.map(|terminal| terminal.slave);
+    if !channel::wait_go(&agent) {
+        std::process::exit(126);
+    }
+    // SAFETY: the plan lives until this process executes its command.
+    unsafe { launch::run((&raw const plan).cast::<c_void>()) }
+}
+
+use std::os::fd::AsFd;
+
+fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
+    let spec = read_spec(spec)?;
+    let process = spec.process.as_ref().ok_or_else(|| RuntimeError::InvalidSpec("there is no process".into()))?;
+    // Modes are given exactly.
+    rustix::process::umask(Mode::empty());
+    rustix::system::sethostname(spec.hostname.as_bytes()).attempt(|| "set the hostname")?;
+    // SAFETY: this process has one thread, so no other one loses what it relies on.
+    unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.attempt(|| "make a cgroup namespace")?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).attempt(|| "make mounts private")?;
+    let root = rootfs::mount(&spec)?;
+    let files = Files::mount(&spec)?;
+    standard_mounts::mount(&root, &spec)?;
+    files.mount_identity(&root, &spec)?;
+    request_mounts::mount(&root, &spec, &files)?;
+    pivot::into(&root)?;
+    sysctl::apply(&spec.sysctls)?;
+    masks::apply()?;
+    if spec.read_only {
+        rootfs::make_read_only(&root)?;
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open("/", flags, Mode::empty()).attempt(|| "open the root")?;
+    let mut plan = LaunchPlan::prepare(process, &Accounts::read(&root), &spec.hostname)?;
+    plan.report = CHANNEL;
+    plan.stdio = [0, 1, 2];
+    let terminal = if spec.own_terminal { Some(pty::open(&root)?) } else { None };
+    // The launch wants its streams above the places they go to.
+    for slot in &mut plan.stdio {
+        let from = terminal.as_ref().map_or(*slot, |terminal| terminal.slave.as_raw_fd());
+        // SAFETY: an open descriptor, borrowed for the call.
+        let from = unsafe { std::os::fd::BorrowedFd::borrow_raw(from) };
+        let lifted = rustix::io::fcntl_dupfd_cloexec(from, 10).attempt(|| "duplicate a standard stream")?;
+        *slot = std::os::fd::IntoRawFd::into_raw_fd(lifted);
+    }
+    Ok((plan, terminal))
+}
+
+fn read_spec(file: &OwnedFd) -> Result<StageSpec> {
+    let size = rustix::fs::fstat(file).attempt(|| "look at the spec")?.st_size;
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(file, rest).attempt(|| "read the spec")? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    StageSpec::decode(bytes.as_slice()).map_err(|error| RuntimeError::Stage(format!("the spec is broken: {error}")))
+}

@@ -1,0 +1,105 @@
+use super::fixture::*;
+use crate::pb;
+
+#[test]
+fn the_containers_root_is_all_there_is() {
+    let fixture = Fixture::new();
+    let container = fixture.sleeper();
+    let mounts = container.sh("cat /proc/self/mountinfo").stdout;
+    for line in mounts.lines() {
+        let place = line.split(' ').nth(4).unwrap();
+        let known = ["/", "/proc", "/sys", "/dev", "/etc/"];
+        let inside = place == "/" || known[1..].iter().any(|prefix| place.starts_with(prefix));
+        assert!(inside, "{line}");
+    }
+    // A process that may chroot climbs as far as it can.
+    let escape = "mkdir /jail; exec chroot /jail /../bin/sh -c 'cd ../../../../../..; ls -d work root bin' 2>&1";
+    let ended = container.sh(escape);
+    assert!(!ended.stdout.contains("work"), "{ended:?}");
+}
+
+#[test]
+fn kernel_paths_about_the_guest_are_masked_or_read_only() {
+    let fixture = Fixture::new();
+    let container = fixture.sleeper();
+    for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts"] {
+        if std::path::Path::new(path).exists() {
+            assert_eq!(container.sh(&format!("head -c 1 {path}")).stdout, "", "{path}");
+        }
+    }
+    assert_eq!(container.sh("ls -A /sys/firmware").stdout, "");
+    for path in ["/proc/sysrq-trigger", "/proc/sys/kernel/domainname", "/sys/fs/cgroup/cgroup.procs"] {
+        let ended = container.sh(&format!("echo 0 > {path}"));
+        assert!(ended.code != 0 && ended.stderr.contains("Read-only"), "{path}: {ended:?}");
+    }
+}
+
+#[test]
+fn devices_are_the_usual_ones_and_none_can_be_made() {
+    let fixture = Fixture::new();
+    let container = fixture.sleeper();
+    let listed = container.sh("ls /dev").stdout;
+    let expected = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero";
+    assert_eq!(listed.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+    assert_eq!(container.sh("head -c 4 /dev/zero | wc -c; echo x > /dev/null").stdout.trim(), "4");
+    assert_ne!(container.sh("mknod /tmp/disk b 8 0").code, 0);
+}
+
+#[test]
+fn a_cgroup_namespace_hides_where_the_container_is() {
+    let fixture = Fixture::new();
+    let container = fixture.sleeper();
+    let own = container.sh("grep ^0:: /proc/self/cgroup").stdout;
+    assert_eq!(own, "0::/\n");
+    assert_eq!(container.sh("grep -c . /sys/fs/cgroup/cgroup.procs").stdout.trim().parse::<u32>().is_ok(), true);
+}
+
+#[test]
+fn a_hostile_rootfs_leads_nothing_outside() {
+    let fixture = Fixture::new();
+    let outside = fixture.directory.join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let far = format!("../../../../../../../../{}", outside.display());
+    let link = |target: &str, at: &str| std::os::unix::fs::symlink(target, fixture.path(at)).unwrap();
+    link(&format!("{far}/resolv.conf"), "etc/resolv.conf");
+    link(&far, "dev");
+    link("/etc", "proc");
+    link(&format!("{far}/hosts"), "etc/hosts");
+    link(&far, "data");
+    let mut request = fixture.request();
+    request.mounts = vec![mount("/data/deep/er")];
+    let (container, _output) = fixture.start(&request);
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "something was made outside");
+    assert_eq!(container.sh("cat /etc/resolv.conf").stdout, "nameserver 192.0.2.1\n");
+    assert!(container.sh("cat /etc/hosts").stdout.contains("localhost"));
+    let seen = container.sh("readlink -f /data/deep/er; ls -d /proc/1 /dev/null; cat /etc/passwd | wc -l").stdout;
+    assert_eq!(seen, format!("{}/deep/er\n/dev/null\n/proc/1\n2\n", outside.display()));
+}
+
+#[test]
+fn a_symlink_that_leads_to_itself_is_an_error_and_not_the_end() {
+    let fixture = Fixture::new();
+    std::os::unix::fs::symlink("loop", fixture.path("loop")).unwrap();
+    let mut request = fixture.request();
+    request.mounts = vec![mount("/loop/x")];
+    let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
+    assert!(error.to_string().contains("too many symlinks"), "{error}");
+}
+
+#[test]
+fn accounts_that_are_no_files_are_read_as_empty() {
+    let fixture = Fixture::new();
+    let container = fixture.sleeper();
+    container.sh("rm /etc/passwd /etc/group; mkdir /etc/group; ln -s /dev/zero /etc/passwd");
+    assert_eq!(container.sh("echo $HOME").stdout, "/\n");
+    container.sh("rm /etc/passwd; ln -s /proc/1/root/proc/1/fd/0 /etc/passwd");
+    assert_eq!(container.sh("echo $HOME").stdout, "/\n");
+}
+
+fn mount(destination: &str) -> pb::Mount {
+    pb::Mount {
+        destination: destination.into(),
+        source: Some(pb::mount::Source::Tmpfs(pb::TmpfsMount::default())),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,8 @@
+//! What a container is, seen from within and from without. These tests need root, and busybox-static.
+
+mod fixture;
+mod isolation;
+mod lifecycle;
+mod mounting;
+mod processes;
+mod terminals;

@@ -1,0 +1,178 @@
+//! Who a process runs as: the user of an image's config, looked up in the container's /etc/passwd and /etc/group.
+//!
+//! Both files are the tenant's. At most [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As other
+//! runtimes do: a number that is no known user is taken as it is with group 0, and a group that is given explicitly
+//! takes the place of the memberships in /etc/group.
+
+use std::os::fd::OwnedFd;
+
+use super::error::{Result, RuntimeError};
+use super::in_root;
+
+const FILE_BYTES: usize = 1024 * 1024;
+const GROUPS: usize = 1024;
+
+/// A resolved user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct User {
+    /// User id.
+    pub(super) uid: u32,
+    /// Primary group id.
+    pub(super) gid: u32,
+    /// Supplementary group ids.
+    pub(super) groups: Vec<u32>,
+    /// Home directory, "/" if unknown.
+    pub(super) home: String,
+}
+
+/// The user database of a container.
+pub(super) struct Accounts {
+    passwd: String,
+    group: String,
+}
+
+impl Accounts {
+    /// Reads the database below `root`. Files that are missing or odd count as empty.
+    pub(super) fn read(root: &OwnedFd) -> Self {
+        let read = |path| {
+            let bytes = in_root::read_file(root, path, FILE_BYTES).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        Self { passwd: read("etc/passwd"), group: read("etc/group") }
+    }
+
+    /// The name of a user, if it has one.
+    pub(super) fn name_of(&self, uid: u32) -> Option<&str> {
+        self.users().find(|user| user.uid == uid).map(|user| user.name)
+    }
+
+    /// Resolves `spec` ("", "name", "uid", "name:group", "uid:gid") and more groups by name or number.
+    pub(super) fn resolve(&self, spec: &str, additional: &[String]) -> Result<User> {
+        let (user_spec, group_spec) = spec.split_once(':').unwrap_or((spec, ""));
+        let user_spec = if user_spec.is_empty() { "0" } else { user_spec };
+        let number = parse_id(user_spec);
+        let entry = self.users().find(|user| user.name == user_spec || Some(user.uid) == number);
+        let (uid, mut gid, home, name) = match (entry, number) {
+            (Some(user), _) => (user.uid, user.gid, user.home, Some(user.name)),
+            (None, Some(uid)) => (uid, 0, "/", None),
+            (None, None) => return Err(unknown("user", user_spec)),
+        };
+        let mut groups = Vec::new();
+        if group_spec.is_empty() {
+            let member = |group: &Group<'_>| name.is_some_and(|name| group.members.split(',').any(|m| m == name));
+            groups.extend(self.groups().filter(member).map(|group| group.gid).take(GROUPS));
+        } else {
+            gid = self.group_id(group_spec)?;
+        }
+        for group in additional {
+            groups.push(self.group_id(group)?);
+        }
+        groups.sort_unstable();
+        groups.dedup();
+        groups.truncate(GROUPS);
+        let home = if home.starts_with('/') { home } else { "/" };
+        Ok(User { uid, gid, groups, home: home.chars().filter(|c| *c != '\0').collect() })
+    }
+
+    fn group_id(&self, spec: &str) -> Result<u32> {
+        let number = parse_id(spec);
+        let known = self.groups().find(|group| group.name == spec || Some(group.gid) == number);
+        known.map(|group| group.gid).or(number).ok_or_else(|| unknown("group", spec))
+    }
+
+    fn users(&self) -> impl Iterator<Item = Account<'_>> {
+        self.passwd.lines().filter_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next().filter(|name| !name.is_empty())?;
+            let uid = parse_id(fields.nth(1)?)?;
+            let gid = parse_id(fields.next()?)?;
+            let home = fields.nth(1).unwrap_or("/");
+            Some(Account { name, uid, gid, home })
+        })
+    }
+
+    fn groups(&self) -> impl Iterator<Item = Group<'_>> {
+        self.group.lines().filter_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next().filter(|name| !name.is_empty())?;
+            let gid = parse_id(fields.nth(1)?)?;
+            let members = fields.next().unwrap_or("");
+            Some(Group { name, gid, members })
+        })
+    }
+}
+
+struct Account<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+struct Group<'a> {
+    name: &'a str,
+    gid: u32,
+    members: &'a str,
+}
+
+/// Ids above 2^31 - 1 are refused: -1 means "leave as it is" to the kernel.
+fn parse_id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten().filter(|id| *id <= i32::MAX as u32)
+}
+
+fn unknown(what: &str, spec: &str) -> RuntimeError {
+    let shown: String = spec.chars().take(64).collect();
+    RuntimeError::InvalidSpec(format!(
+        "{what} {shown:?} is not in the container's /etc/{}; use a number, or an image that has it",
+        if what == "user" { "passwd" } else { "group" }
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts() -> Accounts {
+        Accounts {
+            passwd: "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1001::/home/app:/bin/sh\nneg:x:-1:0::/:\n"
+                .into(),
+            group: "root:x:0:\napp:x:1001:\naudio:x:29:app,other\nvideo:x:44:app\n".into(),
+        }
+    }
+
+    #[test]
+    fn a_name_brings_its_group_home_and_memberships() {
+        let user = accounts().resolve("app", &[]).unwrap();
+        let expected = User { uid: 1000, gid: 1001, groups: vec![29, 44], home: "/home/app".into() };
+        assert_eq!(user, expected);
+        assert_eq!(accounts().resolve("1000", &[]).unwrap(), expected);
+    }
+
+    #[test]
+    fn nobody_named_means_root() {
+        let user = accounts().resolve("", &[]).unwrap();
+        assert_eq!((user.uid, user.gid, user.home.as_str()), (0, 0, "/root"));
+    }
+
+    #[test]
+    fn an_unknown_number_is_taken_as_it_is_with_group_0() {
+        let user = accounts().resolve("4242", &[]).unwrap();
+        assert_eq!(user, User { uid: 4242, gid: 0, groups: vec![], home: "/".into() });
+        assert_eq!(accounts().resolve("4242:4343", &[]).unwrap().gid, 4343);
+    }
+
+    #[test]
+    fn an_explicit_group_takes_the_place_of_memberships() {
+        let user = accounts().resolve("app:video", &["audio".into(), "77".into()]).unwrap();
+        assert_eq!((user.gid, user.groups), (44, vec![29, 77]));
+    }
+
+    #[test]
+    fn unknown_names_and_numbers_that_mean_something_else_to_the_kernel_are_refused() {
+        for bad in ["nobody", "app:nogroup", "4294967295", "-1", "neg", "99999999999"] {
+            assert!(accounts().resolve(bad, &[]).is_err(), "{bad}");
+        }
+        assert!(accounts().resolve("app", &["nogroup".into()]).is_err());
+    }
+}
