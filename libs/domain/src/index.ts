@@ -2,5 +2,6 @@
 export * from "./admission.ts";
 export * from "./errors.ts";
 export * from "./ids.ts";
+export * from "./placement.ts";
 export * from "./signals.ts";
 export * from "./state-machine.ts";

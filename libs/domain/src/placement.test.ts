@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { candidates, type NodeOffer, unfit } from "./placement.ts";
+
+const GIB = 1024 ** 3;
+const amount = (milliCpus: number, memoryBytes: number) => ({ milliCpus, memoryBytes, diskBytes: 0 });
+const offer = (nodeId: string, changes: Partial<NodeOffer> = {}): NodeOffer => ({
+  nodeId,
+  liveness: "up",
+  cordoned: false,
+  capacity: amount(8_000, 16 * GIB),
+  allocated: amount(0, 0),
+  ...changes,
+});
+const demand = amount(1_000, GIB);
+
+const cases: [string, Partial<NodeOffer>, ReturnType<typeof unfit>][] = [
+  ["an empty node", {}, undefined],
+  ["a node that is suspect", { liveness: "suspect" }, "suspect"],
+  ["a node that is down", { liveness: "down" }, "down"],
+  ["a cordoned node", { cordoned: true }, "cordoned"],
+  ["a node with exactly enough left", { allocated: amount(7_000, 15 * GIB) }, undefined],
+  ["a node that lacks one byte", { allocated: amount(0, 15 * GIB + 1) }, "memory"],
+  ["a node that lacks a thousandth of a CPU", { allocated: amount(7_001, 0) }, "cpus"],
+];
+for (const [what, changes, expected] of cases) {
+  test(`${what} is ${expected ? `unfit: ${expected}` : "fit"}`, () => {
+    assert.equal(unfit(offer("n", changes), demand), expected);
+  });
+}
+
+test("the emptiest node comes first, judged by its scarcest resource", () => {
+  const offers = [
+    offer("half", { allocated: amount(0, 8 * GIB) }),
+    offer("cpu-bound", { allocated: amount(6_900, 0) }),
+    offer("empty"),
+    offer("down", { liveness: "down" }),
+  ];
+  assert.deepEqual(candidates(offers, demand, "s"), ["empty", "half", "cpu-bound"]);
+});
+
+test("equal nodes are drawn by the sandbox's id, evenly and always alike", () => {
+  const offers = [offer("a"), offer("b"), offer("c")];
+  const firsts = new Map<string, number>();
+  for (let i = 0; i < 600; i++) {
+    const first = candidates(offers, demand, `sandbox-${i}`)[0] ?? "";
+    firsts.set(first, (firsts.get(first) ?? 0) + 1);
+    assert.equal(candidates(offers.toReversed(), demand, `sandbox-${i}`)[0], first);
+  }
+  for (const count of firsts.values()) assert.ok(count > 120, JSON.stringify([...firsts]));
+  assert.equal(firsts.size, 3);
+});
+
+test("no node up is NO_NODES, full nodes are NO_CAPACITY, each with the reason of every node", () => {
+  assert.throws(() => candidates([], demand, "s"), { reason: "NO_NODES" });
+  assert.throws(() => candidates([offer("a", { cordoned: true })], demand, "s"), {
+    reason: "NO_NODES",
+    metadata: { "node.a": "cordoned" },
+  });
+  const full = offer("b", { allocated: amount(0, 16 * GIB) });
+  assert.throws(() => candidates([offer("a", { liveness: "down" }), full], demand, "s"), {
+    reason: "NO_CAPACITY",
+    metadata: { "node.a": "down", "node.b": "memory" },
+  });
+});

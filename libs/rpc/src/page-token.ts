@@ -1,0 +1,26 @@
+/**
+ * Page tokens of lists that are sorted by id: opaque to clients, one form for api and nodes, so that the api can ask each
+ * node for what comes after the same id. The order is that of the ids' code units.
+ */
+import { PaddockError } from "@paddock/domain";
+
+const PREFIX = "1:";
+
+/** The token for the page that begins after `id`. */
+export const pageTokenAfter = (id: string): string => Buffer.from(PREFIX + id).toString("base64url");
+
+/** The id after which the page begins; "" for the first page. Throws `PaddockError` INVALID_FIELD on a token that is none. */
+export function afterIdOf(pageToken: string): string {
+  if (pageToken === "") return "";
+  const text = Buffer.from(pageToken, "base64url").toString();
+  if (text.startsWith(PREFIX) && pageTokenAfter(text.slice(PREFIX.length)) === pageToken) {
+    return text.slice(PREFIX.length);
+  }
+  throw new PaddockError("INVALID_FIELD", "page_token: not a token of this list", {
+    violations: [{ field: "page_token", description: "not a token of this list" }],
+    hint: "pass the next_page_token of the page before, unchanged",
+  });
+}
+
+/** Items of a page when the request does not say: as the protocol documents. */
+export const pageSizeOf = (pageSize: number): number => (pageSize === 0 ? 100 : Math.min(pageSize, 1000));

@@ -1,0 +1,69 @@
+/**
+ * Prometheus metrics of a service. Labels are bounded by the code (methods, codes), never by users: no sandbox id is one.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+/** 1 ms to 2 min: an exec through three hops takes some ms, a cold boot some seconds. */
+const DURATION_BUCKETS_S = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
+];
+
+/** The metrics of a service. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #durations: Histogram<"method" | "code">;
+  readonly #inFlight: Gauge<"method">;
+  readonly #bugs: Counter;
+
+  /** Also collects those of the process and the event loop's lag. */
+  constructor() {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    this.#durations = new Histogram({
+      name: "rpc_server_call_duration_seconds",
+      help: "Time from a call's first message to its end, by method and gRPC code",
+      labelNames: ["method", "code"],
+      buckets: DURATION_BUCKETS_S,
+      registers,
+    });
+    this.#inFlight = new Gauge({
+      name: "rpc_server_calls_in_flight",
+      help: "Calls and streams that are open",
+      labelNames: ["method"],
+      registers,
+    });
+    this.#bugs = new Counter({
+      name: "paddock_internal_errors_total",
+      help: "Calls that failed by a bug",
+      registers,
+    });
+  }
+
+  /** Counts a call that begins; call the result with its gRPC code's name when it ends. */
+  callBegins(method: string): (code: string) => void {
+    const began = performance.now();
+    this.#inFlight.inc({ method });
+    return (code) => {
+      this.#inFlight.dec({ method });
+      this.#durations.observe({ method, code }, (performance.now() - began) / 1000);
+    };
+  }
+
+  /** Counts a bug. */
+  bug(): void {
+    this.#bugs.inc();
+  }
+
+  /** A gauge whose value is asked for when metrics are read. */
+  gauge(name: string, help: string, read: () => number): void {
+    const collect = function (this: Gauge) {
+      this.set(read());
+    };
+    new Gauge({ name, help, registers: [this.registry], collect });
+  }
+
+  /** The text that Prometheus reads, and its content type. */
+  async expose(): Promise<{ readonly contentType: string; readonly text: string }> {
+    return { contentType: this.registry.contentType, text: await this.registry.metrics() };
+  }
+}

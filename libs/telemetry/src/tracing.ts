@@ -1,0 +1,80 @@
+/**
+ * Traces by OpenTelemetry, exported only when an OTLP endpoint is configured. Without one the SDK, a second of start-up, is
+ * not even loaded, spans are no-ops, and the headers of a caller's trace are still passed on.
+ */
+import { context, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { contextOf, headersOf, type TraceHeaders } from "./trace-headers.ts";
+
+export type TracingOptions = {
+  /** `service.name` of the resource. */
+  readonly serviceName: string;
+  /** OTLP over HTTP, such as "http://127.0.0.1:4318"; undefined exports nothing. */
+  readonly endpoint: string | undefined;
+};
+
+/** What exports the traces. */
+export type Tracing = {
+  /** Sends what is left. */
+  shutdown(): Promise<void>;
+};
+
+/** Starts the export of traces if there is an endpoint. The exporter reads its further settings from `OTEL_*`. */
+export async function startTracing({ serviceName, endpoint }: TracingOptions): Promise<Tracing> {
+  if (!endpoint) return { shutdown: async () => {} };
+  const { NodeSDK } = await import("@opentelemetry/sdk-node");
+  const sdk = new NodeSDK({
+    serviceName,
+    autoDetectResources: false,
+    instrumentations: [],
+    metricReaders: [],
+    logRecordProcessors: [],
+  });
+  sdk.start();
+  return { shutdown: () => sdk.shutdown() };
+}
+
+/** A span that has begun. */
+export type OpenSpan = {
+  /** Headers that make what is called from here a child of the span; the caller's own when nothing is recorded. */
+  readonly headers: TraceHeaders;
+  /** Ends it; `errorType` (a gRPC code name, or a reason) marks it as failed. */
+  end(errorType?: string): void;
+};
+
+const TRACER = "paddock";
+
+/**
+ * Begins a span as a child of the caller's headers. `attributes` hold no user data except ids; names are of the OpenTelemetry
+ * conventions (`rpc.method`, …).
+ */
+export function beginSpan(
+  name: string,
+  kind: "server" | "client",
+  parent: TraceHeaders,
+  attributes: Readonly<Record<string, string>> = {},
+): OpenSpan {
+  const parentContext = contextOf(parent);
+  const span = trace
+    .getTracer(TRACER)
+    .startSpan(
+      name,
+      { kind: kind === "server" ? SpanKind.SERVER : SpanKind.CLIENT, attributes },
+      parentContext,
+    );
+  if (!span.isRecording()) return { headers: parent, end: () => {} };
+  return {
+    headers: headersOf(trace.setSpan(parentContext, span)),
+    end: (errorType) => endSpan(span, errorType),
+  };
+}
+
+function endSpan(span: Span, errorType: string | undefined): void {
+  if (errorType !== undefined) {
+    span.setAttribute("error.type", errorType);
+    span.setStatus({ code: SpanStatusCode.ERROR });
+  }
+  span.end();
+}
+
+/** The headers of the span that is active here, for calls made outside a handler. */
+export const activeHeaders = (): TraceHeaders => headersOf(context.active());
