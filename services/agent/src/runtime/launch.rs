@@ -53,7 +53,7 @@ fn check(step: Step, result: isize) -> Outcome {
 unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
     // SAFETY: see the functions; all pointers are into the plan.
     unsafe {
-        reset_signals();
+        reset_signals(plan.ignored_signals);
         if let Some(text) = &plan.oom_score_adj {
             set_oom_score(text)?;
         }
@@ -73,11 +73,13 @@ unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
 }
 
 /// Handlers were cleared when the process was made, but ignored signals stay ignored (Rust ignores SIGPIPE).
-unsafe fn reset_signals() {
+unsafe fn reset_signals(ignored: u64) {
     let default = [0u64; 4];
-    for signal in 1..32 {
-        // SAFETY: an all-zero `struct sigaction` is SIG_DFL. SIGKILL and SIGSTOP answer EINVAL, as they should.
-        unsafe { sys!(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, 8) };
+    for signal in 1..=64 {
+        if ignored >> (signal - 1) & 1 == 1 {
+            // SAFETY: an all-zero `struct sigaction` is SIG_DFL.
+            unsafe { sys!(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, 8) };
+        }
     }
 }
 

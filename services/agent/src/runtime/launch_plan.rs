@@ -58,6 +58,8 @@ impl Strings {
 pub(super) struct LaunchPlan {
     pub(super) stdio: [i32; 3],
     pub(super) terminal: bool,
+    /// One bit for each signal to set back to its default, SIGHUP first.
+    pub(super) ignored_signals: u64,
     /// Decimal text for /proc/self/oom_score_adj, if the launch has to write it.
     pub(super) oom_score_adj: Option<CString>,
     /// A pidfd and the namespaces (CLONE_NEW*) of its process to join.
@@ -92,6 +94,7 @@ impl LaunchPlan {
         Ok(Self {
             stdio: [-1; 3],
             terminal: process.terminal,
+            ignored_signals: ignored_signals(),
             oom_score_adj: Some(oom_score_adj(process.oom_score_adj)?),
             join: None,
             cwd: directories(&process.cwd)?,
@@ -207,6 +210,23 @@ fn last_capability() -> u8 {
             unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(*number), 0, 0, 0) >= 0 }
         };
         (0..64).take_while(known).last().unwrap_or(0)
+    })
+}
+
+/// The signals this program ignores. Rust decides that before `main`, and nothing changes it later.
+fn ignored_signals() -> u64 {
+    use std::sync::OnceLock;
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED.get_or_init(|| {
+        let mut ignored = 0;
+        for signal in 1..=64u64 {
+            // The kernel's layout; the handler comes first, and SIG_IGN is 1.
+            let mut action = [0u64; 4];
+            // SAFETY: asks for the action of a signal, to be written to a local.
+            unsafe { super::raw::sys!(libc::SYS_rt_sigaction, signal, 0, action.as_mut_ptr(), 8) };
+            ignored |= u64::from(action[0] == 1) << (signal - 1);
+        }
+        ignored
     })
 }
 

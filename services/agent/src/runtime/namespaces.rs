@@ -63,12 +63,12 @@ fn set_pid_namespace(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
 /// Runs `create` with children being born in the sandbox's shared PID namespace. Its holder is started when there is
 /// none yet, or when it was killed.
 pub(super) fn born_in_shared<T>(create: impl FnOnce() -> std::result::Result<T, Errno>) -> Result<T> {
-    static HOLDER: Mutex<Option<Child>> = Mutex::new(None);
+    static HOLDER: Mutex<Option<(Child, OwnedFd)>> = Mutex::new(None);
     let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
-    if holder.as_ref().is_none_or(|child| has_ended(child.pidfd.as_fd())) {
+    if holder.as_ref().is_none_or(|(child, _)| has_ended(child.pidfd.as_fd())) {
         *holder = Some(stage::spawn_holder()?);
     }
-    let Some(child) = holder.as_ref() else {
+    let Some((child, _)) = holder.as_ref() else {
         return Err(Errno::SRCH).attempt(|| "find the holder of the shared PID namespace");
     };
     born_beside(child.pidfd.as_fd(), create).attempt(|| "create a process in the shared PID namespace")

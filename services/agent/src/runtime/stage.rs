@@ -68,8 +68,8 @@ pub(super) fn spawn_init(
     spawn_stage(INIT, cgroup.as_fd(), &lifted, create)
 }
 
-/// Starts a holder in a PID namespace of its own, and waits until it is there.
-pub(super) fn spawn_holder() -> Result<Child> {
+/// Starts a holder in a PID namespace of its own, and waits until it is there. It lives as long as its channel.
+pub(super) fn spawn_holder() -> Result<(Child, OwnedFd)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, Mode::empty()).attempt(|| "open /dev/null")?;
     let (ours, theirs) = channel::pair()?;
@@ -82,7 +82,7 @@ pub(super) fn spawn_holder() -> Result<Child> {
     })?;
     drop((theirs, lifted));
     channel::receive(&ours, stage_init::BUILD_TIMEOUT, "the holder of the shared PID namespace")?;
-    Ok(child)
+    Ok((child, ours))
 }
 
 fn spawn_stage(

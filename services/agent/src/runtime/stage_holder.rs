@@ -1,4 +1,5 @@
-//! The holder: PID 1 of a PID namespace that containers share. It reaps orphans and does nothing else, until it is killed.
+//! The holder: PID 1 of a PID namespace that containers share. It does nothing, and orphans it inherits are reaped by the
+//! kernel, since it ignores SIGCHLD. It ends when the agent does.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -9,18 +10,12 @@ use super::stage::CHANNEL;
 pub(super) fn run() -> ! {
     rustix::thread::set_name(c"paddock-holder").ok();
     rustix::process::setsid().ok();
-    // SAFETY: the stage was started with its channel there, and nothing else owns it.
-    let agent = unsafe { OwnedFd::from_raw_fd(CHANNEL) };
+    // SAFETY: sets a signal's action in a process with one thread; the channel is there, and nothing else owns it.
+    let agent = unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+        OwnedFd::from_raw_fd(CHANNEL)
+    };
     channel::send_ready(&agent, None).ok();
-    drop(agent);
-    let mut signals = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
-    loop {
-        // SAFETY: plain libc calls of a process with one thread; signals are blocked since its creation.
-        unsafe {
-            while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
-            libc::sigemptyset(signals.as_mut_ptr());
-            libc::sigaddset(signals.as_mut_ptr(), libc::SIGCHLD);
-            libc::sigwaitinfo(signals.as_ptr(), std::ptr::null_mut());
-        }
-    }
+    while channel::wait_go(&agent) {}
+    std::process::exit(0)
 }

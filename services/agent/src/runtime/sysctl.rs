@@ -23,7 +23,8 @@ pub(super) fn check(sysctls: &HashMap<String, String>) -> Result<()> {
             || name == "kernel.shm_rmid_forced"
             || name.starts_with("fs.mqueue.")
             || name.starts_with("net.");
-        if !known || name.len() > 256 || !name.bytes().all(plain) || name.contains("..") || name.contains("/.") {
+        let odd = ["..", "/.", "./", "//"].iter().any(|odd| name.contains(odd));
+        if !known || odd || name.len() > 256 || !name.bytes().all(plain) {
             let shown: String = name.chars().take(80).collect();
             return Err(RuntimeError::InvalidSpec(format!(
                 "sysctl {shown:?} is none of a container: net.*, fs.mqueue.*, kernel.msg*, kernel.shm*, kernel.sem"

@@ -135,7 +135,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let cgroup = self.0.memory_events_path();
         let removed = self.0.remove();
+        // The init's end waits for those that were started beside it.
+        for pid in zombies_of(cgroup.parent().unwrap()) {
+            reap(pid);
+        }
         reap(self.0.init_pid());
         if !std::thread::panicking() {
             removed.unwrap();
@@ -205,6 +210,21 @@ pub fn reap(pid: i32) -> i32 {
     // SAFETY: waits for one child and writes to a local.
     unsafe { libc::waitpid(pid, &raw mut status, 0) };
     if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+}
+
+/// Ended children of this process that were in a cgroup.
+fn zombies_of(cgroup: &Path) -> Vec<i32> {
+    let name = cgroup.file_name().unwrap().to_string_lossy().into_owned();
+    let own = format!(" {} ", std::process::id());
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let ended = |pid: &i32| {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let stat = read("stat");
+        let (_, tail) = stat.rsplit_once(')').unwrap_or_default();
+        tail.starts_with(&format!(" Z{own}")) && read("cgroup").contains(&name)
+    };
+    pids.filter(ended).collect()
 }
 
 /// How many mounts the agent's namespace has with `text` in them.

@@ -28,7 +28,11 @@ fn kernel_paths_about_the_guest_are_masked_or_read_only() {
         }
     }
     assert_eq!(container.sh("ls -A /sys/firmware").stdout, "");
-    for path in ["/proc/sysrq-trigger", "/proc/sys/kernel/domainname", "/sys/fs/cgroup/cgroup.procs"] {
+    let read_only = ["/proc/sysrq-trigger", "/proc/sys/kernel/domainname", "/sys/fs/cgroup/cgroup.procs"];
+    for path in read_only {
+        if container.sh(&format!("test -e {path}")).code != 0 {
+            continue;
+        }
         let ended = container.sh(&format!("echo 0 > {path}"));
         assert!(ended.code != 0 && ended.stderr.contains("Read-only"), "{path}: {ended:?}");
     }
@@ -51,7 +55,7 @@ fn a_cgroup_namespace_hides_where_the_container_is() {
     let container = fixture.sleeper();
     let own = container.sh("grep ^0:: /proc/self/cgroup").stdout;
     assert_eq!(own, "0::/\n");
-    assert_eq!(container.sh("grep -c . /sys/fs/cgroup/cgroup.procs").stdout.trim().parse::<u32>().is_ok(), true);
+    assert!(container.sh("grep -c . /sys/fs/cgroup/cgroup.procs").stdout.trim().parse::<u32>().is_ok());
 }
 
 #[test]

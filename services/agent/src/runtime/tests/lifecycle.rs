@@ -37,7 +37,7 @@ fn a_container_that_was_killed_before_its_start_is_not_running() {
 fn an_exec_is_a_child_of_the_agent_in_the_containers_namespaces() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
-    let links = "for n in mnt pid ipc uts cgroup net; do readlink /proc/self/ns/$n /proc/1/ns/$n; done";
+    let links = "for n in mnt pid ipc uts cgroup net; do for p in self 1; do readlink /proc/$p/ns/$n; done; done";
     let ended = container.sh(links);
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(lines.len(), 12, "{ended:?}");
