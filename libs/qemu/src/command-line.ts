@@ -82,7 +82,7 @@ const name = (spec: MachineSpec): string[] => {
  */
 const machine = (): string[] => [
   "-machine",
-  "q35,memory-backend=ram0,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off,graphics=off",
+  "q35,memory-backend=ram0,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off",
 ];
 
 /** One accelerator, never a list: with `kvm:tcg` a permission problem silently becomes emulation. */

@@ -89,6 +89,13 @@ export async function proveGuest(options: ProveOptions): Promise<GuestProof> {
   return await runProof(words, options);
 }
 
+function oneLine(output: string): string {
+  return output
+    .replaceAll(/[\s\p{Cc}]+/gu, " ")
+    .trim()
+    .slice(-500);
+}
+
 function runProof(words: readonly string[], options: ProveOptions): Promise<GuestProof> {
   const [command = "", ...args] = words;
   const startedAt = performance.now();
@@ -104,7 +111,7 @@ function runProof(words: readonly string[], options: ProveOptions): Promise<Gues
         if (signal?.aborted === true)
           return reject(new QemuError("aborted", "the accelerator proof was aborted"));
         if (stdout.includes(PROOF_LINE)) return resolve({ kind: "proven", elapsedMs });
-        const said = stderr.trim().slice(-500) || stdout.trim().slice(-500) || "no output";
+        const said = oneLine(stderr) || oneLine(stdout) || "no output";
         const how = `-cpu ${options.cpuModel}`;
         if (error?.killed === true) {
           return resolve({ kind: "stuck", why: `${how}: nothing after ${elapsedMs} ms (${said})` });

@@ -1,0 +1,144 @@
+/** Against the real cgroup file systems of this host, in a subtree of its own; needs root or delegation. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { after, before, test } from "node:test";
+import type { Cgroup } from "./cgroup.ts";
+import { CgroupTree } from "./cgroup-tree.ts";
+import { cpuFiles } from "./cpu.ts";
+import { readHierarchy } from "./hierarchy.ts";
+import { memoryFiles } from "./memory.ts";
+import { pidsFiles } from "./pids.ts";
+
+let tree: CgroupTree;
+const parent = `paddock-test-${process.pid}`;
+
+before(async () => {
+  tree = await CgroupTree.open(await readHierarchy(), { parent });
+});
+
+after(async () => {
+  for (const root of new Set(tree.roots.values())) {
+    await rmdir(root);
+    await rmdir(dirname(root));
+  }
+});
+
+async function withCgroup(name: string, body: (cgroup: Cgroup) => Promise<void>): Promise<void> {
+  const cgroup = await tree.create(name);
+  try {
+    await body(cgroup);
+  } finally {
+    await cgroup.killAll();
+    await cgroup.remove();
+  }
+}
+
+/** Runs a shell line inside the cgroup and answers what it printed. */
+async function shellIn(cgroup: Cgroup, line: string): Promise<{ code: number | null; out: string }> {
+  const [command = "", ...args] = [...cgroup.placement(), "sh", "-c", line];
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  let out = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    out += chunk.toString();
+  });
+  const [code] = await once(child, "close");
+  return { code, out };
+}
+
+test("a process is in its cgroup from its first instruction, in every hierarchy", async () => {
+  await withCgroup("placed", async (cgroup) => {
+    const { code, out } = await shellIn(cgroup, "cat /proc/self/cgroup");
+    assert.equal(code, 0);
+    const mine = out.split("\n").filter((line) => line.endsWith(`/${parent}/paddock/placed`));
+    assert.equal(mine.length, new Set(cgroup.directories.values()).size);
+  });
+});
+
+test("arguments reach the placed program as they are", async () => {
+  await withCgroup("words", async (cgroup) => {
+    const words = ["a b", "--", "$HOME", "it's", ""];
+    const [command = "", ...args] = [...cgroup.placement(), "printf", "<%s>", ...words];
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const chunks: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+    await once(child, "close");
+    assert.equal(Buffer.concat(chunks).toString(), words.map((word) => `<${word}>`).join(""));
+  });
+});
+
+test("a program whose cgroup is gone is not run at all", async () => {
+  const cgroup = tree.get("never-made");
+  const { code, out } = await shellIn(cgroup, "echo ran");
+  assert.deepEqual({ code, out }, { code: 125, out: "" });
+});
+
+test("usage is what the kernel counted", async () => {
+  await withCgroup("usage", async (cgroup) => {
+    await shellIn(cgroup, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
+    const usage = await cgroup.usage();
+    assert.ok(usage.cpuNs === undefined || usage.cpuNs > 1_000_000n, `cpu ${usage.cpuNs}`);
+    assert.ok(usage.oomKills === undefined || usage.oomKills === 0);
+    assert.equal(usage.pids ?? 0, 0);
+  });
+});
+
+test("limits that were applied are in force", async () => {
+  await withCgroup("limits", async (cgroup) => {
+    const { version } = cgroup;
+    const files = [
+      ...cpuFiles(version, { quotaUs: 50_000, shares: 512 }),
+      ...memoryFiles(version, { limitBytes: 64 * 1024 * 1024 }),
+      ...pidsFiles({ max: 5 }),
+    ].filter((file) => cgroup.directories.has(file.controller));
+    assert.ok(files.length > 0, "this host lets us limit something");
+    await cgroup.apply(files);
+    for (const { controller, file, value } of files) {
+      if (file === "cpu.cfs_quota_us" && value === "-1") continue;
+      const text = readFileSync(`${cgroup.directories.get(controller)}/${file}`, "utf8").trim();
+      assert.equal(text, value, file);
+    }
+  });
+});
+
+test("a limit for a controller the host lacks is refused, not forgotten", async () => {
+  const bare = tree.get("bare");
+  const files = [{ controller: "memory", file: "no.such.file", value: "1" }] as const;
+  await assert.rejects(bare.apply(files), { kind: "refused" });
+});
+
+test("killing everything leaves nothing, and removing twice is no error", async () => {
+  const cgroup = await tree.create("killed");
+  const [command = "", ...args] = [...cgroup.placement(), "sh", "-c", "echo up; sleep 60 & sleep 60"];
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  assert.ok((await cgroup.pids()).length >= 1);
+  await assert.rejects(cgroup.remove(0), { kind: "busy" });
+  await cgroup.killAll();
+  assert.deepEqual(await cgroup.pids(), []);
+  await cgroup.remove();
+  await cgroup.remove();
+  assert.equal(await cgroup.exists(), false);
+});
+
+test("names are listed, and creating one twice finds the first", async () => {
+  await withCgroup("twice", async (first) => {
+    const second = await tree.create("twice");
+    assert.deepEqual(second.directories, first.directories);
+    assert.deepEqual(await tree.list(), ["twice"]);
+  });
+  assert.deepEqual(await tree.list(), []);
+});
+
+for (const name of ["", ".", "..", "../other", "a/b", "-x", "a\0b", "x".repeat(129)]) {
+  test(`the name ${JSON.stringify(name.slice(0, 12))} never becomes a path`, () => {
+    assert.throws(() => tree.get(name), { kind: "invalid" });
+  });
+}
+
+test("a parent that climbs is refused", async () => {
+  await assert.rejects(CgroupTree.open(await readHierarchy(), { parent: "a/../../b" }), { kind: "invalid" });
+});

@@ -1,0 +1,180 @@
+/**
+ * `<parent>/paddock/<name>/`, in every hierarchy that carries one of our controllers.
+ *
+ * The parent is the hierarchy's root under v1, where a daemon's own cgroup may change from start to start,
+ * and the daemon's own cgroup under v2, which is what systemd delegates (Delegate=yes). v2 forbids processes
+ * in a cgroup that hands controllers to its children, so there the daemon moves itself into a leaf first.
+ */
+import { mkdir, readdir, readFile, realpath, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Cgroup } from "./cgroup.ts";
+import { CgroupError } from "./cgroup-error.ts";
+import type { CgroupVersion } from "./control-file.ts";
+import { CONTROLLERS, type Controller, type Hierarchy } from "./hierarchy.ts";
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+const TREE = "paddock";
+/** Where a v2 daemon puts itself; no sandbox can have this name, because it is not below `paddock/`. */
+const DAEMON_LEAF = "paddock-daemon";
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o755 });
+  } catch (cause) {
+    if (errorCode(cause) === "EEXIST") return;
+    throw new CgroupError("refused", `cannot make the cgroup ${path}`, { cause });
+  }
+}
+
+/** A v1 cpuset starts empty and takes no process until it has CPUs and memory nodes; the parent's are taken. */
+async function inheritCpuset(parent: string, child: string): Promise<void> {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if ((await readFile(join(child, file), "utf8")).trim() !== "") continue;
+    await writeFile(join(child, file), await readFile(join(parent, file), "utf8"));
+  }
+}
+
+export interface CgroupTreeOptions {
+  /** Subtree of each hierarchy to work under, instead of the default told above; from configuration only. */
+  readonly parent?: string;
+}
+
+export class CgroupTree {
+  readonly version: CgroupVersion;
+  /** Per controller, the canonical directory that holds one directory per name. */
+  readonly roots: ReadonlyMap<Controller, string>;
+
+  private constructor(version: CgroupVersion, roots: ReadonlyMap<Controller, string>) {
+    this.version = version;
+    this.roots = roots;
+  }
+
+  /** Makes the tree's own directories. Needs root, or a delegated subtree. */
+  static async open(hierarchy: Hierarchy, options: CgroupTreeOptions = {}): Promise<CgroupTree> {
+    const parent = options.parent?.split("/").filter((part) => part !== "") ?? undefined;
+    if (parent?.includes("..") === true || parent?.includes(".") === true) {
+      throw new CgroupError("invalid", `the cgroup parent ${options.parent} must not contain . or ..`);
+    }
+    const roots =
+      hierarchy.layout === "v2" ? await openV2(hierarchy, parent) : await openV1(hierarchy, parent ?? []);
+    return new CgroupTree(hierarchy.layout === "v2" ? 2 : 1, roots);
+  }
+
+  /** Makes the cgroup of that name, or finds it: creating is idempotent. */
+  async create(name: string): Promise<Cgroup> {
+    const cgroup = this.get(name);
+    const undo: string[] = [];
+    try {
+      for (const [controller, root] of this.roots) {
+        const directory = join(root, name);
+        await makeDirectory(directory);
+        undo.push(directory);
+        if ((await realpath(directory)) !== directory) {
+          throw new CgroupError("invalid", `the cgroup ${directory} is not where its name says`);
+        }
+        if (this.version === 1 && controller === "cpuset") await inheritCpuset(root, directory);
+      }
+    } catch (error) {
+      for (const directory of undo.toReversed()) await rmdir(directory).catch(() => {});
+      throw error;
+    }
+    return cgroup;
+  }
+
+  /** The cgroup of that name, whether it exists or not. Throws `invalid` for a name that could lead elsewhere. */
+  get(name: string): Cgroup {
+    if (!NAME.test(name)) throw new CgroupError("invalid", `${JSON.stringify(name)} is not a cgroup name`);
+    const directories = new Map<Controller, string>();
+    for (const [controller, root] of this.roots) directories.set(controller, join(root, name));
+    return new Cgroup(name, this.version, directories);
+  }
+
+  /** Names that exist in at least one hierarchy: what a start-up sweep compares with its records. */
+  async list(): Promise<string[]> {
+    const names = new Set<string>();
+    for (const root of new Set(this.roots.values())) {
+      for (const entry of await readdir(root, { withFileTypes: true })) {
+        if (entry.isDirectory() && NAME.test(entry.name)) names.add(entry.name);
+      }
+    }
+    return [...names].sort();
+  }
+}
+
+async function openV1(hierarchy: Hierarchy, parent: readonly string[]): Promise<Map<Controller, string>> {
+  const roots = new Map<Controller, string>();
+  for (const [controller, mount] of hierarchy.v1) {
+    // Canonical first: cpu and cpuacct may be two links to one directory.
+    let directory = await realpath(mount.mountPoint);
+    for (const part of [...parent, TREE]) {
+      const child = join(directory, part);
+      await makeDirectory(child);
+      if (controller === "cpuset") await inheritCpuset(directory, child);
+      directory = child;
+    }
+    roots.set(controller, directory);
+  }
+  return roots;
+}
+
+/** Hands our controllers down; answers those that this cgroup has to hand down. */
+async function enableControllers(directory: string): Promise<Controller[]> {
+  const available = (await readFile(join(directory, "cgroup.controllers"), "utf8")).trim().split(" ");
+  const ours = CONTROLLERS.filter((controller) => available.includes(controller));
+  const value = ours.map((controller) => `+${controller}`).join(" ");
+  try {
+    if (value !== "") await writeFile(join(directory, "cgroup.subtree_control"), value);
+  } catch (cause) {
+    const hint = "under systemd the unit needs Delegate=yes";
+    throw new CgroupError("refused", `cannot enable ${value} in ${directory}; ${hint}`, { cause });
+  }
+  return ours;
+}
+
+/** Moves every process of a cgroup into a leaf below it, so that it may hand controllers down. */
+async function settleInLeaf(directory: string): Promise<void> {
+  const leaf = join(directory, DAEMON_LEAF);
+  await makeDirectory(leaf);
+  for (const pid of (await readFile(join(directory, "cgroup.procs"), "utf8")).split("\n")) {
+    if (pid === "") continue;
+    await writeFile(join(leaf, "cgroup.procs"), pid).catch((cause: unknown) => {
+      // It ended in the meantime.
+      if (errorCode(cause) !== "ESRCH") {
+        throw new CgroupError("refused", `cannot move process ${pid} into ${leaf}`, { cause });
+      }
+    });
+  }
+}
+
+async function openV2(
+  hierarchy: Hierarchy,
+  parent: readonly string[] | undefined,
+): Promise<Map<Controller, string>> {
+  const mount = hierarchy.v2;
+  if (mount === undefined) throw new CgroupError("no-hierarchy", "no cgroup v2 mount");
+  let own = hierarchy.ownV2Path.split("/").filter((part) => part !== "");
+  // A daemon that was here before sits in its leaf; the delegated cgroup is the one above.
+  if (own.at(-1) === DAEMON_LEAF) own = own.slice(0, -1);
+  let directory = await realpath(mount.mountPoint);
+  const base = join(directory, ...(parent ?? own));
+  if (parent === undefined && own.length > 0) await settleInLeaf(base);
+  // Above the delegated cgroup nothing is ours to change; a configured parent is ours from the top.
+  if (parent === undefined) directory = base;
+  for (const part of parent ?? []) {
+    await enableControllers(directory);
+    directory = join(directory, part);
+    await makeDirectory(directory);
+  }
+  await enableControllers(directory);
+  const tree = join(directory, TREE);
+  await makeDirectory(tree);
+  const controllers = await enableControllers(tree);
+  const roots = new Map<Controller, string>(controllers.map((controller) => [controller, tree]));
+  // CPU time is counted in every v2 cgroup, with or without the controller.
+  if (!roots.has("cpu")) roots.set("cpu", tree);
+  return roots;
+}

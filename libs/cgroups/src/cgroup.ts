@@ -1,0 +1,123 @@
+/** One named cgroup: a directory in each hierarchy, handled as one thing. */
+import { access, readFile, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { CgroupError } from "./cgroup-error.ts";
+import { type CgroupVersion, type ControlFile, writeControlFiles } from "./control-file.ts";
+import type { Controller } from "./hierarchy.ts";
+import { placementPrefix } from "./placement-prefix.ts";
+import { type CgroupUsage, readUsage } from "./usage.ts";
+
+/** The kernel tells nobody when a v1 cgroup has emptied; the condition is asked for at this interval. */
+const CHECK_INTERVAL_MS = 10;
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+export class Cgroup {
+  readonly name: string;
+  readonly version: CgroupVersion;
+  readonly directories: ReadonlyMap<Controller, string>;
+
+  constructor(name: string, version: CgroupVersion, directories: ReadonlyMap<Controller, string>) {
+    this.name = name;
+    this.version = version;
+    this.directories = directories;
+  }
+
+  /** Each directory once: several controllers may share one. */
+  #paths(): string[] {
+    return [...new Set(this.directories.values())];
+  }
+
+  /** Words to put before a command so that it is in this cgroup from its first instruction. */
+  placement(): string[] {
+    return placementPrefix(this.#paths().map((path) => join(path, "cgroup.procs")));
+  }
+
+  async exists(): Promise<boolean> {
+    const found = await Promise.all(
+      this.#paths().map((path) =>
+        access(path).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    return found.includes(true);
+  }
+
+  /** Writes what the controllers' functions (`cpuFiles`, `memoryFiles`…) return. */
+  apply(files: readonly ControlFile[]): Promise<void> {
+    return writeControlFiles(this.directories, files);
+  }
+
+  usage(): Promise<CgroupUsage> {
+    return readUsage(this.version, this.directories);
+  }
+
+  /** Processes in any of its directories; none if it does not exist. */
+  async pids(): Promise<number[]> {
+    const pids = new Set<number>();
+    for (const path of this.#paths()) {
+      const text = await readFile(join(path, "cgroup.procs"), "utf8").catch((cause: unknown) => {
+        if (["ENOENT", "ENODEV"].includes(errorCode(cause))) return "";
+        throw new CgroupError("refused", `cannot list the processes of ${path}`, { cause });
+      });
+      for (const line of text.split("\n")) if (line !== "") pids.add(Number(line));
+    }
+    return [...pids];
+  }
+
+  /** Kills every process in it and waits until they are gone. Throws `busy` at the deadline. */
+  async killAll(timeoutMs = 5000): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const pids = await this.pids();
+      if (pids.length === 0) return;
+      if (performance.now() >= deadline) {
+        throw new CgroupError("busy", `cgroup ${this.name}: processes ${pids.join(", ")} outlive SIGKILL`);
+      }
+      await this.#kill(pids);
+      await delay(CHECK_INTERVAL_MS);
+    }
+  }
+
+  async #kill(pids: readonly number[]): Promise<void> {
+    const [path] = this.#paths();
+    if (this.version === 2 && path !== undefined) {
+      // Linux 5.14 and later: all of them in one go, forks included.
+      const done = await writeFile(join(path, "cgroup.kill"), "1").then(
+        () => true,
+        () => false,
+      );
+      if (done) return;
+    }
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch (cause) {
+        if (errorCode(cause) !== "ESRCH") {
+          throw new CgroupError("refused", `cannot kill process ${pid} of cgroup ${this.name}`, { cause });
+        }
+      }
+    }
+  }
+
+  /** Removes it; idempotent. A process that is just ending keeps it busy for a moment; `busy` at the deadline. */
+  async remove(timeoutMs = 2000): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (const path of this.#paths()) {
+      for (;;) {
+        const code = await rmdir(path).then(() => "", errorCode);
+        if (code === "" || code === "ENOENT") break;
+        if (code !== "EBUSY") throw new CgroupError("refused", `cannot remove the cgroup ${path}: ${code}`);
+        if (performance.now() >= deadline) {
+          throw new CgroupError("busy", `cgroup ${path} still has processes; end them, then remove it again`);
+        }
+        await delay(CHECK_INTERVAL_MS);
+      }
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/** CPU time: shares between cgroups, and a hard cap. */
+import { CgroupError } from "./cgroup-error.ts";
+import type { CgroupVersion, ControlFile } from "./control-file.ts";
+
+export interface CpuLimits {
+  /** Relative weight in v1 units, 2 to 262144; 1024 is the kernel's default. */
+  readonly shares?: number;
+  /** CPU time per period, in microseconds; absent or null: no cap. The kernel wants at least 1000. */
+  readonly quotaUs?: number | null;
+  /** 1000 to 1000000 microseconds. Default 100000. */
+  readonly periodUs?: number;
+}
+
+const SHARES = { min: 2, max: 262_144 } as const;
+const WEIGHT = { min: 1, max: 10_000 } as const;
+
+function whole(value: number, min: number, max: number, what: string): number {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
+  throw new CgroupError("invalid", `${what} is ${value}, allowed are whole numbers from ${min} to ${max}`);
+}
+
+/** Shares of v1 to the weight of v2: both ranges end to end, as container runtimes map them (OCI runtime spec). */
+export function weightOfShares(shares: number): number {
+  const span = (WEIGHT.max - WEIGHT.min) / (SHARES.max - SHARES.min);
+  return Math.max(WEIGHT.min, Math.floor(WEIGHT.min + (shares - SHARES.min) * span));
+}
+
+/** What to write for these limits; absent fields are left as they are. Throws `invalid`. */
+export function cpuFiles(version: CgroupVersion, limits: CpuLimits): ControlFile[] {
+  const files: ControlFile[] = [];
+  if (limits.shares !== undefined) {
+    const shares = whole(limits.shares, SHARES.min, SHARES.max, "shares");
+    files.push(
+      version === 1
+        ? { controller: "cpu", file: "cpu.shares", value: String(shares) }
+        : { controller: "cpu", file: "cpu.weight", value: String(weightOfShares(shares)) },
+    );
+  }
+  if (limits.quotaUs === undefined) return files;
+  const period = whole(limits.periodUs ?? 100_000, 1000, 1_000_000, "periodUs");
+  const quota =
+    limits.quotaUs === null ? undefined : whole(limits.quotaUs, 1000, Number.MAX_SAFE_INTEGER, "quotaUs");
+  if (version === 2) {
+    return [...files, { controller: "cpu", file: "cpu.max", value: `${quota ?? "max"} ${period}` }];
+  }
+  return [
+    ...files,
+    // v1 checks quota against period at each write; without a quota every period is accepted.
+    { controller: "cpu", file: "cpu.cfs_quota_us", value: "-1" },
+    { controller: "cpu", file: "cpu.cfs_period_us", value: String(period) },
+    ...(quota === undefined
+      ? []
+      : [{ controller: "cpu" as const, file: "cpu.cfs_quota_us", value: String(quota) }]),
+  ];
+}

@@ -1,0 +1,10 @@
+export { Cgroup } from "./cgroup.ts";
+export { CgroupError, type CgroupErrorKind } from "./cgroup-error.ts";
+export { CgroupTree, type CgroupTreeOptions } from "./cgroup-tree.ts";
+export type { CgroupVersion, ControlFile } from "./control-file.ts";
+export { type CpuLimits, cpuFiles, weightOfShares } from "./cpu.ts";
+export { type CpusetLimits, cpusetFiles } from "./cpuset.ts";
+export { type Controller, type Hierarchy, parseHierarchy, readHierarchy } from "./hierarchy.ts";
+export { type MemoryLimits, memoryFiles } from "./memory.ts";
+export { pidsFiles } from "./pids.ts";
+export type { CgroupUsage } from "./usage.ts";
