@@ -61,10 +61,12 @@ export class CommandRun implements Disposable {
   interruptedBy: NodeJS.Signals | undefined;
   #abort = new AbortController();
   #api: Api | undefined;
+  #address: string;
 
   constructor(around: Surroundings, command: Command) {
     this.around = around;
     this.settings = readSettings(command, around.env, isTerminal(around.stdout) && isTerminal(around.stderr));
+    this.#address = this.settings.address;
     this.colors = pc.createColors(this.settings.color);
     this.progress = new Progress({
       stderr: around.stderr,
@@ -97,9 +99,16 @@ export class CommandRun implements Disposable {
   }
 
   get api(): Api {
-    const { address, token, tlsCa } = this.settings;
-    this.#api ??= openApi({ address, token, tlsCa });
+    const { token, tlsCa } = this.settings;
+    this.#api ??= openApi({ address: this.#address, token, tlsCa });
     return this.#api;
+  }
+
+  /** Speaks to another api from now on. */
+  useAddress(address: string): void {
+    this.#api?.close();
+    this.#api = undefined;
+    this.#address = address;
   }
 
   /** Makes a call that may be repeated: a read, or one that carries a request id. Throws `CliError`. */

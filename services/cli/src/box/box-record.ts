@@ -9,7 +9,7 @@
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ProcessIdentity } from "./process-identity.ts";
+import type { ProcessIdentity } from "@paddock/qemu";
 
 export type PartName = "bus" | "api" | "node";
 

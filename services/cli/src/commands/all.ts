@@ -2,6 +2,8 @@
 import type { CommandDefinition } from "../command-definition.ts";
 import { attachCommand } from "./attach.ts";
 import { createCommand } from "./create.ts";
+import { doctorCommand } from "./doctor.ts";
+import { downCommand } from "./down.ts";
 import { execCommand } from "./exec.ts";
 import { imageCommand } from "./image.ts";
 import { inspectCommand } from "./inspect.ts";
@@ -17,10 +19,14 @@ import { startCommand } from "./start.ts";
 import { statsCommand } from "./stats.ts";
 import { stopCommand } from "./stop.ts";
 import { topCommand } from "./top.ts";
+import { upCommand } from "./up.ts";
 import { versionCommand } from "./version.ts";
 import { waitCommand } from "./wait.ts";
 
 export const COMMANDS: readonly CommandDefinition[] = [
+  upCommand,
+  downCommand,
+  doctorCommand,
   runCommand,
   execCommand,
   psCommand,

@@ -1,0 +1,45 @@
+/** A part's log on disk: a file and the one before it, so that neither a quiet year nor a noisy fault fills the disk. */
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+
+const MAX_BYTES = 8 * 1024 * 1024;
+const TAIL_BYTES = 16 * 1024;
+
+export class BoundedLog {
+  readonly path: string;
+  readonly #maxBytes: number;
+  #fd: number;
+  #size: number;
+  #tail = "";
+
+  constructor(path: string, maxBytes = MAX_BYTES) {
+    this.path = path;
+    this.#maxBytes = maxBytes;
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    this.#fd = openSync(path, "a", 0o600);
+    this.#size = fstatSync(this.#fd).size;
+  }
+
+  write(data: Buffer): void {
+    if (this.#size + data.length > this.#maxBytes) this.#rotate();
+    writeSync(this.#fd, data);
+    this.#size += data.length;
+    this.#tail = `${this.#tail}${data}`.slice(-TAIL_BYTES);
+  }
+
+  /** The last lines that were written since this log was opened. */
+  tail(lines: number): string[] {
+    return this.#tail.trimEnd().split("\n").slice(-lines);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #rotate(): void {
+    closeSync(this.#fd);
+    renameSync(this.path, `${this.path}.1`);
+    this.#fd = openSync(this.path, "a", 0o600);
+    this.#size = 0;
+  }
+}

@@ -1,0 +1,88 @@
+/** What "paddock up" starts, and with which settings. */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { boxPaths } from "./box-record.ts";
+
+export type BoxPorts = {
+  readonly bus: number;
+  readonly api: number;
+  readonly http: number;
+  readonly stream: number;
+};
+
+export type BoxSettings = {
+  readonly stateDir: string;
+  /** 0 means any that is free. */
+  readonly ports: BoxPorts;
+  readonly env: Readonly<Record<string, string | undefined>>;
+};
+
+const LOOPBACK = "127.0.0.1";
+const REPOSITORY = resolve(import.meta.dirname, "../../../..");
+
+/** Settings of ours that are none of the daemons'. They refuse to start over a name they do not know. */
+const OURS = new Set(["PADDOCK_API", "PADDOCK_TOKEN_FILE", "PADDOCK_TLS_CA", "PADDOCK_STATE_DIR"]);
+
+export const serviceEntry = (service: "api" | "node"): string =>
+  resolve(REPOSITORY, "services", service, "src/main.ts");
+
+/** The Node.js the repository pins, which is the one that runs us unless someone went around `bin/paddock`. */
+export const nodeBinary = (): string => process.execPath;
+
+export type BusAccess = { readonly user: string; readonly password: string };
+
+/**
+ * Writes the NATS server's configuration. Whoever can talk to the bus can command the node daemon, which is root: so it
+ * listens on loopback alone, and has a password that is made anew at each start.
+ */
+export function writeBusConfig({ stateDir, ports }: BoxSettings): BusAccess {
+  const paths = boxPaths(stateDir);
+  const access = { user: "paddock", password: randomBytes(24).toString("hex") };
+  mkdirSync(paths.busStore, { recursive: true, mode: 0o700 });
+  const lines = [
+    `host: ${LOOPBACK}`,
+    `port: ${ports.bus === 0 ? -1 : ports.bus}`,
+    `ports_file_dir: ${JSON.stringify(paths.busStore)}`,
+    `jetstream { store_dir: ${JSON.stringify(paths.busStore)}, max_memory_store: 64MB, max_file_store: 1GB }`,
+    `authorization { user: ${access.user}, password: ${JSON.stringify(access.password)} }`,
+    `max_payload: 4MB`,
+    "",
+  ];
+  writeFileSync(paths.busConfig, lines.join("\n"), { mode: 0o600 });
+  return access;
+}
+
+export const busUrl = ({ user, password }: BusAccess, port: number): string =>
+  `nats://${user}:${password}@${LOOPBACK}:${port}`;
+
+export function apiEnv({ env, ports }: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+  return {
+    ...inherited(env, (name) => name.startsWith("PADDOCK_API_") || SHARED.has(name)),
+    PADDOCK_API_GRPC_ADDRESS: env.PADDOCK_API_GRPC_ADDRESS ?? `${LOOPBACK}:${ports.api}`,
+    PADDOCK_API_HTTP_ADDRESS: env.PADDOCK_API_HTTP_ADDRESS ?? `${LOOPBACK}:${ports.http}`,
+    PADDOCK_NATS_URL: natsUrl,
+  };
+}
+
+export function nodeEnv({ env, ports, stateDir }: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+  return {
+    ...inherited(env, (name) => !name.startsWith("PADDOCK_API_")),
+    PADDOCK_STATE_DIR: boxPaths(stateDir).node,
+    PADDOCK_NODE_STREAM_ADDRESS: env.PADDOCK_NODE_STREAM_ADDRESS ?? `${LOOPBACK}:${ports.stream}`,
+    PADDOCK_NATS_URL: natsUrl,
+  };
+}
+
+const SHARED = new Set(["PADDOCK_LOG_LEVEL"]);
+
+function inherited(
+  env: Readonly<Record<string, string | undefined>>,
+  isTheirs: (name: string) => boolean,
+): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(
+      ([name]) => !name.startsWith("PADDOCK_") || (!OURS.has(name) && isTheirs(name)),
+    ),
+  );
+}

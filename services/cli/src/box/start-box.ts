@@ -1,0 +1,214 @@
+/**
+ * This host as a fleet of one: a NATS server, an api and a node daemon, started in this order and stopped in the other.
+ *
+ *   bus ──> api ─┐
+ *      └──> node ┴──> ready ──> (a part ends: it is started again, with a longer and longer pause)
+ *
+ * VMs are not children of anything here: they outlive all three, and the next node daemon takes them up again.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { identify, type ProcessIdentity } from "@paddock/qemu";
+import { CliError } from "../cli-error.ts";
+import { sleep } from "../client/retry.ts";
+import { type BoxRecord, boxPaths, type PartName, removeBoxRecord, writeBoxRecord } from "./box-record.ts";
+import {
+  apiEnv,
+  type BoxSettings,
+  type BusAccess,
+  busUrl,
+  nodeBinary,
+  nodeEnv,
+  serviceEntry,
+  writeBusConfig,
+} from "./box-settings.ts";
+import { type PartSpec, RunningPart } from "./running-part.ts";
+
+const BUS_READY_MS = 15_000;
+const API_READY_MS = 60_000;
+/** The first start proves the accelerator by booting a small guest, by emulation if it has to. */
+const NODE_READY_MS = 180_000;
+const STOP_GRACE_MS = 20_000;
+const POLL_MS = 20;
+const RESTART_FIRST_MS = 500;
+const RESTART_LONGEST_MS = 30_000;
+
+/** Runs a phase of the start and tells of it. */
+export type Report = <T>(label: string, work: () => Promise<T>, done: (value: T) => string) => Promise<T>;
+
+export type BoxEvents = {
+  readonly report: Report;
+  readonly onOutput?: ((name: PartName, line: string) => void) | undefined;
+  /** A part ended by itself, and what is done about it. */
+  readonly onNote: (note: string) => void;
+};
+
+type Ready = { readonly apiAddress: string; readonly httpAddress: string; readonly nodeId: string };
+
+export class Box {
+  readonly #settings: BoxSettings;
+  readonly #events: BoxEvents;
+  readonly #parts = new Map<PartName, RunningPart>();
+  #isStopping = false;
+  #record: BoxRecord | undefined;
+
+  private constructor(settings: BoxSettings, events: BoxEvents) {
+    this.#settings = settings;
+    this.#events = events;
+  }
+
+  /** Starts all parts; when one fails, stops the others and throws its `CliError`. */
+  static async start(settings: BoxSettings, events: BoxEvents): Promise<Box> {
+    const { stateDir } = settings;
+    mkdirSync(stateDir, { recursive: true, mode: 0o711 });
+    const box = new Box(settings, events);
+    try {
+      await box.#start();
+      return box;
+    } catch (error) {
+      await box.stop();
+      throw error;
+    }
+  }
+
+  get record(): BoxRecord {
+    if (!this.#record) throw new Error("the box is not up");
+    return this.#record;
+  }
+
+  /** Stops the parts in order. VMs go on. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    for (const name of ["node", "api", "bus"] as const) await this.#parts.get(name)?.stop(STOP_GRACE_MS);
+    removeBoxRecord(this.#settings.stateDir);
+    rmSync(boxPaths(this.#settings.stateDir).busConfig, { force: true });
+  }
+
+  async #start(): Promise<void> {
+    const { report } = this.#events;
+    const access = writeBusConfig(this.#settings);
+    const busPort = await report(
+      "starting the bus",
+      () => this.#startBus(),
+      (port) => `bus on 127.0.0.1:${port}`,
+    );
+    // Both at once, as they do not wait for one another; told one after the other.
+    const settings = withPorts(this.#settings, { bus: busPort });
+    const api = this.#startApi(settings, access);
+    const node = this.#startNode(settings, access);
+    for (const each of [api, node]) each.catch(() => {});
+    const { grpcAddress, httpAddress } = await report(
+      "starting the api",
+      () => api,
+      (ready) => `api on ${ready.grpcAddress} (gRPC) and ${ready.httpAddress} (Connect, gRPC-Web, metrics)`,
+    );
+    const { nodeId, streamAddress } = await report(
+      "starting the node daemon",
+      () => node,
+      (ready) => `node ${ready.nodeId}`,
+    );
+    const ports = { api: portOf(grpcAddress), http: portOf(httpAddress), stream: portOf(streamAddress) };
+    this.#writeRecord(withPorts(settings, ports), { apiAddress: grpcAddress, httpAddress, nodeId });
+    for (const name of this.#parts.keys()) void this.#keepAlive(name, withPorts(settings, ports), access);
+  }
+
+  async #startBus(): Promise<number> {
+    const { stateDir } = this.#settings;
+    const paths = boxPaths(stateDir);
+    const part = this.#launch({
+      name: "bus",
+      title: "NATS server",
+      command: "nats-server",
+      args: ["--config", paths.busConfig],
+      env: { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/usr/local/sbin` },
+    });
+    return part.orFail(busPortOf(join(paths.busStore, `nats-server_${part.pid}.ports`), part), BUS_READY_MS);
+  }
+
+  async #startApi(
+    settings: BoxSettings,
+    access: BusAccess,
+  ): Promise<{ grpcAddress: string; httpAddress: string }> {
+    const part = this.#launch({
+      name: "api",
+      title: "api",
+      command: nodeBinary(),
+      args: [serviceEntry("api")],
+      env: apiEnv(settings, busUrl(access, settings.ports.bus)),
+    });
+    const ready = await part.readyLine(API_READY_MS);
+    return { grpcAddress: text(ready.grpcAddress), httpAddress: text(ready.httpAddress) };
+  }
+
+  async #startNode(
+    settings: BoxSettings,
+    access: BusAccess,
+  ): Promise<{ nodeId: string; streamAddress: string }> {
+    const part = this.#launch({
+      name: "node",
+      title: "node daemon",
+      command: nodeBinary(),
+      args: [serviceEntry("node")],
+      env: nodeEnv(settings, busUrl(access, settings.ports.bus)),
+    });
+    const ready = await part.readyLine(NODE_READY_MS);
+    return { nodeId: text(ready.nodeId), streamAddress: text(ready.streamAddress) };
+  }
+
+  #launch(spec: Omit<PartSpec, "logPath" | "onOutput">): RunningPart {
+    const logPath = join(boxPaths(this.#settings.stateDir).logs, `${spec.name}.log`);
+    const part = new RunningPart({ ...spec, logPath, onOutput: this.#events.onOutput });
+    this.#parts.set(spec.name, part);
+    return part;
+  }
+
+  #writeRecord(settings: BoxSettings, ready: Ready): void {
+    const supervisor = identify(process.pid);
+    if (!supervisor) throw new CliError("cannot read /proc: this works on Linux alone");
+    const parts: { name: PartName; identity: ProcessIdentity }[] = [];
+    for (const [name, { identity }] of this.#parts) if (identity) parts.push({ name, identity });
+    this.#record = { version: 1, ...ready, supervisor, parts, ports: settings.ports };
+    writeBoxRecord(settings.stateDir, this.#record);
+  }
+
+  async #keepAlive(name: PartName, settings: BoxSettings, access: BusAccess): Promise<void> {
+    for (let pauseMs = RESTART_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RESTART_LONGEST_MS)) {
+      const part = this.#parts.get(name);
+      const how = await part?.ended;
+      if (this.#isStopping) return;
+      this.#events.onNote(`the ${part?.spec.title} ${how}; it is started again in ${pauseMs} ms`);
+      await sleep(pauseMs);
+      if (this.#isStopping) return;
+      part?.log.close();
+      try {
+        if (name === "bus") await this.#startBus();
+        if (name === "api") await this.#startApi(settings, access);
+        if (name === "node") await this.#startNode(settings, access);
+        this.#writeRecord(settings, this.record);
+        pauseMs = RESTART_FIRST_MS / 2;
+      } catch (error) {
+        this.#events.onNote(error instanceof Error ? error.message : String(error));
+        await this.#parts.get(name)?.stop(STOP_GRACE_MS);
+      }
+    }
+  }
+}
+
+const withPorts = (settings: BoxSettings, ports: Partial<BoxSettings["ports"]>): BoxSettings => ({
+  ...settings,
+  ports: { ...settings.ports, ...ports },
+});
+
+const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1));
+
+const text = (value: unknown): string => (typeof value === "string" ? value : "");
+
+/** The server writes this file once it listens. */
+async function busPortOf(path: string, part: RunningPart): Promise<number> {
+  while (!existsSync(path) || readFileSync(path).length === 0) {
+    if (part.isEnded) throw new CliError("the NATS server ended");
+    await sleep(POLL_MS);
+  }
+  const url: string = JSON.parse(readFileSync(path, "utf8")).nats[0];
+  return portOf(url);
+}

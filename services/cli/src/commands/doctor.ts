@@ -1,0 +1,61 @@
+import { resolve } from "node:path";
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import type { CommandRun } from "../command-run.ts";
+import { type Finding, type HostCheck, perform, type Verdict } from "../doctor/host-check.ts";
+import {
+  cgroupCheck,
+  diskCheck,
+  guestCheck,
+  guestDirectory,
+  kvmCheck,
+  memoryCheck,
+  rootCheck,
+} from "../doctor/host-checks.ts";
+import { natsCheck, programCheck, qemuCheck } from "../doctor/program-checks.ts";
+import { stateDirOf } from "../settings.ts";
+
+type DoctorOptions = { readonly stateDir?: string };
+
+export const doctorCommand: CommandDefinition = (bind) => {
+  const command = describedCommand(
+    "doctor",
+    "check what this host needs to be a node, and say what mends it",
+    ["doctor", "doctor -o json"],
+  ).option("--state-dir <dir>", "where everything is kept (PADDOCK_STATE_DIR; /var/lib/paddock)");
+  return bind(command, async (run) => {
+    const { env } = run.around;
+    const stateDir = resolve(command.opts<DoctorOptions>().stateDir ?? stateDirOf(env));
+    const findings: Finding[] = [];
+    for (const check of checksOf(stateDir, guestDirectory(env))) {
+      const finding = await perform(check);
+      findings.push(finding);
+      if (!run.isJson) run.print(lineOf(run, finding));
+    }
+    if (run.isJson) run.print(`${JSON.stringify(findings, null, 2)}\n`);
+    if (findings.some(({ verdict }) => verdict === "missing")) run.exitCode = 1;
+  });
+};
+
+const checksOf = (stateDir: string, guestDir: string): HostCheck[] => [
+  rootCheck,
+  qemuCheck,
+  kvmCheck(guestDir),
+  guestCheck(guestDir),
+  programCheck("setpriv"),
+  programCheck("prlimit"),
+  programCheck("sqfstar"),
+  programCheck("mke2fs"),
+  natsCheck,
+  cgroupCheck,
+  memoryCheck,
+  diskCheck(stateDir),
+];
+
+function lineOf({ colors }: CommandRun, { name, verdict, found, mend }: Finding): string {
+  const signs: Readonly<Record<Verdict, string>> = {
+    ok: colors.green("✓"),
+    warning: colors.yellow("!"),
+    missing: colors.red("✗"),
+  };
+  return `${signs[verdict]} ${name.padEnd(14)} ${found}\n${mend ? `  ${"".padEnd(14)} ${colors.cyan("mend:")} ${mend}\n` : ""}`;
+}

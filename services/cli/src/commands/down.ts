@@ -1,0 +1,70 @@
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { type BoxRecord, readBoxRecord } from "../box/box-record.ts";
+import { isBoxUp, stopBox } from "../box/stop-box.ts";
+import { CliError } from "../cli-error.ts";
+import { listSandboxes } from "../client/targets.ts";
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import type { CommandRun } from "../command-run.ts";
+import { deleteSandbox } from "../container-lifecycle.ts";
+import { stateDirOf } from "../settings.ts";
+
+type DownOptions = { readonly keep?: boolean; readonly stateDir?: string };
+
+const AT_ONCE = 4;
+
+export const downCommand: CommandDefinition = (bind) => {
+  const command = describedCommand("down", 'end what "paddock up" started, with all sandboxes of this host', [
+    "down",
+    "down --keep",
+  ])
+    .option("--keep", "leave the VMs running, for the next up to take up again")
+    .option("--state-dir <dir>", "where everything is kept (PADDOCK_STATE_DIR; /var/lib/paddock)");
+  return bind(command, downBody);
+};
+
+async function downBody(run: CommandRun, command: Command): Promise<void> {
+  const options = command.opts<DownOptions>();
+  const stateDir = resolve(options.stateDir ?? stateDirOf(run.around.env));
+  const record = readBoxRecord(stateDir);
+  if (!record || !isBoxUp(record)) {
+    run.progress.note(`nothing is up (state in ${stateDir})`);
+    if (record) await stopBox(stateDir, record);
+    return;
+  }
+  if (!options.keep) await deleteSandboxes(run, record);
+  await run.progress.phase(
+    "stopping the node daemon, the api and the bus",
+    () => stopBox(stateDir, record),
+    () => "stopped the node daemon, the api and the bus",
+  );
+}
+
+async function deleteSandboxes(run: CommandRun, record: BoxRecord): Promise<void> {
+  run.useAddress(record.apiAddress);
+  let ids: string[];
+  try {
+    ids = (await listSandboxes(run, { nodeId: record.nodeId })).map((s) => s.sandboxId);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    throw new CliError(error.message, {
+      hint: '"paddock down --keep" stops the daemons and leaves the VMs',
+      cause: error,
+    });
+  }
+  if (ids.length === 0) return;
+  const noun = ids.length === 1 ? "1 sandbox" : `${ids.length} sandboxes`;
+  run.progress.note(`of this host: ${ids.join(", ")}`);
+  await run.progress.phase(
+    `deleting ${noun}`,
+    async () => {
+      const waiting = [...ids];
+      const worker = async () => {
+        for (let id = waiting.shift(); id !== undefined; id = waiting.shift())
+          await deleteSandbox(run, id, true);
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    },
+    () => `deleted ${noun}`,
+  );
+}

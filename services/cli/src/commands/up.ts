@@ -1,0 +1,168 @@
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Command, Option } from "commander";
+import { boxPaths, readBoxRecord } from "../box/box-record.ts";
+import { type BoxPorts, type BoxSettings, nodeBinary } from "../box/box-settings.ts";
+import { logLine } from "../box/log-line.ts";
+import { Box, type BoxEvents, type Report } from "../box/start-box.ts";
+import { isBoxUp } from "../box/stop-box.ts";
+import { CHANNEL_FD, channelReport, followStart, tellFailed, tellReady } from "../box/up-channel.ts";
+import { CliError, usageError } from "../cli-error.ts";
+import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import type { CommandRun } from "../command-run.ts";
+import { formatSpan } from "../output/quantities.ts";
+import { stateDirOf } from "../settings.ts";
+
+type UpOptions = {
+  readonly detach?: boolean;
+  readonly inBackground?: boolean;
+  readonly stateDir?: string;
+  readonly apiPort: string;
+  readonly httpPort: string;
+  readonly busPort: string;
+  readonly streamPort: string;
+};
+
+export const upCommand: CommandDefinition = (bind) => {
+  const command = describedCommand(
+    "up",
+    "make this host a fleet of one: start a NATS server, the api and the node daemon",
+    ["up", "up --detach", "up -d --state-dir /srv/paddock --api-port 0"],
+  )
+    .option("-d, --detach", "in the background, once all is ready")
+    .option("--state-dir <dir>", "where everything is kept (PADDOCK_STATE_DIR; /var/lib/paddock)")
+    .option("--api-port <port>", "port of the api for gRPC; 0 takes any", "7070")
+    .option("--http-port <port>", "port of the api for Connect, gRPC-Web and metrics; 0 takes any", "7080")
+    .option("--stream-port <port>", "port of the node daemon; 0 takes any", "7071")
+    .option("--bus-port <port>", "port of the NATS server; 0 takes any", "4222")
+    .addOption(new Option("--in-background").hideHelp());
+  return bind(command, upBody);
+};
+
+async function upBody(run: CommandRun, command: Command): Promise<void> {
+  const options = command.opts<UpOptions>();
+  const stateDir = resolve(options.stateDir ?? stateDirOf(run.around.env));
+  if (process.getuid?.() !== 0) {
+    throw new CliError("only root can give each VM a user and a control group of its own", {
+      hint: "use sudo",
+    });
+  }
+  const settings: BoxSettings = { stateDir, ports: portsOf(options), env: run.around.env };
+  const record = readBoxRecord(stateDir);
+  if (record && isBoxUp(record)) {
+    if (options.inBackground !== true) return alreadyUp(run, record.apiAddress, stateDir);
+    throw new CliError(`it is already up in ${stateDir}`);
+  }
+  if (options.inBackground) return inBackground(run, settings);
+  const began = performance.now();
+  if (options.detach) {
+    await startInBackground(run, settings);
+    return readyText(run, stateDir, began);
+  }
+  await inFront(run, settings, began);
+}
+
+function alreadyUp(run: CommandRun, address: string, stateDir: string): void {
+  run.progress.note(`already up, with its api on ${address} (state in ${stateDir})`);
+}
+
+async function inFront(run: CommandRun, settings: BoxSettings, began: number): Promise<void> {
+  const { stderr } = run.around;
+  const stop = Promise.withResolvers<void>();
+  run.onSignal = () => stop.resolve();
+  let isReady = false;
+  const box = await Box.start(settings, {
+    report: progressReport(run),
+    onNote: (note) => run.warn(note),
+    onOutput: (part, line) =>
+      isReady && !run.settings.quiet && stderr.write(`${logLine(part, line, run.colors)}\n`),
+  });
+  readyText(run, settings.stateDir, began);
+  isReady = true;
+  await stop.promise;
+  isReady = false;
+  await run.progress.phase(
+    "stopping the node daemon, the api and the bus",
+    () => box.stop(),
+    () => "stopped",
+  );
+  run.warn('VMs that were running go on; "paddock up" takes them up again');
+}
+
+/** What "up --detach" starts: it stays, watches over the parts, and ends them when it is told to end. */
+async function inBackground(run: CommandRun, settings: BoxSettings): Promise<void> {
+  const stop = Promise.withResolvers<void>();
+  run.onSignal = () => stop.resolve();
+  const events: BoxEvents = {
+    report: channelReport,
+    onNote: (note) => run.around.stderr.write(`${new Date().toISOString()} ${note}\n`),
+  };
+  try {
+    const box = await Box.start(settings, events);
+    tellReady();
+    closeSync(CHANNEL_FD);
+    await stop.promise;
+    await box.stop();
+  } catch (error) {
+    tellFailed(error);
+    throw error;
+  }
+}
+
+async function startInBackground(run: CommandRun, settings: BoxSettings): Promise<void> {
+  const { logs } = boxPaths(settings.stateDir);
+  mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
+  mkdirSync(logs, { recursive: true, mode: 0o700 });
+  const logPath = join(logs, "supervisor.log");
+  const log = openSync(logPath, "w", 0o600);
+  const { ports, stateDir } = settings;
+  const main = resolve(import.meta.dirname, "../main.ts");
+  const args = [main, "up", "--in-background", "--state-dir", stateDir];
+  const child = spawn(nodeBinary(), [...args, ...portArguments(ports)], {
+    stdio: ["ignore", log, log, "pipe"],
+    env: settings.env,
+    detached: true,
+    cwd: "/",
+  });
+  closeSync(log);
+  const channel = child.stdio[CHANNEL_FD];
+  if (!channel || !("read" in channel)) throw new CliError("cannot start a process in the background");
+  run.onSignal = (name) => {
+    child.kill("SIGTERM");
+    run.interrupt(name);
+  };
+  await followStart(channel, progressReport(run));
+  channel.destroy();
+  child.unref();
+}
+
+const progressReport =
+  (run: CommandRun): Report =>
+  (label, work, done) =>
+    run.progress.phase(label, work, done);
+
+function readyText(run: CommandRun, stateDir: string, began: number): void {
+  const record = readBoxRecord(stateDir);
+  if (run.isJson) run.print(`${JSON.stringify(record, null, 2)}\n`);
+  run.progress.note(run.colors.bold(`up after ${formatSpan(performance.now() - began)}`));
+}
+
+function portsOf(options: UpOptions): BoxPorts {
+  const port = (text: string): number => {
+    const number = Number(text);
+    if (!/^\d{1,5}$/.test(text) || number > 65_535) throw usageError(`"${text}" is not a port`);
+    return number;
+  };
+  return {
+    bus: port(options.busPort),
+    api: port(options.apiPort),
+    http: port(options.httpPort),
+    stream: port(options.streamPort),
+  };
+}
+
+const portArguments = (ports: BoxPorts): string[] => [
+  ...["--bus-port", String(ports.bus), "--api-port", String(ports.api)],
+  ...["--http-port", String(ports.http), "--stream-port", String(ports.stream)],
+];

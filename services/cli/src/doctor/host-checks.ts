@@ -1,0 +1,149 @@
+/** What this host must offer, beside programs. */
+import { existsSync, readFileSync } from "node:fs";
+import { readFile, stat, statfs } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { readHierarchy } from "@paddock/cgroups";
+import { proveGuest, readHostFacts } from "@paddock/qemu";
+import { formatBytes } from "../output/quantities.ts";
+import type { Finding, HostCheck } from "./host-check.ts";
+
+const GIB = 1024 ** 3;
+const KVM_PROOF_MS = 8_000;
+/** Any user without rights will do: the daemon gives each VM one of its own from here on. */
+const PROOF_USER = { uid: 700_000, gid: 700_000 };
+
+export const guestDirectory = (env: Readonly<Record<string, string | undefined>>): string =>
+  env.PADDOCK_GUEST_DIR ?? resolve(import.meta.dirname, "../../../../deploy/guest/out");
+
+export const rootCheck: HostCheck = {
+  name: "root",
+  run: async () =>
+    process.getuid?.() === 0
+      ? { verdict: "ok", found: "yes" }
+      : {
+          verdict: "missing",
+          found: "no; the node daemon gives each VM a user and a control group",
+          mend: "use sudo",
+        },
+};
+
+/** KVM is only there when a guest has run on it: a device that opens proves nothing. */
+export const kvmCheck = (guestDir: string): HostCheck => ({
+  name: "KVM",
+  run: async () => {
+    const facts = await readHostFacts();
+    const byEmulation = (found: string, mend: string): Omit<Finding, "name"> => ({
+      verdict: "warning",
+      found: `${found}; VMs run by emulation, slower and without QEMU's promise of isolation`,
+      mend,
+    });
+    if (facts.kvm === "absent")
+      return byEmulation(
+        "/dev/kvm does not exist",
+        "enable virtualization in the firmware or the cloud's instance",
+      );
+    if (facts.kvm === "denied") return byEmulation("/dev/kvm cannot be opened", "use sudo");
+    const kernel = join(guestDir, "vmlinuz");
+    if (!existsSync(kernel))
+      return byEmulation("not tried, as there is no guest kernel", "run deploy/setup.sh");
+    return provenKvm(kernel, byEmulation);
+  },
+});
+
+async function provenKvm(
+  kernel: string,
+  byEmulation: (found: string, mend: string) => Omit<Finding, "name">,
+): Promise<Omit<Finding, "name">> {
+  const isRoot = process.getuid?.() === 0;
+  const { gid } = await stat("/dev/kvm");
+  const privileges = isRoot ? { user: { ...PROOF_USER, groups: [gid] } } : {};
+  const options = {
+    accelerator: "kvm",
+    binary: "qemu-system-x86_64",
+    kernel,
+    privileges,
+    deadlineMs: KVM_PROOF_MS,
+  } as const;
+  let why = "";
+  for (const cpuModel of ["host", "host,arch-capabilities=off"]) {
+    const proof = await proveGuest({ ...options, cpuModel });
+    if (proof.kind === "proven")
+      return { verdict: "ok", found: `a guest ran on it in ${proof.elapsedMs} ms` };
+    why = proof.why;
+    if (proof.kind === "stuck") break;
+  }
+  return byEmulation(
+    `no guest runs on it: ${why.slice(0, 200)}`,
+    "check nested virtualization, and who may open /dev/kvm",
+  );
+}
+
+export const cgroupCheck: HostCheck = {
+  name: "control groups",
+  run: async () => {
+    const { layout, v1, v2 } = await readHierarchy();
+    if (layout === "v2" && v2) {
+      const controllers = (await readFile(join(v2.mountPoint, "cgroup.controllers"), "utf8"))
+        .trim()
+        .split(" ");
+      const missing = ["cpu", "cpuset", "memory", "pids"].filter((c) => !controllers.includes(c));
+      if (missing.length === 0) return { verdict: "ok", found: `v2 at ${v2.mountPoint}` };
+      return {
+        verdict: "missing",
+        found: `v2 without ${missing.join(", ")}`,
+        mend: "delegate these controllers",
+      };
+    }
+    const missing = (["cpu", "cpuacct", "cpuset", "memory", "pids"] as const).filter((c) => !v1.has(c));
+    if (missing.length === 0) return { verdict: "ok", found: `${layout}, with cpu, cpuset, memory and pids` };
+    return {
+      verdict: "missing",
+      found: `${layout} without ${missing.join(", ")}`,
+      mend: "mount these controllers",
+    };
+  },
+};
+
+export const diskCheck = (stateDir: string): HostCheck => ({
+  name: "disk space",
+  run: async () => {
+    let directory = stateDir;
+    while (!existsSync(directory)) directory = dirname(directory);
+    const { bavail, bsize } = await statfs(directory);
+    const free = bavail * bsize;
+    const found = `${formatBytes(free)} free in ${directory}`;
+    if (free >= 4 * GIB) return { verdict: "ok", found };
+    return {
+      verdict: free >= GIB ? "warning" : "missing",
+      found,
+      mend: "make room, or choose another --state-dir",
+    };
+  },
+});
+
+export const memoryCheck: HostCheck = {
+  name: "memory",
+  run: async () => {
+    const available =
+      Number(/^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1] ?? 0) * 1024;
+    const found = `${formatBytes(available)} available`;
+    if (available >= GIB) return { verdict: "ok", found };
+    return {
+      verdict: available >= GIB / 2 ? "warning" : "missing",
+      found,
+      mend: "a VM takes 256 MiB and what it needs itself",
+    };
+  },
+};
+
+export const guestCheck = (guestDir: string): HostCheck => ({
+  name: "guest kernel",
+  run: async () => {
+    try {
+      const manifest = JSON.parse(await readFile(join(guestDir, "manifest.json"), "utf8"));
+      return { verdict: "ok", found: `${manifest.kernelRelease} in ${guestDir}` };
+    } catch {
+      return { verdict: "missing", found: `none in ${guestDir}`, mend: "run deploy/setup.sh" };
+    }
+  },
+});
