@@ -10,7 +10,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { PaddockError } from "@paddock/domain";
 
 export type BusOptions = {
-  /** Servers, such as "nats://127.0.0.1:4222"; several are separated by commas. */
+  /** Servers, such as "nats://127.0.0.1:4222" or "nats://user:password@host:4222"; several are separated by commas. */
   readonly url: string;
   /** Name of the client, as NATS' monitoring shows it. */
   readonly name: string;
@@ -90,7 +90,7 @@ export class Bus implements AsyncDisposable {
       if (this.#closing.signal.aborted) throw this.unavailable();
       try {
         this.#connection = await connect({
-          servers: url.split(","),
+          ...serversOf(url),
           name,
           ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
           maxReconnectAttempts: -1,
@@ -156,6 +156,14 @@ export class Bus implements AsyncDisposable {
       this.#closing.signal.addEventListener("abort", done, { once: true });
     });
   }
+}
+
+/** The client library does not read credentials from an URL. The first ones hold for all servers. */
+function serversOf(url: string): { servers: string[]; user?: string; pass?: string } {
+  const found = /\/\/([^/@,:]*):([^/@,]*)@/.exec(url);
+  const servers = withoutCredentials(url).split(",");
+  if (found === null) return { servers };
+  return { servers, user: decodeURIComponent(found[1] ?? ""), pass: decodeURIComponent(found[2] ?? "") };
 }
 
 const withoutCredentials = (url: string): string => url.replaceAll(/\/\/[^/@,]*@/g, "//");
