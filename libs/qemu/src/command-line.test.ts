@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { qemuArguments } from "./command-line.ts";
+import { kernelCommandLine } from "./kernel-command-line.ts";
+import type { MachineSpec } from "./machine-spec.ts";
+
+const MIB = 1024 * 1024;
+
+const spec: MachineSpec = {
+  name: "sb-1",
+  accelerator: "tcg",
+  cpuModel: "max",
+  vcpus: 2,
+  maxVcpus: 8,
+  memory: { bytes: 256 * MIB, backing: { kind: "anonymous" } },
+  kernel: "/g/vmlinux",
+  initramfs: "/g/initramfs.cpio",
+  cmdline: "console=ttyS0 quiet",
+  qmpSocket: "/run/p/sb-1/qmp.sock",
+  agentSocket: "/run/p/sb-1/agent.sock",
+  agentPort: "paddock.agent.0",
+  serialRingBytes: 65_536,
+  entropy: { maxBytes: 65_536, periodMs: 1000 },
+  disks: [],
+  nics: [],
+  hotplugPorts: 2,
+  start: "boot",
+};
+
+const disk = { id: "rootfs0", path: "/i/a,b.squashfs", readOnly: true, target: 3, serial: "layer-1" };
+const nic = { id: "net0", mac: "02:00:00:00:00:01", tap: { kind: "name", name: "tap0" }, port: 0 } as const;
+
+test("a machine's whole command line is this", () => {
+  assert.deepEqual(qemuArguments(spec), [
+    ...["-name", "guest=sb-1,debug-threads=on"],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"],
+    "-machine",
+    "q35,memory-backend=ram0,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off",
+    ...["-accel", "tcg,thread=multi", "-cpu", "max"],
+    ...["-smp", "cpus=2,maxcpus=8,sockets=8,cores=1,threads=1"],
+    ...["-m", "size=256M", "-object", "memory-backend-ram,id=ram0,size=256M"],
+    ...["-kernel", "/g/vmlinux", "-initrd", "/g/initramfs.cpio", "-append", "console=ttyS0 quiet"],
+    ...["-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-chardev", "socket,id=qmp0,path=/run/p/sb-1/qmp.sock,server=on,wait=off"],
+    ...["-mon", "chardev=qmp0,mode=control,pretty=off"],
+    ...["-chardev", "ringbuf,id=serial0,size=65536", "-device", "isa-serial,chardev=serial0"],
+    ...["-device", "pvpanic-pci,id=pvpanic0,addr=0x7"],
+    ...["-device", "virtio-serial-pci,id=vserial0,max_ports=2,addr=0x3"],
+    ...["-chardev", "socket,id=agent0,path=/run/p/sb-1/agent.sock,server=on,wait=off"],
+    "-device",
+    "virtserialport,id=agentport0,bus=vserial0.0,nr=1,chardev=agent0,name=paddock.agent.0",
+    ...["-object", "rng-random,id=rng0,filename=/dev/urandom"],
+    ...["-device", "virtio-rng-pci,id=vrng0,rng=rng0,max-bytes=65536,period=1000,addr=0x4"],
+    ...["-device", "virtio-scsi-pci,id=scsi0,addr=0x5"],
+    ...["-device", "pcie-root-port,id=port0,chassis=1,addr=0x8.0x0,multifunction=on"],
+    ...["-device", "pcie-root-port,id=port1,chassis=2,addr=0x8.0x1"],
+  ]);
+});
+
+/** Words a changed spec has that the base one has not. */
+function added(change: Partial<MachineSpec>): string[] {
+  const before = new Set(qemuArguments(spec));
+  return qemuArguments({ ...spec, ...change }).filter((word) => !before.has(word));
+}
+
+test("KVM stands alone as the accelerator, so that a failure cannot turn into emulation", () => {
+  assert.deepEqual(added({ accelerator: "kvm", cpuModel: "host,arch-capabilities=off" }), [
+    "kvm",
+    "host,arch-capabilities=off",
+  ]);
+});
+
+test("memory that may grow declares its slots and its ceiling", () => {
+  const memory = { ...spec.memory, hotplug: { maxBytes: 1024 * MIB, slots: 4 } };
+  assert.deepEqual(added({ memory }), ["size=256M,slots=4,maxmem=1024M"]);
+});
+
+test("a template writes through to its file, a sandbox maps it privately", () => {
+  const backing = (kind: "file-shared" | "file-private") => ({
+    ...spec.memory,
+    backing: { kind, path: "/t/ram" },
+  });
+  assert.deepEqual(added({ memory: backing("file-shared") }), [
+    "memory-backend-file,id=ram0,mem-path=/t/ram,share=on,size=256M",
+  ]);
+  assert.deepEqual(added({ memory: backing("file-private"), start: "migration" }), [
+    "memory-backend-file,id=ram0,mem-path=/t/ram,share=off,readonly=off,size=256M",
+    ...["-S", "-incoming", "defer"],
+  ]);
+});
+
+test("a disk is raw without probing, and read-only down to the file", () => {
+  const [switchWord, node = "", device = ""] = added({ disks: [disk] });
+  assert.equal(switchWord, "-blockdev");
+  assert.deepEqual(JSON.parse(node), {
+    driver: "raw",
+    "node-name": "rootfs0",
+    "read-only": true,
+    file: { driver: "file", filename: "/i/a,b.squashfs", "read-only": true },
+  });
+  assert.deepEqual(JSON.parse(device), {
+    driver: "scsi-hd",
+    id: "rootfs0-dev",
+    bus: "scsi0.0",
+    drive: "rootfs0",
+    channel: 0,
+    "scsi-id": 3,
+    lun: 0,
+    serial: "layer-1",
+  });
+});
+
+test("a network card runs no script and loads no boot ROM", () => {
+  assert.deepEqual(added({ nics: [nic] }), [
+    "-netdev",
+    "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off",
+    "virtio-net-pci,id=net0-dev,netdev=net0,mac=02:00:00:00:00:01,bus=port0,romfile=",
+  ]);
+});
+
+test("a comma in a socket's path stays part of the path", () => {
+  const words = qemuArguments({ ...spec, qmpSocket: "/run/a,server=off/q.sock" });
+  assert.ok(words.includes("socket,id=qmp0,path=/run/a,,server=off/q.sock,server=on,wait=off"));
+});
+
+const refused: [string, Partial<MachineSpec>][] = [
+  ["a name with a comma", { name: "a,b" }],
+  ["a name that starts like a switch", { name: "-x" }],
+  ["a CPU model with a blank", { cpuModel: "host -S" }],
+  ["no vCPU", { vcpus: 0 }],
+  ["more vCPUs than the ceiling", { vcpus: 9 }],
+  ["half a vCPU", { vcpus: 1.5 }],
+  ["memory that is no whole number of MiB", { memory: { bytes: MIB + 1, backing: { kind: "anonymous" } } }],
+  [
+    "a ceiling below the memory at boot",
+    { memory: { ...spec.memory, hotplug: { maxBytes: MIB, slots: 1 } } },
+  ],
+  ["a relative path", { kernel: "vmlinux" }],
+  ["a path that climbs", { initramfs: "/g/../etc/shadow" }],
+  ["a newline in a path", { agentSocket: "/run/a\n.sock" }],
+  ["a socket path the kernel would cut", { qmpSocket: `/${"x".repeat(107)}` }],
+  ["a kernel line with a newline", { cmdline: "a\nb" }],
+  ["a ring that is no power of two", { serialRingBytes: 5000 }],
+  ["a device id with an equals sign", { disks: [{ ...disk, id: "a=b" }] }],
+  ["a disk path that climbs", { disks: [{ ...disk, path: "/a/../b" }] }],
+  ["a SCSI target out of range", { disks: [{ ...disk, target: 256 }] }],
+  ["a serial number with a comma", { disks: [{ ...disk, serial: "a,b" }] }],
+  ["a MAC address with words behind it", { nics: [{ ...nic, mac: "02:00:00:00:00:01,x=1" }] }],
+  ["a tap with a comma", { nics: [{ ...nic, tap: { kind: "name", name: "t,fd=3" } }] }],
+  ["a card behind a port that is not there", { nics: [{ ...nic, port: 2 }] }],
+];
+for (const [what, change] of refused) {
+  test(`a spec with ${what} is refused`, () => {
+    assert.throws(() => qemuArguments({ ...spec, ...change }), { name: "QemuError", kind: "invalid-spec" });
+  });
+}
+
+test("the kernel ends on panic and prints only trouble, unless asked to talk", () => {
+  assert.match(kernelCommandLine(), /\bquiet\b.*\bpanic=-1\b/);
+  assert.match(kernelCommandLine({ verbose: true, extra: ["a=b"] }), /loglevel=7.* a=b$/);
+});
