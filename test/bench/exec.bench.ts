@@ -1,0 +1,87 @@
+/**
+ * What Paddock's path adds to an exec.
+ *
+ * One VM, one container. `true` is executed many times through client, api and node; then the node daemon is stopped (the VM
+ * goes on), the agent is called directly on its socket by the same client code, and the daemon is started again; three
+ * rounds, so that a drift of the host meets both sides alike. The target is the difference of the medians.
+ */
+import { randomUUID } from "node:crypto";
+import { globSync } from "node:fs";
+import { join } from "node:path";
+import { connectAgent } from "../../services/node/src/agent/connect-agent.ts";
+import { exec } from "../harness/exec.ts";
+import { runIdle } from "../harness/sandbox.ts";
+import { Stack } from "../harness/stack.ts";
+import { median, report } from "./report.ts";
+
+const ROUNDS = 3;
+const SAMPLES_PER_ROUND = 100;
+const WARM_UP = 20;
+const LIMIT_MS = 5;
+
+const at = { sandboxId: "bench-exec", containerId: "c1" };
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await run();
+  return performance.now() - begun;
+}
+
+async function sample(count: number, run: () => Promise<unknown>): Promise<number[]> {
+  for (let left = WARM_UP; left > 0; left--) await run();
+  const samples: number[] = [];
+  for (let left = count; left > 0; left--) samples.push(await timed(run));
+  return samples;
+}
+
+/** One exec of `true` on the agent's own socket, by the client the daemon uses. */
+async function execDirectly(agent: Awaited<ReturnType<typeof connectAgent>>): Promise<void> {
+  const start = {
+    containerId: at.containerId,
+    execId: randomUUID(),
+    process: { args: ["true"], env: ["PATH=/bin"], defaultCapabilities: true },
+  };
+  const requests = (async function* () {
+    yield { message: { case: "start" as const, value: start } };
+  })();
+  let code: number | undefined;
+  for await (const { output } of agent.processes.exec(requests)) {
+    if (output?.output.case === "exited") code = output.output.value.code;
+  }
+  if (code !== 0) throw new Error(`true ended with ${code}`);
+}
+
+async function execThroughPaddock(stack: Stack): Promise<void> {
+  const { status } = await exec(stack.client, ["true"], at);
+  if (status.code !== 0) throw new Error(`true ended with ${status.code}`);
+}
+
+async function directRound(stack: Stack): Promise<number[]> {
+  const [socketPath] = globSync("**/agent.sock", { cwd: stack.stateDirectory });
+  if (!socketPath) throw new Error("no agent socket below the node's state directory");
+  await using agent = await connectAgent({
+    socketPath: join(stack.stateDirectory, socketPath),
+    deadlineMs: 20_000,
+  });
+  return await sample(SAMPLES_PER_ROUND, () => execDirectly(agent));
+}
+
+await using stack = await Stack.start();
+await runIdle(stack, at.sandboxId);
+const through: number[] = [];
+const direct: number[] = [];
+for (let round = 0; round < ROUNDS; round++) {
+  through.push(...(await sample(SAMPLES_PER_ROUND, () => execThroughPaddock(stack))));
+  await stack.stopNode();
+  direct.push(...(await directRound(stack)));
+  await stack.startNode();
+}
+report(
+  "exec",
+  { accelerator: "software emulation (TCG)", rounds: String(ROUNDS) },
+  [
+    { name: "exec of true, agent directly", unit: "ms", samples: direct },
+    { name: "exec of true, client to guest", unit: "ms", samples: through },
+  ],
+  [{ name: "exec_path_added", value: median(through) - median(direct), limit: LIMIT_MS, unit: "ms" }],
+);
