@@ -27,10 +27,11 @@ const UNDO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the image and the writable layer come from.
 #[derive(Clone, Debug)]
-pub enum RootfsSource {
+pub(super) enum RootfsSource {
     /// The disks of the request.
     Disks,
     /// A directory takes the place of the image; for tests on a host.
+    #[cfg(test)]
     Directory(String),
 }
 
@@ -62,7 +63,7 @@ pub fn create_with_terminal(
 }
 
 /// [`create`] with another layout or rootfs.
-pub fn create_from(
+pub(super) fn create_from(
     layout: &Layout,
     source: RootfsSource,
     sandbox: &SandboxContext,
@@ -162,8 +163,12 @@ impl Creation<'_> {
     }
 
     fn lower(&self, rootfs: &pb::Rootfs, disks: &mut Disks) -> Result<Layer> {
-        if let RootfsSource::Directory(source) = &self.source {
-            return Ok(Layer { source: source.clone(), fstype: String::new() });
+        match &self.source {
+            RootfsSource::Disks => {}
+            #[cfg(test)]
+            RootfsSource::Directory(source) => {
+                return Ok(Layer { source: source.clone(), fstype: String::new() });
+            }
         }
         let disk = rootfs.lower.as_ref();
         let disk = disk.ok_or_else(|| RuntimeError::InvalidSpec("a rootfs needs a lower disk".into()))?;
@@ -172,7 +177,13 @@ impl Creation<'_> {
 
     fn spawn(&self, spec: &StageSpec, stdio: InitStdio, cgroup: &OwnedFd, channel: &OwnedFd) -> Result<Child> {
         let streams = match stdio {
-            InitStdio::Given(stdio) => stdio.into_descriptors()?,
+            InitStdio::Given(stdio) => {
+                let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
+                if terminal != stdio.terminal {
+                    return Err(RuntimeError::InvalidSpec("the init wants a terminal and has none".into()));
+                }
+                stdio.into_descriptors()?
+            }
             InitStdio::OwnTerminal => [null()?, null()?, null()?],
         };
         let streams = streams.each_ref().map(AsFd::as_fd);

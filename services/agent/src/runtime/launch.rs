@@ -178,26 +178,28 @@ unsafe fn set_capabilities(plan: &LaunchPlan) -> Outcome {
 unsafe fn execute(plan: &LaunchPlan) -> Report {
     let mut failure = Report::new(Step::Execute, libc::ENOENT);
     for candidate in plan.candidates.each() {
-        // SAFETY: strings of the plan.
-        let result = unsafe { sys!(libc::SYS_execve, *candidate, plan.argv.as_ptr(), plan.envp.as_ptr()) };
-        match -result as i32 {
+        let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: strings of the plan; `stat` is valid as zeroes and as the kernel fills it.
+        let (seen, directory, executed) = unsafe {
+            // Looking first costs a fraction of an execve that fails.
+            let seen = sys!(libc::SYS_newfstatat, libc::AT_FDCWD, *candidate, stat.as_mut_ptr(), 0);
+            let directory = stat.assume_init_ref().st_mode & libc::S_IFMT == libc::S_IFDIR;
+            let executed = if seen == 0 {
+                sys!(libc::SYS_execve, *candidate, plan.argv.as_ptr(), plan.envp.as_ptr())
+            } else {
+                seen
+            };
+            (seen, directory, executed)
+        };
+        match -executed as i32 {
+            // A script that is there without its interpreter is "not found" as well, but ends no search.
             libc::ENOENT | libc::ENOTDIR => {}
             libc::EACCES => {
-                // SAFETY: as above.
-                let step = if unsafe { is_directory(*candidate) } { Step::ExecuteDirectory } else { Step::Execute };
+                let step = if seen == 0 && directory { Step::ExecuteDirectory } else { Step::Execute };
                 failure = Report::new(step, libc::EACCES);
             }
             errno => return Report::new(Step::Execute, errno),
         }
     }
     failure
-}
-
-unsafe fn is_directory(path: *const libc::c_char) -> bool {
-    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the kernel fills `stat`, which is valid as zeroes as well.
-    unsafe {
-        sys!(libc::SYS_newfstatat, libc::AT_FDCWD, path, stat.as_mut_ptr(), 0);
-        stat.assume_init_ref().st_mode & libc::S_IFMT == libc::S_IFDIR
-    }
 }

@@ -48,7 +48,6 @@ mod user;
 mod tests;
 
 pub use container::{Container, ExecOutcome, SandboxContext, Started};
-pub use create::{RootfsSource, create, create_from, create_with_terminal};
-pub use error::{ErrorKind, Result, RuntimeError};
+pub use create::{create, create_with_terminal};
+pub use error::{ErrorKind, RuntimeError};
 pub use launch_plan::Stdio;
-pub use layout::Layout;

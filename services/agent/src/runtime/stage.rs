@@ -93,6 +93,8 @@ fn spawn_stage(
 ) -> Result<Child> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let executable = rustix::fs::open("/proc/self/exe", flags, Mode::empty()).attempt(|| "open the agent's program")?;
+    // Above the numbers that are about to be overwritten.
+    let executable = rustix::io::fcntl_dupfd_cloexec(&executable, FIRST_FREE).attempt(|| "duplicate a descriptor")?;
     let mut descriptors = [(-1, -1); 5];
     for ((number, slot), fd) in (0..).zip(&mut descriptors).zip(lifted) {
         *slot = (fd.as_raw_fd(), number);

@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::pb;
+use crate::runtime::create::*;
+use crate::runtime::error::Result;
+use crate::runtime::layout::Layout;
 use crate::runtime::*;
 
 /// The test binary is the agent's program here: it must become a stage when started as one, before its test harness

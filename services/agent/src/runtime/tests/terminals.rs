@@ -1,5 +1,5 @@
 use super::fixture::*;
-use crate::runtime::create::create_with_terminal_from;
+use crate::runtime::create::*;
 use crate::runtime::*;
 
 #[test]
