@@ -24,6 +24,8 @@ export type MachineRequest = {
   readonly vcpus: number;
   readonly maxVcpus: number;
   readonly memoryBytes: number;
+  /** Words that place the process in its cgroup, put before all others. */
+  readonly placement: readonly string[];
   /** Disks that are there from the start. */
   readonly disks: readonly MachineDisk[];
 };
@@ -70,8 +72,8 @@ export interface MachineHost {
 /** The part of the host that is set aside for one sandbox. */
 export interface SandboxCgroups {
   create(name: string, limits: { readonly memoryBytes: number }): Promise<void>;
-  /** Files to write a pid to, so that a process is in the cgroup before it executes. */
-  processFiles(name: string): readonly string[];
+  /** Words to put before a command, so that its process is in the cgroup before it executes. */
+  placement(name: string): readonly string[];
   /** OOM kills of the host in it. */
   oomKills(name: string): Promise<number>;
   /** Succeeds when there is none. */

@@ -15,8 +15,8 @@ import type { ContainerSpec, SandboxSpec } from "@paddock/protocol";
 /** Tells one process from any other the host has had: a pid may be reused, with its start time in one boot it is not. */
 export type MachineIdentity = {
   readonly pid: number;
-  /** Field 22 of /proc/<pid>/stat, clock ticks since boot. */
-  readonly startTime: number;
+  /** Field 22 of /proc/<pid>/stat, clock ticks since boot, as text. */
+  readonly startTicks: string;
   /** /proc/sys/kernel/random/boot_id. */
   readonly bootId: string;
 };
@@ -63,6 +63,8 @@ export type ContainerRecord = {
   readonly imageId: string;
   /** Digest of the image's squashfs file. */
   readonly imageBlob: string;
+  /** Signal that asks it to end, 1 to 64. */
+  readonly stopSignal: number;
   /** Number among the sandbox's containers; names its disks and their SCSI targets. */
   readonly index: number;
   readonly createdAtMs: number;

@@ -105,7 +105,7 @@ function parsePhase(fields: Fields): SandboxPhase {
 function parseMachine(fields: Fields): MachineIdentity {
   return {
     pid: fields.integer("pid"),
-    startTime: fields.integer("startTime"),
+    startTicks: fields.string("startTicks"),
     bootId: fields.string("bootId"),
   };
 }
@@ -119,6 +119,7 @@ function parseContainer(fields: Fields): ContainerRecord {
     spec: fromBinary(ContainerSpecSchema, fields.bytes("spec")),
     imageId: fields.string("imageId"),
     imageBlob: fields.string("imageBlob"),
+    stopSignal: fields.integer("stopSignal"),
     index: fields.integer("index"),
     createdAtMs: fields.number("createdAtMs"),
     oomKillCount: fields.integer("oomKillCount"),

@@ -1,0 +1,212 @@
+/** The daemon, put together by hand. Start-up order is safety: lock, store, recovery, and only then the bus. */
+import { randomUUID } from "node:crypto";
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Bus, type CommandServer, serveCommands } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import { openImageStore } from "@paddock/images";
+import { KeyedLock } from "@paddock/lifecycle";
+import { toStatus } from "@paddock/rpc";
+import { AgentLink } from "./agent/agent-link.ts";
+import { commandHandler } from "./command-handler.ts";
+import type { NodeConfig } from "./config.ts";
+import { WritableLayers } from "./containers/writable-layers.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { freeBytes } from "./host/disk-space.ts";
+import { type Host, readBootId, readHost } from "./host/host-facts.ts";
+import { LogBook } from "./logs/log-book.ts";
+import type { MachineHost, SandboxCgroups } from "./machine/machine-port.ts";
+import { QemuHost } from "./machine/qemu-host.ts";
+import { VmCgroups } from "./machine/vm-cgroups.ts";
+import type { NodeContext } from "./node-context.ts";
+import type { NodeLog } from "./node-log.ts";
+import { commandCheck } from "./request-rules.ts";
+import { recover } from "./sandboxes/recover.ts";
+import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
+import { sandboxesDir, sandboxPaths } from "./sandboxes/sandbox-paths.ts";
+import type { SandboxRecord } from "./sandboxes/sandbox-record.ts";
+import { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
+import { NodeStore } from "./store/node-store.ts";
+import { lockState } from "./store/state-lock.ts";
+import { StreamServer } from "./stream-server.ts";
+import { VERSION } from "./version.ts";
+
+/** Replacements of the real thing, for tests. */
+export type Overrides = {
+  readonly host?: Host;
+  readonly machines?: MachineHost;
+  readonly cgroups?: SandboxCgroups;
+};
+
+const MIB = 1024 * 1024;
+/** What the guest's kernel and agent take of a VM's memory. */
+const GUEST_OVERHEAD_BYTES = 64 * MIB;
+/** Emulation keeps translated code, of which there is more the more the guest runs. */
+const EMULATION_SLACK_BYTES = 512 * MIB;
+const MAX_COMMANDS = 256;
+const COMMAND_GRACE_MS = 10_000;
+
+export class NodeApp implements AsyncDisposable {
+  readonly context: NodeContext;
+  readonly streamAddress: string;
+  readonly daemonInstanceId: string;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(
+    context: NodeContext,
+    streamAddress: string,
+    daemonInstanceId: string,
+    stack: AsyncDisposableStack,
+  ) {
+    this.context = context;
+    this.streamAddress = streamAddress;
+    this.daemonInstanceId = daemonInstanceId;
+    this.#stack = stack;
+  }
+
+  /** Starts the daemon: when this settles it serves. Throws when it cannot, with nothing left but the state directory. */
+  static async start(config: NodeConfig, log: NodeLog, overrides: Overrides = {}): Promise<NodeApp> {
+    await using stack = new AsyncDisposableStack();
+    const daemonInstanceId = randomUUID();
+    await prepareStateDir(config.stateDir);
+    stack.use(lockState(join(config.stateDir, "lock.db")));
+    const store = stack.use(new NodeStore(join(config.stateDir, "node.db")));
+    const host = overrides.host ?? (await readHost(config));
+    log.info({ accelerator: host.accelerator, qemu: host.qemuVersion }, "the host was looked at");
+    const logs = stack.use(
+      new LogBook(({ sandboxId, containerId, problem }) =>
+        log.warn(
+          { sandbox: sandboxId, container: containerId, err: problem },
+          "a container's log has trouble",
+        ),
+      ),
+    );
+    let heartbeat: Heartbeat | undefined;
+    const context = await openContext({ config, log, overrides, store, host, logs }, () =>
+      heartbeat?.changed(),
+    );
+    stack.defer(() => letGo(context));
+    log.info(await recover(context), "recovered");
+    const streams = stack.use(await StreamServer.start(context, logs, config.streamAddress));
+    const bus = stack.use(new Bus({ url: config.natsUrl, name: `paddock-node-${config.nodeId}` }));
+    await bus.ready;
+    const commands = serve(bus, context, daemonInstanceId);
+    stack.defer(() => commands.stop(COMMAND_GRACE_MS));
+    heartbeat = stack.use(
+      new Heartbeat(bus, context, {
+        streamAddress: streams.address,
+        daemonInstanceId,
+        version: VERSION,
+        qemuVersion: host.qemuVersion,
+        guestKernel: host.guest.kernelRelease,
+        labels: config.labels,
+      }),
+    );
+    await heartbeat.start();
+    return new NodeApp(context, streams.address, daemonInstanceId, stack.move());
+  }
+
+  /** Shuts down in order: no new commands, those under way are answered, streams end, VMs stay. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): CommandServer {
+  const handler = commandHandler(context, commandCheck());
+  return serveCommands(bus, context.nodeId, handler, {
+    maxConcurrent: MAX_COMMANDS,
+    daemonInstanceId,
+    toStatus: (error, requestId) => {
+      if (!(error instanceof PaddockError))
+        context.log.error({ err: error, requestId }, "a command failed of a bug");
+      else context.log.debug({ err: error, requestId }, "a command was refused");
+      return toStatus(error, requestId);
+    },
+  });
+}
+
+/** Others may pass through (a VM's user must reach its own directory), and see nothing. */
+async function prepareStateDir(stateDir: string): Promise<void> {
+  await mkdir(stateDir, { recursive: true, mode: 0o711 });
+  await chmod(stateDir, 0o711);
+  await mkdir(sandboxesDir(stateDir), { recursive: true, mode: 0o711 });
+}
+
+type Parts = {
+  readonly config: NodeConfig;
+  readonly log: NodeLog;
+  readonly overrides: Overrides;
+  readonly store: NodeStore;
+  readonly host: Host;
+  readonly logs: LogBook;
+};
+
+async function openContext(parts: Parts, onChange: () => void): Promise<NodeContext> {
+  const { config, log, overrides, store, host, logs } = parts;
+  const { stateDir, nodeId } = config;
+  const slackBytes = host.accelerator.accelerator === "kvm" ? 0 : EMULATION_SLACK_BYTES;
+  const cgroups = overrides.cgroups ?? (await VmCgroups.open(stateDir, slackBytes));
+  const machines =
+    overrides.machines ??
+    new QemuHost({
+      binary: config.qemuBinary,
+      accelerator: host.accelerator.accelerator,
+      cpuModel: host.accelerator.cpuModel,
+      groups: host.groups,
+      guest: host.guest,
+      cgroups,
+      sandboxesDir: sandboxesDir(stateDir),
+    });
+  const nowMs = () => Date.now();
+  const newId = () => randomUUID();
+  const entryOptions = (record: SandboxRecord) => ({
+    store,
+    paths: sandboxPaths(stateDir, record.sandboxId),
+    nodeId,
+    newId,
+    nowMs,
+    onChange,
+  });
+  return {
+    nodeId,
+    stateDir,
+    bootId: readBootId(),
+    isolation: host.isolation,
+    vmUidBase: config.vmUidBase,
+    sizeDefaults: {
+      vcpus: config.defaultVcpus,
+      maxVcpus: config.maxVcpus || Math.max(host.cpus, config.defaultVcpus),
+      memoryBytes: config.defaultMemoryBytes,
+      guestOverheadBytes: GUEST_OVERHEAD_BYTES,
+    },
+    capacity: host.capacity,
+    diskFloorBytes: config.diskFloorBytes,
+    bootTimeoutMs: config.bootTimeoutMs,
+    store,
+    sandboxes: new SandboxRegistry(),
+    lock: new KeyedLock(),
+    machines,
+    cgroups,
+    images: await openImageStore({ root: join(stateDir, "images") }),
+    layers: new WritableLayers(join(stateDir, "layer-templates")),
+    logs,
+    log,
+    nowMs,
+    newId,
+    openLink: (socketPath) => new AgentLink({ socketPath }),
+    freeDiskBytes: () => freeBytes(stateDir),
+    newEntry: (record, stored) => {
+      const options = entryOptions(record);
+      return stored ? new SandboxEntry(record, options) : SandboxEntry.create(record, options);
+    },
+  };
+}
+
+/** VMs go on without the daemon; the next one finds them. */
+function letGo({ sandboxes }: NodeContext): void {
+  for (const entry of sandboxes.list()) {
+    entry.attachment?.machine.release();
+    entry.detach(new PaddockError("SHUTTING_DOWN", "the node daemon is going down"));
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * What is common to all commands, around their handlers: validation, fencing, exactly-once.
+ *
+ * The node validates again what the api has validated: whoever can reach the bus can send commands.
+ */
+import { createHash } from "node:crypto";
+import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import type { CommandContext } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import { RequestLedger } from "@paddock/lifecycle";
+import { nodepb } from "@paddock/protocol";
+import type { Call } from "./handlers/call.ts";
+import type { NodeContext } from "./node-context.ts";
+import { COMMANDS, type CommandCase, route } from "./routes.ts";
+
+export type CommandCheck = (request: Message) => void;
+
+/** Outcomes larger than this are not kept: repeating the request finds what it made. */
+const MAX_KEPT_OUTCOME_BYTES = 64 * 1024;
+
+/** Answers commands. `check` throws INVALID_FIELD for a request that breaks the rules of the schema. */
+export function commandHandler(ctx: NodeContext, check: CommandCheck) {
+  const ledger = new RequestLedger({
+    find: (id) => ctx.store.find(id),
+    begin: (id, digest) => ctx.store.begin(id, digest),
+    finish: (id, outcome) => {
+      if (outcome.length <= MAX_KEPT_OUTCOME_BYTES) ctx.store.finish(id, outcome);
+    },
+  });
+  return async (
+    request: nodepb.CommandRequest,
+    { signal, deadline }: Pick<CommandContext, "signal" | "deadline">,
+  ): Promise<nodepb.CommandResponse> => {
+    const { command, requestId, generation } = request;
+    if (command.case === undefined)
+      throw new PaddockError(
+        "INVALID_ARGUMENT",
+        "the command names nothing to do, or nothing this node knows",
+      );
+    check(command.value);
+    fence(ctx, request);
+    const call: Call = { requestId, generation, signal, deadline };
+    const work = async () => {
+      return create(nodepb.CommandResponseSchema, { outcome: await route(ctx, command, call) });
+    };
+    if (COMMANDS[command.case] === "reads") return await work();
+    if (requestId === "") throw new PaddockError("INVALID_ARGUMENT", `${command.case} needs a request id`);
+    const once = { requestId, digest: digestOf(request, command.case) };
+    const bytes = await ledger.once(once, async () => toBinary(nodepb.CommandResponseSchema, await work()));
+    return fromBinary(nodepb.CommandResponseSchema, bytes);
+  };
+}
+
+/** A placement that was superseded must not act any more; a newer one for a sandbox that is here already is taken over. */
+function fence(ctx: NodeContext, { sandboxId, generation }: nodepb.CommandRequest): void {
+  const entry = sandboxId === "" ? undefined : ctx.sandboxes.find(sandboxId);
+  if (entry === undefined || generation === 0n) return;
+  const known = entry.record.generation;
+  if (generation < known)
+    throw new PaddockError("STALE_GENERATION", `sandbox ${sandboxId} was placed anew since`, {
+      metadata: { generation: String(generation), known_generation: String(known) },
+    });
+  if (generation > known) entry.update((record) => ({ ...record, generation }));
+}
+
+/** What makes two commands the same: what is asked, of which sandbox. Not the deadline. */
+function digestOf({ command, sandboxId }: nodepb.CommandRequest, name: CommandCase): string {
+  const body = toBinary(
+    nodepb.CommandRequestSchema,
+    create(nodepb.CommandRequestSchema, { sandboxId, command }),
+  );
+  return createHash("sha256").update(name).update("\0").update(body).digest("hex");
+}

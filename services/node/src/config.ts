@@ -1,0 +1,172 @@
+/**
+ * What an operator may set, all by environment: `readEnv` knows the names, `parseConfig` the meaning. A name that is not
+ * known or a value that is not understood refuses to start: a misspelt setting must not become a default.
+ */
+import { hostname } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
+import { MIB, parseNodeId } from "@paddock/domain";
+
+const NAMES = {
+  PADDOCK_NODE_ID: "",
+  PADDOCK_STATE_DIR: "/var/lib/paddock",
+  PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:7071",
+  PADDOCK_GUEST_DIR: resolve(import.meta.dirname, "../../../deploy/guest/out"),
+  PADDOCK_QEMU_BINARY: "qemu-system-x86_64",
+  PADDOCK_ACCELERATOR: "auto",
+  PADDOCK_PRODUCTION: "false",
+  PADDOCK_VM_UID_BASE: "700000",
+  PADDOCK_CPU_OVERCOMMIT: "4",
+  PADDOCK_DEFAULT_MEMORY_BYTES: String(256 * MIB),
+  PADDOCK_DEFAULT_VCPUS: "1",
+  PADDOCK_MAX_VCPUS: "0",
+  PADDOCK_MEMORY_RESERVE_BYTES: String(512 * MIB),
+  PADDOCK_DISK_FLOOR_BYTES: String(512 * MIB),
+  PADDOCK_BOOT_TIMEOUT_MS: "60000",
+  PADDOCK_NODE_LABELS: "",
+  PADDOCK_NATS_URL: "nats://127.0.0.1:4222",
+  PADDOCK_LOG_LEVEL: "info",
+  PADDOCK_READY_FD: "",
+} as const;
+
+type Name = keyof typeof NAMES;
+export type RawConfig = Readonly<Record<Name, string>>;
+
+export type NodeConfig = {
+  readonly nodeId: string;
+  readonly stateDir: string;
+  readonly streamAddress: string;
+  readonly guestDir: string;
+  readonly qemuBinary: string;
+  readonly accelerator: "auto" | "kvm" | "tcg";
+  /** Refuse emulation, which promises no isolation. */
+  readonly production: boolean;
+  /** A VM's user and group id is this plus its slot. */
+  readonly vmUidBase: number;
+  /** How many times each CPU may be promised. */
+  readonly cpuOvercommit: number;
+  readonly defaultMemoryBytes: number;
+  readonly defaultVcpus: number;
+  /** vCPUs a VM may have at most; 0 means as many as the host has CPUs. */
+  readonly maxVcpus: number;
+  /** Memory of the host that is never promised. */
+  readonly memoryReserveBytes: number;
+  /** Disk space that stays free. */
+  readonly diskFloorBytes: number;
+  /** Patience with a guest that boots. */
+  readonly bootTimeoutMs: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly natsUrl: string;
+  readonly logLevel: string;
+  readonly readyFd: number | undefined;
+};
+
+/** Picks this daemon's settings. Throws on a PADDOCK_ name it does not know. */
+export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
+  const unknown = Object.keys(env).filter(
+    (name) => name.startsWith("PADDOCK_") && !Object.hasOwn(NAMES, name),
+  );
+  if (unknown.length > 0)
+    throw new Error(`unknown setting ${unknown.join(", ")}; known are ${Object.keys(NAMES).join(", ")}`);
+  const value = (name: Name) => env[name] ?? NAMES[name];
+  return {
+    PADDOCK_NODE_ID: value("PADDOCK_NODE_ID"),
+    PADDOCK_STATE_DIR: value("PADDOCK_STATE_DIR"),
+    PADDOCK_NODE_STREAM_ADDRESS: value("PADDOCK_NODE_STREAM_ADDRESS"),
+    PADDOCK_GUEST_DIR: value("PADDOCK_GUEST_DIR"),
+    PADDOCK_QEMU_BINARY: value("PADDOCK_QEMU_BINARY"),
+    PADDOCK_ACCELERATOR: value("PADDOCK_ACCELERATOR"),
+    PADDOCK_PRODUCTION: value("PADDOCK_PRODUCTION"),
+    PADDOCK_VM_UID_BASE: value("PADDOCK_VM_UID_BASE"),
+    PADDOCK_CPU_OVERCOMMIT: value("PADDOCK_CPU_OVERCOMMIT"),
+    PADDOCK_DEFAULT_MEMORY_BYTES: value("PADDOCK_DEFAULT_MEMORY_BYTES"),
+    PADDOCK_DEFAULT_VCPUS: value("PADDOCK_DEFAULT_VCPUS"),
+    PADDOCK_MAX_VCPUS: value("PADDOCK_MAX_VCPUS"),
+    PADDOCK_MEMORY_RESERVE_BYTES: value("PADDOCK_MEMORY_RESERVE_BYTES"),
+    PADDOCK_DISK_FLOOR_BYTES: value("PADDOCK_DISK_FLOOR_BYTES"),
+    PADDOCK_BOOT_TIMEOUT_MS: value("PADDOCK_BOOT_TIMEOUT_MS"),
+    PADDOCK_NODE_LABELS: value("PADDOCK_NODE_LABELS"),
+    PADDOCK_NATS_URL: value("PADDOCK_NATS_URL"),
+    PADDOCK_LOG_LEVEL: value("PADDOCK_LOG_LEVEL"),
+    PADDOCK_READY_FD: value("PADDOCK_READY_FD"),
+  };
+}
+
+/** Understands the settings. Throws an Error that names the setting. */
+export function parseConfig(raw: RawConfig): NodeConfig {
+  const readyFd = raw.PADDOCK_READY_FD;
+  return {
+    nodeId: nodeId(raw.PADDOCK_NODE_ID),
+    stateDir: absolutePath(raw, "PADDOCK_STATE_DIR"),
+    streamAddress: address(raw, "PADDOCK_NODE_STREAM_ADDRESS"),
+    guestDir: absolutePath(raw, "PADDOCK_GUEST_DIR"),
+    qemuBinary: nonEmpty(raw, "PADDOCK_QEMU_BINARY"),
+    accelerator: oneOf(raw, "PADDOCK_ACCELERATOR", ["auto", "kvm", "tcg"]),
+    production: oneOf(raw, "PADDOCK_PRODUCTION", ["true", "false"]) === "true",
+    vmUidBase: integer(raw, "PADDOCK_VM_UID_BASE", 1, 2 ** 31),
+    cpuOvercommit: decimal(raw, "PADDOCK_CPU_OVERCOMMIT", 1, 100),
+    defaultMemoryBytes: integer(raw, "PADDOCK_DEFAULT_MEMORY_BYTES", 96 * MIB, 2 ** 43),
+    defaultVcpus: integer(raw, "PADDOCK_DEFAULT_VCPUS", 1, 240),
+    maxVcpus: integer(raw, "PADDOCK_MAX_VCPUS", 0, 240),
+    memoryReserveBytes: integer(raw, "PADDOCK_MEMORY_RESERVE_BYTES", 0, 2 ** 43),
+    diskFloorBytes: integer(raw, "PADDOCK_DISK_FLOOR_BYTES", 0, 2 ** 50),
+    bootTimeoutMs: integer(raw, "PADDOCK_BOOT_TIMEOUT_MS", 1000, 600_000),
+    labels: labels(raw.PADDOCK_NODE_LABELS),
+    natsUrl: nonEmpty(raw, "PADDOCK_NATS_URL"),
+    logLevel: oneOf(raw, "PADDOCK_LOG_LEVEL", ["trace", "debug", "info", "warn", "error", "fatal"]),
+    readyFd: readyFd === "" ? undefined : integer(raw, "PADDOCK_READY_FD", 1, 65_535),
+  };
+}
+
+function wrong(name: string, value: string, wanted: string): never {
+  throw new Error(`${name} is ${JSON.stringify(value)}, it must be ${wanted}`);
+}
+
+/** The host's name is made to fit when no id is given: letters, digits, dashes; ids are never silently changed. */
+function nodeId(given: string): string {
+  if (given !== "")
+    return parseNodeId(given) ?? wrong("PADDOCK_NODE_ID", given, "letters, digits, '.', '_', '-'");
+  const fitted = hostname()
+    .replace(/[^a-zA-Z0-9_.-]+/g, "-")
+    .replace(/^[^a-zA-Z0-9]+/, "")
+    .slice(0, 128);
+  return fitted === "" ? "node" : fitted;
+}
+
+function absolutePath(raw: RawConfig, name: Name): string {
+  return isAbsolute(raw[name]) ? join(raw[name], ".") : wrong(name, raw[name], "an absolute path");
+}
+
+function address(raw: RawConfig, name: Name): string {
+  return /^(\[[0-9a-fA-F:]+\]|[a-zA-Z0-9_.-]+):[0-9]{1,5}$/.test(raw[name])
+    ? raw[name]
+    : wrong(name, raw[name], "host:port");
+}
+
+function nonEmpty(raw: RawConfig, name: Name): string {
+  return raw[name] === "" ? wrong(name, "", "given") : raw[name];
+}
+
+function oneOf<T extends string>(raw: RawConfig, name: Name, allowed: readonly T[]): T {
+  return allowed.find((each) => each === raw[name]) ?? wrong(name, raw[name], `one of ${allowed.join(", ")}`);
+}
+
+function integer(raw: RawConfig, name: Name, min: number, max: number): number {
+  const value = /^[0-9]{1,16}$/.test(raw[name]) ? Number(raw[name]) : Number.NaN;
+  return value >= min && value <= max ? value : wrong(name, raw[name], `an integer from ${min} to ${max}`);
+}
+
+function decimal(raw: RawConfig, name: Name, min: number, max: number): number {
+  const value = /^[0-9]{1,9}(\.[0-9]{1,9})?$/.test(raw[name]) ? Number(raw[name]) : Number.NaN;
+  return value >= min && value <= max ? value : wrong(name, raw[name], `a number from ${min} to ${max}`);
+}
+
+function labels(text: string): Record<string, string> {
+  if (text === "") return {};
+  return Object.fromEntries(
+    text.split(",").map((pair): [string, string] => {
+      const match = /^([a-zA-Z0-9][a-zA-Z0-9_./-]{0,127})=([^,]{0,256})$/.exec(pair);
+      if (match === null) return wrong("PADDOCK_NODE_LABELS", text, "key=value,key=value");
+      return [match[1] ?? "", match[2] ?? ""];
+    }),
+  );
+}

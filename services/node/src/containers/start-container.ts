@@ -1,0 +1,33 @@
+import { PaddockError } from "@paddock/domain";
+import { afterGuestContainer } from "../sandboxes/guest-facts.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+
+const TIMEOUT_MS = 30_000;
+
+/**
+ * Executes a container's command. One that is not there or cannot be executed is no error: the container has ended, with 127
+ * or 126. Needs the lock.
+ */
+export async function startContainer(
+  entry: SandboxEntry,
+  containerId: string,
+  nowMs: () => number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { containers } = await entry.agent.client({ signal });
+  const options = { signal, timeoutMs: TIMEOUT_MS };
+  const container = await containers
+    .startContainer({ containerId }, options)
+    .then((answer) => answer.container)
+    .catch(async (error: unknown) => {
+      if (!(error instanceof PaddockError) || error.reason !== "INVALID_FIELD") throw error;
+      const { container: told } = await containers.getContainer({ containerId }, options);
+      if (told?.exitStatus === undefined) throw error;
+      return told;
+    });
+  if (container === undefined)
+    throw new PaddockError("GUEST_UNAVAILABLE", "the guest's answer has no container");
+  // The answer is about this container, whatever name the guest gives it.
+  const facts = { nowMs: nowMs(), stopRequested: () => false };
+  entry.update((record) => afterGuestContainer(record, { ...container, containerId }, facts));
+}

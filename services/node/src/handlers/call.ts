@@ -1,0 +1,72 @@
+/** What handlers have in common: who asks, how patient he is, and the lock. */
+import { type ContainerRequest, decide, denial, PaddockError, type SandboxRequest } from "@paddock/domain";
+import type { NodeContext } from "../node-context.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
+import { containerStatusOf, sandboxOf } from "../sandboxes/sandbox-status.ts";
+
+export type Call = {
+  readonly requestId: string;
+  /** Of the sandbox's placement; 0 when the command is about none. */
+  readonly generation: bigint;
+  /** Aborts when the caller has lost patience or left. */
+  readonly signal: AbortSignal;
+  /** When he will have lost it. */
+  readonly deadline: Date | undefined;
+};
+
+/** Runs `work` with the sandbox's lock held for writing. Throws SANDBOX_NOT_FOUND, also when it was deleted meanwhile. */
+export async function locked<T>(
+  ctx: NodeContext,
+  sandboxId: string,
+  name: string,
+  call: Call,
+  work: (entry: SandboxEntry) => Promise<T>,
+): Promise<T> {
+  ctx.sandboxes.require(sandboxId);
+  return await ctx.lock.with(sandboxId, "write", { name, signal: call.signal }, () =>
+    work(ctx.sandboxes.require(sandboxId)),
+  );
+}
+
+/** Whether the sandbox's state asks for work (true) or has it done already (false). Throws WRONG_STATE. */
+export function permits(entry: SandboxEntry, request: SandboxRequest): boolean {
+  const decision = decide({ about: "sandbox", state: entry.record.phase.kind, request });
+  if (decision.kind === "deny") throw denial(`${words(request)} sandbox ${entry.sandboxId}`, decision);
+  return decision.kind === "accept";
+}
+
+/** As `permits`, for a container. Throws CONTAINER_NOT_FOUND too. */
+export function permitsContainer(
+  entry: SandboxEntry,
+  containerId: string,
+  request: ContainerRequest,
+): boolean {
+  const container = requireContainer(entry, containerId);
+  const decision = decide({
+    about: "container",
+    sandbox: entry.record.phase.kind,
+    state: container.phase.kind,
+    request,
+  });
+  if (decision.kind === "deny")
+    throw denial(`${words(request)} container ${containerId} of sandbox ${entry.sandboxId}`, decision);
+  return decision.kind === "accept";
+}
+
+/** The container's record. Throws CONTAINER_NOT_FOUND. */
+export function requireContainer(entry: SandboxEntry, containerId: string): ContainerRecord {
+  const container = containerOf(entry.record, containerId);
+  if (container !== undefined) return container;
+  throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${entry.sandboxId} has no container ${containerId}`);
+}
+
+/** The sandbox as the client sees it. */
+export const shownSandbox = (ctx: NodeContext, { record, sandboxId }: SandboxEntry) =>
+  sandboxOf(record, { nodeId: ctx.nodeId, isolation: ctx.isolation, lock: ctx.lock.view(sandboxId) });
+
+/** The container as the client sees it. */
+export const shownContainer = (entry: SandboxEntry, containerId: string) =>
+  containerStatusOf(requireContainer(entry, containerId));
+
+const words = (request: string): string => request.replaceAll("_", " ");

@@ -1,0 +1,20 @@
+import type { PauseSandboxRequest, PauseSandboxResponse } from "@paddock/protocol";
+import type { NodeContext } from "../node-context.ts";
+import type { Answer } from "./answer.ts";
+import { type Call, locked, permits, shownSandbox } from "./call.ts";
+
+export async function pauseSandbox(
+  ctx: NodeContext,
+  { sandboxId }: PauseSandboxRequest,
+  call: Call,
+): Promise<Answer<PauseSandboxResponse>> {
+  return await locked(ctx, sandboxId, "PauseSandbox", call, async (entry) => {
+    if (permits(entry, "pause")) {
+      await entry.attachment?.machine.pause(call.signal);
+      entry.update((record) =>
+        record.phase.kind === "running" ? { ...record, phase: { ...record.phase, kind: "paused" } } : record,
+      );
+    }
+    return { sandbox: shownSandbox(ctx, entry) };
+  });
+}

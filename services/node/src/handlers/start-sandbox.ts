@@ -1,0 +1,16 @@
+import type { StartSandboxRequest, StartSandboxResponse } from "@paddock/protocol";
+import type { NodeContext } from "../node-context.ts";
+import { startSandboxEntry } from "../sandboxes/start-sandbox-entry.ts";
+import type { Answer } from "./answer.ts";
+import { type Call, locked, permits, shownSandbox } from "./call.ts";
+
+export async function startSandbox(
+  ctx: NodeContext,
+  { sandboxId }: StartSandboxRequest,
+  call: Call,
+): Promise<Answer<StartSandboxResponse>> {
+  return await locked(ctx, sandboxId, "StartSandbox", call, async (entry) => {
+    if (permits(entry, "start")) await startSandboxEntry(ctx, entry, call.signal);
+    return { sandbox: shownSandbox(ctx, entry) };
+  });
+}

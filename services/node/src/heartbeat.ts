@@ -1,0 +1,107 @@
+/** Tells the fleet what this node is: every 5 s, and soon after what it has promised changes. */
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Bus, HEARTBEAT_INTERVAL_MS, putHeartbeat } from "@paddock/bus";
+import { NodeState, nodepb } from "@paddock/protocol";
+import type { NodeContext } from "./node-context.ts";
+
+export type HeartbeatOptions = {
+  readonly streamAddress: string;
+  readonly daemonInstanceId: string;
+  readonly version: string;
+  readonly qemuVersion: string;
+  readonly guestKernel: string;
+  readonly labels: Readonly<Record<string, string>>;
+};
+
+/** Changes that come together are told together. */
+const COALESCE_MS = 50;
+
+export class Heartbeat implements Disposable {
+  readonly #bus: Bus;
+  readonly #ctx: NodeContext;
+  readonly #options: HeartbeatOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #sequence = 0n;
+  #told = "";
+  #stopped = false;
+  #beating = false;
+
+  constructor(bus: Bus, ctx: NodeContext, options: HeartbeatOptions) {
+    this.#bus = bus;
+    this.#ctx = ctx;
+    this.#options = options;
+  }
+
+  /** Puts the first one and goes on until disposed of. */
+  async start(): Promise<void> {
+    await this.#beat();
+  }
+
+  /** Something may have changed that placement looks at. */
+  changed(): void {
+    if (this.#stopped || this.#sequence === 0n || this.#allocation() === this.#told) return;
+    this.#schedule(COALESCE_MS);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(ms: number): void {
+    clearTimeout(this.#timer);
+    if (!this.#stopped) this.#timer = setTimeout(() => void this.#beat(), ms);
+  }
+
+  async #beat(): Promise<void> {
+    if (this.#beating) return;
+    this.#beating = true;
+    this.#told = this.#allocation();
+    this.#sequence += 1n;
+    try {
+      await putHeartbeat(this.#bus, this.#message());
+    } catch (error) {
+      this.#ctx.log.warn({ err: error }, "a heartbeat was not delivered");
+    } finally {
+      this.#beating = false;
+      this.#schedule(this.#allocation() === this.#told ? HEARTBEAT_INTERVAL_MS : COALESCE_MS);
+    }
+  }
+
+  #allocation(): string {
+    const { milliCpus, memoryBytes } = this.#ctx.sandboxes.allocated();
+    return `${milliCpus}/${memoryBytes}/${this.#ctx.sandboxes.list().length}`;
+  }
+
+  #message(): nodepb.Heartbeat {
+    const { nodeId, capacity, isolation, sandboxes, nowMs } = this.#ctx;
+    const { streamAddress, daemonInstanceId, version, qemuVersion, guestKernel, labels } = this.#options;
+    return create(nodepb.HeartbeatSchema, {
+      node: {
+        nodeId,
+        state: NodeState.UP,
+        capacity: wireAmount(capacity),
+        allocated: wireAmount(sandboxes.allocated()),
+        isolation,
+        version,
+        qemuVersion,
+        labels: { ...labels },
+        heartbeatAt: timestampFromMs(nowMs()),
+        sandboxes: sandboxes.list().length,
+        guestKernel,
+      },
+      streamAddress,
+      daemonInstanceId,
+      sequence: this.#sequence,
+    });
+  }
+}
+
+type Numbers = { readonly milliCpus: number; readonly memoryBytes: number; readonly diskBytes: number };
+
+const wireAmount = ({ milliCpus, memoryBytes, diskBytes }: Numbers) => ({
+  milliCpus: BigInt(milliCpus),
+  memoryBytes: BigInt(memoryBytes),
+  diskBytes: BigInt(diskBytes),
+});

@@ -1,0 +1,63 @@
+import { readFileSync, statSync } from "node:fs";
+import type { Amount } from "@paddock/domain";
+import { Isolation } from "@paddock/protocol";
+import { type AcceleratorChoice, checkQemu, chooseAccelerator, readHostFacts } from "@paddock/qemu";
+import type { NodeConfig } from "../config.ts";
+import { freeBytes } from "./disk-space.ts";
+import { type GuestFiles, readGuestFiles } from "./guest-files.ts";
+
+/** What this host is, found out once at the start. */
+export type Host = {
+  readonly guest: GuestFiles;
+  readonly accelerator: AcceleratorChoice;
+  readonly isolation: Isolation;
+  readonly qemuVersion: string;
+  /** Groups that QEMU's user needs beside its own. */
+  readonly groups: readonly number[];
+  /** What may be promised. */
+  readonly capacity: Amount;
+  readonly cpus: number;
+};
+
+/** Finds out. Throws an Error that says what is missing, also when production mode would have to emulate. */
+export async function readHost(config: NodeConfig): Promise<Host> {
+  const guest = await readGuestFiles(config.guestDir);
+  const version = await checkQemu(config.qemuBinary);
+  const qemuVersion = `${version.major}.${version.minor}.${version.micro}`;
+  const groups = kvmGroups();
+  const accelerator = await chooseAccelerator({
+    preference: config.accelerator,
+    binary: config.qemuBinary,
+    qemuVersion: version.packaged ?? qemuVersion,
+    kernel: guest.kernel,
+    privileges: { user: { uid: config.vmUidBase, gid: config.vmUidBase, groups } },
+    cacheFile: `${config.stateDir}/accelerator.json`,
+  });
+  const isolation = accelerator.accelerator === "kvm" ? Isolation.KVM : Isolation.TCG_NO_GUARANTEE;
+  if (config.production && isolation !== Isolation.KVM)
+    throw new Error(`PADDOCK_PRODUCTION refuses emulation, which isolates nobody: ${accelerator.reason}`);
+  const { cpus, memoryBytes, missingPrograms } = await readHostFacts();
+  if (missingPrograms.length > 0) throw new Error(`missing programs: ${missingPrograms.join(", ")}`);
+  return {
+    guest,
+    accelerator,
+    isolation,
+    qemuVersion,
+    groups,
+    cpus,
+    capacity: {
+      milliCpus: Math.floor(cpus * 1000 * config.cpuOvercommit),
+      memoryBytes: Math.max(0, memoryBytes - config.memoryReserveBytes),
+      diskBytes: await freeBytes(config.stateDir),
+    },
+  };
+}
+
+/** The id of this boot of the host. */
+export const readBootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+
+/** The group of /dev/kvm, unless that is root's: being in that would be worth more than KVM. */
+function kvmGroups(): number[] {
+  const kvm = statSync("/dev/kvm", { throwIfNoEntry: false });
+  return kvm === undefined || kvm.gid === 0 ? [] : [kvm.gid];
+}

@@ -1,0 +1,145 @@
+/** Machines as QEMU processes of this host, each with a user of its own. */
+import { readdir, readFile, rm } from "node:fs/promises";
+import { PaddockError } from "@paddock/domain";
+import {
+  type Accelerator,
+  endProcess,
+  identify,
+  isAlive,
+  kernelCommandLine,
+  type MachineSpec,
+  Monitor,
+  type ProcessIdentity,
+  QemuError,
+  qemuArguments,
+  spawnQemu,
+  waitForMonitor,
+} from "@paddock/qemu";
+import type { GuestFiles } from "../host/guest-files.ts";
+import type { SandboxPaths } from "../sandboxes/sandbox-paths.ts";
+import type { Machine, MachineHost, MachineRequest, SandboxCgroups } from "./machine-port.ts";
+import { diskSpec, QemuMachine } from "./qemu-machine.ts";
+
+export type QemuHostOptions = {
+  readonly binary: string;
+  readonly accelerator: Accelerator;
+  readonly cpuModel: string;
+  /** Groups of the VM's user, such as the one that owns /dev/kvm. */
+  readonly groups: readonly number[];
+  readonly guest: GuestFiles;
+  readonly cgroups: SandboxCgroups;
+  /** The directory below which all sandboxes of this daemon have theirs. */
+  readonly sandboxesDir: string;
+};
+
+const AGENT_PORT = "paddock.agent.0";
+const SERIAL_RING_BYTES = 64 * 1024;
+const MONITOR_TIMEOUT_MS = 15_000;
+const ADOPT_TIMEOUT_MS = 3000;
+/** Root ports for network interfaces plugged in later. */
+const HOTPLUG_PORTS = 4;
+
+export class QemuHost implements MachineHost {
+  readonly #options: QemuHostOptions;
+
+  constructor(options: QemuHostOptions) {
+    this.#options = options;
+  }
+
+  async start(request: MachineRequest, signal: AbortSignal): Promise<Machine> {
+    const { binary, groups, cgroups } = this.#options;
+    const qemu = await spawnQemu({
+      binary,
+      args: qemuArguments(this.#spec(request)),
+      privileges: { user: { uid: request.uid, gid: request.uid, groups } },
+      prefix: request.placement,
+    });
+    try {
+      const monitor = await waitForMonitor(qemu, {
+        path: request.paths.qmpSocket,
+        timeoutMs: MONITOR_TIMEOUT_MS,
+        signal,
+      });
+      const hostOomKills = () => cgroups.oomKills(request.paths.name);
+      return await QemuMachine.of({ identity: qemu.identity, monitor, hostOomKills, child: qemu });
+    } catch (error) {
+      await endProcess(qemu.identity, { graceMs: 0 });
+      signal.throwIfAborted();
+      throw unavailable(`start the VM ${request.name}`, error);
+    }
+  }
+
+  async adopt(
+    identity: ProcessIdentity,
+    { name, paths }: Pick<MachineRequest, "name" | "paths">,
+    signal: AbortSignal,
+  ): Promise<Machine | undefined> {
+    if (!isAlive(identity)) return undefined;
+    try {
+      const monitor = await Monitor.open({ path: paths.qmpSocket, timeoutMs: ADOPT_TIMEOUT_MS, signal });
+      const hostOomKills = () => this.#options.cgroups.oomKills(paths.name);
+      return await QemuMachine.of({ identity, monitor, hostOomKills });
+    } catch (error) {
+      if (!isAlive(identity)) return undefined;
+      throw unavailable(`take over the VM ${name}`, error);
+    }
+  }
+
+  async killStrays(paths: SandboxPaths, _signal: AbortSignal): Promise<void> {
+    const strays = (await this.#processes()).filter(({ dir }) => dir === paths.dir);
+    await Promise.all(strays.map(({ identity }) => endProcess(identity, { graceMs: 0 })));
+    await Promise.all([paths.qmpSocket, paths.agentSocket].map((path) => rm(path, { force: true })));
+  }
+
+  async running(): Promise<readonly string[]> {
+    return (await this.#processes()).map(({ dir }) => dir);
+  }
+
+  /**
+   * Every process whose command line names the monitor socket of a sandbox of this state directory. Recognising them so
+   * needs no record: it also finds one that was started just before the daemon died.
+   */
+  async #processes(): Promise<{ identity: ProcessIdentity; dir: string }[]> {
+    const prefix = `${this.#options.sandboxesDir}/`;
+    const found: { identity: ProcessIdentity; dir: string }[] = [];
+    for (const entry of await readdir("/proc")) {
+      if (!/^[0-9]+$/.test(entry)) continue;
+      const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
+      const at = words.findIndex((word) => word.startsWith(`socket,id=qmp0,path=${prefix}`));
+      const name = words[at]?.slice(`socket,id=qmp0,path=${prefix}`.length).split("/")[0];
+      const identity = identify(Number(entry));
+      if (name !== undefined && /^[0-9a-f]{16}$/.test(name) && identity !== undefined)
+        found.push({ identity, dir: `${prefix}${name}` });
+    }
+    return found;
+  }
+
+  #spec(request: MachineRequest): MachineSpec {
+    const { accelerator, cpuModel, guest } = this.#options;
+    return {
+      name: request.name,
+      accelerator,
+      cpuModel,
+      vcpus: request.vcpus,
+      maxVcpus: request.maxVcpus,
+      memory: { bytes: request.memoryBytes, backing: { kind: "anonymous" } },
+      kernel: guest.kernel,
+      initramfs: guest.initramfs,
+      cmdline: kernelCommandLine(),
+      qmpSocket: request.paths.qmpSocket,
+      agentSocket: request.paths.agentSocket,
+      agentPort: AGENT_PORT,
+      serialRingBytes: SERIAL_RING_BYTES,
+      entropy: { maxBytes: 64 * 1024, periodMs: 1000 },
+      disks: request.disks.map(diskSpec),
+      nics: [],
+      hotplugPorts: HOTPLUG_PORTS,
+      start: "boot",
+    };
+  }
+}
+
+function unavailable(what: string, error: unknown): unknown {
+  if (!(error instanceof QemuError)) return error;
+  return new PaddockError("VM_UNAVAILABLE", `could not ${what}: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,158 @@
+/**
+ * A machine that is a QEMU process.
+ *
+ *     running ── GUEST_PANICKED, SHUTDOWN ──> ended, the process kept until it is killed (its console can be read)
+ *        └────── monitor closed, process gone ──> ended
+ *
+ * QEMU is told to pause where it would exit, so that the reason and the console are there to be read, by this daemon or by
+ * the next. A process that is gone tells by its closing monitor; a child of ours has an exit code on top.
+ */
+import {
+  type DiskSpec,
+  endProcess,
+  isAlive,
+  type Monitor,
+  type ProcessExit,
+  type ProcessIdentity,
+  QemuError,
+  waitForEnd,
+} from "@paddock/qemu";
+import type { Machine, MachineDisk, MachineEnd } from "./machine-port.ts";
+import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
+
+export type QemuMachineParts = {
+  readonly identity: ProcessIdentity;
+  readonly monitor: Monitor;
+  /** OOM kills of the host among its processes. */
+  readonly hostOomKills: () => Promise<number>;
+  /** Only of a child of ours. */
+  readonly child?: { readonly exited: Promise<ProcessExit>; stderr(): string };
+};
+
+const QMP_TIMEOUT_MS = 5000;
+/** A process that closed its monitor has this long to be seen as gone. */
+const EXIT_PATIENCE_MS = 2000;
+const PANIC_STATUS = "guest-panicked";
+const ENDED_STATUSES: readonly string[] = ["shutdown", PANIC_STATUS, "internal-error"];
+
+export class QemuMachine implements Machine {
+  readonly identity: ProcessIdentity;
+  readonly ended: Promise<MachineEnd>;
+  readonly #parts: QemuMachineParts;
+  readonly #end = Promise.withResolvers<MachineEnd>();
+  #console = Buffer.alloc(0);
+  #oomKillsBefore = 0;
+  #noticed = false;
+
+  private constructor(parts: QemuMachineParts) {
+    this.#parts = parts;
+    this.identity = parts.identity;
+    this.ended = this.#end.promise;
+    const { session } = parts.monitor;
+    session.on("GUEST_PANICKED", () => this.#notice("guest_panic", "the guest's kernel panicked"));
+    session.on("SHUTDOWN", (event) => {
+      if (event.data.guest === true) this.#notice("guest_shutdown", "the guest shut itself down");
+    });
+    void parts.monitor.closed.then(() => this.#lost());
+  }
+
+  /** Wraps a process whose monitor answers. One that has ended meanwhile is noticed by its status. */
+  static async of(parts: QemuMachineParts): Promise<QemuMachine> {
+    const machine = new QemuMachine(parts);
+    machine.#oomKillsBefore = await parts.hostOomKills().catch(() => 0);
+    const { status } = await parts.monitor.status();
+    if (status === PANIC_STATUS) machine.#notice("guest_panic", "the guest's kernel panicked");
+    else if (ENDED_STATUSES.includes(status)) machine.#notice("guest_shutdown", `QEMU's state is ${status}`);
+    return machine;
+  }
+
+  async attachDisk(disk: MachineDisk, signal: AbortSignal): Promise<void> {
+    await this.#parts.monitor.addDisk(diskSpec(disk), { signal, timeoutMs: QMP_TIMEOUT_MS });
+  }
+
+  async detachDisk(id: string, signal: AbortSignal): Promise<void> {
+    const options = { signal, timeoutMs: QMP_TIMEOUT_MS };
+    try {
+      await this.#parts.monitor.removeDisk(id, options);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+      // The device is gone; its block node may have stayed behind.
+      await this.#parts.monitor.session
+        .execute("blockdev-del", { "node-name": id }, options)
+        .catch((again: unknown) => {
+          if (!isAbsent(again)) throw again;
+        });
+    }
+  }
+
+  async pause(signal: AbortSignal): Promise<void> {
+    await this.#parts.monitor.pause({ signal, timeoutMs: QMP_TIMEOUT_MS });
+  }
+
+  async resume(signal: AbortSignal): Promise<void> {
+    await this.#parts.monitor.resume({ signal, timeoutMs: QMP_TIMEOUT_MS });
+  }
+
+  async serialTail(): Promise<string> {
+    const read = await this.#parts.monitor
+      .readSerial(EVIDENCE_BYTES, { timeoutMs: 1000 })
+      .catch(() => Buffer.alloc(0));
+    this.#console = Buffer.concat([this.#console, read]).subarray(-EVIDENCE_BYTES);
+    return serialText(this.#console);
+  }
+
+  async kill(_signal: AbortSignal): Promise<void> {
+    this.#noticed = true;
+    await endProcess(this.identity, { graceMs: 0 });
+    this.#parts.monitor.close();
+    this.#end.resolve({ cause: "vm_lost", evidence: "the node ended the VM's process" });
+  }
+
+  release(): void {
+    this.#noticed = true;
+    this.#parts.monitor.close();
+  }
+
+  #notice(cause: MachineEnd["cause"], what: string): void {
+    if (this.#noticed) return;
+    this.#noticed = true;
+    void this.serialTail().then((console) => {
+      const seen = showsPanic(console) ? "guest_panic" : cause;
+      this.#end.resolve({ cause: seen, evidence: evidence(what, console) });
+    });
+  }
+
+  async #lost(): Promise<void> {
+    if (this.#noticed) return;
+    this.#noticed = true;
+    const gone = await waitForEnd(this.identity, EXIT_PATIENCE_MS);
+    const kills = await this.#parts.hostOomKills().catch(() => 0);
+    const how = gone ? await this.#describeExit() : "QEMU closed its monitor and still runs";
+    const console = serialText(this.#console);
+    const cause = kills > this.#oomKillsBefore ? "host_oom" : showsPanic(console) ? "guest_panic" : "vm_lost";
+    this.#end.resolve({ cause, evidence: evidence(how, console) });
+  }
+
+  async #describeExit(): Promise<string> {
+    const { child } = this.#parts;
+    if (child === undefined) return `QEMU (pid ${this.identity.pid}) is gone`;
+    const exit = await child.exited;
+    const how = exit.kind === "exited" ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`;
+    const said = serialText(Buffer.from(child.stderr()));
+    return `QEMU (pid ${this.identity.pid}) ${how}${said === "" ? "" : `, saying: ${said.slice(-2048)}`}`;
+  }
+}
+
+/** The block device of a disk as QEMU wants it. */
+export const diskSpec = (disk: MachineDisk): DiskSpec => ({ ...disk, serial: disk.id });
+
+/** Whether the process of an identity runs. */
+export const runs = (identity: ProcessIdentity): boolean => isAlive(identity);
+
+const evidence = (what: string, console: string): string =>
+  `${what}${console === "" ? "" : `\nlast lines of the serial console:\n${console}`}`.slice(-EVIDENCE_BYTES);
+
+function isAbsent(error: unknown): boolean {
+  if (!(error instanceof QemuError) || error.kind !== "qmp-refused") return false;
+  return error.detail === "DeviceNotFound" || /Failed to find node|not found/i.test(error.message);
+}

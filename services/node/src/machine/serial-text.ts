@@ -1,0 +1,18 @@
+/** The most of a serial console that is kept as evidence, in bytes. */
+export const EVIDENCE_BYTES = 8192;
+
+/**
+ * The end of what a guest wrote, made safe to show: the guest is hostile, and terminals obey escape sequences. Lines stay
+ * lines, every other control character goes, at most `EVIDENCE_BYTES` bytes.
+ */
+export function serialText(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes.subarray(-EVIDENCE_BYTES)).toString("latin1");
+  return text
+    .replaceAll(/\x1b\[[0-9;?]*[ -/]*[@-~]/g, "")
+    .replaceAll("\r\n", "\n")
+    .replaceAll(/[^\n\t\x20-\x7e]/g, "")
+    .trim();
+}
+
+/** Whether the console shows that the guest's kernel panicked. */
+export const showsPanic = (text: string): boolean => /Kernel panic - not syncing/.test(text);

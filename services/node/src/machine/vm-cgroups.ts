@@ -1,0 +1,59 @@
+import { createHash } from "node:crypto";
+import { CgroupTree, memoryFiles, pidsFiles, readHierarchy } from "@paddock/cgroups";
+import type { SandboxCgroups } from "./machine-port.ts";
+
+/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
+const MAX_THREADS = 512;
+const KILL_TIMEOUT_MS = 5000;
+
+/**
+ * The VMs' cgroups of one state directory. Their names begin with a hash of that directory, so that two daemons of one host
+ * (tests, mostly) do not sweep each other's.
+ */
+export class VmCgroups implements SandboxCgroups {
+  readonly #tree: CgroupTree;
+  readonly #prefix: string;
+  /** Memory that the VM's process may take beyond its guest's and the declared overhead; emulation keeps translated code. */
+  readonly #slackBytes: number;
+
+  private constructor(tree: CgroupTree, prefix: string, slackBytes: number) {
+    this.#tree = tree;
+    this.#prefix = prefix;
+    this.#slackBytes = slackBytes;
+  }
+
+  static async open(stateDir: string, slackBytes: number): Promise<VmCgroups> {
+    const prefix = `${createHash("sha256").update(stateDir).digest("hex").slice(0, 8)}-`;
+    return new VmCgroups(await CgroupTree.open(await readHierarchy()), prefix, slackBytes);
+  }
+
+  async create(name: string, { memoryBytes }: { readonly memoryBytes: number }): Promise<void> {
+    const cgroup = await this.#tree.create(this.#prefix + name);
+    const limit = memoryBytes + this.#slackBytes;
+    await cgroup.apply([
+      ...memoryFiles(this.#tree.version, { limitBytes: limit }),
+      ...pidsFiles({ max: MAX_THREADS }),
+    ]);
+  }
+
+  placement(name: string): readonly string[] {
+    return this.#tree.get(this.#prefix + name).placement();
+  }
+
+  async oomKills(name: string): Promise<number> {
+    return (await this.#tree.get(this.#prefix + name).usage()).oomKills ?? 0;
+  }
+
+  async remove(name: string): Promise<void> {
+    const cgroup = this.#tree.get(this.#prefix + name);
+    await cgroup.killAll(KILL_TIMEOUT_MS);
+    await cgroup.remove();
+  }
+
+  async list(): Promise<readonly string[]> {
+    const names = await this.#tree.list();
+    return names
+      .filter((name) => name.startsWith(this.#prefix))
+      .map((name) => name.slice(this.#prefix.length));
+  }
+}

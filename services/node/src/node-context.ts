@@ -1,0 +1,43 @@
+import type { Amount, VmSizeDefaults } from "@paddock/domain";
+import type { ImageStore } from "@paddock/images";
+import type { KeyedLock } from "@paddock/lifecycle";
+import type { Isolation } from "@paddock/protocol";
+import type { AgentLink } from "./agent/agent-link.ts";
+import type { WritableLayers } from "./containers/writable-layers.ts";
+import type { MachineHost, SandboxCgroups } from "./machine/machine-port.ts";
+import type { NodeLog } from "./node-log.ts";
+import type { ContainerLogs } from "./sandboxes/live-sandbox.ts";
+import type { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
+import type { SandboxRecord } from "./sandboxes/sandbox-record.ts";
+import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
+import type { NodeStore } from "./store/node-store.ts";
+
+/** Everything that handlers and operations work with. */
+export type NodeContext = {
+  readonly nodeId: string;
+  readonly stateDir: string;
+  readonly bootId: string;
+  readonly isolation: Isolation;
+  readonly vmUidBase: number;
+  readonly sizeDefaults: VmSizeDefaults;
+  readonly capacity: Amount;
+  readonly diskFloorBytes: number;
+  readonly bootTimeoutMs: number;
+  readonly store: NodeStore;
+  readonly sandboxes: SandboxRegistry;
+  readonly lock: KeyedLock<string>;
+  readonly machines: MachineHost;
+  readonly cgroups: SandboxCgroups;
+  readonly images: ImageStore;
+  readonly layers: WritableLayers;
+  readonly logs: ContainerLogs;
+  readonly log: NodeLog;
+  readonly nowMs: () => number;
+  readonly newId: () => string;
+  /** Opens the link to the agent behind a socket. */
+  readonly openLink: (socketPath: string) => AgentLink;
+  /** Free bytes of the state directory's file system. */
+  readonly freeDiskBytes: () => Promise<number>;
+  /** Makes the entry of a record; `stored` when the record is in the store already. */
+  readonly newEntry: (record: SandboxRecord, stored: boolean) => SandboxEntry;
+};

@@ -1,0 +1,194 @@
+/** Creates a sandbox: everything is checked before anything is touched, and on failure nothing remains. */
+
+import { create } from "@bufbuild/protobuf";
+import {
+  type Amount,
+  admit,
+  PaddockError,
+  parseContainerId,
+  parseSandboxId,
+  type VmSize,
+  vmSize,
+} from "@paddock/domain";
+import type { ImageRecord } from "@paddock/images";
+import { type ContainerSpec, type SandboxSpec, SandboxSpecSchema } from "@paddock/protocol";
+import { containerDemand } from "../containers/container-demand.ts";
+import { MAX_CONTAINERS } from "../containers/container-disks.ts";
+import { checkContainerSpec } from "../containers/guest-container.ts";
+import { stopSignalOf } from "../containers/init-process.ts";
+import { requireImage } from "../containers/require-image.ts";
+import type { NodeContext } from "../node-context.ts";
+import { bringUp } from "./bring-up.ts";
+import { forget } from "./delete-sandbox-entry.ts";
+import type { SandboxEntry } from "./sandbox-entry.ts";
+import type { ContainerRecord, SandboxRecord } from "./sandbox-record.ts";
+import { VM_OVERHEAD_BYTES } from "./sandbox-registry.ts";
+
+export type CreateRequest = { readonly sandboxId: string; readonly spec?: SandboxSpec | undefined };
+
+export type CreateCall = {
+  readonly requestId: string;
+  readonly generation: bigint;
+  readonly signal: AbortSignal;
+  readonly name: string;
+};
+
+/**
+ * The sandbox, in state `ready`. The request that created it gets it again. Throws SANDBOX_EXISTS, NO_CAPACITY,
+ * NO_DISK_SPACE, IMAGE_NOT_FOUND, INVALID_FIELD before any side effect, and what the boot fails of.
+ */
+export async function createSandboxEntry(
+  ctx: NodeContext,
+  request: CreateRequest,
+  call: CreateCall,
+): Promise<SandboxEntry> {
+  const known = ctx.sandboxes.find(request.sandboxId);
+  if (known !== undefined && isDone(known, call)) return known;
+  const spec = request.spec ?? create(SandboxSpecSchema);
+  const sandboxId = parseSandboxId(request.sandboxId);
+  if (sandboxId === undefined) throw badId(request.sandboxId);
+  ctx.sandboxes.requireFree(sandboxId);
+  checkContainerIds(spec.containers);
+  const size = sizeOf(ctx, spec);
+  const demand: Amount = {
+    milliCpus: size.vcpus * 1000,
+    memoryBytes: size.memoryBytes + VM_OVERHEAD_BYTES,
+    diskBytes: 0,
+  };
+  const freeDiskBytes = await ctx.freeDiskBytes();
+  using pins = new DisposableStack();
+  const images = new Map<string, ImageRecord>();
+  const containers: ContainerRecord[] = [];
+  for (const [index, container] of spec.containers.entries()) {
+    const image = await requireImage(ctx, container.image);
+    pins.use(ctx.sandboxes.pinImage(image.id));
+    checkContainerSpec(container, image.config);
+    images.set(image.id, image);
+    containers.push(newContainer(container, image, index, call.requestId, ctx.nowMs()));
+  }
+  // From here to the claim nothing waits, so that two requests cannot both find room for one.
+  using claim = claimRoom(ctx, sandboxId, demand, freeDiskBytes);
+  const options = { name: call.name, signal: call.signal };
+  return await ctx.lock.with(sandboxId, "write", options, async () => {
+    const entry = ctx.newEntry(
+      {
+        sandboxId,
+        version: 1,
+        generation: call.generation,
+        requestId: call.requestId,
+        spec,
+        size,
+        slot: claim.slot,
+        createdAtMs: ctx.nowMs(),
+        bootDurationMs: 0,
+        agentSequence: 0,
+        guestBootId: "",
+        eventSequence: 0,
+        phase: { kind: "creating" },
+        containers,
+      },
+      false,
+    );
+    ctx.sandboxes.add(entry);
+    await comeUp(ctx, entry, images, call.signal);
+    return entry;
+  });
+}
+
+async function comeUp(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  images: ReadonlyMap<string, ImageRecord>,
+  signal: AbortSignal,
+): Promise<void> {
+  const boot = { node: ctx, entry, images };
+  try {
+    await bringUp("create", boot, signal);
+    commitReady(ctx, entry, "create");
+  } catch (error) {
+    await forget(ctx, entry);
+    throw error;
+  }
+}
+
+/** Records that the VM runs and its containers wait, and follows their logs: a log's name for this run is that of the VM. */
+export function commitReady(ctx: NodeContext, entry: SandboxEntry, finished: string): void {
+  const { attachment } = entry;
+  if (attachment === undefined)
+    throw new PaddockError("VM_UNAVAILABLE", `the VM of sandbox ${entry.sandboxId} ended as it came up`);
+  const { pid, startTicks, bootId } = attachment.machine.identity;
+  entry.update(
+    (record): SandboxRecord => ({
+      ...record,
+      phase: { kind: "ready", machine: { pid, startTicks, bootId } },
+      containers: record.containers.map((container) => ({
+        ...container,
+        oomKillCount: 0,
+        phase: { kind: "ready" },
+      })),
+    }),
+    finished,
+  );
+  for (const { containerId } of entry.record.containers) ctx.logs.follow(entry, containerId);
+}
+
+/** A container's record as it begins. */
+export function newContainer(
+  spec: ContainerSpec,
+  image: ImageRecord,
+  index: number,
+  requestId: string,
+  nowMs: number,
+): ContainerRecord {
+  const containerId = parseContainerId(spec.containerId);
+  if (containerId === undefined) throw badId(spec.containerId);
+  return {
+    containerId,
+    requestId,
+    spec,
+    imageId: image.id,
+    imageBlob: image.blob,
+    stopSignal: stopSignalOf(image.config),
+    index,
+    createdAtMs: nowMs,
+    oomKillCount: 0,
+    phase: { kind: "ready" },
+  };
+}
+
+function isDone({ record }: SandboxEntry, call: CreateCall): boolean {
+  return (
+    record.requestId === call.requestId &&
+    record.phase.kind !== "creating" &&
+    record.phase.kind !== "deleting"
+  );
+}
+
+function claimRoom(ctx: NodeContext, sandboxId: string, demand: Amount, freeDiskBytes: number) {
+  const { capacity, diskFloorBytes, sandboxes } = ctx;
+  sandboxes.requireFree(sandboxId);
+  admit(demand, { capacity, allocated: sandboxes.allocated(), freeDiskBytes, diskFloorBytes });
+  return sandboxes.claim(sandboxId, demand);
+}
+
+function sizeOf(ctx: NodeContext, spec: SandboxSpec): VmSize {
+  const { vcpus = 0, maxVcpus = 0, memoryBytes = 0n } = spec.resources ?? {};
+  const containers = spec.containers.map(containerDemand);
+  return vmSize({ vcpus, maxVcpus, memoryBytes: Number(memoryBytes), containers }, ctx.sizeDefaults);
+}
+
+function checkContainerIds(containers: readonly ContainerSpec[]): void {
+  if (containers.length > MAX_CONTAINERS)
+    throw new PaddockError("TOO_MANY", `a sandbox holds at most ${MAX_CONTAINERS} containers`);
+  const seen = new Set<string>();
+  for (const { containerId } of containers) {
+    if (seen.has(containerId))
+      throw new PaddockError("CONTAINER_EXISTS", `the spec names container ${containerId} twice`);
+    seen.add(containerId);
+  }
+}
+
+const badId = (id: string): PaddockError =>
+  new PaddockError("INVALID_FIELD", `${JSON.stringify(id.slice(0, 64))} is no id`, {
+    violations: [{ field: "sandbox_id", description: "must match ^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$" }],
+  });

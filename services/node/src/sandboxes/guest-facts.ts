@@ -1,0 +1,167 @@
+/**
+ * What the guest says of its containers, brought into the record. Pure.
+ *
+ * The guest is the tenant's: numbers are bounded, texts are clipped, and a container it speaks of that the node does not
+ * know is not made up. What has ended stays ended, whatever is said later.
+ */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { agentpb } from "@paddock/protocol";
+import {
+  type ContainerPhase,
+  type ContainerRecord,
+  containerOf,
+  type ExitRecord,
+  type SandboxRecord,
+  type StopCause,
+  withContainer,
+} from "./sandbox-record.ts";
+
+export type FactContext = {
+  readonly nowMs: number;
+  /** Whether a client has asked for the end of this container. */
+  readonly stopRequested: (containerId: string) => boolean;
+};
+
+const MAX_REASON = 256;
+const MAX_TIME_MS = 253_402_300_799_000;
+
+/** The record after an event of the guest; the same record when the event changes nothing that is kept. */
+export function afterGuestEvent(
+  record: SandboxRecord,
+  { event, sequence }: agentpb.WatchEventsResponse,
+  context: FactContext,
+): SandboxRecord {
+  const changed = afterEvent(record, event, context);
+  const agentSequence = Number(sequence);
+  return changed === record || !Number.isSafeInteger(agentSequence) ? changed : { ...changed, agentSequence };
+}
+
+function afterEvent(
+  record: SandboxRecord,
+  event: agentpb.WatchEventsResponse["event"],
+  context: FactContext,
+): SandboxRecord {
+  switch (event.case) {
+    case "processExited": {
+      const { containerId, execId, status } = event.value;
+      return execId === containerId && status !== undefined
+        ? afterExit(record, containerId, status, context)
+        : record;
+    }
+    case "containerOom": {
+      const { containerId, oomKillCount } = event.value;
+      return afterOom(record, containerId, oomKillCount);
+    }
+    case "guestStopping":
+    case undefined:
+      return record;
+    default:
+      return event satisfies never;
+  }
+}
+
+function afterExit(
+  record: SandboxRecord,
+  containerId: string,
+  status: agentpb.ExitStatus,
+  context: FactContext,
+): SandboxRecord {
+  const container = containerOf(record, containerId);
+  if (container === undefined || container.phase.kind === "stopped") return record;
+  return withContainer(record, containerId, (each) => ({ ...each, phase: ended(each, status, context) }));
+}
+
+function afterOom(record: SandboxRecord, containerId: string, count: bigint): SandboxRecord {
+  const oomKillCount = Number(count);
+  const container = containerOf(record, containerId);
+  if (container === undefined || !Number.isSafeInteger(oomKillCount)) return record;
+  if (oomKillCount <= container.oomKillCount) return record;
+  return withContainer(record, containerId, (each) => ({ ...each, oomKillCount }));
+}
+
+/** The record after the guest has listed its containers: what was missed while nobody listened is made up for. */
+export function afterGuestList(
+  record: SandboxRecord,
+  listed: readonly agentpb.Container[],
+  context: FactContext,
+): SandboxRecord {
+  return listed.reduce((soFar, container) => afterGuestContainer(soFar, container, context), record);
+}
+
+/** The record after the guest has described one container. */
+export function afterGuestContainer(
+  record: SandboxRecord,
+  told: agentpb.Container,
+  context: FactContext,
+): SandboxRecord {
+  const { containerId, oomKillCount } = told;
+  const counted = afterOom(record, containerId, oomKillCount);
+  const container = containerOf(counted, containerId);
+  if (container === undefined || container.phase.kind === "stopped") return counted;
+  const phase = phaseOf(container, told, context);
+  return samePhase(phase, container.phase)
+    ? counted
+    : withContainer(counted, containerId, (each) => ({ ...each, phase }));
+}
+
+function phaseOf(container: ContainerRecord, told: agentpb.Container, context: FactContext): ContainerPhase {
+  switch (told.state) {
+    case agentpb.ContainerState.UNSPECIFIED:
+      return container.phase;
+    case agentpb.ContainerState.CREATED:
+      return { kind: "ready" };
+    case agentpb.ContainerState.RUNNING:
+      return { kind: "running", pid: told.pid, startedAtMs: startOf(container, told, context) };
+    case agentpb.ContainerState.PAUSED:
+      return { kind: "paused", pid: told.pid, startedAtMs: startOf(container, told, context) };
+    case agentpb.ContainerState.STOPPED:
+      return told.exitStatus === undefined ? container.phase : ended(container, told.exitStatus, context);
+    default:
+      told.state satisfies never;
+      return container.phase;
+  }
+}
+
+function ended(container: ContainerRecord, status: agentpb.ExitStatus, context: FactContext): ContainerPhase {
+  const exit = exitRecordOf(status, context.nowMs);
+  return {
+    kind: "stopped",
+    cause: context.stopRequested(container.containerId) ? "requested" : causeOf(exit),
+    exit,
+    ...("startedAtMs" in container.phase
+      ? { startedAtMs: container.phase.startedAtMs }
+      : { startedAtMs: context.nowMs }),
+    stoppedAtMs: context.nowMs,
+  };
+}
+
+/** Why a process ended, from its status alone. */
+function causeOf(exit: ExitRecord): StopCause {
+  if (exit.oomKilled) return "guest_oom";
+  return exit.signal === 0 ? "exited" : "signalled";
+}
+
+/** The end of a process as it is kept. */
+export function exitRecordOf(status: agentpb.ExitStatus, nowMs: number): ExitRecord {
+  return {
+    code: within(status.code, 0, 255),
+    signal: within(status.signal, 0, 64),
+    oomKilled: status.oomKilled,
+    exitedAtMs: status.exitedAt === undefined ? nowMs : timeOf(timestampMs(status.exitedAt), nowMs),
+    reason: status.reason.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, MAX_REASON),
+  };
+}
+
+function startOf({ phase }: ContainerRecord, told: agentpb.Container, { nowMs }: FactContext): number {
+  if ("startedAtMs" in phase && phase.startedAtMs !== undefined) return phase.startedAtMs;
+  return told.startedAt === undefined ? nowMs : timeOf(timestampMs(told.startedAt), nowMs);
+}
+
+const within = (value: number, min: number, max: number): number => Math.min(max, Math.max(min, value));
+
+const timeOf = (ms: number, nowMs: number): number => (ms >= 0 && ms <= MAX_TIME_MS ? ms : nowMs);
+
+function samePhase(a: ContainerPhase, b: ContainerPhase): boolean {
+  if (a.kind !== b.kind) return false;
+  return !("pid" in a) || !("pid" in b) || a.pid === b.pid;
+}

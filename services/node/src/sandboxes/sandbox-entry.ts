@@ -1,0 +1,142 @@
+/**
+ * One sandbox in this process: its newest record, and while it has a VM, the VM and the link to its guest.
+ *
+ * The record changes only here, by `update`, which is synchronous: stored first, published then. So a change is never seen
+ * before it would survive a crash, and two changes never mix. Lifecycle calls hold the sandbox's lock over their many
+ * updates; facts that come by themselves (an exit, a lost VM) are updates of their own and wait for no one.
+ */
+import { PaddockError } from "@paddock/domain";
+import type { AgentLink } from "../agent/agent-link.ts";
+import type { Machine } from "../machine/machine-port.ts";
+import type { NodeStore } from "../store/node-store.ts";
+import type { LiveSandbox } from "./live-sandbox.ts";
+import { type EventContext, eventsOf } from "./sandbox-events.ts";
+import type { SandboxPaths } from "./sandbox-paths.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+
+/** The VM of a sandbox, from its boot to its end. */
+export type Attachment = {
+  readonly machine: Machine;
+  readonly link: AgentLink;
+  /** Aborts when the sandbox is detached from it. */
+  readonly lifetime: AbortSignal;
+};
+
+export type EntryOptions = {
+  readonly store: NodeStore;
+  readonly paths: SandboxPaths;
+  readonly nodeId: string;
+  readonly newId: () => string;
+  readonly nowMs: () => number;
+  /** Told after each change; must not throw. */
+  readonly onChange: () => void;
+};
+
+export class SandboxEntry implements LiveSandbox {
+  /** Containers whose end a client has asked for: their end is then no accident. */
+  readonly stopRequests = new Set<string>();
+  /** Whether the VM is being ended on purpose: its end is then no accident. */
+  endExpected = false;
+  readonly #options: EntryOptions;
+  readonly #watchers = new Set<() => void>();
+  #record: SandboxRecord;
+  #attachment: Attachment | undefined;
+  #ending: AbortController | undefined;
+
+  /** For a record that is stored already; `SandboxEntry.create` is for a new one. */
+  constructor(record: SandboxRecord, options: EntryOptions) {
+    this.#record = record;
+    this.#options = options;
+  }
+
+  /** Stores a new record. */
+  static create(record: SandboxRecord, options: EntryOptions): SandboxEntry {
+    const entry = new SandboxEntry(record, options);
+    entry.#commit(undefined, record);
+    return entry;
+  }
+
+  get sandboxId(): string {
+    return this.#record.sandboxId;
+  }
+
+  get record(): SandboxRecord {
+    return this.#record;
+  }
+
+  get paths(): SandboxPaths {
+    return this.#options.paths;
+  }
+
+  get dir(): string {
+    return this.#options.paths.dir;
+  }
+
+  get attachment(): Attachment | undefined {
+    return this.#attachment;
+  }
+
+  get agent(): AgentLink {
+    if (this.#attachment !== undefined) return this.#attachment.link;
+    const { kind } = this.#record.phase;
+    throw new PaddockError("WRONG_STATE", `sandbox ${this.sandboxId} has no VM`, {
+      metadata: { actual_state: kind, allowed_states: "ready,running" },
+    });
+  }
+
+  /** Makes the record what `change` says, durably, and publishes it. `finished` is the operation whose journal this ends. */
+  update(change: (record: SandboxRecord) => SandboxRecord, finished?: string): SandboxRecord {
+    const before = this.#record;
+    const changed = change(before);
+    if (changed === before && finished === undefined) return before;
+    this.#commit(before, { ...changed, version: before.version + 1 }, finished);
+    return this.#record;
+  }
+
+  #commit(before: SandboxRecord | undefined, after: SandboxRecord, finished?: string): void {
+    const { store, nodeId, newId, nowMs, onChange } = this.#options;
+    const context: EventContext = { nodeId, newId, nowMs: nowMs() };
+    const events = eventsOf(before, after, context);
+    const record = { ...after, eventSequence: (before?.eventSequence ?? 0) + events.length };
+    store.commit({ record, events, ...(finished !== undefined && { finished }) });
+    this.#record = record;
+    for (const watcher of [...this.#watchers]) watcher();
+    onChange();
+  }
+
+  /** Connects the sandbox with its VM. */
+  attach(machine: Machine, link: AgentLink): Attachment {
+    this.endExpected = false;
+    this.stopRequests.clear();
+    this.#ending = new AbortController();
+    this.#attachment = { machine, link, lifetime: this.#ending.signal };
+    return this.#attachment;
+  }
+
+  /** Lets go of the VM: calls on its guest fail with `error`, what watches it ends. The VM itself is not touched. */
+  detach(error: PaddockError): void {
+    this.#attachment?.link.close(error);
+    this.#attachment = undefined;
+    this.#ending?.abort(error);
+    this.#ending = undefined;
+  }
+
+  /** Settles with true once the record is as `accept` wants it, or with false when the signal fires. */
+  async reaches(accept: (record: SandboxRecord) => boolean, signal: AbortSignal): Promise<boolean> {
+    if (accept(this.#record)) return true;
+    if (signal.aborted) return false;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const look = () => {
+      if (accept(this.#record)) resolve(true);
+    };
+    const leave = () => resolve(false);
+    this.#watchers.add(look);
+    signal.addEventListener("abort", leave, { once: true });
+    try {
+      return await promise;
+    } finally {
+      this.#watchers.delete(look);
+      signal.removeEventListener("abort", leave);
+    }
+  }
+}

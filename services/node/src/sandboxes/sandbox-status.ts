@@ -1,0 +1,164 @@
+/** A record as the public API shows it. */
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { LockView } from "@paddock/lifecycle";
+import {
+  type ContainerStatus,
+  ContainerStatusSchema,
+  type ExitStatus,
+  ExitStatusSchema,
+  type Isolation,
+  type Sandbox,
+  SandboxSchema,
+  type SandboxStatus,
+  SandboxStatusSchema,
+  StopCause as WireCause,
+  ContainerState as WireContainerState,
+  SandboxState as WireSandboxState,
+} from "@paddock/protocol";
+import type {
+  ContainerPhase,
+  ContainerRecord,
+  ExitRecord,
+  SandboxPhase,
+  SandboxRecord,
+  StopCause,
+} from "./sandbox-record.ts";
+
+export type StatusContext = {
+  readonly nodeId: string;
+  readonly isolation: Isolation;
+  readonly lock: LockView;
+};
+
+/** The sandbox with spec, status and placement. */
+export function sandboxOf(record: SandboxRecord, context: StatusContext): Sandbox {
+  return create(SandboxSchema, {
+    sandboxId: record.sandboxId,
+    spec: record.spec,
+    status: sandboxStatusOf(record, context),
+    nodeId: context.nodeId,
+    generation: record.generation,
+  });
+}
+
+function sandboxStatusOf(record: SandboxRecord, { isolation, lock }: StatusContext): SandboxStatus {
+  const { phase } = record;
+  const [holder] = lock.holders;
+  return create(SandboxStatusSchema, {
+    sandboxId: record.sandboxId,
+    state: sandboxStateOf(phase.kind),
+    version: BigInt(record.version),
+    containers: record.containers.map(containerStatusOf),
+    createdAt: timestampFromMs(record.createdAtMs),
+    ...("startedAtMs" in phase &&
+      phase.startedAtMs !== undefined && { startedAt: timestampFromMs(phase.startedAtMs) }),
+    ...(phase.kind === "stopped" && {
+      stoppedAt: timestampFromMs(phase.stoppedAtMs),
+      stopCause: stopCauseOf(phase.cause),
+      stopEvidence: phase.evidence,
+    }),
+    isolation,
+    vcpus: record.size.vcpus,
+    memoryBytes: BigInt(record.size.memoryBytes),
+    bootDuration: durationFromMs(Math.round(record.bootDurationMs)),
+    lock: {
+      holder: holder?.name ?? "",
+      ...(holder !== undefined && { heldSince: timestampFromMs(holder.since.getTime()) }),
+      waiters: lock.waiters.slice(0, 64),
+    },
+  });
+}
+
+/** The container's status. */
+export function containerStatusOf(container: ContainerRecord): ContainerStatus {
+  const { phase, spec } = container;
+  return create(ContainerStatusSchema, {
+    containerId: container.containerId,
+    state: containerStateOf(phase.kind),
+    imageId: container.imageId,
+    image: spec.image,
+    pid: "pid" in phase ? phase.pid : 0,
+    createdAt: timestampFromMs(container.createdAtMs),
+    ...("startedAtMs" in phase &&
+      phase.startedAtMs !== undefined && { startedAt: timestampFromMs(phase.startedAtMs) }),
+    ...(phase.kind === "stopped" && {
+      stoppedAt: timestampFromMs(phase.stoppedAtMs),
+      stopCause: stopCauseOf(phase.cause),
+      ...(phase.exit !== undefined && { exitStatus: exitStatusOf(phase.exit) }),
+    }),
+    labels: spec.labels,
+    oomKillCount: BigInt(container.oomKillCount),
+    terminal: spec.process?.terminal ?? false,
+    ...(spec.resources !== undefined && { resources: spec.resources }),
+  });
+}
+
+export function exitStatusOf(exit: ExitRecord): ExitStatus {
+  return create(ExitStatusSchema, {
+    code: exit.code,
+    signal: exit.signal,
+    oomKilled: exit.oomKilled,
+    exitedAt: timestampFromMs(exit.exitedAtMs),
+    reason: exit.reason,
+  });
+}
+
+export function sandboxStateOf(kind: SandboxPhase["kind"]): WireSandboxState {
+  switch (kind) {
+    case "creating":
+      return WireSandboxState.CREATING;
+    case "ready":
+      return WireSandboxState.READY;
+    case "running":
+      return WireSandboxState.RUNNING;
+    case "paused":
+      return WireSandboxState.PAUSED;
+    case "stopped":
+      return WireSandboxState.STOPPED;
+    case "deleting":
+      return WireSandboxState.DELETING;
+    default:
+      return kind satisfies never;
+  }
+}
+
+export function containerStateOf(kind: ContainerPhase["kind"]): WireContainerState {
+  switch (kind) {
+    case "ready":
+      return WireContainerState.READY;
+    case "running":
+      return WireContainerState.RUNNING;
+    case "paused":
+      return WireContainerState.PAUSED;
+    case "stopped":
+      return WireContainerState.STOPPED;
+    default:
+      return kind satisfies never;
+  }
+}
+
+export function stopCauseOf(cause: StopCause): WireCause {
+  switch (cause) {
+    case "exited":
+      return WireCause.EXITED;
+    case "signalled":
+      return WireCause.SIGNALLED;
+    case "guest_oom":
+      return WireCause.GUEST_OOM;
+    case "host_oom":
+      return WireCause.HOST_OOM;
+    case "vm_lost":
+      return WireCause.VM_LOST;
+    case "guest_panic":
+      return WireCause.GUEST_PANIC;
+    case "requested":
+      return WireCause.REQUESTED;
+    case "host_restart":
+      return WireCause.HOST_RESTART;
+    case "guest_unresponsive":
+      return WireCause.GUEST_UNRESPONSIVE;
+    default:
+      return cause satisfies never;
+  }
+}

@@ -1,0 +1,86 @@
+import { randomBytes } from "node:crypto";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { PaddockError } from "@paddock/domain";
+import type { agentpb } from "@paddock/protocol";
+import type { MachineEnd } from "../../machine/machine-port.ts";
+import { guestHostname } from "../guest-hostname.ts";
+import type { Attachment } from "../sandbox-entry.ts";
+import type { SandboxRecord } from "../sandbox-record.ts";
+import { supervise } from "../supervise.ts";
+import type { BootStep } from "./boot-context.ts";
+
+const CONFIGURE_TIMEOUT_MS = 10_000;
+/** How much of the serial console goes into an error: it travels in the details of a status, which are bounded. */
+const EVIDENCE_IN_ERROR = 2048;
+
+/**
+ * The guest's first answer, and its identity: fresh entropy, time, hostname, name resolution. A VM that ends before, or a
+ * guest that does not answer before the deadline, fails with the end of its console as evidence.
+ */
+export const guest: BootStep = {
+  name: "guest",
+  async run({ node, entry }, signal) {
+    const { attachment } = entry;
+    if (attachment === undefined) throw new Error("the guest is waited for before its VM was started");
+    const begun = node.nowMs();
+    const client = await answered(attachment, node.bootTimeoutMs, signal);
+    const answeredAfterMs = node.nowMs() - begun;
+    const { guest: told } = await client.sandbox.configureSandbox(identity(entry.record, node.nowMs()), {
+      signal,
+      timeoutMs: CONFIGURE_TIMEOUT_MS,
+    });
+    entry.update((record) => ({
+      ...record,
+      bootDurationMs: answeredAfterMs,
+      agentSequence: 0,
+      guestBootId: (told?.bootId ?? "").slice(0, 64),
+    }));
+    supervise(node, entry, attachment);
+  },
+  async undo() {
+    // All of the guest goes with its VM.
+  },
+};
+
+async function answered({ machine, link }: Attachment, deadlineMs: number, signal: AbortSignal) {
+  const stop = new AbortController();
+  let end: MachineEnd | undefined;
+  void machine.ended.then((seen) => {
+    end = seen;
+    stop.abort(new Error("the VM ended"));
+  });
+  try {
+    return await link.client({ deadlineMs, signal: AbortSignal.any([signal, stop.signal]) });
+  } catch (error) {
+    if (end !== undefined)
+      throw new PaddockError("VM_UNAVAILABLE", `the VM ended while it booted (${end.cause})`, {
+        metadata: { evidence: end.evidence.slice(-EVIDENCE_IN_ERROR) },
+        cause: error,
+      });
+    const tail = await machine.serialTail();
+    const reason = signal.aborted ? "DEADLINE" : "GUEST_UNAVAILABLE";
+    const why = signal.aborted ? "before the call's deadline" : `within ${deadlineMs} ms`;
+    throw new PaddockError(reason, `the guest did not answer ${why}`, {
+      metadata: { evidence: tail.slice(-EVIDENCE_IN_ERROR) },
+      hint: "the evidence is the end of the guest's serial console",
+      cause: error,
+    });
+  }
+}
+
+type ConfigureRequest = Omit<agentpb.ConfigureSandboxRequest, "$typeName" | "dns"> & {
+  dns: { nameservers: string[]; searches: string[]; options: string[] };
+};
+
+function identity({ sandboxId, spec }: SandboxRecord, nowMs: number): ConfigureRequest {
+  const { nameservers = [], searches = [], options = [] } = spec.dns ?? {};
+  return {
+    entropy: randomBytes(256),
+    time: timestampFromMs(nowMs),
+    hostname: spec.hostname || guestHostname(sandboxId),
+    dns: { nameservers, searches, options },
+    sandboxId,
+    shmSizeBytes: spec.shmSizeBytes,
+    sharePidNamespace: spec.sharePidNamespace,
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * Stops a sandbox: asks its containers to end, then its guest, then ends its process. Each stage has a bound, and none needs the
+ * one before to have worked, so a guest that hangs costs its bounds and nothing else.
+ */
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { PaddockError } from "@paddock/domain";
+import { endContainers } from "../containers/end-containers.ts";
+import type { NodeContext } from "../node-context.ts";
+import { releaseVm } from "./release-vm.ts";
+import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
+import { withContainersStopped } from "./sandbox-record.ts";
+
+export type StopOptions = {
+  /** Time between SIGTERM and SIGKILL. */
+  readonly graceMs: number;
+  /** Whether to end the VM without asking its guest. */
+  readonly force: boolean;
+};
+
+const RESUME_TIMEOUT_MS = 3000;
+const SHUTDOWN_TIMEOUT_MS = 2000;
+/** A guest that was asked to power off has this long. */
+const POWER_OFF_MS = 3000;
+
+/** Leaves the sandbox in state `stopped`. Needs the lock and a sandbox that has a VM. */
+export async function stopSandboxEntry(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  options: StopOptions,
+): Promise<void> {
+  const { attachment } = entry;
+  for (const { containerId } of entry.record.containers) entry.stopRequests.add(containerId);
+  entry.endExpected = true;
+  if (attachment !== undefined && !options.force) await askGuest(ctx, entry, attachment, options.graceMs);
+  entry.detach(new PaddockError("VM_UNAVAILABLE", `sandbox ${entry.sandboxId} was stopped`));
+  await releaseVm(ctx, entry, attachment?.machine);
+  const nowMs = ctx.nowMs();
+  entry.update((record) => ({
+    ...withContainersStopped(record, "requested", nowMs),
+    phase: {
+      kind: "stopped",
+      cause: "requested",
+      evidence: "",
+      ...("startedAtMs" in record.phase &&
+        record.phase.startedAtMs !== undefined && { startedAtMs: record.phase.startedAtMs }),
+      stoppedAtMs: nowMs,
+    },
+  }));
+  entry.stopRequests.clear();
+}
+
+async function askGuest(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  { machine, link }: Attachment,
+  graceMs: number,
+): Promise<void> {
+  try {
+    // Stopped vCPUs can obey nothing.
+    if (entry.record.phase.kind === "paused") await machine.resume(AbortSignal.timeout(RESUME_TIMEOUT_MS));
+    const ids = entry.record.containers.map(({ containerId }) => containerId);
+    const ended = await endContainers(ctx, entry, ids, graceMs);
+    if (!ended)
+      ctx.log.warn({ sandbox: entry.sandboxId }, "containers outlived SIGKILL, the VM is ended under them");
+    await Promise.all(ids.map((containerId) => ctx.logs.stop(entry.sandboxId, containerId)));
+    const client = await link.client({ deadlineMs: SHUTDOWN_TIMEOUT_MS });
+    // The answer may be lost with the guest: what counts is that the VM ends.
+    const asked = client.sandbox.shutdown({ grace: durationFromMs(0) }, { timeoutMs: SHUTDOWN_TIMEOUT_MS });
+    asked.catch(() => undefined);
+    await settlesWithin(machine.ended, POWER_OFF_MS);
+  } catch (error) {
+    ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "the guest did not take part in its stop");
+  }
+}
+
+async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}

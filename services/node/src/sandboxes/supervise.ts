@@ -1,0 +1,95 @@
+/**
+ * Watches a sandbox's VM and guest from its boot to its end, and records what happens to them.
+ *
+ * A VM that ends unasked is recorded at once, without the lock: its state is a fact, and whoever holds the lock learns of it
+ * because the link to the guest is closed under him. Only the cleaning-up waits its turn.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { PaddockError } from "@paddock/domain";
+import type { MachineEnd } from "../machine/machine-port.ts";
+import type { NodeContext } from "../node-context.ts";
+import { afterGuestEvent, afterGuestList, type FactContext } from "./guest-facts.ts";
+import { releaseVm } from "./release-vm.ts";
+import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
+import { machineOf, type StopCause, withContainersStopped } from "./sandbox-record.ts";
+
+const LIST_TIMEOUT_MS = 5000;
+const RETRY_PAUSE_MS = 250;
+const CLEANUP_PATIENCE_MS = 10 * 60_000;
+
+/** Begins to watch; ends by itself when the sandbox is detached from this VM. */
+export function supervise(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
+  void attachment.machine.ended.then((end) => onMachineEnd(ctx, entry, attachment, end));
+  void followGuest(ctx, entry, attachment);
+}
+
+async function onMachineEnd(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  attachment: Attachment,
+  end: MachineEnd,
+): Promise<void> {
+  if (entry.attachment !== attachment || entry.endExpected) return;
+  const { sandboxId } = entry;
+  const cause: StopCause = end.cause === "guest_shutdown" ? "vm_lost" : end.cause;
+  ctx.log.warn({ sandbox: sandboxId, cause, evidence: end.evidence }, "a VM ended unasked");
+  entry.detach(lost(sandboxId, cause, end.evidence));
+  const nowMs = ctx.nowMs();
+  entry.update((record) =>
+    machineOf(record) === undefined
+      ? record
+      : {
+          ...withContainersStopped(record, cause, nowMs),
+          phase: {
+            kind: "stopped",
+            cause,
+            evidence: end.evidence,
+            ...("startedAtMs" in record.phase && { startedAtMs: record.phase.startedAtMs }),
+            stoppedAtMs: nowMs,
+          },
+        },
+  );
+  const options = { name: "clean up after a lost VM", signal: AbortSignal.timeout(CLEANUP_PATIENCE_MS) };
+  await ctx.lock
+    .with(sandboxId, "write", options, async () => {
+      if (entry.attachment === undefined && entry.record.phase.kind === "stopped")
+        await releaseVm(ctx, entry, attachment.machine);
+    })
+    .catch((error: unknown) =>
+      ctx.log.error({ sandbox: sandboxId, err: error }, "cleaning up a lost VM failed"),
+    );
+}
+
+/** The error that calls on the guest of a lost VM fail with. */
+function lost(sandboxId: string, cause: StopCause, evidence: string): PaddockError {
+  return new PaddockError("VM_UNAVAILABLE", `the VM of sandbox ${sandboxId} ended (${cause})`, {
+    metadata: { cause, evidence: evidence.slice(-1024) },
+    hint: "the sandbox is stopped; starting it boots it again",
+  });
+}
+
+async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): Promise<void> {
+  const { link, lifetime } = attachment;
+  let seen = entry.record.agentSequence;
+  const facts = (): FactContext => ({
+    nowMs: ctx.nowMs(),
+    stopRequested: (containerId) => entry.stopRequests.has(containerId),
+  });
+  while (!lifetime.aborted) {
+    try {
+      const { sandbox, containers } = await link.client({ signal: lifetime });
+      const list = await containers.listContainers({}, { signal: lifetime, timeoutMs: LIST_TIMEOUT_MS });
+      if (lifetime.aborted) return;
+      entry.update((record) => afterGuestList(record, list.containers, facts()));
+      for await (const event of sandbox.watchEvents({ afterSequence: BigInt(seen) }, { signal: lifetime })) {
+        if (lifetime.aborted) return;
+        entry.update((record) => afterGuestEvent(record, event, facts()));
+        seen = Math.max(seen, Number(event.sequence));
+      }
+    } catch (error) {
+      if (lifetime.aborted) return;
+      ctx.log.debug({ sandbox: entry.sandboxId, err: error }, "lost the guest's events, following anew");
+    }
+    await pause(RETRY_PAUSE_MS, undefined, { signal: lifetime }).catch(() => undefined);
+  }
+}
