@@ -15,6 +15,7 @@
  */
 import { PaddockError } from "@paddock/domain";
 import { type AgentClient, connectAgent } from "./connect-agent.ts";
+import { pause } from "./pause.ts";
 
 export type LinkState =
   | { readonly kind: "connecting"; readonly attempt: number }
@@ -154,15 +155,4 @@ export class AgentLink implements Disposable {
       return new PaddockError("INTERNAL", "connecting to the guest failed", { cause: error });
     }
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  const onAbort = () => resolve();
-  signal.addEventListener("abort", onAbort, { once: true });
-  return promise.finally(() => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
-  });
 }

@@ -1,0 +1,94 @@
+/** Exec and Attach on one connection to the guest: messages in, checked events out. */
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import { agentpb } from "@paddock/protocol";
+import type { AgentClient } from "./connect-agent.ts";
+import { pause } from "./pause.ts";
+import type { InputMessage, ProcessInputs } from "./process-inputs.ts";
+import { OutputCheck, type ProcessEvent } from "./process-output.ts";
+
+export type AttachPoint = {
+  readonly containerId: string;
+  readonly execId: string;
+  /** First bytes wanted; not set means the oldest the guest holds. */
+  readonly stdout?: number | undefined;
+  readonly stderr?: number | undefined;
+};
+
+const EMPTY = create(agentpb.ProcessOutputSchema);
+
+/** Patience with the end of a stream whose last message came, in ms. */
+const CLOSE_MS = 500;
+
+type CallOptions = {
+  readonly inputs: ProcessInputs;
+  /** Ends the call; the process goes on. */
+  readonly signal: AbortSignal;
+};
+
+/** Starts a process and holds its output. Throws as the agent's Exec, and GUEST_FAILED for what the guest may not say. */
+export function execProcess(
+  agent: AgentClient,
+  start: MessageInitShape<typeof agentpb.ExecStartSchema> & { readonly execId: string },
+  options: CallOptions,
+): AsyncGenerator<ProcessEvent> {
+  const first = { message: { case: "start", value: start } } as const;
+  const check = new OutputCheck({ execId: start.execId, stdout: 0, stderr: 0 });
+  return events(options, check, (inputs, signal) =>
+    agent.processes.exec(requests(first, inputs), { signal }),
+  );
+}
+
+/** Joins a process and holds its output from the given offsets. Throws as the agent's Attach, and GUEST_FAILED. */
+export function attachProcess(
+  agent: AgentClient,
+  { containerId, execId, stdout, stderr }: AttachPoint,
+  options: CallOptions,
+): AsyncGenerator<ProcessEvent> {
+  const value: MessageInitShape<typeof agentpb.AttachStartSchema> = {
+    containerId,
+    execId,
+    hold: true,
+    ...(stdout !== undefined && { stdoutOffset: BigInt(stdout) }),
+    ...(stderr !== undefined && { stderrOffset: BigInt(stderr) }),
+  };
+  const first = { message: { case: "start", value } } as const;
+  const check = new OutputCheck({ execId, stdout, stderr });
+  return events(options, check, (inputs, signal) =>
+    agent.processes.attach(requests(first, inputs), { signal }),
+  );
+}
+
+async function* requests<S>(start: S, inputs: AsyncIterable<InputMessage>) {
+  yield start;
+  for await (const value of inputs) yield { message: { case: "input", value } } as const;
+}
+
+type Responses = AsyncIterable<{ readonly output?: agentpb.ProcessOutput | undefined }>;
+
+/**
+ * The events of one call. Ends when the guest has closed the stream behind `exited`; one that ends before is the guest's failure.
+ * However it ends, the call is over then, and takes no more of the inputs.
+ */
+async function* events(
+  { inputs, signal: outer }: CallOptions,
+  check: OutputCheck,
+  open: (inputs: AsyncIterable<InputMessage>, signal: AbortSignal) => Responses,
+): AsyncGenerator<ProcessEvent> {
+  const ending = new AbortController();
+  const signal = AbortSignal.any([outer, ending.signal]);
+  try {
+    const iterator = open(inputs.messages(signal), signal)[Symbol.asyncIterator]();
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+      const event = check.take(next.value.output ?? EMPTY);
+      yield event;
+      if (event.kind !== "exited") continue;
+      // An orderly end costs no reset; a guest that does not give it is not waited for.
+      await Promise.race([iterator.next().catch(() => undefined), pause(CLOSE_MS, signal)]);
+      return;
+    }
+  } finally {
+    ending.abort();
+  }
+  throw new PaddockError("GUEST_FAILED", "the guest's agent ended the stream of a process before its exit");
+}

@@ -1,0 +1,163 @@
+/**
+ * What goes to a process, kept until the guest has it.
+ *
+ * One object serves a client's stream over any number of connections to the guest. Stdin is numbered; bytes stay here until the
+ * guest has accepted them, so that they can be sent again on another connection. Bytes beyond a window are not sent: the
+ * guest then never waits in the midst of this stream, and acknowledgements of output, which travel on it too, are never
+ * stuck behind stdin. All the rest needs little room: only the last acknowledgement and the last size of the terminal count,
+ * and of signals, as for the kernel, whether one is pending.
+ */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import type { agentpb } from "@paddock/protocol";
+import type { ByteOffsets } from "./process-output.ts";
+
+type Input = NonNullable<MessageInitShape<typeof agentpb.ProcessInputSchema>["input"]>;
+export type InputMessage = { readonly input: Input };
+
+/** Bytes of stdin that may be under way to the guest; its own queue takes as many. */
+const WINDOW_BYTES = 1024 * 1024;
+/** Bytes of stdin kept here before the client has to wait. */
+const KEPT_BYTES = 2 * 1024 * 1024;
+
+export class ProcessInputs {
+  /** Stdin that the guest has not accepted, in order, without holes. */
+  #kept: { readonly offset: number; readonly data: Uint8Array }[] = [];
+  #accepted = 0;
+  #sent = 0;
+  #next = 0;
+  #ended = false;
+  #endSent = false;
+  #ack: ByteOffsets | undefined;
+  #resize: { readonly rows: number; readonly columns: number } | undefined;
+  #lastSize: { readonly rows: number; readonly columns: number } | undefined;
+  readonly #signals = new Set<number>();
+  #changed = Promise.withResolvers<void>();
+
+  /** The process has accepted `offset` bytes before this stream. */
+  begin(offset: number): void {
+    this.#accepted = offset;
+    this.#sent = offset;
+    this.#next = offset;
+  }
+
+  /** Another connection begins: the guest has accepted `offset` bytes, the rest goes again. */
+  resume(offset: number): void {
+    this.stdinAccepted(offset);
+    this.#sent = this.#accepted;
+    this.#endSent = false;
+    this.#resize ??= this.#lastSize;
+  }
+
+  /** Adds stdin. Bytes that came before are ignored. Throws STDIN_GAP, or INVALID_FIELD after the end. */
+  stdin(offset: number | undefined, data: Uint8Array): void {
+    const at = offset ?? this.#next;
+    if (at > this.#next)
+      throw new PaddockError("STDIN_GAP", `stdin goes on at offset ${this.#next}, not ${at}`, {
+        metadata: { expected_offset: String(this.#next) },
+      });
+    const fresh = data.subarray(this.#next - at);
+    if (fresh.length === 0) return;
+    if (this.#ended) throw new PaddockError("INVALID_FIELD", `stdin ended at offset ${this.#next}`);
+    this.#kept.push({ offset: this.#next, data: fresh });
+    this.#next += fresh.length;
+    this.#wake();
+  }
+
+  endStdin(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  /** The guest has accepted stdin up to here; beyond what was added here if another client writes too. */
+  stdinAccepted(offset: number): void {
+    this.#accepted = Math.max(this.#accepted, offset);
+    this.#sent = Math.max(this.#sent, this.#accepted);
+    this.#next = Math.max(this.#next, this.#accepted);
+    const first = this.#kept.findIndex((each) => each.offset + each.data.length > this.#accepted);
+    this.#kept.splice(0, first < 0 ? this.#kept.length : first);
+    this.#wake();
+  }
+
+  ack(offsets: ByteOffsets): void {
+    this.#ack = offsets;
+    this.#wake();
+  }
+
+  resize(size: { readonly rows: number; readonly columns: number }): void {
+    this.#resize = { rows: size.rows, columns: size.columns };
+    this.#lastSize = this.#resize;
+    this.#wake();
+  }
+
+  signal(number: number): void {
+    this.#signals.add(number);
+    this.#wake();
+  }
+
+  /** Resolves when more stdin may be added; rejects with the signal's reason. */
+  async room(signal: AbortSignal): Promise<void> {
+    while (this.#next - this.#accepted >= KEPT_BYTES) await this.#change(signal);
+  }
+
+  /** The messages for one connection, until the signal aborts. */
+  async *messages(signal: AbortSignal): AsyncGenerator<InputMessage> {
+    while (!signal.aborted) {
+      const message = this.#take();
+      if (message !== undefined) yield message;
+      else await this.#change(signal).catch(() => undefined);
+    }
+  }
+
+  #take(): InputMessage | undefined {
+    if (this.#ack !== undefined) {
+      const { stdout, stderr } = this.#ack;
+      this.#ack = undefined;
+      return {
+        input: { case: "ack", value: { stdoutOffset: BigInt(stdout), stderrOffset: BigInt(stderr) } },
+      };
+    }
+    if (this.#resize !== undefined) {
+      const value = this.#resize;
+      this.#resize = undefined;
+      return { input: { case: "resize", value } };
+    }
+    const [signal] = this.#signals;
+    if (signal !== undefined) {
+      this.#signals.delete(signal);
+      return { input: { case: "signal", value: signal } };
+    }
+    return this.#takeStdin();
+  }
+
+  #takeStdin(): InputMessage | undefined {
+    const window = this.#accepted + WINDOW_BYTES - this.#sent;
+    const chunk = this.#kept.find(({ offset, data }) => offset + data.length > this.#sent);
+    if (chunk !== undefined) {
+      if (window <= 0) return undefined;
+      const from = this.#sent - chunk.offset;
+      const data = chunk.data.subarray(from, from + Math.min(window, chunk.data.length - from));
+      const offset = BigInt(this.#sent);
+      this.#sent += data.length;
+      return { input: { case: "stdin", value: { offset, data } } };
+    }
+    if (!this.#ended || this.#endSent) return undefined;
+    this.#endSent = true;
+    return { input: { case: "stdinEof", value: { offset: BigInt(this.#next) } } };
+  }
+
+  #wake(): void {
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers();
+    resolve();
+  }
+
+  async #change(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    void this.#changed.promise.then(resolve);
+    await promise.finally(() => signal.removeEventListener("abort", onAbort));
+  }
+}

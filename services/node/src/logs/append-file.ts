@@ -1,0 +1,34 @@
+import type { FileHandle } from "node:fs/promises";
+
+/** A file that only grows, as far as it is known to be whole. */
+export type AppendFile = { readonly file: FileHandle; readonly sequence: number; bytes: number };
+
+/** Writes all of `buffers`, `bytes` together, at the end, or takes back what was written of them and throws. */
+export async function appendAll(
+  { file, bytes: from }: AppendFile,
+  buffers: readonly Uint8Array[],
+  bytes: number,
+): Promise<void> {
+  try {
+    let rest = buffers;
+    for (let done = 0; done < bytes; ) {
+      const { bytesWritten } = await file.writev(rest, from + done);
+      if (bytesWritten === 0) throw new Error("the file takes no more bytes");
+      done += bytesWritten;
+      rest = after(rest, bytesWritten);
+    }
+  } catch (error) {
+    await file.truncate(from);
+    throw error;
+  }
+}
+
+/** What is left of `buffers` behind their first `count` bytes. */
+function after(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skip = count;
+  return buffers.flatMap((buffer) => {
+    const part = buffer.subarray(Math.min(skip, buffer.length));
+    skip -= buffer.length - part.length;
+    return part.length > 0 ? [part] : [];
+  });
+}

@@ -1,0 +1,168 @@
+/**
+ * The logs of all containers of the node: who writes which, and for whom one is open.
+ *
+ * A log is open while its container is followed or somebody reads it, and there is one object for it, so that readers see what
+ * the writer has committed. Files belong to the sandbox's directory, and go with it; `remove` is for a container that is deleted
+ * while its sandbox lives.
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { LogPolicy } from "@paddock/protocol";
+import type { AgentClient } from "../agent/connect-agent.ts";
+import type { ContainerLogs, LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { containerOf, machineOf, type SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import { ContainerLog, type LogLimits } from "./container-log.ts";
+import { LogFollower } from "./log-follower.ts";
+
+/** What is told of a log that has trouble; `problem` is undefined when the disk takes it again. */
+export type LogTrouble = {
+  readonly sandboxId: string;
+  readonly containerId: string;
+  readonly problem: unknown;
+};
+
+/** A log that is open; dispose it when it is not read any more. */
+export type OpenLog = AsyncDisposable & { readonly log: ContainerLog };
+
+type Entry = {
+  readonly opening: Promise<ContainerLog>;
+  follower: Promise<LogFollower | undefined> | undefined;
+  users: number;
+};
+
+const DEFAULT_MAX_FILE_BYTES = 32 * 1024 * 1024;
+const DEFAULT_MAX_FILES = 5;
+
+export class LogBook implements ContainerLogs, AsyncDisposable {
+  readonly #entries = new Map<string, Entry>();
+  readonly #onTrouble: (trouble: LogTrouble) => void;
+
+  constructor(onTrouble: (trouble: LogTrouble) => void = () => undefined) {
+    this.#onTrouble = onTrouble;
+  }
+
+  follow(sandbox: LiveSandbox, containerId: string): void {
+    const { sandboxId, record } = sandbox;
+    const trouble = (problem: unknown) => this.#onTrouble({ sandboxId, containerId, problem });
+    try {
+      const link = sandbox.agent;
+      const entry = this.#entry(sandbox, containerId);
+      const before = entry.follower;
+      entry.follower = (async () => {
+        await (await before)?.stop();
+        const log = await entry.opening;
+        return new LogFollower({
+          link,
+          containerId,
+          log,
+          runId: runOf(record, containerId),
+          onProblem: trouble,
+        });
+      })().catch((error: unknown) => {
+        trouble(error);
+        return undefined;
+      });
+    } catch (error) {
+      trouble(error);
+    }
+  }
+
+  async stop(sandboxId: string, containerId: string): Promise<void> {
+    const key = keyOf(sandboxId, containerId);
+    const entry = this.#entries.get(key);
+    const follower = await entry?.follower;
+    await follower?.stop();
+    if (entry === undefined) return;
+    entry.follower = undefined;
+    await this.#release(key, entry);
+  }
+
+  /**
+   * Settles when the container's output is held for its log on this connection, or is not followed at all; at the latest
+   * after `patienceMs`, as a log whose disk is full must not keep clients away.
+   */
+  async held(sandboxId: string, containerId: string, agent: AgentClient, patienceMs = 1000): Promise<void> {
+    const follower = this.#entries.get(keyOf(sandboxId, containerId))?.follower;
+    if (follower === undefined) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, patienceMs);
+    void follower.then((each) => each?.attached(agent)).then(resolve);
+    await promise.finally(() => clearTimeout(timer));
+  }
+
+  /** Opens a container's log for reading. There need not be one yet. */
+  async open(sandbox: LiveSandbox, containerId: string): Promise<OpenLog> {
+    const key = keyOf(sandbox.sandboxId, containerId);
+    const entry = this.#entry(sandbox, containerId);
+    entry.users += 1;
+    const dispose = async () => {
+      entry.users -= 1;
+      await this.#release(key, entry);
+    };
+    try {
+      return { log: await entry.opening, [Symbol.asyncDispose]: dispose };
+    } catch (error) {
+      await dispose();
+      throw error;
+    }
+  }
+
+  /** Stops following, and removes the files. Readers find them gone. */
+  async remove(sandbox: LiveSandbox, containerId: string): Promise<void> {
+    await this.stop(sandbox.sandboxId, containerId);
+    await rm(join(sandbox.paths.logDir, containerId), { recursive: true, force: true });
+  }
+
+  /** Lets go of all logs. Processes go on; another daemon follows them from where the files end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    await Promise.all(entries.map(closed));
+  }
+
+  #entry(sandbox: LiveSandbox, containerId: string): Entry {
+    const key = keyOf(sandbox.sandboxId, containerId);
+    const known = this.#entries.get(key);
+    if (known !== undefined) return known;
+    const { sandboxId, record, paths } = sandbox;
+    const opening = ContainerLog.open({
+      // Container ids have no slash and do not begin with a dot.
+      directory: join(paths.logDir, containerId),
+      limits: limitsOf(containerOf(record, containerId)?.spec.log),
+      onProblem: (problem) => this.#onTrouble({ sandboxId, containerId, problem }),
+    });
+    opening.catch(() => undefined);
+    const entry: Entry = { opening, follower: undefined, users: 0 };
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  async #release(key: string, entry: Entry): Promise<void> {
+    if (entry.users > 0 || entry.follower !== undefined) return;
+    if (this.#entries.get(key) === entry) this.#entries.delete(key);
+    await closed(entry);
+  }
+}
+
+async function closed(entry: Entry): Promise<void> {
+  await (await entry.follower)?.stop();
+  await entry.opening.then(
+    (log) => log.close(),
+    () => undefined,
+  );
+}
+
+/** Ids hold no slash. */
+const keyOf = (sandboxId: string, containerId: string): string => `${sandboxId}/${containerId}`;
+
+/** A name for this start of the container: its machine, as no other ever was, and when it was created. */
+function runOf(record: SandboxRecord, containerId: string): string {
+  const machine = machineOf(record);
+  const createdAtMs = containerOf(record, containerId)?.createdAtMs ?? 0;
+  return `${machine?.bootId}/${machine?.pid}/${machine?.startTicks}/${createdAtMs}`;
+}
+
+const limitsOf = (policy: LogPolicy | undefined): LogLimits => ({
+  maxFileBytes: Number(policy?.maxFileBytes ?? 0n) || DEFAULT_MAX_FILE_BYTES,
+  maxFiles: policy?.maxFiles || DEFAULT_MAX_FILES,
+});

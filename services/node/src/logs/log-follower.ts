@@ -1,0 +1,165 @@
+/**
+ * Follows a container's init into its log, for as long as the process lives and over any number of connections.
+ *
+ * The follower is a holder of the process's output: the guest keeps every byte until it is acknowledged here, which happens when
+ * the byte is in the file. So a daemon that died, a broken link or a full disk loses nothing; the next attach goes on from
+ * where the file ends. Only when the guest does not hold that place any more (another client acknowledged more while nobody
+ * followed) does the log have a hole, which its offsets show.
+ */
+import { PaddockError } from "@paddock/domain";
+import { AbortRace } from "@paddock/rpc";
+import type { AgentLink } from "../agent/agent-link.ts";
+import type { AgentClient } from "../agent/connect-agent.ts";
+import { pause } from "../agent/pause.ts";
+import { attachProcess } from "../agent/process-call.ts";
+import { ProcessInputs } from "../agent/process-inputs.ts";
+import type { ContainerLog } from "./container-log.ts";
+import type { Offsets } from "./log-record.ts";
+
+/** Bytes that may be on their way to the file. */
+const PENDING_BYTES = 1024 * 1024;
+const PAUSE_MS = { first: 100, longest: 10_000 };
+
+export type LogFollowerOptions = {
+  readonly link: AgentLink;
+  readonly containerId: string;
+  readonly log: ContainerLog;
+  /** Names this start of the container, as no other. */
+  readonly runId: string;
+  /** Told when following fails for another reason than the link; it is tried again. */
+  readonly onProblem?: (error: unknown) => void;
+};
+
+export class LogFollower {
+  /** Settles, never rejects, when the process has ended and is written down, or the follower was stopped. */
+  readonly ended: Promise<void>;
+  readonly #options: LogFollowerOptions;
+  readonly #stopping = new AbortController();
+  readonly #attached = new WeakMap<AgentClient, PromiseWithResolvers<void>>();
+  #over = false;
+
+  /** Begins to follow at once. */
+  constructor(options: LogFollowerOptions) {
+    this.#options = options;
+    this.ended = this.#run();
+  }
+
+  /**
+   * Settles when the follower holds the output on this connection, or never will. Another holder that attaches later cannot
+   * make the guest let go of what is not in the log.
+   */
+  async attached(agent: AgentClient): Promise<void> {
+    if (this.#over) return;
+    await Promise.race([this.#gate(agent).promise, agent.closed, this.ended]);
+  }
+
+  /** Lets go of the process. Settles when nothing more is written. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new PaddockError("SHUTTING_DOWN", "the log is not followed any more"));
+    await this.ended;
+  }
+
+  #gate(agent: AgentClient): PromiseWithResolvers<void> {
+    const gate = this.#attached.get(agent) ?? Promise.withResolvers<void>();
+    this.#attached.set(agent, gate);
+    return gate;
+  }
+
+  async #run(): Promise<void> {
+    const { link, log, runId, onProblem = () => undefined } = this.#options;
+    const { signal } = this.#stopping;
+    let pauseMs = PAUSE_MS.first;
+    try {
+      await log.beginRun(runId);
+      while (!signal.aborted) {
+        const agent = await link.client({ signal });
+        try {
+          await this.#follow(agent, log.offsets);
+          return;
+        } catch (error) {
+          this.#gate(agent).resolve();
+          if (signal.aborted || hasReason(error, "PROCESS_NOT_FOUND")) return;
+          if (agent.end !== undefined) continue;
+          onProblem(error);
+          await pause(pauseMs, signal);
+          pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest);
+        }
+      }
+    } catch (error) {
+      // The link was closed for good, or the log was: both have told why.
+      if (!signal.aborted && !(error instanceof PaddockError)) onProblem(error);
+    } finally {
+      this.#over = true;
+      log.finish();
+    }
+  }
+
+  /** Follows on one connection, from the end of the file; from the oldest byte held when the guest does not hold that. */
+  async #follow(agent: AgentClient, from: Offsets): Promise<void> {
+    try {
+      await this.#attach(agent, from);
+    } catch (error) {
+      if (!hasReason(error, "OFFSET_NOT_HELD")) throw error;
+      this.#options.onProblem?.(error);
+      await this.#attach(agent, undefined);
+    }
+  }
+
+  async #attach(agent: AgentClient, from: Offsets | undefined): Promise<void> {
+    const { containerId, log } = this.#options;
+    const ending = new AbortController();
+    const signal = AbortSignal.any([ending.signal, this.#stopping.signal]);
+    const inputs = new ProcessInputs();
+    const point = { containerId, execId: containerId, ...from };
+    const race = new AbortRace(this.#stopping.signal);
+    const writing = new Writing(log, inputs);
+    try {
+      for await (const event of attachProcess(agent, point, { inputs, signal })) {
+        if (event.kind === "started") this.#gate(agent).resolve();
+        if (event.kind === "chunk") await race.run(writing.add(event.stream, event.offset, event.data));
+      }
+    } finally {
+      ending.abort();
+      // What is under way to the file decides where the next attach begins.
+      await race.run(writing.settled());
+    }
+  }
+}
+
+/** Chunks on their way to the file, bounded, and acknowledged when they are there. */
+class Writing {
+  readonly #log: ContainerLog;
+  readonly #inputs: ProcessInputs;
+  readonly #floor: Offsets;
+  #bytes = 0;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(log: ContainerLog, inputs: ProcessInputs) {
+    this.#log = log;
+    this.#inputs = inputs;
+    this.#floor = log.offsets;
+  }
+
+  /** Settles when there is room for more. */
+  async add(stream: "stdout" | "stderr", offset: number, data: Uint8Array): Promise<void> {
+    // A guest that was asked for the oldest byte it holds may begin before the end of the file.
+    const known = Math.min(data.length, Math.max(0, this.#floor[stream] - offset));
+    const fresh = data.subarray(known);
+    if (fresh.length === 0) return;
+    this.#bytes += fresh.length;
+    this.#last = this.#log.append(stream, offset + known, fresh).then(() => {
+      this.#bytes -= fresh.length;
+      this.#inputs.ack(this.#log.offsets);
+    });
+    // The log is closed: whoever waits for the last write is told.
+    this.#last.catch(() => undefined);
+    if (this.#bytes >= PENDING_BYTES) await this.#last;
+  }
+
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+}
+
+const hasReason = (error: unknown, reason: PaddockError["reason"]): boolean =>
+  error instanceof PaddockError && error.reason === reason;

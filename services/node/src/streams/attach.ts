@@ -1,0 +1,61 @@
+import { create } from "@bufbuild/protobuf";
+import { nodepb, type ProcessInput } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import { type AttachPoint, attachProcess } from "../agent/process-call.ts";
+import { attachInit } from "./attach-init.ts";
+import { firstRequest, invalidStart } from "./first-request.ts";
+import { type ProcessStreamOptions, processStream } from "./process-stream.ts";
+import { type LiveContainer, requireContainer, type StreamContext } from "./stream-context.ts";
+
+/** Joins a process and carries its input and output. See `paddock.v1.ProcessService.Attach`. */
+export async function* attach(
+  context: StreamContext,
+  requests: AsyncIterable<nodepb.AttachRequest>,
+  call: CallContext,
+): AsyncGenerator<nodepb.AttachResponse> {
+  const { first, rest } = await firstRequest(requests);
+  const message = first.request?.message;
+  if (message?.case !== "start") throw invalidStart();
+  const { stdoutOffset, stderrOffset, explicitAck, ...start } = message.value;
+  const { containerId, execId } = start;
+  const live = requireContainer(context, start);
+  const link = live.sandbox.agent;
+  const join = joiner(context, live, execId);
+  const outputs = processStream({
+    link,
+    first: (agent, options) => {
+      const stdout = stdoutOffset === undefined ? undefined : Number(stdoutOffset);
+      const stderr = stderrOffset === undefined ? undefined : Number(stderrOffset);
+      return join(agent, { containerId, execId, stdout, stderr }, options);
+    },
+    again: (agent, from, options) => join(agent, { containerId, execId, ...from }, options),
+    requests: inputsOf(rest),
+    explicitAck,
+    signal: call.signal,
+  });
+  for await (const output of outputs) yield create(nodepb.AttachResponseSchema, { response: { output } });
+}
+
+type Join = (
+  agent: Parameters<ProcessStreamOptions["first"]>[0],
+  point: AttachPoint,
+  call: Parameters<ProcessStreamOptions["first"]>[1],
+) => ReturnType<ProcessStreamOptions["first"]>;
+
+/** An init has a log behind it, and its follower is to be the first holder; any other process has only what the guest holds. */
+function joiner({ logs }: StreamContext, { sandbox, container }: LiveContainer, execId: string): Join {
+  const { containerId } = container;
+  if (execId !== containerId) return attachProcess;
+  return async function* joinInit(agent, point, call) {
+    await logs.held(sandbox.sandboxId, containerId, agent);
+    await using open = await logs.open(sandbox, containerId);
+    yield* attachInit(agent, point, call, open.log);
+  };
+}
+
+async function* inputsOf(requests: AsyncIterable<nodepb.AttachRequest>): AsyncGenerator<ProcessInput> {
+  for await (const { request } of requests) {
+    if (request?.message.case !== "input") throw invalidStart();
+    yield request.message.value;
+  }
+}

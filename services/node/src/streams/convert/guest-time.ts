@@ -1,0 +1,25 @@
+import { create } from "@bufbuild/protobuf";
+import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+
+/** The years that a Timestamp may name: 1 to 9999 (timestamp.proto). Others cannot be written as JSON. */
+const FIRST_SECOND = -62_135_596_800n;
+const LAST_SECOND = 253_402_300_799n;
+
+/** A guest's time as a message for clients; undefined when it is none that a Timestamp may hold. */
+export function guestTime(time: Timestamp | undefined): Timestamp | undefined {
+  if (time === undefined) return undefined;
+  const { seconds, nanos } = time;
+  if (seconds < FIRST_SECOND || seconds > LAST_SECOND || nanos < 0 || nanos > 999_999_999) return undefined;
+  return create(TimestampSchema, { seconds, nanos });
+}
+
+/** A time in microseconds since the epoch as a message. */
+export const timeFromUs = (timeUs: number): Timestamp =>
+  create(TimestampSchema, {
+    seconds: BigInt(Math.floor(timeUs / 1e6)),
+    nanos: Math.floor(timeUs % 1e6) * 1000,
+  });
+
+/** Microseconds since the epoch. */
+export const usFromTime = ({ seconds, nanos }: Timestamp): number =>
+  Number(seconds) * 1e6 + Math.floor(nanos / 1000);

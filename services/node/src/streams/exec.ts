@@ -1,0 +1,72 @@
+import { randomUUIDv7 } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { decide, denial, PaddockError } from "@paddock/domain";
+import { type ExecStart, nodepb, type ProcessInput } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import { attachProcess, execProcess as execInGuest } from "../agent/process-call.ts";
+import { initProcess } from "../containers/init-process.ts";
+import { execProcess } from "./convert/exec-process.ts";
+import { firstRequest, invalidStart } from "./first-request.ts";
+import { processStream } from "./process-stream.ts";
+import { type LiveContainer, requireContainer, type StreamContext } from "./stream-context.ts";
+
+/** Runs one more process in a container and carries its input and output. See `paddock.v1.ProcessService.Exec`. */
+export async function* exec(
+  context: StreamContext,
+  requests: AsyncIterable<nodepb.ExecRequest>,
+  call: CallContext,
+): AsyncGenerator<nodepb.ExecResponse> {
+  const { first, rest } = await firstRequest(requests);
+  const message = first.request?.message;
+  if (message?.case !== "start") throw invalidStart();
+  const start = message.value;
+  const live = requireContainer(context, start);
+  checkState(live);
+  const process = execProcess(requiredSpec(start), await initOf(context, live));
+  const { containerId, explicitAck } = start;
+  const execId = start.execId || randomUUIDv7();
+  const outputs = processStream({
+    link: live.sandbox.agent,
+    first: (agent, options) => execInGuest(agent, { containerId, execId, process }, options),
+    again: (agent, from, options) => attachProcess(agent, { containerId, execId, ...from }, options),
+    requests: inputsOf(rest),
+    explicitAck,
+    signal: call.signal,
+  });
+  for await (const output of outputs) yield create(nodepb.ExecResponseSchema, { response: { output } });
+}
+
+async function* inputsOf(requests: AsyncIterable<nodepb.ExecRequest>): AsyncGenerator<ProcessInput> {
+  for await (const { request } of requests) {
+    if (request?.message.case !== "input") throw invalidStart();
+    yield request.message.value;
+  }
+}
+
+function requiredSpec({ process, execId, containerId }: ExecStart) {
+  if (process === undefined) throw invalidStart();
+  if (execId !== containerId) return process;
+  throw new PaddockError("PROCESS_EXISTS", `${execId} is the id of the container's own process`, {
+    hint: "choose another exec_id, or leave it out",
+  });
+}
+
+function checkState({ sandbox, container }: LiveContainer): void {
+  const { containerId, phase } = container;
+  const decision = decide({
+    about: "container",
+    sandbox: sandbox.record.phase.kind,
+    state: phase.kind,
+    request: "exec",
+  });
+  if (decision.kind === "deny")
+    throw denial(`exec in container ${containerId} of sandbox ${sandbox.sandboxId}`, decision);
+}
+
+/** The init as it was started. The image is there as long as the container is. */
+async function initOf({ images }: StreamContext, { container }: LiveContainer) {
+  const { imageId, containerId, spec } = container;
+  const image = await images.resolve(imageId);
+  if (image !== undefined) return initProcess(spec.process, image.config, containerId);
+  throw new PaddockError("IMAGE_NOT_FOUND", `image ${imageId} of container ${containerId} is gone`);
+}

@@ -1,0 +1,206 @@
+/**
+ * One client's stream to one process, over any number of connections to the guest.
+ *
+ * ```text
+ *   client <── yield ── output <── check <── guest          (one message at a time: a slow client slows the process)
+ *   client ──> inputs: stdin kept until accepted, last ack, last size, pending signals ──> guest
+ * ```
+ *
+ * When a connection to the guest breaks and the VM lives, the stream attaches again by itself. It asks for output from the
+ * client's last acknowledgement on, because that is what the guest must go on holding for it, and leaves out what was
+ * forwarded before. The client sees no gap, no repetition and no second `started`. A VM that is gone ends the stream with the
+ * cause its owner recorded.
+ */
+import { PaddockError } from "@paddock/domain";
+import type { ProcessInput, ProcessOutput } from "@paddock/protocol";
+import type { AgentLink } from "../agent/agent-link.ts";
+import type { AgentClient } from "../agent/connect-agent.ts";
+import { ProcessInputs } from "../agent/process-inputs.ts";
+import type { ByteOffsets, OutputName, ProcessEvent } from "../agent/process-output.ts";
+import { checkAck, takeInput } from "./client-input.ts";
+import { publicOutput } from "./convert/process-output.ts";
+
+/** Patience with a link that is down at the beginning, and in the midst, in ms. */
+const CONNECT_MS = 10_000;
+const RECONNECT_MS = 60_000;
+/** Connections in a row that may bring nothing new. */
+const MAX_IDLE_RECONNECTS = 20;
+
+export type Call = { readonly inputs: ProcessInputs; readonly signal: AbortSignal };
+
+export type ProcessStreamOptions = {
+  readonly link: AgentLink;
+  /** Starts or joins the process on the first connection. */
+  readonly first: (agent: AgentClient, call: Call) => AsyncIterable<ProcessEvent>;
+  /** Joins the process again, from where the client is. */
+  readonly again: (agent: AgentClient, from: ByteOffsets, call: Call) => AsyncIterable<ProcessEvent>;
+  /** The client's messages after `start`. */
+  readonly requests: AsyncIterator<ProcessInput>;
+  /** Whether only the client's own acknowledgements count. */
+  readonly explicitAck: boolean;
+  readonly signal: AbortSignal;
+};
+
+/** The messages for the client. Throws `PaddockError`. The process goes on when the stream ends before its exit. */
+export async function* processStream(options: ProcessStreamOptions): AsyncGenerator<ProcessOutput> {
+  const ending = new AbortController();
+  const signal = AbortSignal.any([options.signal, ending.signal]);
+  const stream = new ProcessStream(options, signal, (error) => ending.abort(error));
+  try {
+    for (let attempt = 1; ; attempt += 1) {
+      const agent = await options.link.client({
+        signal,
+        deadlineMs: stream.started ? RECONNECT_MS : CONNECT_MS,
+      });
+      try {
+        yield* stream.on(agent, attempt);
+        return;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (agent.end === undefined || !stream.mayGoOn(error)) throw error;
+      }
+    }
+  } finally {
+    ending.abort(new PaddockError("CANCELLED", "the stream is over"));
+  }
+}
+
+class ProcessStream {
+  started = false;
+  readonly #options: ProcessStreamOptions;
+  readonly #signal: AbortSignal;
+  readonly #fail: (error: unknown) => void;
+  readonly #inputs = new ProcessInputs();
+  readonly #forwarded: Record<OutputName, number> = { stdout: 0, stderr: 0 };
+  readonly #ended = new Set<OutputName>();
+  #acknowledged: ByteOffsets = { stdout: 0, stderr: 0 };
+  #clientIsSilent = false;
+  #progress = false;
+  #idleReconnects = 0;
+
+  constructor(options: ProcessStreamOptions, signal: AbortSignal, fail: (error: unknown) => void) {
+    this.#options = options;
+    this.#signal = signal;
+    this.#fail = fail;
+  }
+
+  /** Whether a connection that broke is worth another. */
+  mayGoOn(error: unknown): boolean {
+    if (!(error instanceof PaddockError) || error.kind !== "unavailable") return false;
+    this.#idleReconnects = this.#progress ? 0 : this.#idleReconnects + 1;
+    this.#progress = false;
+    return this.#idleReconnects < MAX_IDLE_RECONNECTS;
+  }
+
+  /** The messages of one connection. */
+  async *on(agent: AgentClient, attempt: number): AsyncGenerator<ProcessOutput> {
+    for await (const event of this.#events(agent, attempt)) {
+      const fresh = this.#fresh(event);
+      if (fresh === undefined) continue;
+      yield publicOutput(fresh);
+      this.#progress = true;
+      if (this.#clientIsSilent) this.#acknowledge(this.#forwarded);
+    }
+  }
+
+  async *#events(agent: AgentClient, attempt: number): AsyncGenerator<ProcessEvent> {
+    const call = { inputs: this.#inputs, signal: this.#signal };
+    if (this.started) return yield* this.#again(agent, call);
+    try {
+      yield* this.#options.first(agent, call);
+    } catch (error) {
+      // The connection broke before the guest had said that the process was there; it was.
+      if (this.started || attempt === 1 || !hasReason(error, "PROCESS_EXISTS")) throw error;
+      yield* this.#again(agent, call);
+    }
+  }
+
+  /** From where the guest holds output for this client, or else from where the client is. */
+  async *#again(agent: AgentClient, call: Call): AsyncGenerator<ProcessEvent> {
+    const { again } = this.#options;
+    try {
+      yield* again(agent, this.#acknowledged, call);
+    } catch (error) {
+      if (!hasReason(error, "OFFSET_NOT_HELD")) throw error;
+      yield* again(agent, { ...this.#forwarded }, call);
+    }
+  }
+
+  /** What of an event the client has not seen. */
+  #fresh(event: ProcessEvent): ProcessEvent | undefined {
+    switch (event.kind) {
+      case "started":
+        return this.#start(event);
+      case "chunk": {
+        const known = Math.max(0, this.#forwarded[event.stream] - event.offset);
+        if (known >= event.data.length) return undefined;
+        this.#forwarded[event.stream] = event.offset + event.data.length;
+        return known === 0
+          ? event
+          : { ...event, offset: event.offset + known, data: event.data.subarray(known) };
+      }
+      case "gap":
+        if (event.to <= this.#forwarded[event.stream]) return undefined;
+        return this.#gap(event);
+      case "eof":
+        if (this.#ended.has(event.stream)) return undefined;
+        this.#ended.add(event.stream);
+        return event;
+      case "stdinAck":
+        this.#inputs.stdinAccepted(event.offset);
+        return event;
+      case "exited":
+        return event;
+      default:
+        return event satisfies never;
+    }
+  }
+
+  #gap(event: Extract<ProcessEvent, { kind: "gap" }>): ProcessEvent {
+    const from = Math.max(event.from, this.#forwarded[event.stream]);
+    this.#forwarded[event.stream] = event.to;
+    return { ...event, from };
+  }
+
+  #start(event: Extract<ProcessEvent, { kind: "started" }>): ProcessEvent | undefined {
+    if (this.started) {
+      this.#inputs.resume(event.stdinOffset);
+      return undefined;
+    }
+    this.started = true;
+    this.#forwarded.stdout = event.offsets.stdout;
+    this.#forwarded.stderr = event.offsets.stderr;
+    this.#acknowledged = event.offsets;
+    this.#inputs.begin(event.stdinOffset);
+    void this.#readRequests().catch(this.#fail);
+    return event;
+  }
+
+  async #readRequests(): Promise<void> {
+    const { requests, explicitAck } = this.#options;
+    for (let next = await requests.next(); next.done !== true; next = await requests.next()) {
+      const acknowledged = takeInput(next.value, this.#inputs);
+      if (acknowledged !== undefined) {
+        checkAck(acknowledged, this.#forwarded);
+        this.#acknowledge(acknowledged);
+      }
+      await this.#inputs.room(this.#signal);
+    }
+    // Nobody acknowledges any more on this stream: then what the transport has taken counts.
+    if (explicitAck) return;
+    this.#clientIsSilent = true;
+    this.#acknowledge(this.#forwarded);
+  }
+
+  #acknowledge({ stdout, stderr }: ByteOffsets): void {
+    const before = this.#acknowledged;
+    this.#acknowledged = {
+      stdout: Math.max(before.stdout, stdout),
+      stderr: Math.max(before.stderr, stderr),
+    };
+    this.#inputs.ack(this.#acknowledged);
+  }
+}
+
+const hasReason = (error: unknown, reason: PaddockError["reason"]): boolean =>
+  error instanceof PaddockError && error.reason === reason;

@@ -1,0 +1,40 @@
+import { create } from "@bufbuild/protobuf";
+import { nodepb, OutputStream, type ReadLogsRequest } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import type { LogStream } from "../logs/log-record.ts";
+import { readLog } from "../logs/read-log.ts";
+import { timeFromUs, usFromTime } from "./convert/guest-time.ts";
+import { STREAMS } from "./convert/process-output.ts";
+import { invalidStart } from "./first-request.ts";
+import { requireContainer, type StreamContext } from "./stream-context.ts";
+
+/** Reads what a container's init wrote, from the log files. See `paddock.v1.ProcessService.ReadLogs`. */
+export async function* readLogs(
+  context: StreamContext,
+  { request }: nodepb.ReadLogsRequest,
+  { signal }: CallContext,
+): AsyncGenerator<nodepb.ReadLogsResponse> {
+  if (request === undefined) throw invalidStart();
+  const { sandbox, container } = requireContainer(context, request);
+  await using open = await context.logs.open(sandbox, container.containerId);
+  const { follow, tailLines, since } = request;
+  const pieces = readLog(open.log, {
+    streams: streamsOf(request),
+    tailLines,
+    sinceUs: since === undefined ? undefined : usFromTime(since),
+    follow,
+    signal,
+  });
+  for await (const { timeUs, stream, offset, data } of pieces) {
+    const response = { time: timeFromUs(timeUs), stream: STREAMS[stream], offset: BigInt(offset), data };
+    yield create(nodepb.ReadLogsResponseSchema, { response });
+  }
+}
+
+function streamsOf({ streams }: ReadLogsRequest): readonly LogStream[] {
+  if (streams.length === 0) return ["stdout", "stderr"];
+  return streams.flatMap((stream): LogStream[] => {
+    if (stream === OutputStream.STDOUT) return ["stdout"];
+    return stream === OutputStream.STDERR ? ["stderr"] : [];
+  });
+}

@@ -1,0 +1,26 @@
+/** What the handlers of streams work with, and how they find what a request names. */
+import { PaddockError } from "@paddock/domain";
+import type { ImageStore } from "@paddock/images";
+import type { LogBook } from "../logs/log-book.ts";
+import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
+import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
+
+export type StreamContext = {
+  readonly nodeId: string;
+  readonly sandboxes: LiveSandboxes;
+  readonly logs: LogBook;
+  readonly images: ImageStore;
+};
+
+export type LiveContainer = { readonly sandbox: LiveSandbox; readonly container: ContainerRecord };
+
+/** The container a request names. Throws SANDBOX_NOT_FOUND or CONTAINER_NOT_FOUND. */
+export function requireContainer(
+  { sandboxes }: Pick<StreamContext, "sandboxes">,
+  { sandboxId, containerId }: { readonly sandboxId: string; readonly containerId: string },
+): LiveContainer {
+  const sandbox = sandboxes.require(sandboxId);
+  const container = containerOf(sandbox.record, containerId);
+  if (container !== undefined) return { sandbox, container };
+  throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${sandboxId} has no container ${containerId}`);
+}

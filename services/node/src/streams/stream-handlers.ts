@@ -1,0 +1,20 @@
+/** The node's streams, and the handler of each: the only list. */
+import type { nodepb } from "@paddock/protocol";
+import type { ServiceHandlers } from "@paddock/rpc";
+import { attach } from "./attach.ts";
+import { exec } from "./exec.ts";
+import { importImage } from "./import-image.ts";
+import { readLogs } from "./read-logs.ts";
+import type { StreamContext } from "./stream-context.ts";
+import { waitProcess } from "./wait-process.ts";
+import { watchContainerStats } from "./watch-container-stats.ts";
+
+/** What serves `NodeStreamService`. */
+export const streamHandlers = (context: StreamContext): ServiceHandlers<typeof nodepb.NodeStreamService> => ({
+  exec: (requests, call) => exec(context, requests, call),
+  attach: (requests, call) => attach(context, requests, call),
+  waitProcess: (request, call) => waitProcess(context, request, call),
+  readLogs: (request, call) => readLogs(context, request, call),
+  watchContainerStats: (request, call) => watchContainerStats(context, request, call),
+  importImage: (requests, call) => importImage(context, requests, call),
+});

@@ -1,0 +1,55 @@
+import { create } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import { type agentpb, type ExitStatus, nodepb } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import type { AgentLink } from "../agent/agent-link.ts";
+import { publicExitStatus, recordedExitStatus } from "./convert/exit-status.ts";
+import { invalidStart } from "./first-request.ts";
+import { type LiveContainer, requireContainer, type StreamContext } from "./stream-context.ts";
+
+/** Answers when a process has ended, over any number of connections to the guest. See `paddock.v1.ProcessService.WaitProcess`. */
+export async function waitProcess(
+  context: StreamContext,
+  { request }: nodepb.WaitProcessRequest,
+  { signal }: CallContext,
+): Promise<nodepb.WaitProcessResponse> {
+  if (request === undefined) throw invalidStart();
+  const { containerId, execId } = request;
+  const live = requireContainer(context, request);
+  const status =
+    recordedExit(live, execId) ??
+    (await guestExit(live.sandbox.agent, { containerId, execId }, signal).catch((error: unknown) => {
+      // The VM may have ended right behind the process; what was recorded of it counts.
+      const recorded = recordedExit(requireContainer(context, request), execId);
+      if (recorded === undefined) throw error;
+      return recorded;
+    }));
+  return create(nodepb.WaitProcessResponseSchema, { response: { status } });
+}
+
+function recordedExit({ container }: LiveContainer, execId: string): ExitStatus | undefined {
+  const { containerId, phase } = container;
+  if (execId !== containerId || phase.kind !== "stopped" || phase.exit === undefined) return undefined;
+  return recordedExitStatus(phase.exit);
+}
+
+async function guestExit(
+  link: AgentLink,
+  process: Pick<agentpb.WaitProcessRequest, "containerId" | "execId">,
+  signal: AbortSignal,
+): Promise<ExitStatus> {
+  for (;;) {
+    const agent = await link.client({ signal });
+    try {
+      const { status } = await agent.processes.waitProcess(process, { signal, timeoutMs: 0 });
+      if (status !== undefined) return publicExitStatus(status);
+      throw new PaddockError(
+        "GUEST_FAILED",
+        `the guest reports an end of process ${process.execId} without a status`,
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      if (agent.end === undefined) throw error;
+    }
+  }
+}
