@@ -32,5 +32,6 @@ export {
 export { QemuError, type QemuErrorKind } from "./qemu-error.ts";
 export { checkQemu, parseQemuVersion, type QemuVersion, refusalOf } from "./qemu-version.ts";
 export { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
+export { type ReceiveStateOptions, receiveState, type StateReceiver } from "./receive-state.ts";
 export { type ProcessExit, type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";
 export { type WaitForMonitorOptions, waitForMonitor } from "./wait-for-monitor.ts";

@@ -216,14 +216,17 @@ export class Monitor implements AsyncDisposable {
     await this.session.execute("migrate-set-capabilities", { capabilities }, options);
   }
 
-  /** Writes the device state to a descriptor QEMU inherited, and waits until it is complete. */
-  async saveState(fd: number, options: QmpCallOptions = {}): Promise<void> {
-    await this.#migrate("migrate", fd, options);
+  /**
+   * Sends the device state to a unix socket (see `receiveState`) and waits until it is complete. A socket,
+   * because QEMU takes a descriptor for this only through SCM_RIGHTS, which Node cannot send.
+   */
+  async saveState(socketPath: string, options: QmpCallOptions = {}): Promise<void> {
+    await this.#migrate("migrate", `unix:${socketPath}`, options);
   }
 
   /** Loads the device state from a descriptor QEMU inherited (machine started with `start: "migration"`). */
   async loadState(fd: number, options: QmpCallOptions = {}): Promise<void> {
-    await this.#migrate("migrate-incoming", fd, options);
+    await this.#migrate("migrate-incoming", `fd:${fd}`, options);
   }
 
   async migrationState(options?: QmpCallOptions): Promise<MigrationState> {
@@ -236,7 +239,7 @@ export class Monitor implements AsyncDisposable {
   /** Needs `excludeSharedMemory` before it: that also turns the MIGRATION event on. */
   async #migrate(
     command: "migrate" | "migrate-incoming",
-    fd: number,
+    uri: string,
     options: QmpCallOptions,
   ): Promise<void> {
     const final = new Set(["completed", "failed", "cancelled"]);
@@ -249,7 +252,7 @@ export class Monitor implements AsyncDisposable {
     });
     done.catch(() => {});
     try {
-      await this.session.execute(command, { uri: `fd:${fd}` }, options);
+      await this.session.execute(command, { uri }, options);
       const event = await done;
       if (event.data.status === "completed") return;
       const { error } = await this.migrationState(options);
