@@ -16,43 +16,21 @@ struct Mount {
     data: &'static str,
 }
 
-const SAFE: MsFlags = MsFlags::MS_NOSUID
-    .union(MsFlags::MS_NODEV)
-    .union(MsFlags::MS_NOEXEC);
+const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
 const MOUNTS: [Mount; 8] = [
     entry("/proc", "proc", SAFE, ""),
     entry("/sys", "sysfs", SAFE, ""),
     entry("/dev", "devtmpfs", MsFlags::MS_NOSUID, "mode=0755"),
-    entry(
-        "/dev/pts",
-        "devpts",
-        MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
-        "mode=0620,gid=5,ptmxmode=0666",
-    ),
+    entry("/dev/pts", "devpts", MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC), "mode=0620,gid=5,ptmxmode=0666"),
     entry("/dev/shm", "tmpfs", SAFE, "mode=1777,size=1m"),
-    entry(
-        "/run",
-        "tmpfs",
-        MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV),
-        "mode=0755",
-    ),
+    entry("/run", "tmpfs", MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV), "mode=0755"),
     entry("/tmp", "tmpfs", SAFE, "mode=1777,size=16m"),
     entry("/sys/fs/cgroup", "cgroup2", SAFE, "nsdelegate"),
 ];
 
-const fn entry(
-    target: &'static str,
-    kind: &'static str,
-    flags: MsFlags,
-    data: &'static str,
-) -> Mount {
-    Mount {
-        target,
-        kind,
-        flags,
-        data,
-    }
+const fn entry(target: &'static str, kind: &'static str, flags: MsFlags, data: &'static str) -> Mount {
+    Mount { target, kind, flags, data }
 }
 
 /// Kernel settings: the agent's log is not rate-limited, no core files, nothing of the kernel for tenants to read,
@@ -77,17 +55,10 @@ pub fn prepare() {
     for (name, value) in SYSCTLS {
         report(name, fs::write(Path::new("/proc/sys").join(name), value));
     }
-    // The agent must be the last that the OOM killer thinks of.
-    report(
-        "oom_score_adj",
-        fs::write("/proc/self/oom_score_adj", "-1000"),
-    );
+    // No OOM score: PID 1 is out of the OOM killer's reach, and a score of its own would make execs dearer (runtime/spawn.rs).
     report("memory hot-plug", online_memory());
     report("loopback", raise_loopback());
-    report(
-        "ctrl-alt-del",
-        nix::sys::reboot::set_cad_enabled(false).map_err(Into::into),
-    );
+    report("ctrl-alt-del", nix::sys::reboot::set_cad_enabled(false).map_err(Into::into));
 }
 
 fn report(what: &str, result: std::io::Result<()>) {
@@ -98,13 +69,7 @@ fn report(what: &str, result: std::io::Result<()>) {
 
 fn mount_one(entry: &Mount) -> std::io::Result<()> {
     fs::create_dir_all(entry.target)?;
-    match mount(
-        Some(entry.kind),
-        entry.target,
-        Some(entry.kind),
-        entry.flags,
-        Some(entry.data),
-    ) {
+    match mount(Some(entry.kind), entry.target, Some(entry.kind), entry.flags, Some(entry.data)) {
         // The kernel may have mounted /dev itself.
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
         Err(error) => Err(error.into()),
@@ -129,10 +94,7 @@ fn prepare_cgroup() -> std::io::Result<()> {
     fs::write(leaf.join("cgroup.procs"), "1")?;
     let controllers = fs::read_to_string(root.join("cgroup.controllers"))?;
     for controller in controllers.split_whitespace() {
-        let result = fs::write(
-            root.join("cgroup.subtree_control"),
-            format!("+{controller}"),
-        );
+        let result = fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"));
         report(controller, result);
     }
     Ok(())
@@ -148,12 +110,7 @@ fn online_memory() -> std::io::Result<()> {
 
 fn raise_loopback() -> std::io::Result<()> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-    let fd = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+    let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: ifreq is plain data, for which zeroes are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[0] = b'l' as libc::c_char;

@@ -19,7 +19,7 @@ use super::launch;
 use super::launch_plan::{LaunchPlan, Stdio};
 use super::namespaces::{self, JOINED};
 use super::report::{Meaning, Report};
-use super::spawn::{self, Child, ChildStack};
+use super::spawn::{self, Child, ChildStack, Memory};
 use super::user::Accounts;
 use crate::pb;
 
@@ -38,9 +38,11 @@ pub(super) fn exec(container: &Container, exec_id: &str, process: &pb::Process, 
     let stack = ChildStack::new().attempt(|| "map a stack")?;
     let init = container.init.pidfd.as_fd();
     let cgroup = container.open_cgroup.as_fd();
+    let memory = if plan.may_share_memory() { Memory::Shared } else { Memory::Copied };
     let argument = (&raw const *plan).cast::<c_void>();
     // SAFETY: `plan` and `stack` are kept until the report pipe says that the child uses them no more.
-    let created = namespaces::born_beside(init, || unsafe { spawn::spawn(0, cgroup, &stack, launch::run, argument) });
+    let created =
+        namespaces::born_beside(init, || unsafe { spawn::spawn(0, memory, cgroup, &stack, launch::run, argument) });
     let child = created.map_err(|errno| match errno {
         Errno::SRCH => container.not_running(),
         // A PID namespace without its PID 1 takes no more processes.

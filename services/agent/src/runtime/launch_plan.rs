@@ -60,7 +60,8 @@ pub(super) struct LaunchPlan {
     pub(super) terminal: bool,
     /// One bit for each signal to set back to its default, SIGHUP first.
     pub(super) ignored_signals: u64,
-    /// Decimal text for /proc/self/oom_score_adj, if the launch has to write it.
+    /// Decimal text for /proc/self/oom_score_adj, if it is not this program's own. The kernel gives it to all processes
+    /// that share their memory, so this one must not ([`Self::may_share_memory`]).
     pub(super) oom_score_adj: Option<CString>,
     /// A pidfd and the namespaces (CLONE_NEW*) of its process to join.
     pub(super) join: Option<(i32, u32)>,
@@ -95,7 +96,7 @@ impl LaunchPlan {
             stdio: [-1; 3],
             terminal: process.terminal,
             ignored_signals: ignored_signals(),
-            oom_score_adj: Some(oom_score_adj(process.oom_score_adj)?),
+            oom_score_adj: Some(oom_score_adj(process.oom_score_adj)?).filter(|score| *score != own_oom_score_adj()),
             join: None,
             cwd: directories(&process.cwd)?,
             limits: rlimits::parse(&process.rlimits)?,
@@ -111,6 +112,11 @@ impl LaunchPlan {
             envp: Strings::new(c_strings(&env)?),
             report: -1,
         })
+    }
+
+    /// Whether the process may share the agent's memory until it executes.
+    pub(super) fn may_share_memory(&self) -> bool {
+        self.oom_score_adj.is_none()
     }
 
     /// Refuses what [`Self::prepare`] would refuse, except for names of users: before anything is created.
@@ -191,6 +197,17 @@ fn oom_score_adj(value: i32) -> Result<CString> {
         return Err(RuntimeError::InvalidSpec("oom_score_adj must be -999 to 1000".into()));
     }
     c_string(&value.to_string())
+}
+
+/// This program's own score, which its children inherit. Nothing changes it while it runs.
+fn own_oom_score_adj() -> CString {
+    use std::sync::OnceLock;
+    static OWN: OnceLock<CString> = OnceLock::new();
+    let read = || {
+        let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+        CString::new(text.trim()).unwrap_or_default()
+    };
+    OWN.get_or_init(read).clone()
 }
 
 fn c_strings(strings: &[String]) -> Result<Vec<CString>> {

@@ -5,6 +5,9 @@
 //! `clone3(CLONE_VM | CLONE_INTO_CGROUP)` on a stack of its own: it begins in its cgroup, copies nothing, and runs a
 //! function that only issues raw system calls on data prepared beforehand ([`super::launch`]).
 //!
+//! A process that is to have another OOM score than the agent gets a copy of the memory instead, as with fork: the kernel
+//! gives a score to all processes that share their memory, to those of other execs too.
+//!
 //! It is not a vfork: the agent's thread is not suspended, but waits for the child's report with a deadline. A hostile
 //! container can stop a newcomer in its PID namespace (SIGSTOP), and must not be able to stop the agent with it.
 
@@ -76,6 +79,15 @@ pub(super) struct Child {
 /// What the child runs. It must not return, allocate, panic or use thread-local storage.
 pub(super) type Entry = unsafe extern "C" fn(*const c_void) -> !;
 
+/// How a child comes by its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// It shares the agent's.
+    Shared,
+    /// It gets a copy, on demand.
+    Copied,
+}
+
 /// Creates a process in `cgroup`, with new namespaces as `namespaces` (CLONE_NEW*) says, which calls `entry(argument)`.
 /// All signals are blocked in it, and handlers reset.
 ///
@@ -83,14 +95,16 @@ pub(super) type Entry = unsafe extern "C" fn(*const c_void) -> !;
 /// `argument` and `stack` must stay as they are until the child has executed something or has ended.
 pub(super) unsafe fn spawn(
     namespaces: u64,
+    memory: Memory,
     cgroup: BorrowedFd<'_>,
     stack: &ChildStack,
     entry: Entry,
     argument: *const c_void,
 ) -> Result<Child, Errno> {
     let mut pidfd: i32 = -1;
+    let shared = if memory == Memory::Shared { libc::CLONE_VM as u64 } else { 0 };
     let args = CloneArgs {
-        flags: namespaces | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND | (libc::CLONE_VM | libc::CLONE_PIDFD) as u64,
+        flags: namespaces | shared | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND | libc::CLONE_PIDFD as u64,
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
         stack: stack.base as u64,

@@ -19,7 +19,7 @@ use super::launch_plan::Strings;
 use super::namespaces::OWN_PID;
 use super::raw::sys;
 use super::report::{Report, Step};
-use super::spawn::{self, Child, ChildStack};
+use super::spawn::{self, Child, ChildStack, Memory};
 use super::{stage_holder, stage_init};
 
 const INIT: &CStr = c"stage-init";
@@ -110,7 +110,8 @@ fn spawn_stage(
     let (watch, mark) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;
     let argument = (&raw const *entry).cast::<c_void>();
     // SAFETY: `entry` and `stack` are kept until the pipe, which the stage's execve or end closes, says so.
-    let spawn = |namespaces: u64| unsafe { spawn::spawn(namespaces, cgroup, &stack, execute, argument) };
+    let spawn =
+        |namespaces: u64| unsafe { spawn::spawn(namespaces, Memory::Shared, cgroup, &stack, execute, argument) };
     let created = create(&spawn);
     drop(mark);
     if created.is_ok() {

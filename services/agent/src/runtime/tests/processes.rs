@@ -127,6 +127,26 @@ fn a_process_leads_a_session_and_has_its_oom_score_and_limits() {
 }
 
 #[test]
+fn the_oom_score_of_one_exec_is_not_that_of_others_or_of_the_agent() {
+    let fixture = Fixture::new();
+    let container = fixture.sleeper();
+    let mut scored = process(&["cat", "/proc/self/oom_score_adj"]);
+    scored.oom_score_adj = 500;
+    let plain = process(&["cat", "/proc/self/oom_score_adj"]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    assert_eq!(container.run(&scored).stdout, "500\n");
+                    assert_eq!(container.run(&plain).stdout, "0\n");
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_to_string("/proc/self/oom_score_adj").unwrap(), "0\n");
+}
+
+#[test]
 fn processes_are_listed_with_the_containers_pids_and_users() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
