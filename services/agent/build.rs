@@ -5,10 +5,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     const FILE: &str = "paddock/agent/v1/agent.proto";
     println!("cargo:rerun-if-changed={ROOT}/{FILE}");
     let descriptors = protox::compile([FILE], [ROOT])?;
-    tonic_prost_build::configure()
-        .build_client(true)
-        .build_transport(false)
-        .bytes(".")
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_client(true).build_transport(false).bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

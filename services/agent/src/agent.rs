@@ -67,11 +67,7 @@ impl Agent {
 
     /// Refuses a call that only reads, before the sandbox is configured.
     pub fn require_configured(&self) -> Result<(), ContainerError> {
-        if self.configured() {
-            Ok(())
-        } else {
-            Err(ContainerError::NotConfigured)
-        }
+        if self.configured() { Ok(()) } else { Err(ContainerError::NotConfigured) }
     }
 
     /// Replaces the sandbox's identity.
@@ -86,13 +82,7 @@ impl Agent {
     }
 
     /// Follows a process to its end.
-    pub fn watch(
-        self: &Arc<Self>,
-        starting: &Starting,
-        container: &Arc<Container>,
-        process: &Arc<Process>,
-        pid: i32,
-    ) {
+    pub fn watch(self: &Arc<Self>, starting: &Starting, container: &Arc<Container>, process: &Arc<Process>, pid: i32) {
         process.started(pid);
         let (agent, container, process) = (self.clone(), container.clone(), process.clone());
         self.reaper.watch(starting, pid, move |exit| {
@@ -118,11 +108,7 @@ impl Agent {
                 signal: exit.signal,
                 oom_killed: killed && container.blame_oom(),
                 exited_at: Some(exit.at.into()),
-                reason: if is_init {
-                    container.reason()
-                } else {
-                    String::new()
-                },
+                reason: if is_init { container.reason() } else { String::new() },
             },
         );
     }
@@ -143,10 +129,8 @@ impl Agent {
 
     fn announce_oom(&self, container: &Container) {
         if let Some(oom_kill_count) = container.risen_oom_count() {
-            self.events.push(Event::ContainerOom(pb::ContainerOom {
-                container_id: container.id.clone(),
-                oom_kill_count,
-            }));
+            self.events
+                .push(Event::ContainerOom(pb::ContainerOom { container_id: container.id.clone(), oom_kill_count }));
         }
     }
 }
@@ -154,9 +138,7 @@ impl Agent {
 async fn follow_oom(agent: Arc<Agent>) {
     loop {
         match agent.oom.changed().await {
-            Ok(concerned) => concerned
-                .iter()
-                .for_each(|container| agent.announce_oom(container)),
+            Ok(concerned) => concerned.iter().for_each(|container| agent.announce_oom(container)),
             Err(error) => {
                 crate::log::warn("oom", &format!("cannot follow OOM kills: {error}"));
                 return;
@@ -170,13 +152,8 @@ async fn relieve(agent: Arc<Agent>) {
     loop {
         agent.budget.pressed().await;
         let containers = agent.containers.all();
-        let processes: Vec<_> = containers
-            .iter()
-            .flat_map(|container| container.processes())
-            .collect();
-        let (ended, live): (Vec<_>, Vec<_>) = processes
-            .iter()
-            .partition(|process| process.ended().is_some());
+        let processes: Vec<_> = containers.iter().flat_map(|container| container.processes()).collect();
+        let (ended, live): (Vec<_>, Vec<_>) = processes.iter().partition(|process| process.ended().is_some());
         let mut gained = 0;
         for process in ended.into_iter().chain(live) {
             if agent.budget.has_slack() {

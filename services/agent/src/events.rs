@@ -39,11 +39,8 @@ impl Events {
         if log.kept.len() == KEPT {
             log.kept.pop_front();
         }
-        let recorded = WatchEventsResponse {
-            sequence: log.last,
-            time: Some(SystemTime::now().into()),
-            event: Some(event),
-        };
+        let recorded =
+            WatchEventsResponse { sequence: log.last, time: Some(SystemTime::now().into()), event: Some(event) };
         log.kept.push_back(recorded);
         drop(log);
         self.shared.changed.notify_waiters();
@@ -98,9 +95,6 @@ mod tests {
         let events = pushed(KEPT + 10);
         assert_eq!(events.find(2).map(|event| event.sequence), Some(11));
         let last = (KEPT + 10) as u64;
-        assert_eq!(
-            events.find(last - 1).map(|event| event.sequence),
-            Some(last)
-        );
+        assert_eq!(events.find(last - 1).map(|event| event.sequence), Some(last));
     }
 }

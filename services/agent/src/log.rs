@@ -30,9 +30,7 @@ fn write(level: u8, part: &str, text: &str) {
     let text = text.replace(['\n', '\r'], " ");
     // The log has nowhere to report its own failure.
     let _ = match KERNEL.get() {
-        Some(mut kernel) => {
-            kernel.write_all(format!("<{level}>paddock-agent {part}: {text}\n").as_bytes())
-        }
+        Some(mut kernel) => kernel.write_all(format!("<{level}>paddock-agent {part}: {text}\n").as_bytes()),
         None => std::io::stderr().write_all(format!("paddock-agent {part}: {text}\n").as_bytes()),
     };
 }

@@ -34,9 +34,7 @@ pub fn run(arguments: &[OsString]) -> io::Result<()> {
             let listener = std::os::unix::net::UnixListener::bind(path)?;
             serve_socket(listener)
         }
-        _ => Err(io::Error::other(
-            "usage: paddock-agent serve <socket>, or as PID 1 of a guest",
-        )),
+        _ => Err(io::Error::other("usage: paddock-agent serve <socket>, or as PID 1 of a guest")),
     }
 }
 

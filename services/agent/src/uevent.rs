@@ -5,8 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::sys::socket::{
-    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket,
-    sockopt,
+    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket, sockopt,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -47,11 +46,7 @@ impl Uevents {
     }
 }
 
-async fn follow(
-    socket: &AsyncFd<OwnedFd>,
-    count: &watch::Sender<u64>,
-    owns_machine: bool,
-) -> io::Result<()> {
+async fn follow(socket: &AsyncFd<OwnedFd>, count: &watch::Sender<u64>, owns_machine: bool) -> io::Result<()> {
     let mut buffer = vec![0; 8192];
     loop {
         let mut guard = socket.readable().await?;
@@ -77,9 +72,7 @@ fn bring_online(event: &[u8]) {
         let found = fields.find_map(|field| field.strip_prefix(name.as_bytes()));
         found.and_then(|value| std::str::from_utf8(value).ok())
     };
-    let (Some("add"), Some(subsystem), Some(path)) =
-        (field("ACTION="), field("SUBSYSTEM="), field("DEVPATH="))
-    else {
+    let (Some("add"), Some(subsystem), Some(path)) = (field("ACTION="), field("SUBSYSTEM="), field("DEVPATH=")) else {
         return;
     };
     let device = Path::new("/sys").join(path.trim_start_matches('/'));
@@ -92,9 +85,6 @@ fn bring_online(event: &[u8]) {
     if current.trim_end() != value
         && let Err(error) = std::fs::write(device.join(file), value)
     {
-        crate::log::warn(
-            "uevent",
-            &format!("cannot bring {} online: {error}", device.display()),
-        );
+        crate::log::warn("uevent", &format!("cannot bring {} online: {error}", device.display()));
     }
 }

@@ -9,31 +9,20 @@ use crate::runtime::RuntimeError;
 pub enum ContainerError {
     #[error("container {0:?} does not exist")]
     NotFound(String),
-    #[error(
-        "container {container:?} has no process {exec:?}; it never had, or it was forgotten after its end"
-    )]
+    #[error("container {container:?} has no process {exec:?}; it never had, or it was forgotten after its end")]
     ProcessNotFound { container: String, exec: String },
     #[error("container {0:?} exists already")]
     Exists(String),
     #[error("container {container:?} has a process {exec:?} already; attach to it instead")]
     ProcessExists { container: String, exec: String },
     #[error("cannot {action} container {id:?}: it is {actual}, not {allowed}")]
-    WrongState {
-        action: &'static str,
-        id: String,
-        actual: &'static str,
-        allowed: &'static str,
-    },
+    WrongState { action: &'static str, id: String, actual: &'static str, allowed: &'static str },
     #[error("container {id:?} runs {limit} processes by exec already; wait until one has ended")]
     TooManyProcesses { id: String, limit: usize },
     #[error("the guest has {limit} containers already; remove one")]
     TooManyContainers { limit: usize },
     #[error("container {id:?} ended with code {code} at its start: {reason}")]
-    CannotExecute {
-        id: String,
-        code: i32,
-        reason: String,
-    },
+    CannotExecute { id: String, code: i32, reason: String },
     #[error("{0}")]
     Invalid(String),
     #[error("the guest is not configured; call ConfigureSandbox first")]
@@ -41,23 +30,11 @@ pub enum ContainerError {
     #[error("the guest is shutting down")]
     Stopping,
     #[error("cannot {action} container {id:?}: {source}")]
-    Runtime {
-        action: &'static str,
-        id: String,
-        source: RuntimeError,
-    },
+    Runtime { action: &'static str, id: String, source: RuntimeError },
     #[error("process {exec:?} of container {container:?}: {source}")]
-    Process {
-        container: String,
-        exec: String,
-        source: ProcessError,
-    },
+    Process { container: String, exec: String, source: ProcessError },
     #[error("process {exec:?} of container {container:?}: {source}")]
-    Session {
-        container: String,
-        exec: String,
-        source: SessionError,
-    },
+    Session { container: String, exec: String, source: SessionError },
     #[error("the agent failed while it was to {0}")]
     Failed(&'static str),
 }

@@ -23,16 +23,10 @@ impl Execs {
     /// Takes an id for a process that is about to be started.
     pub fn reserve(&mut self, container: &str, exec: &str) -> Result<(), ContainerError> {
         if exec == container || self.known.contains_key(exec) || self.starting.contains(exec) {
-            return Err(ContainerError::ProcessExists {
-                container: container.to_owned(),
-                exec: exec.to_owned(),
-            });
+            return Err(ContainerError::ProcessExists { container: container.to_owned(), exec: exec.to_owned() });
         }
         if self.known.len() - self.ended.len() + self.starting.len() >= LIVE_LIMIT {
-            return Err(ContainerError::TooManyProcesses {
-                id: container.to_owned(),
-                limit: LIVE_LIMIT,
-            });
+            return Err(ContainerError::TooManyProcesses { id: container.to_owned(), limit: LIVE_LIMIT });
         }
         self.starting.insert(exec.to_owned());
         Ok(())
@@ -70,10 +64,7 @@ impl Execs {
     /// All of them, ended ones first, in the order of their ends.
     pub fn all(&self) -> Vec<Arc<Process>> {
         let ended = self.ended.iter().filter_map(|exec| self.get(exec));
-        let live = self
-            .known
-            .values()
-            .filter(|process| process.ended().is_none());
+        let live = self.known.values().filter(|process| process.ended().is_none());
         ended.chain(live.cloned()).collect()
     }
 }

@@ -119,11 +119,7 @@ impl Container {
     }
 
     /// Refuses a call unless the container is in the one state that allows it.
-    pub fn require(
-        &self,
-        action: &'static str,
-        allowed: pb::ContainerState,
-    ) -> Result<(), ContainerError> {
+    pub fn require(&self, action: &'static str, allowed: pb::ContainerState) -> Result<(), ContainerError> {
         let actual = self.state();
         if actual == allowed {
             return Ok(());
@@ -141,10 +137,7 @@ impl Container {
         if exec == self.id {
             return Ok(self.init.clone());
         }
-        let missing = || ContainerError::ProcessNotFound {
-            container: self.id.clone(),
-            exec: exec.to_owned(),
-        };
+        let missing = || ContainerError::ProcessNotFound { container: self.id.clone(), exec: exec.to_owned() };
         lock(&self.execs).get(exec).ok_or_else(missing)
     }
 
@@ -157,11 +150,7 @@ impl Container {
 
     /// The container as clients see it.
     pub fn describe(&self) -> pb::Container {
-        let processes: Vec<_> = self
-            .processes()
-            .iter()
-            .map(|process| process.info())
-            .collect();
+        let processes: Vec<_> = self.processes().iter().map(|process| process.info()).collect();
         let life = lock(&self.life);
         let (started_at, announced) = (life.started_at, life.oom.announced);
         drop(life);

@@ -24,11 +24,7 @@ impl OomWatch {
     pub fn new() -> io::Result<Arc<Self>> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let copy = inotify.as_fd().try_clone_to_owned()?;
-        Ok(Arc::new(Self {
-            inotify,
-            readiness: watch_fd(copy, Interest::READABLE)?,
-            watched: Mutex::default(),
-        }))
+        Ok(Arc::new(Self { inotify, readiness: watch_fd(copy, Interest::READABLE)?, watched: Mutex::default() }))
     }
 
     /// Watches one more container, until its cgroup is removed.
@@ -38,9 +34,7 @@ impl OomWatch {
             Ok(watch) => {
                 lock(&self.watched).insert(watch, Arc::downgrade(container));
             }
-            Err(error) => {
-                crate::log::warn("oom", &format!("cannot watch {}: {error}", path.display()))
-            }
+            Err(error) => crate::log::warn("oom", &format!("cannot watch {}: {error}", path.display())),
         }
     }
 

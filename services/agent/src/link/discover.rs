@@ -38,9 +38,7 @@ fn find(class: &Path, dev: &Path) -> io::Result<Option<File>> {
         if name.trim_end() == PORT_NAME {
             let mut options = OpenOptions::new();
             let options = options.read(true).write(true);
-            let file = options
-                .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-                .open(dev.join(entry.file_name()))?;
+            let file = options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(dev.join(entry.file_name()))?;
             return Ok(Some(file));
         }
     }

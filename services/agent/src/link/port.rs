@@ -33,17 +33,10 @@ impl Port {
     /// Takes a descriptor that is non-blocking. Must be called in a runtime.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let interest = EpollFlags::EPOLLIN
-            | EpollFlags::EPOLLOUT
-            | EpollFlags::EPOLLRDHUP
-            | EpollFlags::EPOLLET;
+        let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         epoll.add(fd.as_fd(), EpollEvent::new(interest, 0))?;
         let readiness = watch_fd(epoll.0.try_clone()?, Interest::READABLE)?;
-        Ok(Self {
-            fd,
-            epoll,
-            readiness,
-        })
+        Ok(Self { fd, epoll, readiness })
     }
 
     /// Waits for the next change.

@@ -43,9 +43,7 @@ impl Nonce {
     fn parse(line: &[u8]) -> Option<Self> {
         let rest = line.strip_prefix(HELLO)?.strip_suffix(b"\n")?;
         let digits: [u8; NONCE_BYTES] = rest.try_into().ok()?;
-        let hex = digits
-            .iter()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
         hex.then_some(Self(digits))
     }
 }
@@ -82,11 +80,7 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner that searches for HELLO.
     pub fn new() -> Self {
-        Self {
-            state: State::Searching,
-            header: [0; HEADER_BYTES],
-            tail: Vec::with_capacity(2 * LINE_BYTES),
-        }
+        Self { state: State::Searching, header: [0; HEADER_BYTES], tail: Vec::with_capacity(2 * LINE_BYTES) }
     }
 
     /// Goes back to searching, after a disconnect: no byte before it counts any more.
@@ -121,10 +115,7 @@ impl Scanner {
                 return Found::Broken { used };
             }
         }
-        Found::Bytes {
-            used,
-            connection: true,
-        }
+        Found::Bytes { used, connection: true }
     }
 
     fn search(&mut self, bytes: &[u8]) -> Found {
@@ -139,17 +130,11 @@ impl Scanner {
             }
         }
         self.remember(&bytes[from..]);
-        Found::Bytes {
-            used: bytes.len(),
-            connection: false,
-        }
+        Found::Bytes { used: bytes.len(), connection: false }
     }
 
     fn preface(&mut self, seen: usize, bytes: &[u8]) -> usize {
-        let matching = bytes
-            .iter()
-            .zip(&PREFACE[seen..])
-            .take_while(|(a, b)| a == b);
+        let matching = bytes.iter().zip(&PREFACE[seen..]).take_while(|(a, b)| a == b);
         let count = matching.count();
         let seen = seen + count;
         self.state = if seen == PREFACE.len() {
@@ -183,11 +168,7 @@ impl Scanner {
 
     fn payload(&mut self, left: usize, bytes: &[u8]) -> usize {
         let count = bytes.len().min(left);
-        self.state = if count == left {
-            State::Header { seen: 0 }
-        } else {
-            State::Payload { left: left - count }
-        };
+        self.state = if count == left { State::Header { seen: 0 } } else { State::Payload { left: left - count } };
         count
     }
 

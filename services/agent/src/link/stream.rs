@@ -96,10 +96,8 @@ impl Link {
         if change.hung_up {
             self.end(&mut state);
         }
-        let wakers = [
-            state.reader.take_if(|_| change.readable),
-            state.writer.take_if(|_| change.writable || change.hung_up),
-        ];
+        let wakers =
+            [state.reader.take_if(|_| change.readable), state.writer.take_if(|_| change.writable || change.hung_up)];
         drop(state);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
@@ -257,10 +255,7 @@ impl Link {
             state.scanner.expect_preface();
             state.generation
         };
-        let stream = LinkStream {
-            link: self.clone(),
-            generation,
-        };
+        let stream = LinkStream { link: self.clone(), generation };
         let line = nonce.ready_line();
         let mut sent = 0;
         while sent < line.len() {
@@ -298,11 +293,7 @@ impl LinkStream {
 }
 
 impl AsyncRead for LinkStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut state = lock(&self.link.state);
         if state.over || state.generation != self.generation {
             return Poll::Ready(Ok(()));
@@ -322,11 +313,7 @@ impl AsyncRead for LinkStream {
 }
 
 impl AsyncWrite for LinkStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_send(context, bytes)
     }
 

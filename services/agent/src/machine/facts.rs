@@ -14,28 +14,19 @@ pub struct Memory {
 /// Reads /proc/meminfo; zeroes when it cannot be read.
 pub fn memory() -> Memory {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    Memory {
-        total_bytes: kilobytes(&text, "MemTotal:"),
-        available_bytes: kilobytes(&text, "MemAvailable:"),
-    }
+    Memory { total_bytes: kilobytes(&text, "MemTotal:"), available_bytes: kilobytes(&text, "MemAvailable:") }
 }
 
 /// Anonymous memory of this process, in bytes.
 pub fn agent_memory_bytes() -> u64 {
-    kilobytes(
-        &std::fs::read_to_string("/proc/self/status").unwrap_or_default(),
-        "RssAnon:",
-    )
+    kilobytes(&std::fs::read_to_string("/proc/self/status").unwrap_or_default(), "RssAnon:")
 }
 
 /// The value of a "Name:  123 kB" line, in bytes.
 fn kilobytes(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     let number = value.and_then(|value| value.split_whitespace().next());
-    number
-        .and_then(|number| number.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
+    number.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 /// Release of the kernel, as `uname -r` prints it.
@@ -49,10 +40,7 @@ pub fn boot_id() -> String {
 }
 
 fn one_line(path: &str) -> String {
-    std::fs::read_to_string(path)
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }
 
 /// CPUs online now.
@@ -64,9 +52,7 @@ pub fn online_cpus() -> u32 {
 
 /// Time since boot, suspends included.
 pub fn uptime() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map(Duration::from)
-        .unwrap_or_default()
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -31,10 +31,7 @@ pub enum IdentityError {
     #[error("{0}")]
     Invalid(String),
     #[error("cannot {action}: {source}")]
-    System {
-        action: &'static str,
-        source: nix::Error,
-    },
+    System { action: &'static str, source: nix::Error },
 }
 
 fn system(action: &'static str) -> impl Fn(nix::Error) -> IdentityError {
@@ -42,20 +39,12 @@ fn system(action: &'static str) -> impl Fn(nix::Error) -> IdentityError {
 }
 
 /// Checks a request whole, then applies it. The answer is what containers need to know of the sandbox.
-pub fn apply(
-    machine: &Machine,
-    request: &pb::ConfigureSandboxRequest,
-) -> Result<SandboxContext, IdentityError> {
+pub fn apply(machine: &Machine, request: &pb::ConfigureSandboxRequest) -> Result<SandboxContext, IdentityError> {
     check_entropy(&request.entropy)?;
     check_hostname(&request.hostname)?;
-    let time = request
-        .time
-        .as_ref()
-        .ok_or_else(|| invalid("time is missing"))?;
+    let time = request.time.as_ref().ok_or_else(|| invalid("time is missing"))?;
     if time.seconds <= 0 || !(0..1_000_000_000).contains(&time.nanos) {
-        return Err(invalid(
-            "time must be after 1970, with 0 to 999999999 nanoseconds",
-        ));
+        return Err(invalid("time must be after 1970, with 0 to 999999999 nanoseconds"));
     }
     let resolv_conf = resolv_conf(request.dns.as_ref())?;
     let shm_bytes = match request.shm_size_bytes {
@@ -92,14 +81,11 @@ fn check_entropy(entropy: &[u8]) -> Result<(), IdentityError> {
 }
 
 fn check_hostname(name: &str) -> Result<(), IdentityError> {
-    let allowed =
-        |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte == b'_';
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte == b'_';
     if name.len() <= 64 && name.bytes().all(allowed) && !name.starts_with(['-', '.']) {
         return Ok(());
     }
-    Err(invalid(
-        "hostname must be at most 64 letters, digits, '-', '_' or '.'",
-    ))
+    Err(invalid("hostname must be at most 64 letters, digits, '-', '_' or '.'"))
 }
 
 /// The text of resolv.conf. Words are checked, so that none can add a line of its own.
@@ -108,20 +94,14 @@ pub fn resolv_conf(dns: Option<&pb::DnsConfig>) -> Result<String, IdentityError>
         return Ok(String::new());
     };
     if dns.nameservers.len() > 3 || dns.searches.len() > 6 || dns.options.len() > 16 {
-        return Err(invalid(
-            "dns has at most 3 nameservers, 6 searches and 16 options",
-        ));
+        return Err(invalid("dns has at most 3 nameservers, 6 searches and 16 options"));
     }
     let mut text = String::new();
     for server in &dns.nameservers {
-        let address: IpAddr = server
-            .parse()
-            .map_err(|_| invalid("dns.nameservers must be IP addresses"))?;
+        let address: IpAddr = server.parse().map_err(|_| invalid("dns.nameservers must be IP addresses"))?;
         text += &format!("nameserver {address}\n");
     }
-    let word = |word: &String| {
-        (1..=255).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic())
-    };
+    let word = |word: &String| (1..=255).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic());
     if !dns.searches.iter().chain(&dns.options).all(word) {
         return Err(invalid("dns.searches and dns.options must be single words"));
     }
@@ -147,11 +127,8 @@ fn add_entropy(entropy: &[u8]) -> Result<(), IdentityError> {
         action: "open the random device",
         source: nix::Error::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
     })?;
-    let mut info = PoolInfo {
-        entropy_bits: (entropy.len() * 8) as i32,
-        bytes: entropy.len() as i32,
-        pool: [0; ENTROPY_LIMIT],
-    };
+    let mut info =
+        PoolInfo { entropy_bits: (entropy.len() * 8) as i32, bytes: entropy.len() as i32, pool: [0; ENTROPY_LIMIT] };
     info.pool[..entropy.len()].copy_from_slice(entropy);
     // SAFETY: the kernel reads `bytes` bytes behind the two integers, all within `info`.
     let result = unsafe { libc::ioctl(random.as_raw_fd(), RNDADDENTROPY, &raw const info) };
@@ -177,16 +154,8 @@ fn mount_shm(dir: &Path, bytes: u64) -> nix::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let data = format!("size={bytes},mode=1777");
     let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let there = text.lines().any(|line| {
-        line.split(' ')
-            .nth(4)
-            .is_some_and(|point| Path::new(point) == dir)
-    });
-    let flags = if there {
-        flags | MsFlags::MS_REMOUNT
-    } else {
-        flags
-    };
+    let there = text.lines().any(|line| line.split(' ').nth(4).is_some_and(|point| Path::new(point) == dir));
+    let flags = if there { flags | MsFlags::MS_REMOUNT } else { flags };
     mount(Some("shm"), dir, Some("tmpfs"), flags, Some(data.as_str()))
 }
 
@@ -196,39 +165,21 @@ mod tests {
 
     fn dns(nameservers: &[&str], searches: &[&str], options: &[&str]) -> pb::DnsConfig {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        pb::DnsConfig {
-            nameservers: owned(nameservers),
-            searches: owned(searches),
-            options: owned(options),
-        }
+        pb::DnsConfig { nameservers: owned(nameservers), searches: owned(searches), options: owned(options) }
     }
 
     #[test]
     fn resolv_conf_has_one_line_for_each_kind() {
-        let text = resolv_conf(Some(&dns(
-            &["10.0.0.1", "fd00::1"],
-            &["a.b", "c"],
-            &["ndots:2"],
-        )))
-        .unwrap();
-        assert_eq!(
-            text,
-            "nameserver 10.0.0.1\nnameserver fd00::1\nsearch a.b c\noptions ndots:2\n"
-        );
+        let text = resolv_conf(Some(&dns(&["10.0.0.1", "fd00::1"], &["a.b", "c"], &["ndots:2"]))).unwrap();
+        assert_eq!(text, "nameserver 10.0.0.1\nnameserver fd00::1\nsearch a.b c\noptions ndots:2\n");
         assert_eq!(resolv_conf(None).unwrap(), "");
     }
 
     #[test]
     fn a_word_cannot_add_a_line_to_resolv_conf() {
         for bad in ["a\nnameserver 1.2.3.4", "", "a b", "a\tb"] {
-            assert!(
-                resolv_conf(Some(&dns(&[], &[bad], &[]))).is_err(),
-                "{bad:?}"
-            );
-            assert!(
-                resolv_conf(Some(&dns(&[], &[], &[bad]))).is_err(),
-                "{bad:?}"
-            );
+            assert!(resolv_conf(Some(&dns(&[], &[bad], &[]))).is_err(), "{bad:?}");
+            assert!(resolv_conf(Some(&dns(&[], &[], &[bad]))).is_err(), "{bad:?}");
         }
         assert!(resolv_conf(Some(&dns(&["dns.example"], &[], &[]))).is_err());
     }

@@ -23,18 +23,12 @@ pub struct Machine {
 impl Machine {
     /// The machine the agent booted; `modules` turns true when all are loaded.
     pub fn owned(modules: watch::Receiver<bool>) -> Self {
-        Self {
-            owned: true,
-            modules,
-        }
+        Self { owned: true, modules }
     }
 
     /// Someone else's machine, with everything there already.
     pub fn borrowed() -> Self {
-        Self {
-            owned: false,
-            modules: watch::channel(true).1,
-        }
+        Self { owned: false, modules: watch::channel(true).1 }
     }
 
     /// Whether the agent may set the clock and the like.

@@ -16,25 +16,17 @@ const LINK_MODULE: &str = "virtio_console";
 pub fn load() -> watch::Receiver<bool> {
     let (done, loaded) = watch::channel(false);
     let names = listed("order");
-    let first = names
-        .iter()
-        .position(|name| name == LINK_MODULE)
-        .map_or(0, |index| index + 1);
+    let first = names.iter().position(|name| name == LINK_MODULE).map_or(0, |index| index + 1);
     names[..first].iter().for_each(|name| load_one(name));
     let rest = names[first..].to_vec();
-    let loader = std::thread::Builder::new()
-        .name("modules".to_owned())
-        .stack_size(64 * 1024);
+    let loader = std::thread::Builder::new().name("modules".to_owned()).stack_size(64 * 1024);
     let spawned = loader.spawn(move || {
         yield_to_the_link();
         rest.iter().for_each(|name| load_one(name));
         let _ = done.send(true);
     });
     if let Err(error) = spawned {
-        crate::log::warn(
-            "modules",
-            &format!("cannot load in the background: {error}"),
-        );
+        crate::log::warn("modules", &format!("cannot load in the background: {error}"));
     }
     loaded
 }
@@ -63,10 +55,7 @@ fn module_name(line: &str) -> &str {
 
 /// Only names, no paths.
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
 /// With one CPU, loading must not delay the first answer on the link.
@@ -77,14 +66,12 @@ fn yield_to_the_link() {
 
 fn load_one(name: &str) {
     let path = Path::new(DIR).join(format!("{name}.ko"));
-    let loaded = File::open(&path)
-        .map_err(|error| error.to_string())
-        .and_then(|file| {
-            match finit_module(&file, &CString::default(), ModuleInitFlags::empty()) {
-                Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
-                Err(error) => Err(error.to_string()),
-            }
-        });
+    let loaded = File::open(&path).map_err(|error| error.to_string()).and_then(|file| {
+        match finit_module(&file, &CString::default(), ModuleInitFlags::empty()) {
+            Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
     if let Err(error) = loaded {
         crate::log::warn("modules", &format!("cannot load {name}: {error}"));
     }

@@ -11,17 +11,10 @@ use crate::pb::ContainerState;
 use crate::process::check_signal;
 
 /// Sends a signal to init or to every process.
-pub async fn kill(
-    agent: Arc<Agent>,
-    request: pb::KillContainerRequest,
-) -> Result<(), ContainerError> {
+pub async fn kill(agent: Arc<Agent>, request: pb::KillContainerRequest) -> Result<(), ContainerError> {
     let container = agent.containers.get(&request.container_id)?;
     let id = container.id.clone();
-    let wrong = |source| ContainerError::Process {
-        container: id.clone(),
-        exec: id.clone(),
-        source,
-    };
+    let wrong = |source| ContainerError::Process { container: id.clone(), exec: id.clone(), source };
     let signal = check_signal(request.signal).map_err(wrong)?;
     if !request.all {
         return container.init.signal(signal).map_err(wrong);
@@ -41,12 +34,7 @@ pub async fn pause(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> 
 
 /// Thaws every process.
 pub async fn resume(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
-    change_phase(
-        agent,
-        id,
-        ("resume", ContainerState::Paused, Phase::Running),
-    )
-    .await
+    change_phase(agent, id, ("resume", ContainerState::Paused, Phase::Running)).await
 }
 
 async fn change_phase(
@@ -72,10 +60,7 @@ async fn change_phase(
 }
 
 /// Replaces limits.
-pub async fn update(
-    agent: Arc<Agent>,
-    request: pb::UpdateContainerRequest,
-) -> Result<(), ContainerError> {
+pub async fn update(agent: Arc<Agent>, request: pb::UpdateContainerRequest) -> Result<(), ContainerError> {
     let missing = || ContainerError::Invalid("resources is missing".to_owned());
     let resources = request.resources.ok_or_else(missing)?;
     let id = request.container_id;
@@ -91,21 +76,13 @@ pub async fn update(
 }
 
 /// Reads the figures of the container's cgroup.
-pub async fn stats(
-    container: Arc<Container>,
-) -> Result<pb::GetContainerStatsResponse, ContainerError> {
+pub async fn stats(container: Arc<Container>) -> Result<pb::GetContainerStatsResponse, ContainerError> {
     let runtime = container.runtime.clone();
-    blocking("read the figures of", &container.id, move || {
-        runtime.stats()
-    })
-    .await
+    blocking("read the figures of", &container.id, move || runtime.stats()).await
 }
 
 /// Lists the processes of the container's cgroup.
 pub async fn processes(container: Arc<Container>) -> Result<Vec<pb::ProcessEntry>, ContainerError> {
     let runtime = container.runtime.clone();
-    blocking("list the processes of", &container.id, move || {
-        runtime.processes()
-    })
-    .await
+    blocking("list the processes of", &container.id, move || runtime.processes()).await
 }

@@ -13,10 +13,7 @@ use crate::process::{Process, ProcessError, stdio};
 use crate::runtime;
 
 /// Creates a container whose init waits before it executes its command.
-pub async fn create(
-    agent: Arc<Agent>,
-    request: pb::CreateContainerRequest,
-) -> Result<Arc<Container>, ContainerError> {
+pub async fn create(agent: Arc<Agent>, request: pb::CreateContainerRequest) -> Result<Arc<Container>, ContainerError> {
     agent.sandbox()?;
     check_id("container_id", &request.container_id)?;
     let id = request.container_id.clone();
@@ -42,11 +39,7 @@ async fn make(
     let spec = request.process.as_ref().ok_or_else(missing)?;
     let options = options(spec)?;
     let size = spec.tty_size;
-    let broken = |source: ProcessError| ContainerError::Process {
-        container: id.clone(),
-        exec: id.clone(),
-        source,
-    };
+    let broken = |source: ProcessError| ContainerError::Process { container: id.clone(), exec: id.clone(), source };
     agent.machine.modules_loaded().await;
     if needs_ext4(&request) {
         let machine = agent.clone();
@@ -61,10 +54,7 @@ async fn make(
     let (created, ends) = if options.terminal {
         let make = move || runtime::create_with_terminal(&context, &request);
         let (created, master) = blocking("create", &id, make).await?;
-        (
-            created,
-            stdio::terminal(master, size.as_ref()).map_err(broken)?,
-        )
+        (created, stdio::terminal(master, size.as_ref()).map_err(broken)?)
     } else {
         let (ends, child) = stdio::pipes(options.stdin).map_err(broken)?;
         let make = move || runtime::create(&context, &request, child);
@@ -81,10 +71,7 @@ async fn make(
 }
 
 fn needs_ext4(request: &pb::CreateContainerRequest) -> bool {
-    let writable = request
-        .rootfs
-        .as_ref()
-        .is_some_and(|rootfs| rootfs.upper.is_some());
+    let writable = request.rootfs.as_ref().is_some_and(|rootfs| rootfs.upper.is_some());
     let mounted = |mount: &pb::Mount| matches!(&mount.source, Some(Source::Disk(disk)) if disk.fstype == "ext4");
     writable || request.mounts.iter().any(mounted)
 }

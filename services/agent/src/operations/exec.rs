@@ -41,16 +41,12 @@ async fn run(
     let spec = start.process.ok_or_else(missing)?;
     let options = options(&spec)?;
     let (id, exec_id) = (container.id.clone(), start.exec_id);
-    let broken = |source: ProcessError| ContainerError::Process {
-        container: id.clone(),
-        exec: exec_id.clone(),
-        source,
-    };
+    let broken =
+        |source: ProcessError| ContainerError::Process { container: id.clone(), exec: exec_id.clone(), source };
     let (ends, child) = match options.terminal {
         true => {
             let runtime = container.runtime.clone();
-            let (master, slave) =
-                blocking("open a terminal in", &id, move || runtime.open_pty()).await?;
+            let (master, slave) = blocking("open a terminal in", &id, move || runtime.open_pty()).await?;
             let ends = stdio::terminal(master, spec.tty_size.as_ref()).map_err(broken)?;
             (ends, stdio::terminal_stdio(slave).map_err(broken)?)
         }
@@ -60,10 +56,7 @@ async fn run(
     let process = Process::new(&id, &exec_id, options, &agent.budget, terminal);
     let starting = agent.reaper.starting();
     let runtime = container.runtime.clone();
-    let outcome = blocking("execute in", &id, move || {
-        runtime.exec(&exec_id, &spec, child)
-    })
-    .await?;
+    let outcome = blocking("execute in", &id, move || runtime.exec(&exec_id, &spec, child)).await?;
     lock(&container.execs).insert(process.clone());
     match outcome {
         ExecOutcome::Running { pid } => {
@@ -72,12 +65,8 @@ async fn run(
         }
         ExecOutcome::Failed { code, reason } => {
             process.abandon();
-            let status = pb::ExitStatus {
-                code,
-                reason,
-                exited_at: Some(SystemTime::now().into()),
-                ..pb::ExitStatus::default()
-            };
+            let status =
+                pb::ExitStatus { code, reason, exited_at: Some(SystemTime::now().into()), ..pb::ExitStatus::default() };
             agent.end(&container, &process, status);
         }
     }

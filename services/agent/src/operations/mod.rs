@@ -36,11 +36,7 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, runtime::RuntimeError> + Send + 'static,
 ) -> Result<T, ContainerError> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(|source| ContainerError::Runtime {
-            action,
-            id: id.to_owned(),
-            source,
-        }),
+        Ok(result) => result.map_err(|source| ContainerError::Runtime { action, id: id.to_owned(), source }),
         Err(error) => Err(failed(action, &error)),
     }
 }
@@ -61,9 +57,7 @@ pub fn options(process: &pb::Process) -> Result<Options, ContainerError> {
         }
     };
     if process.args.is_empty() {
-        return Err(ContainerError::Invalid(
-            "process.args must name a command".to_owned(),
-        ));
+        return Err(ContainerError::Invalid("process.args must name a command".to_owned()));
     }
     if let Some(size) = &process.tty_size {
         check_size(size).map_err(|error| ContainerError::Invalid(error.to_string()))?;
@@ -72,12 +66,7 @@ pub fn options(process: &pb::Process) -> Result<Options, ContainerError> {
         pb::OverflowPolicy::Unspecified | pb::OverflowPolicy::Block => Overflow::Block,
         pb::OverflowPolicy::DropOldest => Overflow::DropOldest,
     };
-    Ok(Options {
-        terminal: process.terminal,
-        stdin: process.stdin,
-        ring_bytes: ring_bytes as usize,
-        overflow,
-    })
+    Ok(Options { terminal: process.terminal, stdin: process.stdin, ring_bytes: ring_bytes as usize, overflow })
 }
 
 /// The tasks that move a process's bytes, to be started once it is there.
@@ -91,11 +80,7 @@ impl Tasks {
     /// Splits the agent's ends into the tasks and the terminal that the process keeps.
     pub fn new(ends: Ends) -> (Self, Option<crate::process::stdio::Master>) {
         match ends {
-            Ends::Pipes {
-                stdin,
-                stdout,
-                stderr,
-            } => {
+            Ends::Pipes { stdin, stdout, stderr } => {
                 let tasks = Self {
                     stdin: stdin.map(feed::Sink::Pipe),
                     stdout: pump::Source::Pipe(stdout),
@@ -104,11 +89,7 @@ impl Tasks {
                 (tasks, None)
             }
             Ends::Terminal(master) => {
-                let tasks = Self {
-                    stdin: Some(feed::Sink::Terminal),
-                    stdout: pump::Source::Terminal,
-                    stderr: None,
-                };
+                let tasks = Self { stdin: Some(feed::Sink::Terminal), stdout: pump::Source::Terminal, stderr: None };
                 (tasks, Some(master))
             }
         }

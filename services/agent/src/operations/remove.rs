@@ -35,10 +35,7 @@ async fn run(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
         }
     };
     if tokio::time::timeout(REAP_WAIT, reaped).await.is_err() {
-        crate::log::warn(
-            "remove",
-            &format!("a process of container {id} was not reaped in time"),
-        );
+        crate::log::warn("remove", &format!("a process of container {id} was not reaped in time"));
     }
     processes.iter().for_each(|process| process.retire());
     agent.containers.forget(&id);

@@ -18,21 +18,14 @@ pub async fn shutdown(agent: Arc<Agent>, grace: Duration) {
     if !agent.begin_stopping() {
         return;
     }
-    agent
-        .events
-        .push(Event::GuestStopping(pb::GuestStopping {}));
+    agent.events.push(Event::GuestStopping(pb::GuestStopping {}));
     let grace = grace.min(GRACE_LIMIT);
     if !grace.is_zero() {
         let _ = tokio::time::timeout(grace, ask_to_end(&agent)).await;
     }
     let removals = agent.containers.all().into_iter().map(|container| {
         let agent = agent.clone();
-        tokio::spawn(async move {
-            (
-                container.id.clone(),
-                remove::remove(agent, container.id.clone()).await,
-            )
-        })
+        tokio::spawn(async move { (container.id.clone(), remove::remove(agent, container.id.clone()).await) })
     });
     for removal in removals.collect::<Vec<_>>() {
         if let Ok((id, Err(error))) = removal.await {
@@ -49,11 +42,7 @@ pub async fn shutdown(agent: Arc<Agent>, grace: Duration) {
 async fn ask_to_end(agent: &Arc<Agent>) {
     let containers = agent.containers.all();
     for container in &containers {
-        let request = pb::KillContainerRequest {
-            container_id: container.id.clone(),
-            signal: libc::SIGTERM,
-            all: true,
-        };
+        let request = pb::KillContainerRequest { container_id: container.id.clone(), signal: libc::SIGTERM, all: true };
         if let Err(error) = control::kill(agent.clone(), request).await {
             crate::log::warn("shutdown", &error.to_string());
         }

@@ -26,13 +26,7 @@ struct Account {
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self {
-            account: Arc::new(Account {
-                used: AtomicUsize::new(0),
-                limit,
-                denied: Notify::new(),
-            }),
-        }
+        Self { account: Arc::new(Account { used: AtomicUsize::new(0), limit, denied: Notify::new() }) }
     }
 
     /// Takes bytes whether or not they are there.

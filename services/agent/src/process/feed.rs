@@ -87,9 +87,8 @@ async fn write(process: &Process, sink: &Sink, bytes: &[u8]) -> io::Result<usize
 async fn close(process: &Process, sink: &Sink, line_open: bool) {
     if let (Sink::Terminal, Some(terminal)) = (sink, &process.terminal) {
         let settings = tcgetattr(terminal.get_ref());
-        let character = settings
-            .map(|settings| settings.control_chars[SpecialCharacterIndices::VEOF as usize])
-            .unwrap_or(4);
+        let character =
+            settings.map(|settings| settings.control_chars[SpecialCharacterIndices::VEOF as usize]).unwrap_or(4);
         let count = if line_open { 2 } else { 1 };
         // A terminal that takes no more has no reader either.
         let _ = write(process, sink, &[character; 2][..count]).await;

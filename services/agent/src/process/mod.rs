@@ -49,10 +49,7 @@ pub enum ProcessError {
     #[error("{0} is no signal: 1 to 64 are")]
     BadSignal(i32),
     #[error("cannot {action}: {source}")]
-    System {
-        action: &'static str,
-        source: nix::Error,
-    },
+    System { action: &'static str, source: nix::Error },
 }
 
 /// What a process is started with, apart from what the runtime needs to know.
@@ -244,10 +241,7 @@ impl Process {
             0 => Ok(()),
             _ => match nix::Error::last() {
                 nix::Error::ESRCH => Ok(()),
-                source => Err(ProcessError::System {
-                    action: "send the signal",
-                    source,
-                }),
+                source => Err(ProcessError::System { action: "send the signal", source }),
             },
         }
     }
@@ -308,9 +302,5 @@ impl Process {
 /// Whether a number is a signal, real-time ones included.
 pub fn check_signal(number: i32) -> Result<i32, ProcessError> {
     let real_time = (32..=64).contains(&number);
-    if real_time || Signal::try_from(number).is_ok() {
-        Ok(number)
-    } else {
-        Err(ProcessError::BadSignal(number))
-    }
+    if real_time || Signal::try_from(number).is_ok() { Ok(number) } else { Err(ProcessError::BadSignal(number)) }
 }

@@ -40,10 +40,7 @@ impl Source {
     async fn readable(&self, process: &Process) -> io::Result<()> {
         match self {
             Self::Pipe(pipe) => pipe.readable().await,
-            Self::Terminal => master(process)?
-                .readable()
-                .await
-                .map(|mut guard| guard.retain_ready()),
+            Self::Terminal => master(process)?.readable().await.map(|mut guard| guard.retain_ready()),
         }
     }
 
@@ -52,9 +49,8 @@ impl Source {
         match self {
             Self::Pipe(pipe) => pipe.try_read(buffer),
             Self::Terminal => {
-                let read = master(process)?.try_io(tokio::io::Interest::READABLE, |fd| {
-                    Ok(nix::unistd::read(fd, &mut *buffer)?)
-                });
+                let read = master(process)?
+                    .try_io(tokio::io::Interest::READABLE, |fd| Ok(nix::unistd::read(fd, &mut *buffer)?));
                 match read {
                     Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(0),
                     read => read,
@@ -80,11 +76,7 @@ fn pending_bytes(fd: RawFd) -> usize {
     let mut count = 0;
     // SAFETY: FIONREAD writes one int, which lives on this stack.
     let result = unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) };
-    if result == 0 {
-        count.max(0) as usize
-    } else {
-        0
-    }
+    if result == 0 { count.max(0) as usize } else { 0 }
 }
 
 enum Step {
@@ -153,26 +145,20 @@ fn step(process: &Process, output: Output, source: &Source, left: usize) -> Step
     if state.abandoned {
         return Step::End;
     }
-    let room = state
-        .ring(output)
-        .room(READ_BYTES)
-        .min(READ_BYTES)
-        .min(left);
+    let room = state.ring(output).room(READ_BYTES).min(READ_BYTES).min(left);
     if room == 0 {
         return Step::Full;
     }
-    SCRATCH.with_borrow_mut(
-        |scratch| match source.try_read(process, &mut scratch[..room]) {
-            Ok(0) => Step::End,
-            Ok(count) => {
-                state.ring(output).push(&scratch[..count]);
-                Step::Read(count)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Empty,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::Read(0),
-            Err(_) => Step::End,
-        },
-    )
+    SCRATCH.with_borrow_mut(|scratch| match source.try_read(process, &mut scratch[..room]) {
+        Ok(0) => Step::End,
+        Ok(count) => {
+            state.ring(output).push(&scratch[..count]);
+            Step::Read(count)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Empty,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::Read(0),
+        Err(_) => Step::End,
+    })
 }
 
 async fn discard(process: &Process, source: &Source) {

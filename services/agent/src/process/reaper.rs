@@ -49,19 +49,12 @@ impl Reaper {
     /// Announces a start. Keep the answer until the PID was given to [`Reaper::watch`].
     pub fn starting(&self) -> Starting {
         lock(&self.table).starting += 1;
-        Starting {
-            reaper: self.clone(),
-        }
+        Starting { reaper: self.clone() }
     }
 
     /// Calls `on_exit` once, when `pid` has ended; at once if it has. It is called in the midst of reaping, so that
     /// from the moment the PID is free nobody takes it for the process.
-    pub fn watch(
-        &self,
-        _starting: &Starting,
-        pid: i32,
-        on_exit: impl FnOnce(Exit) + Send + 'static,
-    ) {
+    pub fn watch(&self, _starting: &Starting, pid: i32, on_exit: impl FnOnce(Exit) + Send + 'static) {
         let mut table = lock(&self.table);
         match table.unknown.iter().position(|(known, _)| *known == pid) {
             Some(index) => {
@@ -111,18 +104,10 @@ fn decode(status: i32) -> Option<Exit> {
     let at = SystemTime::now();
     if libc::WIFEXITED(status) {
         let code = libc::WEXITSTATUS(status);
-        Some(Exit {
-            code,
-            signal: 0,
-            at,
-        })
+        Some(Exit { code, signal: 0, at })
     } else if libc::WIFSIGNALED(status) {
         let signal = libc::WTERMSIG(status);
-        Some(Exit {
-            code: 128 + signal,
-            signal,
-            at,
-        })
+        Some(Exit { code: 128 + signal, signal, at })
     } else {
         None
     }

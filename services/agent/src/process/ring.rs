@@ -3,7 +3,8 @@
 //! Every byte has an absolute offset, counted from the first the process ever wrote. The ring holds the bytes
 //! `base..end`. Who wants them is of two kinds:
 //!
-//! - A **holder** has promised to acknowledge what it has kept. Bytes that a holder has not acknowledged stay.
+//! - A **holder** has promised to acknowledge what it has kept. Bytes that a holder has not acknowledged stay, also
+//!   if they were acknowledged by another before it came.
 //! - Anyone else reads what is there, and is told of a gap when it was too slow.
 //!
 //! Bytes leave the ring only when room is needed, and only up to `released`: the highest offset that every holder
@@ -127,9 +128,15 @@ impl Ring {
         }
     }
 
+    /// Released bytes, less those that a holder who came later wants again.
     fn evictable(&self) -> usize {
-        let released = self.released.saturating_sub(self.base) as usize;
-        released.min(self.data.len())
+        let upto = self.least_acknowledged().map_or(self.released, |least| least.min(self.released));
+        let count = upto.saturating_sub(self.base) as usize;
+        count.min(self.data.len())
+    }
+
+    fn least_acknowledged(&self) -> Option<u64> {
+        self.holders.iter().map(|(_, offset)| *offset).min()
     }
 
     /// Appends bytes, at most [`Ring::room`]; what is beyond is refused by not being counted in the answer.
@@ -140,8 +147,7 @@ impl Ring {
         if self.data.capacity() < self.data.len() + accepted.len() {
             let doubled = (self.data.capacity() * 2).clamp(4096, self.limit.max(4096));
             let needed = self.data.len() + accepted.len();
-            self.data
-                .reserve_exact(doubled.max(needed) - self.data.len());
+            self.data.reserve_exact(doubled.max(needed) - self.data.len());
         }
         self.data.extend(accepted);
         accepted.len()
@@ -176,11 +182,7 @@ impl Ring {
     /// Checks that a reader may begin at `offset`.
     pub fn check(&self, offset: u64) -> Result<(), RingError> {
         if offset < self.base || offset > self.end() {
-            return Err(RingError::NotHeld {
-                wanted: offset,
-                base: self.base,
-                end: self.end(),
-            });
+            return Err(RingError::NotHeld { wanted: offset, base: self.base, end: self.end() });
         }
         Ok(())
     }
@@ -199,10 +201,7 @@ impl Ring {
     /// Records that a holder has kept everything before `offset`. Going back is ignored.
     pub fn acknowledge(&mut self, holder: HolderId, offset: u64) -> Result<(), RingError> {
         if offset > self.end() {
-            return Err(RingError::Ahead {
-                acknowledged: offset,
-                end: self.end(),
-            });
+            return Err(RingError::Ahead { acknowledged: offset, end: self.end() });
         }
         for (id, kept) in &mut self.holders {
             if *id == holder {
@@ -220,7 +219,7 @@ impl Ring {
     }
 
     fn settle(&mut self) {
-        if let Some(least) = self.holders.iter().map(|(_, offset)| *offset).min() {
+        if let Some(least) = self.least_acknowledged() {
             self.released = self.released.max(least);
         }
     }
@@ -233,11 +232,7 @@ impl Ring {
             Overflow::DropOldest => 0,
         };
         self.drop_front(evictable);
-        let least = if self.closed {
-            0
-        } else {
-            self.capacity.min(FLOOR_BYTES)
-        };
+        let least = if self.closed { 0 } else { self.capacity.min(FLOOR_BYTES) };
         self.limit = self.data.len().max(least);
         self.data.shrink_to(self.limit);
         self.budget.give_back(before.saturating_sub(self.limit));

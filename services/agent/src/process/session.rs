@@ -57,10 +57,7 @@ struct Cursor {
 
 impl Session {
     /// Joins a process. The answer's second part is the first message.
-    pub fn join(
-        process: Arc<Process>,
-        start: Start,
-    ) -> Result<(Self, pb::ProcessOutput), SessionError> {
+    pub fn join(process: Arc<Process>, start: Start) -> Result<(Self, pb::ProcessOutput), SessionError> {
         let mut state = lock(&process.state);
         let stdout = start.stdout.unwrap_or_else(|| state.stdout.base());
         let stderr = start.stderr.unwrap_or_else(|| state.stderr.base());
@@ -86,10 +83,7 @@ impl Session {
         state.sessions += 1;
         drop(state);
         process.room.notify_waiters();
-        let cursor = |offset| Cursor {
-            offset,
-            ended: false,
-        };
+        let cursor = |offset| Cursor { offset, ended: false };
         let session = Self {
             process,
             holder,
@@ -104,10 +98,7 @@ impl Session {
 
     /// A handle for what the client sends, usable while [`Session::next`] waits.
     pub fn input(&self) -> SessionInput {
-        SessionInput {
-            process: self.process.clone(),
-            holder: self.holder,
-        }
+        SessionInput { process: self.process.clone(), holder: self.holder }
     }
 
     /// The next message for the client, waiting for one. None after the last.
@@ -176,22 +167,13 @@ impl Drop for Session {
 }
 
 impl Cursor {
-    fn advance(
-        &mut self,
-        ring: &Ring,
-        output: Output,
-        holder: Option<HolderId>,
-    ) -> Option<Message> {
+    fn advance(&mut self, ring: &Ring, output: Output, holder: Option<HolderId>) -> Option<Message> {
         if self.ended {
             return None;
         }
         let stream = output.stream() as i32;
         if self.offset < ring.base() {
-            let gap = pb::OutputGap {
-                stream,
-                from_offset: self.offset,
-                to_offset: ring.base(),
-            };
+            let gap = pb::OutputGap { stream, from_offset: self.offset, to_offset: ring.base() };
             self.offset = ring.base();
             return Some(Message::Gap(gap));
         }
@@ -213,11 +195,7 @@ impl Cursor {
         }
         let offset = self.offset;
         self.offset += data.len() as u64;
-        Some(Message::Chunk(pb::OutputChunk {
-            stream,
-            offset,
-            data,
-        }))
+        Some(Message::Chunk(pb::OutputChunk { stream, offset, data }))
     }
 }
 
@@ -242,9 +220,7 @@ impl SessionInput {
 
     async fn stdin(&self, offset: u64, data: Bytes) -> Result<(), SessionError> {
         if data.len() > STDIN_MESSAGE_BYTES {
-            return Err(SessionError::Invalid(
-                "a message holds at most 1 MiB of stdin",
-            ));
+            return Err(SessionError::Invalid("a message holds at most 1 MiB of stdin"));
         }
         Ok(self.process.feed(offset, data).await?)
     }
@@ -280,7 +256,5 @@ impl Output {
 }
 
 fn message(output: Message) -> pb::ProcessOutput {
-    pb::ProcessOutput {
-        output: Some(output),
-    }
+    pb::ProcessOutput { output: Some(output) }
 }

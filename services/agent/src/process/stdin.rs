@@ -87,10 +87,7 @@ impl Stdin {
             return Err(StdinError::None);
         }
         if offset > self.next {
-            return Err(StdinError::Gap {
-                expected: self.next,
-                offset,
-            });
+            return Err(StdinError::Gap { expected: self.next, offset });
         }
         let upto = offset.saturating_add(data.len() as u64);
         if let Some(end) = self.end.filter(|end| upto > *end) {
@@ -115,23 +112,13 @@ impl Stdin {
     /// Declares the end.
     pub fn finish(&mut self, offset: u64) -> Result<(), StdinError> {
         if !self.present {
-            return if offset == 0 {
-                Ok(())
-            } else {
-                Err(StdinError::None)
-            };
+            return if offset == 0 { Ok(()) } else { Err(StdinError::None) };
         }
         if offset > self.next {
-            return Err(StdinError::Gap {
-                expected: self.next,
-                offset,
-            });
+            return Err(StdinError::Gap { expected: self.next, offset });
         }
         if offset < self.next {
-            return Err(StdinError::EndBehind {
-                offset,
-                reached: self.next,
-            });
+            return Err(StdinError::EndBehind { offset, reached: self.next });
         }
         self.end = Some(offset);
         Ok(())

@@ -22,11 +22,7 @@ pub type Master = AsyncFd<OwnedFd>;
 
 /// The agent's ends.
 pub enum Ends {
-    Pipes {
-        stdin: Option<pipe::Sender>,
-        stdout: pipe::Receiver,
-        stderr: pipe::Receiver,
-    },
+    Pipes { stdin: Option<pipe::Sender>, stdout: pipe::Receiver, stderr: pipe::Receiver },
     Terminal(Master),
 }
 
@@ -56,29 +52,15 @@ pub fn pipes(with_stdin: bool) -> Result<(Ends, Stdio), ProcessError> {
         true => Some(pipe::Sender::from_owned_fd(stdin_write).map_err(io("register a pipe"))?),
         false => None,
     };
-    let ends = Ends::Pipes {
-        stdin,
-        stdout: receiver(stdout_read)?,
-        stderr: receiver(stderr_read)?,
-    };
-    let child = Stdio {
-        stdin: stdin_read,
-        stdout: stdout_write,
-        stderr: stderr_write,
-        terminal: false,
-    };
+    let ends = Ends::Pipes { stdin, stdout: receiver(stdout_read)?, stderr: receiver(stderr_read)? };
+    let child = Stdio { stdin: stdin_read, stdout: stdout_write, stderr: stderr_write, terminal: false };
     Ok((ends, child))
 }
 
 /// The process's descriptors of a terminal.
 pub fn terminal_stdio(slave: OwnedFd) -> Result<Stdio, ProcessError> {
     let again = || slave.try_clone().map_err(io("copy a terminal"));
-    Ok(Stdio {
-        stdin: again()?,
-        stdout: again()?,
-        stderr: slave,
-        terminal: true,
-    })
+    Ok(Stdio { stdin: again()?, stdout: again()?, stderr: slave, terminal: true })
 }
 
 /// The agent's end of a terminal.
@@ -104,22 +86,14 @@ fn set_nonblocking(fd: impl AsFd) -> Result<(), ProcessError> {
 pub fn check_size(size: &pb::TtySize) -> Result<(u16, u16), ProcessError> {
     match (u16::try_from(size.rows), u16::try_from(size.columns)) {
         (Ok(rows @ 1..), Ok(columns @ 1..)) => Ok((rows, columns)),
-        _ => Err(ProcessError::BadSize {
-            rows: size.rows,
-            columns: size.columns,
-        }),
+        _ => Err(ProcessError::BadSize { rows: size.rows, columns: size.columns }),
     }
 }
 
 /// Sets a terminal's size; the kernel tells the foreground processes.
 pub fn set_size(terminal: &OwnedFd, size: &pb::TtySize) -> Result<(), ProcessError> {
     let (rows, columns) = check_size(size)?;
-    let size = libc::winsize {
-        ws_row: rows,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCSWINSZ reads one winsize, which lives on this stack.
     let result = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
     nix::Error::result(result).map_err(system("resize the terminal"))?;

@@ -25,10 +25,7 @@ impl ContainerService for Containers {
         Ok(Response::new(pb::CreateContainerResponse { container }))
     }
 
-    async fn start_container(
-        &self,
-        request: Request<pb::StartContainerRequest>,
-    ) -> Answer<pb::StartContainerResponse> {
+    async fn start_container(&self, request: Request<pb::StartContainerRequest>) -> Answer<pb::StartContainerResponse> {
         let container = start::start(self.0.clone(), request.into_inner().container_id).await?;
         let container = Some(container.describe());
         Ok(Response::new(pb::StartContainerResponse { container }))
@@ -43,39 +40,27 @@ impl ContainerService for Containers {
         Ok(Response::new(pb::RemoveContainerResponse {}))
     }
 
-    async fn get_container(
-        &self,
-        request: Request<pb::GetContainerRequest>,
-    ) -> Answer<pb::GetContainerResponse> {
+    async fn get_container(&self, request: Request<pb::GetContainerRequest>) -> Answer<pb::GetContainerResponse> {
         self.0.require_configured()?;
         let container = self.0.containers.get(&request.into_inner().container_id)?;
         let container = Some(container.describe());
         Ok(Response::new(pb::GetContainerResponse { container }))
     }
 
-    async fn list_containers(
-        &self,
-        _: Request<pb::ListContainersRequest>,
-    ) -> Answer<pb::ListContainersResponse> {
+    async fn list_containers(&self, _: Request<pb::ListContainersRequest>) -> Answer<pb::ListContainersResponse> {
         self.0.require_configured()?;
         let all = self.0.containers.all();
         let containers = all.iter().map(|container| container.describe()).collect();
         Ok(Response::new(pb::ListContainersResponse { containers }))
     }
 
-    async fn kill_container(
-        &self,
-        request: Request<pb::KillContainerRequest>,
-    ) -> Answer<pb::KillContainerResponse> {
+    async fn kill_container(&self, request: Request<pb::KillContainerRequest>) -> Answer<pb::KillContainerResponse> {
         self.0.require_configured()?;
         control::kill(self.0.clone(), request.into_inner()).await?;
         Ok(Response::new(pb::KillContainerResponse {}))
     }
 
-    async fn pause_container(
-        &self,
-        request: Request<pb::PauseContainerRequest>,
-    ) -> Answer<pb::PauseContainerResponse> {
+    async fn pause_container(&self, request: Request<pb::PauseContainerRequest>) -> Answer<pb::PauseContainerResponse> {
         self.0.sandbox()?;
         control::pause(self.0.clone(), request.into_inner().container_id).await?;
         Ok(Response::new(pb::PauseContainerResponse {}))
@@ -108,10 +93,7 @@ impl ContainerService for Containers {
         Ok(Response::new(control::stats(container).await?))
     }
 
-    async fn list_processes(
-        &self,
-        request: Request<pb::ListProcessesRequest>,
-    ) -> Answer<pb::ListProcessesResponse> {
+    async fn list_processes(&self, request: Request<pb::ListProcessesRequest>) -> Answer<pb::ListProcessesResponse> {
         self.0.require_configured()?;
         let container = self.0.containers.get(&request.into_inner().container_id)?;
         let processes = control::processes(container).await?;

@@ -52,9 +52,7 @@ impl Dispatch {
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 fn serves<S: NamedService>(_service: &S, path: &str) -> bool {
-    let rest = path
-        .strip_prefix('/')
-        .and_then(|path| path.strip_prefix(S::NAME));
+    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(S::NAME));
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -33,24 +33,15 @@ impl ProcessService for Processes {
     type ExecStream = ReceiverStream<Result<pb::ExecResponse, Status>>;
     type AttachStream = ReceiverStream<Result<pb::AttachResponse, Status>>;
 
-    async fn exec(
-        &self,
-        request: Request<Streaming<pb::ExecRequest>>,
-    ) -> Result<Response<Self::ExecStream>, Status> {
+    async fn exec(&self, request: Request<Streaming<pb::ExecRequest>>) -> Result<Response<Self::ExecStream>, Status> {
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|first| first.message);
         let Some(exec_request::Message::Start(start)) = first else {
             return Err(Status::invalid_argument("the first message must be start"));
         };
         let process = exec::exec(self.0.clone(), start).await?;
-        let from_beginning = Start {
-            stdout: Some(0),
-            stderr: Some(0),
-            hold: true,
-        };
-        let wrap = |output| pb::ExecResponse {
-            output: Some(output),
-        };
+        let from_beginning = Start { stdout: Some(0), stderr: Some(0), hold: true };
+        let wrap = |output| pb::ExecResponse { output: Some(output) };
         let unwrap = |request: pb::ExecRequest| match request.message {
             Some(exec_request::Message::Input(input)) => Ok(input),
             Some(exec_request::Message::Start(_)) | None => Err(not_input()),
@@ -68,14 +59,8 @@ impl ProcessService for Processes {
             return Err(Status::invalid_argument("the first message must be start"));
         };
         let process = self.process(&start.container_id, &start.exec_id)?;
-        let begin = Start {
-            stdout: start.stdout_offset,
-            stderr: start.stderr_offset,
-            hold: start.hold,
-        };
-        let wrap = |output| pb::AttachResponse {
-            output: Some(output),
-        };
+        let begin = Start { stdout: start.stdout_offset, stderr: start.stderr_offset, hold: start.hold };
+        let wrap = |output| pb::AttachResponse { output: Some(output) };
         let unwrap = |request: pb::AttachRequest| match request.message {
             Some(attach_request::Message::Input(input)) => Ok(input),
             Some(attach_request::Message::Start(_)) | None => Err(not_input()),
@@ -99,9 +84,7 @@ impl ProcessService for Processes {
     ) -> Result<Response<pb::SignalProcessResponse>, Status> {
         let request = request.into_inner();
         let process = self.process(&request.container_id, &request.exec_id)?;
-        process
-            .signal(request.signal)
-            .map_err(|error| refused(&process, error))?;
+        process.signal(request.signal).map_err(|error| refused(&process, error))?;
         Ok(Response::new(pb::SignalProcessResponse {}))
     }
 
@@ -111,12 +94,8 @@ impl ProcessService for Processes {
     ) -> Result<Response<pb::ResizeTtyResponse>, Status> {
         let request = request.into_inner();
         let process = self.process(&request.container_id, &request.exec_id)?;
-        let size = request
-            .size
-            .ok_or_else(|| Status::invalid_argument("size is missing"))?;
-        process
-            .resize(&size)
-            .map_err(|error| refused(&process, error))?;
+        let size = request.size.ok_or_else(|| Status::invalid_argument("size is missing"))?;
+        process.resize(&size).map_err(|error| refused(&process, error))?;
         Ok(Response::new(pb::ResizeTtyResponse {}))
     }
 }
@@ -126,19 +105,11 @@ fn not_input() -> SessionError {
 }
 
 fn refused(process: &Process, source: ProcessError) -> ContainerError {
-    ContainerError::Process {
-        container: process.container_id.clone(),
-        exec: process.exec_id.clone(),
-        source,
-    }
+    ContainerError::Process { container: process.container_id.clone(), exec: process.exec_id.clone(), source }
 }
 
 fn ended(process: &Process, source: SessionError) -> ContainerError {
-    ContainerError::Session {
-        container: process.container_id.clone(),
-        exec: process.exec_id.clone(),
-        source,
-    }
+    ContainerError::Session { container: process.container_id.clone(), exec: process.exec_id.clone(), source }
 }
 
 /// Joins a client's two streams to a process.

@@ -50,21 +50,14 @@ impl SandboxService for Sandboxes {
         Ok(Response::new(pb::ConfigureSandboxResponse { guest }))
     }
 
-    async fn get_guest(
-        &self,
-        _: Request<pb::GetGuestRequest>,
-    ) -> Result<Response<pb::GetGuestResponse>, Status> {
+    async fn get_guest(&self, _: Request<pb::GetGuestRequest>) -> Result<Response<pb::GetGuestResponse>, Status> {
         let guest = Some(self.guest());
         Ok(Response::new(pb::GetGuestResponse { guest }))
     }
 
-    async fn shutdown(
-        &self,
-        request: Request<pb::ShutdownRequest>,
-    ) -> Result<Response<pb::ShutdownResponse>, Status> {
+    async fn shutdown(&self, request: Request<pb::ShutdownRequest>) -> Result<Response<pb::ShutdownResponse>, Status> {
         let grace = request.into_inner().grace.unwrap_or_default();
-        let grace = Duration::try_from(grace)
-            .map_err(|_| Status::invalid_argument("grace must not be negative"))?;
+        let grace = Duration::try_from(grace).map_err(|_| Status::invalid_argument("grace must not be negative"))?;
         // It goes on when the caller leaves.
         let work = tokio::spawn(shutdown::shutdown(self.0.clone(), grace));
         let _ = work.await;
@@ -80,10 +73,7 @@ impl SandboxService for Sandboxes {
         let mut sequence = request.into_inner().after_sequence;
         let events = self.0.events.clone();
         if sequence > events.last() {
-            let text = format!(
-                "after_sequence is {sequence}, but the last event since boot is {}",
-                events.last()
-            );
+            let text = format!("after_sequence is {sequence}, but the last event since boot is {}", events.last());
             return Err(Status::out_of_range(text));
         }
         let (sender, receiver) = tokio::sync::mpsc::channel(EVENTS_AHEAD);

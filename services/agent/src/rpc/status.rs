@@ -14,15 +14,13 @@ impl From<ContainerError> for Status {
         let code = match &error {
             ContainerError::NotFound(_) | ContainerError::ProcessNotFound { .. } => Code::NotFound,
             ContainerError::Exists(_) | ContainerError::ProcessExists { .. } => Code::AlreadyExists,
-            ContainerError::WrongState { .. }
-            | ContainerError::NotConfigured
-            | ContainerError::Stopping => Code::FailedPrecondition,
+            ContainerError::WrongState { .. } | ContainerError::NotConfigured | ContainerError::Stopping => {
+                Code::FailedPrecondition
+            }
             ContainerError::TooManyProcesses { .. } | ContainerError::TooManyContainers { .. } => {
                 Code::ResourceExhausted
             }
-            ContainerError::CannotExecute { .. } | ContainerError::Invalid(_) => {
-                Code::InvalidArgument
-            }
+            ContainerError::CannotExecute { .. } | ContainerError::Invalid(_) => Code::InvalidArgument,
             ContainerError::Runtime { source, .. } => runtime_code(source),
             ContainerError::Process { source, .. } => process_code(source),
             ContainerError::Session { source, .. } => session_code(source),
@@ -58,8 +56,7 @@ fn process_code(error: &ProcessError) -> Code {
         ProcessError::NoTerminal => Code::FailedPrecondition,
         ProcessError::BadSize { .. } | ProcessError::BadSignal(_) => Code::InvalidArgument,
         ProcessError::System {
-            source:
-                nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOMEM | nix::Error::ENOSPC,
+            source: nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOMEM | nix::Error::ENOSPC,
             ..
         } => Code::ResourceExhausted,
         ProcessError::System { .. } => Code::Internal,
@@ -69,9 +66,9 @@ fn process_code(error: &ProcessError) -> Code {
 fn session_code(error: &SessionError) -> Code {
     match error {
         SessionError::Output(RingError::NotHeld { .. }) => Code::OutOfRange,
-        SessionError::Output(RingError::Ahead { .. })
-        | SessionError::Stdin(_)
-        | SessionError::Invalid(_) => Code::InvalidArgument,
+        SessionError::Output(RingError::Ahead { .. }) | SessionError::Stdin(_) | SessionError::Invalid(_) => {
+            Code::InvalidArgument
+        }
         SessionError::Process(error) => process_code(error),
     }
 }
