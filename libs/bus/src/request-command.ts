@@ -24,6 +24,8 @@ export type RequestCommandOptions = {
   readonly deadline: Date;
   /** Gives up when it aborts, and tells the node. */
   readonly signal?: AbortSignal;
+  /** When `signal` aborts, tell the node but still wait, until the deadline, for what became of the command. */
+  readonly awaitOutcome?: boolean;
   /** `traceparent` and `tracestate`. */
   readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
 };
@@ -58,7 +60,7 @@ export async function requestCommand(
     timeout: waitMs,
     headers: headersOf(commandId, options),
   });
-  const message = await orGivenUp(reply, bus, options.signal, () =>
+  const message = await orGivenUp(reply, bus, options, () =>
     connection.publish(cancelSubject(nodeId), commandId),
   ).catch((error: unknown) => {
     throw typed(error, nodeId);
@@ -92,13 +94,13 @@ function headersOf(commandId: string, { trace }: RequestCommandOptions): MsgHdrs
 function orGivenUp(
   reply: Promise<Msg>,
   bus: Bus,
-  signal: AbortSignal | undefined,
+  { signal, awaitOutcome = false }: RequestCommandOptions,
   tellNode: () => void,
 ): Promise<Msg> {
   const { promise, resolve, reject } = Promise.withResolvers<Msg>();
   const onAbort = () => {
     if (bus.connected) tellNode();
-    if (signal) reject(abortReason(signal, UNKNOWN));
+    if (signal && !awaitOutcome) reject(abortReason(signal, UNKNOWN));
   };
   const forget = bus.onChange((connected) => {
     if (!connected) reject(bus.unavailable(UNKNOWN));

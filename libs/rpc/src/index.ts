@@ -1,5 +1,6 @@
 /** gRPC and Connect, from one set of handlers, with typed errors. */
 export * from "./abort-race.ts";
+export * from "./bearer-token.ts";
 export * from "./call-context.ts";
 export type { CallHead, EdgeOptions } from "./call-edge.ts";
 export * from "./connect-error.ts";
@@ -10,6 +11,7 @@ export * from "./grpc-client.ts";
 export * from "./grpc-error.ts";
 export * from "./grpc-limits.ts";
 export * from "./grpc-server.ts";
+export * from "./introspection.ts";
 export * from "./observe-calls.ts";
 export * from "./page-token.ts";
 export * from "./request-check.ts";

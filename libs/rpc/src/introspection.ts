@@ -1,0 +1,67 @@
+/**
+ * Server reflection (v1 and v1alpha) and grpc.health.v1, so that grpcurl, buf curl and health probes work with no proto files.
+ *
+ * The libraries of grpc-node do both. Reflection gets our descriptors as raw bytes; it passes them on without the options
+ * it does not know, so a client sees messages and comments-free services, not validation rules.
+ */
+import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import type { Server } from "@grpc/grpc-js";
+import { ReflectionService } from "@grpc/reflection";
+import { HealthImplementation } from "grpc-health-check";
+
+/** Method paths of the health service; they need no token. */
+export const isHealthPath = (path: string): boolean => path.startsWith("/grpc.health.v1.Health/");
+
+/** Adds reflection of the services and all they refer to. */
+export function addReflection(server: Server, services: readonly DescService[]): void {
+  const files = new Map<string, DescFile>();
+  const collect = (file: DescFile): void => {
+    if (files.has(file.name)) return;
+    files.set(file.name, file);
+    for (const dependency of file.dependencies) collect(dependency);
+  };
+  for (const service of services) collect(service.file);
+  const fileDescriptorProtos = [...files.values()].map((file) =>
+    Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
+  );
+  const descriptors = {
+    format: "Protocol Buffer 3 EnumDescriptorProto" as const,
+    type: {},
+    fileDescriptorProtos,
+  };
+  const names = services.map(({ typeName }) => typeName);
+  new ReflectionService({ descriptors }, { services: names }).addToServer(server);
+}
+
+/** The health of a server: one answer for the whole ("") and for each service. */
+export class Health {
+  readonly #implementation: HealthImplementation;
+  readonly #names: readonly string[];
+  #serving = false;
+
+  /** NOT_SERVING until `set(true)`. */
+  constructor(services: readonly DescService[]) {
+    this.#names = ["", ...services.map(({ typeName }) => typeName)];
+    this.#implementation = new HealthImplementation(
+      Object.fromEntries(this.#names.map((name) => [name, "NOT_SERVING" as const])),
+    );
+  }
+
+  get serving(): boolean {
+    return this.#serving;
+  }
+
+  /** Tells those who ask, and those who watch. */
+  set(serving: boolean): void {
+    if (serving === this.#serving) return;
+    this.#serving = serving;
+    for (const name of this.#names) {
+      this.#implementation.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
+    }
+  }
+
+  addTo(server: Server): void {
+    this.#implementation.addToServer(server);
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The wiring of the api, by hand, and the order in which it comes up and goes down.
+ *
+ *   up:   bus (connects in the background) -> views of the registry -> listeners -> health follows the bus
+ *   down: health NOT_SERVING -> listeners drain -> what is left is aborted -> node connections -> bus
+ */
+import { Bus, NodeView, PlacementRegistry } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import {
+  type CallContext,
+  createRequestCheck,
+  type EdgeOptions,
+  Health,
+  observeCalls,
+  tokenCheck,
+} from "@paddock/rpc";
+import { callObserver, createLogger, type Logger, Metrics, startTracing } from "@paddock/telemetry";
+import type { ApiContext } from "./api-context.ts";
+import type { Config } from "./config.ts";
+import { listenGrpc } from "./listeners/grpc-listener.ts";
+import { listenHttp } from "./listeners/http-listener.ts";
+import type { Listener } from "./listeners/listener.ts";
+import { NodeStreams } from "./nodes/node-streams.ts";
+import { routes, SERVICES } from "./routes.ts";
+import { streamChecks } from "./streams/stream-checks.ts";
+
+export type AppOverrides = {
+  readonly log?: Logger;
+  /** How long a shutdown waits for calls in flight, in milliseconds. */
+  readonly drainMs?: number;
+};
+
+/** A running api. */
+export type App = {
+  readonly log: Logger;
+  readonly grpcAddress: string;
+  readonly httpAddress: string;
+  /** Goes down in order. */
+  stop(): Promise<void>;
+};
+
+const DRAIN_MS = 10_000;
+
+/** Starts the api. It listens at once, and takes calls (health SERVING) when NATS is connected. */
+export async function startApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
+  const log = overrides.log ?? createLogger({ name: "api", level: config.logLevel });
+  const metrics = new Metrics();
+  await using undo = new AsyncDisposableStack();
+  const tracing = await startTracing({ serviceName: "paddock-api", endpoint: config.otlpEndpoint });
+  undo.defer(() => tracing.shutdown());
+  const bus = new Bus({
+    url: config.natsUrl,
+    name: "paddock-api",
+    onEvent: (event, detail) => log.info(detail, `nats ${event}`),
+  });
+  undo.use(bus);
+  const nodes = undo.use(new NodeView(bus));
+  const placements = undo.use(new PlacementRegistry(bus));
+  const streams = undo.use(new NodeStreams(nodes));
+  const api: ApiContext = { bus, nodes, placements, streams, log, now: Date.now };
+
+  const shutdown = new AbortController();
+  const health = new Health(SERVICES);
+  const edge = edgeOptions(log, metrics, shutdown.signal);
+  const checkToken = config.token === undefined ? undefined : tokenCheck(config.token);
+  const methods = routes(api);
+  const shared = { tls: config.tls, checkToken, methods, edge };
+  const grpc = await listenGrpc({ ...shared, address: config.grpcAddress, health });
+  undo.defer(() => grpc.destroy());
+  const pages = { isReady: () => health.serving, metrics: () => metrics.expose() };
+  const http = await listenHttp({ ...shared, address: config.httpAddress, pages });
+  undo.defer(() => http.destroy());
+
+  const forget = bus.onChange((connected) => health.set(connected));
+  undo.defer(forget);
+  if (bus.connected) health.set(true);
+  metrics.gauge(
+    "paddock_nodes_up",
+    "Nodes whose heartbeat is fresh",
+    () => nodes.all().filter(({ liveness }) => liveness === "up").length,
+  );
+  const running = undo.move();
+  return {
+    log,
+    grpcAddress: grpc.address,
+    httpAddress: http.address,
+    stop: async () => {
+      forget();
+      health.set(false);
+      await drain([grpc, http], shutdown, overrides.drainMs ?? DRAIN_MS);
+      await running.disposeAsync();
+    },
+  };
+}
+
+/** Waits for calls in flight, then aborts them, so that each is answered. */
+async function drain(
+  listeners: readonly Listener[],
+  shutdown: AbortController,
+  drainMs: number,
+): Promise<void> {
+  const drained = Promise.all(listeners.map((each) => each.drain()));
+  const abort = () =>
+    shutdown.abort(
+      new PaddockError("SHUTTING_DOWN", "the api is going down", { hint: "call again", retryAfterMs: 1_000 }),
+    );
+  const timer = setTimeout(abort, drainMs);
+  const { promise: tooLong, resolve } = Promise.withResolvers<void>();
+  // A client that does not read its last answer must not keep the service up.
+  const destroy = setTimeout(resolve, drainMs + 2_000);
+  await Promise.race([drained, tooLong]);
+  clearTimeout(timer);
+  clearTimeout(destroy);
+}
+
+function edgeOptions(log: Logger, metrics: Metrics, shutdown: AbortSignal): EdgeOptions {
+  return {
+    check: createRequestCheck(streamChecks),
+    middleware: [observeCalls(callObserver(log, metrics))],
+    shutdown,
+    onBug: (error: unknown, ctx: CallContext) => {
+      metrics.bug();
+      log.error({ err: error, method: ctx.method.name, requestId: ctx.requestId }, "a call failed by a bug");
+    },
+  };
+}

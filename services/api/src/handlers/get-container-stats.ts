@@ -1,0 +1,4 @@
+import { forwardToSandbox } from "../sandboxes/ask-sandbox.ts";
+
+/** Reads the figures of a container once. */
+export const getContainerStats = forwardToSandbox("getContainerStats");

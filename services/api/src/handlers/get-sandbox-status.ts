@@ -1,0 +1,25 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  GetSandboxRequestSchema,
+  type GetSandboxStatusRequest,
+  type GetSandboxStatusResponse,
+  GetSandboxStatusResponseSchema,
+} from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { askSandbox } from "../sandboxes/ask-sandbox.ts";
+import { noSandbox } from "../sandboxes/locate-sandbox.ts";
+
+/** Reports the status of a sandbox alone: the node publishes it together with the rest. */
+export const getSandboxStatus =
+  (api: ApiContext) =>
+  async ({ sandboxId }: GetSandboxStatusRequest, ctx: CallContext): Promise<GetSandboxStatusResponse> => {
+    const { sandbox } = await askSandbox(
+      api,
+      ctx,
+      "getSandbox",
+      create(GetSandboxRequestSchema, { sandboxId }),
+    );
+    if (sandbox?.status === undefined) throw noSandbox(sandboxId);
+    return create(GetSandboxStatusResponseSchema, { status: sandbox.status });
+  };

@@ -1,0 +1,33 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  ImageSchema,
+  type ListImagesRequest,
+  ListImagesRequestSchema,
+  type ListImagesResponse,
+  ListImagesResponseSchema,
+} from "@paddock/protocol";
+import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { askEveryNode } from "../lists/ask-every-node.ts";
+import { joinImages } from "../lists/join-images.ts";
+import { mergePages } from "../lists/merge-pages.ts";
+
+/** Lists the images of all nodes that answer, by id; one that several nodes have is listed once. */
+export const listImages =
+  (api: ApiContext) =>
+  async (request: ListImagesRequest, ctx: CallContext): Promise<ListImagesResponse> => {
+    const pageSize = pageSizeOf(request.pageSize);
+    afterIdOf(request.pageToken);
+    const body = create(ListImagesRequestSchema, { ...request, pageSize });
+    const { answers, refusals } = await askEveryNode(api, ctx, { name: "listImages", body });
+    if (refusals[0]) throw refusals[0].error;
+    const pages = answers.map(({ nodeId, answer }) => ({
+      items: answer.images.map((image) => create(ImageSchema, { ...image, nodeIds: [nodeId] })),
+      more: answer.nextPageToken !== "",
+    }));
+    const { items, nextAfter } = mergePages(pages, pageSize, ({ imageId }) => imageId, joinImages);
+    return create(ListImagesResponseSchema, {
+      images: items,
+      nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter),
+    });
+  };

@@ -1,0 +1,44 @@
+import { create } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import {
+  type ListSandboxesRequest,
+  ListSandboxesRequestSchema,
+  type ListSandboxesResponse,
+  ListSandboxesResponseSchema,
+} from "@paddock/protocol";
+import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { askEveryNode } from "../lists/ask-every-node.ts";
+import { mergePages } from "../lists/merge-pages.ts";
+
+/** Lists the sandboxes of all nodes, by id. Nodes that do not answer are named, and do not fail the list. */
+export const listSandboxes =
+  (api: ApiContext) =>
+  async (request: ListSandboxesRequest, ctx: CallContext): Promise<ListSandboxesResponse> => {
+    const pageSize = pageSizeOf(request.pageSize);
+    const { nodeId } = request;
+    afterIdOf(request.pageToken);
+    if (nodeId !== "" && api.nodes.get(nodeId) === undefined) {
+      throw new PaddockError("NODE_NOT_FOUND", `there is no node ${nodeId}`, {
+        metadata: { node_id: nodeId },
+      });
+    }
+    const body = create(ListSandboxesRequestSchema, { ...request, pageSize });
+    const every = await askEveryNode(
+      api,
+      ctx,
+      { name: "listSandboxes", body },
+      (record) => nodeId === "" || record.nodeId === nodeId,
+    );
+    if (every.refusals[0]) throw every.refusals[0].error;
+    const pages = every.answers.map(({ answer }) => ({
+      items: answer.sandboxes,
+      more: answer.nextPageToken !== "",
+    }));
+    const { items, nextAfter } = mergePages(pages, pageSize, ({ sandboxId }) => sandboxId);
+    return create(ListSandboxesResponseSchema, {
+      sandboxes: items,
+      nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter),
+      unreachableNodes: [...every.unreachable],
+    });
+  };

@@ -1,0 +1,4 @@
+import { forwardToSandbox } from "../sandboxes/ask-sandbox.ts";
+
+/** Stops the containers of a sandbox, then its VM. */
+export const stopSandbox = forwardToSandbox("stopSandbox");

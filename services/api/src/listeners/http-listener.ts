@@ -1,0 +1,155 @@
+/**
+ * Connect, gRPC-Web and Connect JSON, by connect-node; and /healthz, /readyz, /metrics.
+ *
+ * HTTP/1.1 and HTTP/2 share the port. With TLS, ALPN says which; without, the first bytes do: a client that speaks HTTP/2 with
+ * prior knowledge begins with "PRI ". Bidirectional streams (Exec, Attach, ImportImage) need HTTP/2, the rest works on both.
+ */
+import { once } from "node:events";
+import http from "node:http";
+import http2 from "node:http2";
+import net, { type AddressInfo, type Socket } from "node:net";
+import { type ContextKey, createContextKey, createContextValues } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import {
+  type BoundMethod,
+  CONNECT_OPTIONS,
+  connectRoutes,
+  type EdgeOptions,
+  FLOW_CONTROL_WINDOW_BYTES,
+  type TokenCheck,
+  toConnectError,
+} from "@paddock/rpc";
+import type { Address, Tls } from "../config.ts";
+import type { Listener } from "./listener.ts";
+import { type OperatorPages, serveOperatorPage } from "./operator-pages.ts";
+
+export type HttpListenerOptions = {
+  readonly address: Address;
+  readonly tls: Tls | undefined;
+  readonly checkToken: TokenCheck | undefined;
+  readonly methods: readonly BoundMethod[];
+  readonly edge: EdgeOptions;
+  readonly pages: OperatorPages;
+};
+
+type Handler = ReturnType<typeof connectNodeAdapter>;
+
+const PEER: ContextKey<string> = createContextKey("unknown");
+const HTTP2_OPTIONS = {
+  settings: { initialWindowSize: FLOW_CONTROL_WINDOW_BYTES, maxConcurrentStreams: 1_024 },
+  // Node counts every stream's buffers here and fails calls beyond 10 MB; the windows bound them already.
+  maxSessionMemory: 1_000,
+};
+/** A client that connects and says nothing is let go. */
+const FIRST_BYTES_TIMEOUT_MS = 10_000;
+const PREFACE = Buffer.from("PRI ");
+
+/** Listens. Rejects when the address cannot be had. */
+export async function listenHttp(options: HttpListenerOptions): Promise<Listener> {
+  const handler = handlerOf(options);
+  const sockets = new Set<Socket>();
+  const { server, close } = options.tls ? secureServer(options.tls, handler) : clearServer(handler);
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  server.listen(options.address.port, options.address.host);
+  await once(server, "listening");
+  const { address, port, family } = server.address() as AddressInfo;
+  return {
+    address: family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`,
+    drain: async () => {
+      const closed = once(server, "close");
+      server.close();
+      close();
+      await closed;
+    },
+    destroy: () => {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+function handlerOf({ methods, edge, checkToken, pages }: HttpListenerOptions): Handler {
+  return connectNodeAdapter({
+    routes: connectRoutes(methods, edge, (context) => context.values.get(PEER)),
+    ...CONNECT_OPTIONS,
+    contextValues: ({ socket }) =>
+      createContextValues().set(PEER, `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}`),
+    ...(checkToken === undefined
+      ? {}
+      : {
+          requestGate: ({ requestHeader }) => {
+            try {
+              checkToken(requestHeader.get("authorization") ?? undefined);
+            } catch (error) {
+              throw toConnectError(error);
+            }
+          },
+        }),
+    fallback: (request, response) => serveOperatorPage(request, response, pages, checkToken),
+  });
+}
+
+type Served = { readonly server: net.Server; readonly close: () => void };
+
+function secureServer(tls: Tls, handler: Handler): Served {
+  const server = http2.createSecureServer(
+    { ...HTTP2_OPTIONS, allowHTTP1: true, cert: tls.certificate, key: tls.key, minVersion: "TLSv1.2" },
+    handler,
+  );
+  const sessions = trackSessions(server);
+  return { server, close: () => closeSessions(sessions) };
+}
+
+/** One port for both: each connection goes to the HTTP server that its first bytes ask for. */
+function clearServer(handler: Handler): Served {
+  const one = http.createServer(
+    { requestTimeout: 0, headersTimeout: 10_000, keepAliveTimeout: 60_000 },
+    handler,
+  );
+  const two = http2.createServer(HTTP2_OPTIONS, handler);
+  const sessions = trackSessions(two);
+  const server = net.createServer((socket) => {
+    const give = () => socket.destroy();
+    socket.setTimeout(FIRST_BYTES_TIMEOUT_MS, give);
+    socket.once("error", give);
+    socket.once("readable", () => {
+      const head: Buffer | null = socket.read();
+      if (head === null) return give();
+      socket.setTimeout(0);
+      socket.off("timeout", give);
+      socket.off("error", give);
+      socket.unshift(head);
+      const isHttp2 = PREFACE.subarray(0, head.length).equals(head.subarray(0, PREFACE.length));
+      (isHttp2 ? two : one).emit("connection", socket);
+      return undefined;
+    });
+  });
+  return {
+    server,
+    close: () => {
+      one.closeIdleConnections();
+      closeSessions(sessions);
+    },
+  };
+}
+
+type Sessions = Set<http2.ServerHttp2Session>;
+
+function trackSessions(server: http2.Http2Server | http2.Http2SecureServer): Sessions {
+  const sessions: Sessions = new Set();
+  server.on("session", (session: http2.ServerHttp2Session) => {
+    // The connection's own window, beside those of the streams, begins at 64 KiB.
+    session.setLocalWindowSize(FLOW_CONTROL_WINDOW_BYTES);
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+  return sessions;
+}
+
+/** Lets streams end and takes no new ones (GOAWAY). */
+function closeSessions(sessions: Sessions): void {
+  for (const session of sessions) session.close();
+}

@@ -1,0 +1,57 @@
+import type { NodeRecord } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import type { CallContext } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { askNode, type CommandAnswer, type CommandBody, type CommandName } from "../nodes/ask-node.ts";
+
+/** A list shall not wait for the slowest node as long as its client would. */
+const NODE_PATIENCE_MS = 5_000;
+
+export type EveryAnswer<C extends CommandName> = {
+  readonly answers: readonly { readonly nodeId: string; readonly answer: CommandAnswer<C> }[];
+  /** Nodes that answered with an error. */
+  readonly refusals: readonly { readonly nodeId: string; readonly error: unknown }[];
+  /** Nodes that did not answer, or are down. */
+  readonly unreachable: readonly string[];
+};
+
+/** Sends the same command to every node that `wanted` selects, at the same time. */
+export async function askEveryNode<C extends CommandName>(
+  api: ApiContext,
+  ctx: CallContext,
+  command: {
+    readonly name: C;
+    readonly body: CommandBody<C>;
+    readonly requestId?: string;
+    readonly sandboxId?: string;
+  },
+  wanted: (record: NodeRecord) => boolean = () => true,
+): Promise<EveryAnswer<C>> {
+  const patience = new Date(api.now() + NODE_PATIENCE_MS);
+  const deadline = ctx.deadline !== undefined && ctx.deadline < patience ? ctx.deadline : patience;
+  const records = api.nodes.all().filter(wanted);
+  const answers: { nodeId: string; answer: CommandAnswer<C> }[] = [];
+  const refusals: { nodeId: string; error: unknown }[] = [];
+  const unreachable = records.filter(({ liveness }) => liveness === "down").map(({ nodeId }) => nodeId);
+  await Promise.all(
+    records
+      .filter(({ liveness }) => liveness !== "down")
+      .map(async ({ nodeId }) => {
+        try {
+          answers.push({ nodeId, answer: await askNode(api, { ...ctx, deadline }, { nodeId, ...command }) });
+        } catch (error) {
+          ctx.signal.throwIfAborted();
+          if (isSilence(error)) unreachable.push(nodeId);
+          else refusals.push({ nodeId, error });
+        }
+      }),
+  );
+  return { answers, refusals, unreachable: unreachable.sort() };
+}
+
+function isSilence(error: unknown): boolean {
+  if (!(error instanceof PaddockError)) return false;
+  return ["NODE_UNAVAILABLE", "BUS_UNAVAILABLE", "DEADLINE", "SHUTTING_DOWN", "TOO_MANY"].includes(
+    error.reason,
+  );
+}

@@ -1,0 +1,36 @@
+import { clone, create } from "@bufbuild/protobuf";
+import type { Liveness, NodeRecord } from "@paddock/bus";
+import type { Amount, NodeOffer } from "@paddock/domain";
+import { type Node, type NodeCapacity, NodeSchema, NodeState } from "@paddock/protocol";
+
+const STATES: Readonly<Record<Liveness, NodeState>> = {
+  up: NodeState.UP,
+  suspect: NodeState.SUSPECT,
+  down: NodeState.DOWN,
+};
+
+/** What the api says of a node: what the node says of itself, except for its state. */
+export function nodeMessage({ nodeId, heartbeat, liveness }: NodeRecord): Node {
+  const message = heartbeat.node ? clone(NodeSchema, heartbeat.node) : create(NodeSchema);
+  message.nodeId = nodeId;
+  message.state = STATES[liveness];
+  return message;
+}
+
+/** What the judgement of placement wants to know of a node. */
+export function nodeOffer(record: NodeRecord): NodeOffer {
+  const { node } = record.heartbeat;
+  return {
+    nodeId: record.nodeId,
+    liveness: record.liveness,
+    cordoned: node?.cordoned ?? false,
+    capacity: amount(node?.capacity),
+    allocated: amount(node?.allocated),
+  };
+}
+
+const amount = (capacity: NodeCapacity | undefined): Amount => ({
+  milliCpus: Number(capacity?.milliCpus ?? 0n),
+  memoryBytes: Number(capacity?.memoryBytes ?? 0n),
+  diskBytes: Number(capacity?.diskBytes ?? 0n),
+});

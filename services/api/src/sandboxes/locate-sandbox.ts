@@ -1,0 +1,55 @@
+/**
+ * From a sandbox's id to its node, and what to do when the node does not know the sandbox.
+ */
+import type { PlacedSandbox } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import type { ApiContext } from "../api-context.ts";
+
+/**
+ * Age of a claim, in milliseconds, from which a node that is up and does not know the sandbox is believed: a create that is under
+ * way is known to its node long before.
+ */
+const CLAIM_SETTLES_AFTER_MS = 150_000;
+
+/** The placement of a sandbox. Throws `PaddockError` SANDBOX_NOT_FOUND. */
+export async function locateSandbox(api: ApiContext, sandboxId: string): Promise<PlacedSandbox> {
+  const placed = await api.placements.lookup(sandboxId);
+  if (placed === undefined) throw noSandbox(sandboxId);
+  return placed;
+}
+
+export const noSandbox = (sandboxId: string): PaddockError =>
+  new PaddockError("SANDBOX_NOT_FOUND", `there is no sandbox ${sandboxId}`, {
+    metadata: { sandbox_id: sandboxId },
+  });
+
+/** Whether an error says that the node we asked is not, or not any more, the sandbox's. */
+export const isMisplaced = (error: unknown): boolean =>
+  error instanceof PaddockError &&
+  (error.reason === "SANDBOX_NOT_FOUND" || error.reason === "STALE_GENERATION");
+
+/**
+ * After `isMisplaced`: reads the registry again. The placement to ask instead, if it is another one; else undefined. A claim
+ * that no create stands behind any more (its outcome was never learned) is given up here.
+ */
+export async function settle(
+  api: ApiContext,
+  asked: PlacedSandbox,
+  error: unknown,
+): Promise<PlacedSandbox | undefined> {
+  const { sandboxId } = asked.placement;
+  const current = await api.placements.read(sandboxId);
+  if (current === undefined || current.revision !== asked.revision) {
+    api.placements.forget(sandboxId);
+    return current;
+  }
+  const isGone = error instanceof PaddockError && error.reason === "SANDBOX_NOT_FOUND";
+  if (isGone && claimAgeMs(api, current) > CLAIM_SETTLES_AFTER_MS) {
+    api.log.info({ sandboxId, nodeId: current.placement.nodeId }, "gave up a claim without a sandbox");
+    await api.placements.release(current);
+  }
+  return undefined;
+}
+
+const claimAgeMs = (api: ApiContext, { placement }: PlacedSandbox): number =>
+  api.now() - Number(placement.claimedAt?.seconds ?? 0n) * 1000;

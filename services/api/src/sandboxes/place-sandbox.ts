@@ -1,0 +1,164 @@
+/**
+ * Creating a sandbox: claim its id in the registry, then ask one node after another until one takes it.
+ *
+ *   claim ──> ask node ──created──> answer, the claim stays as the placement
+ *     │          ├──refused, for a reason another node may not have──> move the claim there, ask it
+ *     │          ├──failed for sure──> release the claim, answer the error
+ *     │          └──outcome unknown (timeout, connection lost)──> keep the claim, answer the error
+ *     └──taken──> by the same request: ask that node again, its ledger knows the outcome
+ *                 by the same request id with another body: REQUEST_ID_REUSED
+ *                 by another request: SANDBOX_EXISTS
+ *
+ * A kept claim is settled by the next call with the same request id, or by a read (`settle`). The generation is the wall clock in
+ * milliseconds, raised above the one before on a move: it must keep rising when the registry has been lost and rebuilt from the
+ * nodes, which a revision of the bucket would not.
+ */
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { isOutcomeUnknown, type PlacedSandbox } from "@paddock/bus";
+import { candidates, type ErrorReason, PaddockError } from "@paddock/domain";
+import { nodepb } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { askNode, type CommandAnswer, type CommandBody } from "../nodes/ask-node.ts";
+import { nodeOffer } from "../nodes/node-message.ts";
+import { sandboxDemand } from "./sandbox-demand.ts";
+
+type Create = "createSandbox" | "runSandbox";
+
+/** A create whose sandbox id is filled in. */
+export type Creation<C extends Create> = {
+  readonly name: C;
+  readonly body: CommandBody<C>;
+  /** Digest of the body, the same for the same request. */
+  readonly digest: Uint8Array;
+};
+
+/** Reasons of a node for which another node may still take the sandbox. */
+const TRY_NEXT: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
+  "NO_CAPACITY",
+  "NO_DISK_SPACE",
+  "TOO_MANY",
+  "IMAGE_NOT_FOUND",
+  "NODE_UNAVAILABLE",
+  "SHUTTING_DOWN",
+]);
+
+/** Creates the sandbox on some node. Throws `PaddockError` as described above, and NO_NODES or NO_CAPACITY. */
+export async function placeSandbox<C extends Create>(
+  api: ApiContext,
+  ctx: CallContext,
+  creation: Creation<C>,
+): Promise<CommandAnswer<C>> {
+  const { sandboxId } = creation.body;
+  const existing = await api.placements.read(sandboxId);
+  if (existing !== undefined) return repeat(api, ctx, creation, existing);
+  const offers = api.nodes.all().map(nodeOffer);
+  const [first, ...rest] = candidates(offers, sandboxDemand(creation.body.spec), sandboxId);
+  if (first === undefined) throw new Error("candidates() gave none and threw nothing");
+  const claim = await api.placements.claim(claimFor(api, creation, first, 0n));
+  if (claim.kind === "taken") return repeat(api, ctx, creation, claim.placed);
+  return tryNodes(api, ctx, creation, claim.placed, rest);
+}
+
+/** The id is claimed: by this very request, which is then asked again of the same node, or by another one. */
+function repeat<C extends Create>(
+  api: ApiContext,
+  ctx: CallContext,
+  creation: Creation<C>,
+  placed: PlacedSandbox,
+): Promise<CommandAnswer<C>> {
+  const { sandboxId, requestId } = creation.body;
+  if (placed.placement.requestId !== requestId) {
+    throw new PaddockError("SANDBOX_EXISTS", `the id ${sandboxId} is taken`, {
+      hint: "choose another sandbox_id, or delete that sandbox first",
+      metadata: { sandbox_id: sandboxId, node_id: placed.placement.nodeId },
+    });
+  }
+  if (Buffer.compare(placed.placement.requestDigest, creation.digest) !== 0) {
+    throw new PaddockError("REQUEST_ID_REUSED", `request id ${requestId} was used for another request`, {
+      hint: "use a new request_id for each new request",
+      metadata: { sandbox_id: sandboxId },
+    });
+  }
+  return tryNodes(api, ctx, creation, placed, []);
+}
+
+async function tryNodes<C extends Create>(
+  api: ApiContext,
+  ctx: CallContext,
+  creation: Creation<C>,
+  claimed: PlacedSandbox,
+  others: readonly string[],
+): Promise<CommandAnswer<C>> {
+  let placed = claimed;
+  const left = [...others];
+  for (;;) {
+    try {
+      return await ask(api, ctx, creation, placed);
+    } catch (error) {
+      if (isOutcomeUnknown(error)) throw error;
+      const next = isTryNext(error) && !ctx.signal.aborted ? left.shift() : undefined;
+      if (next === undefined) {
+        await release(api, placed);
+        throw error;
+      }
+      api.log.info(
+        { sandboxId: creation.body.sandboxId, nodeId: placed.placement.nodeId, next },
+        "trying the next node",
+      );
+      const moved = await api.placements.move(
+        claimFor(api, creation, next, placed.placement.generation),
+        placed.revision,
+      );
+      if (moved === undefined)
+        throw new PaddockError("ABORTED", `the claim of ${creation.body.sandboxId} was changed`);
+      placed = moved;
+    }
+  }
+}
+
+const ask = <C extends Create>(
+  api: ApiContext,
+  ctx: CallContext,
+  { name, body }: Creation<C>,
+  { placement }: PlacedSandbox,
+): Promise<CommandAnswer<C>> =>
+  askNode(api, ctx, {
+    nodeId: placement.nodeId,
+    name,
+    body,
+    requestId: body.requestId,
+    sandboxId: body.sandboxId,
+    generation: placement.generation,
+    awaitOutcome: true,
+  });
+
+const isTryNext = (error: unknown): boolean => error instanceof PaddockError && TRY_NEXT.has(error.reason);
+
+/** A claim that cannot be released now is settled by a read later. */
+async function release(api: ApiContext, placed: PlacedSandbox): Promise<void> {
+  try {
+    await api.placements.release(placed);
+  } catch (error) {
+    api.log.warn({ sandboxId: placed.placement.sandboxId, error }, "a claim could not be released");
+  }
+}
+
+function claimFor<C extends Create>(
+  api: ApiContext,
+  { body, digest }: Creation<C>,
+  nodeId: string,
+  generationBefore: bigint,
+): nodepb.Placement {
+  const nowMs = api.now();
+  const byClock = BigInt(nowMs);
+  return create(nodepb.PlacementSchema, {
+    sandboxId: body.sandboxId,
+    nodeId,
+    generation: byClock > generationBefore ? byClock : generationBefore + 1n,
+    requestId: body.requestId,
+    requestDigest: digest,
+    claimedAt: timestampFromMs(nowMs),
+  });
+}

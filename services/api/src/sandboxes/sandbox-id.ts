@@ -1,0 +1,12 @@
+import { createHash } from "node:crypto";
+
+/**
+ * The id of a sandbox whose client left the choice to us: a UUID version 8 (RFC 9562, section 5.8) of the request id's SHA-256.
+ * It follows from the request, so that a repeated request means the same sandbox on whichever api it arrives, with no table of requests.
+ */
+export function sandboxIdOf(requestId: string): string {
+  const bytes = createHash("sha256").update(`paddock.v1 sandbox\n${requestId}`).digest().subarray(0, 16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

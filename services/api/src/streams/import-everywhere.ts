@@ -1,0 +1,137 @@
+/**
+ * One import, streamed to several nodes at the same time.
+ *
+ * A piece of the archive is read from the client when every node has taken the one before: the slowest node sets the pace,
+ * and one piece is held here. The first node that fails fails the import; nodes that have the image keep it, and a repeated import
+ * gives the same id. Progress is that of the node that is behind; what comes faster than the client reads is left out.
+ */
+import { create } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import {
+  type Image,
+  type ImportImageRequest,
+  type ImportImageResponse,
+  ImportImageResponseSchema,
+  type ImportProgress,
+} from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { joinImages } from "../lists/join-images.ts";
+import { forwarded, type NodeClient, nodeFailure } from "../nodes/node-streams.ts";
+
+type NodeImport = {
+  readonly nodeId: string;
+  readonly call: ReturnType<NodeClient["importImage"]>;
+  progress: ImportProgress | undefined;
+  image: Image | undefined;
+};
+
+/** Progress, and at last the image with the nodes that have it. */
+export async function* importEverywhere(
+  api: ApiContext,
+  ctx: CallContext,
+  nodeIds: readonly string[],
+  first: ImportImageRequest,
+  rest: AsyncIterator<ImportImageRequest>,
+): AsyncGenerator<ImportImageResponse> {
+  const imports = nodeIds.map<NodeImport>((nodeId) => ({
+    nodeId,
+    call: api.streams.client(nodeId).importImage(forwarded(ctx)),
+    progress: undefined,
+    image: undefined,
+  }));
+  const news = new News();
+  const stopAll = () => {
+    for (const { call } of imports) call.cancel();
+  };
+  try {
+    const done = Promise.all([pump(imports, first, rest), ...imports.map((each) => follow(each, news))]);
+    done.then(
+      () => news.end(),
+      (error: unknown) => news.fail(error),
+    );
+    for await (const _ of news) {
+      const progress = slowest(imports);
+      if (progress)
+        yield create(ImportImageResponseSchema, { message: { case: "progress", value: progress } });
+    }
+    yield create(ImportImageResponseSchema, { message: { case: "image", value: joined(imports) } });
+  } finally {
+    stopAll();
+  }
+}
+
+async function pump(
+  imports: readonly NodeImport[],
+  first: ImportImageRequest,
+  rest: AsyncIterator<ImportImageRequest>,
+): Promise<void> {
+  // A write fails when the node has ended the call; `follow` then says why.
+  const writeAll = (request: ImportImageRequest) =>
+    Promise.all(imports.map(({ call }) => call.write({ request }).catch(() => {})));
+  await writeAll(first);
+  for (;;) {
+    const { done, value } = await rest.next();
+    if (done) break;
+    await writeAll(value);
+  }
+  for (const { call } of imports) call.end();
+}
+
+async function follow(each: NodeImport, news: News): Promise<void> {
+  try {
+    for await (const { response } of each.call) {
+      const message = response?.message;
+      if (message?.case === "progress") each.progress = message.value;
+      if (message?.case === "image") each.image = message.value;
+      news.arrived();
+    }
+  } catch (error) {
+    throw nodeFailure(error, each.nodeId);
+  }
+  if (each.image === undefined) {
+    throw new PaddockError("INTERNAL", `node ${each.nodeId} ended the import without an image`);
+  }
+}
+
+function slowest(imports: readonly NodeImport[]): ImportProgress | undefined {
+  const running = imports.filter(({ image, progress }) => image === undefined && progress !== undefined);
+  return running
+    .map(({ progress }) => progress)
+    .reduce((a, b) => (a && b && a.doneBytes <= b.doneBytes ? a : b), running[0]?.progress);
+}
+
+function joined(imports: readonly NodeImport[]): Image {
+  const images = imports.flatMap(({ nodeId, image }) => (image ? [{ ...image, nodeIds: [nodeId] }] : []));
+  const [first, ...others] = images;
+  if (first === undefined) throw new PaddockError("INTERNAL", "an import without nodes");
+  return others.reduce<Image>(joinImages, first);
+}
+
+/** An iteration that has an element whenever something arrived since the last one: coalesced, so it holds nothing. */
+class News implements AsyncIterable<void> {
+  #waiting = Promise.withResolvers<void>();
+  #over: { readonly error?: unknown } | undefined;
+
+  arrived(): void {
+    this.#waiting.resolve();
+  }
+  end(): void {
+    this.#over ??= {};
+    this.#waiting.resolve();
+  }
+  fail(error: unknown): void {
+    this.#over ??= { error };
+    this.#waiting.resolve();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<void> {
+    for (;;) {
+      await this.#waiting.promise;
+      this.#waiting = Promise.withResolvers<void>();
+      if (this.#over && "error" in this.#over) throw this.#over.error;
+      if (this.#over) return;
+      yield;
+    }
+  }
+}
