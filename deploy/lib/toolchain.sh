@@ -20,9 +20,12 @@ install_npm_packages() {
     echo "npm is missing; install Node 20 or later with npm"
     return 1
   }
-  npm ci --no-audit --no-fund --loglevel=error
+  # "npm ci" refuses a lock without the entries of other platforms' binaries, which is what npm writes when the
+  # registry in use does not carry them. Then the same versions are installed by "npm install", and checked below.
+  npm ci --no-audit --no-fund --loglevel=error ||
+    npm install --no-save --no-audit --no-fund --loglevel=error
   npm_is_current || {
-    echo "npm ci left node_modules different from package-lock.json"
+    echo "node_modules differs from package-lock.json; run npm install and look at what it changes in the lock"
     return 1
   }
   note "installed"

@@ -142,3 +142,21 @@ for (const name of ["", ".", "..", "../other", "a/b", "-x", "a\0b", "x".repeat(1
 test("a parent that climbs is refused", async () => {
   await assert.rejects(CgroupTree.open(await readHierarchy(), { parent: "a/../../b" }), { kind: "invalid" });
 });
+
+test("under v2 a cgroup is placed into, counted, killed as one, and removed", async () => {
+  const hierarchy = await readHierarchy();
+  // On a hybrid host the v2 mount has no controllers, but places, counts CPU time and kills like any other.
+  const v2 = await CgroupTree.open({ ...hierarchy, layout: "v2", v1: new Map() }, { parent: `${parent}-v2` });
+  const root = v2.roots.get("cpu") ?? "";
+  const cgroup = await v2.create("one");
+  const [command = "", ...args] = [...cgroup.placement(), "sh", "-c", "echo up; sleep 60 & sleep 60"];
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  assert.ok((await cgroup.pids()).includes(child.pid ?? 0));
+  assert.ok(((await cgroup.usage()).cpuNs ?? 0n) > 0n);
+  await cgroup.killAll();
+  await cgroup.remove();
+  assert.deepEqual(await v2.list(), []);
+  await rmdir(root);
+  await rmdir(dirname(root));
+});

@@ -123,7 +123,11 @@ async function openV1(hierarchy: Hierarchy, parent: readonly string[]): Promise<
 
 /** Hands our controllers down; answers those that this cgroup has to hand down. */
 async function enableControllers(directory: string): Promise<Controller[]> {
-  const available = (await readFile(join(directory, "cgroup.controllers"), "utf8")).trim().split(" ");
+  const file = join(directory, "cgroup.controllers");
+  const text = await readFile(file, "utf8").catch((cause: unknown) => {
+    throw new CgroupError("refused", `cannot read ${file}`, { cause });
+  });
+  const available = text.trim().split(" ");
   const ours = CONTROLLERS.filter((controller) => available.includes(controller));
   const value = ours.map((controller) => `+${controller}`).join(" ");
   try {
