@@ -58,7 +58,7 @@ if [ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ] && [ -f "$out/manifest.json
 fi
 
 node=$root/node_modules/.bin/node
-[ -x "$node" ] || die "node_modules is missing; run: npm ci"
+[ -x "$node" ] || die "node_modules is missing; run: npm run setup"
 rm -f "$out/.stamp"
 "$node" "$here/build-guest.ts" --kernel-root "$cache/kernel/root" --agent "$agent" \
   --modules-list "$here/modules.list" --out "$out"
