@@ -1,0 +1,139 @@
+/**
+ * A node without a host: the commands and streams of a node daemon, answered by functions of the test. It stands behind
+ * the same NATS subjects and the same gRPC service as a real one.
+ */
+import { create } from "@bufbuild/protobuf";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Bus, type CommandContext, type CommandServer, putHeartbeat, serveCommands } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import { nodepb } from "@paddock/protocol";
+import {
+  addGrpcMethods,
+  bindService,
+  createRequestCheck,
+  SERVER_OPTIONS,
+  type ServiceHandlers,
+  toStatus,
+} from "@paddock/rpc";
+import type { CommandBody, CommandName } from "../nodes/ask-node.ts";
+
+type StreamHandlers = ServiceHandlers<typeof nodepb.NodeStreamService>;
+type Outcome = Exclude<nodepb.CommandResponse["outcome"], { case: undefined | "error" }>;
+
+/** Answers to commands by name. */
+export type FakeCommands = {
+  [C in CommandName]?: (
+    body: CommandBody<C>,
+    command: nodepb.CommandRequest,
+    ctx: CommandContext,
+  ) => Promise<Extract<Outcome, { case: C }>["value"]>;
+};
+
+const GIB = 1024n ** 3n;
+
+export class FakeNode implements AsyncDisposable {
+  readonly nodeId: string;
+  /** Replace these as the test goes. */
+  commands: FakeCommands = {};
+  streams: Partial<StreamHandlers> = {};
+  /** Every command that came, in order. */
+  readonly seen: nodepb.CommandRequest[] = [];
+  readonly #bus: Bus;
+  #server: Server;
+  #commandServer: CommandServer | undefined;
+  #sequence = 0n;
+  #address = "";
+
+  private constructor(nodeId: string, natsUrl: string) {
+    this.nodeId = nodeId;
+    this.#bus = new Bus({ url: natsUrl, name: nodeId });
+    this.#server = new Server(SERVER_OPTIONS);
+  }
+
+  static async start(nodeId: string, natsUrl: string): Promise<FakeNode> {
+    const node = new FakeNode(nodeId, natsUrl);
+    await node.#bus.ready;
+    await node.listen();
+    node.#commandServer = serveCommands(node.#bus, nodeId, (request, ctx) => node.#answer(request, ctx), {
+      maxConcurrent: 64,
+      toStatus,
+    });
+    await node.#bus.connection().flush();
+    await node.beat();
+    return node;
+  }
+
+  /** Puts a heartbeat; `allocatedMemory` is in bytes of 16 GiB. */
+  async beat(allocatedMemory = 0n): Promise<void> {
+    this.#sequence += 1n;
+    await putHeartbeat(
+      this.#bus,
+      create(nodepb.HeartbeatSchema, {
+        node: {
+          nodeId: this.nodeId,
+          capacity: { milliCpus: 64_000n, memoryBytes: 16n * GIB },
+          allocated: { memoryBytes: allocatedMemory },
+        },
+        streamAddress: this.#address,
+        sequence: this.#sequence,
+      }),
+    );
+  }
+
+  /** Serves streams, after `close` on another port. */
+  async listen(): Promise<void> {
+    this.#server = new Server(SERVER_OPTIONS);
+    const missing = (name: string) => new PaddockError("NOT_IMPLEMENTED", `the test has no ${name}`);
+    const handler = <K extends keyof StreamHandlers>(name: K): StreamHandlers[K] => {
+      const found = this.streams[name];
+      if (found === undefined) throw missing(name);
+      return found;
+    };
+    const handlers: StreamHandlers = {
+      exec: (requests, ctx) => handler("exec")(requests, ctx),
+      attach: (requests, ctx) => handler("attach")(requests, ctx),
+      waitProcess: (request, ctx) => handler("waitProcess")(request, ctx),
+      readLogs: (request, ctx) => handler("readLogs")(request, ctx),
+      watchContainerStats: (request, ctx) => handler("watchContainerStats")(request, ctx),
+      importImage: (requests, ctx) => handler("importImage")(requests, ctx),
+    };
+    addGrpcMethods(this.#server, bindService(nodepb.NodeStreamService, handlers), {
+      check: createRequestCheck(),
+      onBug: (error) => console.error(error),
+    });
+    const port = await new Promise<number>((resolve, reject) =>
+      this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      ),
+    );
+    this.#address = `127.0.0.1:${port}`;
+  }
+
+  /** Ends all streams and takes no more. */
+  closeStreams(): void {
+    this.#server.forceShutdown();
+  }
+
+  /** Takes no more commands. */
+  async closeCommands(): Promise<void> {
+    await this.#commandServer?.stop(0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.forceShutdown();
+    await this.#bus.close();
+  }
+
+  async #answer(request: nodepb.CommandRequest, ctx: CommandContext): Promise<nodepb.CommandResponse> {
+    this.seen.push(request);
+    const { command } = request;
+    if (command.case === undefined) throw new PaddockError("INVALID_ARGUMENT", "an empty command");
+    // The map above ties each answer to its command; that tie cannot be written for one picked at run time.
+    const answer = this.commands[command.case] as
+      | ((body: unknown, request: nodepb.CommandRequest, ctx: CommandContext) => Promise<Outcome["value"]>)
+      | undefined;
+    if (answer === undefined) throw new PaddockError("NOT_IMPLEMENTED", `the test has no ${command.case}`);
+    const value = await answer(command.value, request, ctx);
+    return create(nodepb.CommandResponseSchema, { outcome: { case: command.case, value } as Outcome });
+  }
+}
