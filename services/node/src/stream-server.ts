@@ -4,7 +4,7 @@ import { nodepb } from "@paddock/protocol";
 import { addGrpcMethods, bindService, createRequestCheck, SERVER_OPTIONS } from "@paddock/rpc";
 import type { LogBook } from "./logs/log-book.ts";
 import type { NodeContext } from "./node-context.ts";
-import { nodeStreamHandlers } from "./streams/index.ts";
+import { streamHandlers } from "./streams/stream-handlers.ts";
 
 const DRAIN_MS = 2000;
 
@@ -25,7 +25,7 @@ export class StreamServer implements AsyncDisposable {
     const { nodeId, sandboxes, images, log } = context;
     const server = new Server(SERVER_OPTIONS);
     const shutdown = new AbortController();
-    const handlers = nodeStreamHandlers({ nodeId, sandboxes, images, logs });
+    const handlers = streamHandlers({ nodeId, sandboxes, images, logs });
     addGrpcMethods(server, bindService(nodepb.NodeStreamService, handlers), {
       check: createRequestCheck(),
       onBug: (error, { method }) =>
