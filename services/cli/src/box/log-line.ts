@@ -17,7 +17,7 @@ export function logLine(part: string, line: string, colors: Colors): string {
   const entry = parsed(line);
   if (!entry) return `${colors.dim(part.padEnd(4))} ${printable(line)}`;
   const level = LEVELS[Number(entry.level)] ?? String(entry.level ?? "");
-  const time = new Date(Number(entry.time) || Date.now()).toISOString().slice(11, 23);
+  const time = new Date(Number(entry.time ?? Date.now())).toISOString().slice(11, 23);
   const rest = Object.entries(entry)
     .filter(([key]) => !HIDDEN.has(key))
     .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`)

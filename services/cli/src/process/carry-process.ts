@@ -57,10 +57,10 @@ const firstOffset = (opening: Opening, key: "stdoutOffset" | "stderrOffset"): bi
 
 function forwardSignals(run: CommandRun, session: ProcessSession): () => void {
   const before = run.onSignal;
-  let count = 0;
+  let interrupts = 0;
   run.onSignal = (name) => {
-    count += 1;
-    if (count >= ENOUGH && name === "SIGINT") run.interrupt(name);
+    if (name === "SIGINT") interrupts += 1;
+    if (name === "SIGINT" && interrupts >= ENOUGH) run.interrupt(name);
     else session.sendSignal(name);
   };
   return () => {

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import pc from "picocolors";
+import { CliError } from "../cli-error.ts";
+import { BoundedLog } from "./bounded-log.ts";
+import { readBoxRecord, writeBoxRecord } from "./box-record.ts";
+import { apiEnv, nodeEnv, writeBusConfig } from "./box-settings.ts";
+import { logLine } from "./log-line.ts";
+import { RunningPart } from "./running-part.ts";
+
+const directory = await mkdtemp(join(tmpdir(), "paddock-box-"));
+after(() => rm(directory, { recursive: true }));
+
+const part = (name: string, script: string) =>
+  new RunningPart({
+    name: "api",
+    title: "api",
+    command: "/bin/sh",
+    args: ["-c", script],
+    env: {},
+    logPath: join(directory, `${name}.log`),
+  });
+
+test("a part is ready when it says so on its pipe, and stops when it is told to", async () => {
+  const running = part("ready", `echo starting; echo '{"grpcAddress":"127.0.0.1:5"}' >&3; exec sleep 60`);
+  assert.deepEqual(await running.readyLine(10_000), { grpcAddress: "127.0.0.1:5" });
+  assert.ok(running.identity);
+  await running.stop(10_000);
+  assert.equal(running.isEnded, true);
+});
+
+test("a part that ends before it is ready fails with the end of its log", async () => {
+  const running = part("dying", "for i in $(seq 40); do echo line $i; done; echo no port >&2; exit 78");
+  const error = await running.readyLine(10_000).catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof CliError);
+  assert.equal(error.message, "the api exited with code 78");
+  assert.ok(error.details.length <= 15 && error.details.some((line) => line.includes("no port")));
+  assert.match(error.hint ?? "", /dying\.log$/);
+});
+
+test("a part that takes too long fails with the time it was given", async () => {
+  const running = part("slow", "exec sleep 60");
+  await assert.rejects(running.readyLine(100), /the api was not ready after 100 ms/);
+  await running.stop(10_000);
+});
+
+test("a part that cannot be started says why", async () => {
+  const running = new RunningPart({
+    name: "bus",
+    title: "NATS server",
+    command: join(directory, "no-such-program"),
+    args: [],
+    env: {},
+    logPath: join(directory, "none.log"),
+  });
+  await assert.rejects(running.readyLine(5000), /the NATS server could not be started: .*ENOENT/);
+});
+
+test("a part that does not obey SIGTERM is killed", async () => {
+  const running = part("stubborn", `trap '' TERM; echo '{}' >&3; while :; do sleep 0.05; done`);
+  await running.readyLine(10_000);
+  await running.stop(200);
+  assert.equal(await running.ended, "was ended by SIGKILL");
+});
+
+test("a log is never larger than two files", async () => {
+  const path = join(directory, "bounded.log");
+  const log = new BoundedLog(path, 1000);
+  for (let i = 0; i < 100; i += 1) log.write(Buffer.from(`${"x".repeat(98)}\n`));
+  log.close();
+  assert.ok((await stat(path)).size <= 1000);
+  assert.ok((await stat(`${path}.1`)).size <= 1000);
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+});
+
+test("the bus listens on loopback with a password that only root can read", async () => {
+  const settings = { stateDir: directory, ports: { bus: 0, api: 0, http: 0, stream: 0 }, env: {} };
+  const { password } = writeBusConfig(settings);
+  const text = await readFile(join(directory, "bus.conf"), "utf8");
+  assert.match(text, /^host: 127\.0\.0\.1\nport: -1\n/);
+  assert.ok(text.includes(password) && password.length >= 32);
+  assert.equal((await stat(join(directory, "bus.conf"))).mode & 0o777, 0o600);
+  assert.notEqual(writeBusConfig(settings).password, password);
+});
+
+test("each daemon gets its own settings and none that it would refuse", () => {
+  const env = {
+    PATH: "/bin",
+    PADDOCK_API: "x",
+    PADDOCK_STATE_DIR: "/s",
+    PADDOCK_API_TOKEN_FILE: "/t",
+    PADDOCK_ACCELERATOR: "tcg",
+  };
+  const settings = { stateDir: "/s", ports: { bus: 1, api: 2, http: 3, stream: 4 }, env };
+  assert.deepEqual(apiEnv(settings, "nats://x"), {
+    PATH: "/bin",
+    PADDOCK_API_TOKEN_FILE: "/t",
+    PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:2",
+    PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:3",
+    PADDOCK_NATS_URL: "nats://x",
+  });
+  assert.deepEqual(nodeEnv(settings, "nats://x"), {
+    PATH: "/bin",
+    PADDOCK_ACCELERATOR: "tcg",
+    PADDOCK_STATE_DIR: "/s/node",
+    PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:4",
+    PADDOCK_NATS_URL: "nats://x",
+  });
+});
+
+test("the record of a box is read as it was written, and a broken one is none", async () => {
+  const identity = { pid: 1, startTicks: "2", bootId: "b" };
+  const ports = { bus: 1, api: 2, http: 3, stream: 4 };
+  const addresses = { apiAddress: "127.0.0.1:2", httpAddress: "127.0.0.1:3", nodeId: "n" };
+  const record = {
+    version: 1,
+    ...addresses,
+    supervisor: identity,
+    parts: [{ name: "bus", identity }],
+    ports,
+  } as const;
+  writeBoxRecord(directory, record);
+  assert.deepEqual(readBoxRecord(directory), record);
+  assert.equal(readBoxRecord(join(directory, "none")), undefined);
+});
+
+test("a daemon's line of log is shown with its time, level and fields", () => {
+  const colors = pc.createColors(false);
+  const line = JSON.stringify({
+    level: 40,
+    time: 0,
+    pid: 3,
+    hostname: "h",
+    msg: "slow \x1b[2J",
+    sandboxId: "web",
+    ms: 7,
+  });
+  assert.equal(logLine("node", line, colors), "00:00:00.000 node warn  slow \\x1b[2J sandboxId=web ms=7");
+  assert.equal(logLine("bus", "[1] plain", colors), "bus  [1] plain");
+});

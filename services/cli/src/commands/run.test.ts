@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PaddockError } from "@paddock/domain";
+import { ContainerService, type RunSandboxRequest, SandboxService } from "@paddock/protocol";
+import { FakeApi } from "../fake/fake-api.ts";
+import { FakeProcess } from "../fake/fake-process.ts";
+import { cli, startCli } from "../fake/run-in-process.ts";
+
+type Fixture = AsyncDisposable & {
+  api: FakeApi;
+  ran: RunSandboxRequest[];
+  deleted: string[];
+  process: FakeProcess;
+};
+
+async function fixture(answer: () => Promise<void> | void = () => {}): Promise<Fixture> {
+  const api = await FakeApi.start();
+  const process = FakeProcess.init("main").serve(api);
+  const [ran, deleted]: [RunSandboxRequest[], string[]] = [[], []];
+  api.unary(SandboxService.method.runSandbox, async (request) => {
+    ran.push(request);
+    await answer();
+    return { sandbox: { sandboxId: request.sandboxId, status: { bootDuration: { seconds: 2n } } } };
+  });
+  api.unary(SandboxService.method.deleteSandbox, ({ sandboxId, force }) => {
+    assert.equal(force, true);
+    deleted.push(sandboxId);
+    return {};
+  });
+  return { api, ran, deleted, process, [Symbol.asyncDispose]: () => api[Symbol.asyncDispose]() };
+}
+
+test("run boots a sandbox, follows its command from the first byte and exits with its code", async () => {
+  await using f = await fixture();
+  f.process.write("stdout", "hello\n").end(7);
+  const { code, out, err } = await cli(f.api, ["run", "tiny:1", "echo", "hello"]);
+  assert.deepEqual({ code, out }, { code: 7, out: "hello\n" });
+  assert.match(err, /^✓ sandbox [0-9a-f]{12} runs, VM booted by emulation in 2\.0 s \(\d+ ms\)\n$/);
+  const container = f.ran[0]?.spec?.containers[0];
+  assert.equal(container?.image, "tiny:1");
+  assert.deepEqual(container?.process?.args, ["echo", "hello"]);
+  const start = f.process.lastStart?.message;
+  assert.ok(start?.case === "start" && "stdoutOffset" in start.value && start.value.stdoutOffset === 0n);
+  assert.deepEqual(f.deleted, []);
+});
+
+test("run carries limits, environment, labels and the rest into the spec", async () => {
+  await using f = await fixture();
+  f.process.end(0);
+  const options = [
+    "--cpus",
+    "1.5",
+    "-m",
+    "96m",
+    "--read-only",
+    "--label",
+    "a=b=c",
+    "-e",
+    "K=v",
+    "-u",
+    "nobody",
+  ];
+  await cli(f.api, ["run", "--name", "web", ...options, "-w", "/srv", "tiny"]);
+  const [request] = f.ran;
+  const container = request?.spec?.containers[0];
+  assert.equal(request?.sandboxId, "web");
+  assert.equal(container?.resources?.cpuQuotaUs, 150_000n);
+  assert.equal(container?.resources?.cpuPeriodUs, 100_000n);
+  assert.equal(container?.resources?.memoryBytes, 96n * 1024n * 1024n);
+  assert.equal(container?.readOnlyRootfs, true);
+  assert.deepEqual({ ...container?.labels }, { a: "b=c" });
+  assert.deepEqual(container?.process?.env, ["K=v"]);
+  assert.deepEqual([container?.process?.user, container?.process?.cwd], ["nobody", "/srv"]);
+});
+
+test("run --rm deletes the sandbox when the command has ended", async () => {
+  await using f = await fixture();
+  f.process.end(3);
+  const { code } = await cli(f.api, ["run", "--rm", "--name", "job", "tiny"]);
+  assert.equal(code, 3);
+  assert.deepEqual(f.deleted, ["job"]);
+});
+
+test("run -d prints the id and leaves it running", async () => {
+  await using f = await fixture();
+  const { code, out, err } = await cli(f.api, ["run", "-q", "-d", "--name", "web", "tiny"]);
+  assert.deepEqual({ code, out, err }, { code: 0, out: "web\n", err: "" });
+  assert.deepEqual(f.deleted, []);
+  assert.ok(!f.api.calls.includes("Attach"));
+});
+
+test("Ctrl-C while the VM boots leaves nothing behind and exits 130", async () => {
+  const booting = Promise.withResolvers<void>();
+  const never = Promise.withResolvers<void>();
+  await using f = await fixture(() => {
+    booting.resolve();
+    return never.promise;
+  });
+  const run = startCli(f.api, ["run", "--name", "slow", "tiny"]);
+  await booting.promise;
+  run.signals.emit("SIGINT");
+  assert.equal(await run.exit, 130);
+  assert.deepEqual(f.deleted, ["slow"]);
+  never.resolve();
+});
+
+test("run --rm deletes the sandbox after a signal that its command did not survive", async () => {
+  await using f = await fixture();
+  f.process.write("stdout", "up\n");
+  f.process.onInput = () => f.process.signals.includes("SIGTERM") && f.process.end(143);
+  const run = startCli(f.api, ["run", "--rm", "--name", "job", "tiny"]);
+  await run.shows("up");
+  run.signals.emit("SIGTERM");
+  assert.equal(await run.exit, 143);
+  assert.deepEqual(f.deleted, ["job"]);
+});
+
+test("a sandbox that could not be run is a failure of ours, and with --rm it is no second one that it is not there", async () => {
+  await using api = await FakeApi.start();
+  api.unary(SandboxService.method.runSandbox, () => {
+    throw new PaddockError("IMAGE_NOT_FOUND", 'image "tiny" does not exist', { hint: "import it" });
+  });
+  api.unary(SandboxService.method.deleteSandbox, () => {
+    throw new PaddockError("SANDBOX_NOT_FOUND", "there is none");
+  });
+  const { code, out, err } = await cli(api, ["run", "--rm", "tiny"]);
+  assert.deepEqual({ code, out }, { code: 125, out: "" });
+  assert.match(
+    err,
+    /^error: cannot run "tiny": image "tiny" does not exist\nhint: import it\nrequest id: cli-/,
+  );
+});
+
+test("run --sandbox adds a container to a sandbox that is there and --rm removes the container alone", async () => {
+  const side = FakeProcess.init("side").write("stdout", "beside\n").end(0);
+  await using api = await FakeApi.start();
+  side.serve(api);
+  const calls: string[] = [];
+  api.unary(ContainerService.method.createContainer, ({ sandboxId, spec }) => {
+    calls.push(`create ${sandboxId}/${spec?.containerId}`);
+    return {};
+  });
+  api.unary(ContainerService.method.startContainer, ({ sandboxId, containerId }) => {
+    calls.push(`start ${sandboxId}/${containerId}`);
+    return {};
+  });
+  api.unary(ContainerService.method.deleteContainer, ({ sandboxId, containerId, force }) => {
+    calls.push(`delete ${sandboxId}/${containerId} ${force}`);
+    return {};
+  });
+  const { code, out } = await cli(api, ["run", "-q", "--rm", "--sandbox", "web", "--name", "side", "tiny"]);
+  assert.deepEqual({ code, out }, { code: 0, out: "beside\n" });
+  assert.deepEqual(calls, ["create web/side", "start web/side", "delete web/side true"]);
+});
