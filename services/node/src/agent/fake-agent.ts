@@ -2,6 +2,7 @@
  * A test double of the guest's agent: the handshake of `agent.proto` on a unix socket, then a real HTTP/2 gRPC server with
  * the three services. Like QEMU's chardev it serves one connection at a time. `command` decides what a process does.
  */
+import { EventEmitter, once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import * as http2 from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
@@ -29,6 +30,7 @@ export class FakeAgent implements AsyncDisposable {
   readonly hellos: string[] = [];
   /** Streams of Exec and Attach that are open. */
   openStreams = 0;
+  readonly #closes = new EventEmitter();
   connections = 0;
   readonly #directory: string;
   readonly #options: FakeAgentOptions;
@@ -64,6 +66,11 @@ export class FakeAgent implements AsyncDisposable {
   /** Breaks every connection, in the midst of whatever it does. */
   dropLink(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Settles when no stream of Exec or Attach is open. */
+  async streamClosed(): Promise<void> {
+    while (this.openStreams > 0) await once(this.#closes, "closed");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,6 +168,7 @@ export class FakeAgent implements AsyncDisposable {
       if (failed.signal.aborted) throw failed.signal.reason;
     } finally {
       this.openStreams -= 1;
+      this.#closes.emit("closed");
     }
   }
 }

@@ -56,6 +56,15 @@ class FakeOutput {
   acknowledge(holder: symbol, offset: number): void {
     if (offset > this.end) throw new ConnectError("acknowledged beyond the end", Code.InvalidArgument);
     this.holders.set(holder, Math.max(this.holders.get(holder) ?? 0, offset));
+    this.#settle();
+  }
+
+  release(holder: symbol): void {
+    this.holders.delete(holder);
+    if (this.holders.size > 0) this.#settle();
+  }
+
+  #settle(): void {
     this.released = Math.max(this.released, Math.min(...this.holders.values()));
   }
 }
@@ -192,8 +201,9 @@ export class FakeProcess {
         if (idle) await this.#change(reader.signal);
       }
     } finally {
-      this.stdout.holders.delete(reader.holder);
-      this.stderr.holders.delete(reader.holder);
+      this.stdout.release(reader.holder);
+      this.stderr.release(reader.holder);
+      this.changed.emit("change");
     }
   }
 

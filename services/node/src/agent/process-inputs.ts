@@ -25,6 +25,8 @@ export class ProcessInputs {
   #kept: { readonly offset: number; readonly data: Uint8Array }[] = [];
   #accepted = 0;
   #sent = 0;
+  /** Whether the guest has said from where stdin goes on. */
+  #flowing = false;
   #next = 0;
   #ended = false;
   #endSent = false;
@@ -39,12 +41,20 @@ export class ProcessInputs {
     this.#accepted = offset;
     this.#sent = offset;
     this.#next = offset;
+    this.#flowing = true;
+    this.#wake();
+  }
+
+  /** The connection is gone: stdin waits for `resume`. */
+  suspend(): void {
+    this.#flowing = false;
   }
 
   /** Another connection begins: the guest has accepted `offset` bytes, the rest goes again. */
   resume(offset: number): void {
     this.stdinAccepted(offset);
     this.#sent = this.#accepted;
+    this.#flowing = true;
     this.#endSent = false;
     this.#resize ??= this.#lastSize;
   }
@@ -131,6 +141,7 @@ export class ProcessInputs {
   }
 
   #takeStdin(): InputMessage | undefined {
+    if (!this.#flowing) return undefined;
     const window = this.#accepted + WINDOW_BYTES - this.#sent;
     const chunk = this.#kept.find(({ offset, data }) => offset + data.length > this.#sent);
     if (chunk !== undefined) {

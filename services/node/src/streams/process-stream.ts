@@ -105,6 +105,7 @@ class ProcessStream {
 
   async *#events(agent: AgentClient, attempt: number): AsyncGenerator<ProcessEvent> {
     const call = { inputs: this.#inputs, signal: this.#signal };
+    this.#inputs.suspend();
     if (this.started) return yield* this.#again(agent, call);
     try {
       yield* this.#options.first(agent, call);

@@ -1,0 +1,247 @@
+/** A node's streams for tests: the real handlers behind a real gRPC server, one sandbox whose guest is a fake agent. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
+import { type ImageStore, openImageStore, packTar } from "@paddock/images";
+import {
+  ContainerSpecSchema,
+  nodepb,
+  OutputStream,
+  type ProcessInputSchema,
+  type ProcessOutput,
+  SandboxSpecSchema,
+} from "@paddock/protocol";
+import {
+  addGrpcMethods,
+  bindService,
+  createRequestCheck,
+  GrpcConnection,
+  type GrpcMethods,
+  SERVER_OPTIONS,
+} from "@paddock/rpc";
+import { AgentLink } from "../agent/agent-link.ts";
+import { FakeAgent, type FakeAgentOptions } from "../agent/fake-agent.ts";
+import { LogBook, type LogTrouble } from "../logs/log-book.ts";
+import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
+import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
+import type { ContainerPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import { streamHandlers } from "./stream-handlers.ts";
+
+export const SANDBOX = "s1";
+export const CONTAINER = "c1";
+
+export type TestBed = AsyncDisposable & {
+  readonly fake: FakeAgent;
+  readonly link: AgentLink;
+  readonly logs: LogBook;
+  readonly sandbox: LiveSandbox;
+  readonly streams: GrpcMethods<typeof nodepb.NodeStreamService>;
+  readonly images: ImageStore;
+  readonly bugs: unknown[];
+  readonly troubles: LogTrouble[];
+  /** What the node knows of the container. */
+  phase: ContainerPhase;
+};
+
+export type TestBedOptions = FakeAgentOptions & {
+  readonly log?: { readonly maxFileBytes: bigint; readonly maxFiles: number };
+};
+
+export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
+  await using stack = new AsyncDisposableStack();
+  const stateDir = await mkdtemp(join(tmpdir(), "paddock-streams-"));
+  stack.defer(() => rm(stateDir, { recursive: true, force: true }));
+  const fake = stack.use(await FakeAgent.start(options));
+  const link = stack.use(new AgentLink({ socketPath: fake.socketPath, pauseMs: { first: 1, longest: 20 } }));
+  const troubles: LogTrouble[] = [];
+  const logs = stack.use(new LogBook((trouble) => troubles.push(trouble)));
+  const images = await openImageStore({ root: join(stateDir, "images") });
+  const image = await images.importStream(
+    packTar([{ path: "etc", type: "directory", mode: 0o755, uid: 0, gid: 0, mtime: 0 }]),
+    {
+      format: "rootfs",
+      config: { cmd: ["/init"], env: ["A=1"] },
+    },
+  );
+  const bugs: unknown[] = [];
+  const state: { phase: ContainerPhase } = { phase: { kind: "running", pid: 7, startedAtMs: 1 } };
+  const sandbox = liveSandbox(stateDir, link, {
+    phase: () => state.phase,
+    imageId: image.id,
+    log: options.log,
+  });
+  const sandboxes: LiveSandboxes = {
+    require: (id) => {
+      if (id === SANDBOX) return sandbox;
+      throw new PaddockError("SANDBOX_NOT_FOUND", `no sandbox ${id}`);
+    },
+  };
+  const server = new Server(SERVER_OPTIONS);
+  addGrpcMethods(
+    server,
+    bindService(nodepb.NodeStreamService, streamHandlers({ nodeId: "n1", sandboxes, logs, images })),
+    { check: createRequestCheck(), onBug: (error) => bugs.push(error) },
+  );
+  const port = await listen(server);
+  stack.defer(() => server.forceShutdown());
+  const connection = stack.use(new GrpcConnection(`127.0.0.1:${port}`));
+  const streams = connection.service(nodepb.NodeStreamService);
+  const moved = stack.move();
+  return {
+    fake,
+    link,
+    logs,
+    sandbox,
+    streams,
+    images,
+    bugs,
+    troubles,
+    get phase() {
+      return state.phase;
+    },
+    set phase(phase) {
+      state.phase = phase;
+    },
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
+  };
+}
+
+function listen(server: Server): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
+    error ? reject(error) : resolve(port),
+  );
+  return promise;
+}
+
+function liveSandbox(
+  stateDir: string,
+  link: AgentLink,
+  container: { phase: () => ContainerPhase; imageId: string; log: TestBedOptions["log"] },
+): LiveSandbox {
+  const { phase, imageId, log } = container;
+  const sandboxId = parseSandboxId(SANDBOX);
+  const containerId = parseContainerId(CONTAINER);
+  if (sandboxId === undefined || containerId === undefined) throw new Error("an id of the test bed is none");
+  const paths = sandboxPaths(stateDir, SANDBOX);
+  const record = (): SandboxRecord => ({
+    sandboxId,
+    version: 1,
+    generation: 1n,
+    requestId: "r",
+    spec: create(SandboxSpecSchema, {}),
+    size: { vcpus: 1, maxVcpus: 1, memoryBytes: 1 << 28 },
+    slot: 0,
+    createdAtMs: 1,
+    bootDurationMs: 1,
+    agentSequence: 0,
+    guestBootId: "boot",
+    eventSequence: 0,
+    phase: { kind: "running", machine: { pid: 1, startTicks: "2", bootId: "host" }, startedAtMs: 1 },
+    containers: [
+      {
+        containerId,
+        requestId: "r",
+        spec: create(ContainerSpecSchema, { containerId, image: "i", ...(log && { log }) }),
+        imageId,
+        imageBlob: "sha256:0",
+        stopSignal: 15,
+        index: 0,
+        createdAtMs: 1,
+        oomKillCount: 0,
+        phase: phase(),
+      },
+    ],
+  });
+  return {
+    sandboxId,
+    get record() {
+      return record();
+    },
+    paths,
+    dir: paths.dir,
+    agent: link,
+  };
+}
+
+/** What a client of Exec or Attach got. */
+export type Received = {
+  readonly outputs: ProcessOutput["output"][];
+  readonly cases: (string | undefined)[];
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+};
+
+type Response = nodepb.ExecResponse | nodepb.AttachResponse;
+
+/** Takes all of a stream; `each` sees every message before the next is taken. */
+export async function receive(
+  call: AsyncIterable<Response>,
+  each: (output: ProcessOutput["output"]) => void | Promise<void> = () => undefined,
+): Promise<Received> {
+  const outputs: ProcessOutput["output"][] = [];
+  const bytes: Record<OutputStream, Buffer[]> = { 0: [], 1: [], 2: [] };
+  for await (const { response } of call) {
+    const output = response?.output?.output;
+    if (output === undefined) throw new Error("an empty response");
+    outputs.push(output);
+    if (output.case === "chunk") bytes[output.value.stream].push(Buffer.from(output.value.data));
+    await each(output);
+  }
+  return {
+    outputs,
+    cases: outputs.map((output) => output.case),
+    stdout: Buffer.concat(bytes[OutputStream.STDOUT]),
+    stderr: Buffer.concat(bytes[OutputStream.STDERR]),
+  };
+}
+
+/** The first request of an Exec. */
+export const execStart = (
+  args: string[],
+  options: { execId?: string; stdin?: boolean; ringBytes?: number; explicitAck?: boolean } = {},
+) => ({
+  request: {
+    message: {
+      case: "start" as const,
+      value: {
+        sandboxId: SANDBOX,
+        containerId: CONTAINER,
+        execId: options.execId ?? "",
+        explicitAck: options.explicitAck ?? false,
+        process: {
+          args,
+          stdin: options.stdin ?? false,
+          ...(options.ringBytes && { output: { ringBytes: options.ringBytes } }),
+        },
+      },
+    },
+  },
+});
+
+/** The first request of an Attach. */
+export const attachStart = (execId: string, from: { stdout?: number; stderr?: number } = {}) => ({
+  request: {
+    message: {
+      case: "start" as const,
+      value: {
+        sandboxId: SANDBOX,
+        containerId: CONTAINER,
+        execId,
+        ...(from.stdout !== undefined && { stdoutOffset: BigInt(from.stdout) }),
+        ...(from.stderr !== undefined && { stderrOffset: BigInt(from.stderr) }),
+      },
+    },
+  },
+});
+
+/** Any later request of an Exec or Attach. */
+export const input = (value: NonNullable<MessageInitShape<typeof ProcessInputSchema>["input"]>) => ({
+  request: { message: { case: "input" as const, value: { input: value } } },
+});
+
+export const ack = (stdout: number, stderr = 0) =>
+  input({ case: "ack", value: { stdoutOffset: BigInt(stdout), stderrOffset: BigInt(stderr) } });
