@@ -1,9 +1,9 @@
 //! The two ways to run: as PID 1 on the guest's port, or by hand on a socket, for tests.
 
 use std::ffi::OsString;
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,18 +23,19 @@ const BLOCKING_THREADS: usize = 16;
 /// Pause before the port is opened again after an error of it.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Serves as PID 1 without end, or on the socket that follows `serve` on the command line.
+/// Serves as PID 1 without end; or by `serve` on a socket, with a directory as every container's image.
 pub fn run(arguments: &[OsString]) -> io::Result<()> {
     limit_malloc();
     if std::process::id() == 1 {
         return serve_guest();
     }
     match arguments {
-        [_, command, path] if command == "serve" => {
-            let listener = std::os::unix::net::UnixListener::bind(path)?;
-            serve_socket(listener)
+        [_, command, socket, state, cgroup, rootfs] if command == "serve" => {
+            let listener = std::os::unix::net::UnixListener::bind(socket)?;
+            let rootfs = rootfs.to_string_lossy().into_owned();
+            serve_socket(listener, Machine::borrowed(Path::new(state), Path::new(cgroup), rootfs))
         }
-        _ => Err(io::Error::other("usage: paddock-agent serve <socket>, or as PID 1 of a guest")),
+        _ => Err(io::Error::other("usage: paddock-agent serve <socket> <state> <cgroup> <rootfs>; or be PID 1")),
     }
 }
 
@@ -75,13 +76,13 @@ fn serve_guest() -> io::Result<()> {
     })
 }
 
-fn serve_socket(listener: std::os::unix::net::UnixListener) -> io::Result<()> {
+fn serve_socket(listener: std::os::unix::net::UnixListener, machine: Machine) -> io::Result<()> {
     // Orphans of containers must come to this process, as they do to PID 1.
     nix::sys::prctl::set_child_subreaper(true)?;
     executor()?.block_on(async {
         let reaper = Reaper::default();
         start_reaping(&reaper)?;
-        let agent = Agent::new(Machine::borrowed(), reaper)?;
+        let agent = Agent::new(machine, reaper)?;
         listener.set_nonblocking(true)?;
         accept(UnixListener::from_std(listener)?, Dispatch::new(&agent)).await
     })
@@ -92,16 +93,12 @@ async fn accept(listener: UnixListener, dispatch: Dispatch) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         let stream: OwnedFd = stream.into_std()?.into();
         let dispatch = dispatch.clone();
-        local(async move {
+        tokio::spawn(async move {
             if let Err(error) = link::serve(stream, true, dispatch).await {
                 log::warn("link", &error.to_string());
             }
         });
     }
-}
-
-fn local(work: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(work);
 }
 
 fn start_reaping(reaper: &Reaper) -> io::Result<()> {

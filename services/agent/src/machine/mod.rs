@@ -6,10 +6,12 @@ pub mod facts;
 pub mod identity;
 pub mod modules;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::reboot::{RebootMode, reboot};
 use tokio::sync::watch;
+
+use crate::runtime::{Layout, RootfsSource};
 
 /// Files the agent makes for containers.
 const STATE_DIR: &str = "/run/paddock";
@@ -18,17 +20,25 @@ const STATE_DIR: &str = "/run/paddock";
 pub struct Machine {
     owned: bool,
     modules: watch::Receiver<bool>,
+    state: PathBuf,
+    /// On a borrowed machine: where containers are made, and what takes the place of their images.
+    pub stand_in: Option<(Layout, RootfsSource)>,
 }
 
 impl Machine {
     /// The machine the agent booted; `modules` turns true when all are loaded.
     pub fn owned(modules: watch::Receiver<bool>) -> Self {
-        Self { owned: true, modules }
+        Self { owned: true, modules, state: PathBuf::from(STATE_DIR), stand_in: None }
     }
 
-    /// Someone else's machine, with everything there already.
-    pub fn borrowed() -> Self {
-        Self { owned: false, modules: watch::channel(true).1 }
+    /// Someone else's machine, with everything there already. The directory `rootfs` takes the place of every image.
+    pub fn borrowed(state: &Path, cgroup: &Path, rootfs: String) -> Self {
+        Self {
+            owned: false,
+            modules: watch::channel(true).1,
+            state: state.to_owned(),
+            stand_in: Some((Layout::new(state.join("containers"), cgroup), RootfsSource::Directory(rootfs))),
+        }
     }
 
     /// Whether the agent may set the clock and the like.
@@ -58,12 +68,12 @@ impl Machine {
 
     /// The tmpfs that containers see as /dev/shm.
     pub fn shm_dir(&self) -> PathBuf {
-        PathBuf::from(STATE_DIR).join("shm")
+        self.state.join("shm")
     }
 
     /// Where directories shared between containers are.
     pub fn shared_root(&self) -> PathBuf {
-        PathBuf::from(STATE_DIR).join("shared")
+        self.state.join("shared")
     }
 
     /// Ends the machine at once; a borrowed one loses only the agent.

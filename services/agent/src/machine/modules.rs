@@ -23,6 +23,7 @@ pub fn load() -> watch::Receiver<bool> {
     let spawned = loader.spawn(move || {
         yield_to_the_link();
         rest.iter().for_each(|name| load_one(name));
+        crate::runtime::warm_up();
         let _ = done.send(true);
     });
     if let Err(error) = spawned {

@@ -57,7 +57,11 @@ async fn make(
         (created, stdio::terminal(master, size.as_ref()).map_err(broken)?)
     } else {
         let (ends, child) = stdio::pipes(options.stdin).map_err(broken)?;
-        let make = move || runtime::create(&context, &request, child);
+        let machine = agent.clone();
+        let make = move || match &machine.machine.stand_in {
+            None => runtime::create(&context, &request, child),
+            Some((layout, rootfs)) => runtime::create_from(layout, rootfs.clone(), &context, &request, child),
+        };
         (blocking("create", &id, make).await?, ends)
     };
     let (tasks, terminal) = Tasks::new(ends);

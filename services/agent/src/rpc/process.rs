@@ -40,7 +40,7 @@ impl ProcessService for Processes {
             return Err(Status::invalid_argument("the first message must be start"));
         };
         let process = exec::exec(self.0.clone(), start).await?;
-        let from_beginning = Start { stdout: Some(0), stderr: Some(0), hold: true };
+        let from_beginning = Start { stdout: Some(0), stderr: Some(0), hold: true, gaps: true };
         let wrap = |output| pb::ExecResponse { output: Some(output) };
         let unwrap = |request: pb::ExecRequest| match request.message {
             Some(exec_request::Message::Input(input)) => Ok(input),
@@ -59,7 +59,7 @@ impl ProcessService for Processes {
             return Err(Status::invalid_argument("the first message must be start"));
         };
         let process = self.process(&start.container_id, &start.exec_id)?;
-        let begin = Start { stdout: start.stdout_offset, stderr: start.stderr_offset, hold: start.hold };
+        let begin = Start { stdout: start.stdout_offset, stderr: start.stderr_offset, hold: start.hold, gaps: false };
         let wrap = |output| pb::AttachResponse { output: Some(output) };
         let unwrap = |request: pb::AttachRequest| match request.message {
             Some(attach_request::Message::Input(input)) => Ok(input),
