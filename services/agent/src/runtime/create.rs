@@ -2,7 +2,7 @@
 //! has built the container. What was made is undone in reverse when a later step fails.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -20,18 +20,17 @@ use super::namespaces::{self, OWN, OWN_PID};
 use super::spawn::Child;
 use super::stage_init::BUILD_TIMEOUT;
 use super::stage_spec::{Layer, StageSpec};
-use super::{request_mounts, stage, sysctl};
+use super::{request_mounts, seccomp, stage, sysctl};
 use crate::pb::{self, mount::Source};
 
 const UNDO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the image and the writable layer come from.
 #[derive(Clone, Debug)]
-pub(super) enum RootfsSource {
+pub enum RootfsSource {
     /// The disks of the request.
     Disks,
     /// A directory takes the place of the image; for tests on a host.
-    #[cfg(test)]
     Directory(String),
 }
 
@@ -63,7 +62,7 @@ pub fn create_with_terminal(
 }
 
 /// [`create`] with another layout or rootfs.
-pub(super) fn create_from(
+pub fn create_from(
     layout: &Layout,
     source: RootfsSource,
     sandbox: &SandboxContext,
@@ -96,12 +95,15 @@ impl Creation<'_> {
     fn run(&self, stdio: InitStdio) -> Result<(Container, Option<OwnedFd>)> {
         let id = &self.request.container_id;
         let spec = self.spec(matches!(stdio, InitStdio::OwnTerminal))?;
-        let directories = Directories::create(Path::new(&spec.directory))?;
         let resources = self.request.resources.clone().unwrap_or_default();
-        let cgroup = UndoCgroup(Some(Cgroup::create(self.layout, id, &resources)?));
-        let open = cgroup.0.as_ref().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))?.open()?;
+        // The cgroup comes first: that its name is free says that the id is.
+        let cgroup = Cgroup::create(self.layout, id, &resources)?;
+        let undo = Undo { cgroup: Some(cgroup), directory: PathBuf::from(&spec.directory) };
+        create_directories(&undo.directory)?;
+        let cgroup = undo.cgroup.as_ref().map(Cgroup::open);
+        let open_cgroup = cgroup.unwrap_or_else(|| Err(RuntimeError::Stage("the cgroup is gone".into())))?;
         let (ours, theirs) = channel::pair()?;
-        let child = self.spawn(&spec, stdio, &open, &theirs)?;
+        let child = self.spawn(&spec, stdio, &open_cgroup, &theirs)?;
         drop(theirs);
         let master = match channel::receive(&ours, BUILD_TIMEOUT, "the container's init stage")? {
             Message::Ready(master) => master,
@@ -115,14 +117,16 @@ impl Creation<'_> {
                 )));
             }
         };
+        let kept = undo.keep().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))?;
+        let (cgroup, directory) = kept;
         let container = Container {
             id: id.clone(),
             hostname: spec.hostname,
-            directory: directories.keep(),
+            directory,
             init: child,
             channel: Mutex::new(Some(ours)),
-            cgroup: cgroup.keep()?,
-            open_cgroup: open,
+            cgroup,
+            open_cgroup,
         };
         Ok((container, master))
     }
@@ -157,6 +161,7 @@ impl Creation<'_> {
             mounts: request.mounts.clone(),
             mount_devices: mount_devices(&request.mounts, &mut disks)?,
             sysctls: request.sysctls.clone(),
+            filter: LaunchPlan::filter(&process)?.map_or_else(Vec::new, |filter| seccomp::to_bytes(&filter)),
             process: Some(process),
             own_terminal,
         })
@@ -165,7 +170,6 @@ impl Creation<'_> {
     fn lower(&self, rootfs: &pb::Rootfs, disks: &mut Disks) -> Result<Layer> {
         match &self.source {
             RootfsSource::Disks => {}
-            #[cfg(test)]
             RootfsSource::Directory(source) => {
                 return Ok(Layer { source: source.clone(), fstype: String::new() });
             }
@@ -225,47 +229,34 @@ fn mount_devices(mounts: &[pb::Mount], disks: &mut Disks) -> Result<Vec<String>>
     mounts.iter().map(device).collect()
 }
 
-/// The container's own directory, removed again unless kept.
-struct Directories(Option<std::path::PathBuf>);
-
-impl Directories {
-    fn create(directory: &Path) -> Result<Self> {
-        let made = Self(Some(directory.to_owned()));
-        // What an earlier container of this name left is only empty places to mount on.
-        std::fs::remove_dir_all(directory).ok();
-        for name in ["layers/lower", "layers/upper", "files", "root"] {
-            let path = directory.join(name);
-            std::fs::create_dir_all(&path).attempt(|| format!("create {}", path.display()))?;
-        }
-        Ok(made)
+/// Makes the places to mount on.
+fn create_directories(directory: &Path) -> Result<()> {
+    // What an earlier container of this name left is only empty places.
+    std::fs::remove_dir_all(directory).ok();
+    for name in ["layers/lower", "layers/upper", "files", "root"] {
+        let path = directory.join(name);
+        std::fs::create_dir_all(&path).attempt(|| format!("create {}", path.display()))?;
     }
+    Ok(())
+}
 
-    fn keep(mut self) -> std::path::PathBuf {
-        self.0.take().unwrap_or_default()
+/// What is taken back unless the container comes about: its processes first, and their mounts with them.
+struct Undo {
+    cgroup: Option<Cgroup>,
+    directory: PathBuf,
+}
+
+impl Undo {
+    fn keep(mut self) -> Option<(Cgroup, PathBuf)> {
+        self.cgroup.take().zip(Some(std::mem::take(&mut self.directory)))
     }
 }
 
-impl Drop for Directories {
+impl Drop for Undo {
     fn drop(&mut self) {
-        if let Some(directory) = &self.0 {
-            std::fs::remove_dir_all(directory).ok();
-        }
-    }
-}
-
-/// The container's cgroup, emptied and removed again unless kept.
-struct UndoCgroup(Option<Cgroup>);
-
-impl UndoCgroup {
-    fn keep(mut self) -> Result<Cgroup> {
-        self.0.take().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))
-    }
-}
-
-impl Drop for UndoCgroup {
-    fn drop(&mut self) {
-        if let Some(cgroup) = &self.0 {
+        if let Some(cgroup) = &self.cgroup {
             cgroup.kill().and_then(|()| cgroup.wait_empty(UNDO_TIMEOUT)).and_then(|()| cgroup.delete()).ok();
+            std::fs::remove_dir_all(&self.directory).ok();
         }
     }
 }

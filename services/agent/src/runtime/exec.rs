@@ -28,7 +28,8 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn exec(container: &Container, exec_id: &str, process: &pb::Process, stdio: Stdio) -> Result<ExecOutcome> {
     let accounts = Accounts::read(&container.root()?);
-    let mut plan = Box::new(LaunchPlan::prepare(process, &accounts, &container.hostname)?);
+    let filter = LaunchPlan::filter(process)?;
+    let mut plan = Box::new(LaunchPlan::prepare(process, &accounts, &container.hostname, filter)?);
     plan.terminal = stdio.terminal;
     let streams = stdio.into_descriptors()?;
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;

@@ -84,8 +84,14 @@ pub(super) struct LaunchPlan {
 }
 
 impl LaunchPlan {
-    /// Prepares `process` with the accounts of its container. `hostname` is for the environment.
-    pub(super) fn prepare(process: &pb::Process, accounts: &Accounts, hostname: &str) -> Result<Self> {
+    /// Prepares `process` with the accounts of its container. `hostname` is for the environment; `filter` is as
+    /// [`Self::filter`] says.
+    pub(super) fn prepare(
+        process: &pb::Process,
+        accounts: &Accounts,
+        hostname: &str,
+        filter: Option<Filter>,
+    ) -> Result<Self> {
         check_strings(process)?;
         let user = accounts.resolve(&process.user, &process.additional_groups)?;
         let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
@@ -106,12 +112,18 @@ impl LaunchPlan {
             capabilities,
             last_capability: last_capability(),
             no_new_privileges: process.no_new_privileges,
-            filter: (!process.seccomp_unconfined).then(|| filter_for(capabilities)),
+            filter,
             candidates: Strings::new(c_strings(&candidates(command, search))?),
             argv: Strings::new(c_strings(&process.args)?),
             envp: Strings::new(c_strings(&env)?),
             report: -1,
         })
+    }
+
+    /// The filter that `process` shall run under.
+    pub(super) fn filter(process: &pb::Process) -> Result<Option<Filter>> {
+        let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
+        Ok((!process.seccomp_unconfined).then(|| seccomp::default_filter(capabilities.held)))
     }
 
     /// Whether the process may share the agent's memory until it executes.
@@ -127,11 +139,6 @@ impl LaunchPlan {
         oom_score_adj(process.oom_score_adj)?;
         directories(&process.cwd).map(drop)
     }
-}
-
-fn filter_for(capabilities: ProcessCapabilities) -> Filter {
-    let held: CapabilitySet = capabilities.held;
-    seccomp::default_filter(held)
 }
 
 fn check_strings(process: &pb::Process) -> Result<()> {
@@ -228,6 +235,14 @@ fn last_capability() -> u8 {
         };
         (0..64).take_while(known).last().unwrap_or(0)
     })
+}
+
+/// Finds out now what the first process would have to wait for. A machine that is frozen afterwards, as a template, has it.
+pub fn warm_up() {
+    ignored_signals();
+    last_capability();
+    own_oom_score_adj();
+    seccomp::default_filter(CapabilitySet::DEFAULT);
 }
 
 /// The signals this program ignores. Rust decides that before `main`, and nothing changes it later.

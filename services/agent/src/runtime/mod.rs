@@ -48,6 +48,7 @@ mod user;
 mod tests;
 
 pub use container::{Container, ExecOutcome, SandboxContext, Started};
-pub use create::{create, create_with_terminal};
+pub use create::{RootfsSource, create, create_from, create_with_terminal};
 pub use error::{ErrorKind, RuntimeError};
-pub use launch_plan::Stdio;
+pub use launch_plan::{Stdio, warm_up};
+pub use layout::Layout;

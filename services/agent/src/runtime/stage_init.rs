@@ -5,7 +5,7 @@
 //! what there is: nothing has to be undone here.
 
 use std::ffi::c_void;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 use prost::Message;
@@ -19,7 +19,7 @@ use super::launch_plan::LaunchPlan;
 use super::stage::{CHANNEL, SPEC};
 use super::stage_spec::StageSpec;
 use super::user::Accounts;
-use super::{channel, launch, masks, pivot, pty, request_mounts, rootfs, standard_mounts, sysctl};
+use super::{channel, launch, masks, pivot, pty, request_mounts, rootfs, seccomp, standard_mounts, sysctl};
 
 /// How long building a container may take.
 pub(super) const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,8 +50,6 @@ pub(super) fn run() -> ! {
     unsafe { launch::run((&raw const plan).cast::<c_void>()) }
 }
 
-use std::os::fd::AsFd;
-
 fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
     let spec = read_spec(spec)?;
     let process = spec.process.as_ref().ok_or_else(|| RuntimeError::InvalidSpec("there is no process".into()))?;
@@ -75,7 +73,8 @@ fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty()).attempt(|| "open the root")?;
-    let mut plan = LaunchPlan::prepare(process, &Accounts::read(&root), &spec.hostname)?;
+    let mut plan =
+        LaunchPlan::prepare(process, &Accounts::read(&root), &spec.hostname, seccomp::from_bytes(&spec.filter))?;
     plan.report = CHANNEL;
     plan.stdio = [0, 1, 2];
     let terminal = if spec.own_terminal { Some(pty::open(&root)?) } else { None };
@@ -83,9 +82,9 @@ fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
     for slot in &mut plan.stdio {
         let from = terminal.as_ref().map_or(*slot, |terminal| terminal.slave.as_raw_fd());
         // SAFETY: an open descriptor, borrowed for the call.
-        let from = unsafe { std::os::fd::BorrowedFd::borrow_raw(from) };
+        let from = unsafe { BorrowedFd::borrow_raw(from) };
         let lifted = rustix::io::fcntl_dupfd_cloexec(from, 10).attempt(|| "duplicate a standard stream")?;
-        *slot = std::os::fd::IntoRawFd::into_raw_fd(lifted);
+        *slot = lifted.into_raw_fd();
     }
     Ok((plan, terminal))
 }

@@ -50,6 +50,9 @@ pub(super) struct StageSpec {
     /// Whether the stage makes the terminal, of the container's own devpts, and hands out its master.
     #[prost(bool, tag = "14")]
     pub(super) own_terminal: bool,
+    /// The compiled filter; empty for none.
+    #[prost(bytes = "vec", tag = "15")]
+    pub(super) filter: Vec<u8>,
 }
 
 /// Where a layer of the root comes from.

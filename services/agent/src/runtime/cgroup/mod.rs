@@ -39,7 +39,10 @@ impl Cgroup {
         limits::files(resources, "max")?;
         controllers::prepare(layout.cgroup_root())?;
         let directory = layout.cgroup_dir(id);
-        std::fs::create_dir(&directory).attempt(|| format!("create the cgroup of container {id}"))?;
+        match rustix::fs::mkdir(&directory, Mode::from_raw_mode(0o755)) {
+            Err(Errno::EXIST) => return Err(RuntimeError::InvalidSpec(format!("container id {id} is taken"))),
+            other => other.attempt(|| format!("create the cgroup of container {id}"))?,
+        }
         let cgroup = Self { directory };
         if let Err(error) = cgroup.update(resources) {
             cgroup.delete().ok();

@@ -24,3 +24,37 @@ pub(super) fn default_filter(capabilities: CapabilitySet) -> Filter {
     }
     compile()
 }
+
+/// A filter as bytes, for a stage.
+pub(super) fn to_bytes(filter: &[libc::sock_filter]) -> Vec<u8> {
+    let bytes = |op: &libc::sock_filter| {
+        let ([a, b], [c, d, e, f]) = (op.code.to_le_bytes(), op.k.to_le_bytes());
+        [a, b, op.jt, op.jf, c, d, e, f]
+    };
+    filter.iter().flat_map(bytes).collect()
+}
+
+/// The filter of [`to_bytes`]; none for no bytes.
+pub(super) fn from_bytes(bytes: &[u8]) -> Option<Filter> {
+    let op = |chunk: &[u8]| match *chunk {
+        [a, b, jt, jf, c, d, e, f] => {
+            Some(libc::sock_filter { code: u16::from_le_bytes([a, b]), jt, jf, k: u32::from_le_bytes([c, d, e, f]) })
+        }
+        _ => None,
+    };
+    let filter: Vec<_> = bytes.chunks(8).map(op).collect::<Option<_>>()?;
+    (!filter.is_empty()).then(|| filter.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_the_same_after_its_way_to_a_stage() {
+        let filter = default_filter(CapabilitySet::DEFAULT);
+        let parts = |filter: &Filter| filter.iter().map(|op| (op.code, op.jt, op.jf, op.k)).collect::<Vec<_>>();
+        assert_eq!(parts(&from_bytes(&to_bytes(&filter)).unwrap()), parts(&filter));
+        assert!(from_bytes(&[]).is_none());
+    }
+}

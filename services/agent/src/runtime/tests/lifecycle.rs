@@ -188,3 +188,14 @@ fn limits_the_request_gets_wrong_are_refused_before_anything_exists() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(!fixture.layout.cgroup_dir(&request.container_id).exists());
 }
+
+#[test]
+fn a_second_container_of_the_same_id_is_refused_and_the_first_goes_on() {
+    let fixture = Fixture::new();
+    let request = fixture.request();
+    let (first, _output) = fixture.start(&request);
+    let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
+    assert!(error.to_string().contains("is taken"), "{error}");
+    assert_eq!(first.sh("cat /etc/hostname").stdout, "sandbox-1\n");
+    assert_eq!(std::fs::read_dir(fixture.directory.join("containers")).unwrap().count(), 1);
+}
