@@ -17,7 +17,7 @@ export function logLine(part: string, line: string, colors: Colors): string {
   const entry = parsed(line);
   if (!entry) return `${colors.dim(part.padEnd(4))} ${printable(line)}`;
   const level = LEVELS[Number(entry.level)] ?? String(entry.level ?? "");
-  const time = new Date(Number(entry.time ?? Date.now())).toISOString().slice(11, 23);
+  const time = timeOf(entry.time).toISOString().slice(11, 23);
   const rest = Object.entries(entry)
     .filter(([key]) => !HIDDEN.has(key))
     .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`)
@@ -26,6 +26,11 @@ export function logLine(part: string, line: string, colors: Colors): string {
     level === "error" || level === "fatal" ? colors.red : level === "warn" ? colors.yellow : colors.green;
   const text = printable(`${String(entry.msg ?? "")} ${rest}`.trimEnd());
   return `${colors.dim(time)} ${colors.dim(part.padEnd(4))} ${paint(level.padEnd(5))} ${text}`;
+}
+
+function timeOf(time: unknown): Date {
+  const date = new Date(typeof time === "string" || typeof time === "number" ? time : Date.now());
+  return Number.isNaN(date.getTime()) ? new Date() : date;
 }
 
 function parsed(line: string): Record<string, unknown> | undefined {

@@ -139,5 +139,7 @@ test("a daemon's line of log is shown with its time, level and fields", () => {
     ms: 7,
   });
   assert.equal(logLine("node", line, colors), "00:00:00.000 node warn  slow \\x1b[2J sandboxId=web ms=7");
+  const named = JSON.stringify({ level: "info", time: "2026-01-01T10:20:30.456Z", msg: "up" });
+  assert.equal(logLine("api", named, colors), "10:20:30.456 api  info  up");
   assert.equal(logLine("bus", "[1] plain", colors), "bus  [1] plain");
 });

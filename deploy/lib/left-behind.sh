@@ -1,0 +1,52 @@
+# What a run left on the machine, and how its processes are ended. Sourced.
+#
+# Everything a run starts has its state directory in its command line or its environment; that tells its own from others'.
+# Control groups, links and firewall tables carry no such mark, so a listing from before is compared with.
+
+list_unsigned() {
+  find /sys/fs/cgroup -depth -type d -path '*/paddock/*' 2>/dev/null | sed 's/^/control group /' || true
+  ls /sys/class/net | grep -E '^(paddock|pdk?)[-.0-9]' | sed 's/^/link /' || true
+  nft list tables 2>/dev/null | grep paddock | sed 's/^/firewall /' || true
+}
+
+# The pids of processes that carry the directory, but for our own.
+processes_of() {
+  local directory=$1 entry pid
+  for entry in /proc/[0-9]*; do
+    pid=${entry#/proc/}
+    [ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] && continue
+    # Children of this script carry it in their environment, too, and end with it.
+    [ "$(awk '{ print $4 }' "$entry/stat" 2>/dev/null)" = $$ ] && continue
+    if tr '\0' '\n' 2>/dev/null <"$entry/cmdline" | grep -qF "$directory" ||
+      tr '\0' '\n' 2>/dev/null <"$entry/environ" | grep -qF "=$directory"; then
+      echo "$pid"
+    fi
+  done
+}
+
+end_processes_of() {
+  local pid
+  for pid in $(processes_of "$1"); do kill -KILL "$pid" 2>/dev/null || true; done
+}
+
+# check_nothing_left DIRECTORY BEFORE: one tick for each kind of thing that is not there any more.
+check_nothing_left() {
+  local directory=$1 before=$2 status=0 found
+  report_kind() {
+    if [ -z "$2" ]; then
+      printf '  ✓ no %s\n' "$1"
+    else
+      printf '  ✗ %s: %s\n' "$1" "$2" >&2
+      status=1
+    fi
+  }
+  found=$(for pid in $(processes_of "$directory"); do tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-120; echo; done)
+  report_kind process "$found"
+  report_kind mount "$(awk -v d="$directory/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo)"
+  report_kind "loop device" "$(cat /sys/block/loop*/loop/backing_file 2>/dev/null | grep -F "$directory/" || true)"
+  found=$(list_unsigned | sort | comm -13 <(sort "$before") - | tr '\n' ' ')
+  report_kind "control group, network link or firewall table" "$found"
+  report_kind socket "$(find "$directory" -type s)"
+  report_kind "sandbox directory" "$(find "$directory" -path '*/sandboxes/*' -mindepth 1 -maxdepth 4 | head -5)"
+  return $status
+}
