@@ -138,7 +138,7 @@ const checked =
     }
     return (input, ctx) => {
       if (!isMessage(input)) return rejected(method, new Error(`${method.name} takes one request`));
-      check(method, input, 0);
+      check(method, input);
       return next(input, ctx);
     };
   };
@@ -148,9 +148,8 @@ async function* checkEach(
   requests: AsyncIterable<Message>,
   check: RequestCheck,
 ): AsyncGenerator<Message> {
-  let index = 0;
   for await (const request of requests) {
-    check(method, request, index++);
+    check(method, request);
     yield request;
   }
 }

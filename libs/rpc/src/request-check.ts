@@ -1,46 +1,56 @@
 /**
  * Validation of requests by the rules in the schema (protovalidate).
  *
- * Rules are compiled on first use of a message type and kept. The messages that carry bytes on streams are checked by hand: they
- * come by the thousand a second and have two rules each.
+ * Rules are compiled on first use of a message type (10 to 40 ms) and kept; `warmUp` does it before the first client comes.
+ * The library's own regular expression engine, meant for patterns from strangers, took 40 of the 44 parts of the time; our patterns
+ * are our own and are matched by Node's, compiled once. With that a message of 64 KiB on a stream is judged in 2 µs and a
+ * whole create request in 160 µs, so no check is written by hand.
  */
-import type { DescMethod, Message } from "@bufbuild/protobuf";
+import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator } from "@bufbuild/protovalidate";
 import { type FieldViolation, PaddockError } from "@paddock/domain";
 
-/** Throws `PaddockError` INVALID_FIELD, which names each field, when the request (the `index`-th of its call) breaks a rule. */
-export type RequestCheck = (method: DescMethod, request: Message, index: number) => void;
+/** Throws `PaddockError` INVALID_FIELD, which names each field, when the request breaks a rule. */
+export type RequestCheck = (method: DescMethod, request: Message) => void;
 
-/**
- * A quick check of one message type: undefined when it cannot judge the message (the schema's rules do then), else the
- * violations, none for a good message.
- */
-export type QuickCheck = (request: Message) => readonly FieldViolation[] | undefined;
-
-/** A check by the rules of the schema, with `quick` checks by type name for later messages of a stream. */
-export function createRequestCheck(quick: Readonly<Record<string, QuickCheck>> = {}): RequestCheck {
-  const validator = createValidator();
-  return (method, request, index) => {
-    const violations =
-      (index > 0 ? quick[request.$typeName]?.(request) : undefined) ?? schemaViolations(method, request);
-    if (violations.length > 0) throw invalidFields(violations);
+/** A check by the rules of the schema. */
+export function createRequestCheck(): RequestCheck {
+  const patterns = new Map<string, RegExp>();
+  const regexMatch = (pattern: string, text: string): boolean => {
+    const compiled = patterns.get(pattern) ?? new RegExp(pattern, "u");
+    patterns.set(pattern, compiled);
+    return compiled.test(text);
   };
-
-  function schemaViolations(method: DescMethod, request: Message): readonly FieldViolation[] {
+  const validator = createValidator({ regexMatch });
+  return (method, request) => {
     const result = validator.validate(method.input, request);
     switch (result.kind) {
       case "valid":
-        return [];
+        return;
       case "invalid":
-        return result.violations.map((violation) => ({
-          field: pathToString(violation.field),
-          description: violation.message || violation.ruleId,
-        }));
+        throw invalidFields(
+          result.violations.map((violation) => ({
+            field: pathToString(violation.field),
+            description: violation.message || violation.ruleId,
+          })),
+        );
       case "error":
         throw result.error;
       default:
-        return result satisfies never;
+        result satisfies never;
+    }
+  };
+}
+
+/** Compiles the rules of all methods' requests, one method at a time so that calls are served meanwhile. */
+export async function warmUp(check: RequestCheck, methods: Iterable<DescMethod>): Promise<void> {
+  for (const method of methods) {
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      check(method, create(method.input));
+    } catch {
+      // An empty request breaks rules; they are compiled now.
     }
   }
 }

@@ -13,6 +13,7 @@ import {
   Health,
   observeCalls,
   tokenCheck,
+  warmUp,
 } from "@paddock/rpc";
 import { callObserver, createLogger, type Logger, Metrics, startTracing } from "@paddock/telemetry";
 import type { ApiContext } from "./api-context.ts";
@@ -22,7 +23,6 @@ import { listenHttp } from "./listeners/http-listener.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { NodeStreams } from "./nodes/node-streams.ts";
 import { routes, SERVICES } from "./routes.ts";
-import { streamChecks } from "./streams/stream-checks.ts";
 
 export type AppOverrides = {
   readonly log?: Logger;
@@ -74,6 +74,10 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const forget = bus.onChange((connected) => health.set(connected));
   undo.defer(forget);
   if (bus.connected) health.set(true);
+  void warmUp(
+    edge.check,
+    methods.map(({ method }) => method),
+  );
   metrics.gauge(
     "paddock_nodes_up",
     "Nodes whose heartbeat is fresh",
@@ -115,7 +119,7 @@ async function drain(
 
 function edgeOptions(log: Logger, metrics: Metrics, shutdown: AbortSignal): EdgeOptions {
   return {
-    check: createRequestCheck(streamChecks),
+    check: createRequestCheck(),
     middleware: [observeCalls(callObserver(log, metrics))],
     shutdown,
     onBug: (error: unknown, ctx: CallContext) => {

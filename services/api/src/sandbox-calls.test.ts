@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
   ContainerService,
@@ -122,12 +122,6 @@ test("an id that is taken is refused before any node is asked, with a hint", asy
 
 test("the same request id is the same sandbox, also when the id is left to us, and the same body in another order", async () => {
   n1.commands.createSandbox = accept;
-  const spec = (
-    labels: Record<string, string>,
-  ): MessageInitShape<typeof CreateSandboxResponseSchema> & object => ({
-    sandbox: { spec: { labels } },
-  });
-  void spec;
   const first = await sandboxes().createSandbox({ requestId: "c4", spec: { labels: { a: "1", b: "2" } } });
   const second = await sandboxes().createSandbox({ requestId: "c4", spec: { labels: { b: "2", a: "1" } } });
   assert.match(
@@ -300,12 +294,10 @@ test("a full node is passed over for the next, and the sandbox is where it was a
 });
 
 test("a node that has left is UNAVAILABLE at once, by name", async () => {
-  n1.commands.createSandbox = accept;
   const n3 = await bench.node("n3");
   await nodeIsKnown("n3");
   n3.commands.createSandbox = async (body, command) => created(body, command, "n3");
-  const n2 = refuse(new PaddockError("NO_CAPACITY", "full"));
-  n1.commands.createSandbox = n2;
+  n1.commands.createSandbox = refuse(new PaddockError("NO_CAPACITY", "full"));
   await sandboxes()
     .createSandbox({ requestId: "g1", sandboxId: "g1", spec: {} })
     .catch(() => {});

@@ -7,7 +7,7 @@ import {
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { firstRequest, notStart } from "../streams/first-request.ts";
+import { firstRequest } from "../streams/first-request.ts";
 import type { TakenOffsets } from "../streams/output-acks.ts";
 import { proxyProcess } from "../streams/proxy-process.ts";
 import { sandboxStream } from "../streams/sandbox-stream.ts";
@@ -16,7 +16,6 @@ import { sandboxStream } from "../streams/sandbox-stream.ts";
 export const attach = (api: ApiContext) =>
   async function* (requests: AsyncIterable<AttachRequest>, ctx: CallContext): AsyncGenerator<AttachResponse> {
     const { first, rest } = await firstRequest(requests);
-    if (first.message.case !== "start") throw notStart();
     const { sandboxId, explicitAck } = first.message.value;
     const { client, options, failure } = await sandboxStream(api, ctx, sandboxId);
     yield* proxyProcess(first, rest, {

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type ExecRequest, type ExecResponse, ExecResponseSchema, type nodepb } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { firstRequest, notStart } from "../streams/first-request.ts";
+import { firstRequest } from "../streams/first-request.ts";
 import type { TakenOffsets } from "../streams/output-acks.ts";
 import { proxyProcess } from "../streams/proxy-process.ts";
 import { sandboxStream } from "../streams/sandbox-stream.ts";
@@ -11,7 +11,6 @@ import { sandboxStream } from "../streams/sandbox-stream.ts";
 export const exec = (api: ApiContext) =>
   async function* (requests: AsyncIterable<ExecRequest>, ctx: CallContext): AsyncGenerator<ExecResponse> {
     const { first, rest } = await firstRequest(requests);
-    if (first.message.case !== "start") throw notStart();
     const { sandboxId, explicitAck } = first.message.value;
     const { client, options, failure } = await sandboxStream(api, ctx, sandboxId);
     yield* proxyProcess(first, rest, {

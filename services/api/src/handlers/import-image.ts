@@ -2,7 +2,7 @@ import { PaddockError } from "@paddock/domain";
 import type { ImportImageRequest, ImportImageResponse } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { firstRequest, notStart } from "../streams/first-request.ts";
+import { firstRequest } from "../streams/first-request.ts";
 import { importEverywhere } from "../streams/import-everywhere.ts";
 
 /** Streams an image archive to every node that is up. */
@@ -12,7 +12,6 @@ export const importImage = (api: ApiContext) =>
     ctx: CallContext,
   ): AsyncGenerator<ImportImageResponse> {
     const { first, rest } = await firstRequest(requests);
-    if (first.message.case !== "start") throw notStart();
     const nodeIds = api.nodes
       .all()
       .filter(({ liveness }) => liveness === "up")

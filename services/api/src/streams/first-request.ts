@@ -1,19 +1,37 @@
 import { PaddockError } from "@paddock/domain";
 import { invalidFields } from "@paddock/rpc";
 
-/** The first request of a stream and an iterator over those after it. Throws `PaddockError` when there is none. */
-export async function firstRequest<T>(
+/** A request of a stream that begins with a message `start`. */
+type Startable = { readonly message: { readonly case: string | undefined } };
+type Start<T extends Startable> = T & { readonly message: { readonly case: "start" } };
+
+/**
+ * The `start` of a stream, and the requests after it. Throws `PaddockError` when there is none; so does the iteration when another
+ * `start` comes later.
+ */
+export async function firstRequest<T extends Startable>(
   requests: AsyncIterable<T>,
-): Promise<{ readonly first: T; readonly rest: AsyncIterator<T> }> {
-  const rest = requests[Symbol.asyncIterator]();
-  const { done, value } = await rest.next();
-  if (done)
+): Promise<{ readonly first: Start<T>; readonly rest: AsyncIterator<T> }> {
+  const iterator = requests[Symbol.asyncIterator]();
+  const { done, value } = await iterator.next();
+  if (done) {
     throw new PaddockError("INVALID_ARGUMENT", "the stream ended before its first request", {
       hint: "send `start` first",
     });
-  return { first: value, rest };
+  }
+  if (!isStart(value)) throw misplaced("the first request of the stream must be `start`");
+  return { first: value, rest: withoutStart(iterator) };
 }
 
-/** The error for a stream that does not begin with `start`. */
-export const notStart = (): PaddockError =>
-  invalidFields([{ field: "message", description: "the first request of the stream must be `start`" }]);
+async function* withoutStart<T extends Startable>(iterator: AsyncIterator<T>): AsyncGenerator<T> {
+  for (;;) {
+    const { done, value } = await iterator.next();
+    if (done) return;
+    if (isStart(value)) throw misplaced("`start` is only the first request of the stream");
+    yield value;
+  }
+}
+
+const isStart = <T extends Startable>(request: T): request is Start<T> => request.message.case === "start";
+
+const misplaced = (description: string): PaddockError => invalidFields([{ field: "message", description }]);

@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { GrpcConnection } from "@paddock/rpc";
 import { createLogger } from "@paddock/telemetry";
 import { type NatsServer, startNats } from "../../../../test/harness/nats.ts";
@@ -15,51 +14,46 @@ export class ApiBench implements AsyncDisposable {
   readonly app: App;
   readonly connection: GrpcConnection;
   /** Every log line of the api. */
-  readonly logs: string[];
-  readonly #directory: string;
-  readonly #nodes: FakeNode[] = [];
+  readonly logs: readonly string[];
+  readonly #cleanUp: AsyncDisposableStack;
 
-  private constructor(directory: string, nats: NatsServer, app: App, logs: string[]) {
-    this.#directory = directory;
+  private constructor(nats: NatsServer, app: App, logs: readonly string[], cleanUp: AsyncDisposableStack) {
     this.nats = nats;
     this.app = app;
     this.logs = logs;
-    this.connection = new GrpcConnection(app.grpcAddress);
+    this.#cleanUp = cleanUp;
+    this.connection = cleanUp.use(new GrpcConnection(app.grpcAddress));
   }
 
   static async start(settings: Partial<Config> = {}): Promise<ApiBench> {
+    await using undo = new AsyncDisposableStack();
     const directory = mkdtempSync(join(tmpdir(), "api-"));
+    undo.defer(() => rmSync(directory, { recursive: true }));
     const nats = await startNats(directory);
+    undo.defer(() => nats.stop());
     const logs: string[] = [];
-    const destination = new Writable({
-      write: (line, _encoding, done) => {
-        logs.push(String(line));
-        done();
-      },
+    const log = createLogger({
+      name: "api",
+      level: "trace",
+      destination: { write: (line) => void logs.push(line) },
     });
-    const log = createLogger({ name: "api", level: "trace", destination });
     const config = parseConfig({
       PADDOCK_NATS_URL: nats.url,
       PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
       PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
     });
     const app = await startApp({ ...config, ...settings }, { log, drainMs: 1_000 });
-    return new ApiBench(directory, nats, app, logs);
+    undo.defer(() => app.stop());
+    return new ApiBench(nats, app, logs, undo.move());
   }
 
-  /** A node that the api knows of. */
+  /** A node that the api will know of soon. */
   async node(nodeId: string): Promise<FakeNode> {
-    const node = await FakeNode.start(nodeId, this.nats.url);
-    this.#nodes.push(node);
-    return node;
+    return this.#cleanUp.use(await FakeNode.start(nodeId, this.nats.url));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.connection.close();
-    await this.app.stop();
-    for (const node of this.#nodes) await node[Symbol.asyncDispose]();
-    await this.nats.stop();
-    rmSync(this.#directory, { recursive: true });
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#cleanUp.disposeAsync();
   }
 }
 

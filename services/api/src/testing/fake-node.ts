@@ -35,7 +35,7 @@ export class FakeNode implements AsyncDisposable {
   readonly nodeId: string;
   /** Replace these as the test goes. */
   commands: FakeCommands = {};
-  streams: Partial<StreamHandlers> = {};
+  streams: { -readonly [K in keyof StreamHandlers]?: StreamHandlers[K] } = {};
   /** Every command that came, in order. */
   readonly seen: nodepb.CommandRequest[] = [];
   readonly #bus: Bus;
