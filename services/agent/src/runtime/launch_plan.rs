@@ -4,8 +4,9 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::capabilities::{CapabilitySet, ProcessCapabilities};
+use super::capabilities::{Capability, CapabilitySet, ProcessCapabilities};
 use super::error::{Attempt, Result, RuntimeError};
 use super::rlimits::{self, Limit};
 use super::seccomp::{self, Filter};
@@ -15,6 +16,9 @@ use crate::pb;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const STRINGS_BYTES: usize = 1024 * 1024;
 const STRINGS: usize = 16 * 1024;
+
+/// Whether any process was ever given CAP_SYS_PTRACE.
+static TRACERS: AtomicBool = AtomicBool::new(false);
 
 /// The child's ends of a process's standard streams. With `terminal` all three are one terminal, which becomes the
 /// controlling one.
@@ -120,15 +124,18 @@ impl LaunchPlan {
         })
     }
 
-    /// The filter that `process` shall run under.
+    /// The filter that `process` shall run under. Takes note of a process that will be able to trace others.
     pub(super) fn filter(process: &pb::Process) -> Result<Option<Filter>> {
         let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
+        if capabilities.held.contains(Capability::SysPtrace) {
+            TRACERS.store(true, Ordering::Relaxed);
+        }
         Ok((!process.seccomp_unconfined).then(|| seccomp::default_filter(capabilities.held)))
     }
 
-    /// Whether the process may share the agent's memory until it executes.
+    /// Whether the process may share the agent's memory until it executes; [`super::spawn`] says why it may not.
     pub(super) fn may_share_memory(&self) -> bool {
-        self.oom_score_adj.is_none()
+        self.oom_score_adj.is_none() && !TRACERS.load(Ordering::Relaxed)
     }
 
     /// Refuses what [`Self::prepare`] would refuse, except for names of users: before anything is created.

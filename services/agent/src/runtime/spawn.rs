@@ -5,6 +5,10 @@
 //! `clone3(CLONE_VM | CLONE_INTO_CGROUP)` on a stack of its own: it begins in its cgroup, copies nothing, and runs a
 //! function that only issues raw system calls on data prepared beforehand ([`super::launch`]).
 //!
+//! A container's root has the newcomer's own rights from the moment they are set until the command is executed, and could
+//! trace it, and so the agent. Memory that is not dumpable is out of reach for that; the agent's is made so. A tracer
+//! with CAP_SYS_PTRACE would reach it still: once any process was given that, newcomers get a copy of the memory.
+//!
 //! A process that is to have another OOM score than the agent gets a copy of the memory instead, as with fork: the kernel
 //! gives a score to all processes that share their memory, to those of other execs too.
 //!
@@ -112,6 +116,7 @@ pub(super) unsafe fn spawn(
         cgroup: cgroup.as_raw_fd() as u64,
         ..CloneArgs::default()
     };
+    forbid_tracing();
     let unblock = block_signals();
     // SAFETY: per this function's contract; the child starts on its own stack and never returns here.
     let result = unsafe { clone3(&args, entry, argument) };
@@ -122,6 +127,14 @@ pub(super) unsafe fn spawn(
     // SAFETY: the kernel filled it in when it created the child.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Child { pid: result as i32, pidfd })
+}
+
+/// Makes this program's memory out of reach for processes that have no more than its user's rights.
+pub(super) fn forbid_tracing() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
+    });
 }
 
 #[inline(never)]

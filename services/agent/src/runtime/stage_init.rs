@@ -19,7 +19,7 @@ use super::launch_plan::LaunchPlan;
 use super::stage::{CHANNEL, SPEC};
 use super::stage_spec::StageSpec;
 use super::user::Accounts;
-use super::{channel, launch, masks, pivot, pty, request_mounts, rootfs, seccomp, standard_mounts, sysctl};
+use super::{channel, launch, masks, pivot, pty, request_mounts, rootfs, seccomp, spawn, standard_mounts, sysctl};
 
 /// How long building a container may take.
 pub(super) const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +27,7 @@ pub(super) const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Runs the stage.
 pub(super) fn run() -> ! {
     rustix::thread::set_name(c"paddock-init").ok();
+    spawn::forbid_tracing();
     // SAFETY: the stage was started with these two in place, and nothing else owns them.
     let (agent, spec) = unsafe { (OwnedFd::from_raw_fd(CHANNEL), OwnedFd::from_raw_fd(SPEC)) };
     let (plan, terminal) = match build(&spec) {

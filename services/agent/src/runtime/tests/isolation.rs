@@ -107,3 +107,32 @@ fn mount(destination: &str) -> pb::Mount {
         ..Default::default()
     }
 }
+
+#[test]
+fn a_container_that_watches_for_newcomers_reads_nothing_of_the_agent() {
+    let fixture = Fixture::new();
+    let mut request = fixture.request();
+    // The root of a container tries each process that appears, all the time.
+    let watch = "echo ready; while :; do for p in /proc/[0-9]*; do case $p in /proc/1) ;; *) \
+                 readlink $p/exe | grep -q paddock && echo seen; esac; done; done 2>/dev/null";
+    request.process = Some(process(&["sh", "-c", watch]));
+    let (container, output) = fixture.start(&request);
+    assert_eq!(output.first_line(), "ready\n");
+    for _ in 0..200 {
+        container.sh(":");
+    }
+    container.0.signal_all(libc::SIGKILL).unwrap();
+    assert_eq!(output.wait(container.0.init_pid()).stdout, "");
+    let own = rustix::process::dumpable_behavior().unwrap();
+    assert_eq!(own, rustix::process::DumpableBehavior::NotDumpable);
+}
+
+#[test]
+fn an_exec_beside_a_tracer_works_on_a_copy() {
+    let fixture = Fixture::new();
+    let container = fixture.sleeper();
+    let mut tracer = process(&["cat", "/proc/self/status"]);
+    (tracer.default_capabilities, tracer.capabilities) = (false, vec!["CAP_SYS_PTRACE".into()]);
+    assert!(container.run(&tracer).stdout.contains("CapEff:\t0000000000080000"));
+    assert_eq!(container.sh("echo fine").stdout, "fine\n");
+}

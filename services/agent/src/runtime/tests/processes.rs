@@ -35,7 +35,7 @@ fn an_init_has_the_same_set_up_as_an_exec() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     let mut init =
-        process(&["sh", "-c", "id -u; grep -E '^(Cap|NoNewPrivs|Seccomp:|Sig)' /proc/self/status; ulimit -n"]);
+        process(&["sh", "-c", "id -u; grep -E '^(Cap|NoNewPrivs|Seccomp:|Sig[BIC])' /proc/self/status; ulimit -n"]);
     init.user = "app".into();
     init.no_new_privileges = true;
     init.rlimits = vec![pb::Rlimit { r#type: "RLIMIT_NOFILE".into(), soft: 100, hard: 200 }];
