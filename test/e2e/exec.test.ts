@@ -73,16 +73,15 @@ test("100 MB of output arrive byte for byte through client, api, node and guest"
 test("a client that drops in mid-stream attaches from its offset and loses nothing", async () => {
   const lines = 400_000;
   const gatherer = new OutputGatherer();
-  const first = stack.newClient();
   const execId = "dropped";
-  const call = first.processes.exec();
+  const call = stack.client.processes.exec();
   await call.write({
     message: { case: "start", value: { ...at, execId, process: { args: ["seq", String(lines)] } } },
   });
   await assert.rejects(async () => {
     for await (const { output } of call) {
       if (output) gatherer.take(output);
-      if (gatherer.stdoutOffset > 700_000n) first.close();
+      if (gatherer.stdoutOffset > 700_000n) call.cancel();
     }
   });
   const reached = gatherer.stdoutOffset;
@@ -114,10 +113,12 @@ test("any number of callers wait for one process and get the same end, also afte
   await call.write({
     message: { case: "start", value: { ...at, execId: "waited", process: { args: ["cat"], stdin: true } } },
   });
+  const responses = call[Symbol.asyncIterator]();
+  assert.equal((await responses.next()).value?.output?.output.case, "started");
   const request = { ...at, execId: "waited" };
   const waits = Array.from({ length: 5 }, () => stack.client.processes.waitProcess(request));
   await call.write({ message: { case: "input", value: { input: { case: "signal", value: "TERM" } } } });
-  for await (const _ of call);
+  for (let next = await responses.next(); !next.done; next = await responses.next());
   for (const { status } of await Promise.all(waits)) assert.equal(status?.signal, 15);
   assert.equal((await stack.client.processes.waitProcess(request)).status?.code, 143);
 });

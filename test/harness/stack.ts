@@ -100,12 +100,6 @@ export class Stack implements AsyncDisposable {
     return this.#node.process.pid ?? 0;
   }
 
-  /** A client on a connection of its own, which `close` ends at once, as a crash of the client would. */
-  newClient(): PaddockClient & { close(): void } {
-    const connection = new GrpcConnection(this.grpcAddress);
-    return { ...clientOn(connection), close: () => connection.close() };
-  }
-
   /** SIGKILL for the node daemon. Its VMs go on. */
   killNode(): Promise<void> {
     return this.#node.kill();
