@@ -4,7 +4,7 @@ import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Bus, type CommandServer, serveCommands } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import { openImageStore } from "@paddock/images";
+import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
 import { toStatus } from "@paddock/rpc";
 import { AgentLink } from "./agent/agent-link.ts";
@@ -65,7 +65,11 @@ export class NodeApp implements AsyncDisposable {
   }
 
   /** Starts the daemon: when this settles it serves. Throws when it cannot, with nothing left but the state directory. */
-  static async start(config: NodeConfig, log: NodeLog, overrides: Overrides = {}): Promise<NodeApp> {
+  static async start(
+    config: NodeConfig,
+    log: NodeLog,
+    { signal, ...overrides }: Overrides & { readonly signal?: AbortSignal } = {},
+  ): Promise<NodeApp> {
     await using stack = new AsyncDisposableStack();
     const daemonInstanceId = randomUUID();
     await prepareStateDir(config.stateDir);
@@ -82,14 +86,14 @@ export class NodeApp implements AsyncDisposable {
       ),
     );
     let heartbeat: Heartbeat | undefined;
-    const context = await openContext({ config, log, overrides, store, host, logs }, () =>
-      heartbeat?.changed(),
-    );
+    const images = await openImageStore({ root: join(config.stateDir, "images") });
+    const parts = { config, log, overrides, store, host, logs, images };
+    const context = await openContext(parts, () => heartbeat?.changed());
     stack.defer(() => letGo(context));
     log.info(await recover(context), "recovered");
-    const streams = stack.use(await StreamServer.start(context, logs, config.streamAddress));
+    const streams = stack.use(await StreamServer.start({ ...context, images, logs }, config.streamAddress));
     const bus = stack.use(new Bus({ url: config.natsUrl, name: `paddock-node-${config.nodeId}` }));
-    await bus.ready;
+    await firstOf(bus.ready, signal);
     const commands = serve(bus, context, daemonInstanceId);
     stack.defer(() => commands.stop(COMMAND_GRACE_MS));
     heartbeat = stack.use(
@@ -110,6 +114,16 @@ export class NodeApp implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
+}
+
+/** The promise, or the signal's reason, whichever comes first. */
+async function firstOf(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return await promise;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  await Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
 function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): CommandServer {
@@ -140,10 +154,11 @@ type Parts = {
   readonly store: NodeStore;
   readonly host: Host;
   readonly logs: LogBook;
+  readonly images: ImageStore;
 };
 
 async function openContext(parts: Parts, onChange: () => void): Promise<NodeContext> {
-  const { config, log, overrides, store, host, logs } = parts;
+  const { config, log, overrides, store, host, logs, images } = parts;
   const { stateDir, nodeId } = config;
   const slackBytes = host.accelerator.accelerator === "kvm" ? 0 : EMULATION_SLACK_BYTES;
   const cgroups = overrides.cgroups ?? (await VmCgroups.open(stateDir, slackBytes));
@@ -188,7 +203,7 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     lock: new KeyedLock(),
     machines,
     cgroups,
-    images: await openImageStore({ root: join(stateDir, "images") }),
+    images,
     layers: new WritableLayers(join(stateDir, "layer-templates")),
     logs,
     log,

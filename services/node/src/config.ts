@@ -5,6 +5,7 @@
 import { hostname } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { MIB, parseNodeId } from "@paddock/domain";
+import { LOG_LEVELS, type LogLevelName } from "@paddock/telemetry";
 
 const NAMES = {
   PADDOCK_NODE_ID: "",
@@ -56,7 +57,7 @@ export type NodeConfig = {
   readonly bootTimeoutMs: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly natsUrl: string;
-  readonly logLevel: string;
+  readonly logLevel: LogLevelName;
   readonly readyFd: number | undefined;
 };
 
@@ -112,7 +113,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     bootTimeoutMs: integer(raw, "PADDOCK_BOOT_TIMEOUT_MS", 1000, 600_000),
     labels: labels(raw.PADDOCK_NODE_LABELS),
     natsUrl: nonEmpty(raw, "PADDOCK_NATS_URL"),
-    logLevel: oneOf(raw, "PADDOCK_LOG_LEVEL", ["trace", "debug", "info", "warn", "error", "fatal"]),
+    logLevel: oneOf(raw, "PADDOCK_LOG_LEVEL", LOG_LEVELS),
     readyFd: readyFd === "" ? undefined : integer(raw, "PADDOCK_READY_FD", 1, 65_535),
   };
 }

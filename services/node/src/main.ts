@@ -1,5 +1,5 @@
 import { closeSync, writeSync } from "node:fs";
-import { createLogger, parseLogLevel } from "@paddock/telemetry";
+import { createLogger } from "@paddock/telemetry";
 import { NodeApp } from "./app.ts";
 import { type NodeConfig, parseConfig, readEnv } from "./config.ts";
 
@@ -16,24 +16,29 @@ function configure(): NodeConfig {
 }
 
 const config = configure();
-const log = createLogger({ name: "paddock-node", level: parseLogLevel(config.logLevel) ?? "info" });
-const stopping = Promise.withResolvers<void>();
-for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping.resolve());
+const log = createLogger({ name: "paddock-node", level: config.logLevel });
+const stop = new AbortController();
+const stopped = Promise.withResolvers<void>();
+stop.signal.addEventListener("abort", () => stopped.resolve());
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stop.abort());
 
 try {
-  const app = await NodeApp.start(config, log);
-  const { nodeId } = app.context;
-  log.info({ nodeId, streamAddress: app.streamAddress }, "serving");
+  const app = await NodeApp.start(config, log, { signal: stop.signal });
+  const { streamAddress, daemonInstanceId, context } = app;
+  log.info({ nodeId: context.nodeId, streamAddress }, "serving");
   if (config.readyFd !== undefined) {
-    const { streamAddress, daemonInstanceId } = app;
-    writeSync(config.readyFd, `${JSON.stringify({ nodeId, streamAddress, daemonInstanceId })}\n`);
+    writeSync(
+      config.readyFd,
+      `${JSON.stringify({ nodeId: context.nodeId, streamAddress, daemonInstanceId })}\n`,
+    );
     closeSync(config.readyFd);
   }
-  await stopping.promise;
+  await stopped.promise;
   log.info("going down; VMs stay");
   await app[Symbol.asyncDispose]();
   process.exit(0);
 } catch (error) {
+  if (stop.signal.aborted) process.exit(0);
   log.fatal({ err: error }, "the node daemon cannot go on");
   process.exit(1);
 }

@@ -12,6 +12,9 @@ import type { SandboxRecord } from "./sandboxes/sandbox-record.ts";
 import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { NodeStore } from "./store/node-store.ts";
 
+/** What commands need of the image store. */
+export type NodeImages = Pick<ImageStore, "resolve" | "list" | "remove" | "blobPath">;
+
 /** Everything that handlers and operations work with. */
 export type NodeContext = {
   readonly nodeId: string;
@@ -28,8 +31,8 @@ export type NodeContext = {
   readonly lock: KeyedLock<string>;
   readonly machines: MachineHost;
   readonly cgroups: SandboxCgroups;
-  readonly images: ImageStore;
-  readonly layers: WritableLayers;
+  readonly images: NodeImages;
+  readonly layers: Pick<WritableLayers, "create">;
   readonly logs: ContainerLogs;
   readonly log: NodeLog;
   readonly nowMs: () => number;

@@ -18,6 +18,6 @@ export function commandCheck(): CommandCheck {
   return (request: Message) => {
     const method = methods.get(request.$typeName);
     if (method === undefined) throw new Error(`no method takes ${request.$typeName}`);
-    check(method, request, 0);
+    check(method, request);
   };
 }

@@ -8,7 +8,9 @@ import { createSandbox } from "./handlers/create-sandbox.ts";
 import { deleteContainer } from "./handlers/delete-container.ts";
 import { deleteImage } from "./handlers/delete-image.ts";
 import { deleteSandbox } from "./handlers/delete-sandbox.ts";
+import { getContainerStats } from "./handlers/get-container-stats.ts";
 import { getSandbox } from "./handlers/get-sandbox.ts";
+import { getSandboxStats } from "./handlers/get-sandbox-stats.ts";
 import { killContainer } from "./handlers/kill-container.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listProcesses } from "./handlers/list-processes.ts";
@@ -118,6 +120,9 @@ export async function route(ctx: NodeContext, command: Command, call: Call): Pro
     case "setLogLevel":
       return { case: command.case, value: setLogLevel(ctx, command.value) };
     case "getSandboxStats":
+      return { case: command.case, value: await getSandboxStats(ctx, command.value, call) };
+    case "getContainerStats":
+      return { case: command.case, value: await getContainerStats(ctx, command.value, call) };
     case "addDevice":
     case "removeDevice":
     case "addInterface":
@@ -126,7 +131,6 @@ export async function route(ctx: NodeContext, command: Command, call: Call): Pro
     case "updateRoutes":
     case "listRoutes":
     case "updateContainer":
-    case "getContainerStats":
       throw new PaddockError("NOT_IMPLEMENTED", `this node cannot ${name} yet`);
     case undefined:
       throw new PaddockError("INVALID_ARGUMENT", "the command names nothing to do");

@@ -2,8 +2,8 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
 import { addGrpcMethods, bindService, createRequestCheck, SERVER_OPTIONS } from "@paddock/rpc";
-import type { LogBook } from "./logs/log-book.ts";
-import type { NodeContext } from "./node-context.ts";
+import type { NodeLog } from "./node-log.ts";
+import type { StreamContext } from "./streams/stream-context.ts";
 import { streamHandlers } from "./streams/stream-handlers.ts";
 
 const DRAIN_MS = 2000;
@@ -21,11 +21,14 @@ export class StreamServer implements AsyncDisposable {
   }
 
   /** Listens at `host:port`; port 0 takes a free one. */
-  static async start(context: NodeContext, logs: LogBook, address: string): Promise<StreamServer> {
-    const { nodeId, sandboxes, images, log } = context;
+  static async start(
+    context: StreamContext & { readonly log: NodeLog },
+    address: string,
+  ): Promise<StreamServer> {
+    const { log } = context;
     const server = new Server(SERVER_OPTIONS);
     const shutdown = new AbortController();
-    const handlers = streamHandlers({ nodeId, sandboxes, images, logs });
+    const handlers = streamHandlers(context);
     addGrpcMethods(server, bindService(nodepb.NodeStreamService, handlers), {
       check: createRequestCheck(),
       onBug: (error, { method }) =>

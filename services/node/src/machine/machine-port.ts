@@ -69,6 +69,12 @@ export interface MachineHost {
   running(): Promise<readonly string[]>;
 }
 
+export type CgroupFigures = {
+  readonly cpuUs: bigint;
+  readonly memoryBytes: number;
+  readonly threads: number;
+};
+
 /** The part of the host that is set aside for one sandbox. */
 export interface SandboxCgroups {
   create(name: string, limits: { readonly memoryBytes: number }): Promise<void>;
@@ -76,6 +82,8 @@ export interface SandboxCgroups {
   placement(name: string): readonly string[];
   /** OOM kills of the host in it. */
   oomKills(name: string): Promise<number>;
+  /** What its processes have used, as the host's kernel counts it; a figure the host does not count is 0. */
+  usage(name: string): Promise<CgroupFigures>;
   /** Succeeds when there is none. */
   remove(name: string, signal: AbortSignal): Promise<void>;
   /** Names of all that exist. */

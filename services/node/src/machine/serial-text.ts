@@ -7,12 +7,14 @@ export const EVIDENCE_BYTES = 8192;
  */
 export function serialText(bytes: Uint8Array): string {
   const text = Buffer.from(bytes.subarray(-EVIDENCE_BYTES)).toString("latin1");
-  return text
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is taken out
-    .replaceAll(/\x1b\[[0-9;?]*[ -/]*[@-~]/g, "")
-    .replaceAll("\r\n", "\n")
-    .replaceAll(/[^\n\t\x20-\x7e]/g, "")
-    .trim();
+  return (
+    text
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is taken out
+      .replaceAll(/\x1b\[[0-9;?]*[ -/]*[@-~]/g, "")
+      .replaceAll("\r\n", "\n")
+      .replaceAll(/[^\n\t\x20-\x7e]/g, "")
+      .trim()
+  );
 }
 
 /** Whether the console shows that the guest's kernel panicked. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { CgroupTree, memoryFiles, pidsFiles, readHierarchy } from "@paddock/cgroups";
-import type { SandboxCgroups } from "./machine-port.ts";
+import type { CgroupFigures, SandboxCgroups } from "./machine-port.ts";
 
 /** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
 const MAX_THREADS = 512;
@@ -42,6 +42,11 @@ export class VmCgroups implements SandboxCgroups {
 
   async oomKills(name: string): Promise<number> {
     return (await this.#tree.get(this.#prefix + name).usage()).oomKills ?? 0;
+  }
+
+  async usage(name: string): Promise<CgroupFigures> {
+    const { cpuNs = 0n, memoryBytes = 0, pids = 0 } = await this.#tree.get(this.#prefix + name).usage();
+    return { cpuUs: cpuNs / 1000n, memoryBytes, threads: pids };
   }
 
   async remove(name: string): Promise<void> {

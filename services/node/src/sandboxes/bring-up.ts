@@ -21,8 +21,16 @@ export type BringUp = keyof typeof BRING_UP_STEPS;
 
 const UNDO_TIMEOUT_MS = 20_000;
 
-/** Runs the steps; on failure undoes them and throws. On success the caller's commit ends the journal of `kind`. */
-export async function bringUp(kind: BringUp, boot: Boot, signal: AbortSignal): Promise<void> {
+/**
+ * Runs the steps, then `commit`, which records the outcome and ends the journal of `kind`. On failure of either, undoes all
+ * and throws.
+ */
+export async function bringUp(
+  kind: BringUp,
+  boot: Boot,
+  signal: AbortSignal,
+  commit: () => void,
+): Promise<void> {
   const { node, entry } = boot;
   await runSteps(BRING_UP_STEPS[kind], boot, {
     ...undoing(node, entry.sandboxId, kind),
@@ -30,6 +38,12 @@ export async function bringUp(kind: BringUp, boot: Boot, signal: AbortSignal): P
     onStep: (step, durationMs) =>
       node.log.debug({ sandbox: entry.sandboxId, step, durationMs: Math.round(durationMs) }, "step done"),
   });
+  try {
+    commit();
+  } catch (error) {
+    await undoBringUp(kind, boot);
+    throw error;
+  }
 }
 
 /** Undoes every step of a bring-up that may have been begun. Returns the steps whose undo failed. */

@@ -103,8 +103,7 @@ async function comeUp(
 ): Promise<void> {
   const boot = { node: ctx, entry, images };
   try {
-    await bringUp("create", boot, signal);
-    commitReady(ctx, entry, "create");
+    await bringUp("create", boot, signal, () => commitReady(ctx, entry, "create"));
   } catch (error) {
     await forget(ctx, entry);
     throw error;
@@ -114,8 +113,7 @@ async function comeUp(
 /** Records that the VM runs and its containers wait, and follows their logs: a log's name for this run is that of the VM. */
 export function commitReady(ctx: NodeContext, entry: SandboxEntry, finished: string): void {
   const { attachment } = entry;
-  if (attachment === undefined)
-    throw new PaddockError("VM_UNAVAILABLE", `the VM of sandbox ${entry.sandboxId} ended as it came up`);
+  if (attachment === undefined) throw entry.lost;
   const { pid, startTicks, bootId } = attachment.machine.identity;
   entry.update(
     (record): SandboxRecord => ({

@@ -16,6 +16,7 @@ import { releaseVm } from "./release-vm.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { hostName, pathsOfName, sandboxesDir } from "./sandbox-paths.ts";
 import { machineOf, type SandboxRecord, type StopCause, withContainersStopped } from "./sandbox-record.ts";
+import { finishStop, STOP_SCOPE } from "./stop-sandbox-entry.ts";
 import { unfinishedContainer } from "./unfinished-container.ts";
 
 /** What was done, for the log. */
@@ -24,6 +25,7 @@ export type RecoverySummary = {
   readonly lost: number;
   readonly hostRestarted: number;
   readonly undone: number;
+  readonly stopped: number;
   readonly deleted: number;
   readonly corrupt: number;
   readonly swept: number;
@@ -41,6 +43,7 @@ export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
     lost: 0,
     hostRestarted: 0,
     undone: 0,
+    stopped: 0,
     deleted: 0,
     corrupt: 0,
     swept: 0,
@@ -76,6 +79,10 @@ async function recoverOne(
   try {
     if (unfinished.some(({ scope }) => scope === "boot"))
       await undoBringUp("boot", { node: ctx, entry, images: new Map() });
+    if (unfinished.some(({ scope }) => scope === STOP_SCOPE) && machineOf(entry.record) !== undefined) {
+      await finishStop(ctx, entry);
+      return "stopped";
+    }
     const outcome = await recoverPhase(ctx, entry);
     await undoContainers(ctx, entry, unfinished);
     return outcome;

@@ -42,6 +42,7 @@ export class SandboxEntry implements LiveSandbox {
   #record: SandboxRecord;
   #attachment: Attachment | undefined;
   #ending: AbortController | undefined;
+  #lost: PaddockError | undefined;
 
   /** For a record that is stored already; `SandboxEntry.create` is for a new one. */
   constructor(record: SandboxRecord, options: EntryOptions) {
@@ -104,6 +105,11 @@ export class SandboxEntry implements LiveSandbox {
     onChange();
   }
 
+  /** Why there is no VM any more, for who was at work with it. */
+  get lost(): PaddockError {
+    return this.#lost ?? new PaddockError("VM_UNAVAILABLE", `sandbox ${this.sandboxId} has no VM`);
+  }
+
   /** Connects the sandbox with its VM. */
   attach(machine: Machine, link: AgentLink): Attachment {
     this.endExpected = false;
@@ -115,6 +121,7 @@ export class SandboxEntry implements LiveSandbox {
 
   /** Lets go of the VM: calls on its guest fail with `error`, what watches it ends. The VM itself is not touched. */
   detach(error: PaddockError): void {
+    this.#lost = error;
     this.#attachment?.link.close(error);
     this.#attachment = undefined;
     this.#ending?.abort(error);

@@ -27,6 +27,5 @@ async function bootAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSig
   const images = new Map<string, ImageRecord>();
   for (const { imageId } of entry.record.containers)
     if (!images.has(imageId)) images.set(imageId, await requireImage(ctx, imageId));
-  await bringUp("boot", { node: ctx, entry, images }, signal);
-  commitReady(ctx, entry, "boot");
+  await bringUp("boot", { node: ctx, entry, images }, signal, () => commitReady(ctx, entry, "boot"));
 }

@@ -5,6 +5,7 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
 import { endContainers } from "../containers/end-containers.ts";
+import type { Machine } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
 import { releaseVm } from "./release-vm.ts";
 import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
@@ -16,6 +17,9 @@ export type StopOptions = {
   /** Whether to end the VM without asking its guest. */
   readonly force: boolean;
 };
+
+/** The journal's name of a stop: a VM that is gone after a crash was then ended on purpose. */
+export const STOP_SCOPE = "stop";
 
 const RESUME_TIMEOUT_MS = 3000;
 const SHUTDOWN_TIMEOUT_MS = 2000;
@@ -29,23 +33,32 @@ export async function stopSandboxEntry(
   options: StopOptions,
 ): Promise<void> {
   const { attachment } = entry;
+  ctx.store.journal(entry.sandboxId, STOP_SCOPE).add("requested");
   for (const { containerId } of entry.record.containers) entry.stopRequests.add(containerId);
   entry.endExpected = true;
   if (attachment !== undefined && !options.force) await askGuest(ctx, entry, attachment, options.graceMs);
   entry.detach(new PaddockError("VM_UNAVAILABLE", `sandbox ${entry.sandboxId} was stopped`));
-  await releaseVm(ctx, entry, attachment?.machine);
+  await finishStop(ctx, entry, attachment?.machine);
+}
+
+/** The end of a stop, also of one that an earlier daemon began: nothing is left of the VM, and the record says so. */
+export async function finishStop(ctx: NodeContext, entry: SandboxEntry, machine?: Machine): Promise<void> {
+  await releaseVm(ctx, entry, machine);
   const nowMs = ctx.nowMs();
-  entry.update((record) => ({
-    ...withContainersStopped(record, "requested", nowMs),
-    phase: {
-      kind: "stopped",
-      cause: "requested",
-      evidence: "",
-      ...("startedAtMs" in record.phase &&
-        record.phase.startedAtMs !== undefined && { startedAtMs: record.phase.startedAtMs }),
-      stoppedAtMs: nowMs,
-    },
-  }));
+  entry.update(
+    (record) => ({
+      ...withContainersStopped(record, "requested", nowMs),
+      phase: {
+        kind: "stopped",
+        cause: "requested",
+        evidence: "",
+        ...("startedAtMs" in record.phase &&
+          record.phase.startedAtMs !== undefined && { startedAtMs: record.phase.startedAtMs }),
+        stoppedAtMs: nowMs,
+      },
+    }),
+    STOP_SCOPE,
+  );
   entry.stopRequests.clear();
 }
 

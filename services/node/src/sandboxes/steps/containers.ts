@@ -9,6 +9,7 @@ export const containers: BootStep = {
   async run(boot, signal) {
     const { entry } = boot;
     for (const container of entry.record.containers) {
+      if (entry.attachment === undefined) throw entry.lost;
       const client = await entry.agent.client({ signal });
       const { config } = imageOf(boot, container.imageId);
       const options = { signal, timeoutMs: CREATE_TIMEOUT_MS };

@@ -57,6 +57,7 @@ async function answered({ machine, link }: Attachment, deadlineMs: number, signa
         metadata: { evidence: end.evidence.slice(-EVIDENCE_IN_ERROR) },
         cause: error,
       });
+    if (signal.aborted && !isDeadline(signal.reason)) throw signal.reason;
     const tail = await machine.serialTail();
     const reason = signal.aborted ? "DEADLINE" : "GUEST_UNAVAILABLE";
     const why = signal.aborted ? "before the call's deadline" : `within ${deadlineMs} ms`;
@@ -67,6 +68,9 @@ async function answered({ machine, link }: Attachment, deadlineMs: number, signa
     });
   }
 }
+
+const isDeadline = (reason: unknown): boolean =>
+  reason instanceof PaddockError && reason.reason === "DEADLINE";
 
 type ConfigureRequest = Omit<agentpb.ConfigureSandboxRequest, "$typeName" | "dns"> & {
   dns: { nameservers: string[]; searches: string[]; options: string[] };
