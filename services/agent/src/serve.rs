@@ -55,7 +55,8 @@ fn executor() -> io::Result<Runtime> {
 
 fn serve_guest() -> io::Result<()> {
     boot::prepare();
-    let loaded = modules::load();
+    std::panic::set_hook(Box::new(|panic| log::warn("panic", &panic.to_string())));
+    let loaded = modules::load(crate::runtime::warm_up);
     let executor = executor()?;
     executor.block_on(async {
         let reaper = Reaper::default();
@@ -65,7 +66,10 @@ fn serve_guest() -> io::Result<()> {
         let dispatch = Dispatch::new(&agent);
         loop {
             let served = match link::open_port(&uevents).await {
-                Ok(port) => link::serve(port, false, dispatch.clone()).await,
+                // In a task of its own, so that a panic in it costs a connection and not the guest.
+                Ok(port) => tokio::spawn(link::serve(port, false, dispatch.clone()))
+                    .await
+                    .unwrap_or_else(|error| Err(io::Error::other(error))),
                 Err(error) => Err(error),
             };
             if let Err(error) = served {

@@ -12,8 +12,8 @@ const DIR: &str = "/modules";
 /// The module that brings the port of the link.
 const LINK_MODULE: &str = "virtio_console";
 
-/// Loads what the link needs, then the rest in the background. The answer turns true at the end.
-pub fn load() -> watch::Receiver<bool> {
+/// Loads what the link needs, then the rest in the background and calls `then`. The answer turns true at the end.
+pub fn load(then: fn()) -> watch::Receiver<bool> {
     let (done, loaded) = watch::channel(false);
     let names = listed("order");
     let first = names.iter().position(|name| name == LINK_MODULE).map_or(0, |index| index + 1);
@@ -24,6 +24,7 @@ pub fn load() -> watch::Receiver<bool> {
         yield_to_the_link();
         rest.iter().for_each(|name| load_one(name));
         crate::runtime::warm_up();
+        then();
         let _ = done.send(true);
     });
     if let Err(error) = spawned {
