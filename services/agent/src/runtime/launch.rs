@@ -9,7 +9,8 @@
 
 use std::ffi::c_void;
 
-use super::launch_plan::{LaunchPlan, Strings};
+use super::c_strings::Strings;
+use super::launch_plan::LaunchPlan;
 use super::raw::sys;
 use super::report::{Report, Step};
 

@@ -3,19 +3,16 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::c_strings::{Strings, c_string, c_strings};
 use super::capabilities::{Capability, CapabilitySet, ProcessCapabilities};
+use super::command::{DEFAULT_PATH, STRINGS_BYTES, candidates, check_strings, directories, environment};
 use super::error::{Attempt, Result, RuntimeError};
 use super::rlimits::{self, Limit};
 use super::seccomp::{self, Filter};
-use super::user::{Accounts, User};
+use super::user::Accounts;
 use crate::pb;
-
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const STRINGS_BYTES: usize = 1024 * 1024;
-const STRINGS: usize = 16 * 1024;
 
 /// Whether any process was ever given CAP_SYS_PTRACE.
 static TRACERS: AtomicBool = AtomicBool::new(false);
@@ -32,30 +29,6 @@ pub struct Stdio {
     pub stderr: OwnedFd,
     /// Whether they are a terminal.
     pub terminal: bool,
-}
-
-/// NUL-terminated strings with the NULL-terminated array of pointers that `execve` wants.
-pub(super) struct Strings {
-    _owned: Vec<CString>,
-    pointers: Vec<*const libc::c_char>,
-}
-
-impl Strings {
-    pub(super) fn new(strings: Vec<CString>) -> Self {
-        let mut pointers: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
-        pointers.push(ptr::null());
-        Self { _owned: strings, pointers }
-    }
-
-    /// The array.
-    pub(super) fn as_ptr(&self) -> *const *const libc::c_char {
-        self.pointers.as_ptr()
-    }
-
-    /// The pointers without the NULL at the end.
-    pub(super) fn each(&self) -> &[*const libc::c_char] {
-        self.pointers.split_last().map_or(&[], |(_, strings)| strings)
-    }
 }
 
 /// A process to be.
@@ -109,7 +82,7 @@ impl LaunchPlan {
             oom_score_adj: Some(oom_score_adj(process.oom_score_adj)?).filter(|score| *score != own_oom_score_adj()),
             join: None,
             cwd: directories(&process.cwd)?,
-            limits: rlimits::parse(&process.rlimits)?,
+            limits: rlimits::with_default(rlimits::parse(&process.rlimits)?),
             uid: user.uid,
             gid: user.gid,
             groups: user.groups,
@@ -148,64 +121,6 @@ impl LaunchPlan {
     }
 }
 
-fn check_strings(process: &pb::Process) -> Result<()> {
-    if process.args.first().is_none_or(String::is_empty) {
-        return Err(RuntimeError::InvalidSpec("a process needs a command in args".into()));
-    }
-    let strings = || process.args.iter().chain(&process.env);
-    let bytes: usize = strings().map(String::len).sum();
-    if bytes > STRINGS_BYTES || strings().count() > STRINGS {
-        return Err(RuntimeError::InvalidSpec("args and env together are larger than 1 MiB or 16384 strings".into()));
-    }
-    if strings().any(|string| string.contains('\0')) {
-        return Err(RuntimeError::InvalidSpec("args and env cannot hold NUL bytes".into()));
-    }
-    if process.env.iter().any(|entry| entry.find('=').is_none_or(|at| at == 0)) {
-        return Err(RuntimeError::InvalidSpec("each env entry needs to be KEY=value".into()));
-    }
-    Ok(())
-}
-
-fn environment(process: &pb::Process, user: &User, hostname: &str) -> Vec<String> {
-    let mut env = process.env.clone();
-    let mut default = |key: &str, value: &str| {
-        let set = |entry: &String| entry.strip_prefix(key).is_some_and(|rest| rest.starts_with('='));
-        if !process.env.iter().any(set) {
-            env.push(format!("{key}={value}"));
-        }
-    };
-    default("PATH", DEFAULT_PATH);
-    default("HOSTNAME", hostname);
-    if process.terminal {
-        default("TERM", "xterm");
-    }
-    default("HOME", &user.home);
-    env
-}
-
-/// A command with a slash is a path; otherwise each directory of PATH is tried. An empty entry means the working
-/// directory, as for a shell.
-fn candidates(command: &str, search: &str) -> Vec<String> {
-    if command.contains('/') {
-        return vec![command.to_owned()];
-    }
-    let join = |directory: &str| match directory {
-        "" => format!("./{command}"),
-        directory => format!("{directory}/{command}"),
-    };
-    search.split(':').take(64).map(join).collect()
-}
-
-fn directories(cwd: &str) -> Result<Strings> {
-    let cwd = if cwd.is_empty() { "/" } else { cwd };
-    if !cwd.starts_with('/') || cwd.len() > 4095 {
-        return Err(RuntimeError::InvalidSpec("cwd must be an absolute path of at most 4095 bytes".into()));
-    }
-    let inner = cwd.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| &cwd[..at]);
-    let all: Vec<String> = inner.chain([cwd]).map(str::to_owned).collect();
-    Ok(Strings::new(c_strings(&all)?))
-}
-
 fn oom_score_adj(value: i32) -> Result<CString> {
     if !(-999..=1000).contains(&value) {
         return Err(RuntimeError::InvalidSpec("oom_score_adj must be -999 to 1000".into()));
@@ -222,14 +137,6 @@ fn own_oom_score_adj() -> CString {
         CString::new(text.trim()).unwrap_or_default()
     };
     OWN.get_or_init(read).clone()
-}
-
-fn c_strings(strings: &[String]) -> Result<Vec<CString>> {
-    strings.iter().map(|string| c_string(string)).collect()
-}
-
-pub(super) fn c_string(string: &str) -> Result<CString> {
-    CString::new(string).map_err(|_| RuntimeError::InvalidSpec("a string of the process holds a NUL byte".into()))
 }
 
 fn last_capability() -> u8 {
@@ -287,22 +194,6 @@ impl Stdio {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_without_a_slash_is_looked_up_in_each_directory_of_path() {
-        assert_eq!(candidates("sh", "/a:/b:"), ["/a/sh", "/b/sh", "./sh"]);
-        assert_eq!(candidates("./sh", "/a"), ["./sh"]);
-    }
-
-    #[test]
-    fn the_environment_gets_what_is_missing_and_keeps_what_is_given() {
-        let user = User { uid: 5, gid: 5, groups: vec![], home: "/home/x".into() };
-        let mut process = pb::Process { env: vec!["HOME=/mine".into(), "A=b".into()], ..Default::default() };
-        let expected = ["HOME=/mine", "A=b", &format!("PATH={DEFAULT_PATH}"), "HOSTNAME=h"];
-        assert_eq!(environment(&process, &user, "h"), expected);
-        process.terminal = true;
-        assert!(environment(&process, &user, "h").contains(&"TERM=xterm".into()));
-    }
 
     #[test]
     fn a_process_that_cannot_be_is_refused_before_anything_is_created() {

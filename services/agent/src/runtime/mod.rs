@@ -10,9 +10,11 @@
 //! execute the command. [`Container::exec`] makes a process directly ([`exec`]). Both end in [`launch`], which is careful
 //! code in shared memory ([`spawn`]). [`Container::remove`] kills the cgroup; mounts end with the last process.
 
+mod c_strings;
 mod capabilities;
 mod cgroup;
 mod channel;
+mod command;
 mod container;
 mod create;
 mod disks;

@@ -31,6 +31,17 @@ pub(super) fn parse(rlimits: &[pb::Rlimit]) -> Result<Vec<Limit>> {
     Ok(limits)
 }
 
+/// Adds the limit of open files unless it is given: 1024, and 524288 if the process raises it. The agent's own, which
+/// would be inherited, is about the agent.
+pub(super) fn with_default(mut limits: Vec<Limit>) -> Vec<Limit> {
+    if limits.iter().all(|limit| limit.resource != libc::RLIMIT_NOFILE) {
+        let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let hard = own.min(524_288);
+        limits.push(Limit { resource: libc::RLIMIT_NOFILE, value: [hard.min(1024), hard] });
+    }
+    limits
+}
+
 fn number(name: &str) -> Option<u32> {
     Some(match name {
         "RLIMIT_AS" => libc::RLIMIT_AS,

@@ -12,10 +12,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
+use super::c_strings::Strings;
 use super::channel;
 use super::error::{Attempt, Result};
 use super::launch::fail;
-use super::launch_plan::Strings;
 use super::namespaces::OWN_PID;
 use super::raw::sys;
 use super::report::{Report, Step};

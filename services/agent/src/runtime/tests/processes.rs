@@ -117,6 +117,8 @@ fn a_process_leads_a_session_and_has_its_oom_score_and_limits() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let mut process = process(&["sh", "-c", "cat /proc/self/oom_score_adj; ulimit -n; ulimit -Hn; cat /proc/$$/stat"]);
+    let default = container.run(&process).stdout;
+    assert_eq!(default.lines().nth(1), Some("1024"));
     process.oom_score_adj = 321;
     process.rlimits = vec![pb::Rlimit { r#type: "RLIMIT_NOFILE".into(), soft: 64, hard: 128 }];
     let told = container.run(&process).stdout;
