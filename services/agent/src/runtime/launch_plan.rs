@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::c_strings::{Strings, c_string, c_strings};
 use super::capabilities::{Capability, CapabilitySet, ProcessCapabilities};
-use super::command::{DEFAULT_PATH, STRINGS_BYTES, candidates, check_strings, directories, environment};
+use super::command::{DEFAULT_PATH, candidates, check_strings, directories, environment};
 use super::error::{Attempt, Result, RuntimeError};
 use super::rlimits::{self, Limit};
 use super::seccomp::{self, Filter};
@@ -193,6 +193,7 @@ impl Stdio {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::STRINGS_BYTES;
     use super::*;
 
     #[test]
