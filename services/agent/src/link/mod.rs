@@ -14,6 +14,10 @@
 //!    HELLO is silent until READY, and a live one finishes its frames. So a HELLO that is the last thing heard, in
 //!    an unfinished frame, for 250 ms, is believed.
 //!
+//! And the news of a disconnect travels apart from the bytes (on the driver's control queue), so it may come late,
+//! when the next host's HELLO was read already. So a disconnect does not end a connection of which nothing was heard
+//! yet, and it makes a HELLO of one that was taken for payload.
+//!
 //! What the guest wrote for the old connection may come out before READY; the host throws away all before the
 //! READY with its own nonce, which no tenant can guess. A forged HELLO costs its sender's own sandbox a reconnect.
 //!

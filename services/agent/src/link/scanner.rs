@@ -83,10 +83,15 @@ impl Scanner {
         Self { state: State::Searching, header: [0; HEADER_BYTES], tail: Vec::with_capacity(2 * LINE_BYTES) }
     }
 
-    /// Goes back to searching, after a disconnect: no byte before it counts any more.
+    /// Goes back to searching, after a disconnect. The last bytes still count: they may be the beginning of a HELLO
+    /// that was quicker than the news of the disconnect before it.
     pub fn reset(&mut self) {
         self.state = State::Searching;
-        self.tail.clear();
+    }
+
+    /// Whether READY was sent, and nothing heard since.
+    pub fn is_fresh(&self) -> bool {
+        self.state == State::Preface { seen: 0 }
     }
 
     /// Goes on with HTTP/2: READY was sent.

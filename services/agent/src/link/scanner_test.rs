@@ -130,12 +130,25 @@ fn a_complete_frame_that_ends_in_a_hello_is_not_suspected() {
 }
 
 #[test]
-fn bytes_from_before_a_reset_do_not_complete_a_hello() {
+fn a_hello_is_found_though_the_news_of_an_older_disconnect_comes_in_its_midst() {
     let line = hello(NONCE);
+    for cut in 1..line.len() {
+        let mut scanner = live();
+        scan(&mut scanner, &[&frame(b"old")[..5], &line[..cut]].concat(), 1000);
+        let suspected = scanner.stalled_hello().is_some();
+        scanner.reset();
+        let found = scan(&mut scanner, &line[cut..], 1000).nonces.len();
+        assert_eq!(usize::from(suspected) + found, 1, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_connection_is_fresh_until_something_is_heard_of_it() {
     let mut scanner = Scanner::new();
-    scan(&mut scanner, &line[..20], 1000);
-    scanner.reset();
-    assert_eq!(scan(&mut scanner, &line[20..], 1000).nonces.len(), 0);
+    scan(&mut scanner, &hello(NONCE), 1000);
+    assert!(scanner.is_fresh());
+    scan(&mut scanner, b"P", 1000);
+    assert!(!scanner.is_fresh());
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Link {
         state.readable |= change.readable;
         state.writable |= change.writable;
         if change.hung_up {
-            self.end(&mut state);
+            self.host_left(&mut state);
         }
         let wakers =
             [state.reader.take_if(|_| change.readable), state.writer.take_if(|_| change.writable || change.hung_up)];
@@ -121,8 +121,12 @@ impl Link {
                 }
                 match self.port.read(space) {
                     Ok(0) => {
+                        state.readable = false;
                         self.host_left(state);
-                        return Filled::Over;
+                        if state.over {
+                            return Filled::Over;
+                        }
+                        break;
                     }
                     Ok(count) => count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -180,11 +184,18 @@ impl Link {
         }
     }
 
+    /// Takes note of a disconnect. The news of it travels apart from the bytes, and may come after the HELLO of the
+    /// next host: so a connection of which nothing was heard yet goes on, and a HELLO that was taken for the old
+    /// connection's payload is a HELLO.
     fn host_left(&self, state: &mut State) {
-        state.readable = false;
-        state.rest.clear();
-        state.scanner.reset();
         state.finished = self.once;
+        if !state.over && state.scanner.is_fresh() && !self.once {
+            return;
+        }
+        if let Some(nonce) = state.scanner.stalled_hello() {
+            state.hello = Some(nonce);
+        }
+        state.scanner.reset();
         self.end(state);
     }
 

@@ -56,6 +56,7 @@ pub fn prepare() {
         report(name, fs::write(Path::new("/proc/sys").join(name), value));
     }
     // No OOM score: PID 1 is out of the OOM killer's reach, and a score of its own would make execs dearer (runtime/spawn.rs).
+    report("open files", raise_open_files());
     report("memory hot-plug", online_memory());
     report("loopback", raise_loopback());
     report("ctrl-alt-del", nix::sys::reboot::set_cad_enabled(false).map_err(Into::into));
