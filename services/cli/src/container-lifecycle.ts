@@ -62,11 +62,14 @@ async function createInSandbox(run: CommandRun, container: NewContainer): Promis
   const { sandboxId, containerId } = container.place;
   const spec = containerSpec(run, container.options, { ...container, containerId });
   const requestId = newRequestId();
-  await run.progress.phase(`creating container ${containerId} in sandbox ${sandboxId}`, () =>
-    run.call(
-      { what: `create container "${containerId}" in sandbox "${sandboxId}"`, requestId },
-      (api, options) => api.containers.createContainer({ requestId, sandboxId, spec }, options),
-    ),
+  await run.progress.phase(
+    `creating container ${containerId} in sandbox ${sandboxId}`,
+    () =>
+      run.call(
+        { what: `create container "${containerId}" in sandbox "${sandboxId}"`, requestId },
+        (api, options) => api.containers.createContainer({ requestId, sandboxId, spec }, options),
+      ),
+    () => `created container ${containerId} in sandbox ${sandboxId}`,
   );
 }
 

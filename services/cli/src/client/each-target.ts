@@ -7,8 +7,8 @@ import { findContainer, findSandbox, parseReference } from "./targets.ts";
 type Act = (api: Api, options: CallOptions) => Promise<unknown>;
 
 export type TargetActs = {
-  /** Completes "cannot …" and, as "…ing", the progress. */
-  readonly verb: { readonly base: string; readonly ing: string };
+  /** Completes "cannot …", and tells what is being and what was done. */
+  readonly verb: { readonly base: string; readonly ing: string; readonly done: string };
   readonly sandbox: (sandboxId: string, requestId: string) => Act;
   readonly container: (sandboxId: string, containerId: string, requestId: string) => Act;
 };
@@ -40,4 +40,8 @@ const invoke = (
   { name, requestId }: { name: string; requestId: string },
   act: Act,
 ): Promise<unknown> =>
-  run.progress.phase(`${verb.ing} ${name}`, () => run.call({ what: `${verb.base} ${name}`, requestId }, act));
+  run.progress.phase(
+    `${verb.ing} ${name}`,
+    () => run.call({ what: `${verb.base} ${name}`, requestId }, act),
+    () => `${verb.done} ${name}`,
+  );

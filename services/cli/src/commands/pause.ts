@@ -8,7 +8,7 @@ export const pauseCommand: CommandDefinition = (bind) => {
   ]).argument("<target...>", "SANDBOX or SANDBOX/CONTAINER");
   return bind(command, async (run, { args }) => {
     await eachTarget(run, args, {
-      verb: { base: "pause", ing: "pausing" },
+      verb: { base: "pause", ing: "pausing", done: "paused" },
       sandbox: (sandboxId, requestId) => (api, options) =>
         api.sandboxes.pauseSandbox({ requestId, sandboxId }, options),
       container: (sandboxId, containerId, requestId) => (api, options) =>

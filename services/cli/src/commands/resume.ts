@@ -8,7 +8,7 @@ export const resumeCommand: CommandDefinition = (bind) => {
   ]).argument("<target...>", "SANDBOX or SANDBOX/CONTAINER");
   return bind(command, async (run, { args }) => {
     await eachTarget(run, args, {
-      verb: { base: "resume", ing: "resuming" },
+      verb: { base: "resume", ing: "resuming", done: "resumed" },
       sandbox: (sandboxId, requestId) => (api, options) =>
         api.sandboxes.resumeSandbox({ requestId, sandboxId }, options),
       container: (sandboxId, containerId, requestId) => (api, options) =>

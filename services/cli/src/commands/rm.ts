@@ -14,7 +14,7 @@ export const rmCommand: CommandDefinition = (bind) => {
   return bind(command, async (run, { args }) => {
     const force = command.opts<RmOptions>().force === true;
     await eachTarget(run, args, {
-      verb: { base: "delete", ing: "deleting" },
+      verb: { base: "delete", ing: "deleting", done: "deleted" },
       sandbox: (sandboxId, requestId) => (api, options) =>
         api.sandboxes.deleteSandbox({ requestId, sandboxId, force }, options),
       container: (sandboxId, containerId, requestId) => (api, options) =>

@@ -8,7 +8,7 @@ export const startCommand: CommandDefinition = (bind) => {
   ]).argument("<target...>", "SANDBOX or SANDBOX/CONTAINER");
   return bind(command, async (run, { args }) => {
     await eachTarget(run, args, {
-      verb: { base: "start", ing: "starting" },
+      verb: { base: "start", ing: "starting", done: "started" },
       sandbox: (sandboxId, requestId) => (api, options) =>
         api.sandboxes.startSandbox({ requestId, sandboxId }, options),
       container: (sandboxId, containerId, requestId) => (api, options) =>

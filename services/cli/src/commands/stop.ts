@@ -18,7 +18,7 @@ export const stopCommand: CommandDefinition = (bind) => {
     const { grace: text, force } = command.opts<StopOptions>();
     const grace = text === undefined ? {} : { grace: durationFromMs(parseSpan(text)) };
     await eachTarget(run, args, {
-      verb: { base: "stop", ing: "stopping" },
+      verb: { base: "stop", ing: "stopping", done: "stopped" },
       sandbox: (sandboxId, requestId) => (api, options) =>
         api.sandboxes.stopSandbox({ requestId, sandboxId, force: force === true, ...grace }, options),
       container: (sandboxId, containerId, requestId) => (api, options) =>

@@ -28,7 +28,7 @@ test("with -it our terminal is raw, its size is told, and Ctrl-C is a byte for t
 }, async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
-  const shell = new FakeProcess().write("stdout", "$ ").serve(api);
+  const shell = new FakeProcess().write("stdout", "first\r\ndown\nhere\r\n$ ").serve(api);
   const sized = Promise.withResolvers<void>();
   const resized = Promise.withResolvers<void>();
   const typed = Promise.withResolvers<void>();
@@ -55,7 +55,8 @@ test("with -it our terminal is raw, its size is told, and Ctrl-C is a byte for t
   await resized.promise;
   shell.end(130);
   await terminal.exit;
-  assert.match(terminal.shown(), /code 130/);
-  assert.match(terminal.shown(), / icanon/, "the terminal is as it was");
+  assert.ok(terminal.shown().includes("first\r\ndown\nhere\r\n$ "), "output comes as the process wrote it");
+  assert.match(terminal.shown(), /code 130\r\n/, "the terminal is as it was, for output");
+  assert.match(terminal.shown(), / icanon/, "and for input");
   assert.deepEqual(shell.signals, []);
 });
