@@ -25,6 +25,7 @@
 //! between, so a slow host fills the virtio queue, then HTTP/2's send window, then the streams' channels.
 
 mod discover;
+mod link_state;
 mod port;
 mod scanner;
 mod stream;
@@ -39,9 +40,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 pub use discover::open_port;
 
 use crate::rpc::Dispatch;
+use link_state::Link;
 use port::Port;
 use scanner::MAX_FRAME_BYTES;
-use stream::{Link, LinkStream};
+use stream::LinkStream;
 
 /// Bytes of one request stream that may be in flight.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;

@@ -8,7 +8,7 @@ use crate::container::error::ContainerError;
 use crate::container::{Container, Phase};
 use crate::pb;
 use crate::pb::ContainerState;
-use crate::process::check_signal;
+use crate::process::signal::check_signal;
 
 /// Sends a signal to init or to every process.
 pub async fn kill(agent: Arc<Agent>, request: pb::KillContainerRequest) -> Result<(), ContainerError> {

@@ -14,6 +14,7 @@ pub mod pump;
 pub mod reaper;
 pub mod ring;
 pub mod session;
+pub mod signal;
 pub mod stdin;
 pub mod stdio;
 
@@ -21,7 +22,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use nix::sys::signal::Signal;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
@@ -230,7 +230,7 @@ impl Process {
 
     /// Sends a signal; to a process that has ended, nothing is sent.
     pub fn signal(&self, number: i32) -> Result<(), ProcessError> {
-        let number = check_signal(number)?;
+        let number = signal::check_signal(number)?;
         let mut state = lock(&self.state);
         if state.pid <= 0 {
             return Ok(());
@@ -297,10 +297,4 @@ impl Process {
             terminal: self.options.terminal,
         }
     }
-}
-
-/// Whether a number is a signal, real-time ones included.
-pub fn check_signal(number: i32) -> Result<i32, ProcessError> {
-    let real_time = (32..=64).contains(&number);
-    if real_time || Signal::try_from(number).is_ok() { Ok(number) } else { Err(ProcessError::BadSignal(number)) }
 }

@@ -15,17 +15,18 @@ use std::time::{Duration, Instant};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::mpsc;
+use tonic::Request;
 use tonic::body::Body;
-use tonic::{Request, Streaming};
 
 #[path = "../../src/pb.rs"]
 pub mod pb;
+mod stream;
 
 use pb::container_service_client::ContainerServiceClient;
-use pb::process_input::Input;
-use pb::process_output::Output;
 use pb::process_service_client::ProcessServiceClient;
 use pb::sandbox_service_client::SandboxServiceClient;
+pub use stream::Heard;
+use stream::{Requests, Stream};
 
 pub const CONTAINER: &str = "c1";
 
@@ -245,126 +246,5 @@ pub fn process(args: &[&str]) -> pb::Process {
         env: vec!["PATH=/bin".to_owned()],
         default_capabilities: true,
         ..Default::default()
-    }
-}
-
-enum Requests {
-    Exec(mpsc::Sender<pb::ExecRequest>),
-    Attach(mpsc::Sender<pb::AttachRequest>),
-}
-
-/// A client's stream with a process.
-pub struct Stream<T> {
-    responses: Streaming<T>,
-    requests: Requests,
-}
-
-/// A message with a process's output.
-pub trait Response {
-    fn output(self) -> Option<pb::ProcessOutput>;
-}
-
-impl Response for pb::ExecResponse {
-    fn output(self) -> Option<pb::ProcessOutput> {
-        self.output
-    }
-}
-
-impl Response for pb::AttachResponse {
-    fn output(self) -> Option<pb::ProcessOutput> {
-        self.output
-    }
-}
-
-/// What a stream brought.
-#[derive(Default, Debug)]
-pub struct Heard {
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    pub ends: Vec<i32>,
-    pub gaps: u64,
-    pub exit: Option<pb::ExitStatus>,
-}
-
-impl<T: Response> Stream<T> {
-    pub async fn send(&self, input: Input) {
-        assert!(self.try_send(input).await, "the stream is closed");
-    }
-
-    async fn try_send(&self, input: Input) -> bool {
-        let input = pb::ProcessInput { input: Some(input) };
-        match &self.requests {
-            Requests::Exec(sender) => {
-                let message = Some(pb::exec_request::Message::Input(input));
-                sender.send(pb::ExecRequest { message }).await.is_ok()
-            }
-            Requests::Attach(sender) => {
-                let message = Some(pb::attach_request::Message::Input(input));
-                sender.send(pb::AttachRequest { message }).await.is_ok()
-            }
-        }
-    }
-
-    pub async fn stdin(&self, offset: u64, text: &str) {
-        let data = text.as_bytes().to_vec().into();
-        self.send(Input::Stdin(pb::StdinData { offset, data })).await;
-    }
-
-    pub async fn acknowledge(&self, stdout_offset: u64) {
-        self.send(Input::Ack(pb::OutputAck { stdout_offset, stderr_offset: 0 })).await;
-    }
-
-    pub async fn next(&mut self) -> Result<Option<Output>, tonic::Status> {
-        let next = tokio::time::timeout(Duration::from_secs(20), self.responses.message());
-        let message = next.await.expect("nothing comes")?;
-        Ok(message.and_then(Response::output).and_then(|output| output.output))
-    }
-
-    /// Reads until `stdout` has so many bytes.
-    pub async fn read(&mut self, heard: &mut Heard, stdout: usize) {
-        while heard.stdout.len() < stdout {
-            let output = self.next().await.unwrap().expect("the stream ended too early");
-            heard.add(output);
-        }
-    }
-
-    /// Reads to the end, acknowledging everything.
-    pub async fn finish(&mut self, mut heard: Heard, from: u64) -> Heard {
-        while let Some(output) = self.next().await.unwrap() {
-            let is_chunk = matches!(output, Output::Chunk(_));
-            heard.add(output);
-            if is_chunk && heard.exit.is_none() {
-                let stdout_offset = from + heard.gaps + heard.stdout.len() as u64;
-                // The agent may have said everything meanwhile, and closed the stream.
-                self.try_send(Input::Ack(pb::OutputAck { stdout_offset, stderr_offset: 0 })).await;
-            }
-        }
-        heard
-    }
-}
-
-impl Heard {
-    fn add(&mut self, output: Output) {
-        assert!(self.exit.is_none(), "exited is the last message");
-        match output {
-            Output::Chunk(chunk) => {
-                assert!(!self.ends.contains(&chunk.stream), "bytes after their end");
-                assert!((1..=65536).contains(&chunk.data.len()));
-                let kept = if chunk.stream() == pb::Stream::Stdout { &mut self.stdout } else { &mut self.stderr };
-                kept.extend_from_slice(&chunk.data);
-            }
-            Output::Eof(eof) => self.ends.push(eof.stream),
-            Output::Gap(gap) => self.gaps += gap.to_offset - gap.from_offset,
-            Output::Exited(status) => self.exit = Some(status),
-            Output::Started(_) | Output::StdinAck(_) => {}
-        }
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).into_owned()
-    }
-
-    pub fn code(&self) -> Option<i32> {
-        self.exit.as_ref().map(|exit| exit.code)
     }
 }

@@ -1,0 +1,276 @@
+//! The state of the link: one port, the scanner over what comes from it, and whose bytes they are.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::port::{Change, Port};
+use super::scanner::{Found, Nonce, Scanner};
+use super::stream::LinkStream;
+use crate::sync::lock;
+
+/// How long a HELLO inside an unfinished frame must stay the last thing heard before it is believed.
+const STALL: Duration = Duration::from_millis(250);
+
+/// The link: one port, and at most one live connection on it.
+pub struct Link {
+    pub(super) port: Port,
+    once: bool,
+    pub(super) state: Mutex<State>,
+    /// The connection is over, or a HELLO came.
+    ended: Notify,
+    /// The input ends with a HELLO in the midst of a frame.
+    stalled: Notify,
+}
+
+/// What the link's tasks share.
+pub(super) struct State {
+    scanner: Scanner,
+    readable: bool,
+    pub(super) writable: bool,
+    /// Counts connections; 0 before the first.
+    pub(super) generation: u64,
+    /// Whether the connection of this generation is over.
+    pub(super) over: bool,
+    /// The peer of a socket has gone for good.
+    finished: bool,
+    hello: Option<Nonce>,
+    /// Bytes read behind a HELLO or behind the end of a connection.
+    rest: Vec<u8>,
+    received: u64,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+}
+
+/// What filling a buffer gave.
+pub(super) enum Filled {
+    /// So many bytes for the connection.
+    Bytes(usize),
+    /// Nothing more for now.
+    Blocked,
+    /// The host is away, or its connection is over.
+    Over,
+}
+
+impl Link {
+    /// A link on a port. A socket, unlike a virtio port, is `once`: its peer does not come back.
+    pub fn new(port: Port, once: bool) -> Arc<Self> {
+        Arc::new(Self {
+            port,
+            once,
+            state: Mutex::new(State {
+                scanner: Scanner::new(),
+                readable: true,
+                writable: true,
+                generation: 0,
+                over: true,
+                finished: false,
+                hello: None,
+                rest: Vec::new(),
+                received: 0,
+                reader: None,
+                writer: None,
+            }),
+            ended: Notify::new(),
+            stalled: Notify::new(),
+        })
+    }
+
+    /// Follows the port's changes; runs beside the connection and never ends but by an error.
+    pub async fn follow(&self) -> io::Result<()> {
+        loop {
+            let change = self.port.changed().await?;
+            self.note(change);
+        }
+    }
+
+    fn note(&self, change: Change) {
+        let mut state = lock(&self.state);
+        state.readable |= change.readable;
+        state.writable |= change.writable;
+        if change.hung_up {
+            self.host_left(&mut state);
+        }
+        let wakers =
+            [state.reader.take_if(|_| change.readable), state.writer.take_if(|_| change.writable || change.hung_up)];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    fn end(&self, state: &mut State) {
+        state.over = true;
+        if let Some(waker) = state.writer.take() {
+            waker.wake();
+        }
+        self.ended.notify_one();
+    }
+
+    /// Fills `buffer` with what is the live connection's.
+    pub(super) fn fill(&self, state: &mut State, buffer: &mut [u8]) -> Filled {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let space = &mut buffer[filled..];
+            let count = if state.rest.is_empty() {
+                if !state.readable {
+                    break;
+                }
+                match self.port.read(space) {
+                    Ok(0) => {
+                        state.readable = false;
+                        self.host_left(state);
+                        if state.over {
+                            return Filled::Over;
+                        }
+                        break;
+                    }
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => {
+                        state.readable = false;
+                        if error.kind() != io::ErrorKind::WouldBlock {
+                            state.finished = true;
+                            self.end(state);
+                            return Filled::Over;
+                        }
+                        break;
+                    }
+                }
+            } else {
+                let count = space.len().min(state.rest.len());
+                space[..count].copy_from_slice(&state.rest[..count]);
+                state.rest.drain(..count);
+                count
+            };
+            state.received += count as u64;
+            if !self.sort(state, &mut buffer[filled..filled + count], &mut filled) {
+                return Filled::Over;
+            }
+        }
+        if filled > 0 {
+            return Filled::Bytes(filled);
+        }
+        if state.scanner.stalled_hello().is_some() {
+            self.stalled.notify_one();
+        }
+        Filled::Blocked
+    }
+
+    /// Runs the scanner over fresh bytes. False when there is no connection for them.
+    fn sort(&self, state: &mut State, fresh: &mut [u8], filled: &mut usize) -> bool {
+        match state.scanner.feed(fresh) {
+            Found::Bytes { used, connection } => {
+                if connection && !state.over {
+                    *filled += used;
+                    return true;
+                }
+                !state.over
+            }
+            Found::Hello { used, nonce } => {
+                state.hello = Some(nonce);
+                state.rest.splice(0..0, fresh[used..].iter().copied());
+                self.end(state);
+                false
+            }
+            Found::Broken { used } => {
+                state.rest.splice(0..0, fresh[used..].iter().copied());
+                self.end(state);
+                false
+            }
+        }
+    }
+
+    /// Takes note of a disconnect. The news of it travels apart from the bytes, and may come after the HELLO of the
+    /// next host: so a connection of which nothing was heard yet goes on, and a HELLO that was taken for the old
+    /// connection's payload is a HELLO.
+    fn host_left(&self, state: &mut State) {
+        state.finished = self.once;
+        if !state.over && state.scanner.is_fresh() && !self.once {
+            return;
+        }
+        if let Some(nonce) = state.scanner.stalled_hello() {
+            state.hello = Some(nonce);
+        }
+        state.scanner.reset();
+        self.end(state);
+    }
+
+    /// Waits for the next HELLO, throwing away everything else. None when a socket's peer has gone.
+    pub async fn hello(&self) -> Option<Nonce> {
+        let mut buffer = vec![0; 4096];
+        loop {
+            let found = std::future::poll_fn(|context| {
+                let mut state = lock(&self.state);
+                loop {
+                    if let Some(nonce) = state.hello.take() {
+                        return Poll::Ready(Some(nonce));
+                    }
+                    if state.finished {
+                        return Poll::Ready(None);
+                    }
+                    state.over = true;
+                    if matches!(self.fill(&mut state, &mut buffer), Filled::Blocked)
+                        || (!state.readable && state.rest.is_empty() && state.hello.is_none())
+                    {
+                        state.reader = Some(context.waker().clone());
+                        return Poll::Pending;
+                    }
+                }
+            });
+            tokio::select! {
+                found = found => return found,
+                () = self.believe_stalled() => {}
+            }
+        }
+    }
+
+    /// Waits until a HELLO inside an unfinished frame has been the last thing heard for a while.
+    pub async fn believe_stalled(&self) {
+        loop {
+            self.stalled.notified().await;
+            let before = lock(&self.state).received;
+            tokio::time::sleep(STALL).await;
+            let mut state = lock(&self.state);
+            if state.received != before {
+                continue;
+            }
+            if let Some(nonce) = state.scanner.stalled_hello() {
+                state.scanner.reset();
+                state.hello = Some(nonce);
+                self.end(&mut state);
+                return;
+            }
+        }
+    }
+
+    /// Waits until the connection is over.
+    pub async fn ended(&self) {
+        loop {
+            if lock(&self.state).over {
+                return;
+            }
+            self.ended.notified().await;
+        }
+    }
+
+    /// Answers a HELLO and opens a connection, unless the host left meanwhile.
+    pub async fn open(self: &Arc<Self>, nonce: Nonce) -> Option<LinkStream> {
+        let generation = {
+            let mut state = lock(&self.state);
+            state.generation += 1;
+            state.over = false;
+            state.scanner.expect_preface();
+            state.generation
+        };
+        let stream = LinkStream::new(self.clone(), generation);
+        let line = nonce.ready_line();
+        let mut sent = 0;
+        while sent < line.len() {
+            let write = std::future::poll_fn(|context| stream.poll_send(context, &line[sent..]));
+            sent += write.await.ok()?;
+        }
+        Some(stream)
+    }
+}
