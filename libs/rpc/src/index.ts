@@ -18,3 +18,4 @@ export * from "./request-check.ts";
 export * from "./request-digest.ts";
 export * from "./service-handlers.ts";
 export * from "./status.ts";
+export * from "./tls-connection.ts";

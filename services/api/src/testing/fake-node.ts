@@ -44,6 +44,11 @@ export class FakeNode implements AsyncDisposable {
   #sequence = 0n;
   #address = "";
 
+  /** Where its streams are served. */
+  get streamAddress(): string {
+    return this.#address;
+  }
+
   private constructor(nodeId: string, natsUrl: string) {
     this.nodeId = nodeId;
     this.#bus = new Bus({ url: natsUrl, name: nodeId });

@@ -1,6 +1,5 @@
 /** The api's services over one connection, which is made when the first call is. */
 import { isIP } from "node:net";
-import { type ChannelCredentials, credentials } from "@grpc/grpc-js";
 import {
   ContainerService,
   ImageService,
@@ -9,7 +8,13 @@ import {
   SandboxService,
   SystemService,
 } from "@paddock/protocol";
-import { type CallOptions, GrpcConnection, type GrpcMethods, REQUEST_ID_KEY } from "@paddock/rpc";
+import {
+  type CallOptions,
+  GrpcConnection,
+  type GrpcMethods,
+  REQUEST_ID_KEY,
+  tlsConnection,
+} from "@paddock/rpc";
 import { usageError } from "../cli-error.ts";
 
 export type Api = {
@@ -37,7 +42,7 @@ export type ApiOptions = {
 };
 
 export function openApi({ address, token, tlsCa }: ApiOptions): Api {
-  const connection = new GrpcConnection(address, credentialsFor(address, tlsCa));
+  const connection = connect(address, tlsCa);
   return {
     address,
     sandboxes: connection.service(SandboxService),
@@ -59,9 +64,9 @@ export function openApi({ address, token, tlsCa }: ApiOptions): Api {
 }
 
 /** Plain text never leaves this host: the token and all that tenants type would travel with it. */
-function credentialsFor(address: string, tlsCa: Buffer | undefined): ChannelCredentials {
-  if (tlsCa) return credentials.createSsl(tlsCa);
-  return isLoopback(hostOf(address)) ? credentials.createInsecure() : credentials.createSsl();
+function connect(address: string, tlsCa: Buffer | undefined): GrpcConnection {
+  const isPlain = tlsCa === undefined && isLoopback(hostOf(address));
+  return isPlain ? new GrpcConnection(address) : tlsConnection(address, tlsCa);
 }
 
 export function hostOf(address: string): string {

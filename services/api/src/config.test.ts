@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { parseConfig, readEnv } from "./config.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "config-"));
+after(() => rmSync(directory, { recursive: true }));
+const file = (name: string, text: string) => {
+  writeFileSync(join(directory, name), text);
+  return join(directory, name);
+};
+const parse = (env: Record<string, string>) => parseConfig(readEnv(env));
+
+test("without settings it listens on loopback alone", () => {
+  const config = parse({ PATH: "/bin" });
+  assert.deepEqual(config.grpcAddress, { host: "127.0.0.1", port: 7070 });
+  assert.deepEqual(config.httpAddress, { host: "127.0.0.1", port: 7080 });
+  assert.equal(config.natsUrl, "nats://127.0.0.1:4222");
+});
+
+const refused: [string, Record<string, string>, RegExp][] = [
+  [
+    "a setting that does not exist",
+    { PADDOCK_API_GRPC_ADRESS: "x" },
+    /PADDOCK_API_GRPC_ADRESS: no such setting/,
+  ],
+  ["an address without a port", { PADDOCK_API_GRPC_ADDRESS: "127.0.0.1" }, /no address/],
+  ["a port beyond 65535", { PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:70000" }, /no address/],
+  ["a log level that is none", { PADDOCK_LOG_LEVEL: "loud" }, /none of trace/],
+  ["a NATS address that is none", { PADDOCK_NATS_URL: "http://x" }, /PADDOCK_NATS_URL/],
+  ["a ready descriptor that is stdout", { PADDOCK_READY_FD: "1" }, /PADDOCK_READY_FD/],
+  [
+    "an address beyond loopback without TLS and token",
+    { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:7070" },
+    /TLS and a token/,
+  ],
+  ["the same for HTTP", { PADDOCK_API_HTTP_ADDRESS: "[::]:7080" }, /TLS and a token/],
+  ["a name that looks like loopback", { PADDOCK_API_HTTP_ADDRESS: "127.evil.example:1" }, /TLS and a token/],
+  ["a certificate without a key", { PADDOCK_API_TLS_CERT_FILE: "/x" }, /belong together/],
+  ["a token file that is not there", { PADDOCK_API_TOKEN_FILE: "/nonexistent" }, /cannot be read/],
+  ["a token that is too short", { PADDOCK_API_TOKEN_FILE: file("short", "abc\n") }, /16 to 512/],
+];
+for (const [what, env, message] of refused) {
+  test(`${what} is refused with a text that names it`, () => {
+    assert.throws(() => parse(env), { name: "ConfigError", message });
+  });
+}
+
+test("an address beyond loopback is accepted with TLS and a token, not with one of them", () => {
+  const token = { PADDOCK_API_TOKEN_FILE: file("token", "0123456789abcdef\n") };
+  const tls = { PADDOCK_API_TLS_CERT_FILE: file("cert", "c"), PADDOCK_API_TLS_KEY_FILE: file("key", "k") };
+  const open = { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:7070" };
+  assert.throws(() => parse({ ...open, ...token }), /TLS and a token/);
+  assert.throws(() => parse({ ...open, ...tls }), /TLS and a token/);
+  assert.equal(parse({ ...open, ...tls, ...token }).token, "0123456789abcdef");
+});
+
+test("the process ends with exit code 78 and one line when its settings are wrong", () => {
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [fileURLToPath(new URL("./main.ts", import.meta.url))],
+    {
+      env: { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:0" },
+      encoding: "utf8",
+      timeout: 30_000,
+    },
+  );
+  assert.equal(status, 78, stderr);
+  assert.equal(stderr.trim().split("\n").length, 1, stderr);
+});

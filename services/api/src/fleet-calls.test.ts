@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { after, before, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import {
+  DeleteImageResponseSchema,
+  ImageService,
+  ListImagesResponseSchema,
+  ListSandboxesResponseSchema,
+  LogLevel,
+  NodeService,
+  nodepb,
+  SandboxService,
+  SetLogLevelResponseSchema,
+  SystemService,
+} from "@paddock/protocol";
+import { afterIdOf, pageTokenAfter } from "@paddock/rpc";
+import { ApiBench, eventually } from "./testing/api-bench.ts";
+import type { FakeNode } from "./testing/fake-node.ts";
+
+let bench: ApiBench;
+let n1: FakeNode;
+let n2: FakeNode;
+before(async () => {
+  bench = await ApiBench.start();
+  n1 = await bench.node("n1");
+  n2 = await bench.node("n2");
+  await eventually(async () => assert.equal((await nodes().listNodes({})).nodes.length, 2));
+});
+after(() => bench[Symbol.asyncDispose]());
+
+const sandboxes = () => bench.connection.service(SandboxService);
+const images = () => bench.connection.service(ImageService);
+const nodes = () => bench.connection.service(NodeService);
+
+/** A node that has these sandboxes and answers at most two at a time. */
+const holding =
+  (...ids: string[]) =>
+  async ({ pageToken }: { readonly pageToken: string }) => {
+    const left = ids.filter((id) => id > afterIdOf(pageToken));
+    return create(ListSandboxesResponseSchema, {
+      sandboxes: left.slice(0, 2).map((sandboxId) => ({ sandboxId })),
+      nextPageToken: left.length > 2 ? pageTokenAfter(left[1] ?? "") : "",
+    });
+  };
+
+test("sandboxes of all nodes are listed by id, page after page", async () => {
+  n1.commands.listSandboxes = holding("a", "c", "e", "g");
+  n2.commands.listSandboxes = holding("b", "d", "f");
+  const seen: string[] = [];
+  let pageToken = "";
+  do {
+    const page = await sandboxes().listSandboxes({ pageSize: 3, pageToken });
+    seen.push(...page.sandboxes.map(({ sandboxId }) => sandboxId));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  assert.deepEqual(seen, ["a", "b", "c", "d", "e", "f", "g"]);
+});
+
+test("a page token that is none is refused by its field", async () => {
+  await assert.rejects(sandboxes().listSandboxes({ pageToken: "rubbish" }), { reason: "INVALID_FIELD" });
+});
+
+test("a list for one node asks that one alone, and an unknown node is NOT_FOUND", async () => {
+  n1.commands.listSandboxes = holding("a");
+  n2.commands.listSandboxes = async () => assert.fail("n2 was asked");
+  const page = await sandboxes().listSandboxes({ nodeId: "n1" });
+  assert.deepEqual(
+    page.sandboxes.map(({ sandboxId }) => sandboxId),
+    ["a"],
+  );
+  await assert.rejects(sandboxes().listSandboxes({ nodeId: "n9" }), { reason: "NODE_NOT_FOUND" });
+});
+
+test("an image of several nodes is listed once, with its nodes and names", async () => {
+  const image = (names: string[]) => async () =>
+    create(ListImagesResponseSchema, { images: [{ imageId: "sha256:1", names }] });
+  n1.commands.listImages = image(["b"]);
+  n2.commands.listImages = image(["a", "b"]);
+  const [only, ...others] = (await images().listImages({})).images;
+  assert.equal(others.length, 0);
+  assert.deepEqual(
+    [only?.nodeIds, only?.names],
+    [
+      ["n1", "n2"],
+      ["a", "b"],
+    ],
+  );
+});
+
+test("an image is deleted where it is; where it is not is no error, and nowhere is NOT_FOUND", async () => {
+  const missing = async () => {
+    throw new PaddockError("IMAGE_NOT_FOUND", "not here");
+  };
+  n1.commands.deleteImage = async () => create(DeleteImageResponseSchema, { imageId: "sha256:1" });
+  n2.commands.deleteImage = missing;
+  assert.equal((await images().deleteImage({ requestId: "d", image: "x" })).imageId, "sha256:1");
+  n1.commands.deleteImage = missing;
+  await assert.rejects(images().deleteImage({ requestId: "d2", image: "x" }), { reason: "IMAGE_NOT_FOUND" });
+  n1.commands.deleteImage = async () => {
+    throw new PaddockError("IMAGE_IN_USE", "container c uses it");
+  };
+  await assert.rejects(images().deleteImage({ requestId: "d3", image: "x" }), { reason: "IMAGE_IN_USE" });
+});
+
+const importing = (digests: Map<string, string>, nodeId: string) =>
+  async function* (requests: AsyncIterable<nodepb.ImportImageRequest>) {
+    const hash = createHash("sha256");
+    let doneBytes = 0n;
+    for await (const { request } of requests) {
+      if (request?.message.case !== "data") continue;
+      hash.update(request.message.value);
+      doneBytes += BigInt(request.message.value.length);
+      yield create(nodepb.ImportImageResponseSchema, {
+        response: { message: { case: "progress", value: { phase: "receive", doneBytes } } },
+      });
+    }
+    digests.set(nodeId, hash.digest("hex"));
+    yield create(nodepb.ImportImageResponseSchema, {
+      response: { message: { case: "image", value: { imageId: "sha256:2", names: ["x"] } } },
+    });
+  };
+
+test("an image is imported on every node at once, byte for byte, with progress and at last the image", async () => {
+  const digests = new Map<string, string>();
+  n1.streams.importImage = importing(digests, "n1");
+  n2.streams.importImage = importing(digests, "n2");
+  const call = images().importImage();
+  const sent = createHash("sha256");
+  const write = async () => {
+    await call.write({ message: { case: "start", value: { name: "x" } } });
+    for (let i = 0; i < 40; i++) {
+      const data = new Uint8Array(256 * 1024).fill(i);
+      sent.update(data);
+      await call.write({ message: { case: "data", value: data } });
+    }
+    call.end();
+  };
+  const writing = write();
+  const kinds = new Set<string | undefined>();
+  let nodeIds: string[] = [];
+  for await (const { message } of call) {
+    kinds.add(message.case);
+    if (message.case === "image") nodeIds = message.value.nodeIds;
+  }
+  await writing;
+  const digest = sent.digest("hex");
+  assert.deepEqual(Object.fromEntries(digests), { n1: digest, n2: digest });
+  assert.deepEqual([...kinds].sort(), ["image", "progress"]);
+  assert.deepEqual(nodeIds, ["n1", "n2"]);
+});
+
+test("one node that refuses an import fails it with its own error, and the other's is given up", async () => {
+  const aborted = Promise.withResolvers<void>();
+  n1.streams.importImage = () => {
+    throw new PaddockError("INVALID_ARCHIVE", "not a tar");
+  };
+  n2.streams.importImage = async function* (_requests, ctx) {
+    ctx.signal.addEventListener("abort", () => aborted.resolve());
+    await aborted.promise;
+    yield create(nodepb.ImportImageResponseSchema);
+  };
+  const call = images().importImage();
+  await call.write({ message: { case: "start", value: {} } });
+  await assert.rejects(
+    async () => {
+      for await (const _ of call);
+    },
+    { reason: "INVALID_ARCHIVE" },
+  );
+  await aborted.promise;
+});
+
+test("the log level is changed here and on the nodes, and those that fail are named", async () => {
+  n1.commands.setLogLevel = async () => create(SetLogLevelResponseSchema);
+  const system = bench.connection.service(SystemService);
+  const answer = await system.setLogLevel({ requestId: "l", level: LogLevel.WARN });
+  assert.deepEqual([answer.nodeIds, answer.unreachableNodes], [["n1"], ["n2"]]);
+  assert.equal(bench.app.log.level, "warn");
+});
+
+test("a list goes on without a node that has left, and names it", async () => {
+  n1.commands.listSandboxes = holding("a");
+  await n2.closeCommands();
+  const page = await sandboxes().listSandboxes({});
+  assert.deepEqual(
+    page.sandboxes.map(({ sandboxId }) => sandboxId),
+    ["a"],
+  );
+  assert.deepEqual(page.unreachableNodes, ["n2"]);
+});

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { mergePages, type NodePage } from "./merge-pages.ts";
+
+/** A node that answers with at most `limit` of its ids after `after`. */
+const pageOf = (ids: readonly string[], after: string, limit: number): NodePage<string> => {
+  const left = [...ids].sort().filter((id) => id > after);
+  return { items: left.slice(0, limit), more: left.length > limit };
+};
+
+test("paging through any nodes, however short they answer, gives every id once and in order", () => {
+  const node = fc.record({
+    ids: fc.uniqueArray(fc.stringMatching(/^[a-c]{1,4}$/), { maxLength: 20 }),
+    limit: fc.integer({ min: 1, max: 5 }),
+  });
+  fc.assert(
+    fc.property(fc.array(node, { maxLength: 4 }), fc.integer({ min: 1, max: 7 }), (nodes, pageSize) => {
+      const seen: string[] = [];
+      let after: string | undefined = "";
+      while (after !== undefined) {
+        const from: string = after;
+        const page = mergePages(
+          nodes.map(({ ids, limit }) => pageOf(ids, from, limit)),
+          pageSize,
+          (id) => id,
+        );
+        assert.ok(page.items.length <= pageSize);
+        assert.ok(page.nextAfter === undefined || page.nextAfter > from, "every page goes on");
+        seen.push(...page.items);
+        after = page.nextAfter;
+      }
+      assert.deepEqual(seen, [...new Set(nodes.flatMap(({ ids }) => ids))].sort());
+    }),
+  );
+});
+
+test("items with the same id are joined", () => {
+  const items = [["a", 1] as const, ["a", 2] as const, ["b", 3] as const];
+  const page = mergePages(
+    items.map((item) => ({ items: [item], more: false })),
+    10,
+    ([id]) => id,
+    (x) => x,
+  );
+  assert.deepEqual(page, {
+    items: [
+      ["a", 1],
+      ["b", 3],
+    ],
+    nextAfter: undefined,
+  });
+});
