@@ -7,7 +7,7 @@
 import { once } from "node:events";
 import http from "node:http";
 import http2 from "node:http2";
-import net, { type AddressInfo, type Socket } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import { type ContextKey, createContextKey, createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
@@ -92,7 +92,7 @@ function handlerOf({ methods, edge, checkToken, pages }: HttpListenerOptions): H
   });
 }
 
-type Served = { readonly server: net.Server; readonly close: () => void };
+type Served = { readonly server: Server; readonly close: () => void };
 
 function secureServer(tls: Tls, handler: Handler): Served {
   const server = http2.createSecureServer(
@@ -103,37 +103,50 @@ function secureServer(tls: Tls, handler: Handler): Served {
   return { server, close: () => closeSessions(sessions) };
 }
 
-/** One port for both: each connection goes to the HTTP server that its first bytes ask for. */
+/**
+ * One port for both: each connection goes to the HTTP server that its first bytes ask for. The HTTP/1.1 server is the one that
+ * listens, because its time limits and the closing of idle connections work only then.
+ */
 function clearServer(handler: Handler): Served {
   const one = http.createServer(
-    { requestTimeout: 0, headersTimeout: 10_000, keepAliveTimeout: 60_000 },
+    {
+      requestTimeout: 0,
+      headersTimeout: 10_000,
+      keepAliveTimeout: 60_000,
+      connectionsCheckingInterval: 5_000,
+    },
     handler,
   );
   const two = http2.createServer(HTTP2_OPTIONS, handler);
   const sessions = trackSessions(two);
-  const server = net.createServer((socket) => {
-    const give = () => socket.destroy();
-    socket.setTimeout(FIRST_BYTES_TIMEOUT_MS, give);
-    socket.once("error", give);
-    socket.once("readable", () => {
-      const head: Buffer | null = socket.read();
-      if (head === null) return give();
-      socket.setTimeout(0);
-      socket.off("timeout", give);
-      socket.off("error", give);
-      socket.unshift(head);
-      const isHttp2 = PREFACE.subarray(0, head.length).equals(head.subarray(0, PREFACE.length));
-      (isHttp2 ? two : one).emit("connection", socket);
-      return undefined;
+  const takers = one.listeners("connection");
+  one.removeAllListeners("connection");
+  one.on("connection", (socket: Socket) => {
+    sniff(socket, (isHttp2) => {
+      if (isHttp2) two.emit("connection", socket);
+      else for (const take of takers) take.call(one, socket);
     });
   });
-  return {
-    server,
-    close: () => {
-      one.closeIdleConnections();
-      closeSessions(sessions);
-    },
-  };
+  return { server: one, close: () => closeSessions(sessions) };
+}
+
+/** Waits for the first bytes of a connection, says what they are, and leaves them to be read. */
+function sniff(socket: Socket, decided: (isHttp2: boolean) => void): void {
+  const giveUp = () => socket.destroy();
+  socket.setTimeout(FIRST_BYTES_TIMEOUT_MS, giveUp);
+  socket.once("error", giveUp);
+  socket.once("readable", () => {
+    const head: Buffer | null = socket.read();
+    if (head === null) {
+      giveUp();
+      return;
+    }
+    socket.setTimeout(0);
+    socket.off("timeout", giveUp);
+    socket.off("error", giveUp);
+    socket.unshift(head);
+    decided(PREFACE.subarray(0, head.length).equals(head.subarray(0, PREFACE.length)));
+  });
 }
 
 type Sessions = Set<http2.ServerHttp2Session>;
