@@ -11,7 +11,8 @@ cd "$root"
 began=$EPOCHREALTIME
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
-title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold=$([ -t 1 ] && tput bold 2>/dev/null || true) plain=$([ -t 1 ] && tput sgr0 2>/dev/null || true)
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 tick() { printf '  ✓ %s\n' "$*"; }
 fail() {
   printf '\n  ✗ %s\n' "$*" >&2
@@ -95,6 +96,7 @@ const fine = Number(host.cpuUsageUs) > 0 && Number(host.memoryUsageBytes) > 1e6 
 process.exit(fine ? 0 : 1);
 JS
 tick "CPU and memory of the VM and of its container are there, and its limit is the one that was asked for"
+[ -n "$(control_groups_of "$state")" ] || fail "the VM is in no control group of its own"
 show paddock logs --tail 4 quickstart
 show paddock top quickstart
 
@@ -107,5 +109,5 @@ check_nothing_left "$state" "$state/before" || fail "something was left behind"
 rm -rf --one-file-system "$state"
 tick "no file: $state is removed"
 
-printf '\n\033[1mAll of it worked, in %s s.\033[0m For good: "npx paddock up --detach", then "npx paddock --help".\n' \
-  "$(seconds_since "$began")"
+title "All of it worked, in $(seconds_since "$began") s."
+echo 'To keep it: "npx paddock up --detach", then "npx paddock --help".'

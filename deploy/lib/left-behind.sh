@@ -1,12 +1,18 @@
 # What a run left on the machine, and how its processes are ended. Sourced.
 #
-# Everything a run starts has its state directory in its command line or its environment; that tells its own from others'.
-# Control groups, links and firewall tables carry no such mark, so a listing from before is compared with.
+# Everything a run starts has its state directory in its command line or its environment, and the node daemon begins the
+# names of control groups with a hash of its own; that tells a run's things from others'. Links and firewall tables carry
+# no such mark, so a listing from before is compared with.
 
 list_unsigned() {
-  find /sys/fs/cgroup -depth -type d -path '*/paddock/*' 2>/dev/null | sed 's/^/control group /' || true
   ls /sys/class/net | grep -E '^(paddock|pdk?)[-.0-9]' | sed 's/^/link /' || true
   nft list tables 2>/dev/null | grep paddock | sed 's/^/firewall /' || true
+}
+
+control_groups_of() {
+  local hash
+  hash=$(printf %s "$1/node" | sha256sum | cut -c1-8)
+  find /sys/fs/cgroup -type d -path "*/paddock/$hash-*" 2>/dev/null || true
 }
 
 # The pids of processes that carry the directory, but for our own.
@@ -45,7 +51,8 @@ check_nothing_left() {
   report_kind mount "$(awk -v d="$directory/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo)"
   report_kind "loop device" "$(cat /sys/block/loop*/loop/backing_file 2>/dev/null | grep -F "$directory/" || true)"
   found=$(list_unsigned | sort | comm -13 <(sort "$before") - | tr '\n' ' ')
-  report_kind "control group, network link or firewall table" "$found"
+  report_kind "network link or firewall table" "$found"
+  report_kind "control group" "$(control_groups_of "$directory")"
   report_kind socket "$(find "$directory" -type s)"
   report_kind "sandbox directory" "$(find "$directory" -path '*/sandboxes/*' -mindepth 1 -maxdepth 4 | head -5)"
   return $status

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import pc from "picocolors";
 import { CliError } from "../cli-error.ts";
 import { BoundedLog } from "./bounded-log.ts";
+import { lockBox } from "./box-lock.ts";
 import { readBoxRecord, writeBoxRecord } from "./box-record.ts";
 import { apiEnv, nodeEnv, writeBusConfig } from "./box-settings.ts";
 import { logLine } from "./log-line.ts";
@@ -39,6 +40,16 @@ test("a part that ends before it is ready fails with the end of its log", async 
   assert.equal(error.message, "the api exited with code 78");
   assert.ok(error.details.length <= 15 && error.details.some((line) => line.includes("no port")));
   assert.match(error.hint ?? "", /dying\.log$/);
+});
+
+test("a part whose port is taken says which", async () => {
+  const running = part(
+    "taken",
+    "echo 'listen EADDRINUSE: address already in use 127.0.0.1:7070' >&2; exit 1",
+  );
+  const error = await running.readyLine(10_000).catch((thrown: unknown) => thrown);
+  assert.ok(error instanceof CliError);
+  assert.match(error.hint ?? "", /^127\.0\.0\.1:7070 is taken; .*choose other ports/);
 });
 
 test("a part that takes too long fails with the time it was given", async () => {
@@ -109,6 +120,18 @@ test("each daemon gets its own settings and none that it would refuse", () => {
     PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:4",
     PADDOCK_NATS_URL: "nats://x",
   });
+});
+
+test("a state directory is held by one living process at a time", async () => {
+  const stateDir = join(directory, "locked");
+  const unlock = lockBox(stateDir);
+  assert.throws(() => lockBox(stateDir), /another "paddock up" is at work/);
+  unlock();
+  await writeFile(
+    join(stateDir, "up.lock"),
+    JSON.stringify({ pid: process.pid, startTicks: "1", bootId: "gone" }),
+  );
+  lockBox(stateDir)();
 });
 
 test("the record of a box is read as it was written, and a broken one is none", async () => {

@@ -83,7 +83,7 @@ export class RunningPart {
     const fail = (why: string) =>
       new CliError(`the ${this.spec.title} ${why}`, {
         details: this.log.tail(TAIL_LINES).map((line) => `  ${line}`),
-        hint: `its log is ${this.log.path}`,
+        hint: this.#hint(),
       });
     const timer = setTimeout(
       () => timeout.reject(fail(`was not ready after ${formatSpan(timeoutMs)}`)),
@@ -109,6 +109,15 @@ export class RunningPart {
       clearTimeout(timer);
     }
     this.log.close();
+  }
+
+  #hint(): string {
+    const taken = /EADDRINUSE[^\n]*?((?:[\d.]+|\[[\da-f:]+\]):\d+)|address already in use[^\n]*/i.exec(
+      this.log.tail(TAIL_LINES).join("\n"),
+    );
+    if (taken)
+      return `${taken[1] ?? "its port"} is taken; end what listens there, or choose other ports (0 takes any that is free)`;
+    return `its log is ${this.log.path}`;
   }
 
   #record(output: Readable): void {

@@ -1,12 +1,14 @@
 import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { isAlive } from "@paddock/qemu";
 import { type Command, Option } from "commander";
+import { lockBox } from "../box/box-lock.ts";
 import { boxPaths, readBoxRecord } from "../box/box-record.ts";
 import { type BoxPorts, type BoxSettings, nodeBinary } from "../box/box-settings.ts";
 import { logLine } from "../box/log-line.ts";
 import { Box, type BoxEvents, type Report } from "../box/start-box.ts";
-import { isBoxUp } from "../box/stop-box.ts";
+import { isBoxUp, stopBox } from "../box/stop-box.ts";
 import { CHANNEL_FD, channelReport, followStart, tellFailed, tellReady } from "../box/up-channel.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
@@ -50,10 +52,7 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
   }
   const settings: BoxSettings = { stateDir, ports: portsOf(options), env: run.around.env };
   const record = readBoxRecord(stateDir);
-  if (record && isBoxUp(record)) {
-    if (options.inBackground !== true) return alreadyUp(run, record.apiAddress, stateDir);
-    throw new CliError(`it is already up in ${stateDir}`);
-  }
+  if (record && isAlive(record.supervisor)) return alreadyUp(run, record.apiAddress, stateDir);
   if (options.inBackground) return inBackground(run, settings);
   const began = performance.now();
   if (options.detach) {
@@ -67,11 +66,25 @@ function alreadyUp(run: CommandRun, address: string, stateDir: string): void {
   run.progress.note(`already up, with its api on ${address} (state in ${stateDir})`);
 }
 
+/** Takes the state directory, and ends what is left of a box whose watching process was killed. */
+async function takeOver(run: CommandRun, stateDir: string): Promise<Disposable> {
+  const unlock = lockBox(stateDir);
+  const record = readBoxRecord(stateDir);
+  if (record && isBoxUp(record)) {
+    run.around.stderr.write(
+      "some parts were running without the process that watches over them; starting anew\n",
+    );
+    await stopBox(stateDir, record);
+  }
+  return { [Symbol.dispose]: unlock };
+}
+
 async function inFront(run: CommandRun, settings: BoxSettings, began: number): Promise<void> {
   const { stderr } = run.around;
   const stop = Promise.withResolvers<void>();
   run.onSignal = () => stop.resolve();
   let isReady = false;
+  using _lock = await takeOver(run, settings.stateDir);
   const box = await Box.start(settings, {
     report: progressReport(run),
     onNote: (note) => run.warn(note),
@@ -87,7 +100,7 @@ async function inFront(run: CommandRun, settings: BoxSettings, began: number): P
     () => box.stop(),
     () => "stopped",
   );
-  run.warn('VMs that were running go on; "paddock up" takes them up again');
+  run.warn('VMs that run go on; the next "paddock up" takes them up again');
 }
 
 /** What "up --detach" starts: it stays, watches over the parts, and ends them when it is told to end. */
@@ -99,6 +112,7 @@ async function inBackground(run: CommandRun, settings: BoxSettings): Promise<voi
     onNote: (note) => run.around.stderr.write(`${new Date().toISOString()} ${note}\n`),
   };
   try {
+    using _lock = await takeOver(run, settings.stateDir);
     const box = await Box.start(settings, events);
     tellReady();
     closeSync(CHANNEL_FD);

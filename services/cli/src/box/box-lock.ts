@@ -1,0 +1,37 @@
+/** One "paddock up" at a time in a state directory: a file that names the process that holds it. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { identify, isAlive } from "@paddock/qemu";
+import { CliError } from "../cli-error.ts";
+
+/** Takes the lock and answers how to let go of it. Throws `CliError` when a living process has it. */
+export function lockBox(stateDir: string): () => void {
+  const path = join(stateDir, "up.lock");
+  mkdirSync(stateDir, { recursive: true, mode: 0o711 });
+  const mine = JSON.stringify(identify(process.pid));
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      writeFileSync(path, mine, { flag: "wx", mode: 0o600 });
+      return () => rmSync(path, { force: true });
+    } catch (error) {
+      const isTaken = error instanceof Error && "code" in error && error.code === "EEXIST";
+      if (!isTaken) throw error;
+      const holder = holderOf(path);
+      if (attempt > 0 || (holder && isAlive(holder))) {
+        throw new CliError(`another "paddock up" is at work in ${stateDir}`, {
+          hint: `its pid is ${holder?.pid}`,
+        });
+      }
+      rmSync(path, { force: true });
+    }
+  }
+}
+
+/** What a process that died in the middle of writing left names nobody. */
+function holderOf(path: string): ReturnType<typeof identify> {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
