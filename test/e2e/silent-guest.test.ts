@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import {
   globSync,
   mkdtempSync,
@@ -58,11 +58,21 @@ let guest: string;
 before(async () => {
   guest = mkdtempSync(join(tmpdir(), "guest-"));
   const real = join(repositoryRoot, "deploy/guest/out");
-  const manifest = JSON.parse(readFileSync(join(real, "manifest.json"), "utf8")) as { kernel: string };
+  const manifest = JSON.parse(readFileSync(join(real, "manifest.json"), "utf8")) as {
+    kernel: string;
+    files: Record<string, unknown>;
+  };
   symlinkSync(join(real, manifest.kernel), join(guest, manifest.kernel));
   const archive = newcArchive([{ kind: "file", path: "init", mode: 0o755, data: silentInit() }]);
   writeFileSync(join(guest, "silent.cpio"), archive);
-  writeFileSync(join(guest, "manifest.json"), JSON.stringify({ ...manifest, initramfs: "silent.cpio" }));
+  const files = {
+    ...manifest.files,
+    "silent.cpio": { sha256: createHash("sha256").update(archive).digest("hex") },
+  };
+  writeFileSync(
+    join(guest, "manifest.json"),
+    JSON.stringify({ ...manifest, initramfs: "silent.cpio", files }),
+  );
   stack = await Stack.start({ PADDOCK_GUEST_DIR: guest, PADDOCK_BOOT_TIMEOUT_MS: "8000" });
 });
 after(async () => {

@@ -86,7 +86,10 @@ export class NodeApp implements AsyncDisposable {
       ),
     );
     let heartbeat: Heartbeat | undefined;
-    const images = await openImageStore({ root: join(config.stateDir, "images") });
+    const images = await openImageStore({
+      root: join(config.stateDir, "images"),
+      limits: { minFreeBytes: config.diskFloorBytes },
+    });
     const parts = { config, log, overrides, store, host, logs, images };
     const context = await openContext(parts, () => heartbeat?.changed());
     stack.defer(() => letGo(context));

@@ -1,5 +1,16 @@
-import { readFile } from "node:fs/promises";
+/**
+ * The kernel and initramfs that VMs boot, as this node's own copies.
+ *
+ * They are copied out of the guest build into the state directory, because QEMU runs as a user of its own who must be able to
+ * read them, which a checkout in somebody's home does not allow; and because a build that runs meanwhile must not change what
+ * the next VM boots. A copy is named by its digest and checked while it is made.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { chmod, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Fields } from "../store/fields.ts";
 
 /** What every VM of this node boots. */
@@ -10,23 +21,66 @@ export type GuestFiles = {
   readonly kernelRelease: string;
 };
 
-/** Reads the manifest that the guest build wrote. Throws an Error that says how to make one. */
-export async function readGuestFiles(dir: string): Promise<GuestFiles> {
+/**
+ * Copies what the manifest of `guestDir` names into `<stateDir>/guest` unless it is there, and removes older copies. Throws an
+ * Error that says how to make a guest when there is none, or which file does not match the manifest.
+ */
+export async function installGuestFiles(guestDir: string, stateDir: string): Promise<GuestFiles> {
+  const manifest = await readManifest(guestDir);
+  const target = join(stateDir, "guest");
+  await mkdir(target, { recursive: true, mode: 0o711 });
+  await chmod(target, 0o711);
+  const install = async (key: "kernel" | "initramfs") => {
+    const name = fileName(manifest.string(key));
+    const digest = hexDigest(manifest.object("files").object(name).string("sha256"));
+    const copy = join(target, `${key}-${digest}`);
+    if ((await stat(copy).catch(() => undefined)) === undefined)
+      await copyChecked(join(guestDir, name), copy, digest);
+    return copy;
+  };
+  const [kernel, initramfs] = [await install("kernel"), await install("initramfs")];
+  const kept = new Set([kernel, initramfs]);
+  for (const entry of await readdir(target)) {
+    if (!kept.has(join(target, entry))) await rm(join(target, entry), { force: true });
+  }
+  return { kernel, initramfs, kernelRelease: manifest.string("kernelRelease") };
+}
+
+async function readManifest(guestDir: string): Promise<Fields> {
   try {
-    const manifest = Fields.parse(await readFile(join(dir, "manifest.json"), "utf8"));
-    return {
-      kernel: join(dir, fileName(manifest.string("kernel"))),
-      initramfs: join(dir, fileName(manifest.string("initramfs"))),
-      kernelRelease: manifest.string("kernelRelease"),
-    };
+    return Fields.parse(await readFile(join(guestDir, "manifest.json"), "utf8"));
   } catch (cause) {
+    const hint = "build it with deploy/guest/build.sh or set PADDOCK_GUEST_DIR";
+    throw new Error(`${guestDir} holds no guest to boot; ${hint}`, { cause });
+  }
+}
+
+async function copyChecked(from: string, to: string, digest: string): Promise<void> {
+  const unfinished = `${to}.new`;
+  const hash = createHash("sha256");
+  const hashing = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk);
+      done(null, chunk);
+    },
+  });
+  await pipeline(
+    createReadStream(from, { highWaterMark: 1 << 20 }),
+    hashing,
+    createWriteStream(unfinished, { mode: 0o444 }),
+  );
+  if (hash.digest("hex") !== digest) {
+    await rm(unfinished, { force: true });
     throw new Error(
-      `${dir} holds no guest to boot; build it with deploy/guest/build.sh or set PADDOCK_GUEST_DIR`,
-      {
-        cause,
-      },
+      `${from} is not what its manifest says; build the guest again with deploy/guest/build.sh`,
     );
   }
+  await rename(unfinished, to);
+}
+
+function hexDigest(text: string): string {
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new Error(`${JSON.stringify(text)} is no SHA-256`);
+  return text;
 }
 
 function fileName(name: string): string {

@@ -4,7 +4,7 @@ import { Isolation } from "@paddock/protocol";
 import { type AcceleratorChoice, checkQemu, chooseAccelerator, readHostFacts } from "@paddock/qemu";
 import type { NodeConfig } from "../config.ts";
 import { freeBytes } from "./disk-space.ts";
-import { type GuestFiles, readGuestFiles } from "./guest-files.ts";
+import { type GuestFiles, installGuestFiles } from "./guest-files.ts";
 
 /** What this host is, found out once at the start. */
 export type Host = {
@@ -21,7 +21,7 @@ export type Host = {
 
 /** Finds out. Throws an Error that says what is missing, also when production mode would have to emulate. */
 export async function readHost(config: NodeConfig): Promise<Host> {
-  const guest = await readGuestFiles(config.guestDir);
+  const guest = await installGuestFiles(config.guestDir, config.stateDir);
   const version = await checkQemu(config.qemuBinary);
   const qemuVersion = `${version.major}.${version.minor}.${version.micro}`;
   const groups = kvmGroups();
