@@ -5,8 +5,7 @@
  * event; so nothing here expires. Reads go to the stream's leader, not to a replica (`allow_direct: false`), so that they see what was written.
  */
 import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
-import { type KV, type KvEntry, Kvm, type KvWatchEntry } from "@nats-io/kv";
-import type { QueuedIterator } from "@nats-io/nats-core";
+import { type KV, type KvEntry, Kvm } from "@nats-io/kv";
 import { PaddockError } from "@paddock/domain";
 import type { Bus } from "./bus.ts";
 import { idOfKey, keyOfId } from "./subjects.ts";
@@ -103,7 +102,7 @@ export class KvBucket {
 
   async #watchOnce(onEvent: (event: WatchEvent) => void, signal: AbortSignal, epoch: number): Promise<void> {
     const kv = await this.#open();
-    const entries: QueuedIterator<KvWatchEntry> = await kv.watch();
+    const entries = await kv.watch();
     const stop = () => entries.stop();
     // A consumer of a server that was away may be gone; a new one is cheap and sure.
     const forget = this.#bus.onChange(stop);

@@ -16,6 +16,7 @@ import {
   SystemService,
 } from "@paddock/protocol";
 import { afterIdOf, pageTokenAfter } from "@paddock/rpc";
+import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
 
@@ -23,7 +24,7 @@ let bench: ApiBench;
 let n1: FakeNode;
 let n2: FakeNode;
 before(async () => {
-  bench = await ApiBench.start();
+  bench = await ApiBench.start(startNats);
   n1 = await bench.node("n1");
   n2 = await bench.node("n2");
   await eventually(async () => assert.equal((await nodes().listNodes({})).nodes.length, 2));

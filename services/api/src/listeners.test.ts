@@ -19,13 +19,14 @@ import {
   SystemService,
 } from "@paddock/protocol";
 import { fromConnectError, tlsConnection } from "@paddock/rpc";
+import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
 
 let bench: ApiBench;
 let n1: FakeNode;
 before(async () => {
-  bench = await ApiBench.start();
+  bench = await ApiBench.start(startNats);
   n1 = await bench.node("n1");
   n1.commands.createSandbox = async (body) =>
     create(CreateSandboxResponseSchema, { sandbox: { sandboxId: body.sandboxId } });
@@ -224,7 +225,7 @@ function healthOf(address: string, service: string, options = credentials.create
 }
 
 test("without NATS the api is not ready, says so in every way, and is again when NATS is back", async () => {
-  await using own = await ApiBench.start();
+  await using own = await ApiBench.start(startNats);
   const readyz = async () => (await fetch(`http://${own.app.httpAddress}/readyz`)).status;
   await eventually(async () => assert.equal(await readyz(), 200));
   await own.nats.kill();
@@ -249,7 +250,10 @@ test("with a token and TLS, nothing but health is answered without them", async 
   );
   const certificate = readFileSync(certFile);
   const token = "0123456789abcdef";
-  await using own = await ApiBench.start({ token, tls: { certificate, key: readFileSync(keyFile) } });
+  await using own = await ApiBench.start(startNats, {
+    token,
+    tls: { certificate, key: readFileSync(keyFile) },
+  });
   using connection = tlsConnection(own.app.grpcAddress, certificate);
   const system = connection.service(SystemService);
   await assert.rejects(system.getVersion({}), { reason: "BAD_TOKEN" });

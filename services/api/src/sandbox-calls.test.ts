@@ -15,6 +15,7 @@ import {
   SandboxService,
   SandboxState,
 } from "@paddock/protocol";
+import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
 
@@ -25,7 +26,7 @@ const containers = () => bench.connection.service(ContainerService);
 const nodes = () => bench.connection.service(NodeService);
 
 before(async () => {
-  bench = await ApiBench.start();
+  bench = await ApiBench.start(startNats);
   n1 = await bench.node("n1");
   await nodeIsKnown("n1");
 });

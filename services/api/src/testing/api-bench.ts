@@ -1,23 +1,25 @@
-/** An api with a real NATS server and fake nodes, for one test file. */
+/** An api in this process with a real NATS server and fake nodes, for one test file. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GrpcConnection } from "@paddock/rpc";
 import { createLogger } from "@paddock/telemetry";
-import { type NatsServer, startNats } from "../../../../test/harness/nats.ts";
 import { type App, startApp } from "../app.ts";
 import { type Config, parseConfig } from "../config.ts";
 import { FakeNode } from "./fake-node.ts";
 
+/** A NATS server that the test has started below a directory. */
+export type BenchNats = { readonly url: string; stop(): Promise<void>; kill(): Promise<void> };
+
 export class ApiBench implements AsyncDisposable {
-  readonly nats: NatsServer;
+  readonly nats: BenchNats;
   readonly app: App;
   readonly connection: GrpcConnection;
   /** Every log line of the api. */
   readonly logs: readonly string[];
   readonly #cleanUp: AsyncDisposableStack;
 
-  private constructor(nats: NatsServer, app: App, logs: readonly string[], cleanUp: AsyncDisposableStack) {
+  private constructor(nats: BenchNats, app: App, logs: readonly string[], cleanUp: AsyncDisposableStack) {
     this.nats = nats;
     this.app = app;
     this.logs = logs;
@@ -25,7 +27,10 @@ export class ApiBench implements AsyncDisposable {
     this.connection = cleanUp.use(new GrpcConnection(app.grpcAddress));
   }
 
-  static async start(settings: Partial<Config> = {}): Promise<ApiBench> {
+  static async start(
+    startNats: (directory: string) => Promise<BenchNats>,
+    settings: Partial<Config> = {},
+  ): Promise<ApiBench> {
     await using undo = new AsyncDisposableStack();
     const directory = mkdtempSync(join(tmpdir(), "api-"));
     undo.defer(() => rmSync(directory, { recursive: true }));

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PaddockError } from "@paddock/domain";
+import { ProcessService, SandboxService } from "@paddock/protocol";
+import { deadlineController, deadlineSignal, defaultDeadlines, effectiveDeadline } from "./deadline.ts";
+
+test("a client's deadline is kept, cut at the maximum, and replaced by the default only when there is none", () => {
+  const limits = { defaultMs: 30, maxMs: 100 };
+  assert.equal(effectiveDeadline(limits, 1_050, 1_000), 1_050);
+  assert.equal(effectiveDeadline(limits, 9_999, 1_000), 1_100);
+  assert.equal(effectiveDeadline(limits, undefined, 1_000), 1_030);
+  assert.equal(effectiveDeadline({}, undefined, 1_000), undefined);
+  assert.equal(effectiveDeadline({}, 5, 1_000), 5, "a deadline that has passed stays one");
+});
+
+test("what boots a VM has 120 s, other calls 30 s, waits and streams none", () => {
+  assert.equal(defaultDeadlines(SandboxService.method.createSandbox).defaultMs, 120_000);
+  assert.equal(defaultDeadlines(SandboxService.method.getSandbox).defaultMs, 30_000);
+  assert.deepEqual(defaultDeadlines(ProcessService.method.waitProcess), {});
+  assert.deepEqual(defaultDeadlines(ProcessService.method.exec), {});
+});
+
+test("a deadline that has passed aborts at once, one in a year does not", async () => {
+  const passed = deadlineController(Date.now() - 1, "x").controller.signal;
+  await new Promise((resolve) => passed.addEventListener("abort", resolve));
+  assert.ok(passed.reason instanceof PaddockError && passed.reason.reason === "DEADLINE");
+  const far = deadlineController(Date.now() + 365 * 86_400_000, "x").controller.signal;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(far.aborted, false);
+});
+
+test("a deadline signal also aborts with the signals it was given", () => {
+  const controller = new AbortController();
+  const signal = deadlineSignal(undefined, controller.signal);
+  controller.abort();
+  assert.equal(signal.aborted, true);
+});

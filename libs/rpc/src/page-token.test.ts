@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { afterIdOf, pageSizeOf, pageTokenAfter } from "./page-token.ts";
+
+test("a token gives the id back, and is not the id", () => {
+  for (const id of ["a", "x.y-z_0", "sha256:ab"]) {
+    assert.equal(afterIdOf(pageTokenAfter(id)), id);
+    assert.notEqual(pageTokenAfter(id), id);
+  }
+  assert.equal(afterIdOf(""), "");
+});
+
+for (const token of ["a", "====", "MTph=", Buffer.from("2:a").toString("base64url"), "MTph\n", "💥"]) {
+  test(`${JSON.stringify(token)} is no token`, () => {
+    assert.throws(() => afterIdOf(token), { reason: "INVALID_FIELD" });
+  });
+}
+
+test("a page has 100 items unless the request says otherwise, and 1000 at most", () => {
+  assert.deepEqual([0, 7, 5_000].map(pageSizeOf), [100, 7, 1_000]);
+});
