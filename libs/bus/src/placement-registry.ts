@@ -27,6 +27,8 @@ export class PlacementRegistry implements AsyncDisposable {
   readonly #held = new Map<string, Held>();
   readonly #stop = new AbortController();
   readonly #watching: Promise<void>;
+  #epoch = 0;
+  #sweptEpoch = 0;
 
   constructor(bus: Bus) {
     this.#bucket = new KvBucket(bus, SANDBOXES_BUCKET);
@@ -38,7 +40,7 @@ export class PlacementRegistry implements AsyncDisposable {
     const { sandboxId } = placement;
     for (;;) {
       const revision = await this.#bucket.create(sandboxId, toBinary(nodepb.PlacementSchema, placement));
-      if (revision !== undefined) return { kind: "claimed", placed: { placement, revision } };
+      if (revision !== undefined) return { kind: "claimed", placed: this.#hold({ placement, revision }) };
       const placed = await this.read(sandboxId);
       // Released between the two: try again.
       if (placed !== undefined) return { kind: "taken", placed };
@@ -49,7 +51,7 @@ export class PlacementRegistry implements AsyncDisposable {
   async move(placement: nodepb.Placement, revision: number): Promise<PlacedSandbox | undefined> {
     const value = toBinary(nodepb.PlacementSchema, placement);
     const next = await this.#bucket.update(placement.sandboxId, value, revision);
-    return next === undefined ? undefined : { placement, revision: next };
+    return next === undefined ? undefined : this.#hold({ placement, revision: next });
   }
 
   /** Gives an id up that is still at `revision`; whether it was. */
@@ -86,18 +88,27 @@ export class PlacementRegistry implements AsyncDisposable {
   }
 
   #apply(event: WatchEvent): void {
+    this.#epoch = event.epoch;
+    const held = this.#held.get(event.id);
+    // What we wrote ourselves is held at once; the watch tells of it, and of what was before it, later.
+    const isNews = held === undefined || held.revision <= event.revision;
     const placed = event.value && parse({ value: event.value, revision: event.revision });
-    if (placed === undefined) this.#held.delete(event.id);
-    else this.#held.set(event.id, { ...placed, epoch: event.epoch });
+    if (isNews && placed === undefined) this.#held.delete(event.id);
+    else if (isNews && placed !== undefined) this.#hold(placed);
     if (event.isComplete) this.#sweep(event.epoch);
   }
 
+  #hold(placed: PlacedSandbox): PlacedSandbox {
+    this.#held.set(placed.placement.sandboxId, { ...placed, epoch: this.#epoch });
+    return placed;
+  }
+
+  /** After the watch began anew and told all there is, what it did not tell is gone. */
   #sweep(epoch: number): void {
     if (this.#sweptEpoch === epoch) return;
     this.#sweptEpoch = epoch;
     for (const [id, held] of this.#held) if (held.epoch < epoch) this.#held.delete(id);
   }
-  #sweptEpoch = 0;
 }
 
 function parse({ value, revision }: Versioned): PlacedSandbox | undefined {
