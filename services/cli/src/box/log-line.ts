@@ -20,12 +20,19 @@ export function logLine(part: string, line: string, colors: Colors): string {
   const time = timeOf(entry.time).toISOString().slice(11, 23);
   const rest = Object.entries(entry)
     .filter(([key]) => !HIDDEN.has(key))
-    .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .map(([key, value]) => `${key}=${fieldText(value)}`)
     .join(" ");
   const paint =
     level === "error" || level === "fatal" ? colors.red : level === "warn" ? colors.yellow : colors.green;
   const text = printable(`${String(entry.msg ?? "")} ${rest}`.trimEnd());
   return `${colors.dim(time)} ${colors.dim(part.padEnd(4))} ${paint(level.padEnd(5))} ${text}`;
+}
+
+/** Of an error its message: the rest is in the log file. */
+function fieldText(value: unknown): string {
+  if (typeof value === "string") return value;
+  const isError = typeof value === "object" && value !== null && "message" in value && "stack" in value;
+  return isError ? String(value.message) : JSON.stringify(value);
 }
 
 function timeOf(time: unknown): Date {

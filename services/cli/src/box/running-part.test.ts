@@ -164,5 +164,12 @@ test("a daemon's line of log is shown with its time, level and fields", () => {
   assert.equal(logLine("node", line, colors), "00:00:00.000 node warn  slow \\x1b[2J sandboxId=web ms=7");
   const named = JSON.stringify({ level: "info", time: "2026-01-01T10:20:30.456Z", msg: "up" });
   assert.equal(logLine("api", named, colors), "10:20:30.456 api  info  up");
+  const failed = JSON.stringify({
+    level: "fatal",
+    time: 0,
+    msg: "no",
+    err: { message: "why", stack: "at …" },
+  });
+  assert.equal(logLine("node", failed, colors), "00:00:00.000 node fatal no err=why");
   assert.equal(logLine("bus", "[1] plain", colors), "bus  [1] plain");
 });

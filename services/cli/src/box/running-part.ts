@@ -3,12 +3,15 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { identify, type ProcessIdentity } from "@paddock/qemu";
+import pc from "picocolors";
 import { CliError } from "../cli-error.ts";
 import { formatSpan } from "../output/quantities.ts";
 import { BoundedLog } from "./bounded-log.ts";
 import type { PartName } from "./box-record.ts";
+import { logLine } from "./log-line.ts";
 
 const TAIL_LINES = 15;
+const NO_COLORS = pc.createColors(false);
 const READY_FD = 3;
 
 export type PartSpec = {
@@ -82,7 +85,7 @@ export class RunningPart {
     const timeout = Promise.withResolvers<never>();
     const fail = (why: string) =>
       new CliError(`the ${this.spec.title} ${why}`, {
-        details: this.log.tail(TAIL_LINES).map((line) => `  ${line}`),
+        details: this.log.tail(TAIL_LINES).map((line) => `  ${logLine(this.spec.name, line, NO_COLORS)}`),
         hint: this.#hint(),
       });
     const timer = setTimeout(

@@ -52,7 +52,7 @@ function reasonOf(error: PaddockError, attempt: Attempt): string {
 }
 
 function hintOf(error: PaddockError): string | undefined {
-  if (error.hint !== undefined) return printable(error.hint);
+  if (error.hint !== undefined) return error.message.includes(error.hint) ? undefined : printable(error.hint);
   if (isUnreachable(error)) return 'start this host with "paddock up", or name another api with --api';
   switch (error.kind) {
     case "unauthenticated":

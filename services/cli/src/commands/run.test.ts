@@ -10,13 +10,14 @@ type Fixture = AsyncDisposable & {
   api: FakeApi;
   ran: RunSandboxRequest[];
   deleted: string[];
+  stopped: string[];
   process: FakeProcess;
 };
 
 async function fixture(answer: () => Promise<void> | void = () => {}): Promise<Fixture> {
   const api = await FakeApi.start();
   const process = FakeProcess.init("main").serve(api);
-  const [ran, deleted]: [RunSandboxRequest[], string[]] = [[], []];
+  const [ran, deleted, stopped]: [RunSandboxRequest[], string[], string[]] = [[], [], []];
   api.unary(SandboxService.method.runSandbox, async (request) => {
     ran.push(request);
     await answer();
@@ -27,7 +28,11 @@ async function fixture(answer: () => Promise<void> | void = () => {}): Promise<F
     deleted.push(sandboxId);
     return {};
   });
-  return { api, ran, deleted, process, [Symbol.asyncDispose]: () => api[Symbol.asyncDispose]() };
+  api.unary(SandboxService.method.stopSandbox, ({ sandboxId }) => {
+    stopped.push(sandboxId);
+    return {};
+  });
+  return { api, ran, deleted, stopped, process, [Symbol.asyncDispose]: () => api[Symbol.asyncDispose]() };
 }
 
 test("run boots a sandbox, follows its command from the first byte and exits with its code", async () => {
@@ -35,7 +40,7 @@ test("run boots a sandbox, follows its command from the first byte and exits wit
   f.process.write("stdout", "hello\n").end(7);
   const { code, out, err } = await cli(f.api, ["run", "tiny:1", "echo", "hello"]);
   assert.deepEqual({ code, out }, { code: 7, out: "hello\n" });
-  assert.match(err, /^✓ sandbox [0-9a-f]{12} runs, VM booted by emulation in 2\.0 s \(\d+ ms\)\n$/);
+  assert.match(err, /^✓ sandbox [0-9a-f]{12} runs, VM booted by emulation in 2\.0 s \(\d+ ms\)\n/);
   const container = f.ran[0]?.spec?.containers[0];
   assert.equal(container?.image, "tiny:1");
   assert.deepEqual(container?.process?.args, ["echo", "hello"]);
@@ -81,11 +86,20 @@ test("run --rm deletes the sandbox when the command has ended", async () => {
   assert.deepEqual(f.deleted, ["job"]);
 });
 
+test("run without --rm stops the VM of a command that has ended, and keeps its record", async () => {
+  await using f = await fixture();
+  f.process.end(0);
+  const { code, err } = await cli(f.api, ["run", "--name", "job", "tiny"]);
+  assert.equal(code, 0);
+  assert.deepEqual([f.stopped, f.deleted], [["job"], []]);
+  assert.match(err, /✓ stopped sandbox job; it is kept until "paddock rm job"/);
+});
+
 test("run -d prints the id and leaves it running", async () => {
   await using f = await fixture();
   const { code, out, err } = await cli(f.api, ["run", "-q", "-d", "--name", "web", "tiny"]);
   assert.deepEqual({ code, out, err }, { code: 0, out: "web\n", err: "" });
-  assert.deepEqual(f.deleted, []);
+  assert.deepEqual([f.stopped, f.deleted], [[], []]);
   assert.ok(!f.api.calls.includes("Attach"));
 });
 

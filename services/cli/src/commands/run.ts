@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
 import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
-import type { CommandRun } from "../command-run.ts";
+import { type CommandRun, newRequestId } from "../command-run.ts";
 import { removePlace, runContainer } from "../container-lifecycle.ts";
 import {
   addContainerOptions,
@@ -55,6 +55,20 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
   }
   if (options.detach) return run.print(`${nameOf(place)}\n`);
   run.exitCode = await followInit(run, place, options);
+  if (!options.rm && place.isNewSandbox && !run.interruptedBy) await stopFinished(run, place.sandboxId);
+}
+
+/** A VM whose one command has ended is of no use, and holds memory. Its record, its log and its files stay. */
+async function stopFinished(run: CommandRun, sandboxId: string): Promise<void> {
+  const requestId = newRequestId();
+  await run.progress.phase(
+    `stopping sandbox ${sandboxId}`,
+    () =>
+      run.call({ what: `stop sandbox "${sandboxId}"`, requestId }, (api, call) =>
+        api.sandboxes.stopSandbox({ requestId, sandboxId }, call),
+      ),
+    () => `stopped sandbox ${sandboxId}; it is kept until "paddock rm ${sandboxId}"`,
+  );
 }
 
 const nameOf = (place: ContainerPlace): string =>
