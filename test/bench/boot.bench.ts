@@ -12,7 +12,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, watch } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { kernelCommandLine } from "@paddock/qemu";
-import { connectAgent } from "../../services/node/src/agent/connect-agent.ts";
+import { type AgentClient, connectAgent } from "../../services/node/src/agent/connect-agent.ts";
 import { repositoryRoot } from "../harness/child-service.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 import { median, report } from "./report.ts";
@@ -60,6 +60,19 @@ function appearance(directory: string, name: string): Promise<void> {
     };
     check();
   });
+}
+
+/** QEMU binds its socket a moment before it listens. */
+async function connectWhenListening(socketPath: string): Promise<AgentClient> {
+  for (let left = 1000; ; left--) {
+    try {
+      return await connectAgent({ socketPath, deadlineMs: 60_000 });
+    } catch (error) {
+      const refused =
+        error instanceof Error && (error.cause as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
+      if (!refused || left === 0) throw error;
+    }
+  }
 }
 
 async function bootBare(): Promise<number> {
