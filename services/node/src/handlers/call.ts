@@ -65,6 +65,10 @@ export function requireContainer(entry: SandboxEntry, containerId: string): Cont
 export const shownSandbox = (ctx: NodeContext, { record, sandboxId }: SandboxEntry) =>
   sandboxOf(record, { nodeId: ctx.nodeId, isolation: ctx.isolation, lock: ctx.lock.view(sandboxId) });
 
+/** The sandbox as a call that has changed it leaves it: the lock that call still holds is not worth telling. */
+export const changedSandbox = (ctx: NodeContext, { record }: SandboxEntry) =>
+  sandboxOf(record, { nodeId: ctx.nodeId, isolation: ctx.isolation, lock: { holders: [], waiters: [] } });
+
 /** The container as the client sees it. */
 export const shownContainer = (entry: SandboxEntry, containerId: string) =>
   containerStatusOf(requireContainer(entry, containerId));

@@ -2,7 +2,7 @@ import type { CreateSandboxRequest, CreateSandboxResponse } from "@paddock/proto
 import type { NodeContext } from "../node-context.ts";
 import { createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
-import { type Call, shownSandbox } from "./call.ts";
+import { type Call, changedSandbox } from "./call.ts";
 
 export async function createSandbox(
   ctx: NodeContext,
@@ -10,5 +10,5 @@ export async function createSandbox(
   call: Call,
 ): Promise<Answer<CreateSandboxResponse>> {
   const entry = await createSandboxEntry(ctx, request, { ...call, name: "CreateSandbox" });
-  return { sandbox: shownSandbox(ctx, entry) };
+  return { sandbox: changedSandbox(ctx, entry) };
 }

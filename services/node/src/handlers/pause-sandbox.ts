@@ -1,7 +1,7 @@
 import type { PauseSandboxRequest, PauseSandboxResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
 import type { Answer } from "./answer.ts";
-import { type Call, locked, permits, shownSandbox } from "./call.ts";
+import { type Call, changedSandbox, locked, permits } from "./call.ts";
 
 export async function pauseSandbox(
   ctx: NodeContext,
@@ -15,6 +15,6 @@ export async function pauseSandbox(
         record.phase.kind === "running" ? { ...record, phase: { ...record.phase, kind: "paused" } } : record,
       );
     }
-    return { sandbox: shownSandbox(ctx, entry) };
+    return { sandbox: changedSandbox(ctx, entry) };
   });
 }

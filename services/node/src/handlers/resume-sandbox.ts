@@ -1,7 +1,7 @@
 import type { ResumeSandboxRequest, ResumeSandboxResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
 import type { Answer } from "./answer.ts";
-import { type Call, locked, permits, shownSandbox } from "./call.ts";
+import { type Call, changedSandbox, locked, permits } from "./call.ts";
 
 export async function resumeSandbox(
   ctx: NodeContext,
@@ -15,6 +15,6 @@ export async function resumeSandbox(
         record.phase.kind === "paused" ? { ...record, phase: { ...record.phase, kind: "running" } } : record,
       );
     }
-    return { sandbox: shownSandbox(ctx, entry) };
+    return { sandbox: changedSandbox(ctx, entry) };
   });
 }

@@ -4,7 +4,7 @@ import { createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
 import { forget } from "../sandboxes/delete-sandbox-entry.ts";
 import { startSandboxEntry } from "../sandboxes/start-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
-import { type Call, locked, shownSandbox } from "./call.ts";
+import { type Call, changedSandbox, locked } from "./call.ts";
 
 export async function runSandbox(
   ctx: NodeContext,
@@ -19,5 +19,5 @@ export async function runSandbox(
     await ctx.lock.with(entry.sandboxId, "write", options, () => forget(ctx, entry));
     throw error;
   }
-  return { sandbox: shownSandbox(ctx, entry) };
+  return { sandbox: changedSandbox(ctx, entry) };
 }

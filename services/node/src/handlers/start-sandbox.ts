@@ -2,7 +2,7 @@ import type { StartSandboxRequest, StartSandboxResponse } from "@paddock/protoco
 import type { NodeContext } from "../node-context.ts";
 import { startSandboxEntry } from "../sandboxes/start-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
-import { type Call, locked, permits, shownSandbox } from "./call.ts";
+import { type Call, changedSandbox, locked, permits } from "./call.ts";
 
 export async function startSandbox(
   ctx: NodeContext,
@@ -11,6 +11,6 @@ export async function startSandbox(
 ): Promise<Answer<StartSandboxResponse>> {
   return await locked(ctx, sandboxId, "StartSandbox", call, async (entry) => {
     if (permits(entry, "start")) await startSandboxEntry(ctx, entry, call.signal);
-    return { sandbox: shownSandbox(ctx, entry) };
+    return { sandbox: changedSandbox(ctx, entry) };
   });
 }

@@ -2,7 +2,7 @@ import type { StopSandboxRequest, StopSandboxResponse } from "@paddock/protocol"
 import type { NodeContext } from "../node-context.ts";
 import { stopSandboxEntry } from "../sandboxes/stop-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
-import { type Call, locked, permits, shownSandbox } from "./call.ts";
+import { type Call, changedSandbox, locked, permits } from "./call.ts";
 import { graceOf } from "./grace.ts";
 
 export async function stopSandbox(
@@ -13,6 +13,6 @@ export async function stopSandbox(
   return await locked(ctx, sandboxId, "StopSandbox", call, async (entry) => {
     const graceMs = graceOf(grace, call.deadline, ctx.nowMs());
     if (permits(entry, "stop")) await stopSandboxEntry(ctx, entry, { graceMs, force });
-    return { sandbox: shownSandbox(ctx, entry) };
+    return { sandbox: changedSandbox(ctx, entry) };
   });
 }

@@ -1,7 +1,7 @@
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { machineOf } from "./sandbox-record.ts";
-import { supervise } from "./supervise.ts";
+import { watchGuest, watchMachine } from "./supervise.ts";
 
 /** A guest that answers has the states of its containers brought up to date within this; others are waited for in the background. */
 const GUEST_BUDGET_MS = 5000;
@@ -22,7 +22,8 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
   );
   if (machine === undefined) return false;
   const attachment = entry.attach(machine, ctx.openLink(paths.agentSocket));
-  supervise(ctx, entry, attachment);
+  watchMachine(ctx, entry, attachment);
+  watchGuest(ctx, entry, attachment);
   for (const { containerId } of entry.record.containers) ctx.logs.follow(entry, containerId);
   if (entry.record.phase.kind !== "paused")
     await attachment.link.client({ deadlineMs: GUEST_BUDGET_MS }).catch((error: unknown) => {

@@ -17,9 +17,13 @@ const LIST_TIMEOUT_MS = 5000;
 const RETRY_PAUSE_MS = 250;
 const CLEANUP_PATIENCE_MS = 10 * 60_000;
 
-/** Begins to watch; ends by itself when the sandbox is detached from this VM. */
-export function supervise(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
+/** Begins to watch a VM, from the moment it is attached. */
+export function watchMachine(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
   void attachment.machine.ended.then((end) => onMachineEnd(ctx, entry, attachment, end));
+}
+
+/** Begins to follow a guest that was configured; ends by itself when the sandbox is detached from this VM. */
+export function watchGuest(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
   void followGuest(ctx, entry, attachment);
 }
 

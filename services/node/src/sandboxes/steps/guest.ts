@@ -2,11 +2,10 @@ import { randomBytes } from "node:crypto";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
 import type { agentpb } from "@paddock/protocol";
-import type { MachineEnd } from "../../machine/machine-port.ts";
 import { guestHostname } from "../guest-hostname.ts";
 import type { Attachment } from "../sandbox-entry.ts";
 import type { SandboxRecord } from "../sandbox-record.ts";
-import { supervise } from "../supervise.ts";
+import { watchGuest } from "../supervise.ts";
 import type { BootStep } from "./boot-context.ts";
 
 const CONFIGURE_TIMEOUT_MS = 10_000;
@@ -21,7 +20,7 @@ export const guest: BootStep = {
   name: "guest",
   async run({ node, entry }, signal) {
     const { attachment } = entry;
-    if (attachment === undefined) throw new Error("the guest is waited for before its VM was started");
+    if (attachment === undefined) throw entry.lost;
     const begun = node.nowMs();
     const client = await answered(attachment, node.bootTimeoutMs, signal);
     const answeredAfterMs = node.nowMs() - begun;
@@ -35,29 +34,19 @@ export const guest: BootStep = {
       agentSequence: 0,
       guestBootId: (told?.bootId ?? "").slice(0, 64),
     }));
-    supervise(node, entry, attachment);
+    watchGuest(node, entry, attachment);
   },
   async undo() {
     // All of the guest goes with its VM.
   },
 };
 
+/** A VM that ends meanwhile closes the link, with why it ended: that error goes through as it is. */
 async function answered({ machine, link }: Attachment, deadlineMs: number, signal: AbortSignal) {
-  const stop = new AbortController();
-  let end: MachineEnd | undefined;
-  void machine.ended.then((seen) => {
-    end = seen;
-    stop.abort(new Error("the VM ended"));
-  });
   try {
-    return await link.client({ deadlineMs, signal: AbortSignal.any([signal, stop.signal]) });
+    return await link.client({ deadlineMs, signal });
   } catch (error) {
-    if (end !== undefined)
-      throw new PaddockError("VM_UNAVAILABLE", `the VM ended while it booted (${end.cause})`, {
-        metadata: { evidence: end.evidence.slice(-EVIDENCE_IN_ERROR) },
-        cause: error,
-      });
-    if (signal.aborted && !isDeadline(signal.reason)) throw signal.reason;
+    if (signal.aborted ? !isDeadline(signal.reason) : link.state.kind === "closed") throw error;
     const tail = await machine.serialTail();
     const reason = signal.aborted ? "DEADLINE" : "GUEST_UNAVAILABLE";
     const why = signal.aborted ? "before the call's deadline" : `within ${deadlineMs} ms`;

@@ -1,5 +1,6 @@
 import { PaddockError } from "@paddock/domain";
 import { machineDisks } from "../../containers/container-disks.ts";
+import { watchMachine } from "../supervise.ts";
 import { type BootStep, imageOf } from "./boot-context.ts";
 
 /**
@@ -26,7 +27,7 @@ export const machine: BootStep = {
       },
       signal,
     );
-    entry.attach(started, node.openLink(paths.agentSocket));
+    watchMachine(node, entry, entry.attach(started, node.openLink(paths.agentSocket)));
   },
   async undo({ node, entry }, signal) {
     const started = entry.attachment?.machine;

@@ -1,0 +1,140 @@
+/** A guest whose containers are entries of a map, behind a real link. */
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { agentpb } from "@paddock/protocol";
+import { FakeAgent } from "../agent/fake-agent.ts";
+
+type FakeContainer = { state: agentpb.ContainerState; exit?: agentpb.ExitStatus };
+type CallName =
+  | "configureSandbox"
+  | "createContainer"
+  | "startContainer"
+  | "killContainer"
+  | "removeContainer";
+
+export class FakeGuest implements AsyncDisposable {
+  readonly containers = new Map<string, FakeContainer>();
+  /** Called before each call is served; may throw or never settle. */
+  onCall: (name: CallName) => Promise<void> = async () => undefined;
+  /** Called when the guest is asked to power off. */
+  onShutdown: () => void = () => undefined;
+  /** Whether SIGTERM ends a container. */
+  obeysSigterm = true;
+  readonly #events: agentpb.WatchEventsResponse[] = [];
+  #changed = Promise.withResolvers<void>();
+  #agent: FakeAgent | undefined;
+
+  static async start(): Promise<FakeGuest> {
+    const guest = new FakeGuest();
+    guest.#agent = await FakeAgent.start({ routes: (router) => guest.#routes(router) });
+    return guest;
+  }
+
+  get socketPath(): string {
+    return this.#agent?.socketPath ?? "";
+  }
+
+  /** A fresh boot: nothing of the old guest is left. */
+  reboot(): void {
+    this.containers.clear();
+    this.#events.length = 0;
+  }
+
+  /** Breaks the link. */
+  dropLink(): void {
+    this.#agent?.dropLink();
+  }
+
+  /** The init of a container ends; the event is told unless `silently`. */
+  end(
+    containerId: string,
+    status: { code: number; signal?: number; oomKilled?: boolean },
+    silently = false,
+  ): void {
+    const exit = create(agentpb.ExitStatusSchema, {
+      code: status.code,
+      signal: status.signal ?? 0,
+      oomKilled: status.oomKilled ?? false,
+      exitedAt: timestampFromMs(1_700_000_000_000),
+    });
+    this.containers.set(containerId, { state: agentpb.ContainerState.STOPPED, exit });
+    if (silently) return;
+    this.#events.push(
+      create(agentpb.WatchEventsResponseSchema, {
+        sequence: BigInt(this.#events.length + 1),
+        event: { case: "processExited", value: { containerId, execId: containerId, status: exit } },
+      }),
+    );
+    const { resolve } = this.#changed;
+    this.#changed = Promise.withResolvers();
+    resolve();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent?.[Symbol.asyncDispose]();
+  }
+
+  #routes(router: ConnectRouter): void {
+    const guest = this;
+    router.service(agentpb.SandboxService, {
+      getGuest: () => ({ guest: { agentVersion: "fake", bootId: "boot" } }),
+      configureSandbox: async () => {
+        await guest.onCall("configureSandbox");
+        return { guest: { configured: true, bootId: "boot" } };
+      },
+      shutdown: () => {
+        guest.onShutdown();
+        return {};
+      },
+      watchEvents: async function* ({ afterSequence }, { signal }) {
+        for (let next = Number(afterSequence); !signal.aborted; ) {
+          const event = guest.#events[next];
+          if (event !== undefined) {
+            next++;
+            yield event;
+          } else await Promise.race([guest.#changed.promise, aborted(signal)]);
+        }
+      },
+    });
+    router.service(agentpb.ContainerService, {
+      createContainer: async ({ containerId }) => {
+        await guest.onCall("createContainer");
+        guest.containers.set(containerId, { state: agentpb.ContainerState.CREATED });
+        return { container: guest.#told(containerId) };
+      },
+      startContainer: async ({ containerId }) => {
+        await guest.onCall("startContainer");
+        guest.containers.set(containerId, { state: agentpb.ContainerState.RUNNING });
+        return { container: guest.#told(containerId) };
+      },
+      killContainer: async ({ containerId, signal }) => {
+        await guest.onCall("killContainer");
+        if (signal === 9 || guest.obeysSigterm) guest.end(containerId, { code: 128 + signal, signal });
+        return {};
+      },
+      removeContainer: async ({ containerId }) => {
+        await guest.onCall("removeContainer");
+        guest.containers.delete(containerId);
+        return {};
+      },
+      listContainers: () => ({ containers: [...guest.containers.keys()].map((id) => guest.#told(id)) }),
+      getContainer: ({ containerId }) => ({ container: guest.#told(containerId) }),
+    });
+  }
+
+  #told(containerId: string): agentpb.Container {
+    const container = this.containers.get(containerId);
+    if (container === undefined) throw new ConnectError(`no container ${containerId}`, Code.NotFound);
+    return create(agentpb.ContainerSchema, {
+      containerId,
+      state: container.state,
+      pid: container.state === agentpb.ContainerState.STOPPED ? 0 : 7,
+      ...(container.exit && { exitStatus: container.exit }),
+    });
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -1,0 +1,207 @@
+/**
+ * A node whose store, lock, steps and handlers are real, and whose machines, cgroups and guest are in memory. A "crash" lets go of
+ * everything in the process and opens another node on the same state: what a kill -9 leaves behind.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { MIB, PaddockError } from "@paddock/domain";
+import type { ImageRecord } from "@paddock/images";
+import { KeyedLock } from "@paddock/lifecycle";
+import { EventSchema, Isolation, nodepb, type Sandbox } from "@paddock/protocol";
+import { toStatus } from "@paddock/rpc";
+import { AgentLink } from "../agent/agent-link.ts";
+import { commandHandler } from "../command-handler.ts";
+import type { MachineHost } from "../machine/machine-port.ts";
+import type { NodeContext } from "../node-context.ts";
+import { commandCheck } from "../request-rules.ts";
+import { type RecoverySummary, recover } from "../sandboxes/recover.ts";
+import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { sandboxesDir, sandboxPaths } from "../sandboxes/sandbox-paths.ts";
+import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
+import { NodeStore } from "../store/node-store.ts";
+import { FakeGuest } from "./fake-guest.ts";
+import { fakeImage } from "./fake-image.ts";
+import { FakeCgroups, FakeMachines } from "./fake-machines.ts";
+import { mortal } from "./mortal.ts";
+
+type CommandInit = NonNullable<MessageInitShape<typeof nodepb.CommandRequestSchema>["command"]>;
+type Asked = {
+  readonly requestId?: string;
+  readonly sandboxId?: string;
+  readonly generation?: bigint;
+  readonly signal?: AbortSignal;
+};
+
+const SILENT = { level: "info", debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+export class TestNode implements AsyncDisposable {
+  readonly stateDir: string;
+  readonly machines: FakeMachines;
+  readonly cgroups = new FakeCgroups();
+  readonly guest: FakeGuest;
+  readonly image: ImageRecord = fakeImage();
+  /** Called when a writable layer is about to be made; may throw or never settle. */
+  onLayer: () => Promise<void> = async () => undefined;
+  bootId = "this boot";
+  context: NodeContext;
+  #handle: ReturnType<typeof commandHandler>;
+  #life = { alive: true };
+  readonly #gone = Promise.withResolvers<void>();
+
+  private constructor(guest: FakeGuest) {
+    this.guest = guest;
+    this.machines = new FakeMachines(this.bootId);
+    this.stateDir = mkdtempSync(join(tmpdir(), "paddock-node-test-"));
+    mkdirSync(sandboxesDir(this.stateDir));
+    this.context = this.#open();
+    this.#handle = commandHandler(this.context, commandCheck());
+    guest.onShutdown = () => this.machines.lose(this.machines.only.identity.pid, "guest_shutdown");
+  }
+
+  static async start(): Promise<TestNode> {
+    return new TestNode(await FakeGuest.start());
+  }
+
+  /** Settles when the test is over: what waits for it hangs for as long as anyone looks. */
+  get forever(): Promise<void> {
+    return this.#gone.promise;
+  }
+
+  /** Dies and starts again; answers what recovery did. */
+  async crash(): Promise<RecoverySummary> {
+    this.#drop();
+    this.context = this.#open();
+    this.#handle = commandHandler(this.context, commandCheck());
+    return await recover(this.context);
+  }
+
+  /** Sends a command as the api would, with ids filled into request and envelope; throws nothing. */
+  async ask(command: CommandInit, asked: Asked = {}): Promise<nodepb.CommandResponse["outcome"]> {
+    const { requestId = randomUUID(), sandboxId = "s1", generation = 1n } = asked;
+    const request = create(nodepb.CommandRequestSchema, { requestId, sandboxId, generation, command });
+    const { value } = request.command;
+    if (value !== undefined && "requestId" in value) value.requestId = requestId;
+    if (value !== undefined && "sandboxId" in value) value.sandboxId ||= sandboxId;
+    const signal = asked.signal ?? new AbortController().signal;
+    try {
+      return (await this.#handle(request, { signal, deadline: undefined })).outcome;
+    } catch (error) {
+      return { case: "error", value: toStatus(error) };
+    }
+  }
+
+  /** Spoils the stored record of a sandbox. */
+  corrupt(sandboxId: string): void {
+    using database = new DatabaseSync(join(this.stateDir, "node.db"));
+    database.prepare("UPDATE sandbox SET record = substr(record, 10) WHERE id = ?").run(sandboxId);
+  }
+
+  /** The events in the outbox: number, container, change, value where it is a state. */
+  publishedChanges(): string[] {
+    return this.context.store.outbox(1000).map(({ event }) => {
+      const { sequence, containerId, change } = fromBinary(EventSchema, event);
+      const value = typeof change.value === "number" ? String(change.value) : "";
+      return [String(sequence), containerId, change.case ?? "", value]
+        .filter((word) => word !== "")
+        .join(" ");
+    });
+  }
+
+  /** Names of everything that a sandbox may leave on its host or in the store. */
+  leftovers(): string[] {
+    const { store } = this.context;
+    return [
+      ...readdirSync(sandboxesDir(this.stateDir)).map((name) => `directory ${name}`),
+      ...[...this.cgroups.names].map((name) => `cgroup ${name}`),
+      ...[...this.machines.processes.keys()].map((pid) => `machine ${pid}`),
+      ...store.loadSandboxes().map((loaded) => `record ${loaded.kind}`),
+      ...store.unfinished().map(({ scope, steps }) => `journal ${scope}: ${steps.join(",")}`),
+      ...this.context.sandboxes.list().map(({ sandboxId }) => `entry ${sandboxId}`),
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#drop();
+    this.#gone.resolve();
+    await this.guest[Symbol.asyncDispose]();
+    rmSync(this.stateDir, { recursive: true, force: true });
+  }
+
+  #drop(): void {
+    const { sandboxes, store } = this.context;
+    this.#life.alive = false;
+    for (const entry of sandboxes.list()) entry.detach(new PaddockError("SHUTTING_DOWN", "the daemon died"));
+    store[Symbol.dispose]();
+  }
+
+  #open(): NodeContext {
+    const { stateDir, guest, image } = this;
+    const life = { alive: true };
+    this.#life = life;
+    const machines: MachineHost = {
+      start: async (request) => mortal(await mortal(this.machines, life).start(request), life),
+      adopt: async (identity) => {
+        const machine = await this.machines.adopt(identity);
+        return machine && mortal(machine, life);
+      },
+      killStrays: (paths) => mortal(this.machines, life).killStrays(paths),
+      running: () => this.machines.running(),
+    };
+    const cgroups = mortal(this.cgroups, life);
+    const store = new NodeStore(join(stateDir, "node.db"));
+    const nowMs = () => Date.now();
+    const newId = () => randomUUID();
+    const optionsOf = ({ sandboxId }: SandboxRecord) => ({
+      store,
+      paths: sandboxPaths(stateDir, sandboxId),
+      nodeId: "n1",
+      newId,
+      nowMs,
+      onChange: () => undefined,
+    });
+    return {
+      nodeId: "n1",
+      stateDir,
+      bootId: this.bootId,
+      isolation: Isolation.TCG_NO_GUARANTEE,
+      vmUidBase: process.getuid?.() ?? 0,
+      sizeDefaults: { vcpus: 1, maxVcpus: 4, memoryBytes: 256 * MIB, guestOverheadBytes: 64 * MIB },
+      capacity: { milliCpus: 4000, memoryBytes: 1024 * MIB, diskBytes: 0 },
+      diskFloorBytes: 0,
+      bootTimeoutMs: 5000,
+      store,
+      sandboxes: new SandboxRegistry(),
+      lock: new KeyedLock(),
+      machines,
+      cgroups,
+      images: {
+        resolve: async (reference) => (reference === "tiny" || reference === image.id ? image : undefined),
+        list: async () => [image],
+        remove: async () => ({ record: image, deleted: true }),
+        blobPath: () => "/images/blob",
+      },
+      layers: { create: () => this.onLayer() },
+      logs: { follow: () => undefined, stop: async () => undefined, remove: async () => undefined },
+      log: SILENT,
+      nowMs,
+      newId,
+      openLink: () => new AgentLink({ socketPath: guest.socketPath }),
+      freeDiskBytes: async () => 1024 * MIB,
+      newEntry: (record, stored) =>
+        stored ? new SandboxEntry(record, optionsOf(record)) : SandboxEntry.create(record, optionsOf(record)),
+    };
+  }
+}
+
+/** The sandbox of an outcome that has one; throws with the error's text when the outcome is one. */
+export function sandboxIn(outcome: nodepb.CommandResponse["outcome"]): Sandbox {
+  if (outcome.case === "error") throw new Error(`${outcome.case}: ${outcome.value.message}`);
+  const { value } = outcome;
+  if (value !== undefined && "sandbox" in value && value.sandbox !== undefined) return value.sandbox;
+  throw new Error(`${outcome.case} has no sandbox`);
+}
