@@ -82,10 +82,7 @@ async function bootBare(): Promise<number> {
   const exited = once(qemu, "exit");
   try {
     await appearance(directory, "agent.sock");
-    await using _agent = await connectAgent({
-      socketPath: join(directory, "agent.sock"),
-      deadlineMs: 60_000,
-    });
+    await using _agent = await connectWhenListening(join(directory, "agent.sock"));
     return performance.now() - begun;
   } finally {
     qemu.kill("SIGKILL");
