@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -344,16 +346,25 @@ test("waits, logs and figures are forwarded as they come", async () => {
   }
 });
 
-test("a node that dies during a stream is NODE_UNAVAILABLE by name, and the next stream finds it again", async () => {
-  node.streams.exec = async function* () {
+test("a node that is lost during a stream is NODE_UNAVAILABLE by name, and the next stream finds it again", async () => {
+  const direct = node.streamAddress;
+  const wire = await cuttableWire(direct);
+  await node.advertise(wire.address);
+  node.streams.exec = async function* (_requests, ctx) {
     yield chunk(0, bytesAt(0));
-    await new Promise(() => {});
+    await new Promise((_resolve, reject) => ctx.signal.addEventListener("abort", reject));
   };
+  await eventually(async () => {
+    const early = processes().exec();
+    await early.write(start());
+    for await (const _ of early) break;
+    assert.ok(wire.used(), "the api has taken the new address");
+  });
   const call = processes().exec();
   await call.write(start());
   await assert.rejects(
     async () => {
-      for await (const _ of call) node.closeStreams();
+      for await (const _ of call) wire.cut();
     },
     (error) => {
       assert.ok(error instanceof PaddockError);
@@ -362,8 +373,7 @@ test("a node that dies during a stream is NODE_UNAVAILABLE by name, and the next
       return true;
     },
   );
-  await node.listen();
-  await node.beat();
+  await node.advertise(direct);
   node.streams.exec = async function* () {
     yield exited();
   };
@@ -373,6 +383,30 @@ test("a node that dies during a stream is NODE_UNAVAILABLE by name, and the next
     await drained(again);
   });
 });
+
+/** A way to an address that can be cut, as a host that loses power cuts it. */
+async function cuttableWire(target: string) {
+  const [host, port] = target.split(":");
+  const sockets: Socket[] = [];
+  const server = createServer((near) => {
+    const far = connect(Number(port), host);
+    sockets.push(near, far);
+    for (const each of [near, far]) each.on("error", () => {});
+    near.pipe(far).pipe(near);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const bound = server.address();
+  assert.ok(bound !== null && typeof bound === "object");
+  return {
+    address: `127.0.0.1:${bound.port}`,
+    used: () => sockets.length > 0,
+    cut: () => {
+      server.close();
+      for (const each of sockets) each.destroy();
+    },
+  };
+}
 
 async function drained(responses: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of responses);

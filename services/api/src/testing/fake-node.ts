@@ -39,7 +39,7 @@ export class FakeNode implements AsyncDisposable {
   /** Every command that came, in order. */
   readonly seen: nodepb.CommandRequest[] = [];
   readonly #bus: Bus;
-  #server: Server;
+  readonly #server = new Server(SERVER_OPTIONS);
   #commandServer: CommandServer | undefined;
   #sequence = 0n;
   #address = "";
@@ -52,13 +52,12 @@ export class FakeNode implements AsyncDisposable {
   private constructor(nodeId: string, natsUrl: string) {
     this.nodeId = nodeId;
     this.#bus = new Bus({ url: natsUrl, name: nodeId });
-    this.#server = new Server(SERVER_OPTIONS);
   }
 
   static async start(nodeId: string, natsUrl: string): Promise<FakeNode> {
     const node = new FakeNode(nodeId, natsUrl);
     await node.#bus.ready;
-    await node.listen();
+    await node.#listen();
     node.#commandServer = serveCommands(node.#bus, nodeId, (request, ctx) => node.#answer(request, ctx), {
       maxConcurrent: 64,
       toStatus,
@@ -85,9 +84,7 @@ export class FakeNode implements AsyncDisposable {
     );
   }
 
-  /** Serves streams, after `close` on another port. */
-  async listen(): Promise<void> {
-    this.#server = new Server(SERVER_OPTIONS);
+  async #listen(): Promise<void> {
     const missing = (name: string) => new PaddockError("NOT_IMPLEMENTED", `the test has no ${name}`);
     const handler = <K extends keyof StreamHandlers>(name: K): StreamHandlers[K] => {
       const found = this.streams[name];
@@ -114,9 +111,10 @@ export class FakeNode implements AsyncDisposable {
     this.#address = `127.0.0.1:${port}`;
   }
 
-  /** Ends all streams and takes no more. */
-  closeStreams(): void {
-    this.#server.forceShutdown();
+  /** Says in a heartbeat that its streams are served at another address. */
+  async advertise(address: string): Promise<void> {
+    this.#address = address;
+    await this.beat();
   }
 
   /** Takes no more commands. */
