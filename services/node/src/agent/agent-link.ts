@@ -11,7 +11,8 @@
  *
  * A connection that ends (agent's protocol error, a flood) is opened again after a pause that doubles up to a bound,
  * and falls back to the shortest only after a connection that lasted; so a dead or hostile guest costs a few wake-ups a
- * minute. Whether the VM lives is not this object's to know: its owner calls `close` with the recorded cause.
+ * minute. An attempt that gets no answer is given up and made anew on another socket, which costs nothing (a guest that is
+ * booting or paused answers whichever is there) and frees one that got stuck on its way. Whether the VM lives is not this object's to know: its owner calls `close` with the recorded cause.
  */
 import { PaddockError } from "@paddock/domain";
 import { type AgentClient, connectAgent } from "./connect-agent.ts";
@@ -25,8 +26,8 @@ export type LinkState =
 
 export type AgentLinkOptions = {
   readonly socketPath: string;
-  /** Patience of one attempt, in ms. */
-  readonly attemptMs?: number;
+  /** Patience of an attempt, in ms; doubles from the first to the longest, and begins anew with a good connection. */
+  readonly attemptMs?: { readonly first: number; readonly longest: number };
   /** First pause between attempts, and the longest, in ms. */
   readonly pauseMs?: { readonly first: number; readonly longest: number };
   /** How long a connection must last to count as a good one, in ms. */
@@ -52,7 +53,7 @@ export class AgentLink implements Disposable {
   constructor(options: AgentLinkOptions) {
     this.#options = {
       socketPath: options.socketPath,
-      attemptMs: options.attemptMs ?? 60_000,
+      attemptMs: options.attemptMs ?? { first: 4000, longest: 60_000 },
       pauseMs: options.pauseMs ?? { first: 25, longest: 5000 },
       goodAfterMs: options.goodAfterMs ?? 10_000,
     };
@@ -124,35 +125,36 @@ export class AgentLink implements Disposable {
 
   async #run(): Promise<void> {
     const { signal } = this.#closing;
-    const { pauseMs: pauses, goodAfterMs } = this.#options;
+    const { pauseMs: pauses, attemptMs: attempts, goodAfterMs } = this.#options;
     let pauseMs = pauses.first;
+    let attemptMs = attempts.first;
     for (let attempt = 1; !signal.aborted; attempt += 1) {
       if (attempt > 1) this.#enter({ kind: "connecting", attempt });
-      const begun = performance.now();
-      const error = await this.#connection();
+      const { error, lastedMs } = await this.#connection(attemptMs);
       if (signal.aborted) return;
-      if (performance.now() - begun > goodAfterMs) pauseMs = pauses.first;
+      attemptMs = lastedMs > 0 ? attempts.first : Math.min(attemptMs * 2, attempts.longest);
+      if (lastedMs > goodAfterMs) pauseMs = pauses.first;
       this.#enter({ kind: "waiting", error, pauseMs });
       await pause(pauseMs, signal);
       pauseMs = Math.min(pauseMs * 2, pauses.longest);
     }
   }
 
-  /** One connection from its beginning to its end; answers with why it ended. */
-  async #connection(): Promise<PaddockError> {
-    const { socketPath, attemptMs } = this.#options;
+  /** One connection from its beginning to its end: why it ended, and how long it was up. */
+  async #connection(deadlineMs: number): Promise<{ error: PaddockError; lastedMs: number }> {
+    const { socketPath } = this.#options;
     const { signal } = this.#closing;
     try {
-      const agent = await connectAgent({ socketPath, deadlineMs: attemptMs, signal });
-      if (this.#state.kind === "closed") {
-        agent.close(this.#state.error);
-        return this.#state.error;
-      }
-      this.#enter({ kind: "up", agent, sinceMs: performance.now() });
-      return (await agent.closed).error;
+      const agent = await connectAgent({ socketPath, deadlineMs, signal });
+      const sinceMs = performance.now();
+      if (this.#state.kind === "closed") agent.close(this.#state.error);
+      else this.#enter({ kind: "up", agent, sinceMs });
+      const { error } = await agent.closed;
+      return { error, lastedMs: performance.now() - sinceMs };
     } catch (error) {
-      if (error instanceof PaddockError) return error;
-      return new PaddockError("INTERNAL", "connecting to the guest failed", { cause: error });
+      if (error instanceof PaddockError) return { error, lastedMs: 0 };
+      const what = "connecting to the guest failed";
+      return { error: new PaddockError("INTERNAL", what, { cause: error }), lastedMs: 0 };
     }
   }
 }

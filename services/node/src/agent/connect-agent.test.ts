@@ -1,11 +1,162 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
+import { PaddockError } from "@paddock/domain";
 import { connectAgent } from "./connect-agent.ts";
-import { FakeAgent } from "./fake-agent.ts";
+import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
 
-test("a call reaches the agent behind the handshake", async () => {
-  await using fake = await FakeAgent.start();
-  await using agent = await connectAgent({ socketPath: fake.socketPath, deadlineMs: 2000 });
+const ready = (hello: string) => hello.replace("HELLO", "READY");
+
+const reason = (wanted: string) => (error: unknown) => {
+  assert.ok(error instanceof PaddockError, String(error));
+  assert.equal(error.reason, wanted, error.message);
+  return true;
+};
+
+async function connected(options: FakeAgentOptions, each: Partial<Parameters<typeof connectAgent>[0]> = {}) {
+  const fake = await FakeAgent.start(options);
+  const connecting = connectAgent({ socketPath: fake.socketPath, deadlineMs: 5000, ...each });
+  connecting.catch(() => undefined);
+  return { fake, connecting, [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose]() };
+}
+
+async function answers(connecting: ReturnType<typeof connectAgent>) {
+  await using agent = await connecting;
   const { guest } = await agent.sandbox.getGuest({});
   assert.equal(guest?.agentVersion, "fake");
+}
+
+test("a call reaches the agent behind the handshake", async () => {
+  await using bed = await connected({});
+  await answers(bed.connecting);
+});
+
+test("bytes of an older connection before READY are thrown away, however they are cut", async () => {
+  const stale = Buffer.concat([
+    randomBytes(70_000),
+    Buffer.from(`\nPADDOCK/1 READY ${"0".repeat(32)}\nPADDOCK/1 READY `),
+  ]);
+  const greet = async (socket: Socket, hello: string) => {
+    socket.write(stale.subarray(0, 33_333));
+    socket.write(stale.subarray(33_333));
+    for (const character of ready(hello))
+      await new Promise<void>((sent) => socket.write(character, () => sent()));
+    return true;
+  };
+  await using bed = await connected({ greet });
+  await answers(bed.connecting);
+});
+
+test("what the guest sends right behind READY belongs to HTTP/2", async () => {
+  const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  const ping = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, ...Buffer.from("answer:)")]);
+  const pong = Promise.withResolvers<void>();
+  const greet = async (socket: Socket, hello: string) => {
+    socket.write(Buffer.concat([Buffer.from(ready(hello)), settings, ping]));
+    return true;
+  };
+  const serve = (socket: Socket) => {
+    let seen = "";
+    socket.setEncoding("latin1").on("data", (text) => {
+      seen += text;
+      if (seen.includes("answer:)")) pong.resolve();
+    });
+  };
+  await using bed = await connected({ greet, serve });
+  await using _agent = await bed.connecting;
+  await pong.promise;
+});
+
+test("READY with another nonce does not count", async () => {
+  const greet = async (socket: Socket) => socket.write(`PADDOCK/1 READY ${"a".repeat(32)}\n`) && false;
+  await using bed = await connected({ greet }, { deadlineMs: 100 });
+  await assert.rejects(bed.connecting, reason("GUEST_UNAVAILABLE"));
+});
+
+test("a silent guest is given up at the deadline", async () => {
+  await using bed = await connected({ greet: async () => false }, { deadlineMs: 100 });
+  await assert.rejects(bed.connecting, /did not answer within 100 ms/);
+});
+
+test("a guest that floods before READY is given up at a bound of bytes, not at the deadline", async () => {
+  const block = Buffer.alloc(65536, 0x41);
+  const greet = async (socket: Socket) => {
+    const more = () => {
+      while (!socket.destroyed && socket.write(block));
+    };
+    socket.on("drain", more);
+    more();
+    return false;
+  };
+  await using bed = await connected({ greet }, { deadlineMs: 60_000, maxDiscardedBytes: 1024 * 1024 });
+  await assert.rejects(bed.connecting, /no READY/);
+});
+
+test("a guest that hangs up before READY is told from a silent one", async () => {
+  const greet = async (socket: Socket) => socket.end() && false;
+  await using bed = await connected({ greet });
+  await assert.rejects(bed.connecting, /hung up/);
+});
+
+test("HELLO is said again after a silence, and then only the last nonce counts", async () => {
+  const hellos: string[] = [];
+  const greet = async (socket: Socket, hello: string) => {
+    hellos.push(hello);
+    let seen = "";
+    for await (const bytes of socket.iterator({ destroyOnReturn: false })) {
+      seen += bytes.toString("latin1");
+      if (seen.endsWith("\n")) break;
+    }
+    hellos.push(seen);
+    socket.write(ready(hello));
+    socket.write(ready(seen));
+    return true;
+  };
+  await using bed = await connected({ greet }, { repeatAfterMs: 20 });
+  await answers(bed.connecting);
+  assert.equal(hellos.length, 2);
+  assert.notEqual(hellos[0], hellos[1]);
+});
+
+test("a caller that gives up is answered at once with his reason", async () => {
+  const leaving = new AbortController();
+  await using bed = await connected({ greet: async () => false }, { signal: leaving.signal });
+  leaving.abort(new PaddockError("CANCELLED", "the caller left"));
+  await assert.rejects(bed.connecting, reason("CANCELLED"));
+});
+
+test("a missing socket is named without its path", async () => {
+  await using bed = await connected({});
+  await using _agent = await bed.connecting;
+  const socketPath = join("/nonexistent", "agent.sock");
+  await assert.rejects(connectAgent({ socketPath, deadlineMs: 1000 }), (error) => {
+    assert.ok(error instanceof PaddockError && error.reason === "GUEST_UNAVAILABLE");
+    return error.message.includes("ENOENT") && !error.message.includes("nonexistent");
+  });
+});
+
+test("a connection that broke fails its calls, says why, and takes no more", async () => {
+  await using bed = await connected({});
+  const agent = await bed.connecting;
+  await agent.sandbox.getGuest({});
+  bed.fake.add("c", "e");
+  const waiting = agent.processes.waitProcess({ containerId: "c", execId: "e" }, { timeoutMs: 0 });
+  waiting.catch(() => undefined);
+  await agent.sandbox.getGuest({});
+  bed.fake.dropLink();
+  await assert.rejects(waiting, reason("GUEST_UNAVAILABLE"));
+  assert.equal((await agent.closed).byUs, false);
+  await assert.rejects(agent.sandbox.getGuest({}), reason("GUEST_UNAVAILABLE"));
+});
+
+test("a connection that its owner closed fails its calls with his error", async () => {
+  await using bed = await connected({});
+  const agent = await bed.connecting;
+  bed.fake.add("c", "e");
+  const waiting = agent.processes.waitProcess({ containerId: "c", execId: "e" }, { timeoutMs: 0 });
+  agent.close(new PaddockError("VM_UNAVAILABLE", "the VM ended"));
+  await assert.rejects(waiting, reason("VM_UNAVAILABLE"));
+  await assert.rejects(agent.sandbox.getGuest({}), reason("VM_UNAVAILABLE"));
 });

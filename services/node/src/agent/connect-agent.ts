@@ -43,17 +43,21 @@ export async function connectAgent(options: ConnectAgentOptions): Promise<AgentC
   try {
     socket = await open(socketPath, signal);
     await shakeHands(socket, { ...options, signal });
-    return agentClient(new GuestSession(socket));
+    return agentClient(await GuestSession.open(socket));
   } catch (cause) {
     socket?.destroy();
     options.signal?.throwIfAborted();
     if (cause instanceof PaddockError) throw cause;
     const what = deadline.aborted
       ? `the guest did not answer within ${deadlineMs} ms`
-      : `no link to the guest`;
+      : `the VM has no link to its guest (${errorCode(cause)})`;
     throw new PaddockError("GUEST_UNAVAILABLE", what, { cause });
   }
 }
+
+/** The system's name of an error, which unlike its text holds no path. */
+const errorCode = (error: unknown): string =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown error";
 
 function open(path: string, signal: AbortSignal): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();

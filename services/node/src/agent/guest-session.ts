@@ -52,7 +52,15 @@ export class GuestSession implements AsyncDisposable {
   #calls = 0;
   #end: SessionEnd | undefined;
 
-  constructor(socket: Socket) {
+  /** A session on a socket whose handshake is done. */
+  static async open(socket: Socket): Promise<GuestSession> {
+    const session = new GuestSession(socket);
+    // Node hands what is in the socket already to HTTP/2 in a later tick, and throws there if the session is over by then.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    return session;
+  }
+
+  private constructor(socket: Socket) {
     this.#session = http2.connect(AUTHORITY, { ...SESSION_OPTIONS, createConnection: () => socket });
     this.#flood = new FloodWatch(
       () => socket.bytesRead,
@@ -93,14 +101,20 @@ export class GuestSession implements AsyncDisposable {
       throw new PaddockError("TOO_MANY", `the sandbox has ${MAX_CALLS} calls under way`, {
         hint: "end some exec, attach or wait calls first",
       });
-    const headersOfRequest = { ...headers, ":method": method, ":path": path };
-    const stream = this.#session.request(headersOfRequest, options);
+    const stream = this.#session.request({ ...headers, ":method": method, ":path": path }, options);
     this.#calls += 1;
     this.#flood.callBegan();
+    let answered = false;
+    stream.once("response", () => {
+      answered = true;
+    });
     stream.once("close", () => {
       this.#calls -= 1;
       this.#flood.callEnded();
+      // A stream that ends with no error code and no answer is no error to connect-node, which would wait for ever.
+      if (!answered) setImmediate(() => stream.emit("error", this.end?.error ?? unanswered(path)));
     });
+    stream.on("error", () => undefined);
     stream.on("data", (chunk: Buffer) => this.#flood.bodyBytes(chunk.length));
     stream.pause();
     return stream;
@@ -125,6 +139,9 @@ export class GuestSession implements AsyncDisposable {
     this.#session.destroy();
   }
 }
+
+const unanswered = (path: string): PaddockError =>
+  new PaddockError("GUEST_FAILED", `the guest's agent ended the call ${path} without an answer`);
 
 const lost = (what: string, cause?: unknown): SessionEnd => ({
   byUs: false,

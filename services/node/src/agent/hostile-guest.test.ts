@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import * as http2 from "node:http2";
+import type { Socket } from "node:net";
+import { test } from "node:test";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { PaddockError } from "@paddock/domain";
+import { agentpb } from "@paddock/protocol";
+import { type AgentClient, connectAgent } from "./connect-agent.ts";
+import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
+
+const reason = (wanted: string) => (error: unknown) => {
+  assert.ok(error instanceof PaddockError, String(error));
+  assert.equal(error.reason, wanted, error.message);
+  return true;
+};
+
+async function guest(options: FakeAgentOptions) {
+  const fake = await FakeAgent.start(options);
+  const agent = await connectAgent({ socketPath: fake.socketPath, deadlineMs: 5000 });
+  return {
+    fake,
+    agent,
+    [Symbol.asyncDispose]: async () => {
+      await agent[Symbol.asyncDispose]();
+      await fake[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Writes what `next` makes until the peer has had enough. */
+function flood(socket: Socket, next: () => Buffer): void {
+  const more = () => {
+    while (!socket.destroyed && socket.write(next()));
+  };
+  socket.on("drain", more);
+  more();
+}
+
+function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  const header = Buffer.alloc(9);
+  header.writeUIntBE(payload.length, 0, 3);
+  header[3] = type;
+  header[4] = flags;
+  header.writeUInt32BE(stream, 5);
+  return Buffer.concat([header, payload]);
+}
+
+const NOTHING = Buffer.alloc(0);
+const SETTINGS = frame(4, 0, 0, NOTHING);
+const many = (one: Buffer): Buffer => Buffer.concat(Array.from({ length: 1000 }, () => one));
+
+/** Calls fail, and the daemon is still there to say so. */
+async function ends(agent: AgentClient): Promise<void> {
+  await assert.rejects(agent.sandbox.getGuest({}, { timeoutMs: 10_000 }), reason("GUEST_UNAVAILABLE"));
+  await agent.closed;
+}
+
+test("garbage in place of HTTP/2 ends the connection", async () => {
+  await using bed = await guest({ serve: (socket) => socket.write("no HTTP at all\r\n".repeat(100)) });
+  await ends(bed.agent);
+});
+
+for (const [name, one] of [
+  ["pings", frame(6, 0, 0, Buffer.alloc(8))],
+  ["settings", SETTINGS],
+  ["acknowledgements of pings that nobody sent", frame(6, 1, 0, Buffer.alloc(8))],
+  ["window updates", frame(8, 0, 0, Buffer.from([0, 0, 0, 1]))],
+  ["priorities", frame(2, 0, 1, Buffer.from([0, 0, 0, 3, 1]))],
+  ["frames of an unknown type", frame(99, 0, 0, Buffer.alloc(16))],
+] as const)
+  test(`a flood of ${name} ends the connection`, async () => {
+    const block = many(one);
+    await using bed = await guest({
+      serve: (socket) => {
+        socket.resume();
+        socket.write(SETTINGS);
+        flood(socket, () => block);
+      },
+    });
+    await bed.agent.closed;
+    await ends(bed.agent);
+  });
+
+test("a message that claims to be larger than it may is refused before it is there", async () => {
+  await using bed = await guest({
+    routes: (router) =>
+      router.service(agentpb.SandboxService, {
+        getGuest: () => ({ guest: { agentVersion: "x".repeat(300_000) } }),
+      }),
+  });
+  await assert.rejects(bed.agent.sandbox.getGuest({}), reason("TOO_MANY"));
+  assert.equal(bed.agent.end, undefined);
+});
+
+test("a list may be longer than another answer", async () => {
+  const containers = Array.from({ length: 3000 }, (_, index) => ({
+    containerId: `${index}`.padStart(100, "0"),
+  }));
+  await using bed = await guest({
+    routes: (router) => router.service(agentpb.ContainerService, { listContainers: () => ({ containers }) }),
+  });
+  assert.equal((await bed.agent.containers.listContainers({})).containers.length, 3000);
+});
+
+test("a text of the guest comes on one line, without control characters, and short", async () => {
+  const text = `\u001b[2J\nfake log line\r\u202eevil ${"x".repeat(100_000)}`.slice(0, 8000);
+  await using bed = await guest({
+    routes: (router) =>
+      router.service(agentpb.ContainerService, {
+        getContainer: () => {
+          throw new ConnectError(text, Code.Internal);
+        },
+      }),
+  });
+  await assert.rejects(bed.agent.containers.getContainer({ containerId: "c" }), (error) => {
+    assert.ok(error instanceof PaddockError && error.reason === "GUEST_FAILED");
+    assert.match(error.message, /^GetContainer in the guest failed: \[2J fake log line evil x+…$/);
+    return error.message.length < 700;
+  });
+});
+
+test("a guest that resets every stream fails each call, and the connection stays", async () => {
+  await using bed = await guest({
+    routes: (router) =>
+      router.service(agentpb.SandboxService, {
+        getGuest: () => {
+          throw new ConnectError("no", Code.Unavailable);
+        },
+      }),
+  });
+  for (let call = 0; call < 200; call += 1)
+    await assert.rejects(bed.agent.sandbox.getGuest({}), reason("GUEST_UNAVAILABLE"));
+  assert.equal(bed.agent.end, undefined);
+});
+
+for (const [name, code] of [
+  ["no error", 0],
+  ["a refusal", 7],
+  ["a cancellation", 8],
+] as const)
+  test(`a call that the guest resets with ${name} and no answer fails, without a deadline`, async () => {
+    const server = http2
+      .createServer()
+      .on("stream", (stream) => stream.on("error", () => undefined).close(code));
+    await using bed = await guest({ serve: (socket) => void server.emit("connection", socket) });
+    const request = { containerId: "c", execId: "e" };
+    await assert.rejects(bed.agent.processes.waitProcess(request, { timeoutMs: 0 }), PaddockError);
+    const exec = bed.agent.processes.attach((async function* () {})())[Symbol.asyncIterator]();
+    await assert.rejects(exec.next(), PaddockError);
+    assert.equal(bed.agent.end, undefined);
+  });
+
+test("a guest that does not answer is given up at the call's deadline", async () => {
+  await using bed = await guest({ serve: (socket) => socket.resume().write(SETTINGS) });
+  await assert.rejects(bed.agent.sandbox.getGuest({}, { timeoutMs: 50 }), reason("DEADLINE"));
+});
+
+test("calls beyond a bound are refused, so that a stuck guest gathers no more", async () => {
+  await using bed = await guest({});
+  bed.fake.add("c", "e");
+  const wait = () => bed.agent.processes.waitProcess({ containerId: "c", execId: "e" }, { timeoutMs: 0 });
+  const waiting = Array.from({ length: 512 }, wait);
+  for (const each of waiting) each.catch(() => undefined);
+  await assert.rejects(wait(), reason("TOO_MANY"));
+});
