@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { agentpb, ProcessSpecSchema } from "@paddock/protocol";
+import fc from "fast-check";
+import { fakeImage } from "../testing/fake-image.ts";
+import { initProcess, mergeEnv, stopSignalOf } from "./init-process.ts";
+
+const { config } = fakeImage();
+const image = {
+  ...config,
+  entrypoint: ["/entry"],
+  cmd: ["run"],
+  env: ["A=1", "B=2"],
+  workingDir: "/app",
+  user: "app",
+};
+const spec = (init: object) => create(ProcessSpecSchema, init);
+
+test("what the client does not say comes from the image", () => {
+  const process = initProcess(undefined, image, "c1");
+  assert.deepEqual(process.args, ["/entry", "run"]);
+  assert.equal(process.cwd, "/app");
+  assert.equal(process.user, "app");
+  assert.ok(process.defaultCapabilities);
+});
+
+test("the client's arguments replace entrypoint and command, and its user and directory the image's", () => {
+  const process = initProcess(spec({ args: ["sh"], cwd: "/tmp", user: "0" }), image, "c1");
+  assert.deepEqual(process.args, ["sh"]);
+  assert.equal(process.cwd, "/tmp");
+  assert.equal(process.user, "0");
+});
+
+test("a variable of the client replaces the image's of that name, and there is always a PATH", () => {
+  const env = mergeEnv(["A=1", "B=2"], ["B=3=4", "C="]);
+  assert.deepEqual(env.slice(0, 3), ["A=1", "B=3=4", "C="]);
+  assert.match(env[3] ?? "", /^PATH=/);
+  assert.deepEqual(mergeEnv(["PATH=/bin"], []), ["PATH=/bin"]);
+});
+
+test("no variable comes twice, and the client's are never lost", () => {
+  const variable = fc
+    .tuple(fc.stringMatching(/^[A-C]{1,2}$/), fc.string())
+    .map(([key, value]) => `${key}=${value}`);
+  fc.assert(
+    fc.property(fc.array(variable), fc.array(variable), (base, over) => {
+      const merged = mergeEnv(base, over);
+      const names = merged.map((each) => each.slice(0, each.indexOf("=")));
+      assert.equal(new Set(names).size, names.length);
+      const last = new Map(over.map((each) => [each.slice(0, each.indexOf("=")), each]));
+      for (const each of last.values()) assert.ok(merged.includes(each));
+    }),
+  );
+});
+
+test("a container of which neither client nor image says what to run is refused", () => {
+  const bare = { ...image, entrypoint: [], cmd: [] };
+  assert.throws(() => initProcess(spec({}), bare, "c1"), { reason: "INVALID_FIELD" });
+});
+
+test("an empty set of capabilities is none, not the default set", () => {
+  const process = initProcess(spec({ capabilities: { names: [] } }), image, "c1");
+  assert.equal(process.defaultCapabilities, false);
+  assert.deepEqual(process.capabilities, []);
+});
+
+test("the policy for unread output is handed on", () => {
+  const process = initProcess(spec({ output: { dropOldest: true, ringBytes: 65536 } }), image, "c1");
+  assert.equal(process.overflow, agentpb.OverflowPolicy.DROP_OLDEST);
+  assert.equal(process.ringBytes, 65536);
+});
+
+test("the image's stop signal is used, and SIGTERM when it has none or nonsense", () => {
+  assert.equal(stopSignalOf({ ...image, stopSignal: "SIGQUIT" }), 3);
+  assert.equal(stopSignalOf({ ...image, stopSignal: "" }), 15);
+  assert.equal(stopSignalOf({ ...image, stopSignal: "SIGNONSENSE" }), 15);
+});

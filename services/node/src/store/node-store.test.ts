@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { after, test } from "node:test";
+import { recordOf } from "../testing/record-of.ts";
+import { NodeStore } from "./node-store.ts";
+import { decodeRecord, encodeRecord } from "./record-codec.ts";
+import { lockState } from "./state-lock.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "paddock-store-test-"));
+after(() => rmSync(directory, { recursive: true, force: true }));
+let files = 0;
+const newFile = () => join(directory, `${files++}.db`);
+
+const record = recordOf("s1", {
+  kind: "stopped",
+  cause: "signalled",
+  exit: { code: 137, signal: 9, oomKilled: false, exitedAtMs: 5, reason: "" },
+  startedAtMs: 4,
+  stoppedAtMs: 6,
+});
+
+test("a record comes back from its text as it was", () => {
+  assert.deepEqual(decodeRecord("s1", encodeRecord(record)), record);
+});
+
+test("a text that was cut, changed, or is of another schema or sandbox is RECORD_CORRUPT", () => {
+  const text = encodeRecord(record);
+  const broken = [
+    text.slice(0, 50),
+    "",
+    "null",
+    "[]",
+    text.replace('"schema":1', '"schema":2'),
+    text.replace('"running"', '"flying"'),
+    text.replace('"pid":1', '"pid":"1"'),
+    text.replace('"sandboxId":"s1"', '"sandboxId":"s2"'),
+    text.replace('"phase"', '"fase"'),
+  ];
+  for (const each of broken)
+    assert.throws(() => decodeRecord("s1", each), { reason: "RECORD_CORRUPT" }, each);
+});
+
+test("what was committed is there in the next process, with its events, and the journal of what it ended is gone", () => {
+  const file = newFile();
+  {
+    using store = new NodeStore(file);
+    store.journal("s1", "create").add("directories");
+    store.journal("s1", "boot").add("machine");
+    store.commit({ record, events: [new Uint8Array([1])], finished: "create" });
+  }
+  using store = new NodeStore(file);
+  assert.deepEqual(store.loadSandboxes(), [{ kind: "record", record }]);
+  assert.deepEqual(store.unfinished(), [{ sandboxId: "s1", scope: "boot", steps: ["machine"] }]);
+  assert.deepEqual(
+    store.outbox(10).map(({ event }) => [...event]),
+    [[1]],
+  );
+});
+
+test("the file, which holds what tenants were given, is readable by its owner alone", () => {
+  const file = newFile();
+  using _store = new NodeStore(file);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+});
+
+test("a row that cannot be read is reported and the others are loaded", () => {
+  const file = newFile();
+  using store = new NodeStore(file);
+  store.commit({ record });
+  store.commit({ record: recordOf("s2", { kind: "ready" }) });
+  {
+    using database = new DatabaseSync(file);
+    database.exec("UPDATE sandbox SET record = '{' WHERE id = 's1'");
+  }
+  assert.deepEqual(
+    store.loadSandboxes().map(({ kind }) => kind),
+    ["corrupt", "record"],
+  );
+});
+
+test("an outcome is kept with its digest for a day and not longer", () => {
+  let now = 0;
+  using store = new NodeStore(newFile(), () => now);
+  store.begin("r1", "d1");
+  assert.deepEqual(store.find("r1"), { digest: "d1", outcome: undefined });
+  store.finish("r1", new Uint8Array([7]));
+  assert.deepEqual(store.find("r1")?.outcome, new Uint8Array([7]));
+  now = 25 * 60 * 60 * 1000;
+  for (let request = 0; request < 1000; request++) store.begin(`other ${request}`, "d");
+  assert.equal(store.find("r1"), undefined);
+});
+
+test("forgetting a sandbox records the outcome of the request in the same breath", () => {
+  using store = new NodeStore(newFile());
+  store.commit({ record });
+  store.begin("r1", "d1");
+  store.removeSandbox("s1", { requestId: "r1", bytes: new Uint8Array([1]) });
+  assert.deepEqual(store.loadSandboxes(), []);
+  assert.deepEqual(store.find("r1")?.outcome, new Uint8Array([1]));
+});
+
+test("events leave the outbox when they were published, in order", () => {
+  using store = new NodeStore(newFile());
+  store.commit({ record, events: [new Uint8Array([1]), new Uint8Array([2]), new Uint8Array([3])] });
+  const [first, second] = store.outbox(2);
+  store.published(second?.position ?? 0);
+  assert.deepEqual(
+    store.outbox(10).map(({ event }) => [...event]),
+    [[3]],
+  );
+  assert.ok(first !== undefined);
+});
+
+test("one daemon has a state directory, and a killed one lets go of it", async () => {
+  const file = newFile();
+  const holder = `
+    const { lockState } = await import(${JSON.stringify(import.meta.resolve("./state-lock.ts"))});
+    globalThis.held = lockState(${JSON.stringify(file)});
+    console.log("locked");
+    setInterval(() => {}, 1000);
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", holder], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    await once(child.stdout, "data");
+    assert.throws(() => lockState(file), { reason: "NODE_UNAVAILABLE" });
+  } finally {
+    child.kill("SIGKILL");
+  }
+  await once(child, "exit");
+  using _lock = lockState(file);
+});
+
+test("a process that is killed between two commits loses neither", async () => {
+  const file = newFile();
+  const writer = `
+    const { NodeStore } = await import(${JSON.stringify(import.meta.resolve("./node-store.ts"))});
+    const { recordOf } = await import(${JSON.stringify(import.meta.resolve("../testing/record-of.ts"))});
+    const store = new NodeStore(${JSON.stringify(file)});
+    const record = recordOf("s1", { kind: "ready" });
+    for (let version = 1; ; version++) {
+      store.commit({ record: { ...record, version }, events: [new Uint8Array([version])] });
+      console.log(version);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", writer], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let told = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    told += chunk.toString();
+    if (told.split("\n").length > 20) child.kill("SIGKILL");
+  });
+  await once(child, "close");
+  const last = Number(told.trim().split("\n").at(-1));
+  using store = new NodeStore(file);
+  const [loaded] = store.loadSandboxes();
+  assert.ok(loaded?.kind === "record" && loaded.record.version >= last, "what was told was kept");
+  assert.equal(store.outbox(1_000_000).length, loaded.record.version, "a record and its event come together");
+});
