@@ -15,6 +15,11 @@ export interface LiveSandbox {
    * is made again. A later boot has another link. Throws WRONG_STATE when there is no VM.
    */
   readonly agent: AgentLink;
+  /**
+   * Settles when the end of the container is in the record, at the latest after a second. Whoever tells a client of the end waits for
+   * this first, so that what the client asks next agrees with it: the record learns of the end on a stream of its own.
+   */
+  endRecorded(containerId: string): Promise<void>;
 }
 
 /** Finds sandboxes. */

@@ -12,7 +12,7 @@ import type { NodeStore } from "../store/node-store.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import { type EventContext, eventsOf } from "./sandbox-events.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
-import type { SandboxRecord } from "./sandbox-record.ts";
+import { containerOf, type SandboxRecord } from "./sandbox-record.ts";
 
 /** The VM of a sandbox, from its boot to its end. */
 export type Attachment = {
@@ -31,6 +31,9 @@ export type EntryOptions = {
   /** Told after each change; must not throw. */
   readonly onChange: () => void;
 };
+
+/** How long the record may lag behind what the guest told another stream of. */
+const END_PATIENCE_MS = 1000;
 
 export class SandboxEntry implements LiveSandbox {
   /** Containers whose end a client has asked for: their end is then no accident. */
@@ -126,6 +129,14 @@ export class SandboxEntry implements LiveSandbox {
     this.#attachment = undefined;
     this.#ending?.abort(error);
     this.#ending = undefined;
+  }
+
+  async endRecorded(containerId: string): Promise<void> {
+    const ended = (record: SandboxRecord) => {
+      const kind = containerOf(record, containerId)?.phase.kind;
+      return kind === undefined || kind === "stopped";
+    };
+    await this.reaches(ended, AbortSignal.timeout(END_PATIENCE_MS));
   }
 
   /** Settles with true once the record is as `accept` wants it, or with false when the signal fires. */

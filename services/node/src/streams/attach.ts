@@ -33,7 +33,11 @@ export async function* attach(
     explicitAck,
     signal: call.signal,
   });
-  for await (const output of outputs) yield create(nodepb.AttachResponseSchema, { response: { output } });
+  for await (const output of outputs) {
+    if (output.output.case === "exited" && execId === containerId)
+      await live.sandbox.endRecorded(containerId);
+    yield create(nodepb.AttachResponseSchema, { response: { output } });
+  }
 }
 
 type Join = (

@@ -163,6 +163,7 @@ function liveSandbox(
     },
     paths,
     dir: paths.dir,
+    endRecorded: async () => undefined,
     agent: link,
   };
 }

@@ -24,6 +24,7 @@ export async function waitProcess(
       if (recorded === undefined) throw error;
       return recorded;
     }));
+  if (execId === containerId) await live.sandbox.endRecorded(containerId);
   return create(nodepb.WaitProcessResponseSchema, { response: { status } });
 }
 
