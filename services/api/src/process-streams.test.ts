@@ -1,175 +1,47 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
   ContainerService,
   CreateSandboxResponseSchema,
   NodeService,
   nodepb,
-  OutputStream,
-  type ProcessInput,
-  type ProcessOutputSchema,
   ProcessService,
   SandboxService,
 } from "@paddock/protocol";
-import { type CallContext, GrpcConnection } from "@paddock/rpc";
-import { type ChildService, startService } from "../../../test/harness/child-service.ts";
+import type { CallContext } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
-import { eventually } from "./testing/api-bench.ts";
-import { FakeNode } from "./testing/fake-node.ts";
-
-// The api is a process of its own here, so that its memory is its own.
-const directory = mkdtempSync(join(tmpdir(), "streams-"));
-const cleanUp = new AsyncDisposableStack();
-cleanUp.defer(() => rmSync(directory, { recursive: true }));
-let api: ChildService;
-let node: FakeNode;
-let connection: GrpcConnection;
+import { ApiBench, eventually } from "./testing/api-bench.ts";
+import { cuttableWire } from "./testing/cuttable-wire.ts";
+import {
+  bytesAt,
+  CHUNK,
+  chunk,
+  drained,
+  exited,
+  input,
+  inputsOf,
+  start,
+  stdin,
+} from "./testing/exec-messages.ts";
+import type { FakeNode } from "./testing/fake-node.ts";
 
 const MIB = 1024 * 1024;
-const BIG = 100 * MIB;
-const CHUNK = 65_536;
+let bench: ApiBench;
+let node: FakeNode;
 
 before(async () => {
-  const nats = await startNats(directory);
-  cleanUp.defer(() => nats.stop());
-  api = await startService(
-    "api",
-    {
-      PADDOCK_NATS_URL: nats.url,
-      PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
-      PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
-    },
-    join(directory, "api.log"),
-  );
-  cleanUp.defer(async () => assert.equal(await api.stop(), 0, "the api goes down in order"));
-  node = cleanUp.use(await FakeNode.start("n1", nats.url));
-  connection = cleanUp.use(new GrpcConnection(api.ready.grpcAddress ?? ""));
+  bench = await ApiBench.start(startNats);
+  node = await bench.node("n1");
   node.commands.createSandbox = async (body) =>
     create(CreateSandboxResponseSchema, { sandbox: { sandboxId: body.sandboxId } });
-  await eventually(() => connection.service(NodeService).getNode({ nodeId: "n1" }));
-  await connection.service(SandboxService).createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
+  await eventually(() => bench.connection.service(NodeService).getNode({ nodeId: "n1" }));
+  await bench.connection.service(SandboxService).createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
 });
-after(() => cleanUp.disposeAsync());
+after(() => bench[Symbol.asyncDispose]());
 
-const processes = () => connection.service(ProcessService);
-const start = (explicitAck = false) => ({
-  message: {
-    case: "start" as const,
-    value: { sandboxId: "s", containerId: "c", process: { args: ["x"] }, explicitAck },
-  },
-});
-const input = (value: ProcessInput["input"]) => ({
-  message: { case: "input" as const, value: { input: value } },
-});
-const stdin = (data: Uint8Array) =>
-  input({ case: "stdin", value: { $typeName: "paddock.v1.StdinData", data } });
-const respond = (output: MessageInitShape<typeof ProcessOutputSchema>) =>
-  create(nodepb.ExecResponseSchema, { response: { output } });
-const chunk = (offset: number, data: Uint8Array) =>
-  respond({
-    output: { case: "chunk", value: { stream: OutputStream.STDOUT, offset: BigInt(offset), data } },
-  });
-const exited = () => respond({ output: { case: "exited", value: { code: 0 } } });
-
-/** Different bytes for each offset, so that a doubled or swapped chunk changes the digest. */
-function bytesAt(offset: number): Uint8Array {
-  const data = new Uint8Array(CHUNK);
-  new DataView(data.buffer).setFloat64(0, offset);
-  data.fill((offset / CHUNK) % 251, 8);
-  return data;
-}
-const peakMemory = (): number => {
-  const status = readFileSync(`/proc/${api.process.pid}/status`, "utf8");
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
-};
-/** What the node is sent after `start`, by kind, until the client's side ends. */
-function inputsOf(
-  requests: AsyncIterable<nodepb.ExecRequest>,
-  onInput: (input: ProcessInput["input"]) => void,
-) {
-  return (async () => {
-    for await (const { request } of requests) {
-      if (request?.message.case === "input") onInput(request.message.value.input);
-    }
-  })();
-}
-
-test("100 MB of output arrive byte for byte, in bounded memory, acknowledged on the client's behalf", async () => {
-  const acks: bigint[] = [];
-  const sent = createHash("sha256");
-  const allAcked = Promise.withResolvers<void>();
-  node.streams.exec = async function* (requests) {
-    inputsOf(requests, (each) => {
-      if (each.case !== "ack") return;
-      acks.push(each.value.stdoutOffset);
-      if (each.value.stdoutOffset === BigInt(BIG)) allAcked.resolve();
-    }).catch(() => {});
-    for (let offset = 0; offset < BIG; offset += CHUNK) {
-      const data = bytesAt(offset);
-      sent.update(data);
-      yield chunk(offset, data);
-    }
-    await allAcked.promise;
-    yield exited();
-  };
-  const before = peakMemory();
-  const call = processes().exec();
-  await call.write(start());
-  const received = createHash("sha256");
-  let next = 0n;
-  for await (const { output } of call) {
-    if (output?.output.case !== "chunk") continue;
-    assert.equal(output.output.value.offset, next);
-    next += BigInt(output.output.value.data.length);
-    received.update(output.output.value.data);
-  }
-  assert.equal(received.digest("hex"), sent.digest("hex"));
-  assert.deepEqual(
-    acks,
-    [...acks].sort((a, b) => (a < b ? -1 : 1)),
-    "acks only rise",
-  );
-  assert.ok(acks.length <= BIG / (256 * 1024) + 20, `${acks.length} acks are not coalesced`);
-  const grown = peakMemory() - before;
-  assert.ok(grown < 96 * MIB, `the api grew by ${grown} bytes`);
-});
-
-test("100 MB of input arrive byte for byte, in bounded memory, at the pace of a slow node", async () => {
-  const received = createHash("sha256");
-  const finished = Promise.withResolvers<void>();
-  node.streams.exec = async function* (requests) {
-    for await (const { request } of requests) {
-      const each = request?.message.case === "input" ? request.message.value.input : undefined;
-      if (each?.case === "stdin") received.update(each.value.data);
-      if (each?.case === "stdinEof") break;
-    }
-    finished.resolve();
-    yield exited();
-  };
-  const before = peakMemory();
-  const call = processes().exec();
-  await call.write(start());
-  const sent = createHash("sha256");
-  for (let offset = 0; offset < BIG; offset += CHUNK) {
-    const data = bytesAt(offset);
-    sent.update(data);
-    await call.write(stdin(data));
-  }
-  await call.write(input({ case: "stdinEof", value: { $typeName: "paddock.v1.StdinEof" } }));
-  await finished.promise;
-  for await (const _ of call);
-  assert.equal(received.digest("hex"), sent.digest("hex"));
-  const grown = peakMemory() - before;
-  assert.ok(grown < 96 * MIB, `the api grew by ${grown} bytes`);
-});
+const processes = () => bench.connection.service(ProcessService);
 
 test("a client that does not read stops the node, and nothing is acknowledged that it did not take", async () => {
   let yielded = 0;
@@ -340,7 +212,7 @@ test("waits, logs and figures are forwarded as they come", async () => {
   node.streams.watchContainerStats = async function* () {
     yield create(nodepb.WatchContainerStatsResponseSchema, { response: { cpuPercent: 12.5 } });
   };
-  const containers = connection.service(ContainerService);
+  const containers = bench.connection.service(ContainerService);
   for await (const { cpuPercent } of containers.watchContainerStats({ sandboxId: "s", containerId: "c" })) {
     assert.equal(cpuPercent, 12.5);
   }
@@ -383,31 +255,3 @@ test("a node that is lost during a stream is NODE_UNAVAILABLE by name, and the n
     await drained(again);
   });
 });
-
-/** A way to an address that can be cut, as a host that loses power cuts it. */
-async function cuttableWire(target: string) {
-  const [host, port] = target.split(":");
-  const sockets: Socket[] = [];
-  const server = createServer((near) => {
-    const far = connect(Number(port), host);
-    sockets.push(near, far);
-    for (const each of [near, far]) each.on("error", () => {});
-    near.pipe(far).pipe(near);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const bound = server.address();
-  assert.ok(bound !== null && typeof bound === "object");
-  return {
-    address: `127.0.0.1:${bound.port}`,
-    used: () => sockets.length > 0,
-    cut: () => {
-      server.close();
-      for (const each of sockets) each.destroy();
-    },
-  };
-}
-
-async function drained(responses: AsyncIterable<unknown>): Promise<void> {
-  for await (const _ of responses);
-}

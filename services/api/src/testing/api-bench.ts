@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PaddockError } from "@paddock/domain";
 import { GrpcConnection } from "@paddock/rpc";
 import { createLogger } from "@paddock/telemetry";
 import { type App, startApp } from "../app.ts";
@@ -73,4 +74,15 @@ export async function eventually<T>(check: () => T | Promise<T>): Promise<T> {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
+}
+
+/** The error that a call fails with; fails when it succeeds. */
+export async function caught(call: Promise<unknown>): Promise<PaddockError> {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof PaddockError) return error;
+    throw error;
+  }
+  throw new Error("the call succeeded");
 }

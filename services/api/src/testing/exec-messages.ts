@@ -1,0 +1,48 @@
+/** Messages of Exec, as tests send and read them. */
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { nodepb, OutputStream, type ProcessInput, type ProcessOutputSchema } from "@paddock/protocol";
+
+/** Bytes of a chunk. */
+export const CHUNK = 65_536;
+
+export const start = (explicitAck = false) => ({
+  message: {
+    case: "start" as const,
+    value: { sandboxId: "s", containerId: "c", process: { args: ["x"] }, explicitAck },
+  },
+});
+export const input = (value: ProcessInput["input"]) => ({
+  message: { case: "input" as const, value: { input: value } },
+});
+export const stdin = (data: Uint8Array) =>
+  input({ case: "stdin", value: { $typeName: "paddock.v1.StdinData", data } });
+export const respond = (output: MessageInitShape<typeof ProcessOutputSchema>) =>
+  create(nodepb.ExecResponseSchema, { response: { output } });
+export const chunk = (offset: number, data: Uint8Array) =>
+  respond({
+    output: { case: "chunk", value: { stream: OutputStream.STDOUT, offset: BigInt(offset), data } },
+  });
+export const exited = () => respond({ output: { case: "exited", value: { code: 0 } } });
+
+/** Different bytes for each offset, so that a doubled or swapped chunk changes the digest. */
+export function bytesAt(offset: number): Uint8Array {
+  const data = new Uint8Array(CHUNK);
+  new DataView(data.buffer).setFloat64(0, offset);
+  data.fill((offset / CHUNK) % 251, 8);
+  return data;
+}
+/** What the node is sent after `start`, by kind, until the client's side ends. */
+export function inputsOf(
+  requests: AsyncIterable<nodepb.ExecRequest>,
+  onInput: (input: ProcessInput["input"]) => void,
+) {
+  return (async () => {
+    for await (const { request } of requests) {
+      if (request?.message.case === "input") onInput(request.message.value.input);
+    }
+  })();
+}
+
+export async function drained(responses: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of responses);
+}
