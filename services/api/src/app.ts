@@ -23,6 +23,7 @@ import { listenHttp } from "./listeners/http-listener.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { NodeStreams } from "./nodes/node-streams.ts";
 import { routes, SERVICES } from "./routes.ts";
+import { rebuildRegistry } from "./sandboxes/rebuild-registry.ts";
 
 export type AppOverrides = {
   readonly log?: Logger;
@@ -71,6 +72,8 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const http = await listenHttp({ ...shared, address: config.httpAddress, pages });
   undo.defer(() => http.destroy());
 
+  rebuildRegistry(api, shutdown.signal);
+  undo.defer(() => shutdown.abort());
   const forget = bus.onChange((connected) => health.set(connected));
   undo.defer(forget);
   if (bus.connected) health.set(true);

@@ -69,6 +69,8 @@ function repeat<C extends Create>(
   placed: PlacedSandbox,
 ): Promise<CommandAnswer<C>> {
   const { sandboxId, requestId } = creation.body;
+  // A placement that was rebuilt from its node does not know its request. The node does.
+  if (placed.placement.requestId === "") return ask(api, ctx, creation, placed);
   if (placed.placement.requestId !== requestId) {
     throw new PaddockError("SANDBOX_EXISTS", `the id ${sandboxId} is taken`, {
       hint: "choose another sandbox_id, or delete that sandbox first",

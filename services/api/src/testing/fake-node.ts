@@ -16,6 +16,7 @@ import {
   toStatus,
 } from "@paddock/rpc";
 import type { CommandBody, CommandName } from "../nodes/ask-node.ts";
+import { REBUILD_REQUEST_ID } from "../sandboxes/rebuild-registry.ts";
 
 type StreamHandlers = ServiceHandlers<typeof nodepb.NodeStreamService>;
 type Outcome = Exclude<nodepb.CommandResponse["outcome"], { case: undefined | "error" }>;
@@ -36,7 +37,9 @@ export class FakeNode implements AsyncDisposable {
   /** Replace these as the test goes. */
   commands: FakeCommands = {};
   streams: { -readonly [K in keyof StreamHandlers]?: StreamHandlers[K] } = {};
-  /** Every command that came, in order. */
+  /** Of the next heartbeats; another one is a daemon that has started anew. */
+  instanceId = "boot-1";
+  /** Every command that a client's call brought, in order. */
   readonly seen: nodepb.CommandRequest[] = [];
   readonly #bus: Bus;
   readonly #server = new Server(SERVER_OPTIONS);
@@ -79,6 +82,7 @@ export class FakeNode implements AsyncDisposable {
           allocated: { memoryBytes: allocatedMemory },
         },
         streamAddress: this.#address,
+        daemonInstanceId: this.instanceId,
         sequence: this.#sequence,
       }),
     );
@@ -128,7 +132,7 @@ export class FakeNode implements AsyncDisposable {
   }
 
   async #answer(request: nodepb.CommandRequest, ctx: CommandContext): Promise<nodepb.CommandResponse> {
-    this.seen.push(request);
+    if (request.requestId !== REBUILD_REQUEST_ID) this.seen.push(request);
     const { command } = request;
     if (command.case === undefined) throw new PaddockError("INVALID_ARGUMENT", "an empty command");
     // The map above ties each answer to its command; that tie cannot be written for one picked at run time.

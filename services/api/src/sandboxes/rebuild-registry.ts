@@ -1,0 +1,90 @@
+/**
+ * The registry from the nodes.
+ *
+ * What runs is known by the nodes; JetStream may lose what it was told in its last minute, or everything. So when a node appears, or its
+ * daemon has started anew, its sandboxes are listed and those that the registry lacks are claimed for it. A claim is a compare-and-set:
+ * it never takes an id from another node, and several apis doing this at the same time do no harm. The request that created the sandbox
+ * is not known here; it stays empty, and `placeSandbox` lets the node judge a repeated request.
+ */
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { NodeRecord } from "@paddock/bus";
+import {
+  ListSandboxesRequestSchema,
+  nodepb,
+  type Sandbox,
+  SandboxService,
+  SandboxState,
+} from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { askNode } from "../nodes/ask-node.ts";
+
+/** Request id of our own lists, in the nodes' logs. */
+export const REBUILD_REQUEST_ID = "rebuild-registry";
+
+const PAGE_SIZE = 200;
+/** Patience with one page, in milliseconds. */
+const PAGE_DEADLINE_MS = 10_000;
+/** Sandboxes on their way in or out have someone who sees to their claim. */
+const SETTLED: ReadonlySet<SandboxState | undefined> = new Set([
+  SandboxState.READY,
+  SandboxState.RUNNING,
+  SandboxState.PAUSED,
+  SandboxState.STOPPED,
+]);
+
+/** Watches for new daemons and claims what the registry lacks, until `signal` aborts. */
+export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
+  const seen = new Map<string, string>();
+  const stop = api.nodes.onChange(() => {
+    for (const record of api.nodes.all()) {
+      const instance = record.heartbeat.daemonInstanceId;
+      if (record.liveness !== "up" || seen.get(record.nodeId) === instance) continue;
+      seen.set(record.nodeId, instance);
+      claimLacking(api, record, signal).catch((error: unknown) => {
+        // The next heartbeat tries again.
+        if (seen.get(record.nodeId) === instance) seen.delete(record.nodeId);
+        api.log.debug({ nodeId: record.nodeId, err: error }, "the sandboxes of a node could not be compared");
+      });
+    }
+  });
+  signal.addEventListener("abort", stop, { once: true });
+}
+
+async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: AbortSignal): Promise<void> {
+  let pageToken = "";
+  let claimed = 0;
+  do {
+    const body = create(ListSandboxesRequestSchema, { pageSize: PAGE_SIZE, pageToken });
+    const page = await askNode(api, ownCall(api, signal), { nodeId, name: "listSandboxes", body });
+    for (const sandbox of page.sandboxes) {
+      if (await claimOne(api, nodeId, sandbox)) claimed++;
+    }
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  if (claimed > 0) api.log.warn({ nodeId, claimed }, "the registry lacked sandboxes of a node");
+}
+
+async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Promise<boolean> {
+  if (!SETTLED.has(sandbox.status?.state)) return false;
+  if (await api.placements.lookup(sandbox.sandboxId)) return false;
+  const placement = create(nodepb.PlacementSchema, {
+    sandboxId: sandbox.sandboxId,
+    nodeId,
+    generation: sandbox.generation,
+    claimedAt: timestampFromMs(api.now()),
+  });
+  return (await api.placements.claim(placement)).kind === "claimed";
+}
+
+/** A call that no client made. */
+const ownCall = (api: ApiContext, signal: AbortSignal): CallContext => ({
+  method: SandboxService.method.listSandboxes,
+  signal,
+  deadline: new Date(api.now() + PAGE_DEADLINE_MS),
+  requestId: REBUILD_REQUEST_ID,
+  metadata: () => undefined,
+  trace: {},
+  peer: "",
+});
