@@ -9,6 +9,8 @@
  */
 
 const TEST = "\\.test\\.ts$";
+/** What tests stand on: fakes, builders of input. It is in no product, so it may use what only development needs. */
+const TEST_BED = "/testing/";
 const MECHANISM = "^libs/(?:qemu|cgroups|network|images)/";
 const ADAPTER = "^libs/(?:rpc|bus|qemu|cgroups|network|images|telemetry)/";
 
@@ -77,13 +79,20 @@ const arrows = [
     name: "by-package-name",
     comment: "Another package is named, not reached with ../..",
     from: code("^((?:libs|services)/[^/]+)/"),
-    to: { path: "^(?:libs|services)/", pathNot: "^$1/", dependencyTypesNot: ["aliased-workspace"] },
+    // "local" is a relative import. What is written @paddock/x never is, though it leads to the same file.
+    to: { path: "^(?:libs|services)/", pathNot: "^$1/", dependencyTypes: ["local"] },
   },
   {
     name: "code-does-not-import-tests",
     comment: "What ships does not need the tests.",
     from: code("^(?:libs|services)/"),
     to: { path: [TEST, "^test/"] },
+  },
+  {
+    name: "code-does-not-import-test-beds",
+    comment: "What ships does not need what tests stand on.",
+    from: { path: "^(?:libs|services)/", pathNot: [TEST, TEST_BED] },
+    to: { path: TEST_BED, pathNot: "(?:^|/)node_modules/" },
   },
   {
     name: "no-cycles",
@@ -101,7 +110,13 @@ const arrows = [
     name: "declared-dependency",
     comment: "A package that is imported is in the dependencies of the workspace that imports it.",
     from: code("^(?:libs|services)/"),
-    to: { dependencyTypes: ["npm-no-pkg", "npm-unknown", "npm-dev"] },
+    to: { dependencyTypes: ["npm-no-pkg", "npm-unknown"] },
+  },
+  {
+    name: "no-dev-dependency-shipped",
+    comment: "A package that what ships imports is installed where it runs, not only where it is developed.",
+    from: { path: "^(?:libs|services)/", pathNot: [TEST, TEST_BED] },
+    to: { dependencyTypes: ["npm-dev"] },
   },
 ];
 

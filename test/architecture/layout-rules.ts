@@ -11,7 +11,7 @@ const LOCK_FILE = /(?:^|\/)(?:package-lock\.json|Cargo\.lock)$/;
 /** Words that say what kind of thing a file holds and nothing of what it is about. */
 const EMPTY_NAMES = new Set(["utils", "util", "common", "helpers", "helper", "shared", "types", "misc"]);
 
-const KEBAB_CASE = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|config|d))*\.m?[jt]s$/;
+const KEBAB_CASE = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|bench|config|d))*\.m?[jt]s$/;
 
 export function sizeFaults(file: TrackedFile): string[] {
   if (!CODE.has(extname(file.path)) || GENERATED.test(file.path)) return [];

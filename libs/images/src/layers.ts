@@ -7,7 +7,8 @@ import type { ImageLimits } from "./limits.ts";
 import { type Inode, type LayerChange, MergedTree, type TreeNode } from "./merged-tree.ts";
 import { EntryBudget, layerChange } from "./read-layer.ts";
 import type { LayerBlob } from "./source-image.ts";
-import { readTar, type TarEntry } from "./tar-reader.ts";
+import type { TarEntry } from "./tar-entry.ts";
+import { readTar } from "./tar-reader.ts";
 import { type TarRecord, tarEnd, tarHeader, tarPadding } from "./tar-writer.ts";
 
 /** Where the bytes of a blob come from; the same bytes on every call. */

@@ -2,7 +2,7 @@ import { checkSymlink, entryPath, hardlinkTarget, splitPath, unsafe } from "./en
 import { ImageError } from "./image-error.ts";
 import type { ImageLimits } from "./limits.ts";
 import type { Attributes, LayerChange } from "./merged-tree.ts";
-import type { TarEntry } from "./tar-reader.ts";
+import type { TarEntry } from "./tar-entry.ts";
 
 const whiteoutPrefix = ".wh.";
 const opaqueMarker = ".wh..wh..opq";

@@ -1,4 +1,4 @@
-import type { ArchiveFile, ArchiveIndex } from "./archive-index.ts";
+import type { ArchiveFile } from "./archive-index.ts";
 import type { Compression } from "./decompress.ts";
 import type { Digest } from "./digest.ts";
 import type { ImageDocument } from "./image-config.ts";
@@ -29,6 +29,3 @@ export interface Wanted {
   readonly name: ImageName | undefined;
   readonly architecture: string;
 }
-
-/** One way of laying out images in an archive. Throws `invalid_archive`, `unsupported`, `ambiguous`. */
-export type FindImage = (archive: ArchiveIndex, wanted: Wanted) => Promise<SourceImage>;

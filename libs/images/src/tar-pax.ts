@@ -1,5 +1,5 @@
 import { ImageError, invalidArchive } from "./image-error.ts";
-import type { TarEntry } from "./tar-reader.ts";
+import type { TarEntry } from "./tar-entry.ts";
 
 /** The records of one pax extension header; keys and values are byte strings. */
 export type PaxRecords = ReadonlyMap<string, string>;

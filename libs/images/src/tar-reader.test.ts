@@ -4,7 +4,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { extract } from "tar-stream";
 import { packTar } from "./pack-tar.ts";
-import { readTar, type TarEntry } from "./tar-reader.ts";
+import type { TarEntry } from "./tar-entry.ts";
+import { readTar } from "./tar-reader.ts";
 import type { TarRecord } from "./tar-writer.ts";
 import { file, stream, tarOf } from "./testing/build-archive.ts";
 

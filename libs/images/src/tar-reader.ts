@@ -10,28 +10,9 @@
  */
 import { ByteReader } from "./byte-reader.ts";
 import { ImageError, invalidArchive } from "./image-error.ts";
-import { blockBytes, decodeHeader, entryType, type RawHeader, type TarEntryType } from "./tar-header.ts";
+import type { TarEntry } from "./tar-entry.ts";
+import { blockBytes, decodeHeader, entryType, type RawHeader } from "./tar-header.ts";
 import { applyPax, type PaxRecords, parsePax } from "./tar-pax.ts";
-
-/** One entry. `path` and `link` are byte strings exactly as in the archive; nothing is normalised. */
-export interface TarEntry {
-  readonly type: TarEntryType;
-  readonly path: string;
-  readonly link: string;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Bytes of `body`; 0 for all but files. */
-  readonly size: number;
-  /** Whole seconds since 1970; may be negative. */
-  readonly mtime: number;
-  /** Extended attributes, name to value, both byte strings. */
-  readonly xattrs: ReadonlyMap<string, string>;
-  /** Offset of the body in the (uncompressed) archive, in bytes. */
-  readonly offset: number;
-  /** The content, to be read at most once and before the next entry is asked for. */
-  readonly body: AsyncIterable<Buffer>;
-}
 
 export interface ReadTarOptions {
   /** Refuse an archive without its end marker: for archives no digest vouches for. */

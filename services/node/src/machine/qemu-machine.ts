@@ -10,7 +10,6 @@
 import {
   type DiskSpec,
   endProcess,
-  isAlive,
   type Monitor,
   type ProcessExit,
   type ProcessIdentity,
@@ -145,9 +144,6 @@ export class QemuMachine implements Machine {
 
 /** The block device of a disk as QEMU wants it. */
 export const diskSpec = (disk: MachineDisk): DiskSpec => ({ ...disk, serial: disk.id });
-
-/** Whether the process of an identity runs. */
-export const runs = (identity: ProcessIdentity): boolean => isAlive(identity);
 
 const evidence = (what: string, console: string): string =>
   `${what}${console === "" ? "" : `\nlast lines of the serial console:\n${console}`}`.slice(-EVIDENCE_BYTES);

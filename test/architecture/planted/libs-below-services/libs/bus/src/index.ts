@@ -1,3 +1,3 @@
-import type { Route } from "@paddock/api";
+import type { Route } from "../../../services/api/src/index.ts";
 
 export const routes: Route[] = [];

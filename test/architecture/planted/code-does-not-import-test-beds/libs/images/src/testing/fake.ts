@@ -1,0 +1,1 @@
+export const fake = "10.0.0.1";

@@ -1,0 +1,3 @@
+import { pack } from "tar-stream";
+
+export const archive = pack;
