@@ -1,6 +1,6 @@
 /**
- * Page tokens of lists that are sorted by id: opaque to clients, one form for api and nodes, so that the api can ask each
- * node for what comes after the same id. The order is that of the ids' code units.
+ * Page tokens of lists that are sorted by id, opaque to clients. The order is that of the ids' code units. Between the api and a node
+ * the token is the id itself: the api asks each node for what comes after the same id.
  */
 import { PaddockError } from "@paddock/domain";
 

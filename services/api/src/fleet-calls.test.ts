@@ -15,7 +15,6 @@ import {
   SetLogLevelResponseSchema,
   SystemService,
 } from "@paddock/protocol";
-import { afterIdOf, pageTokenAfter } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
@@ -39,10 +38,10 @@ const nodes = () => bench.connection.service(NodeService);
 const holding =
   (...ids: string[]) =>
   async ({ pageToken }: { readonly pageToken: string }) => {
-    const left = ids.filter((id) => id > afterIdOf(pageToken));
+    const left = ids.filter((id) => id > pageToken);
     return create(ListSandboxesResponseSchema, {
       sandboxes: left.slice(0, 2).map((sandboxId) => ({ sandboxId })),
-      nextPageToken: left.length > 2 ? pageTokenAfter(left[1] ?? "") : "",
+      nextPageToken: left.length > 2 ? (left[1] ?? "") : "",
     });
   };
 

@@ -17,8 +17,11 @@ export const listImages =
   (api: ApiContext) =>
   async (request: ListImagesRequest, ctx: CallContext): Promise<ListImagesResponse> => {
     const pageSize = pageSizeOf(request.pageSize);
-    afterIdOf(request.pageToken);
-    const body = create(ListImagesRequestSchema, { ...request, pageSize });
+    const body = create(ListImagesRequestSchema, {
+      ...request,
+      pageSize,
+      pageToken: afterIdOf(request.pageToken),
+    });
     const { answers, refusals } = await askEveryNode(api, ctx, { name: "listImages", body });
     if (refusals[0]) throw refusals[0].error;
     const pages = answers.map(({ nodeId, answer }) => ({

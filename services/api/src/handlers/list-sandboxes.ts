@@ -17,13 +17,16 @@ export const listSandboxes =
   async (request: ListSandboxesRequest, ctx: CallContext): Promise<ListSandboxesResponse> => {
     const pageSize = pageSizeOf(request.pageSize);
     const { nodeId } = request;
-    afterIdOf(request.pageToken);
     if (nodeId !== "" && api.nodes.get(nodeId) === undefined) {
       throw new PaddockError("NODE_NOT_FOUND", `there is no node ${nodeId}`, {
         metadata: { node_id: nodeId },
       });
     }
-    const body = create(ListSandboxesRequestSchema, { ...request, pageSize });
+    const body = create(ListSandboxesRequestSchema, {
+      ...request,
+      pageSize,
+      pageToken: afterIdOf(request.pageToken),
+    });
     const every = await askEveryNode(
       api,
       ctx,
