@@ -123,5 +123,5 @@ report(
     { name: "bare QEMU to agent ready", unit: "ms", samples: bare },
     { name: "CreateSandbox to answer", unit: "ms", samples: created },
   ],
-  [{ name: "boot_ratio", value: median(created) / median(bare), limit: LIMIT, unit: "" }],
+  [{ name: "boot_ratio", value: median(created) / median(bare), limit: LIMIT }],
 );

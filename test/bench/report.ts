@@ -17,12 +17,11 @@ export type Series = {
   readonly samples: readonly number[];
 };
 
-/** A value that must not exceed its limit. */
+/** A value that must not exceed its limit; the name ends with the unit, if there is one. */
 export type Target = {
   readonly name: string;
   readonly value: number;
   readonly limit: number;
-  readonly unit: string;
 };
 
 /** The value below which `part` (0 to 1) of the samples lie, by nearest rank. NaN when there are none. */
@@ -55,10 +54,10 @@ export function report(
     const figures = [0, 0.5, 0.9, 0.99, 1].map((part) => quantile(samples, part).toFixed(2));
     console.log(row([name, String(samples.length), ...figures, unit]));
   }
-  for (const { name, value, limit, unit } of targets) {
+  for (const { name, value, limit } of targets) {
     const verdict = value <= limit ? "ok" : "missed";
     if (verdict === "missed") process.exitCode = 1;
-    console.log(`target ${name} ${value.toFixed(3)}${unit} ${limit}${unit} ${verdict}`);
+    console.log(`target ${name} ${value.toFixed(3)} ${limit} ${verdict}`);
   }
 }
 
