@@ -2,18 +2,23 @@
  * Server reflection (v1 and v1alpha) and grpc.health.v1, so that grpcurl, buf curl and health probes work with no proto files.
  *
  * The libraries of grpc-node do both. Reflection gets our descriptors as raw bytes; it passes them on without the options
- * it does not know, so a client sees messages and comments-free services, not validation rules.
+ * it does not know, so a client sees messages and comments-free services, not validation rules. Beside our services it
+ * describes the health service, and the details of errors: no service refers to those, as they travel in `Any`, and a
+ * client that cannot look them up shows none.
  */
 import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
-import { HealthImplementation } from "grpc-health-check";
+import { rpcpb, StatusSchema } from "@paddock/protocol";
+import { HealthImplementation, service as healthService } from "grpc-health-check";
 
 /** Method paths of the health service; they need no token. */
 export const isHealthPath = (path: string): boolean => path.startsWith("/grpc.health.v1.Health/");
 
-/** Adds reflection of the services and all they refer to. */
+const HEALTH_SERVICE = "grpc.health.v1.Health";
+
+/** Adds reflection of the services, of the health service, and of all they refer to or answer errors with. */
 export function addReflection(server: Server, services: readonly DescService[]): void {
   const files = new Map<string, DescFile>();
   const collect = (file: DescFile): void => {
@@ -21,16 +26,19 @@ export function addReflection(server: Server, services: readonly DescService[]):
     files.set(file.name, file);
     for (const dependency of file.dependencies) collect(dependency);
   };
-  for (const service of services) collect(service.file);
+  for (const { file } of [...services, rpcpb.ErrorInfoSchema, StatusSchema]) collect(file);
   const fileDescriptorProtos = [...files.values()].map((file) =>
     Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
   );
+  for (const { requestType } of Object.values(healthService)) {
+    fileDescriptorProtos.push(...requestType.fileDescriptorProtos);
+  }
   const descriptors = {
     format: "Protocol Buffer 3 EnumDescriptorProto" as const,
     type: {},
     fileDescriptorProtos,
   };
-  const names = services.map(({ typeName }) => typeName);
+  const names = [...services.map(({ typeName }) => typeName), HEALTH_SERVICE];
   new ReflectionService({ descriptors }, { services: names }).addToServer(server);
 }
 

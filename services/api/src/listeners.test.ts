@@ -196,6 +196,15 @@ for (const version of ["v1", "v1alpha"]) {
     assert.ok(file.includes("CreateSandboxRequest"));
     assert.ok(file.includes("google/protobuf/timestamp.proto"), "with what it imports");
   });
+
+  test(`reflection ${version} describes the health service, and the details that errors carry`, async () => {
+    const services = (await reflect(version, field(7, "*"))).toString("latin1");
+    assert.ok(services.includes("grpc.health.v1.Health"));
+    assert.ok((await reflect(version, field(4, "grpc.health.v1.Health"))).includes("HealthCheckRequest"));
+    for (const name of ["ErrorInfo", "RequestInfo", "LocalizedMessage", "RetryInfo", "BadRequest"]) {
+      assert.ok((await reflect(version, field(4, `google.rpc.${name}`))).includes("error_details"), name);
+    }
+  });
 }
 
 test("health is SERVING, for the server and for each service", async () => {
