@@ -55,7 +55,9 @@ class FakeOutput {
 
   acknowledge(holder: symbol, offset: number): void {
     if (offset > this.end) throw new ConnectError("acknowledged beyond the end", Code.InvalidArgument);
-    this.holders.set(holder, Math.max(this.holders.get(holder) ?? 0, offset));
+    const before = this.holders.get(holder);
+    if (before === undefined) return;
+    this.holders.set(holder, Math.max(before, offset));
     this.#settle();
   }
 
@@ -165,6 +167,9 @@ export class FakeProcess {
       this.stderr.holders.set(reader.holder, from.stderr);
     }
     let stdinAcked = this.stdinBytes;
+    // A stream that died while a message was handed over is never resumed.
+    const release = () => this.#release(reader.holder);
+    reader.signal.addEventListener("abort", release, { once: true });
     try {
       yield this.#started(from);
       const streams = [
@@ -201,10 +206,15 @@ export class FakeProcess {
         if (idle) await this.#change(reader.signal);
       }
     } finally {
-      this.stdout.release(reader.holder);
-      this.stderr.release(reader.holder);
-      this.changed.emit("change");
+      reader.signal.removeEventListener("abort", release);
+      release();
     }
+  }
+
+  #release(holder: symbol): void {
+    this.stdout.release(holder);
+    this.stderr.release(holder);
+    this.changed.emit("change");
   }
 
   #offsets(reader: { stdout: number | undefined; stderr: number | undefined }) {

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PaddockError } from "@paddock/domain";
+import { packTar } from "@paddock/images";
+import { ImageFormat } from "@paddock/protocol";
+import { type TestBed, testBed } from "./stream-test-bed.ts";
+
+const file = (path: string, content: Buffer) => ({
+  path,
+  type: "file" as const,
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  mtime: 0,
+  size: content.length,
+  content,
+});
+
+const archive = async (...entries: ReturnType<typeof file>[]) =>
+  Buffer.concat(await Array.fromAsync(packTar(entries)));
+
+async function send(bed: TestBed, bytes: Buffer, name = "test:1") {
+  const call = bed.streams.importImage();
+  const start = {
+    name,
+    format: ImageFormat.ROOTFS,
+    config: { command: ["/bin/x"] },
+    totalBytes: BigInt(bytes.length),
+  };
+  await call.write({ request: { message: { case: "start", value: start } } });
+  const sending = (async () => {
+    for (let at = 0; at < bytes.length; at += 200_000) {
+      const value = bytes.subarray(at, at + 200_000);
+      await call.write({ request: { message: { case: "data", value } } });
+    }
+    call.end();
+  })();
+  sending.catch(() => undefined);
+  const messages = await Array.fromAsync(call);
+  return messages.map(({ response }) => response?.message);
+}
+
+test("an archive becomes an image, with progress on the way, and again the same image", async () => {
+  await using bed = await testBed();
+  const bytes = await archive(file("bin/x", Buffer.alloc(3_000_000, 7)));
+  const messages = await send(bed, bytes);
+  const last = messages.at(-1);
+  assert.ok(last?.case === "image");
+  assert.deepEqual(last.value.names, ["test:1"]);
+  assert.deepEqual(last.value.nodeIds, ["n1"]);
+  assert.deepEqual(last.value.config?.command, ["/bin/x"]);
+  const progress = messages.slice(0, -1);
+  assert.ok(progress.length > 0);
+  for (const message of progress) {
+    assert.ok(message?.case === "progress");
+    assert.match(message.value.phase, /^(receive|verify|convert)$/);
+  }
+  const again = (await send(bed, bytes)).at(-1);
+  assert.ok(again?.case === "image" && again.value.imageId === last.value.imageId);
+  assert.deepEqual(bed.bugs, []);
+});
+
+test("what the store refuses is told with its reason", async () => {
+  await using bed = await testBed();
+  const wanted = (reason: string) => (error: unknown) =>
+    error instanceof PaddockError && error.reason === reason;
+  const bytes = await archive(file("a", Buffer.alloc(5000)));
+  await assert.rejects(send(bed, bytes.subarray(0, 2000)), wanted("INVALID_ARCHIVE"));
+  await assert.rejects(send(bed, bytes, "UPPER CASE"), wanted("INVALID_FIELD"));
+  await assert.rejects(send(bed, await archive(file("../a", Buffer.alloc(5)))), wanted("UNSAFE_PATH"));
+  assert.deepEqual(bed.bugs, []);
+});
+
+test("a client that leaves in the midst leaves nothing behind", async () => {
+  await using bed = await testBed();
+  const before = (await bed.images.list()).length;
+  const call = bed.streams.importImage();
+  await call.write({ request: { message: { case: "start", value: { format: ImageFormat.ROOTFS } } } });
+  const receiving = Array.fromAsync(call);
+  await call.write({ request: { message: { case: "data", value: new Uint8Array(100_000) } } });
+  call.cancel();
+  await assert.rejects(receiving, (error) => error instanceof PaddockError && error.reason === "CANCELLED");
+  assert.equal((await bed.images.list()).length, before);
+  assert.deepEqual(bed.bugs, []);
+});

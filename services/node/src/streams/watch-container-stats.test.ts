@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { agentpb } from "@paddock/protocol";
+import { CONTAINER, SANDBOX, testBed } from "./stream-test-bed.ts";
+
+test("figures come at the interval with the CPU used between, until the container ends", async () => {
+  let seconds = 100n;
+  await using bed = await testBed({
+    routes: (router) =>
+      router.service(agentpb.ContainerService, {
+        getContainerStats: () => {
+          seconds += 1n;
+          return { time: { seconds, nanos: 0 }, cpu: { usageUs: seconds * 250_000n } };
+        },
+      }),
+  });
+  const interval = { seconds: 0n, nanos: 100_000_000 };
+  const request = { sandboxId: SANDBOX, containerId: CONTAINER, interval };
+  const percents: number[] = [];
+  for await (const { response } of bed.streams.watchContainerStats({ request })) {
+    percents.push(response?.cpuPercent ?? -1);
+    if (percents.length === 3) bed.phase = { kind: "stopped", cause: "requested", stoppedAtMs: 1 };
+  }
+  assert.deepEqual(percents, [0, 25, 25]);
+});
