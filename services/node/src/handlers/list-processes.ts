@@ -1,10 +1,10 @@
 import type { ListProcessesRequest, ListProcessesResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
+import { processEntries } from "../stats/process-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, permitsContainer } from "./call.ts";
 
 const TIMEOUT_MS = 10_000;
-const MAX_PROCESSES = 8192;
 
 export async function listProcesses(
   ctx: NodeContext,
@@ -18,12 +18,5 @@ export async function listProcesses(
     { containerId },
     { signal: call.signal, timeoutMs: TIMEOUT_MS },
   );
-  return {
-    processes: processes
-      .slice(0, MAX_PROCESSES)
-      .map(({ guestPid: _guestPid, $typeName: _type, ...entryOfGuest }) => ({
-        ...entryOfGuest,
-        $typeName: "paddock.v1.ProcessEntry",
-      })),
-  };
+  return { processes: processEntries(processes) };
 }

@@ -1,18 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toJson } from "@bufbuild/protobuf";
-import { PaddockError } from "@paddock/domain";
-import {
-  agentpb,
-  ContainerStatsSchema,
-  GetSandboxStatsResponseSchema,
-  ListProcessesResponseSchema,
-} from "@paddock/protocol";
-import { AgentLink } from "../agent/agent-link.ts";
-import { FakeAgent } from "../agent/fake-agent.ts";
+import { agentpb, ContainerStatsSchema, ListProcessesResponseSchema } from "@paddock/protocol";
 import { containerStats, cpuPercent } from "./container-stats.ts";
 import { processEntries } from "./process-entry.ts";
-import { type HostFigures, readSandboxStats } from "./sandbox-stats.ts";
 
 const reading = (seconds: bigint, usageUs: bigint) =>
   containerStats(
@@ -71,50 +62,4 @@ test("a process's texts come without control characters, and bounded", () => {
       create(ListProcessesResponseSchema, { processes: entry ? [entry] : [] }),
     ),
   );
-});
-
-const figures: HostFigures = {
-  usage: { cpuNs: 5_000_000n, memoryBytes: 300, pids: 4 },
-  readAtMs: 1000,
-  guestMemoryBytes: 256,
-  memoryLimitBytes: 512,
-  cpuQuotaUs: 0,
-  cpuPeriodUs: 100_000,
-};
-
-test("a sandbox's figures are the host's, the guest's and its containers'", async () => {
-  await using fake = await FakeAgent.start({
-    routes: (router) =>
-      router.service(agentpb.ContainerService, {
-        getContainerStats: ({ containerId }) => {
-          if (containerId === "gone") throw new Error("no such container");
-          return { cpu: { usageUs: 7n } };
-        },
-      }),
-  });
-  using link = new AgentLink({ socketPath: fake.socketPath });
-  const stats = await readSandboxStats(
-    { host: async () => figures, link, containerIds: ["a", "gone"], nowMs: () => 5 },
-    AbortSignal.timeout(5000),
-  );
-  assert.equal(stats.host?.cpuUsageUs, 5000n);
-  assert.equal(stats.host?.memoryOverheadBytes, 44n);
-  assert.deepEqual(
-    stats.containers.map(({ containerId, cpu }) => [containerId, cpu?.usageUs]),
-    [["a", 7n]],
-  );
-  assert.ok(stats.guest);
-  assert.ok(toJson(GetSandboxStatsResponseSchema, stats));
-});
-
-test("a guest that is gone hides nothing of what its VM costs", async () => {
-  using link = new AgentLink({ socketPath: "/nonexistent/agent.sock" });
-  link.close(new PaddockError("VM_UNAVAILABLE", "gone"));
-  const stats = await readSandboxStats(
-    { host: async () => figures, link, containerIds: ["a"], nowMs: () => 5 },
-    AbortSignal.timeout(5000),
-  );
-  assert.equal(stats.host?.threads, 4);
-  assert.equal(stats.guest, undefined);
-  assert.deepEqual(stats.containers, []);
 });
