@@ -4,7 +4,13 @@ import fc from "fast-check";
 import { admit, demandedCpus, type HostRoom, MIB, requireFits, vmSize } from "./admission.ts";
 import { PaddockError } from "./errors.ts";
 
-const defaults = { vcpus: 1, maxVcpus: 4, memoryBytes: 256 * MIB, guestOverheadBytes: 64 * MIB };
+const defaults = {
+  vcpus: 1,
+  maxVcpus: 2,
+  vcpuLimit: 4,
+  memoryBytes: 256 * MIB,
+  guestOverheadBytes: 64 * MIB,
+};
 const none = { vcpus: 0, maxVcpus: 0, memoryBytes: 0, containers: [] };
 
 const reasonOf = (attempt: () => unknown): string => {
@@ -18,7 +24,7 @@ const reasonOf = (attempt: () => unknown): string => {
 };
 
 test("a VM of which nothing is said has the node's default size", () => {
-  assert.deepEqual(vmSize(none, defaults), { vcpus: 1, maxVcpus: 4, memoryBytes: 256 * MIB });
+  assert.deepEqual(vmSize(none, defaults), { vcpus: 1, maxVcpus: 2, memoryBytes: 256 * MIB });
 });
 
 test("CPU quotas of containers with different periods add up as ratios", () => {
@@ -33,6 +39,15 @@ test("CPU quotas of containers with different periods add up as ratios", () => {
 
 test("more vCPUs than allowed is refused, not clipped", () => {
   const containers = [{ cpuQuotaUs: 500_000 }];
+  assert.equal(
+    reasonOf(() => vmSize({ ...none, vcpus: 5 }, defaults)),
+    "NO_CAPACITY",
+  );
+  assert.equal(
+    reasonOf(() => vmSize({ ...none, vcpus: 1, maxVcpus: 5 }, defaults)),
+    "NO_CAPACITY",
+  );
+  assert.equal(vmSize({ ...none, vcpus: 3 }, defaults).maxVcpus, 3);
   assert.equal(
     reasonOf(() => vmSize({ ...none, containers }, defaults)),
     "NO_CAPACITY",
@@ -56,7 +71,7 @@ test("whatever is computed for containers is a size they fit in", () => {
   });
   fc.assert(
     fc.property(fc.array(container, { maxLength: 8 }), (containers) => {
-      const size = vmSize({ ...none, maxVcpus: 1_000_000, containers }, defaults);
+      const size = vmSize({ ...none, containers }, { ...defaults, vcpuLimit: 1_000_000 });
       requireFits(containers, size);
       assert.equal(size.memoryBytes % MIB, 0);
     }),

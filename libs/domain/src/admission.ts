@@ -30,7 +30,10 @@ export type VmSizeRequest = {
 
 export type VmSizeDefaults = {
   readonly vcpus: number;
+  /** vCPUs a VM may grow to unless its spec says so. */
   readonly maxVcpus: number;
+  /** vCPUs that no VM may have more of. */
+  readonly vcpuLimit: number;
   readonly memoryBytes: number;
   /** What the guest's kernel and agent need beside the containers, in bytes. */
   readonly guestOverheadBytes: number;
@@ -61,12 +64,11 @@ export function demandedMemoryBytes(containers: readonly ContainerDemand[]): num
 export function vmSize(request: VmSizeRequest, defaults: VmSizeDefaults): VmSize {
   const needed = Math.max(defaults.vcpus, Math.ceil(demandedCpus(request.containers)));
   const vcpus = request.vcpus || needed;
-  const maxVcpus = Math.max(request.maxVcpus || defaults.maxVcpus, request.vcpus);
+  const maxVcpus = request.maxVcpus || Math.max(defaults.maxVcpus, vcpus);
   if (vcpus > maxVcpus)
-    throw new PaddockError("NO_CAPACITY", `the VM needs ${vcpus} vCPUs and may have ${maxVcpus}`, {
-      metadata: { needed_vcpus: String(vcpus), max_vcpus: String(maxVcpus) },
-      hint: "lower the containers' CPU quotas, or raise resources.max_vcpus",
-    });
+    throw tooManyVcpus(vcpus, maxVcpus, "lower the CPU quotas, or raise resources.max_vcpus");
+  if (maxVcpus > defaults.vcpuLimit)
+    throw tooManyVcpus(maxVcpus, defaults.vcpuLimit, "ask for fewer, or raise the node's PADDOCK_MAX_VCPUS");
   const limits = demandedMemoryBytes(request.containers);
   const memoryBytes =
     request.memoryBytes ||
@@ -74,6 +76,13 @@ export function vmSize(request: VmSizeRequest, defaults: VmSizeDefaults): VmSize
   const size = { vcpus, maxVcpus, memoryBytes };
   requireFits(request.containers, size);
   return size;
+}
+
+function tooManyVcpus(needed: number, allowed: number, hint: string): PaddockError {
+  return new PaddockError("NO_CAPACITY", `the VM needs ${needed} vCPUs and may have ${allowed}`, {
+    metadata: { needed_vcpus: String(needed), max_vcpus: String(allowed) },
+    hint,
+  });
 }
 
 /** Throws NO_CAPACITY when the limits of all `containers` of a VM together are beyond its size. */

@@ -7,6 +7,7 @@ import { PaddockError } from "@paddock/domain";
 import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
 import { toStatus } from "@paddock/rpc";
+import { startTracing } from "@paddock/telemetry";
 import { AgentLink } from "./agent/agent-link.ts";
 import { commandHandler } from "./command-handler.ts";
 import type { NodeConfig } from "./config.ts";
@@ -20,6 +21,7 @@ import { QemuHost } from "./machine/qemu-host.ts";
 import { VmCgroups } from "./machine/vm-cgroups.ts";
 import type { NodeContext } from "./node-context.ts";
 import type { NodeLog } from "./node-log.ts";
+import { observeCommands } from "./observe-commands.ts";
 import { commandCheck } from "./request-rules.ts";
 import { recover } from "./sandboxes/recover.ts";
 import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
@@ -72,6 +74,8 @@ export class NodeApp implements AsyncDisposable {
   ): Promise<NodeApp> {
     await using stack = new AsyncDisposableStack();
     const daemonInstanceId = randomUUID();
+    const tracing = await startTracing({ serviceName: "paddock-node", endpoint: config.otlpEndpoint });
+    stack.defer(() => tracing.shutdown());
     await prepareStateDir(config.stateDir);
     stack.use(lockState(join(config.stateDir, "lock.db")));
     const store = stack.use(new NodeStore(join(config.stateDir, "node.db")));
@@ -130,16 +134,11 @@ async function firstOf(promise: Promise<void>, signal: AbortSignal | undefined):
 }
 
 function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): CommandServer {
-  const handler = commandHandler(context, commandCheck());
+  const handler = observeCommands(commandHandler(context, commandCheck()), context.log);
   return serveCommands(bus, context.nodeId, handler, {
     maxConcurrent: MAX_COMMANDS,
     daemonInstanceId,
-    toStatus: (error, requestId) => {
-      if (!(error instanceof PaddockError))
-        context.log.error({ err: error, requestId }, "a command failed of a bug");
-      else context.log.debug({ err: error, requestId }, "a command was refused");
-      return toStatus(error, requestId);
-    },
+    toStatus,
   });
 }
 
@@ -176,6 +175,7 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
       cgroups,
       sandboxesDir: sandboxesDir(stateDir),
     });
+  const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
   const nowMs = () => Date.now();
   const newId = () => randomUUID();
   const entryOptions = (record: SandboxRecord) => ({
@@ -194,7 +194,8 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     vmUidBase: config.vmUidBase,
     sizeDefaults: {
       vcpus: config.defaultVcpus,
-      maxVcpus: config.maxVcpus || Math.max(host.cpus, config.defaultVcpus),
+      maxVcpus: Math.min(vcpuLimit, Math.max(host.cpus, config.defaultVcpus)),
+      vcpuLimit,
       memoryBytes: config.defaultMemoryBytes,
       guestOverheadBytes: GUEST_OVERHEAD_BYTES,
     },

@@ -27,6 +27,7 @@ const NAMES = {
   PADDOCK_NATS_URL: "nats://127.0.0.1:4222",
   PADDOCK_LOG_LEVEL: "info",
   PADDOCK_READY_FD: "",
+  OTEL_EXPORTER_OTLP_ENDPOINT: "",
 } as const;
 
 type Name = keyof typeof NAMES;
@@ -47,7 +48,7 @@ export type NodeConfig = {
   readonly cpuOvercommit: number;
   readonly defaultMemoryBytes: number;
   readonly defaultVcpus: number;
-  /** vCPUs a VM may have at most; 0 means as many as the host has CPUs. */
+  /** vCPUs a VM may have at most; 0 means the host's CPUs times the overcommit. */
   readonly maxVcpus: number;
   /** Memory of the host that is never promised. */
   readonly memoryReserveBytes: number;
@@ -59,6 +60,8 @@ export type NodeConfig = {
   readonly natsUrl: string;
   readonly logLevel: LogLevelName;
   readonly readyFd: number | undefined;
+  /** Where traces go; undefined: nowhere. */
+  readonly otlpEndpoint: string | undefined;
 };
 
 /** Picks this daemon's settings. Throws on a PADDOCK_ name it does not know. */
@@ -89,6 +92,7 @@ export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
     PADDOCK_NATS_URL: value("PADDOCK_NATS_URL"),
     PADDOCK_LOG_LEVEL: value("PADDOCK_LOG_LEVEL"),
     PADDOCK_READY_FD: value("PADDOCK_READY_FD"),
+    OTEL_EXPORTER_OTLP_ENDPOINT: value("OTEL_EXPORTER_OTLP_ENDPOINT"),
   };
 }
 
@@ -114,6 +118,7 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     labels: labels(raw.PADDOCK_NODE_LABELS),
     natsUrl: nonEmpty(raw, "PADDOCK_NATS_URL"),
     logLevel: oneOf(raw, "PADDOCK_LOG_LEVEL", LOG_LEVELS),
+    otlpEndpoint: raw.OTEL_EXPORTER_OTLP_ENDPOINT || undefined,
     readyFd: readyFd === "" ? undefined : integer(raw, "PADDOCK_READY_FD", 1, 65_535),
   };
 }

@@ -1,6 +1,6 @@
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { containerOf } from "../sandboxes/sandbox-record.ts";
+import { containerOf, withContainer } from "../sandboxes/sandbox-record.ts";
 
 const SIGKILL = 9;
 const CALL_TIMEOUT_MS = 3000;
@@ -9,7 +9,7 @@ const KILL_PATIENCE_MS = 5000;
 
 /**
  * Ends containers: their stop signal, after `graceMs` SIGKILL, and waits until their ends are recorded. Containers that never
- * ran are left alone. Returns whether all have ended; a guest that does not answer costs a bounded time.
+ * ran are left alone. Returns whether all have ended. A guest that takes no signal is not waited for: it would not tell of an end.
  */
 export async function endContainers(
   ctx: NodeContext,
@@ -22,36 +22,76 @@ export async function endContainers(
   for (const id of running) entry.stopRequests.add(id);
   const allEnded = () => running.every((id) => !isRunning(entry, id));
   if (graceMs > 0) {
-    await Promise.all(
-      running.map((id) => endOne(ctx, entry, id, containerOf(entry.record, id)?.stopSignal ?? SIGKILL)),
-    );
+    const signalOf = (id: string) => containerOf(entry.record, id)?.stopSignal ?? SIGKILL;
+    if (!(await signalAll(ctx, entry, running, signalOf))) return allEnded();
     if (await entry.reaches(allEnded, AbortSignal.timeout(graceMs))) return true;
   }
-  await Promise.all(
-    running.filter((id) => isRunning(entry, id)).map((id) => endOne(ctx, entry, id, SIGKILL)),
-  );
+  const left = running.filter((id) => isRunning(entry, id));
+  if (!(await signalAll(ctx, entry, left, () => SIGKILL))) return allEnded();
   return await entry.reaches(allEnded, AbortSignal.timeout(KILL_PATIENCE_MS));
 }
 
-async function endOne(
+/**
+ * Ends a container that never ran: its command was not executed, so there is no exit to wait for or to record; the init that
+ * waits in the guest is killed. Returns whether the guest took that.
+ */
+export async function endUnstarted(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  containerId: string,
+): Promise<boolean> {
+  if (!(await signalAll(ctx, entry, [containerId], () => SIGKILL))) return false;
+  entry.update((record) =>
+    withContainer(record, containerId, (container) =>
+      container.phase.kind === "ready"
+        ? { ...container, phase: { kind: "stopped", cause: "requested", stoppedAtMs: ctx.nowMs() } }
+        : container,
+    ),
+  );
+  return true;
+}
+
+/** Whether the guest took at least one of the signals. */
+async function signalAll(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  containerIds: readonly string[],
+  signalOf: (containerId: string) => number,
+): Promise<boolean> {
+  const taken = await Promise.all(containerIds.map((id) => signalOne(ctx, entry, id, signalOf(id))));
+  return taken.includes(true);
+}
+
+async function signalOne(
   ctx: NodeContext,
   entry: SandboxEntry,
   containerId: string,
   signal: number,
-): Promise<void> {
+): Promise<boolean> {
   try {
     const { containers } = await entry.agent.client({ deadlineMs: CALL_TIMEOUT_MS });
     const options = { timeoutMs: CALL_TIMEOUT_MS };
-    // A frozen process takes no signal but SIGKILL.
-    if (containerOf(entry.record, containerId)?.phase.kind === "paused")
-      await containers.resumeContainer({ containerId }, options);
+    if (containerOf(entry.record, containerId)?.phase.kind === "paused") await thaw(entry, containerId);
     await containers.killContainer({ containerId, signal, all: signal === SIGKILL }, options);
+    return true;
   } catch (error) {
-    ctx.log.warn(
-      { sandbox: entry.sandboxId, container: containerId, signal, err: error },
-      "a signal was not delivered",
-    );
+    const fields = { sandbox: entry.sandboxId, container: containerId, signal, err: error };
+    ctx.log.warn(fields, "a signal was not delivered");
+    return false;
   }
+}
+
+/** Frozen processes obey no signal. */
+async function thaw(entry: SandboxEntry, containerId: string): Promise<void> {
+  const { containers } = await entry.agent.client({ deadlineMs: CALL_TIMEOUT_MS });
+  await containers.resumeContainer({ containerId }, { timeoutMs: CALL_TIMEOUT_MS });
+  entry.update((record) =>
+    withContainer(record, containerId, (container) =>
+      container.phase.kind === "paused"
+        ? { ...container, phase: { ...container.phase, kind: "running" } }
+        : container,
+    ),
+  );
 }
 
 function isRunning(entry: SandboxEntry, containerId: string): boolean {

@@ -3,7 +3,7 @@ import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 const DEFAULT_GRACE_MS = 10_000;
 const MAX_GRACE_MS = 3_600_000;
 /** What ending a VM takes after the grace, with a guest that does nothing. */
-const RESERVE_MS = 12_000;
+const RESERVE_MS = 10_000;
 
 /**
  * Time between SIGTERM and SIGKILL: what the client asked for, cut short so that the stop ends before the call's deadline.

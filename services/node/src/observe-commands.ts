@@ -1,0 +1,39 @@
+/** A span and a log line for every command, around the handler that does the work. */
+import type { CommandHandler } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import { beginSpan } from "@paddock/telemetry";
+import type { NodeLog } from "./node-log.ts";
+import { COMMANDS } from "./routes.ts";
+
+/** Commands that change something are worth a line at level info, others and refusals at debug, bugs at error. */
+export function observeCommands(handle: CommandHandler, log: NodeLog): CommandHandler {
+  return async (command, ctx) => {
+    const name = command.command.case ?? "nothing";
+    const { sandboxId, requestId } = command;
+    const span = beginSpan(`node ${name}`, "server", ctx.trace, {
+      "paddock.request_id": requestId,
+      ...(sandboxId !== "" && { "paddock.sandbox_id": sandboxId }),
+    });
+    const begun = performance.now();
+    const fields = () => ({
+      command: name,
+      ...(sandboxId !== "" && { sandbox: sandboxId }),
+      requestId,
+      durationMs: Math.round(performance.now() - begun),
+      ...(span.headers.traceparent !== undefined && { traceId: span.headers.traceparent.slice(3, 35) }),
+    });
+    try {
+      const response = await handle(command, { ...ctx, trace: span.headers });
+      const changes = name !== "nothing" && COMMANDS[name] === "changes";
+      log[changes ? "info" : "debug"](fields(), "done");
+      span.end();
+      return response;
+    } catch (error) {
+      const refused = error instanceof PaddockError;
+      span.end(refused ? error.reason : "INTERNAL");
+      if (refused) log.info({ ...fields(), reason: error.reason, error: error.message }, "refused");
+      else log.error({ ...fields(), err: error }, "failed of a bug");
+      throw error;
+    }
+  };
+}
