@@ -17,6 +17,8 @@ import {
 import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
+import { CommandWatch } from "./command-watch.ts";
+import type { NodeView } from "./node-registry.ts";
 import { COMMAND_ID_HEADER, cancelSubject, commandSubject } from "./subjects.ts";
 
 export type RequestCommandOptions = {
@@ -26,6 +28,8 @@ export type RequestCommandOptions = {
   readonly signal?: AbortSignal;
   /** When `signal` aborts, tell the node but still wait, until the deadline, for what became of the command. */
   readonly awaitOutcome?: boolean;
+  /** Heartbeats of the nodes, which tell of a node that is connected and silent. */
+  readonly nodes?: NodeView;
   /** `traceparent` and `tracestate`. */
   readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
 };
@@ -41,7 +45,8 @@ export const isOutcomeUnknown = (error: unknown): boolean =>
 
 /**
  * Sends a command to a node and waits for its outcome, which may be an error that the node gave (`response.outcome.case ===
- * "error"`). Throws `PaddockError`: NODE_UNAVAILABLE (at once, when the node is not connected), DEADLINE, BUS_UNAVAILABLE (no
+ * "error"`). Throws `PaddockError`: NODE_UNAVAILABLE (at once, when the node is not connected; within seconds and with an
+ * unknown outcome, when its daemon has ended since), DEADLINE, BUS_UNAVAILABLE (no
  * connection, or lost while waiting), TOO_LARGE (more than the bus carries, usually 1 MiB), or the reason of `signal`.
  */
 export async function requestCommand(
@@ -60,9 +65,7 @@ export async function requestCommand(
     timeout: waitMs,
     headers: headersOf(commandId, options),
   });
-  const message = await orGivenUp(reply, bus, options, () =>
-    connection.publish(cancelSubject(nodeId), commandId),
-  ).catch((error: unknown) => {
+  const message = await orGivenUp(reply, bus, { ...options, nodeId, commandId }).catch((error: unknown) => {
     throw typed(error, nodeId);
   });
   return decode(message, nodeId);
@@ -90,16 +93,18 @@ function headersOf(commandId: string, { trace }: RequestCommandOptions): MsgHdrs
   return result;
 }
 
-/** The reply, or a failure as soon as the caller leaves (the node is told) or the connection breaks. */
+type Sent = RequestCommandOptions & { readonly nodeId: string; readonly commandId: string };
+
+/** The reply, or a failure as soon as the caller leaves (the node is told), the connection breaks or the daemon is gone. */
 function orGivenUp(
   reply: Promise<Msg>,
   bus: Bus,
-  { signal, awaitOutcome = false }: RequestCommandOptions,
-  tellNode: () => void,
+  { nodeId, commandId, nodes, signal, awaitOutcome = false }: Sent,
 ): Promise<Msg> {
   const { promise, resolve, reject } = Promise.withResolvers<Msg>();
+  const watch = new CommandWatch(bus, { nodeId, commandId, nodes }, (why) => reject(lost(nodeId, why)));
   const onAbort = () => {
-    if (bus.connected) tellNode();
+    if (bus.connected) bus.connection().publish(cancelSubject(nodeId), commandId);
     if (signal && !awaitOutcome) reject(abortReason(signal, UNKNOWN));
   };
   const forget = bus.onChange((connected) => {
@@ -108,6 +113,7 @@ function orGivenUp(
   signal?.addEventListener("abort", onAbort, { once: true });
   reply.then(resolve, reject);
   return promise.finally(() => {
+    watch[Symbol.dispose]();
     forget();
     signal?.removeEventListener("abort", onAbort);
   });
@@ -145,6 +151,13 @@ const notConnected = (nodeId: string, cause: unknown) =>
     metadata: { node_id: nodeId },
     retryAfterMs: 1_000,
     cause,
+  });
+
+const lost = (nodeId: string, why: string) =>
+  new PaddockError("NODE_UNAVAILABLE", `node ${nodeId} went away before it answered: ${why}`, {
+    hint: "repeat the call with the same request id: what the node did of it is finished or undone, and nothing is done twice",
+    metadata: { node_id: nodeId, ...UNKNOWN },
+    retryAfterMs: 1_000,
   });
 
 const late = (nodeId: string, metadata: Readonly<Record<string, string>>) =>

@@ -7,7 +7,8 @@ import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node"
 import { PaddockError } from "@paddock/domain";
 import { nodepb, type Status } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
-import { COMMAND_ID_HEADER, cancelSubject, commandSubject } from "./subjects.ts";
+import { NOT_RUNNING, RUNNING } from "./command-watch.ts";
+import { COMMAND_ID_HEADER, cancelSubject, commandSubject, runningSubject } from "./subjects.ts";
 
 /** What a handler knows of a command beside the command. */
 export type CommandContext = {
@@ -81,11 +82,19 @@ export function serveCommands(
       running.get(message.string())?.controller.abort(new PaddockError("CANCELLED", "the caller has left"));
     },
   });
+  const questions = connection.subscribe(runningSubject(nodeId), {
+    callback: (_error, message) => {
+      message?.respond(running.has(message.string()) ? RUNNING : NOT_RUNNING);
+    },
+  });
   return {
     get inFlight() {
       return running.size;
     },
-    stop: (graceMs) => stopServing(bus, [commands, cancels], running, graceMs),
+    stop: async (graceMs) => {
+      await stopServing(bus, [commands, cancels], running, graceMs);
+      questions.unsubscribe();
+    },
   };
 }
 

@@ -12,6 +12,9 @@ export const commandSubject = (nodeId: string): string => `paddock.v1.node.${tok
 /** Subject on which a node hears that the caller of a command has left. */
 export const cancelSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.cancel`;
 
+/** Subject on which a node is asked whether it works on a command. */
+export const runningSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.running`;
+
 /** Key of an id in a JetStream KV bucket. */
 export const keyOfId = (id: string): string => token(id);
 

@@ -27,7 +27,7 @@ export function addReflection(server: Server, services: readonly DescService[]):
     for (const dependency of file.dependencies) collect(dependency);
   };
   for (const { file } of [...services, rpcpb.ErrorInfoSchema, StatusSchema]) collect(file);
-  const fileDescriptorProtos = [...files.values()].map((file) =>
+  const fileDescriptorProtos: Buffer[] = [...files.values()].map((file) =>
     Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
   );
   for (const { requestType } of Object.values(healthService)) {

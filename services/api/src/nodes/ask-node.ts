@@ -54,6 +54,7 @@ export async function askNode<C extends CommandName>(
   const response = await requestCommand(api.bus, ask.nodeId, request, {
     deadline: new Date(clientDeadline + (ask.awaitOutcome ? OUTCOME_GRACE_MS : 0)),
     signal: ctx.signal,
+    nodes: api.nodes,
     trace: ctx.trace,
     awaitOutcome: ask.awaitOutcome ?? false,
   });

@@ -1,0 +1,107 @@
+/**
+ * Whether a command that was sent is still being worked on.
+ *
+ * NATS says when nobody listens as a command is sent, but not when the listener dies afterwards: the caller would wait for its whole
+ * deadline. So while a command takes long, its node is asked once a second whether it works on it. Nobody listens: the daemon, or
+ * its connection, is gone. It says no: another daemon has started since. (An answer that was on its way has come by then, as
+ * the bus keeps the order of one sender.) A node that answers nothing at all may be busy or frozen; then its heartbeats decide.
+ * A heartbeat of another daemon asks at once, and decides nothing: the command may have reached that daemon already.
+ */
+import { NoRespondersError } from "@nats-io/transport-node";
+import type { Bus } from "./bus.ts";
+import type { NodeView } from "./node-registry.ts";
+import { runningSubject } from "./subjects.ts";
+
+/** Pause between two questions, and patience with an answer, in milliseconds. */
+const ASK_EVERY_MS = 1_000;
+/** Questions in a row that nobody hears before the daemon counts as gone: its connection may be coming back. */
+const MAX_UNHEARD = 2;
+
+/** What a node answers to whether it works on a command. */
+export const RUNNING = "running";
+export const NOT_RUNNING = "not running";
+
+export type WatchedCommand = {
+  readonly nodeId: string;
+  readonly commandId: string;
+  /** Heartbeats of the nodes; without it a node that is silent but connected is waited for. */
+  readonly nodes?: NodeView | undefined;
+};
+
+/** Calls `onLost` once, with why, when nobody works on the command any more. */
+export class CommandWatch implements Disposable {
+  readonly #bus: Bus;
+  readonly #command: WatchedCommand;
+  readonly #onLost: (why: string) => void;
+  readonly #forget: () => void;
+  #timer: NodeJS.Timeout;
+  #instance: string | undefined;
+  #unheard = 0;
+  #asking = false;
+  #over = false;
+
+  constructor(bus: Bus, command: WatchedCommand, onLost: (why: string) => void) {
+    this.#bus = bus;
+    this.#command = command;
+    this.#onLost = onLost;
+    this.#instance = this.#daemon();
+    this.#forget = command.nodes?.onChange(() => this.#heartbeat()) ?? (() => {});
+    this.#timer = setTimeout(() => void this.#ask(), ASK_EVERY_MS);
+  }
+
+  [Symbol.dispose](): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#forget();
+  }
+
+  #daemon(): string | undefined {
+    return this.#command.nodes?.get(this.#command.nodeId)?.heartbeat.daemonInstanceId;
+  }
+
+  #heartbeat(): void {
+    const instance = this.#daemon();
+    if (instance === this.#instance) return;
+    this.#instance = instance;
+    void this.#ask();
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#asking || this.#over) return;
+    this.#asking = true;
+    clearTimeout(this.#timer);
+    const why = await this.#lostBecause();
+    this.#asking = false;
+    if (this.#over) return;
+    if (why === undefined) {
+      this.#timer = setTimeout(() => void this.#ask(), ASK_EVERY_MS);
+      return;
+    }
+    this[Symbol.dispose]();
+    this.#onLost(why);
+  }
+
+  async #lostBecause(): Promise<string | undefined> {
+    const { nodeId, commandId, nodes } = this.#command;
+    if (nodes?.get(nodeId)?.liveness === "down") return "it has not been heard of for long";
+    // While our own connection is away, whoever waits is told so by it.
+    if (!this.#bus.connected) return undefined;
+    try {
+      const options = { timeout: ASK_EVERY_MS };
+      const answer = await this.#bus.connection().request(runningSubject(nodeId), commandId, options);
+      this.#unheard = 0;
+      return answer.string() === NOT_RUNNING ? "its daemon has started anew" : undefined;
+    } catch (error) {
+      if (!isUnheard(error)) return undefined;
+      this.#unheard += 1;
+      return this.#unheard < MAX_UNHEARD ? undefined : "its daemon is gone";
+    }
+  }
+}
+
+function isUnheard(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    if (each instanceof NoRespondersError) return true;
+  }
+  return false;
+}
