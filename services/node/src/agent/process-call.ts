@@ -15,6 +15,8 @@ export type AttachPoint = {
   readonly stderr?: number | undefined;
 };
 
+/** Made once: an error captures a stack, which costs more than all else at the end of a short call. */
+const OVER = new PaddockError("CANCELLED", "the call is over");
 const EMPTY = create(agentpb.ProcessOutputSchema);
 
 /** Patience with the end of a stream whose last message came, in ms. */
@@ -88,7 +90,7 @@ async function* events(
       return;
     }
   } finally {
-    ending.abort();
+    ending.abort(OVER);
   }
   throw new PaddockError("GUEST_FAILED", "the guest's agent ended the stream of a process before its exit");
 }
