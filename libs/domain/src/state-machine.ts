@@ -45,7 +45,10 @@ export const CONTAINER_REQUESTS = [
   "stats",
   "list_processes",
   "exec",
+  "attach",
+  "wait",
   "signal_process",
+  "resize_tty",
 ] as const;
 export type ContainerRequest = (typeof CONTAINER_REQUESTS)[number];
 
@@ -142,7 +145,12 @@ function sandboxGateVerdict(state: SandboxState, request: ContainerRequest): Ver
       return byState(state, { running: "accept" });
     case "update":
     case "stats":
+    case "attach":
+    case "resize_tty":
       return byState(state, { ready: "accept", running: "accept" });
+    // An end may be waited for through a pause, and is told from the record when the VM is gone.
+    case "wait":
+      return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "accept" });
     // These end things, so they must not be refused where there is nothing left to ask: a stopped VM is no obstacle.
     case "stop":
     case "delete":
@@ -167,7 +175,12 @@ function containerVerdict(state: ContainerState, request: ContainerRequest, sand
       return "accept";
     case "kill":
     case "signal_process":
+    case "resize_tty":
       return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "ignore" });
+    // A process can be joined and waited for until its container is deleted.
+    case "attach":
+    case "wait":
+      return "accept";
     case "pause":
       return byState(state, { running: "accept", paused: "ignore" });
     case "resume":

@@ -26,12 +26,22 @@ export async function getSandboxStats(
   permits(entry, "stats");
   const host = await hostStats(ctx, entry);
   if (entry.record.phase.kind === "paused") return { host, containers: [] };
+  try {
+    return { host, ...(await toldByGuest(entry, call)) };
+  } catch (error) {
+    call.signal.throwIfAborted();
+    ctx.log.debug({ sandbox: sandboxId, err: error }, "a guest did not tell its figures");
+    return { host, containers: [] };
+  }
+}
+
+async function toldByGuest(entry: SandboxEntry, call: Call) {
   const ids = entry.record.containers.map(({ containerId }) => containerId).sort();
   const [guest, ...containers] = await Promise.all([
     guestStats(entry, call),
     ...ids.map((id) => readContainerStats(entry.agent, id, call.signal)),
   ]);
-  return { host, guest, containers };
+  return { guest, containers };
 }
 
 async function hostStats(ctx: NodeContext, { paths, record }: SandboxEntry): Promise<HostStats> {

@@ -1,5 +1,6 @@
 import type { PauseSandboxRequest, PauseSandboxResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
+import { pauseSandboxEntry } from "../sandboxes/pause-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked, permits } from "./call.ts";
 
@@ -9,12 +10,7 @@ export async function pauseSandbox(
   call: Call,
 ): Promise<Answer<PauseSandboxResponse>> {
   return await locked(ctx, sandboxId, "PauseSandbox", call, async (entry) => {
-    if (permits(entry, "pause")) {
-      await entry.attachment?.machine.pause(call.signal);
-      entry.update((record) =>
-        record.phase.kind === "running" ? { ...record, phase: { ...record.phase, kind: "paused" } } : record,
-      );
-    }
+    if (permits(entry, "pause")) await pauseSandboxEntry(ctx, entry);
     return { sandbox: changedSandbox(ctx, entry) };
   });
 }

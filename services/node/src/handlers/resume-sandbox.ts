@@ -1,5 +1,6 @@
 import type { ResumeSandboxRequest, ResumeSandboxResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
+import { resumeSandboxEntry } from "../sandboxes/pause-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked, permits } from "./call.ts";
 
@@ -9,12 +10,7 @@ export async function resumeSandbox(
   call: Call,
 ): Promise<Answer<ResumeSandboxResponse>> {
   return await locked(ctx, sandboxId, "ResumeSandbox", call, async (entry) => {
-    if (permits(entry, "resume")) {
-      await entry.attachment?.machine.resume(call.signal);
-      entry.update((record) =>
-        record.phase.kind === "paused" ? { ...record, phase: { ...record.phase, kind: "running" } } : record,
-      );
-    }
+    if (permits(entry, "resume")) await resumeSandboxEntry(ctx, entry);
     return { sandbox: changedSandbox(ctx, entry) };
   });
 }

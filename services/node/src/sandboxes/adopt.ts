@@ -1,4 +1,5 @@
 import type { NodeContext } from "../node-context.ts";
+import { alignVcpus } from "./pause-sandbox-entry.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { machineOf } from "./sandbox-record.ts";
 import { watchGuest, watchMachine } from "./supervise.ts";
@@ -23,6 +24,12 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
   if (machine === undefined) return false;
   const attachment = entry.attach(machine, ctx.openLink(paths.agentSocket));
   watchMachine(ctx, entry, attachment);
+  await alignVcpus(entry).catch((error: unknown) => {
+    ctx.log.warn(
+      { sandbox: sandboxId, err: error },
+      "the vCPUs of a VM that was taken over could not be set",
+    );
+  });
   watchGuest(ctx, entry, attachment);
   for (const { containerId } of entry.record.containers) ctx.logs.follow(entry, containerId);
   if (entry.record.phase.kind !== "paused")

@@ -5,7 +5,7 @@ import { type AttachPoint, attachProcess } from "../agent/process-call.ts";
 import { attachInit } from "./attach-init.ts";
 import { firstRequest, invalidStart } from "./first-request.ts";
 import { type ProcessStreamOptions, processStream } from "./process-stream.ts";
-import { type LiveContainer, requireContainer, type StreamContext } from "./stream-context.ts";
+import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
 /** Joins a process and carries its input and output. See `paddock.v1.ProcessService.Attach`. */
 export async function* attach(
@@ -19,6 +19,7 @@ export async function* attach(
   const { stdoutOffset, stderrOffset, explicitAck, ...start } = message.value;
   const { containerId, execId } = start;
   const live = requireContainer(context, start);
+  requireState(live, "attach", "attach to");
   const link = live.sandbox.agent;
   const join = joiner(context, live, execId);
   const outputs = processStream({

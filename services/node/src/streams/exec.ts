@@ -1,6 +1,6 @@
 import { randomUUIDv7 } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { decide, denial, PaddockError } from "@paddock/domain";
+import { PaddockError } from "@paddock/domain";
 import { type ExecStart, nodepb, type ProcessInput } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import { attachProcess, execProcess as execInGuest } from "../agent/process-call.ts";
@@ -8,7 +8,7 @@ import { initProcess } from "../containers/init-process.ts";
 import { execProcess } from "./convert/exec-process.ts";
 import { firstRequest, invalidStart } from "./first-request.ts";
 import { processStream } from "./process-stream.ts";
-import { type LiveContainer, requireContainer, type StreamContext } from "./stream-context.ts";
+import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
 /** Runs one more process in a container and carries its input and output. See `paddock.v1.ProcessService.Exec`. */
 export async function* exec(
@@ -21,7 +21,7 @@ export async function* exec(
   if (message?.case !== "start") throw invalidStart();
   const start = message.value;
   const live = requireContainer(context, start);
-  checkState(live);
+  requireState(live, "exec", "exec in");
   const process = execProcess(requiredSpec(start), await initOf(context, live));
   const { containerId, explicitAck } = start;
   const execId = start.execId || randomUUIDv7();
@@ -49,18 +49,6 @@ function requiredSpec({ process, execId, containerId }: ExecStart) {
   throw new PaddockError("PROCESS_EXISTS", `${execId} is the id of the container's own process`, {
     hint: "choose another exec_id, or leave it out",
   });
-}
-
-function checkState({ sandbox, container }: LiveContainer): void {
-  const { containerId, phase } = container;
-  const decision = decide({
-    about: "container",
-    sandbox: sandbox.record.phase.kind,
-    state: phase.kind,
-    request: "exec",
-  });
-  if (decision.kind === "deny")
-    throw denial(`exec in container ${containerId} of sandbox ${sandbox.sandboxId}`, decision);
 }
 
 /** The init as it was started. The image is there as long as the container is. */

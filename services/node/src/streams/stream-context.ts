@@ -1,5 +1,5 @@
 /** What the handlers of streams work with, and how they find what a request names. */
-import { PaddockError } from "@paddock/domain";
+import { type ContainerRequest, decide, denial, PaddockError } from "@paddock/domain";
 import type { ImageStore } from "@paddock/images";
 import type { LogBook } from "../logs/log-book.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
@@ -23,4 +23,17 @@ export function requireContainer(
   const container = containerOf(sandbox.record, containerId);
   if (container !== undefined) return { sandbox, container };
   throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${sandboxId} has no container ${containerId}`);
+}
+
+/** Throws WRONG_STATE when the states of sandbox and container do not allow the request; `what` is how the error names it. */
+export function requireState(
+  { sandbox, container }: LiveContainer,
+  request: ContainerRequest,
+  what: string,
+): void {
+  const { containerId, phase } = container;
+  const state = { sandbox: sandbox.record.phase.kind, state: phase.kind };
+  const decision = decide({ about: "container", ...state, request });
+  if (decision.kind === "deny")
+    throw denial(`${what} container ${containerId} of sandbox ${sandbox.sandboxId}`, decision);
 }

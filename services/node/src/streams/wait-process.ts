@@ -5,7 +5,7 @@ import type { CallContext } from "@paddock/rpc";
 import type { AgentLink } from "../agent/agent-link.ts";
 import { publicExitStatus, recordedExitStatus } from "./convert/exit-status.ts";
 import { invalidStart } from "./first-request.ts";
-import { type LiveContainer, requireContainer, type StreamContext } from "./stream-context.ts";
+import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
 /** Answers when a process has ended, over any number of connections to the guest. See `paddock.v1.ProcessService.WaitProcess`. */
 export async function waitProcess(
@@ -16,6 +16,7 @@ export async function waitProcess(
   if (request === undefined) throw invalidStart();
   const { containerId, execId } = request;
   const live = requireContainer(context, request);
+  requireState(live, "wait", `wait for process ${execId} of`);
   const status =
     recordedExit(live, execId) ??
     (await guestExit(live.sandbox.agent, { containerId, execId }, signal).catch((error: unknown) => {

@@ -1,14 +1,9 @@
-import { randomBytes } from "node:crypto";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
-import type { agentpb } from "@paddock/protocol";
-import { guestHostname } from "../guest-hostname.ts";
+import { configureGuest } from "../configure-guest.ts";
 import type { Attachment } from "../sandbox-entry.ts";
-import type { SandboxRecord } from "../sandbox-record.ts";
 import { watchGuest } from "../supervise.ts";
 import type { BootStep } from "./boot-context.ts";
 
-const CONFIGURE_TIMEOUT_MS = 10_000;
 /** How much of the serial console goes into an error: it travels in the details of a status, which are bounded. */
 const EVIDENCE_IN_ERROR = 2048;
 
@@ -24,10 +19,7 @@ export const guest: BootStep = {
     const begun = node.nowMs();
     const client = await answered(attachment, node.bootTimeoutMs, signal);
     const answeredAfterMs = node.nowMs() - begun;
-    const { guest: told } = await client.sandbox.configureSandbox(identity(entry.record, node.nowMs()), {
-      signal,
-      timeoutMs: CONFIGURE_TIMEOUT_MS,
-    });
+    const told = await configureGuest(client, entry.record, node.nowMs(), signal);
     entry.update((record) => ({
       ...record,
       bootDurationMs: answeredAfterMs,
@@ -60,20 +52,3 @@ async function answered({ machine, link }: Attachment, deadlineMs: number, signa
 
 const isDeadline = (reason: unknown): boolean =>
   reason instanceof PaddockError && reason.reason === "DEADLINE";
-
-type ConfigureRequest = Omit<agentpb.ConfigureSandboxRequest, "$typeName" | "dns"> & {
-  dns: { nameservers: string[]; searches: string[]; options: string[] };
-};
-
-function identity({ sandboxId, spec }: SandboxRecord, nowMs: number): ConfigureRequest {
-  const { nameservers = [], searches = [], options = [] } = spec.dns ?? {};
-  return {
-    entropy: randomBytes(256),
-    time: timestampFromMs(nowMs),
-    hostname: spec.hostname || guestHostname(sandboxId),
-    dns: { nameservers, searches, options },
-    sandboxId,
-    shmSizeBytes: spec.shmSizeBytes,
-    sharePidNamespace: spec.sharePidNamespace,
-  };
-}
