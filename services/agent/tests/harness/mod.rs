@@ -114,13 +114,23 @@ fn own_mounts() -> std::io::Result<()> {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        let cgroup = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|root| Path::new(root).join("paddock"));
-        for root in cgroup {
-            let _ = std::fs::write(root.join(container_of(&self.id)).join("cgroup.kill"), "1");
+        let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|root| Path::new(root).join("paddock"));
+        let cgroups = roots.map(|root| root.join(container_of(&self.id)));
+        for cgroup in &cgroups {
+            let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
         }
         let _ = self.process.kill();
         let _ = self.process.wait();
+        cgroups.iter().for_each(|cgroup| remove_cgroup(cgroup));
         let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Removes a cgroup once what was killed in it is gone.
+fn remove_cgroup(cgroup: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while cgroup.is_dir() && std::fs::remove_dir(cgroup).is_err() && Instant::now() < deadline {
+        std::thread::yield_now();
     }
 }
 
