@@ -5,6 +5,7 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { undoSteps } from "@paddock/lifecycle";
 import { CONTAINER_STEPS } from "../containers/create-container-entry.ts";
 import type { NodeContext } from "../node-context.ts";
@@ -35,6 +36,7 @@ export type RecoverySummary = {
 type Outcome = keyof RecoverySummary | "untouched";
 
 const SWEEP_TIMEOUT_MS = 30_000;
+const ADOPT_RETRY_MS = 5000;
 
 /** Brings the node's sandboxes from the store to life. Never throws for one of them. */
 export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
@@ -120,15 +122,40 @@ async function recoverMachine(ctx: NodeContext, entry: SandboxEntry): Promise<Ou
     await giveUp(ctx, entry, "host_restart", "the host was booted again");
     return "hostRestarted";
   }
-  if (await adopt(ctx, entry)) return "adopted";
-  const kills = await ctx.cgroups.oomKills(entry.paths.name).catch(() => 0);
-  await giveUp(
-    ctx,
-    entry,
-    kills > 0 ? "host_oom" : "vm_lost",
-    "the VM's process was gone when the daemon came back",
-  );
+  try {
+    if (await adopt(ctx, entry)) return "adopted";
+  } catch (error) {
+    ctx.log.error(
+      { sandbox: entry.sandboxId, err: error },
+      "a VM runs and could not be taken over, trying on",
+    );
+    void adoptLater(ctx, entry);
+    return "failed";
+  }
+  await declareLost(ctx, entry);
   return "lost";
+}
+
+async function declareLost(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
+  const kills = await ctx.cgroups.oomKills(entry.paths.name).catch(() => 0);
+  const evidence = "the VM's process was gone when the daemon came back";
+  await giveUp(ctx, entry, kills > 0 ? "host_oom" : "vm_lost", evidence);
+}
+
+/** Tries until the VM answers, is gone, or was stopped or deleted meanwhile, which needs no answer of it. */
+async function adoptLater(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
+  const isLeft = () => entry.attachment === undefined && machineOf(entry.record) !== undefined;
+  while (isLeft()) {
+    await pause(ADOPT_RETRY_MS, undefined, { ref: false });
+    const options = { name: "take over the VM", signal: AbortSignal.timeout(ADOPT_RETRY_MS) };
+    await ctx.lock
+      .with(entry.sandboxId, "write", options, async () => {
+        if (isLeft() && !(await adopt(ctx, entry))) await declareLost(ctx, entry);
+      })
+      .catch((error: unknown) =>
+        ctx.log.debug({ sandbox: entry.sandboxId, err: error }, "not taken over yet"),
+      );
+  }
 }
 
 async function giveUp(

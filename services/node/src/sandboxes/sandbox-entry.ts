@@ -12,7 +12,7 @@ import type { NodeStore } from "../store/node-store.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import { type EventContext, eventsOf } from "./sandbox-events.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
-import { containerOf, type SandboxRecord } from "./sandbox-record.ts";
+import { containerOf, machineOf, type SandboxRecord } from "./sandbox-record.ts";
 
 /** The VM of a sandbox, from its boot to its end. */
 export type Attachment = {
@@ -83,6 +83,14 @@ export class SandboxEntry implements LiveSandbox {
   get agent(): AgentLink {
     if (this.#attachment !== undefined) return this.#attachment.link;
     const { kind } = this.#record.phase;
+    if (machineOf(this.#record) !== undefined)
+      throw new PaddockError(
+        "VM_UNAVAILABLE",
+        `the VM of sandbox ${this.sandboxId} does not answer its host`,
+        {
+          retryAfterMs: 5000,
+        },
+      );
     throw new PaddockError("WRONG_STATE", `sandbox ${this.sandboxId} has no VM`, {
       metadata: { actual_state: kind, allowed_states: "ready,running" },
     });

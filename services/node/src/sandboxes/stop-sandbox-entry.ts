@@ -73,8 +73,10 @@ async function askGuest(
     if (entry.record.phase.kind === "paused") await machine.resume(AbortSignal.timeout(RESUME_TIMEOUT_MS));
     const ids = entry.record.containers.map(({ containerId }) => containerId);
     const ended = await endContainers(ctx, entry, ids, graceMs);
-    if (!ended)
-      ctx.log.warn({ sandbox: entry.sandboxId }, "containers outlived SIGKILL, the VM is ended under them");
+    if (!ended) {
+      ctx.log.warn({ sandbox: entry.sandboxId }, "containers did not end, the VM is ended under them");
+      return;
+    }
     await Promise.all(ids.map((containerId) => ctx.logs.stop(entry.sandboxId, containerId)));
     const client = await link.client({ deadlineMs: SHUTDOWN_TIMEOUT_MS });
     // The answer may be lost with the guest: what counts is that the VM ends.
