@@ -4,7 +4,8 @@
  * A run gets a temporary directory of its own, and everything a test starts has that directory in its command
  * line, its environment or its working directory. That says whose a process or a mount is even when it is in
  * a session of its own and its parent is gone, as a VM is by design. Control groups, links and firewall tables
- * do not carry it, so those are compared with a listing taken before the run.
+ * do not carry it, so those are compared with a listing taken before the run; a control group whose processes are
+ * all of others is theirs.
  */
 
 import { execFileSync } from "node:child_process";
@@ -21,7 +22,7 @@ interface Leftover {
 const OURS = /(?:^|\/)paddock[^/]*\/./;
 const LINK_OF_OURS = /^(?:paddock|pdk?)[-.\d]/;
 
-/** Things whose owner cannot be told, and which are therefore listed before and after. */
+/** Things that say nothing of their owner, and which are therefore listed before and after. */
 function unsignedThings(): Leftover[] {
   const groups = globSync("/sys/fs/cgroup/**/", { exclude: (name) => name === "system.slice" })
     .filter((path) => OURS.test(path))
@@ -64,18 +65,27 @@ function processesOf(runDirectory: string): Leftover[] {
   const ancestors = ancestorsOf(process.pid);
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && !ancestors.has(Number(name)))
-    .filter((pid) => {
-      const traces = [
-        readOr(`/proc/${pid}/cmdline`, ""),
-        readOr(`/proc/${pid}/environ`, ""),
-        workingDirectory(pid),
-      ];
-      return traces.some((trace) => trace.includes(runDirectory));
-    })
+    .filter((pid) => carries(pid, runDirectory))
     .map((pid) => {
       const command = readOr(`/proc/${pid}/cmdline`, "").replaceAll("\0", " ").trim();
       return { what: "process", name: `${pid} ${command.slice(0, 160)}`, pid: Number(pid) };
     });
+}
+
+function carries(pid: string, runDirectory: string): boolean {
+  const traces = [
+    readOr(`/proc/${pid}/cmdline`, ""),
+    readOr(`/proc/${pid}/environ`, ""),
+    workingDirectory(pid),
+  ];
+  return traces.some((trace) => trace.includes(runDirectory));
+}
+
+/** Whether a control group has processes, and none of them is the run's. An empty one can be anybody's. */
+function isOfOthers({ what, name }: Leftover, runDirectory: string): boolean {
+  if (what !== "control group") return false;
+  const pids = globSync(`${name}/**/cgroup.procs`).flatMap((file) => readOr(file, "").match(/\d+/g) ?? []);
+  return pids.length > 0 && !pids.some((pid) => carries(pid, runDirectory));
 }
 
 function ancestorsOf(pid: number): Set<number> {
@@ -106,7 +116,8 @@ function workingDirectory(pid: string): string {
 /** What is there now and should not be. */
 export function leftBehind(runDirectory: string, before: readonly string[]): Leftover[] {
   const known = new Set(before);
-  return [...signedThings(runDirectory), ...unsignedThings().filter((thing) => !known.has(describe(thing)))];
+  const fresh = unsignedThings().filter((thing) => !known.has(describe(thing)));
+  return [...signedThings(runDirectory), ...fresh.filter((thing) => !isOfOthers(thing, runDirectory))];
 }
 
 /** The lines to hand to `leftBehind` after the run. */
@@ -118,14 +129,18 @@ function describe({ what, name }: Leftover): string {
   return `${what}: ${name}`;
 }
 
-/** Ending processes take a moment, so what is found is looked at again before it is reported. */
+/**
+ * What is there on every look: ending processes take a moment, and what comes only after the run has ended is another's.
+ */
 async function settled(runDirectory: string, before: readonly string[]): Promise<Leftover[]> {
   const deadline = Date.now() + 5_000;
-  for (;;) {
-    const things = leftBehind(runDirectory, before);
-    if (things.length === 0 || Date.now() > deadline) return things;
+  let things = leftBehind(runDirectory, before);
+  while (things.length > 0 && Date.now() < deadline) {
     await delay(100);
+    const now = new Set(leftBehind(runDirectory, before).map(describe));
+    things = things.filter((thing) => now.has(describe(thing)));
   }
+  return things;
 }
 
 async function main([command, listing = "", runDirectory = ""]: string[]): Promise<number> {
