@@ -1,8 +1,9 @@
 /**
  * The agent's services as connect-node transports on one session, with the bounds a hostile answer needs.
  *
- * A message's size bounds what decoding it may cost, so it follows the method: lists may have 4 MiB, a piece of output
- * 64 KiB and its frame, everything else 256 KiB. Unknown fields are dropped: kept, each would be an object. Compression is off:
+ * A message's size bounds what decoding it may cost (empty sub-messages take 2 bytes each and become an object each: 1 MiB is
+ * 0.4 s and 90 MB), so it follows the method: lists may have 1 MiB, a piece of output 64 KiB and its frame, everything else
+ * 256 KiB. Streams are read at a bounded pace. Unknown fields are dropped: kept, each would be an object. Compression is off:
  * the link is a memory copy, and a guest could send a bomb.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
@@ -11,10 +12,14 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { agentpb } from "@paddock/protocol";
 import { guestError } from "./guest-error.ts";
 import { AUTHORITY, type GuestSession } from "./guest-session.ts";
+import { MessagePace } from "./message-pace.ts";
 
 /** Patience with a unary call whose caller names none, in ms. */
 const DEFAULT_TIMEOUT_MS = 10_000;
-const LIST_BYTES = 4 * 1024 * 1024;
+const LIST_BYTES = 1024 * 1024;
+/** A request may hold files for containers. */
+const REQUEST_BYTES = 4 * 1024 * 1024;
+const MESSAGES_PER_SECOND = 5000;
 const ANSWER_BYTES = 256 * 1024;
 const STREAMED_BYTES = 128 * 1024;
 
@@ -35,12 +40,13 @@ export function guestTransport(session: GuestSession): Transport {
       sessionManager: session,
       acceptCompression: [],
       readMaxBytes,
-      writeMaxBytes: LIST_BYTES,
+      writeMaxBytes: REQUEST_BYTES,
       binaryOptions: { readUnknownFields: false },
     });
   const lists = withLimit(LIST_BYTES);
   const answers = withLimit(ANSWER_BYTES);
   const streams = withLimit(STREAMED_BYTES);
+  const pace = new MessagePace(MESSAGES_PER_SECOND);
   const failure = (error: unknown, method: DescMethod, signal: AbortSignal | undefined) => {
     if (signal?.aborted) throw signal.reason;
     throw session.end?.error ?? guestError(error, method);
@@ -56,13 +62,14 @@ export function guestTransport(session: GuestSession): Transport {
       const response = await streams
         .stream(method, signal, ...rest)
         .catch((error) => failure(error, method, signal));
-      return withErrors(response, (error) => failure(error, method, signal));
+      return guarded(response, pace, (error) => failure(error, method, signal));
     },
   };
 }
 
-function withErrors<R extends Pick<StreamResponse, "message">>(
+function guarded<R extends Pick<StreamResponse, "message">>(
   response: R,
+  pace: MessagePace,
   fail: (error: unknown) => never,
 ): R {
   const { message } = response;
@@ -71,7 +78,8 @@ function withErrors<R extends Pick<StreamResponse, "message">>(
     message: {
       [Symbol.asyncIterator]() {
         const iterator = message[Symbol.asyncIterator]();
-        return { next: () => iterator.next().catch(fail) };
+        const next = () => iterator.next().catch(fail);
+        return { next: () => pace.next()?.then(next) ?? next() };
       },
     },
   };

@@ -150,6 +150,27 @@ for (const [name, code] of [
     assert.equal(bed.agent.end, undefined);
   });
 
+test("a stream of tiny messages without end is read at a bounded pace", async () => {
+  await using bed = await guest({
+    routes: (router) =>
+      router.service(agentpb.SandboxService, {
+        watchEvents: async function* () {
+          for (let sequence = 1n; ; sequence += 1n) yield { sequence };
+        },
+      }),
+  });
+  const leaving = new AbortController();
+  const begun = performance.now();
+  let count = 0;
+  for await (const _ of bed.agent.sandbox.watchEvents({}, { signal: leaving.signal })) {
+    count += 1;
+    if (count === 2000) break;
+  }
+  leaving.abort();
+  // 500 in each tenth of a second.
+  assert.ok(performance.now() - begun >= 290);
+});
+
 test("a guest that does not answer is given up at the call's deadline", async () => {
   await using bed = await guest({ serve: (socket) => socket.resume().write(SETTINGS) });
   await assert.rejects(bed.agent.sandbox.getGuest({}, { timeoutMs: 50 }), reason("DEADLINE"));
