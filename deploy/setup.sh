@@ -8,10 +8,15 @@ cd "$root"
 export PATH="$PATH:${HOME:-/root}/.cargo/bin:/usr/sbin:/sbin"
 # shellcheck source=lib/steps.sh
 . deploy/lib/steps.sh
-# shellcheck source=lib/packages.sh
-. deploy/lib/packages.sh
 # shellcheck source=lib/toolchain.sh
 . deploy/lib/toolchain.sh
+# shellcheck source=lib/packages.sh
+. deploy/lib/packages.sh
+
+[ "$(uname -sm)" = "Linux x86_64" ] || {
+  echo "Paddock's guests and its agent are x86-64 Linux; this machine is $(uname -sm)." >&2
+  exit 1
+}
 
 mkdir -p .paddock
 log=$root/.paddock/setup.log
@@ -24,9 +29,8 @@ fi
 
 started=$EPOCHREALTIME
 echo "Setting up Paddock (log: .paddock/setup.log; the first run takes some minutes)"
-step "system packages" install_packages
+step "system packages and Rust" install_packages
 step "npm packages" install_npm_packages
-step "Rust toolchain" install_rust
 step "third-party protos" bring_protos
 step "guest agent" build_agent
 step "guest kernel and initramfs" build_guest

@@ -24,6 +24,8 @@ flock 9
 
 fetch_kernel() {
   local package
+  grep -qx 'ID="\?debian"\?' /etc/os-release 2>/dev/null ||
+    die "the guest's kernel is Debian's and comes by apt-get; build on Debian 12 and copy deploy/guest/out and cache here"
   package=$(apt-cache depends --important linux-image-cloud-amd64 2>/dev/null |
     awk '/Depends: linux-image-[0-9]/ { print $2; exit }')
   [ -n "$package" ] || die "apt knows no linux-image-cloud-amd64; run: apt-get update"

@@ -1,4 +1,5 @@
-# System packages: which program each is needed for, and how the missing ones are installed. Sourced.
+# System packages: which program each is needed for, and how the missing ones are installed. Sourced, after
+# toolchain.sh.
 
 # program:package. A package is looked for by its program, so that other distributions and hand-built
 # installations count too.
@@ -7,79 +8,119 @@ needed_programs=(
   nats-server:nats-server            # the bus, for development and tests
   mksquashfs:squashfs-tools          # images
   sqfstar:squashfs-tools
-  mke2fs:e2fsprogs # writable disks
+  mke2fs:e2fsprogs      # writable disks
   mmdebstrap:mmdebstrap # the base image
   ip:iproute2           # network
   tc:iproute2
   nft:nftables
-  setpriv:util-linux # drops privileges before QEMU
+  setpriv:util-linux    # drops privileges before QEMU
   prlimit:util-linux
-  lz4:lz4 # unpacks the guest kernel
+  lz4:lz4               # unpacks the guest kernel
   zstd:zstd
   xz:xz-utils
   depmod:kmod
-  cc:gcc # links the agent
+  cc:gcc                # links the agent
+  git:git               # the checks ask it which files are ours
 )
-# A static link needs libc.a, which no program shows.
-needed_files=(/usr/lib/x86_64-linux-gnu/libc.a:libc6-dev)
+# What no program shows: a static link needs libc.a, and cargo trusts nobody without the certificates.
+needed_files=(
+  libc6-dev:/usr/lib/x86_64-linux-gnu/libc.a:/usr/lib64/libc.a:/usr/lib/libc.a
+  ca-certificates:/etc/ssl/certs/ca-certificates.crt:/etc/pki/tls/certs
+)
+# Debian's cargo is older than the agent needs; these are kept current, for browsers. All four, as the tools of another
+# version do not work with the compiler. "npm run check" needs the last two.
+rust_packages=(cargo-web rustc-web rustfmt-web rust-web-clippy)
+
+any_exists() {
+  local path
+  for path in "$@"; do [ -e "$path" ] && return; done
+  return 1
+}
 
 missing_packages() {
-  local entry
+  local entry paths
   {
     for entry in "${needed_programs[@]}"; do
       command -v "${entry%%:*}" >/dev/null || echo "${entry#*:}"
     done
     for entry in "${needed_files[@]}"; do
-      [ -e "${entry%%:*}" ] || [ -e /usr/lib/libc.a ] || [ -e /usr/lib64/libc.a ] || echo "${entry#*:}"
+      IFS=: read -ra paths <<<"${entry#*:}"
+      any_exists "${paths[@]}" || echo "${entry%%:*}"
     done
+    rust_is_current || printf '%s\n' "${rust_packages[@]}"
   } | sort -u
 }
 
-is_debian_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
-
-# Packages start their services on installation unless policy-rc.d forbids it (Debian policy 9.3.3).
-with_no_services_started() {
-  local policy=/usr/sbin/policy-rc.d
-  if [ -e "$policy" ]; then
-    "$@"
-    return
-  fi
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod +x "$policy"
-  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-  "$@"
-  rm -f "$policy"
-  trap - EXIT
+missing_programs() {
+  local entry
+  for entry in "${needed_programs[@]}"; do
+    command -v "${entry%%:*}" >/dev/null || printf '%s ' "${entry%%:*}"
+  done
+  rust_is_current || printf 'cargo rustc cargo-clippy cargo-fmt (%s or later) ' "$(wanted_rust)"
 }
 
+# Its relatives lack some of the packages, or call them otherwise.
+is_debian() { grep -qx 'ID="\?debian"\?' /etc/os-release 2>/dev/null; }
+system_name() { (. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-}") || uname -sr; }
+
+# Packages start their services on installation unless policy-rc.d forbids it (Debian policy 9.3.3).
+without_starting_services() (
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+  fi
+  "$@"
+)
+
 apt_install() {
+  local lock_wait=(-o DPkg::Lock::Timeout=600)
   export DEBIAN_FRONTEND=noninteractive
   # Lists may be absent on a fresh machine, or too old to name files that still exist.
-  with_no_services_started apt-get install -y -q --no-install-recommends "$@" || {
+  without_starting_services apt-get "${lock_wait[@]}" install -y -q --no-install-recommends "$@" || {
     apt-get update -q
-    with_no_services_started apt-get install -y -q --no-install-recommends "$@"
+    without_starting_services apt-get "${lock_wait[@]}" install -y -q --no-install-recommends "$@"
   }
+}
+
+# What a person has to do where this script cannot: no rights, or another distribution.
+tell_what_is_missing() {
+  if is_debian; then
+    echo "Missing packages: $*"
+    echo "As root: apt-get update && apt-get install --no-install-recommends $*"
+  else
+    echo "This is $(system_name), and this script installs packages on Debian 12 only. Install them by hand."
+    echo "Missing programs: $(missing_programs)"
+    echo "Debian has what is missing in: $*"
+  fi
+  echo "Then run this again."
 }
 
 install_packages() {
   local missing
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] && return
-  if ! is_debian_root; then
-    echo "Missing: ${missing[*]}"
-    echo "On Debian or Ubuntu: sudo apt-get install --no-install-recommends ${missing[*]}"
-    echo "Elsewhere install what provides these programs, then run this again."
+  if [ "$(id -u)" != 0 ] || ! is_debian; then
+    tell_what_is_missing "${missing[@]}"
     return 1
   fi
+  # Another checkout may be installing the same: two would lift each other's ban on starting services.
+  exec 7>/run/paddock-setup.lock
+  flock 7
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -eq 0 ] && return
   apt_install "${missing[@]}"
   # Installed for the program alone: Paddock starts its own, and nothing may listen after a reboot.
   if [[ " ${missing[*]} " == *" nats-server "* ]] && command -v systemctl >/dev/null; then
     systemctl disable --quiet nats-server || true
   fi
+  hash -r
+  note "installed ${#missing[@]} and what they need"
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || {
     echo "Still missing after the installation: ${missing[*]}"
+    [[ " ${missing[*]} " != *" rustc-web "* ]] || tell_about_rust
     return 1
   }
-  note "installed"
 }

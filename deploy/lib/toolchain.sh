@@ -33,26 +33,17 @@ install_npm_packages() {
 
 wanted_rust() { sed -n 's/^rust-version *= *"\(.*\)"/\1/p' services/agent/Cargo.toml; }
 
+# True when the compiler is recent enough and has what "npm run check" needs beside it.
 rust_is_current() {
   local have
   have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || return 1
-  command -v cargo >/dev/null || return 1
-  [ "$(printf '%s\n%s\n' "$(wanted_rust)" "$have" | sort -V | head -n 1)" = "$(wanted_rust)" ]
+  [ "$(printf '%s\n%s\n' "$(wanted_rust)" "$have" | sort -V | head -n 1)" = "$(wanted_rust)" ] || return 1
+  cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1
 }
 
-install_rust() {
-  rust_is_current && return
-  if is_debian_root; then
-    # Debian's cargo is older than the agent needs; cargo-web is the one kept current for browsers.
-    apt_install cargo-web rustc-web
-    hash -r
-  fi
-  rust_is_current || {
-    echo "Rust $(wanted_rust) or later is needed; found: $(rustc --version 2>/dev/null || echo none)"
-    echo "Debian 12: apt-get install cargo-web rustc-web. Elsewhere: rustup update."
-    return 1
-  }
-  note "installed"
+tell_about_rust() {
+  echo "Rust $(wanted_rust) or later with clippy and rustfmt is needed; found: $(rustc --version 2>&1 | head -n 1) at $(command -v rustc || echo nowhere)"
+  echo "Debian 12 has it in its security archive (rustc-web). With rustup: rustup update && rustup component add clippy rustfmt."
 }
 
 bring_protos() { bash proto/deps.sh; }
