@@ -31,26 +31,6 @@ export async function endContainers(
   return await entry.reaches(allEnded, AbortSignal.timeout(KILL_PATIENCE_MS));
 }
 
-/**
- * Ends a container that never ran: its command was not executed, so there is no exit to wait for or to record; the init that
- * waits in the guest is killed. Returns whether the guest took that.
- */
-export async function endUnstarted(
-  ctx: NodeContext,
-  entry: SandboxEntry,
-  containerId: string,
-): Promise<boolean> {
-  if (!(await signalAll(ctx, entry, [containerId], () => SIGKILL))) return false;
-  entry.update((record) =>
-    withContainer(record, containerId, (container) =>
-      container.phase.kind === "ready"
-        ? { ...container, phase: { kind: "stopped", cause: "requested", stoppedAtMs: ctx.nowMs() } }
-        : container,
-    ),
-  );
-  return true;
-}
-
 /** Whether the guest took at least one of the signals. */
 async function signalAll(
   ctx: NodeContext,
