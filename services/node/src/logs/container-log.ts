@@ -13,7 +13,6 @@
  */
 import { mkdir, open } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
-import { pause } from "../agent/pause.ts";
 import { type AppendFile, appendAll } from "./append-file.ts";
 import { Changes } from "./changes.ts";
 import { listLogFiles, logFilePath, openLogEnd, removeLogFile } from "./log-files.ts";
@@ -26,6 +25,7 @@ import {
   NO_OFFSETS,
   type Offsets,
 } from "./log-record.ts";
+import { type RetryOptions, retrying } from "./retrying.ts";
 
 export type LogLimits = {
   /** Size at which a file is rotated, in bytes. */
@@ -73,6 +73,7 @@ export class ContainerLog {
   #busy: Promise<void> | undefined;
   #finished = true;
   readonly #closing = new AbortController();
+  readonly #retry: RetryOptions;
 
   /** Opens a log, making its directory. A record that a crash tore is cut off. */
   static async open(options: ContainerLogOptions): Promise<ContainerLog> {
@@ -90,6 +91,8 @@ export class ContainerLog {
       nowUs: () => Math.round((performance.timeOrigin + performance.now()) * 1000),
       ...options,
     };
+    const { retryMs: pauseMs, onProblem } = this.#options;
+    this.#retry = { pauseMs, onProblem, signal: this.#closing.signal };
   }
 
   /** End of what is committed. */
@@ -198,12 +201,12 @@ export class ContainerLog {
   /** Writes entries, in as many files as they need. */
   async #write(entries: readonly Entry[]): Promise<void> {
     for (let rest = entries; rest.length > 0; ) {
-      const writing = await this.#retrying(() => this.#fileFor(rest[0]));
+      const writing = await retrying(() => this.#fileFor(rest[0]), this.#retry);
       const count = this.#fitting(writing, rest);
       const batch = rest.slice(0, count);
       const buffers = this.#encode(batch);
       const bytes = buffers.reduce((sum, { length }) => sum + length, 0);
-      await this.#retrying(() => appendAll(writing, buffers, bytes));
+      await retrying(() => appendAll(writing, buffers, bytes), this.#retry);
       this.#take(writing, batch, bytes);
       rest = rest.slice(count);
     }
@@ -284,23 +287,5 @@ export class ContainerLog {
   #commit(): void {
     const { sequence = 0, bytes = 0 } = this.#writing ?? {};
     this.#position = { sequence, bytes };
-  }
-
-  /** Tries until the disk lets it, telling of trouble and of its end. */
-  async #retrying<T>(attempt: () => Promise<T>): Promise<T> {
-    const { retryMs, onProblem } = this.#options;
-    for (let pauseMs = retryMs, failed = false; ; pauseMs = Math.min(pauseMs * 2, retryMs * 16)) {
-      try {
-        const result = await attempt();
-        if (failed) onProblem(undefined);
-        return result;
-      } catch (error) {
-        if (this.#closing.signal.aborted) throw this.#closing.signal.reason;
-        if (!failed) onProblem(error instanceof Error ? error : new Error(String(error)));
-        failed = true;
-        await pause(pauseMs, this.#closing.signal);
-        this.#closing.signal.throwIfAborted();
-      }
-    }
   }
 }

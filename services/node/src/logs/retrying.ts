@@ -1,0 +1,30 @@
+import { pause } from "../agent/pause.ts";
+
+export type RetryOptions = {
+  /** Pause before the second attempt, in ms; doubles up to 16 times this. */
+  readonly pauseMs: number;
+  /** Told of the first failure, and with undefined when an attempt then succeeds. */
+  readonly onProblem: (problem: Error | undefined) => void;
+  /** Ends the attempts: its reason is thrown. */
+  readonly signal: AbortSignal;
+};
+
+/** Tries until it works. For what fails by circumstances that somebody will change, such as a full disk. */
+export async function retrying<T>(
+  attempt: () => Promise<T>,
+  { pauseMs: first, onProblem, signal }: RetryOptions,
+): Promise<T> {
+  for (let pauseMs = first, failed = false; ; pauseMs = Math.min(pauseMs * 2, first * 16)) {
+    try {
+      const result = await attempt();
+      if (failed) onProblem(undefined);
+      return result;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!failed) onProblem(error instanceof Error ? error : new Error(String(error)));
+      failed = true;
+      await pause(pauseMs, signal);
+      signal.throwIfAborted();
+    }
+  }
+}
