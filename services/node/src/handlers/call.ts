@@ -73,4 +73,22 @@ export const changedSandbox = (ctx: NodeContext, { record }: SandboxEntry) =>
 export const shownContainer = (entry: SandboxEntry, containerId: string) =>
   containerStatusOf(requireContainer(entry, containerId));
 
-const words = (request: string): string => request.replaceAll("_", " ");
+/** The request as an error's text names it, before "sandbox s1" or "container c1 of sandbox s1". */
+function words(request: SandboxRequest | ContainerRequest): string {
+  switch (request) {
+    case "stats":
+      return "read the figures of";
+    case "create_container":
+      return "create a container in";
+    case "change_hardware":
+      return "change the hardware of";
+    case "list_processes":
+      return "list the processes of";
+    case "signal_process":
+      return "signal a process of";
+    case "resize_tty":
+      return "resize a terminal of";
+    default:
+      return request.replaceAll("_", " ");
+  }
+}

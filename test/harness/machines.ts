@@ -1,0 +1,16 @@
+/** The VMs of a stack, as the kernel has them. */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Ids of processes that were started for sandboxes below a state directory. */
+export function machinesOf(stateDirectory: string): string[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isFor(stateDirectory, name));
+}
+
+function isFor(stateDirectory: string, pid: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(`${stateDirectory}/sandboxes/`);
+  } catch {
+    // It has ended meanwhile.
+    return false;
+  }
+}
