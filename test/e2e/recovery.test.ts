@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { ContainerState, SandboxState, StopCause } from "@paddock/protocol";
+import { machinesOf } from "../harness/chaos.ts";
 import { exec, OutputGatherer } from "../harness/exec.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
@@ -16,27 +16,11 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-/** Pids of the QEMU processes that belong to this stack. */
-function machines(): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        return command.startsWith("qemu-system") && command.includes(stack.directory);
-      } catch {
-        return false;
-      }
-    })
-    .map(Number)
-    .sort((a, b) => a - b);
-}
-
 test("after kill -9 of the daemon the VM is adopted, its processes went on, and the attach resumes without loss", async () => {
   const sandboxId = "adopted";
   await runIdle(stack, sandboxId);
   const at = { sandboxId, containerId: "c1" };
-  const pids = machines();
+  const pids = machinesOf(stack);
   assert.equal(pids.length, 1);
   const script =
     "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; [ $((i % 300)) = 0 ] && sleep 0.3; done; exit 5";
@@ -57,7 +41,7 @@ test("after kill -9 of the daemon the VM is adopted, its processes went on, and 
   );
   await killed;
   await stack.startNode();
-  assert.deepEqual(machines(), pids);
+  assert.deepEqual(machinesOf(stack), pids);
   const attach = stack.client.processes.attach(soon());
   await attach.write({
     message: {
@@ -71,7 +55,7 @@ test("after kill -9 of the daemon the VM is adopted, its processes went on, and 
   assert.equal(done.status.code, 5);
   assert.equal((await exec(stack.client, ["echo", "again"], at)).stdout, "again\n");
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
-  assert.deepEqual(machines(), []);
+  assert.deepEqual(machinesOf(stack), []);
 });
 
 test("a daemon killed in the middle of a create leaves nothing half made, and the same request gives the same sandbox", async () => {
@@ -83,18 +67,18 @@ test("a daemon killed in the middle of a create leaves nothing half made, and th
   };
   const first = stack.client.sandboxes.runSandbox(request, soon());
   first.catch(() => {});
-  while (machines().length === 0) await new Promise((resolve) => setImmediate(resolve));
+  while (machinesOf(stack).length === 0) await new Promise((resolve) => setImmediate(resolve));
   await stack.killNode();
   await assert.rejects(first);
   await stack.startNode();
   const { sandbox } = await stack.client.sandboxes.runSandbox(request, soon());
   assert.equal(sandbox?.sandboxId, "half");
   assert.equal(sandbox?.status?.state, SandboxState.RUNNING);
-  assert.equal(machines().length, 1);
+  assert.equal(machinesOf(stack).length, 1);
   const again = await stack.client.sandboxes.runSandbox(request, soon());
   assert.deepEqual(again.sandbox?.status?.createdAt, sandbox?.status?.createdAt);
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "half", force: true }, soon());
-  assert.deepEqual(machines(), []);
+  assert.deepEqual(machinesOf(stack), []);
 });
 
 test("a daemon killed in the middle of a delete finishes it", async () => {
@@ -108,14 +92,14 @@ test("a daemon killed in the middle of a delete finishes it", async () => {
   await first.catch(() => {});
   await stack.startNode();
   await stack.client.sandboxes.deleteSandbox(request, soon());
-  assert.deepEqual(machines(), []);
+  assert.deepEqual(machinesOf(stack), []);
   await assert.rejects(stack.client.sandboxes.getSandbox({ sandboxId }), { reason: "SANDBOX_NOT_FOUND" });
 });
 
 test("a VM that is killed is noticed: the sandbox is stopped with that cause, and no exit code is invented", async () => {
   const sandboxId = "lost";
   await runIdle(stack, sandboxId);
-  const [pid] = machines();
+  const [pid] = machinesOf(stack);
   assert.ok(pid);
   process.kill(pid, "SIGKILL");
   const deadline = Date.now() + 10_000;

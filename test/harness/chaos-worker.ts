@@ -1,0 +1,167 @@
+/**
+ * A client that goes on whatever happens to the daemon, and remembers what it was told.
+ *
+ * Each operation has one request id (or exec id) and is repeated with it until it has an outcome. What was acknowledged is
+ * noted and must hold later: a sandbox that was made exists, one that was deleted does not, and a process that ended with a
+ * code ended with that code.
+ */
+import assert from "node:assert/strict";
+import { PaddockError } from "@paddock/domain";
+import { SandboxState } from "@paddock/protocol";
+import { exec } from "./exec.ts";
+import { idle } from "./sandbox.ts";
+import type { Random } from "./seeded-random.ts";
+import { inSeconds, type Stack } from "./stack.ts";
+
+const PATIENCE_S = 180;
+/** Failures that say nothing of the outcome. */
+const UNKNOWN: readonly string[] = ["unavailable", "deadline_exceeded", "cancelled", "aborted"];
+
+export type Known = {
+  state: "absent" | "running" | "stopped";
+  /** Exit codes by exec id, of the VM's present life. */
+  readonly codes: Map<string, number>;
+};
+
+export class ChaosWorker {
+  readonly sandboxId: string;
+  readonly known: Known = { state: "absent", codes: new Map() };
+  operations = 0;
+  repeated = 0;
+  readonly #stack: Stack;
+  readonly #random: Random;
+  readonly #image: string;
+
+  constructor(stack: Stack, sandboxId: string, image: string, random: Random) {
+    this.#stack = stack;
+    this.sandboxId = sandboxId;
+    this.#image = image;
+    this.#random = random;
+  }
+
+  /** Does one thing after the other until `stopping`, which it looks at between two. */
+  async run(stopping: () => boolean): Promise<void> {
+    while (!stopping()) {
+      await this.#step();
+      this.operations += 1;
+    }
+  }
+
+  async #step(): Promise<void> {
+    if (this.known.state === "absent") return await this.#create();
+    if (this.known.state === "stopped")
+      return await (this.#random.below(2) === 0 ? this.#start() : this.#delete());
+    switch (this.#random.below(10)) {
+      case 0:
+        return await this.#delete();
+      case 1:
+        return await this.#stop();
+      case 2:
+      case 3:
+        return await this.#checkWaits();
+      default:
+        return await this.#exec();
+    }
+  }
+
+  async #create(): Promise<void> {
+    const containers = [{ containerId: "c1", image: this.#image, process: idle }];
+    const request = { requestId: this.#id(), sandboxId: this.sandboxId, spec: { containers } };
+    await this.#until(() => this.#stack.client.sandboxes.runSandbox(request, { deadline: inSeconds(90) }));
+    this.known.state = "running";
+    this.known.codes.clear();
+  }
+
+  async #delete(): Promise<void> {
+    const request = { requestId: this.#id(), sandboxId: this.sandboxId, force: true };
+    await this.#until(() => this.#stack.client.sandboxes.deleteSandbox(request, { deadline: inSeconds(60) }));
+    this.known.state = "absent";
+    this.known.codes.clear();
+  }
+
+  async #stop(): Promise<void> {
+    const request = { requestId: this.#id(), sandboxId: this.sandboxId, grace: { seconds: 1n, nanos: 0 } };
+    await this.#until(() => this.#stack.client.sandboxes.stopSandbox(request, { deadline: inSeconds(60) }));
+    this.known.state = "stopped";
+    this.known.codes.clear();
+  }
+
+  async #start(): Promise<void> {
+    const request = { requestId: this.#id(), sandboxId: this.sandboxId };
+    await this.#until(() => this.#stack.client.sandboxes.startSandbox(request, { deadline: inSeconds(90) }));
+    this.known.state = "running";
+  }
+
+  async #exec(): Promise<void> {
+    const code = this.#random.below(100);
+    const execId = this.#id();
+    const at = { sandboxId: this.sandboxId, containerId: "c1" };
+    await this.#until(async () => {
+      try {
+        const done = await exec(this.#stack.client, ["sh", "-c", `exit ${code}`], { ...at, execId });
+        assert.equal(done.status.code, code);
+      } catch (error) {
+        if (!(error instanceof PaddockError) || error.reason !== "PROCESS_EXISTS") throw error;
+        // An earlier try has started it.
+        const { status } = await this.#stack.client.processes.waitProcess(
+          { ...at, execId },
+          { deadline: inSeconds(60) },
+        );
+        assert.equal(status?.code, code);
+      }
+    });
+    this.known.codes.set(execId, code);
+  }
+
+  async #checkWaits(): Promise<void> {
+    for (const [execId, code] of [...this.known.codes].slice(-5)) {
+      const request = { sandboxId: this.sandboxId, containerId: "c1", execId };
+      await this.#until(async () => {
+        const { status } = await this.#stack.client.processes.waitProcess(request, {
+          deadline: inSeconds(60),
+        });
+        assert.equal(
+          status?.code,
+          code,
+          `${execId} in ${this.sandboxId} ended with another code than it had`,
+        );
+      });
+    }
+  }
+
+  /** What the daemon says of the sandbox now is what this client was told. */
+  async verify(): Promise<void> {
+    const { sandboxId } = this;
+    const status = await this.#stack.client.sandboxes.getSandboxStatus({ sandboxId }).then(
+      (answer) => answer.status?.state,
+      (error: unknown) => {
+        if (error instanceof PaddockError && error.reason === "SANDBOX_NOT_FOUND") return undefined;
+        throw error;
+      },
+    );
+    const wanted = { absent: undefined, running: SandboxState.RUNNING, stopped: SandboxState.STOPPED }[
+      this.known.state
+    ];
+    assert.equal(status, wanted, `${sandboxId} should be ${this.known.state}`);
+    if (this.known.state === "running") await this.#checkWaits();
+  }
+
+  #id(): string {
+    return `${this.sandboxId}-${this.operations}-${this.#random.below(2 ** 31)}`;
+  }
+
+  async #until(attempt: () => Promise<unknown>): Promise<void> {
+    const giveUp = Date.now() + PATIENCE_S * 1000;
+    for (;;) {
+      try {
+        await attempt();
+        return;
+      } catch (error) {
+        const goOn = error instanceof PaddockError && UNKNOWN.includes(error.kind) && Date.now() < giveUp;
+        if (!goOn) throw error;
+        this.repeated += 1;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+}

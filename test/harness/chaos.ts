@@ -1,0 +1,103 @@
+/**
+ * Kills the node daemon at random moments under a mixed load, and looks for what was lost, leaked or invented.
+ */
+import assert from "node:assert/strict";
+import { globSync, readdirSync, readFileSync } from "node:fs";
+import { SandboxState } from "@paddock/protocol";
+import { ChaosWorker } from "./chaos-worker.ts";
+import { type Random, seededRandom } from "./seeded-random.ts";
+import { Stack } from "./stack.ts";
+
+export type ChaosOptions = {
+  readonly seed: number;
+  readonly sandboxes: number;
+  readonly rounds: number;
+  /** Longest time from a start of the daemon to its next end, in ms. */
+  readonly maxLifeMs: number;
+  readonly log?: (line: string) => void;
+};
+
+export type ChaosResult = { readonly kills: number; readonly operations: number; readonly repeated: number };
+
+/** Runs the load and the kills; throws an AssertionError that names the seed when something does not hold. */
+export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
+  const random = seededRandom(options.seed);
+  await using stack = await Stack.start();
+  const image = await stack.tinyImage();
+  const clean = tracesOf(stack);
+  const workers = Array.from(
+    { length: options.sandboxes },
+    (_, index) => new ChaosWorker(stack, `chaos-${index}`, image, seededRandom(options.seed + index + 1)),
+  );
+  let stopping = false;
+  const running = workers.map((worker) => worker.run(() => stopping));
+  const failed = Promise.all(running);
+  failed.catch(() => {});
+  try {
+    for (let round = 0; round < options.rounds; round++) {
+      await Promise.race([pause(random, options.maxLifeMs), failed]);
+      await stack.killNode();
+      await stack.startNode();
+      options.log?.(`round ${round + 1} of ${options.rounds}: ${count(workers, "operations")} operations`);
+    }
+    stopping = true;
+    await failed;
+    for (const worker of workers) await worker.verify();
+    await verifyMachines(stack);
+    await deleteAll(stack);
+    assert.deepEqual(tracesOf(stack), clean, "something is left of the sandboxes");
+    assert.deepEqual(machinesOf(stack), []);
+  } catch (error) {
+    stopping = true;
+    if (error instanceof Error) error.message += ` (seed ${options.seed})`;
+    throw error;
+  }
+  return {
+    kills: options.rounds,
+    operations: count(workers, "operations"),
+    repeated: count(workers, "repeated"),
+  };
+}
+
+const count = (workers: readonly ChaosWorker[], what: "operations" | "repeated") =>
+  workers.reduce((sum, worker) => sum + worker[what], 0);
+
+const pause = (random: Random, maxMs: number) =>
+  new Promise<void>((resolve) => setTimeout(resolve, random.below(maxMs)));
+
+/** Every record of a live sandbox has one VM, and every VM a record. */
+async function verifyMachines(stack: Stack): Promise<void> {
+  const { sandboxes } = await stack.client.sandboxes.listSandboxes({ pageSize: 1000 });
+  const live = sandboxes.filter(({ status }) => status?.state !== SandboxState.STOPPED);
+  assert.equal(machinesOf(stack).length, live.length, "VMs and records of live sandboxes differ in number");
+}
+
+async function deleteAll(stack: Stack): Promise<void> {
+  const { sandboxes } = await stack.client.sandboxes.listSandboxes({ pageSize: 1000 });
+  await Promise.all(
+    sandboxes.map(({ sandboxId }) =>
+      stack.client.sandboxes.deleteSandbox({ requestId: crypto.randomUUID(), sandboxId, force: true }),
+    ),
+  );
+}
+
+/** Pids of the QEMU processes of this stack. */
+export function machinesOf(stack: Stack): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        return /^[^\0]*qemu-system/.test(command) && command.includes(stack.directory);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** Names of what sandboxes leave in the state directory. */
+function tracesOf(stack: Stack): string[] {
+  return globSync("{sandboxes,vm,logs}/**", { cwd: stack.stateDirectory }).sort();
+}
