@@ -82,6 +82,8 @@ export class FakeProcess {
   stdinBytes = 0;
   stdinEnded = false;
   exit: MessageInitShape<typeof agentpb.ExitStatusSchema> | undefined;
+  /** Bytes of stdin that the process has read; all of them, if it does not say otherwise. */
+  accepted: () => number = () => this.stdinBytes;
   onStdin: (bytes: Buffer | undefined) => void = () => undefined;
 
   constructor(execId: string, ringBytes: number) {
@@ -166,7 +168,7 @@ export class FakeProcess {
       this.stdout.holders.set(reader.holder, from.stdout);
       this.stderr.holders.set(reader.holder, from.stderr);
     }
-    let stdinAcked = this.stdinBytes;
+    let stdinAcked = this.accepted();
     // A stream that died while a message was handed over is never resumed.
     const release = () => this.#release(reader.holder);
     reader.signal.addEventListener("abort", release, { once: true });
@@ -178,8 +180,8 @@ export class FakeProcess {
       ];
       while (!reader.signal.aborted) {
         let idle = true;
-        if (stdinAcked < this.stdinBytes) {
-          stdinAcked = this.stdinBytes;
+        if (stdinAcked < this.accepted()) {
+          stdinAcked = this.accepted();
           yield { output: { case: "stdinAck", value: { offset: BigInt(stdinAcked) } } };
         }
         for (const each of streams) {
@@ -238,7 +240,7 @@ export class FakeProcess {
         value: {
           execId: this.execId,
           pid: this.exit === undefined ? 42 : 0,
-          stdinOffset: BigInt(this.stdinBytes),
+          stdinOffset: BigInt(this.accepted()),
           stdoutOffset: BigInt(from.stdout),
           stderrOffset: BigInt(from.stderr),
         },

@@ -105,9 +105,14 @@ export class ProcessInputs {
     this.#wake();
   }
 
+  /** Whether more stdin may be added. */
+  get hasRoom(): boolean {
+    return this.#next - this.#accepted < KEPT_BYTES;
+  }
+
   /** Resolves when more stdin may be added; rejects with the signal's reason. */
   async room(signal: AbortSignal): Promise<void> {
-    while (this.#next - this.#accepted >= KEPT_BYTES) await this.#change(signal);
+    while (!this.hasRoom) await this.#change(signal);
   }
 
   /** The messages for one connection, until the signal aborts. */

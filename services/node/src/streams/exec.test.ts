@@ -32,6 +32,10 @@ const command: TestBedOptions["command"] = (process, [name, ...args]) => {
     process.writeStdout(Number(args[0]));
     process.end(0);
   }
+  if (name === "copy") {
+    process.accepted = () => Math.min(process.stdinBytes, process.stdout.end);
+    process.onStdin = (bytes) => (bytes === undefined ? process.end(0) : process.writeStdout(bytes.length));
+  }
   if (name === "cat")
     process.onStdin = (bytes) => (bytes === undefined ? process.end(0) : process.writeStderr(bytes));
 };
@@ -92,6 +96,27 @@ test("stdin reaches the process byte-exact, also when it is more than any window
   assert.ok(stderr.equals(sent));
   const acks = outputs.flatMap((output) => (output.case === "stdinAck" ? Number(output.value.offset) : []));
   assert.equal(acks.at(-1), sent.length);
+});
+
+test("stdin in bulk and a small ring do not wait for each other, though acknowledgements come behind stdin", async () => {
+  await using bed = await testBed({ command });
+  const call = bed.streams.exec();
+  await call.write(execStart(["copy"], { stdin: true, execId: "e", ringBytes: 65_536 }));
+  const total = 8 * MIB;
+  const writing = (async () => {
+    for (let at = 0; at < total; at += MIB)
+      await call.write(input({ case: "stdin", value: { data: new Uint8Array(MIB) } }));
+    await call.write(input({ case: "stdinEof", value: {} }));
+  })();
+  let got = 0;
+  const { stdout } = await receive(call, (output) => {
+    if (output.case !== "chunk") return;
+    got += output.value.data.length;
+    // Not awaited: the transport takes it when it has taken the stdin before it.
+    call.write(ack(got)).catch(() => undefined);
+  });
+  await writing;
+  assert.ok(stdout.equals(patternBytes(0, total)));
 });
 
 test("a link that breaks in mid-stream is made again, and the client sees each byte once", async () => {

@@ -76,8 +76,10 @@ class ProcessStream {
   readonly #inputs = new ProcessInputs();
   readonly #forwarded: Record<OutputName, number> = { stdout: 0, stderr: 0 };
   readonly #ended = new Set<OutputName>();
+  /** What the client's transport has. */
+  #taken: ByteOffsets = { stdout: 0, stderr: 0 };
   #acknowledged: ByteOffsets = { stdout: 0, stderr: 0 };
-  #clientIsSilent = false;
+  #takenCounts = false;
   #progress = false;
   #idleReconnects = 0;
 
@@ -102,7 +104,8 @@ class ProcessStream {
       if (fresh === undefined) continue;
       yield publicOutput(fresh);
       this.#progress = true;
-      if (this.#clientIsSilent) this.#acknowledge(this.#forwarded);
+      this.#taken = { ...this.#forwarded };
+      if (this.#takenCounts) this.#acknowledge(this.#taken);
     }
   }
 
@@ -174,6 +177,7 @@ class ProcessStream {
     this.started = true;
     this.#forwarded.stdout = event.offsets.stdout;
     this.#forwarded.stderr = event.offsets.stderr;
+    this.#taken = event.offsets;
     this.#acknowledged = event.offsets;
     this.#inputs.begin(event.stdinOffset);
     void this.#readRequests().catch(this.#fail);
@@ -188,12 +192,21 @@ class ProcessStream {
         checkAck(acknowledged, this.#forwarded);
         this.#acknowledge(acknowledged);
       }
-      await this.#inputs.room(this.#signal);
+      if (!this.#inputs.hasRoom) {
+        // Acknowledgements may be behind the stdin that has to wait, and the process may wait for them.
+        if (!explicitAck) this.#acknowledgeTaken(true);
+        await this.#inputs.room(this.#signal);
+        this.#acknowledgeTaken(false);
+      }
     }
-    // Nobody acknowledges any more on this stream: then what the transport has taken counts.
-    if (explicitAck) return;
-    this.#clientIsSilent = true;
-    this.#acknowledge(this.#forwarded);
+    // Nobody acknowledges any more on this stream.
+    if (!explicitAck) this.#acknowledgeTaken(true);
+  }
+
+  /** From now on, whether what the transport has taken counts as acknowledged. */
+  #acknowledgeTaken(counts: boolean): void {
+    this.#takenCounts = counts;
+    if (counts) this.#acknowledge(this.#taken);
   }
 
   #acknowledge({ stdout, stderr }: ByteOffsets): void {
