@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { fromBinary } from "@bufbuild/protobuf";
+import { rpcpb } from "@paddock/protocol";
 import { repositoryRoot } from "../harness/child-service.ts";
 import { Stack } from "../harness/stack.ts";
 
@@ -80,8 +82,12 @@ test("calls work through reflection alone, and their errors have names", async (
   assert.equal(JSON.parse(nodes.stdout).nodes[0].nodeId, "n1");
   const missing = await curl("paddock.v1.SandboxService/GetSandbox", '{"sandboxId":"nobody"}');
   assert.notEqual(missing.code, 0);
-  assert.match(missing.stderr, /not_found/);
-  assert.match(missing.stderr, /SANDBOX_NOT_FOUND/);
+  const error = JSON.parse(missing.stderr) as { code: string; details: { type: string; value: string }[] };
+  assert.equal(error.code, "not_found");
+  // buf prints details as they came and looks none of them up.
+  const info = error.details.find(({ type }) => type === "google.rpc.ErrorInfo");
+  const { reason, domain } = fromBinary(rpcpb.ErrorInfoSchema, Buffer.from(info?.value ?? "", "base64"));
+  assert.deepEqual({ reason, domain }, { reason: "SANDBOX_NOT_FOUND", domain: "paddock" });
 });
 
 test("a call by Connect and JSON over plain HTTP works like one by gRPC", async () => {

@@ -3,20 +3,18 @@
  *
  * The libraries of grpc-node do both. Reflection gets our descriptors as raw bytes; it passes them on without the options
  * it does not know, so a client sees messages and comments-free services, not validation rules. Beside our services it
- * describes the health service, and the details of errors: no service refers to those, as they travel in `Any`, and a
- * client that cannot look them up shows none.
+ * describes the health service, and the details of errors, to which no service refers as they travel in `Any`.
  */
 import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { rpcpb, StatusSchema } from "@paddock/protocol";
-import { HealthImplementation, service as healthService } from "grpc-health-check";
+import { HealthImplementation } from "grpc-health-check";
+import { HEALTH_SERVICE, healthDescriptor } from "./health-descriptor.ts";
 
 /** Method paths of the health service; they need no token. */
 export const isHealthPath = (path: string): boolean => path.startsWith("/grpc.health.v1.Health/");
-
-const HEALTH_SERVICE = "grpc.health.v1.Health";
 
 /** Adds reflection of the services, of the health service, and of all they refer to or answer errors with. */
 export function addReflection(server: Server, services: readonly DescService[]): void {
@@ -30,9 +28,7 @@ export function addReflection(server: Server, services: readonly DescService[]):
   const fileDescriptorProtos: Buffer[] = [...files.values()].map((file) =>
     Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
   );
-  for (const { requestType } of Object.values(healthService)) {
-    fileDescriptorProtos.push(...requestType.fileDescriptorProtos);
-  }
+  fileDescriptorProtos.push(healthDescriptor());
   const descriptors = {
     format: "Protocol Buffer 3 EnumDescriptorProto" as const,
     type: {},

@@ -3,15 +3,15 @@
  *
  * The node validates again what the api has validated: whoever can reach the bus can send commands.
  */
-import { createHash } from "node:crypto";
 import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import type { CommandContext } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { RequestLedger } from "@paddock/lifecycle";
 import { nodepb } from "@paddock/protocol";
+import { requestDigest } from "@paddock/rpc";
 import type { Call } from "./handlers/call.ts";
 import type { NodeContext } from "./node-context.ts";
-import { COMMANDS, type CommandCase, route } from "./routes.ts";
+import { COMMANDS, route } from "./routes.ts";
 
 export type CommandCheck = (request: Message) => void;
 
@@ -45,7 +45,7 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
     };
     if (COMMANDS[command.case] === "reads") return await work();
     if (requestId === "") throw new PaddockError("INVALID_ARGUMENT", `${command.case} needs a request id`);
-    const once = { requestId, digest: digestOf(request, command.case) };
+    const once = { requestId, digest: digestOf(request) };
     const bytes = await ledger.once(once, async () => toBinary(nodepb.CommandResponseSchema, await work()));
     return fromBinary(nodepb.CommandResponseSchema, bytes);
   };
@@ -64,10 +64,7 @@ function fence(ctx: NodeContext, { sandboxId, generation }: nodepb.CommandReques
 }
 
 /** What makes two commands the same: what is asked, of which sandbox. Not the deadline. */
-function digestOf({ command, sandboxId }: nodepb.CommandRequest, name: CommandCase): string {
-  const body = toBinary(
-    nodepb.CommandRequestSchema,
-    create(nodepb.CommandRequestSchema, { sandboxId, command }),
-  );
-  return createHash("sha256").update(name).update("\0").update(body).digest("hex");
+function digestOf({ command, sandboxId }: nodepb.CommandRequest): string {
+  const asked = create(nodepb.CommandRequestSchema, { sandboxId, command });
+  return Buffer.from(requestDigest(nodepb.CommandRequestSchema, asked)).toString("hex");
 }

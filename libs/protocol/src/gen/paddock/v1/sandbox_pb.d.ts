@@ -359,7 +359,8 @@ export declare type CreateSandboxRequest = Message<"paddock.v1.CreateSandboxRequ
   requestId: string;
 
   /**
-   * Id of the sandbox, unique in the fleet; empty means a generated UUIDv7.
+   * Id of the sandbox, unique in the fleet; empty means a UUIDv8 made of the request id, so that a repeated request names the
+   * same sandbox.
    *
    * @generated from field: string sandbox_id = 2;
    */
@@ -413,7 +414,8 @@ export declare type RunSandboxRequest = Message<"paddock.v1.RunSandboxRequest"> 
   requestId: string;
 
   /**
-   * Id of the sandbox, unique in the fleet; empty means a generated UUIDv7.
+   * Id of the sandbox, unique in the fleet; empty means a UUIDv8 made of the request id, so that a repeated request names the
+   * same sandbox.
    *
    * @generated from field: string sandbox_id = 2;
    */
