@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chmodSync, globSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -39,11 +48,14 @@ after(async () => {
   rmSync(mount, { recursive: true, force: true });
 });
 
-/** Leaves this many MiB free. */
+/** Leaves less than this free. In small steps: the guest writes at the same time, its new file system's tables among it. */
 function fill(freeMib: number): void {
-  rmSync(ballast(), { force: true });
-  const { bavail, bsize } = statfsSync(mount);
-  writeFileSync(ballast(), Buffer.alloc(Math.max(0, bavail * bsize - (freeMib << 20))));
+  const step = Buffer.alloc(1 << 20);
+  const free = () => {
+    const { bavail, bsize } = statfsSync(mount);
+    return bavail * bsize;
+  };
+  while (free() >= freeMib << 20) appendFileSync(ballast(), step);
 }
 
 test("on a full disk a create and an import are refused with a reason, nothing of them stays, and what runs goes on", async () => {
