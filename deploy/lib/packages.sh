@@ -21,6 +21,7 @@ needed_programs=(
   depmod:kmod
   cc:gcc                # links the agent
   git:git               # the checks ask it which files are ours
+  python3:python3       # the tests give the command line a terminal with it
 )
 # What no program shows: a static link needs libc.a, and cargo trusts nobody without the certificates.
 needed_files=(
@@ -91,31 +92,35 @@ tell_what_is_missing() {
     echo "As root: apt-get update && apt-get install --no-install-recommends $*"
   else
     echo "This is $(system_name), and this script installs packages on Debian 12 only. Install them by hand."
-    echo "Missing programs: $(missing_programs)"
     echo "Debian has what is missing in: $*"
+    echo "Its programs: $(missing_programs)"
   fi
   echo "Then run this again."
+}
+
+# bring_packages NAME...: installs them, or tells who could and how.
+bring_packages() {
+  if [ "$(id -u)" != 0 ] || ! is_debian; then
+    tell_what_is_missing "$@"
+    return 1
+  fi
+  # Another checkout may be installing the same: two would lift each other's ban on starting services.
+  exec 7>/run/paddock-setup.lock
+  flock 7
+  apt_install "$@"
+  exec 7>&-
+  # Installed for the program alone: Paddock starts its own, and nothing may listen after a reboot.
+  if [[ " $* " == *" nats-server "* ]] && command -v systemctl >/dev/null; then
+    systemctl disable --quiet nats-server || true
+  fi
+  hash -r
 }
 
 install_packages() {
   local missing
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] && return
-  if [ "$(id -u)" != 0 ] || ! is_debian; then
-    tell_what_is_missing "${missing[@]}"
-    return 1
-  fi
-  # Another checkout may be installing the same: two would lift each other's ban on starting services.
-  exec 7>/run/paddock-setup.lock
-  flock 7
-  mapfile -t missing < <(missing_packages)
-  [ ${#missing[@]} -eq 0 ] && return
-  apt_install "${missing[@]}"
-  # Installed for the program alone: Paddock starts its own, and nothing may listen after a reboot.
-  if [[ " ${missing[*]} " == *" nats-server "* ]] && command -v systemctl >/dev/null; then
-    systemctl disable --quiet nats-server || true
-  fi
-  hash -r
+  bring_packages "${missing[@]}"
   note "installed ${#missing[@]} and what they need"
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || {

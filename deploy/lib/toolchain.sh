@@ -46,7 +46,12 @@ tell_about_rust() {
   echo "Debian 12 has it in its security archive (rustc-web). With rustup: rustup update && rustup component add clippy rustfmt."
 }
 
-bring_protos() { bash proto/deps.sh; }
+bring_protos() {
+  local before
+  before=$(cat proto/vendor/.stamp 2>/dev/null || true)
+  bash proto/deps.sh
+  [ "$before" = "$(cat proto/vendor/.stamp)" ] || note "brought"
+}
 
 agent_binary=services/agent/target/x86_64-unknown-linux-gnu/release/paddock-agent
 

@@ -11,7 +11,14 @@ exec 9>"$cache/lock"
 flock 9
 
 if ! command -v go >/dev/null || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-  apt-get install -y -qq --no-install-recommends golang-go python3-venv >&2
+  (
+    cd "$here/../.."
+    # shellcheck source=../../deploy/lib/toolchain.sh
+    . deploy/lib/toolchain.sh
+    # shellcheck source=../../deploy/lib/packages.sh
+    . deploy/lib/packages.sh
+    bring_packages golang-go python3-venv
+  ) >&2
 fi
 if ! cmp -s "$here/python/requirements.txt" "$cache/python/requirements.txt"; then
   rm -rf "$cache/python"
