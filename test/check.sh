@@ -5,6 +5,13 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/node_modules/.bin:$PATH:$HOME/.cargo/bin"
 
+for tool in node_modules/.bin/node cargo cargo-clippy cargo-fmt git; do
+  command -v "$tool" >/dev/null || {
+    echo "$tool is missing, so not everything can be checked. This brings it: npm run setup" >&2
+    exit 1
+  }
+done
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
