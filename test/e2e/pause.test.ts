@@ -6,7 +6,7 @@ import { ContainerState, type Sandbox, SandboxState } from "@paddock/protocol";
 import { begin } from "../harness/begin.ts";
 import { exec } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
-import { idle, runIdle } from "../harness/sandbox.ts";
+import { idle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
 let stack: Stack;
@@ -192,11 +192,10 @@ test("a paused container is stopped politely, and a paused sandbox too, which th
 
 test("a paused sandbox is deleted with force alone, and its VM is gone", async () => {
   const { sandboxes } = stack.client;
-  await runIdle(stack, "other");
   await sandboxes.pauseSandbox({ ...id(), sandboxId }, soon());
   await isRefused(sandboxes.deleteSandbox({ ...id(), sandboxId }, soon()), "paused");
+  assert.equal(machines().length, 1);
   await sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
+  assert.deepEqual(machines(), []);
   await assert.rejects(sandboxes.getSandbox({ sandboxId }), { reason: "SANDBOX_NOT_FOUND" });
-  assert.equal(machines().length, 1, "the other sandbox's VM is the only one left");
-  assert.equal((await exec(stack.client, ["true"], { ...c1, sandboxId: "other" })).status.code, 0);
 });

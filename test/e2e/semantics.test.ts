@@ -146,6 +146,34 @@ test("what has ended can be ended again, cannot be started again, and is NOT_FOU
     await assert.rejects(unknown(), { reason: "CONTAINER_NOT_FOUND" });
 });
 
+test("what runs is deleted with force alone", async () => {
+  const { containers } = stack.client;
+  const at = await run("forced", stubborn);
+  await assert.rejects(containers.deleteContainer({ ...id(), ...at }, soon()), { reason: "WRONG_STATE" });
+  await containers.deleteContainer({ ...id(), ...at, force: true }, soon());
+  await assert.rejects(containers.getContainerStatus(at), { reason: "CONTAINER_NOT_FOUND" });
+});
+
+test("what is without a terminal has no size, and what has ended keeps the one it had", async () => {
+  const { processes } = stack.client;
+  const size = { rows: 10, columns: 20 };
+  const resize = (execId: string) => processes.resizeTty({ ...id(), ...c1, execId, size }, soon());
+  await assert.rejects(resize("c1"), { reason: "NO_TERMINAL" });
+  await assert.rejects(resize("nobody"), { reason: "PROCESS_NOT_FOUND" });
+  const { execId } = await exec(stack.client, ["true"], { ...c1, process: { terminal: true } });
+  await resize(execId);
+});
+
+test("a node is shown with what it has and what it has promised", async () => {
+  const { node } = await stack.client.nodes.getNode({ nodeId: "n1" }, soon());
+  assert.ok((node?.capacity?.memoryBytes ?? 0n) >= (node?.allocated?.memoryBytes ?? 0n));
+  assert.ok(
+    (node?.allocated?.memoryBytes ?? 0n) >= 256n << 20n,
+    "the sandbox that runs was promised its memory",
+  );
+  await assert.rejects(stack.client.nodes.getNode({ nodeId: "n9" }, soon()), { reason: "NODE_NOT_FOUND" });
+});
+
 test("processes are listed with the columns of ps", async () => {
   const { containers } = stack.client;
   const begun = Date.now();
