@@ -28,6 +28,9 @@ export class ChaosWorker {
   readonly known: Known = { state: "absent", codes: new Map() };
   operations = 0;
   repeated = 0;
+  /** Resolves when the first operation has its outcome. */
+  readonly first: Promise<void>;
+  readonly #firstDone: () => void;
   readonly #stack: Stack;
   readonly #random: Random;
   readonly #image: string;
@@ -37,6 +40,9 @@ export class ChaosWorker {
     this.sandboxId = sandboxId;
     this.#image = image;
     this.#random = random;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.first = promise;
+    this.#firstDone = resolve;
   }
 
   /** Does one thing after the other until `stopping`, which it looks at between two. */
@@ -44,6 +50,7 @@ export class ChaosWorker {
     while (!stopping()) {
       await this.#step();
       this.operations += 1;
+      this.#firstDone();
     }
   }
 

@@ -34,6 +34,8 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const failed = Promise.all(running);
   failed.catch(() => {});
   try {
+    // A boot takes longer than the daemon is let live: kills begin when all sandboxes are there.
+    await Promise.race([Promise.all(workers.map((worker) => worker.first)), failed]);
     for (let round = 0; round < options.rounds; round++) {
       await Promise.race([pause(random, options.maxLifeMs), failed]);
       await stack.killNode();
