@@ -95,6 +95,9 @@ test("a paused sandbox keeps what its containers are, says no to what needs the 
     c1,
   );
   await counting.next();
+  const interval = { seconds: 0n, nanos: 200_000_000 };
+  const figures = containers.watchContainerStats({ ...c1, interval }, soon())[Symbol.asyncIterator]();
+  await figures.next();
   const waiting = processes.waitProcess({ ...c1, execId: counting.execId }, soon());
   const uptime = async () =>
     Number((await exec(stack.client, ["cat", "/proc/uptime"], c1)).stdout.split(" ")[0]);
@@ -145,6 +148,13 @@ test("a paused sandbox keeps what its containers are, says no to what needs the 
     `the guest ran on while it was paused: it stood still for ${stoodStillMs} ms`,
   );
   assert.ok((await counting.next()) !== undefined, "the stream that was open goes on");
+  const readAt = async () => {
+    const { done, value } = await figures.next();
+    assert.ok(!done, "figures go on");
+    return Number(value.stats?.time?.seconds) * 1000;
+  };
+  while ((await readAt()) < asked - 2500);
+  await figures.return?.();
   await processes.signalProcess({ ...id(), ...c1, execId: counting.execId, signal: "9" }, soon());
   assert.equal((await waiting).status?.signal, 9, "who waited since before the pause is answered");
 });

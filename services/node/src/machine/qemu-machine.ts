@@ -89,6 +89,8 @@ export class QemuMachine implements Machine {
   }
 
   async resume(signal: AbortSignal): Promise<void> {
+    // One that has ended is stopped for good: QEMU would run a kernel that panicked.
+    if (this.#noticed) return;
     await this.#parts.monitor.resume({ signal, timeoutMs: QMP_TIMEOUT_MS });
   }
 
