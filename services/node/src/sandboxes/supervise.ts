@@ -14,7 +14,10 @@ import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
 import { machineOf, type StopCause, withContainersStopped } from "./sandbox-record.ts";
 
 const LIST_TIMEOUT_MS = 5000;
+/** Between two tries to follow a guest; doubles up to the most while they are short, because a guest may end each at once. */
 const RETRY_PAUSE_MS = 250;
+const MOST_RETRY_PAUSE_MS = 8000;
+const LONG_WATCH_MS = 10_000;
 const CLEANUP_PATIENCE_MS = 10 * 60_000;
 
 /** Begins to watch a VM, from the moment it is attached. */
@@ -75,11 +78,13 @@ function lost(sandboxId: string, cause: StopCause, evidence: string): PaddockErr
 async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): Promise<void> {
   const { link, lifetime } = attachment;
   let seen = entry.record.agentSequence;
+  let pauseMs = RETRY_PAUSE_MS;
   const facts = (): FactContext => ({
     nowMs: ctx.nowMs(),
     stopRequested: (containerId) => entry.stopRequests.has(containerId),
   });
   while (!lifetime.aborted) {
+    const begun = performance.now();
     try {
       const { sandbox, containers } = await link.client({ signal: lifetime });
       const list = await containers.listContainers({}, { signal: lifetime, timeoutMs: LIST_TIMEOUT_MS });
@@ -94,6 +99,8 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
       if (lifetime.aborted) return;
       ctx.log.debug({ sandbox: entry.sandboxId, err: error }, "lost the guest's events, following anew");
     }
-    await pause(RETRY_PAUSE_MS, undefined, { signal: lifetime }).catch(() => undefined);
+    if (performance.now() - begun > LONG_WATCH_MS) pauseMs = RETRY_PAUSE_MS;
+    await pause(pauseMs, undefined, { signal: lifetime }).catch(() => undefined);
+    pauseMs = Math.min(pauseMs * 2, MOST_RETRY_PAUSE_MS);
   }
 }
