@@ -29,7 +29,7 @@ fi
 
 started=$EPOCHREALTIME
 echo "Setting up Paddock (log: .paddock/setup.log; the first run takes some minutes)"
-step "system packages and Rust" install_packages
+step "system packages, Rust" install_packages
 step "npm packages" install_npm_packages
 step "third-party protos" bring_protos
 step "guest agent" build_agent
