@@ -11,6 +11,7 @@ import {
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { readContainerStats } from "../stats/container-stats.ts";
+import { guestSpan } from "../streams/convert/guest-time.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, permits } from "./call.ts";
 
@@ -58,10 +59,11 @@ async function hostStats(ctx: NodeContext, { paths, record }: SandboxEntry): Pro
 async function guestStats(entry: SandboxEntry, { signal }: Call): Promise<GuestStats> {
   const { sandbox } = await entry.agent.client({ signal, deadlineMs: GUEST_TIMEOUT_MS });
   const { guest } = await sandbox.getGuest({}, { signal, timeoutMs: GUEST_TIMEOUT_MS });
+  const uptime = guestSpan(guest?.uptime);
   return create(GuestStatsSchema, {
     onlineCpus: guest?.onlineCpus ?? 0,
     memoryTotalBytes: guest?.memoryTotalBytes ?? 0n,
     memoryAvailableBytes: guest?.memoryAvailableBytes ?? 0n,
-    ...(guest?.uptime && { uptime: guest.uptime }),
+    ...(uptime && { uptime }),
   });
 }

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { type Duration, DurationSchema, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 
 /** The years that a Timestamp may name: 1 to 9999 (timestamp.proto). Others cannot be written as JSON. */
 const FIRST_SECOND = -62_135_596_800n;
@@ -11,6 +11,17 @@ export function guestTime(time: Timestamp | undefined): Timestamp | undefined {
   const { seconds, nanos } = time;
   if (seconds < FIRST_SECOND || seconds > LAST_SECOND || nanos < 0 || nanos > 999_999_999) return undefined;
   return create(TimestampSchema, { seconds, nanos });
+}
+
+/** The longest Duration that can be written as JSON: 10000 years (duration.proto). */
+const MOST_SECONDS = 315_576_000_000n;
+
+/** A guest's span since its boot as a message for clients; undefined when it is none that a Duration may hold. */
+export function guestSpan(span: Duration | undefined): Duration | undefined {
+  if (span === undefined) return undefined;
+  const { seconds, nanos } = span;
+  if (seconds < 0n || seconds > MOST_SECONDS || nanos < 0 || nanos > 999_999_999) return undefined;
+  return create(DurationSchema, { seconds, nanos });
 }
 
 /** A time in microseconds since the epoch as a message. */
