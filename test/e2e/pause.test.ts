@@ -130,6 +130,8 @@ test("a paused sandbox keeps what its containers are, says no to what needs the 
   const { host, guest } = await sandboxes.getSandboxStats({ sandboxId }, atOnce());
   assert.ok((host?.memoryUsageBytes ?? 0n) > 0n);
   assert.equal(guest, undefined, "a paused guest says nothing");
+  for await (const _ of processes.readLogs({ sandboxId, containerId: "c3" }, atOnce()));
+  const waitingToo = processes.waitProcess({ ...c1, execId: counting.execId }, soon());
   // How long the clock stands still is what is tested.
   await pass(4000);
 
@@ -157,6 +159,7 @@ test("a paused sandbox keeps what its containers are, says no to what needs the 
   await figures.return?.();
   await processes.signalProcess({ ...id(), ...c1, execId: counting.execId, signal: "9" }, soon());
   assert.equal((await waiting).status?.signal, 9, "who waited since before the pause is answered");
+  assert.equal((await waitingToo).status?.signal, 9, "who began to wait in the pause too");
 });
 
 test("a sandbox stays paused when the daemon is killed and starts again, and its streams come back with the resume", async () => {
