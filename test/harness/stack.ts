@@ -9,6 +9,7 @@ import { basename, join } from "node:path";
 import type { Image } from "@paddock/protocol";
 import {
   ContainerService,
+  EventService,
   ImageService,
   NodeService,
   ProcessService,
@@ -24,6 +25,7 @@ export type PaddockClient = {
   readonly sandboxes: GrpcMethods<typeof SandboxService>;
   readonly containers: GrpcMethods<typeof ContainerService>;
   readonly processes: GrpcMethods<typeof ProcessService>;
+  readonly events: GrpcMethods<typeof EventService>;
   readonly images: GrpcMethods<typeof ImageService>;
   readonly nodes: GrpcMethods<typeof NodeService>;
   readonly system: GrpcMethods<typeof SystemService>;
@@ -195,6 +197,7 @@ function clientOn(connection: GrpcConnection): PaddockClient {
     sandboxes: connection.service(SandboxService),
     containers: connection.service(ContainerService),
     processes: connection.service(ProcessService),
+    events: connection.service(EventService),
     images: connection.service(ImageService),
     nodes: connection.service(NodeService),
     system: connection.service(SystemService),

@@ -15,6 +15,16 @@ export const cancelSubject = (nodeId: string): string => `paddock.v1.node.${toke
 /** Subject on which a node is asked whether it works on a command. */
 export const runningSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.running`;
 
+/** The JetStream stream of events. */
+export const EVENTS_STREAM = "PADDOCK_EVENTS";
+
+/** Subjects of that stream. */
+export const EVENTS_SUBJECTS = "paddock.v1.evt.>";
+
+/** Subject of the events of a sandbox. Without a node it is a filter for that sandbox on whatever node. */
+export const eventSubject = (sandboxId: string, nodeId?: string): string =>
+  `paddock.v1.evt.${nodeId === undefined ? "*" : token(nodeId)}.${token(sandboxId)}`;
+
 /** Key of an id in a JetStream KV bucket. */
 export const keyOfId = (id: string): string => token(id);
 

@@ -55,6 +55,7 @@ export const REASON_KINDS = {
   OFFSET_NOT_HELD: "data_loss",
   DIGEST_MISMATCH: "data_loss",
   RECORD_CORRUPT: "data_loss",
+  EVENTS_NOT_HELD: "out_of_range",
   NOT_IMPLEMENTED: "unimplemented",
   BAD_TOKEN: "unauthenticated",
   DEADLINE: "deadline_exceeded",

@@ -1,4 +1,4 @@
-import type { Bus, NodeView, PlacementRegistry } from "@paddock/bus";
+import type { Bus, EventStream, NodeView, PlacementRegistry } from "@paddock/bus";
 import type { Logger } from "@paddock/telemetry";
 import type { NodeStreams } from "./nodes/node-streams.ts";
 
@@ -8,6 +8,7 @@ export type ApiContext = {
   readonly nodes: NodeView;
   readonly placements: PlacementRegistry;
   readonly streams: NodeStreams;
+  readonly events: EventStream;
   readonly log: Logger;
   /** Wall clock, in milliseconds since the epoch. */
   readonly now: () => number;

@@ -4,7 +4,7 @@
  *   up:   bus (connects in the background) -> views of the registry -> listeners -> health follows the bus
  *   down: health NOT_SERVING -> listeners drain -> what is left is aborted -> node connections -> bus
  */
-import { Bus, NodeView, PlacementRegistry } from "@paddock/bus";
+import { Bus, EventStream, NodeView, PlacementRegistry } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import {
   type CallContext,
@@ -58,7 +58,8 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const nodes = undo.use(new NodeView(bus));
   const placements = undo.use(new PlacementRegistry(bus));
   const streams = undo.use(new NodeStreams(nodes));
-  const api: ApiContext = { bus, nodes, placements, streams, log, now: Date.now };
+  const events = new EventStream(bus);
+  const api: ApiContext = { bus, nodes, placements, streams, events, log, now: Date.now };
 
   const shutdown = new AbortController();
   const health = new Health(SERVICES);

@@ -45,6 +45,7 @@ import { stopContainer } from "./handlers/stop-container.ts";
 import { stopSandbox } from "./handlers/stop-sandbox.ts";
 import { updateContainer } from "./handlers/update-container.ts";
 import { waitProcess } from "./handlers/wait-process.ts";
+import { watch } from "./handlers/watch.ts";
 import { watchContainerStats } from "./handlers/watch-container-stats.ts";
 import { notImplemented } from "./not-implemented.ts";
 
@@ -114,6 +115,6 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     uncordonNode: notImplemented,
     drainNode: notImplemented,
   }),
-  ...bindService(EventService, { watch: notImplemented }),
+  ...bindService(EventService, { watch: watch(api) }),
   ...bindService(SystemService, { getVersion, setLogLevel: setLogLevel(api) }),
 ];

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Bus, type CommandServer, serveCommands } from "@paddock/bus";
+import { Bus, type CommandServer, EventStream, serveCommands } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
@@ -12,6 +12,7 @@ import { AgentLink } from "./agent/agent-link.ts";
 import { commandHandler } from "./command-handler.ts";
 import type { NodeConfig } from "./config.ts";
 import { WritableLayers } from "./containers/writable-layers.ts";
+import { EventPublisher } from "./events/event-publisher.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { freeBytes } from "./host/disk-space.ts";
 import { type Host, readBootId, readHost } from "./host/host-facts.ts";
@@ -78,7 +79,7 @@ export class NodeApp implements AsyncDisposable {
     stack.defer(() => tracing.shutdown());
     await prepareStateDir(config.stateDir);
     stack.use(lockState(join(config.stateDir, "lock.db")));
-    const store = stack.use(new NodeStore(join(config.stateDir, "node.db")));
+    const store = stack.use(openStore(config, log));
     const host = overrides.host ?? (await readHost(config));
     log.info({ accelerator: host.accelerator, qemu: host.qemuVersion }, "the host was looked at");
     const logs = stack.use(
@@ -90,17 +91,23 @@ export class NodeApp implements AsyncDisposable {
       ),
     );
     let heartbeat: Heartbeat | undefined;
+    let publisher: EventPublisher | undefined;
+    const onChange = () => {
+      heartbeat?.changed();
+      publisher?.wake();
+    };
     const images = await openImageStore({
       root: join(config.stateDir, "images"),
       limits: { minFreeBytes: config.diskFloorBytes },
     });
     const parts = { config, log, overrides, store, host, logs, images };
-    const context = await openContext(parts, () => heartbeat?.changed());
+    const context = await openContext(parts, onChange);
     stack.defer(() => letGo(context));
     log.info(await recover(context), "recovered");
     const streams = stack.use(await StreamServer.start({ ...context, images, logs }, config.streamAddress));
     const bus = stack.use(new Bus({ url: config.natsUrl, name: `paddock-node-${config.nodeId}` }));
     await firstOf(bus.ready, signal);
+    publisher = stack.use(new EventPublisher({ store, stream: new EventStream(bus), log }));
     const commands = serve(bus, context, daemonInstanceId);
     stack.defer(() => commands.stop(COMMAND_GRACE_MS));
     heartbeat = stack.use(
@@ -121,6 +128,13 @@ export class NodeApp implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
+}
+
+function openStore({ stateDir }: NodeConfig, log: NodeLog): NodeStore {
+  return new NodeStore(join(stateDir, "node.db"), Date.now, {
+    onEventsDropped: (count) =>
+      log.error({ count }, "events were dropped unpublished, as NATS is away for long: watchers see a gap"),
+  });
 }
 
 /** The promise, or the signal's reason, whichever comes first. */

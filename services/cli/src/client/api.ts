@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import {
   ContainerService,
+  EventService,
   ImageService,
   NodeService,
   ProcessService,
@@ -22,6 +23,7 @@ export type Api = {
   readonly sandboxes: GrpcMethods<typeof SandboxService>;
   readonly containers: GrpcMethods<typeof ContainerService>;
   readonly processes: GrpcMethods<typeof ProcessService>;
+  readonly events: GrpcMethods<typeof EventService>;
   readonly images: GrpcMethods<typeof ImageService>;
   readonly nodes: GrpcMethods<typeof NodeService>;
   readonly system: GrpcMethods<typeof SystemService>;
@@ -48,6 +50,7 @@ export function openApi({ address, token, tlsCa }: ApiOptions): Api {
     sandboxes: connection.service(SandboxService),
     containers: connection.service(ContainerService),
     processes: connection.service(ProcessService),
+    events: connection.service(EventService),
     images: connection.service(ImageService),
     nodes: connection.service(NodeService),
     system: connection.service(SystemService),

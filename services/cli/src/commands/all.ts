@@ -4,6 +4,7 @@ import { attachCommand } from "./attach.ts";
 import { createCommand } from "./create.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
+import { eventsCommand } from "./events.ts";
 import { execCommand } from "./exec.ts";
 import { imageCommand } from "./image.ts";
 import { inspectCommand } from "./inspect.ts";
@@ -31,6 +32,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   execCommand,
   psCommand,
   logsCommand,
+  eventsCommand,
   statsCommand,
   topCommand,
   attachCommand,

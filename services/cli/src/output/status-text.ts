@@ -9,6 +9,7 @@ const CONTAINER_STATES: Readonly<Record<ContainerState, string>> = {
   [ContainerState.RUNNING]: "Up",
   [ContainerState.PAUSED]: "Paused",
   [ContainerState.STOPPED]: "Exited",
+  [ContainerState.DELETED]: "Deleted",
 };
 
 const SANDBOX_STATES: Readonly<Record<SandboxState, string>> = {
@@ -19,6 +20,7 @@ const SANDBOX_STATES: Readonly<Record<SandboxState, string>> = {
   [SandboxState.PAUSED]: "Paused",
   [SandboxState.STOPPED]: "Stopped",
   [SandboxState.DELETING]: "Deleting",
+  [SandboxState.DELETED]: "Deleted",
 };
 
 const CAUSES: Readonly<Partial<Record<StopCause, string>>> = {
@@ -37,6 +39,11 @@ const ISOLATIONS: Readonly<Record<Isolation, string>> = {
 };
 
 export const isolationText = (isolation: Isolation): string => ISOLATIONS[isolation] ?? "-";
+
+/** Why something ended, where its state alone does not tell. */
+export const causeText = (cause: StopCause): string | undefined => CAUSES[cause];
+
+export const containerStateText = (state: ContainerState): string => CONTAINER_STATES[state] ?? "Unknown";
 
 export const sandboxStateText = (state: SandboxState): string => SANDBOX_STATES[state] ?? "Unknown";
 

@@ -116,7 +116,7 @@ export function commitReady(ctx: NodeContext, entry: SandboxEntry, finished: str
   if (attachment === undefined) throw entry.lost;
   const { pid, startTicks, bootId } = attachment.machine.identity;
   entry.update(
-    (record): SandboxRecord => ({
+    ({ unhealthy: _, ...record }): SandboxRecord => ({
       ...record,
       phase: { kind: "ready", machine: { pid, startTicks, bootId } },
       containers: record.containers.map((container) => ({

@@ -24,7 +24,7 @@ export async function deleteSandboxEntry(
   entry.detach(new PaddockError("SANDBOX_NOT_FOUND", `sandbox ${entry.sandboxId} was deleted`));
   await releaseVm(ctx, entry, machine);
   await rm(entry.dir, { recursive: true, force: true });
-  ctx.store.removeSandbox(entry.sandboxId, outcome);
+  entry.remove(outcome);
   ctx.sandboxes.remove(entry.sandboxId);
 }
 

@@ -5,7 +5,9 @@
  * know is not made up. What has ended stays ended, whatever is said later.
  */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { parseExecId } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
+import { type Change, exitedChange } from "./sandbox-events.ts";
 import {
   type ContainerPhase,
   type ContainerRecord,
@@ -24,6 +26,39 @@ export type FactContext = {
 
 const MAX_REASON = 256;
 const MAX_TIME_MS = 253_402_300_799_000;
+
+/** What becomes of a record by events of the guest, in order, and what they tell beside that: the ends of execs. */
+export function afterGuestEvents(
+  record: SandboxRecord,
+  events: readonly agentpb.WatchEventsResponse[],
+  context: FactContext,
+): { readonly record: SandboxRecord; readonly told: Change[] } {
+  const told: Change[] = [];
+  let after = record;
+  for (const event of events) {
+    after = afterGuestEvent(after, event, context);
+    const change = endOfExec(after, event, context.nowMs);
+    if (change === undefined) continue;
+    told.push(change);
+    // With the change goes the number, so that the guest does not tell it again to the next daemon.
+    after = { ...after, agentSequence: Math.max(after.agentSequence, Number(event.sequence)) };
+  }
+  return { record: after, told };
+}
+
+/** The end of an exec of a container that the node knows; undefined for all else, and for what the next daemon would not know it has seen. */
+function endOfExec(
+  record: SandboxRecord,
+  { event, sequence }: agentpb.WatchEventsResponse,
+  nowMs: number,
+): Change | undefined {
+  if (event.case !== "processExited" || !Number.isSafeInteger(Number(sequence))) return undefined;
+  const { containerId, execId, status } = event.value;
+  if (execId === containerId || status === undefined || parseExecId(execId) === undefined) return undefined;
+  if (containerOf(record, containerId) === undefined) return undefined;
+  const exit = exitRecordOf(status, nowMs);
+  return exitedChange({ containerId, execId, exit, cause: causeOf(exit) });
+}
 
 /** The record after an event of the guest; the same record when the event changes nothing that is kept. */
 export function afterGuestEvent(

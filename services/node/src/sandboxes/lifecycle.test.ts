@@ -284,8 +284,8 @@ test("every change is in the outbox, in order, with rising numbers", async () =>
   await running(node);
   await node.ask({ case: "stopSandbox", value: {} });
   assert.deepEqual(node.publishedChanges(), [
-    "1 c1 containerState 1",
-    "2 sandboxState 1",
+    "1 sandboxState 1",
+    "2 c1 containerState 1",
     "3 sandboxState 2",
     "4 c1 containerState 2",
     "5 sandboxState 3",

@@ -10,7 +10,7 @@ import type { AgentLink } from "../agent/agent-link.ts";
 import type { Machine } from "../machine/machine-port.ts";
 import type { NodeStore } from "../store/node-store.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
-import { type EventContext, eventsOf } from "./sandbox-events.ts";
+import { type Change, type EventContext, eventsOf, goneEvent } from "./sandbox-events.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
 import { containerOf, machineOf, type SandboxRecord } from "./sandbox-record.ts";
 
@@ -96,19 +96,42 @@ export class SandboxEntry implements LiveSandbox {
     });
   }
 
-  /** Makes the record what `change` says, durably, and publishes it. `finished` is the operation whose journal this ends. */
-  update(change: (record: SandboxRecord) => SandboxRecord, finished?: string): SandboxRecord {
+  /**
+   * Makes the record what `change` says, durably, and publishes it. `finished` is the operation whose journal this ends; `told` is
+   * what happened just before and is in no record.
+   */
+  update(
+    change: (record: SandboxRecord) => SandboxRecord,
+    finished?: string,
+    told: readonly Change[] = [],
+  ): SandboxRecord {
     const before = this.#record;
     const changed = change(before);
     if (changed === before && finished === undefined) return before;
-    this.#commit(before, { ...changed, version: before.version + 1 }, finished);
+    this.#commit(before, { ...changed, version: before.version + 1 }, finished, told);
     return this.#record;
   }
 
-  #commit(before: SandboxRecord | undefined, after: SandboxRecord, finished?: string): void {
-    const { store, nodeId, newId, nowMs, onChange } = this.#options;
-    const context: EventContext = { nodeId, newId, nowMs: nowMs() };
-    const events = eventsOf(before, after, context);
+  /** Forgets the record, durably, and says that the sandbox is gone. With `outcome`, a request's success is recorded in the same breath. */
+  remove(outcome?: { readonly requestId: string; readonly bytes: Uint8Array }): void {
+    const { store, onChange } = this.#options;
+    store.removeSandbox(this.sandboxId, outcome, [goneEvent(this.#record, this.#eventContext())]);
+    onChange();
+  }
+
+  #eventContext(): EventContext {
+    const { nodeId, newId, nowMs } = this.#options;
+    return { nodeId, newId, nowMs: nowMs() };
+  }
+
+  #commit(
+    before: SandboxRecord | undefined,
+    after: SandboxRecord,
+    finished?: string,
+    told: readonly Change[] = [],
+  ): void {
+    const { store, onChange } = this.#options;
+    const events = eventsOf(before, after, this.#eventContext(), told);
     const record = { ...after, eventSequence: (before?.eventSequence ?? 0) + events.length };
     store.commit({ record, events, ...(finished !== undefined && { finished }) });
     this.#record = record;

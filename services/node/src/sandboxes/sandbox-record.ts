@@ -109,6 +109,8 @@ export type SandboxRecord = {
   readonly guestBootId: string;
   /** Number of events published about it. */
   readonly eventSequence: number;
+  /** What was seen when the guest stopped answering; not there while it answers. */
+  readonly unhealthy?: string;
   readonly phase: SandboxPhase;
   /** By time of creation. */
   readonly containers: readonly ContainerRecord[];

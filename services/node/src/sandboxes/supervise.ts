@@ -6,12 +6,15 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
+import type { agentpb } from "@paddock/protocol";
+import { GuestBatch } from "../events/guest-batch.ts";
 import type { MachineEnd } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
-import { afterGuestEvent, afterGuestList, type FactContext } from "./guest-facts.ts";
+import { afterGuestEvents, afterGuestList, type FactContext } from "./guest-facts.ts";
 import { releaseVm } from "./release-vm.ts";
 import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
 import { machineOf, type StopCause, withContainersStopped } from "./sandbox-record.ts";
+import { watchHealth } from "./watch-health.ts";
 
 const LIST_TIMEOUT_MS = 5000;
 /** Between two tries to follow a guest; doubles up to the most while they are short, because a guest may end each at once. */
@@ -28,6 +31,7 @@ export function watchMachine(ctx: NodeContext, entry: SandboxEntry, attachment: 
 /** Begins to follow a guest that was configured; ends by itself when the sandbox is detached from this VM. */
 export function watchGuest(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
   void followGuest(ctx, entry, attachment);
+  void watchHealth(entry, attachment, ctx.log);
 }
 
 async function onMachineEnd(
@@ -83,8 +87,14 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
     nowMs: ctx.nowMs(),
     stopRequested: (containerId) => entry.stopRequests.has(containerId),
   });
+  const write = (events: readonly agentpb.WatchEventsResponse[]) => {
+    if (lifetime.aborted) return;
+    const { record, told } = afterGuestEvents(entry.record, events, facts());
+    entry.update(() => record, undefined, told);
+  };
   while (!lifetime.aborted) {
     const begun = performance.now();
+    using batch = new GuestBatch({ write });
     try {
       const { sandbox, containers } = await link.client({ signal: lifetime });
       const list = await containers.listContainers({}, { signal: lifetime, timeoutMs: LIST_TIMEOUT_MS });
@@ -92,12 +102,15 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
       entry.update((record) => afterGuestList(record, list.containers, facts()));
       for await (const event of sandbox.watchEvents({ afterSequence: BigInt(seen) }, { signal: lifetime })) {
         if (lifetime.aborted) return;
-        entry.update((record) => afterGuestEvent(record, event, facts()));
         seen = Math.max(seen, Number(event.sequence));
+        const waitMs = batch.add(event);
+        if (waitMs > 0) await pause(waitMs, undefined, { signal: lifetime });
       }
     } catch (error) {
       if (lifetime.aborted) return;
       ctx.log.debug({ sandbox: entry.sandboxId, err: error }, "lost the guest's events, following anew");
+    } finally {
+      batch.flush();
     }
     if (performance.now() - begun > LONG_WATCH_MS) pauseMs = RETRY_PAUSE_MS;
     await pause(pauseMs, undefined, { signal: lifetime }).catch(() => undefined);

@@ -116,6 +116,29 @@ test("events leave the outbox when they were published, in order", () => {
   assert.ok(first !== undefined);
 });
 
+test("a full outbox gives up its oldest events, and says how many", () => {
+  const dropped: number[] = [];
+  const onEventsDropped = (count: number) => void dropped.push(count);
+  using store = new NodeStore(newFile(), Date.now, { outboxMaxEvents: 10, onEventsDropped });
+  for (let event = 1; event <= 12; event++) store.commit({ record, events: [new Uint8Array([event])] });
+  const kept = store.outbox(100).map(({ event }) => event[0]);
+  assert.deepEqual(kept, [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  assert.equal(
+    dropped.reduce((a, b) => a + b),
+    2,
+  );
+});
+
+test("what a sandbox that is forgotten leaves to say is said in the same breath", () => {
+  using store = new NodeStore(newFile());
+  store.commit({ record });
+  store.removeSandbox("s1", undefined, [new Uint8Array([9])]);
+  assert.deepEqual(
+    store.outbox(10).map(({ event }) => [...event]),
+    [[9]],
+  );
+});
+
 test("one daemon has a state directory, and a killed one lets go of it", async () => {
   const file = newFile();
   const holder = `

@@ -28,7 +28,9 @@ const LEDGER_KEPT_MS = 24 * 60 * 60 * 1000;
 const LEDGER_MAX_ROWS = 100_000;
 /** The ledger is pruned once in this many requests, as that reads much of it. */
 const PRUNE_EVERY = 1000;
-const OUTBOX_MAX_ROWS = 100_000;
+const OUTBOX_MAX_EVENTS = 100_000;
+/** A full outbox gives up this share of itself at a time, oldest first, so that it is told of seldom. */
+const OUTBOX_DROPPED_SHARE = 0.01;
 
 /** What a sandbox's row turned out to be. */
 export type LoadedSandbox =
@@ -40,6 +42,13 @@ export type UnfinishedOperation = {
   readonly sandboxId: string;
   readonly scope: string;
   readonly steps: readonly string[];
+};
+
+export type NodeStoreOptions = {
+  /** Events that wait for being published; more drop the oldest. */
+  readonly outboxMaxEvents?: number;
+  /** Told how many events were dropped unpublished; watchers see it as a gap in the numbers of their sandboxes. */
+  readonly onEventsDropped?: (count: number) => void;
 };
 
 /** What a commit writes together. */
@@ -55,11 +64,13 @@ export class NodeStore implements LedgerStore, Disposable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #now: () => number;
+  readonly #options: Required<NodeStoreOptions>;
   #begun = 0;
 
   /** Opens the file, made if missing and readable by its owner alone. Throws when it is no database. */
-  constructor(file: string, now: () => number = Date.now) {
+  constructor(file: string, now: () => number = Date.now, options: NodeStoreOptions = {}) {
     this.#now = now;
+    this.#options = { outboxMaxEvents: OUTBOX_MAX_EVENTS, onEventsDropped: () => undefined, ...options };
     this.#database = new DatabaseSync(file);
     this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
     this.#database.exec(SCHEMA);
@@ -85,6 +96,7 @@ export class NodeStore implements LedgerStore, Disposable {
 
   /** Writes a record, with the events of its change, and forgets the journal of the operation it ends. */
   commit({ record, events = [], finished }: Commit): void {
+    let dropped = 0;
     this.#transaction(() => {
       this.#run(
         "INSERT INTO sandbox (id, version, record) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET version = excluded.version, record = excluded.record",
@@ -92,23 +104,33 @@ export class NodeStore implements LedgerStore, Disposable {
         record.version,
         encodeRecord(record),
       );
-      for (const event of events) this.#run("INSERT INTO outbox (event) VALUES (?)", event);
-      if (events.length > 0)
-        this.#run(
-          "DELETE FROM outbox WHERE position <= (SELECT max(position) FROM outbox) - ?",
-          OUTBOX_MAX_ROWS,
-        );
+      dropped = this.#post(events);
       if (finished !== undefined)
         this.#run("DELETE FROM journal WHERE sandbox = ? AND scope = ?", record.sandboxId, finished);
     });
+    if (dropped > 0) this.#options.onEventsDropped(dropped);
   }
 
-  /** Forgets a sandbox and its journal. With `outcome`, a request's success is recorded in the same breath. */
+  /** Puts events into the outbox, within a transaction; how many it had no room for, the oldest. */
+  #post(events: readonly Uint8Array[]): number {
+    if (events.length === 0) return 0;
+    for (const event of events) this.#run("INSERT INTO outbox (event) VALUES (?)", event);
+    const [row] = this.#all("SELECT min(position) AS first, max(position) AS last FROM outbox");
+    const { outboxMaxEvents } = this.#options;
+    const last = Number(row?.last);
+    if (last - Number(row?.first) < outboxMaxEvents) return 0;
+    const kept = Math.ceil(outboxMaxEvents * (1 - OUTBOX_DROPPED_SHARE));
+    return Number(this.#run("DELETE FROM outbox WHERE position <= ?", last - kept).changes);
+  }
+
+  /** Forgets a sandbox and its journal. With `outcome`, a request's success is recorded in the same breath, and events are. */
   removeSandbox(
     sandboxId: string,
     outcome?: { readonly requestId: string; readonly bytes: Uint8Array },
+    events: readonly Uint8Array[] = [],
   ): void {
     this.#transaction(() => {
+      this.#post(events);
       this.#run("DELETE FROM sandbox WHERE id = ?", sandboxId);
       this.#run("DELETE FROM journal WHERE sandbox = ?", sandboxId);
       if (outcome !== undefined) this.finish(outcome.requestId, outcome.bytes);
@@ -178,9 +200,10 @@ export class NodeStore implements LedgerStore, Disposable {
     this.#run("UPDATE ledger SET outcome = ? WHERE request = ?", outcome, requestId);
   }
 
-  /** The oldest events that were not published yet. */
-  outbox(limit: number): { readonly position: number; readonly event: Uint8Array }[] {
-    return this.#all("SELECT position, event FROM outbox ORDER BY position LIMIT ?", limit).map((row) => ({
+  /** The oldest events behind a position that are to be published. */
+  outbox(limit: number, after = 0): { readonly position: number; readonly event: Uint8Array }[] {
+    const sql = "SELECT position, event FROM outbox WHERE position > ? ORDER BY position LIMIT ?";
+    return this.#all(sql, after, limit).map((row) => ({
       position: Number(row.position),
       event: row.event instanceof Uint8Array ? row.event : new Uint8Array(),
     }));
@@ -215,8 +238,8 @@ export class NodeStore implements LedgerStore, Disposable {
     }
   }
 
-  #run(sql: string, ...parameters: (string | number | Uint8Array)[]): void {
-    this.#statement(sql).run(...parameters);
+  #run(sql: string, ...parameters: (string | number | Uint8Array)[]) {
+    return this.#statement(sql).run(...parameters);
   }
 
   #all(sql: string, ...parameters: (string | number)[]) {

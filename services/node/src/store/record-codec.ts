@@ -69,6 +69,7 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
     agentSequence: fields.integer("agentSequence"),
     guestBootId: fields.string("guestBootId"),
     eventSequence: fields.integer("eventSequence"),
+    ...(fields.has("unhealthy") && { unhealthy: fields.string("unhealthy") }),
     phase: parsePhase(fields.object("phase")),
     containers: fields.objects("containers").map(parseContainer),
   };

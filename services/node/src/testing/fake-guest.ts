@@ -1,5 +1,5 @@
 /** A guest whose containers are entries of a map, behind a real link. */
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
@@ -7,6 +7,7 @@ import { FakeAgent } from "../agent/fake-agent.ts";
 
 type FakeContainer = { state: agentpb.ContainerState; exit?: agentpb.ExitStatus };
 type CallName =
+  | "getGuest"
   | "configureSandbox"
   | "createContainer"
   | "startContainer"
@@ -59,13 +60,14 @@ export class FakeGuest implements AsyncDisposable {
       exitedAt: timestampFromMs(1_700_000_000_000),
     });
     this.containers.set(containerId, { state: agentpb.ContainerState.STOPPED, exit });
-    if (silently) return;
-    this.#events.push(
-      create(agentpb.WatchEventsResponseSchema, {
-        sequence: BigInt(this.#events.length + 1),
-        event: { case: "processExited", value: { containerId, execId: containerId, status: exit } },
-      }),
-    );
+    if (!silently)
+      this.tell({ case: "processExited", value: { containerId, execId: containerId, status: exit } });
+  }
+
+  /** Tells an event, and makes it up if need be. */
+  tell(event: MessageInitShape<typeof agentpb.WatchEventsResponseSchema>["event"]): void {
+    const sequence = BigInt(this.#events.length + 1);
+    this.#events.push(create(agentpb.WatchEventsResponseSchema, { sequence, ...(event && { event }) }));
     const { resolve } = this.#changed;
     this.#changed = Promise.withResolvers();
     resolve();
@@ -78,7 +80,10 @@ export class FakeGuest implements AsyncDisposable {
   #routes(router: ConnectRouter): void {
     const guest = this;
     router.service(agentpb.SandboxService, {
-      getGuest: () => ({ guest: { agentVersion: "fake", bootId: "boot" } }),
+      getGuest: async () => {
+        await guest.onCall("getGuest");
+        return { guest: { agentVersion: "fake", bootId: "boot" } };
+      },
       configureSandbox: async () => {
         await guest.onCall("configureSandbox");
         return { guest: { configured: true, bootId: "boot" } };

@@ -1918,6 +1918,13 @@ export enum ContainerState {
    * @generated from enum value: CONTAINER_STATE_STOPPED = 4;
    */
   STOPPED = 4,
+
+  /**
+   * It is gone. Only events say so.
+   *
+   * @generated from enum value: CONTAINER_STATE_DELETED = 5;
+   */
+  DELETED = 5,
 }
 
 /**

@@ -22,7 +22,7 @@ export declare const file_paddock_v1_event: GenFile;
  */
 export declare type WatchRequest = Message<"paddock.v1.WatchRequest"> & {
   /**
-   * Token of the last event seen; empty means from now on.
+   * Token of the last response seen; empty means from now on. Tokens are good for this fleet, whichever api gave them.
    *
    * @generated from field: string resume_token = 1;
    */
@@ -43,13 +43,14 @@ export declare type WatchRequest = Message<"paddock.v1.WatchRequest"> & {
 export declare const WatchRequestSchema: GenMessage<WatchRequest>;
 
 /**
- * WatchResponse is one event.
+ * WatchResponse is one event, or a bookmark.
  *
  * @generated from message paddock.v1.WatchResponse
  */
 export declare type WatchResponse = Message<"paddock.v1.WatchResponse"> & {
   /**
-   * The event.
+   * The event. A response without one is a bookmark: all that came before its token was told. There is one as soon as that is so,
+   * also after a loss of the bus, and now and then in quiet times, so that the token of a quiet watch does not grow old.
    *
    * @generated from field: paddock.v1.Event event = 1;
    */
@@ -111,7 +112,8 @@ export declare type Event = Message<"paddock.v1.Event"> & {
   containerId: string;
 
   /**
-   * Rises by one with each event of the sandbox.
+   * Rises by one with each event of the sandbox, from 1. A gap means that events were lost, which happens when a node cannot
+   * publish for very long. A new sandbox of the same id begins with 1 again.
    *
    * @generated from field: uint64 sequence = 6;
    */
@@ -165,14 +167,14 @@ export declare type Event = Message<"paddock.v1.Event"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Why.
+   * Why something ended; unspecified when nothing did.
    *
    * @generated from field: paddock.v1.StopCause cause = 12;
    */
   cause: StopCause;
 
   /**
-   * The process of `process_exited`.
+   * The process of `process_exited`; the id of the container for its init.
    *
    * @generated from field: string exec_id = 13;
    */
@@ -239,8 +241,9 @@ export declare const HealthChangeSchema: GenMessage<HealthChange>;
  */
 export declare const EventService: GenService<{
   /**
-   * Watch streams events, first those after `resume_token`, then as they come. It never ends by itself.
-   * Errors: OUT_OF_RANGE (the token is older than what is kept: list first, then watch anew).
+   * Watch streams events, first those after `resume_token`, then as they come. It never ends by itself. As soon as it has
+   * told all there is it sends a bookmark. Events are kept for a day, or until there are too many.
+   * Errors: OUT_OF_RANGE (EVENTS_NOT_HELD: what came after the token is not kept any more; list first, then watch anew).
    *
    * @generated from rpc paddock.v1.EventService.Watch
    */

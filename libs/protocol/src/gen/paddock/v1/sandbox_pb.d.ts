@@ -1651,6 +1651,13 @@ export enum SandboxState {
    * @generated from enum value: SANDBOX_STATE_DELETING = 6;
    */
   DELETING = 6,
+
+  /**
+   * It is gone. Only events say so.
+   *
+   * @generated from enum value: SANDBOX_STATE_DELETED = 7;
+   */
+  DELETED = 7,
 }
 
 /**

@@ -1,0 +1,221 @@
+/**
+ * Reading the stream of events from a place, without a gap and without a duplicate, for as long as the reader likes.
+ *
+ * ```text
+ *   away ---- connected ----> checked ---- consumer made ----> reading --+
+ *    ^                           |                                |      | a batch is over
+ *    |                           v                                |<-----+
+ *    +--- connection lost    EVENTS_NOT_HELD                      |
+ *    +------------------------------------------------------------+
+ * ```
+ *
+ * The reader pulls: it asks for a bounded batch, and for the next one when that was taken, so a slow reader holds up itself and
+ * keeps at most one batch in memory. After every loss it begins anew behind the last event it has handed out.
+ *
+ * Retention may overtake a reader that is slow or was away. The server would go on silently with the oldest it has; here the
+ * oldest that is held is compared with where the reader is, and what is lost is an error.
+ */
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  AckPolicy,
+  type Consumer,
+  type ConsumerMessages,
+  DeliverPolicy,
+  type JsMsg,
+  jetstream,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import { PaddockError } from "@paddock/domain";
+import { type Event, EventSchema } from "@paddock/protocol";
+import type { EventExtent, EventPosition, EventStream } from "./event-stream.ts";
+import { EVENTS_STREAM, EVENTS_SUBJECTS, eventSubject } from "./subjects.ts";
+
+/**
+ * What a reader is given: an event with the place behind it, or a place alone, when everything up to there has been told: as soon as
+ * that is so, and now and then in quiet times.
+ */
+export type StreamedEvent = { readonly position: EventPosition; readonly event?: Event };
+
+export type ReadOptions = {
+  /** Only events of this sandbox. */
+  readonly sandboxId?: string | undefined;
+  readonly signal: AbortSignal;
+  /** How long a batch waits for events before the reader is given its place, in milliseconds. */
+  readonly quietMs?: number;
+};
+
+const BATCH = 256;
+const QUIET_MS = 30_000;
+const RETRY_MS = 250;
+const TIMEOUT_MS = 3_000;
+const NS_PER_MS = 1_000_000;
+/** How long the server keeps the consumer of a reader that does not ask: a slow one makes itself a new one. */
+const FORGET_AFTER_MS = 120_000;
+
+/**
+ * Events behind a place, until the signal fires. Waits out losses of the connection. Throws `PaddockError` EVENTS_NOT_HELD when
+ * events between the place and what is kept are lost, or the stream is another one.
+ */
+export async function* readEvents(
+  stream: EventStream,
+  after: EventPosition,
+  options: ReadOptions,
+): AsyncGenerator<StreamedEvent> {
+  let position = after;
+  while (!options.signal.aborted) {
+    try {
+      for await (const each of readConnected(stream, position, options)) {
+        position = each.position;
+        yield each;
+      }
+    } catch (error) {
+      if (error instanceof PaddockError && error.reason === "EVENTS_NOT_HELD") throw error;
+      // The connection is away, the server is coming up, or the consumer was forgotten: all pass.
+    }
+    if (!options.signal.aborted) await pause(RETRY_MS, options.signal);
+  }
+}
+
+/** Throws `PaddockError` EVENTS_NOT_HELD unless everything behind the place is held. */
+export function requireHeld(position: EventPosition, extent: EventExtent): void {
+  const problem = problemOf(position, extent);
+  if (problem === undefined) return;
+  throw new PaddockError("EVENTS_NOT_HELD", `cannot go on behind event ${position.sequence}: ${problem}`, {
+    metadata: {
+      first_held: String(extent.firstSequence),
+      last_held: String(extent.lastSequence),
+    },
+    hint: "list what there is, then watch anew without a token",
+  });
+}
+
+function problemOf({ streamCreated, sequence }: EventPosition, extent: EventExtent): string | undefined {
+  if (streamCreated !== extent.streamCreated) return "the stream of events was made anew since";
+  if (sequence + 1 < extent.firstSequence) return `the oldest that is kept is event ${extent.firstSequence}`;
+  if (sequence > extent.lastSequence) return `the newest that is kept is event ${extent.lastSequence}`;
+  return undefined;
+}
+
+async function* readConnected(
+  stream: EventStream,
+  after: EventPosition,
+  options: ReadOptions,
+): AsyncGenerator<StreamedEvent> {
+  const { bus } = stream;
+  const extent = await stream.extent();
+  requireHeld(after, extent);
+  using stopped = stopSignal(options.signal, (stop) => bus.onChange(stop));
+  const { consumer, pending } = await openConsumer(stream, after, options);
+  let position = after;
+  let delivered = 0;
+  let isBehind = pending > 0;
+  try {
+    if (!isBehind) {
+      position = { ...position, sequence: extent.lastSequence };
+      yield { position };
+    }
+    while (!stopped.signal.aborted) {
+      const before = await stream.extent();
+      requireHeld(position, before);
+      let count = 0;
+      for await (const message of fetched(consumer, options.quietMs ?? QUIET_MS, stopped.signal)) {
+        // A message of this consumer was lost on the way: begin anew behind the last one.
+        if (message.info.deliverySequence !== delivered + 1) return;
+        delivered += 1;
+        count += 1;
+        position = { ...position, sequence: message.seq };
+        const event = parsed(message);
+        yield event === undefined ? { position } : { position, event };
+        if (isBehind && message.info.pending === 0) yield { position };
+        isBehind &&= message.info.pending > 0;
+      }
+      if (stopped.signal.aborted || count === BATCH) continue;
+      if (!(await hasTold(consumer, delivered))) return;
+      // Nothing more came in all this time: what there was when it began has been told, whatever its sandbox.
+      if (before.lastSequence > position.sequence) position = { ...position, sequence: before.lastSequence };
+      yield { position };
+    }
+  } finally {
+    await consumer.delete().catch(() => false);
+  }
+}
+
+/** Whether all that the server knows for this consumer was delivered, and has arrived. */
+async function hasTold(consumer: Consumer, delivered: number): Promise<boolean> {
+  const info = await consumer.info();
+  return info.delivered.consumer_seq === delivered && info.num_pending === 0;
+}
+
+async function openConsumer(
+  { bus }: EventStream,
+  after: EventPosition,
+  { sandboxId }: ReadOptions,
+): Promise<{ readonly consumer: Consumer; readonly pending: number }> {
+  const connection = bus.connection();
+  const manager = await jetstreamManager(connection, { timeout: TIMEOUT_MS, checkAPI: false });
+  const { name, num_pending: pending } = await manager.consumers.add(EVENTS_STREAM, {
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: after.sequence + 1,
+    filter_subject: sandboxId === undefined ? EVENTS_SUBJECTS : eventSubject(sandboxId),
+    inactive_threshold: FORGET_AFTER_MS * NS_PER_MS,
+    mem_storage: true,
+    num_replicas: 1,
+  });
+  const client = jetstream(connection, { timeout: TIMEOUT_MS });
+  return { consumer: await client.consumers.get(EVENTS_STREAM, name), pending };
+}
+
+/** One batch. Ends when it is full, when its time is over, or when the signal fires. */
+async function* fetched(consumer: Consumer, quietMs: number, signal: AbortSignal): AsyncGenerator<JsMsg> {
+  const messages: ConsumerMessages = await consumer.fetch({ max_messages: BATCH, expires: quietMs });
+  const stop = () => messages.stop();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    yield* messages;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    messages.stop();
+  }
+}
+
+function parsed({ data }: JsMsg): Event | undefined {
+  try {
+    return fromBinary(EventSchema, data);
+  } catch {
+    // Not written by a node of ours; there is nothing to tell of it.
+    return undefined;
+  }
+}
+
+/** A signal that fires when the given one does, or when what `subscribe` was given is called. */
+function stopSignal(
+  signal: AbortSignal,
+  subscribe: (stop: () => void) => () => void,
+): { readonly signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
+  const stop = () => controller.abort();
+  const unsubscribe = subscribe(stop);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      unsubscribe();
+      signal.removeEventListener("abort", stop);
+    },
+  };
+}
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });

@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { EventSchema } from "@paddock/protocol";
+import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
+import { Bus } from "./bus.ts";
+import { type ReadOptions, readEvents } from "./event-reader.ts";
+import { type EventPosition, EventStream } from "./event-stream.ts";
+import { EVENTS_STREAM } from "./subjects.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "events-"));
+let nats: NatsServer;
+let bus: Bus;
+let stream: EventStream;
+
+before(async () => {
+  nats = await startNats(directory);
+  bus = new Bus({ url: nats.url, name: "test" });
+  stream = new EventStream(bus);
+  await bus.ready;
+});
+after(async () => {
+  await bus.close();
+  await nats.stop();
+  rmSync(directory, { recursive: true });
+});
+
+const publish = (eventId: string, sandboxId = "s1", nodeId = "n1") =>
+  stream.publish({
+    eventId,
+    nodeId,
+    sandboxId,
+    bytes: toBinary(EventSchema, create(EventSchema, { eventId, sandboxId, nodeId })),
+  });
+const ids = (prefix: string, count: number) =>
+  Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+
+async function here(): Promise<EventPosition> {
+  const { streamCreated, lastSequence } = await stream.extent();
+  return { streamCreated, sequence: lastSequence };
+}
+
+/** Reads until `enough` of what was read; the ids of events, "." for a place alone. */
+async function read(
+  from: EventPosition,
+  enough: (seen: readonly string[], position: EventPosition) => boolean | Promise<boolean>,
+  options: Partial<ReadOptions> = {},
+): Promise<string[]> {
+  const seen: string[] = [];
+  const signal = AbortSignal.timeout(30_000);
+  for await (const { event, position } of readEvents(stream, from, { signal, ...options })) {
+    seen.push(event?.eventId ?? ".");
+    if (await enough(seen, position)) return seen;
+  }
+  throw new Error(`only ${seen.join(" ")}`);
+}
+const events = (seen: readonly string[]) => seen.filter((id) => id !== ".");
+
+test("events behind a place come in order, then the news that this is all, then those to come", async () => {
+  const from = await here();
+  for (const id of ["a1", "a2"]) await publish(id);
+  const seen = await read(from, async (so) => {
+    if (so.length === 3) await publish("a3");
+    return so.includes("a3");
+  });
+  assert.deepEqual(seen, ["a1", "a2", ".", "a3"]);
+});
+
+test("a place from now on is good before anything has happened", async () => {
+  const from = await here();
+  const seen = await read(from, async (so) => {
+    if (so.length === 1) await publish("b1");
+    return so.includes("b1");
+  });
+  assert.deepEqual(seen, [".", "b1"]);
+});
+
+test("a sandbox's events are those of its id alone, on whatever node, dots and all", async () => {
+  const from = await here();
+  await publish("c1", "s.1", "n.1");
+  await publish("c2", "s-1", "n.1");
+  await publish("c3", "s.1", "n2");
+  await publish("c4", "1", "n.1.s");
+  assert.deepEqual(await read(from, (so) => so.includes("."), { sandboxId: "s.1" }), ["c1", "c3", "."]);
+});
+
+test("an event that is published again is stored once, and the last one of a sandbox is known", async () => {
+  const from = await here();
+  await publish("d1", "s.d");
+  await publish("d1", "s.d");
+  assert.equal((await here()).sequence, from.sequence + 1);
+  assert.equal(await stream.lastIdOf("n1", "s.d"), "d1");
+  assert.equal(await stream.lastIdOf("n2", "s.d"), undefined);
+});
+
+test("a place in quiet times moves on past events of others, so that it does not grow old", async () => {
+  const from = await here();
+  await publish("e1", "other");
+  const { sequence } = await here();
+  let last = 0;
+  await read(
+    from,
+    (so, position) => {
+      last = position.sequence;
+      return so.length === 2;
+    },
+    { sandboxId: "quiet", quietMs: 1000 },
+  );
+  assert.equal(last, sequence);
+});
+
+test("a reader that does not read is sent one batch and no more", async () => {
+  const from = await here();
+  await Promise.all(ids("f", 700).map((id) => publish(id)));
+  const reading = readEvents(stream, from, { signal: AbortSignal.timeout(30_000) });
+  await reading.next();
+  await bus.connection().flush();
+  const manager = await jetstreamManager(bus.connection());
+  const delivered: number[] = [];
+  for await (const { delivered: told } of manager.consumers.list(EVENTS_STREAM))
+    delivered.push(told.consumer_seq);
+  assert.deepEqual(delivered, [256]);
+  let count = 1;
+  for await (const { event } of reading) {
+    if (event !== undefined) count += 1;
+    else break;
+  }
+  assert.equal(count, 700);
+});
+
+test("a server that is killed and comes back costs the reader no event and gives none twice", async () => {
+  const from = await here();
+  const expected = ids("g", 60);
+  const published = (async () => {
+    for (const [index, id] of expected.entries()) {
+      if (index === 20 || index === 40) {
+        const port = Number(new URL(nats.url).port);
+        await nats.kill();
+        nats = await startNats(directory, port);
+      }
+      for (;;) {
+        const done = await publish(id).then(
+          () => true,
+          () => false,
+        );
+        if (done) break;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  })();
+  const seen = await read(from, (so) => so.includes("g59"));
+  await published;
+  assert.deepEqual(events(seen), expected);
+});
+
+test("a place whose successors are not kept any more is refused, and so is one in the middle of what was purged", async () => {
+  const from = await here();
+  for (const id of ["h1", "h2", "h3"]) await publish(id);
+  const manager = await jetstreamManager(bus.connection());
+  await manager.streams.purge(EVENTS_STREAM, { seq: from.sequence + 3 });
+  await assert.rejects(
+    read(from, () => false),
+    { reason: "EVENTS_NOT_HELD", kind: "out_of_range" },
+  );
+  const last = { ...from, sequence: from.sequence + 2 };
+  assert.deepEqual(await read(last, (so) => so.length === 1), ["h3"]);
+});
+
+test("a reader that retention overtakes while it is slow is told, and not led over the gap", async () => {
+  const from = await here();
+  await Promise.all(ids("i", 300).map((id) => publish(id)));
+  const manager = await jetstreamManager(bus.connection());
+  await assert.rejects(
+    read(from, async (so) => {
+      if (so.length === 1) await manager.streams.purge(EVENTS_STREAM, { seq: from.sequence + 290 });
+      return false;
+    }),
+    { reason: "EVENTS_NOT_HELD" },
+  );
+});
+
+test("a place of a stream that was made anew since, or of one that lost its end, is refused", async () => {
+  await publish("k1");
+  const from = await here();
+  const manager = await jetstreamManager(bus.connection());
+  await assert.rejects(
+    read({ ...from, sequence: from.sequence + 5 }, () => false),
+    { reason: "EVENTS_NOT_HELD" },
+  );
+  await manager.streams.delete(EVENTS_STREAM);
+  for (let count = 0; count <= from.sequence; count += 1) await publish(`k2-${count}`);
+  await assert.rejects(
+    read(from, () => false),
+    { reason: "EVENTS_NOT_HELD", message: /made anew/ },
+  );
+});

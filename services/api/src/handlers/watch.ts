@@ -1,0 +1,27 @@
+import { create } from "@bufbuild/protobuf";
+import { type EventPosition, readEvents, requireHeld } from "@paddock/bus";
+import { type WatchRequest, type WatchResponse, WatchResponseSchema } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import type { ApiContext } from "../api-context.ts";
+import { positionOf, tokenOf } from "../events/resume-token.ts";
+
+/**
+ * Streams events from a place on, and a bookmark as soon as it has told all there is, so that a client which saw no event yet can
+ * resume, too. A client that does not read holds up its own reader, which asks the bus for no more.
+ */
+export const watch = (api: ApiContext) =>
+  async function* (request: WatchRequest, ctx: CallContext): AsyncGenerator<WatchResponse> {
+    const begin = await beginOf(api, request.resumeToken);
+    const options = { sandboxId: request.sandboxId || undefined, signal: ctx.signal };
+    for await (const { event, position } of readEvents(api.events, begin, options))
+      yield create(WatchResponseSchema, { resumeToken: tokenOf(position), ...(event && { event }) });
+    ctx.signal.throwIfAborted();
+  };
+
+async function beginOf(api: ApiContext, token: string): Promise<EventPosition> {
+  const asked = token === "" ? undefined : positionOf(token);
+  const extent = await api.events.extent();
+  if (asked === undefined) return { streamCreated: extent.streamCreated, sequence: extent.lastSequence };
+  requireHeld(asked, extent);
+  return asked;
+}

@@ -1,0 +1,36 @@
+/** Events over as many streams as it takes: one that broke is asked for again from the token of its last response. */
+import { PaddockError } from "@paddock/domain";
+import type { WatchResponse } from "@paddock/protocol";
+import type { CommandRun } from "../command-run.ts";
+import { isTransient } from "./call-failure.ts";
+import { backoffMs, sleep } from "./retry.ts";
+
+const ATTEMPTS = 10;
+
+export type EventQuery = { readonly resumeToken: string; readonly sandboxId: string };
+
+export async function* watchEvents(run: CommandRun, query: EventQuery): AsyncGenerator<WatchResponse> {
+  let { resumeToken } = query;
+  for (let attempt = 0; ; ) {
+    try {
+      const options = run.callOptions({ isOpenEnded: true });
+      for await (const response of run.api.events.watch({ ...query, resumeToken }, options)) {
+        attempt = 0;
+        yield response;
+        resumeToken = response.resumeToken;
+      }
+      return;
+    } catch (error) {
+      const isWorthIt =
+        resumeToken !== "" &&
+        error instanceof PaddockError &&
+        isTransient(error) &&
+        !run.signal.aborted &&
+        attempt < ATTEMPTS;
+      if (!isWorthIt) throw run.explain(error, { what: "watch the events" });
+      if (attempt === 0) run.warn("connection lost, trying to take it up again");
+      await sleep(backoffMs(attempt), run.signal);
+      attempt += 1;
+    }
+  }
+}

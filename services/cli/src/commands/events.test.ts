@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import {
+  ContainerState,
+  type Event,
+  type EventSchema,
+  EventService,
+  SandboxState,
+  StopCause,
+  type WatchRequest,
+  type WatchResponseSchema,
+} from "@paddock/protocol";
+import { FakeApi } from "../fake/fake-api.ts";
+import { cli, startCli } from "../fake/run-in-process.ts";
+
+type Response = MessageInitShape<typeof WatchResponseSchema>;
+type EventInit = Exclude<MessageInitShape<typeof EventSchema>, Event>;
+
+const event = (
+  sequence: number,
+  change: NonNullable<EventInit["change"]>,
+  rest: Partial<EventInit> = {},
+): Response => ({
+  resumeToken: `t${sequence}`,
+  event: {
+    eventId: `e${sequence}`,
+    time: { seconds: BigInt(sequence), nanos: 0 },
+    nodeId: "n1",
+    sandboxId: "web",
+    sequence: BigInt(sequence),
+    ...rest,
+    change,
+  },
+});
+const bookmark = (token: string): Response => ({ resumeToken: token });
+const ready = (sequence: number) => event(sequence, { case: "sandboxState", value: SandboxState.READY });
+
+const STORY: readonly Response[] = [
+  event(1, { case: "sandboxState", value: SandboxState.RUNNING }),
+  event(2, { case: "containerState", value: ContainerState.RUNNING }, { containerId: "main" }),
+  event(
+    3,
+    { case: "processExited", value: { code: 3 } },
+    { containerId: "main", execId: "job", cause: StopCause.EXITED },
+  ),
+  event(4, { case: "oom", value: { oomKillCount: 1n } }, { containerId: "main", cause: StopCause.GUEST_OOM }),
+  event(
+    5,
+    { case: "processExited", value: { code: 137, signal: 9, oomKilled: true } },
+    { containerId: "main", execId: "main", cause: StopCause.GUEST_OOM },
+  ),
+  event(6, { case: "health", value: { healthy: false, detail: "silence\x1b[2J" } }),
+  event(7, { case: "sandboxState", value: SandboxState.STOPPED }, { cause: StopCause.VM_LOST }),
+  bookmark("t8"),
+];
+
+test("events are lines of when, where and what, and --no-follow ends when all there is was shown", async () => {
+  await using api = await FakeApi.start();
+  api.serverStream(EventService.method.watch, async function* () {
+    yield* STORY;
+    await new Promise(() => {});
+  });
+  const { code, out } = await cli(api, ["events", "--no-follow", "--since-token", "t0"]);
+  assert.equal(code, 0);
+  assert.deepEqual(
+    out.split("\n").map((line) => line.replace(/^1970-01-01T00:00:0\d\.000Z /, "")),
+    [
+      "web sandbox up",
+      "web/main container up",
+      "web/main/job exec exited with 3",
+      "web/main out of memory, 1 killed so far",
+      "web/main init was killed by signal 9, out of memory",
+      "web guest does not answer: silence\\x1b[2J",
+      "web sandbox stopped, VM lost",
+      "",
+    ],
+  );
+});
+
+test("the options are asked of the api, and -o json gives responses with their tokens, one a line", async () => {
+  await using api = await FakeApi.start();
+  const asked: WatchRequest[] = [];
+  api.serverStream(EventService.method.watch, async function* (request) {
+    asked.push(request);
+    yield* [ready(1), bookmark("t2")];
+  });
+  const words = ["events", "--no-follow", "--since-token", "t0", "--sandbox", "web", "-o", "json"];
+  const { out } = await cli(api, words);
+  const lines = out.trim().split("\n");
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line).resumeToken),
+    ["t1", "t2"],
+  );
+  assert.equal(JSON.parse(lines[0] ?? "").event.sandboxState, "SANDBOX_STATE_READY");
+  assert.equal(asked[0]?.resumeToken, "t0");
+  assert.equal(asked[0]?.sandboxId, "web");
+});
+
+test("events are followed by default; a connection that breaks is taken up behind the last response", async () => {
+  await using api = await FakeApi.start();
+  const asked: string[] = [];
+  api.serverStream(EventService.method.watch, async function* ({ resumeToken }) {
+    asked.push(resumeToken);
+    if (asked.length === 1) yield* [bookmark("t0"), ready(1)];
+    else yield* [ready(2), bookmark("t2")];
+    await new Promise(() => {});
+  });
+  const run = startCli(api, ["events", "-q"]);
+  await run.shows("00:00:01");
+  api.cut();
+  await run.shows("00:00:02");
+  run.signals.emit("SIGINT", "SIGINT");
+  assert.equal(await run.exit, 130);
+  assert.equal(run.out().trim().split("\n").length, 2);
+  assert.deepEqual(asked, ["", "t1"]);
+});
+
+test("events that are not kept any more are an error with what to do", async () => {
+  await using api = await FakeApi.start();
+  api.serverStream(EventService.method.watch, async function* () {
+    yield* [];
+    throw new PaddockError("EVENTS_NOT_HELD", "cannot go on", { hint: "list what there is" });
+  });
+  const { code, err } = await cli(api, ["events", "--since-token", "old"]);
+  assert.equal(code, 1);
+  assert.match(err, /cannot watch the events: cannot go on/);
+  assert.match(err, /hint: list what there is/);
+});
+
+test("what is no id of a sandbox is refused before anything is asked", async () => {
+  await using api = await FakeApi.start();
+  const { code } = await cli(api, ["events", "--sandbox", "a/b"]);
+  assert.equal(code, 2);
+  assert.deepEqual(api.calls, []);
+});

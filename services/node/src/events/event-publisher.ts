@@ -1,0 +1,150 @@
+/**
+ * Publishes what is in the outbox, in order, each event at least once and in practice once.
+ *
+ * An event is in the outbox from the transaction that made it true, and leaves it after the server has stored it. Between the two
+ * the daemon may die, or the answer may be lost: then it is not known whether the event is stored. Before the publisher
+ * goes on from such a moment it asks for the last event that is stored of each sandbox it is about to publish of, and leaves out
+ * what that proves stored. The server's own window of two minutes would not do: an outage may last longer.
+ *
+ * One event is under way at a time: with several, one that failed would be stored behind its successors.
+ */
+import { fromBinary } from "@bufbuild/protobuf";
+import type { EventStream, OutgoingEvent } from "@paddock/bus";
+import { EventSchema } from "@paddock/protocol";
+import type { NodeLog } from "../node-log.ts";
+import type { NodeStore } from "../store/node-store.ts";
+
+export type PublisherOptions = {
+  readonly store: Pick<NodeStore, "outbox" | "published">;
+  readonly stream: Pick<EventStream, "publish" | "lastIdOf">;
+  readonly log: Pick<NodeLog, "warn" | "info">;
+  /** Pause after a failure, in milliseconds. */
+  readonly retryMs?: number;
+};
+
+type Outgoing = OutgoingEvent & { readonly position: number };
+
+/** At least as many as can be stored and not yet forgotten, so that after a crash the proof covers all of them. */
+const BATCH = 256;
+/** Events that are stored may stay in the outbox for a while, as each forgetting is a write to disk. */
+const FORGET_AFTER_EVENTS = 64;
+const FORGET_AFTER_MS = 250;
+const RETRY_MS = 500;
+
+export class EventPublisher implements AsyncDisposable {
+  readonly #options: PublisherOptions;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+  #woken = Promise.withResolvers<void>();
+  /** Whether what comes next may be stored already. */
+  #inDoubt = true;
+  #failing = false;
+  /** Position of the last event that is known to be stored. */
+  #stored = 0;
+  #unforgotten = 0;
+  #forgetting: NodeJS.Timeout | undefined;
+
+  /** Begins with what an earlier daemon left. */
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /** Something may be in the outbox. Never throws, never waits. */
+  wake(): void {
+    this.#woken.resolve();
+  }
+
+  /** Stops after the event that is under way. What is left is for the next daemon. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    this.wake();
+    await this.#running;
+    this.#forget();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      this.#woken = Promise.withResolvers();
+      try {
+        if (await this.#publishBatch()) continue;
+        await this.#woken.promise;
+      } catch (error) {
+        this.#failed(error);
+        await pause(this.#options.retryMs ?? RETRY_MS, signal);
+      }
+    }
+  }
+
+  /** Whether there was anything. */
+  async #publishBatch(): Promise<boolean> {
+    const { store, stream } = this.#options;
+    const events = store.outbox(BATCH, this.#stored).map(outgoing);
+    if (events.length === 0) return false;
+    const known = this.#inDoubt ? await this.#storedAlready(events) : new Set<number>();
+    this.#inDoubt = true;
+    for (const event of events) {
+      if (this.#stopping.signal.aborted) return true;
+      if (!known.has(event.position)) await stream.publish(event);
+      this.#succeeded(event.position);
+    }
+    this.#inDoubt = false;
+    return true;
+  }
+
+  /** Positions that are surely stored: up to the one that is the last of its sandbox in the stream. */
+  async #storedAlready(events: readonly Outgoing[]): Promise<Set<number>> {
+    const stored = new Set<number>();
+    const ofSandboxes = Map.groupBy(events, ({ sandboxId }) => sandboxId);
+    for (const [sandboxId, own] of ofSandboxes) {
+      const [first] = own;
+      if (first === undefined) continue;
+      const lastId = await this.#options.stream.lastIdOf(first.nodeId, sandboxId);
+      const last = own.findIndex(({ eventId }) => eventId === lastId);
+      for (const { position } of own.slice(0, last + 1)) stored.add(position);
+    }
+    return stored;
+  }
+
+  #succeeded(position: number): void {
+    if (this.#failing) this.#options.log.info({}, "events are published again");
+    this.#failing = false;
+    this.#stored = position;
+    this.#unforgotten += 1;
+    if (this.#unforgotten >= FORGET_AFTER_EVENTS) this.#forget();
+    else this.#forgetting ??= setTimeout(() => this.#forget(), FORGET_AFTER_MS);
+  }
+
+  #forget(): void {
+    clearTimeout(this.#forgetting);
+    this.#forgetting = undefined;
+    if (this.#unforgotten === 0) return;
+    this.#unforgotten = 0;
+    this.#options.store.published(this.#stored);
+  }
+
+  /** Told once for each outage. */
+  #failed(error: unknown): void {
+    if (!this.#failing)
+      this.#options.log.warn({ err: error }, "events cannot be published, they wait in the outbox");
+    this.#failing = true;
+  }
+}
+
+function outgoing({ position, event }: { position: number; event: Uint8Array }): Outgoing {
+  const { eventId, nodeId, sandboxId } = fromBinary(EventSchema, event);
+  return { position, eventId, nodeId, sandboxId, bytes: event };
+}
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });

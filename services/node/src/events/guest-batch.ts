@@ -1,0 +1,57 @@
+/**
+ * Events of a guest, gathered for one write.
+ *
+ * An end of an exec is only told to watchers, and a busy sandbox has many: each would cost a write to disk, in the middle of
+ * answering whoever waits for that exec. So they are gathered for a moment. What the record depends on (the end of an init, an
+ * OOM kill) is written at once, together with what came before it, in order. Nothing is lost by gathering: the guest tells again what
+ * the record does not say was seen.
+ *
+ * A guest that floods is held up here, and with it nobody else: a full batch is written, and the next one waits.
+ */
+import type { agentpb } from "@paddock/protocol";
+
+export type GuestBatchOptions = {
+  /** Writes events. */
+  readonly write: (events: readonly agentpb.WatchEventsResponse[]) => void;
+  readonly gatherMs?: number;
+  readonly maxEvents?: number;
+  /** How long a guest that filled a batch waits. */
+  readonly floodPauseMs?: number;
+};
+
+export class GuestBatch implements Disposable {
+  readonly #options: Required<GuestBatchOptions>;
+  #events: agentpb.WatchEventsResponse[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: GuestBatchOptions) {
+    this.#options = { gatherMs: 20, maxEvents: 64, floodPauseMs: 250, ...options };
+  }
+
+  /** Takes an event. The result is how long to wait before the next one, in milliseconds. */
+  add(event: agentpb.WatchEventsResponse): number {
+    this.#events.push(event);
+    const isFull = this.#events.length >= this.#options.maxEvents;
+    if (isFull || !isEndOfExec(event)) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), this.#options.gatherMs);
+    return isFull ? this.#options.floodPauseMs : 0;
+  }
+
+  /** Writes what was gathered. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const events = this.#events;
+    this.#events = [];
+    if (events.length > 0) this.#options.write(events);
+  }
+
+  /** Forgets what was not written. */
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+    this.#events = [];
+  }
+}
+
+const isEndOfExec = ({ event }: agentpb.WatchEventsResponse): boolean =>
+  event.case === "processExited" && event.value.execId !== event.value.containerId;
