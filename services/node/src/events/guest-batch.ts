@@ -25,7 +25,7 @@ export class GuestBatch implements Disposable {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: GuestBatchOptions) {
-    this.#options = { gatherMs: 20, maxEvents: 64, floodPauseMs: 250, ...options };
+    this.#options = { gatherMs: 100, maxEvents: 64, floodPauseMs: 250, ...options };
   }
 
   /** Takes an event. The result is how long to wait before the next one, in milliseconds. */

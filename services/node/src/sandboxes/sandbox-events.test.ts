@@ -64,6 +64,38 @@ test("the end of an exec that came while no daemon ran is told by the next one",
   assert.deepEqual(exits(node), [{ execId: "missed", code: 7, cause: StopCause.EXITED }]);
 });
 
+test("the end of an exec that was told just before the VM ended is an event before that", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  execEnds(node, "last", 0);
+  node.guest.tell({ case: "containerOom", value: { containerId: "c1", oomKillCount: 1n } });
+  await reaches(node, () => eventsOf(node).some(({ change }) => change.case === "oom"));
+  execEnds(node, "very-last", 1);
+  // The guest's word of it has come when a later word of the same stream could have.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  node.machines.lose(node.machines.only.identity.pid, "vm_lost");
+  await reaches(node, () => entryOf(node).record.phase.kind === "stopped");
+  assert.deepEqual(
+    exits(node).map(({ execId }) => execId),
+    ["last", "very-last"],
+  );
+});
+
+test("events of a guest that cannot be written are asked for again, and the daemon goes on", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  const { store } = node.context;
+  const commit = store.commit.bind(store);
+  let failures = 2;
+  store.commit = (all) => {
+    if ((all.events ?? []).length > 0 && failures-- > 0) throw new Error("the disk is full");
+    commit(all);
+  };
+  execEnds(node, "e1", 4);
+  await reaches(node, () => exits(node).length === 1);
+  assert.deepEqual(exits(node), [{ execId: "e1", code: 4, cause: StopCause.EXITED }]);
+});
+
 test("an exec of a container that the node does not know, or with an id that is none, is not told of", async () => {
   await using node = await TestNode.start();
   await running(node);

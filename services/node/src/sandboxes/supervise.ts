@@ -79,32 +79,47 @@ function lost(sandboxId: string, cause: StopCause, evidence: string): PaddockErr
   });
 }
 
+const factsOf = (ctx: NodeContext, entry: SandboxEntry): FactContext => ({
+  nowMs: ctx.nowMs(),
+  stopRequested: (containerId) => entry.stopRequests.has(containerId),
+});
+
 async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): Promise<void> {
   const { link, lifetime } = attachment;
   let seen = entry.record.agentSequence;
   let pauseMs = RETRY_PAUSE_MS;
-  const facts = (): FactContext => ({
-    nowMs: ctx.nowMs(),
-    stopRequested: (containerId) => entry.stopRequests.has(containerId),
-  });
+  let again = new AbortController();
   const write = (events: readonly agentpb.WatchEventsResponse[]) => {
-    if (lifetime.aborted) return;
-    const { record, told } = afterGuestEvents(entry.record, events, facts());
-    entry.update(() => record, undefined, told);
+    try {
+      const { record, told } = afterGuestEvents(entry.record, events, factsOf(ctx, entry));
+      entry.update(() => record, undefined, told);
+    } catch (error) {
+      ctx.log.error(
+        { sandbox: entry.sandboxId, err: error },
+        "events of a guest could not be written, asking again",
+      );
+      seen = entry.record.agentSequence;
+      again.abort();
+    }
   };
+  using batch = new GuestBatch({ write });
+  // What the guest has told is written before its sandbox's record goes on without it.
+  lifetime.addEventListener("abort", () => batch.flush(), { once: true });
   while (!lifetime.aborted) {
     const begun = performance.now();
-    using batch = new GuestBatch({ write });
+    again = new AbortController();
+    const signal = AbortSignal.any([lifetime, again.signal]);
     try {
       const { sandbox, containers } = await link.client({ signal: lifetime });
       const list = await containers.listContainers({}, { signal: lifetime, timeoutMs: LIST_TIMEOUT_MS });
       if (lifetime.aborted) return;
-      entry.update((record) => afterGuestList(record, list.containers, facts()));
-      for await (const event of sandbox.watchEvents({ afterSequence: BigInt(seen) }, { signal: lifetime })) {
+      entry.update((record) => afterGuestList(record, list.containers, factsOf(ctx, entry)));
+      for await (const event of sandbox.watchEvents({ afterSequence: BigInt(seen) }, { signal })) {
         if (lifetime.aborted) return;
+        if (again.signal.aborted) break;
         seen = Math.max(seen, Number(event.sequence));
         const waitMs = batch.add(event);
-        if (waitMs > 0) await pause(waitMs, undefined, { signal: lifetime });
+        if (waitMs > 0) await pause(waitMs, undefined, { signal });
       }
     } catch (error) {
       if (lifetime.aborted) return;
