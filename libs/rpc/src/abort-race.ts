@@ -22,7 +22,16 @@ export class AbortRace {
         return;
       }
       this.#pending.add(reject);
-      work.then(resolve, reject).finally(() => this.#pending.delete(reject));
+      work.then(
+        (value) => {
+          this.#pending.delete(reject);
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.#pending.delete(reject);
+          reject(error);
+        },
+      );
     });
   }
 

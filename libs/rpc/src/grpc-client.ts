@@ -201,6 +201,9 @@ function responsesOf(
   };
 }
 
+/** What a write fails with after its call went well. Made once, as an error captures a stack. */
+const OVER = new PaddockError("CANCELLED", "the call is over");
+
 function sinkOf(
   call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
   message: (init: MessageInitShape<DescMessage>) => Message,
@@ -215,11 +218,7 @@ function sinkOf(
   };
   // grpc-js forgets the callbacks of writes when a call ends, so they are settled here.
   call.on("error", (error) => fail(failure(error, options)));
-  call.on("status", (status) => {
-    const error =
-      status.code === 0 ? new PaddockError("CANCELLED", "the call is over") : failure(status, options);
-    fail(error);
-  });
+  call.on("status", (status) => fail(status.code === 0 ? OVER : failure(status, options)));
   return {
     write: (init) =>
       new Promise<void>((resolve, reject) => {

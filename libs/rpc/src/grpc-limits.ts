@@ -1,4 +1,5 @@
-import type { ChannelOptions } from "@grpc/grpc-js";
+import type { ChannelOptions, ServerInterceptor, ServerOptions } from "@grpc/grpc-js";
+import { writeAhead } from "./write-ahead.ts";
 
 /** Largest message on any connection, in bytes. The largest legal one is a create request of 1 MiB (the bus's limit). */
 export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
@@ -10,7 +11,8 @@ export const FLOW_CONTROL_WINDOW_BYTES = 1024 * 1024;
 const MAX_CONCURRENT_STREAMS = 16_384;
 
 /** Options of our gRPC servers. Dead clients are noticed after 80 s. */
-export const SERVER_OPTIONS: ChannelOptions = {
+export const SERVER_OPTIONS: ServerOptions & { readonly interceptors: ServerInterceptor[] } = {
+  interceptors: [writeAhead],
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
   "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
   "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,

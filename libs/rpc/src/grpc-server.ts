@@ -3,9 +3,10 @@
  *
  * Responses are written one at a time: the next is asked of the handler when the HTTP/2 stack has put the one before on the
  * socket, which it does only as far as the client's flow control window goes. So a slow client slows the handler, and when a
- * handler's `yield` returns, the client's transport has the bytes.
+ * handler's `yield` returns, the client's transport has the bytes, up to the few that `write-ahead.ts` lets gather.
  */
-import type { Message } from "@bufbuild/protobuf";
+import type { Writable } from "node:stream";
+import { type Message, toBinary } from "@bufbuild/protobuf";
 import type {
   handleBidiStreamingCall,
   handleClientStreamingCall,
@@ -123,7 +124,7 @@ async function answerMany(
     for (;;) {
       const { done, value } = await race.run(responses.next());
       if (done) break;
-      await race.run(taken(call, value));
+      await race.run(taken(call, toBinary(ctx.method.output, value)));
     }
     call.end();
   } catch (error) {
@@ -135,12 +136,9 @@ async function answerMany(
   }
 }
 
-const taken = (
-  call: ServerWritableStream<Message, Message> | ServerDuplexStream<Message, Message>,
-  message: Message,
-) =>
+const taken = (call: Writable, encoded: Uint8Array) =>
   new Promise<void>((resolve, reject) => {
-    call.write(message, (error?: Error | null) => (error ? reject(error) : resolve()));
+    call.write(encoded, (error?: Error | null) => (error ? reject(error) : resolve()));
   });
 
 async function* requestsOf(

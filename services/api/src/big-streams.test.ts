@@ -87,7 +87,7 @@ test("100 MB of output arrive byte for byte, in bounded memory, acknowledged on 
     [...acks].sort((a, b) => (a < b ? -1 : 1)),
     "acks only rise",
   );
-  assert.ok(acks.length <= BIG / (256 * 1024) + 20, `${acks.length} acks are not coalesced`);
+  assert.ok(acks.length <= BIG / CHUNK / 2, `${acks.length} acks are not coalesced`);
   const grown = peakMemory() - before;
   assert.ok(grown < 96 * MIB, `the api grew by ${grown} bytes`);
 });

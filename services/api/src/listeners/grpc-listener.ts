@@ -29,7 +29,9 @@ export async function listenGrpc(options: GrpcListenerOptions): Promise<Listener
   const { address, tls, checkToken, methods, edge, health } = options;
   const server = new Server({
     ...SERVER_OPTIONS,
-    ...(checkToken === undefined ? {} : { interceptors: [tokenInterceptor(checkToken)] }),
+    ...(checkToken === undefined
+      ? {}
+      : { interceptors: [tokenInterceptor(checkToken), ...SERVER_OPTIONS.interceptors] }),
   });
   addGrpcMethods(server, methods, edge);
   addReflection(server, SERVICES);
