@@ -49,7 +49,7 @@ type Row = Record<"fn" | "call" | "asks" | "lock" | "sandbox" | "container" | "r
 
 const rows: Row[] = read("proto/README.md")
   .split("\n")
-  .filter((line) => /^\|.*Service\.\w+ \|/.test(line))
+  .filter((line) => /^\|.*Service\.\w+\s+\|/.test(line))
   .map((line) => {
     const cells = line.split("|").map((cell) => cell.trim());
     assert.equal(cells.length, 10, `a row has eight cells: ${line}`);
