@@ -16,6 +16,7 @@ e2e_files=()
 fleet_files=()
 node_options=()
 failures=()
+durations=()
 began=$SECONDS
 tests=0 passed=0 failed=0 not_run=0
 
@@ -55,10 +56,11 @@ wants() { [[ " ${stages[*]} " == *" $1 "* ]]; }
 banner() { printf '\n== %s\n' "$1"; }
 
 run_stage() {
-  local name=$1
+  local name=$1 stage_began=$SECONDS
   shift
   banner "$name"
   "$@" || failures+=("$name")
+  durations+=("$name $((SECONDS - stage_began)) s")
 }
 
 # node_tests STAGE CONCURRENCY FILE_DEADLINE_SECONDS FILE...
@@ -143,6 +145,7 @@ node test/runner/left-behind.ts after "$scratch/before" "$run_directory" || fail
 
 printf '\n# tests %d\n# pass %d\n# fail %d\n# skipped %d\n# duration_s %d\n' \
   "$tests" "$passed" "$failed" "$not_run" $((SECONDS - began))
+printf '# stage %s\n' ${durations[@]+"${durations[@]}"}
 if [ ${#failures[@]} -gt 0 ]; then
   printf 'FAILED: %s\n' "${failures[@]}"
   exit 1
