@@ -13,7 +13,10 @@ import type { agentpb } from "@paddock/protocol";
 export type GuestBatchOptions = {
   /** Writes events. */
   readonly write: (events: readonly agentpb.WatchEventsResponse[]) => void;
+  /** Written when no further one came for this long, */
   readonly gatherMs?: number;
+  /** or this long after the first. */
+  readonly mostGatherMs?: number;
   readonly maxEvents?: number;
   /** How long a guest that filled a batch waits. */
   readonly floodPauseMs?: number;
@@ -23,9 +26,10 @@ export class GuestBatch implements Disposable {
   readonly #options: Required<GuestBatchOptions>;
   #events: agentpb.WatchEventsResponse[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #firstAt = 0;
 
   constructor(options: GuestBatchOptions) {
-    this.#options = { gatherMs: 100, maxEvents: 64, floodPauseMs: 250, ...options };
+    this.#options = { gatherMs: 100, mostGatherMs: 1000, maxEvents: 64, floodPauseMs: 250, ...options };
   }
 
   /** Takes an event. The result is how long to wait before the next one, in milliseconds. */
@@ -33,8 +37,17 @@ export class GuestBatch implements Disposable {
     this.#events.push(event);
     const isFull = this.#events.length >= this.#options.maxEvents;
     if (isFull || !isEndOfExec(event)) this.flush();
-    else this.#timer ??= setTimeout(() => this.flush(), this.#options.gatherMs);
+    else this.#gather();
     return isFull ? this.#options.floodPauseMs : 0;
+  }
+
+  #gather(): void {
+    const { gatherMs, mostGatherMs } = this.#options;
+    const now = performance.now();
+    if (this.#timer === undefined) this.#firstAt = now;
+    clearTimeout(this.#timer);
+    const leftMs = Math.max(0, this.#firstAt + mostGatherMs - now);
+    this.#timer = setTimeout(() => this.flush(), Math.min(gatherMs, leftMs));
   }
 
   /** Writes what was gathered. */

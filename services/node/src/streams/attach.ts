@@ -4,6 +4,7 @@ import type { CallContext } from "@paddock/rpc";
 import { type AttachPoint, attachProcess } from "../agent/process-call.ts";
 import { attachInit } from "./attach-init.ts";
 import { firstRequest, invalidStart } from "./first-request.ts";
+import { implyEofs } from "./imply-eofs.ts";
 import { type ProcessStreamOptions, processStream } from "./process-stream.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
@@ -34,7 +35,7 @@ export async function* attach(
     explicitAck,
     signal: call.signal,
   });
-  for await (const output of outputs) {
+  for await (const output of implyEofs(outputs)) {
     if (output.output.case === "exited" && execId === containerId)
       await live.sandbox.endRecorded(containerId);
     yield create(nodepb.AttachResponseSchema, { response: { output } });

@@ -7,6 +7,7 @@ import { attachProcess, execProcess as execInGuest } from "../agent/process-call
 import { initProcess } from "../containers/init-process.ts";
 import { execProcess } from "./convert/exec-process.ts";
 import { firstRequest, invalidStart } from "./first-request.ts";
+import { implyEofs } from "./imply-eofs.ts";
 import { processStream } from "./process-stream.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
@@ -33,7 +34,8 @@ export async function* exec(
     explicitAck,
     signal: call.signal,
   });
-  for await (const output of outputs) yield create(nodepb.ExecResponseSchema, { response: { output } });
+  for await (const output of implyEofs(outputs))
+    yield create(nodepb.ExecResponseSchema, { response: { output } });
 }
 
 async function* inputsOf(requests: AsyncIterable<nodepb.ExecRequest>): AsyncGenerator<ProcessInput> {

@@ -397,7 +397,7 @@ export declare type ProcessOutput = Message<"paddock.v1.ProcessOutput"> & {
     case: "gap";
   } | {
     /**
-     * An output stream has ended.
+     * An output stream has ended. Left out when `exited` follows at once, which implies it.
      *
      * @generated from field: paddock.v1.OutputEof eof = 4;
      */
