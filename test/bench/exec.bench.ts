@@ -8,8 +8,8 @@
 import { randomUUID } from "node:crypto";
 import { globSync } from "node:fs";
 import { join } from "node:path";
+import type { agentpb, ProcessOutput } from "@paddock/protocol";
 import { connectAgent } from "../../services/node/src/agent/connect-agent.ts";
-import { exec } from "../harness/exec.ts";
 import { runIdle } from "../harness/sandbox.ts";
 import { Stack } from "../harness/stack.ts";
 import { median, report } from "./report.ts";
@@ -20,23 +20,36 @@ const SAMPLES_PER_ROUND = 100;
 const WARM_UP = 150;
 const LIMIT_MS = 5;
 
+type Output = ProcessOutput | agentpb.ProcessOutput;
+
 const at = { sandboxId: "bench-exec", containerId: "c1" };
 
-async function timed(run: () => Promise<unknown>): Promise<number> {
-  const begun = performance.now();
-  await run();
-  return performance.now() - begun;
-}
-
-async function sample(count: number, run: () => Promise<unknown>): Promise<number[]> {
-  for (let left = WARM_UP; left > 0; left--) await run();
+/** Runs `once` many times; it answers with the milliseconds until the exit code was known. */
+async function sample(count: number, once: () => Promise<number>): Promise<number[]> {
+  for (let left = WARM_UP; left > 0; left--) await once();
   const samples: number[] = [];
-  for (let left = count; left > 0; left--) samples.push(await timed(run));
+  for (let left = count; left > 0; left--) samples.push(await once());
   return samples;
 }
 
+/** Milliseconds from `begun` to the exit, which must be that of `true`. Reads the stream to its end. */
+async function untilExit(
+  begun: number,
+  outputs: AsyncIterable<{ output?: Output | undefined }>,
+): Promise<number> {
+  let took: number | undefined;
+  for await (const { output } of outputs) {
+    if (output?.output.case !== "exited") continue;
+    took = performance.now() - begun;
+    if (output.output.value.code !== 0) throw new Error(`true ended with ${output.output.value.code}`);
+  }
+  if (took === undefined) throw new Error("the stream ended without an exit code");
+  return took;
+}
+
 /** One exec of `true` on the agent's own socket, by the client the daemon uses. */
-async function execDirectly(agent: Awaited<ReturnType<typeof connectAgent>>): Promise<void> {
+async function execDirectly(agent: Awaited<ReturnType<typeof connectAgent>>): Promise<number> {
+  const begun = performance.now();
   const start = {
     containerId: at.containerId,
     execId: randomUUID(),
@@ -45,16 +58,14 @@ async function execDirectly(agent: Awaited<ReturnType<typeof connectAgent>>): Pr
   const requests = (async function* () {
     yield { message: { case: "start" as const, value: start } };
   })();
-  let code: number | undefined;
-  for await (const { output } of agent.processes.exec(requests)) {
-    if (output?.output.case === "exited") code = output.output.value.code;
-  }
-  if (code !== 0) throw new Error(`true ended with ${code}`);
+  return await untilExit(begun, agent.processes.exec(requests));
 }
 
-async function execThroughPaddock(stack: Stack): Promise<void> {
-  const { status } = await exec(stack.client, ["true"], at);
-  if (status.code !== 0) throw new Error(`true ended with ${status.code}`);
+async function execThroughPaddock(stack: Stack): Promise<number> {
+  const begun = performance.now();
+  const call = stack.client.processes.exec();
+  await call.write({ message: { case: "start", value: { ...at, process: { args: ["true"] } } } });
+  return await untilExit(begun, call);
 }
 
 async function directRound(stack: Stack): Promise<number[]> {
