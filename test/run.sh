@@ -136,8 +136,9 @@ cores=$(nproc)
 if wants check; then run_stage check bash test/check.sh; fi
 if wants agent; then run_stage agent agent_tests; fi
 if [ ${#unit_files[@]} -gt 0 ]; then run_stage unit node_tests unit "$cores" 300 "${unit_files[@]}"; fi
-# A VM without KVM keeps a core busy while it boots, but a file waits as long again for deadlines and grace periods. Four
-# files on two busy cores: 242 s one by one, 182 s two at a time, 114 s three at a time.
+# A VM without KVM keeps a core busy while it boots, but a file also waits, for deadlines and grace periods. The stage on two
+# cores: 188 s two files at a time, 167 s three at a time. Four of its files on two cores that others use, too: 242 s one by
+# one, 182 s two, 114 s three at a time.
 if [ ${#e2e_files[@]} -gt 0 ]; then run_stage e2e node_tests e2e "${PADDOCK_E2E_CONCURRENCY:-$((cores + 1))}" 600 "${e2e_files[@]}"; fi
 if [ ${#fleet_files[@]} -gt 0 ]; then run_stage fleet node_tests fleet 1 900 "${fleet_files[@]}"; fi
 
