@@ -123,7 +123,9 @@ test("a reader that does not read is sent one batch and no more", async () => {
   const delivered: number[] = [];
   for await (const { delivered: told } of manager.consumers.list(EVENTS_STREAM))
     delivered.push(told.consumer_seq);
-  assert.deepEqual(delivered, [256]);
+  // All of the batch may not be on its way yet.
+  assert.equal(delivered.length, 1);
+  assert.ok((delivered[0] ?? 0) <= 256, `${delivered[0]} events were sent`);
   let count = 1;
   for await (const { event } of reading) {
     if (event !== undefined) count += 1;

@@ -30,6 +30,8 @@ export type WatchEvent = {
 
 const OPERATION_TIMEOUT_MS = 3_000;
 const REOPEN_WAIT_MS = 300;
+const LISTEN_TRIES = 6;
+const LISTEN_WAIT_MS = 200;
 
 /** A bucket by name. It is opened, and created if missing, on first use. */
 export class KvBucket {
@@ -133,7 +135,7 @@ export class KvBucket {
   async #do<T>(operation: (kv: KV) => Promise<T>): Promise<T> {
     this.#bus.connection();
     try {
-      return await operation(await this.#open());
+      return await this.#whenListening(operation);
     } catch (error) {
       if (error instanceof PaddockError) throw error;
       throw new PaddockError("BUS_UNAVAILABLE", `the registry ${this.#name} did not answer`, {
@@ -141,6 +143,21 @@ export class KvBucket {
         retryAfterMs: 1_000,
         cause: error,
       });
+    }
+  }
+
+  /**
+   * A stream that was just made, or whose server has just come back, may not listen yet. Then nothing was stored, so the same
+   * operation is tried again for a moment.
+   */
+  async #whenListening<T>(operation: (kv: KV) => Promise<T>): Promise<T> {
+    for (let left = LISTEN_TRIES; ; left -= 1) {
+      try {
+        return await operation(await this.#open());
+      } catch (error) {
+        if (!isNotListening(error) || left <= 1) throw error;
+        await new Promise((resolve) => setTimeout(resolve, LISTEN_WAIT_MS));
+      }
     }
   }
 
@@ -157,6 +174,10 @@ export class KvBucket {
     return manager.create(this.#name, { history: 1, replicas: this.#replicas, allow_direct: false });
   }
 }
+
+/** The subject has no one who answers: so says nats.js of a stream that is not there. */
+const isNotListening = (error: unknown): boolean =>
+  error instanceof Error && error.name === "JetStreamNotEnabled";
 
 const versioned = (entry: KvEntry): Versioned | undefined =>
   entry.operation === "PUT" ? { value: entry.value, revision: entry.revision } : undefined;
