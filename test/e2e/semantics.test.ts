@@ -183,7 +183,8 @@ test("processes are listed with the columns of ps", async () => {
   const shell = await begin(stack.client, ["sh", "-c", "sleep 778; true"], { ...c1, process });
   const child = async () =>
     (await containers.listProcesses(c1, soon())).processes.find(({ args }) => args.join(" ") === "sleep 778");
-  for (let each = await child(); each === undefined; each = await child());
+  // Until it sleeps: a moment before, it is still on a CPU.
+  for (let each = await child(); each?.state !== "S"; each = await child());
   const { processes } = await containers.listProcesses(c1, soon());
   assert.deepEqual(
     processes.map(({ pid }) => pid),
