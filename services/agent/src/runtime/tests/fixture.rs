@@ -183,7 +183,7 @@ impl Output {
 
 impl Output {
     /// Reads stdout up to a newline.
-    pub fn first_line(&self) -> String {
+    pub fn next_line(&self) -> String {
         let (mut line, mut byte) = (String::new(), [0u8]);
         while !line.ends_with('\n') && rustix::io::read(&self.stdout, &mut byte).unwrap() == 1 {
             line.push(byte[0].into());

@@ -117,7 +117,7 @@ fn a_container_that_watches_for_newcomers_reads_nothing_of_the_agent() {
                  readlink $p/exe | grep -q paddock && echo seen; esac; done; done 2>/dev/null";
     request.process = Some(process(&["sh", "-c", watch]));
     let (container, output) = fixture.start(&request);
-    assert_eq!(output.first_line(), "ready\n");
+    assert_eq!(output.next_line(), "ready\n");
     for _ in 0..200 {
         container.sh(":");
     }
