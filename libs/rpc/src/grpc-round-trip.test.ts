@@ -22,6 +22,7 @@ const handlers: { -readonly [K in keyof NodeHandlers]: NodeHandlers[K] } = {
   waitProcess: notHere,
   readLogs: notHere,
   watchContainerStats: notHere,
+  watchSandboxStats: notHere,
   importImage: notHere,
 };
 
@@ -36,6 +37,7 @@ before(async () => {
     waitProcess: (request, ctx) => handlers.waitProcess(request, ctx),
     readLogs: (request, ctx) => handlers.readLogs(request, ctx),
     watchContainerStats: (request, ctx) => handlers.watchContainerStats(request, ctx),
+    watchSandboxStats: (request, ctx) => handlers.watchSandboxStats(request, ctx),
     importImage: (requests, ctx) => handlers.importImage(requests, ctx),
   };
   addGrpcMethods(server, bindService(nodepb.NodeStreamService, current), {

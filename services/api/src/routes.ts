@@ -73,6 +73,7 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     pauseSandbox: pauseSandbox(api),
     resumeSandbox: resumeSandbox(api),
     getSandboxStats: getSandboxStats(api),
+    watchSandboxStats: notImplemented,
     addDevice: notImplemented,
     removeDevice: notImplemented,
     addInterface: notImplemented,

@@ -101,6 +101,7 @@ export class FakeNode implements AsyncDisposable {
       waitProcess: (request, ctx) => handler("waitProcess")(request, ctx),
       readLogs: (request, ctx) => handler("readLogs")(request, ctx),
       watchContainerStats: (request, ctx) => handler("watchContainerStats")(request, ctx),
+      watchSandboxStats: (request, ctx) => handler("watchSandboxStats")(request, ctx),
       importImage: (requests, ctx) => handler("importImage")(requests, ctx),
     };
     addGrpcMethods(this.#server, bindService(nodepb.NodeStreamService, handlers), {

@@ -1,4 +1,5 @@
 /** The node's streams, and the handler of each: the only list. */
+import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
 import type { ServiceHandlers } from "@paddock/rpc";
 import { attach } from "./attach.ts";
@@ -16,5 +17,8 @@ export const streamHandlers = (context: StreamContext): ServiceHandlers<typeof n
   waitProcess: (request, call) => waitProcess(context, request, call),
   readLogs: (request, call) => readLogs(context, request, call),
   watchContainerStats: (request, call) => watchContainerStats(context, request, call),
+  watchSandboxStats: () => {
+    throw new PaddockError("NOT_IMPLEMENTED", "this node cannot watch the figures of a sandbox yet");
+  },
   importImage: (requests, call) => importImage(context, requests, call),
 });

@@ -113,6 +113,7 @@ mod tests {
             memory_bytes: Some(1 << 20),
             swap_bytes: Some(0),
             pids: Some(7),
+            ..Default::default()
         };
         let expected = [
             ("cpu.max", "20000 10000"),

@@ -17,6 +17,7 @@ pub(in crate::runtime) fn read(directory: &Path) -> pb::GetContainerStatsRespons
         memory: Some(memory(&text)),
         pids: Some(pb::PidsStats { current: number(&text("pids.current")), limit: number(&text("pids.max")) }),
         io: io(&text("io.stat")),
+        ..Default::default()
     }
 }
 
@@ -47,6 +48,7 @@ fn memory(text: &dyn Fn(&str) -> String) -> pb::MemoryStats {
         major_page_faults: field(&stat, "pgmajfault"),
         max_events: field(&events, "max"),
         oom_kills: field(&events, "oom_kill"),
+        ..Default::default()
     }
 }
 
@@ -70,6 +72,7 @@ fn device(line: &str) -> Option<pb::IoStats> {
         write_operations: figure("wios"),
         discard_bytes: figure("dbytes"),
         discard_operations: figure("dios"),
+        ..Default::default()
     })
 }
 

@@ -404,6 +404,27 @@ export declare type ContainerResources = Message<"paddock.v1.ContainerResources"
    * @generated from field: optional int64 pids = 7;
    */
   pids?: bigint | undefined;
+
+  /**
+   * Huge pages, one entry for each page size.
+   *
+   * @generated from field: repeated paddock.v1.HugepageLimit hugepages = 8;
+   */
+  hugepages: HugepageLimit[];
+
+  /**
+   * Bandwidth and rate of its disks: its image and its writable layer, each.
+   *
+   * @generated from field: paddock.v1.IoLimits io = 9;
+   */
+  io?: IoLimits | undefined;
+
+  /**
+   * Whether running out of memory ends all its processes at once, instead of the biggest alone (memory.oom.group).
+   *
+   * @generated from field: optional bool oom_kill_all = 10;
+   */
+  oomKillAll?: boolean | undefined;
 };
 
 /**
@@ -411,6 +432,74 @@ export declare type ContainerResources = Message<"paddock.v1.ContainerResources"
  * Use `create(ContainerResourcesSchema)` to create a new message.
  */
 export declare const ContainerResourcesSchema: GenMessage<ContainerResources>;
+
+/**
+ * HugepageLimit bounds the huge pages of one size.
+ *
+ * @generated from message paddock.v1.HugepageLimit
+ */
+export declare type HugepageLimit = Message<"paddock.v1.HugepageLimit"> & {
+  /**
+   * Size of a page in bytes, as the guest's kernel knows it: 2 MiB or 1 GiB on x86_64.
+   *
+   * @generated from field: uint64 page_bytes = 1;
+   */
+  pageBytes: bigint;
+
+  /**
+   * Bytes in pages of that size; -1 means no limit.
+   *
+   * @generated from field: int64 limit_bytes = 2;
+   */
+  limitBytes: bigint;
+};
+
+/**
+ * Describes the message paddock.v1.HugepageLimit.
+ * Use `create(HugepageLimitSchema)` to create a new message.
+ */
+export declare const HugepageLimitSchema: GenMessage<HugepageLimit>;
+
+/**
+ * IoLimits bound a disk. A field that is not set is no limit, in an update: stays as it is.
+ *
+ * @generated from message paddock.v1.IoLimits
+ */
+export declare type IoLimits = Message<"paddock.v1.IoLimits"> & {
+  /**
+   * Bytes read per second, at least 4096; 0 means no limit.
+   *
+   * @generated from field: optional uint64 read_bytes_per_second = 1;
+   */
+  readBytesPerSecond?: bigint | undefined;
+
+  /**
+   * Bytes written per second, at least 4096; 0 means no limit.
+   *
+   * @generated from field: optional uint64 write_bytes_per_second = 2;
+   */
+  writeBytesPerSecond?: bigint | undefined;
+
+  /**
+   * Reads per second; 0 means no limit.
+   *
+   * @generated from field: optional uint64 read_operations_per_second = 3;
+   */
+  readOperationsPerSecond?: bigint | undefined;
+
+  /**
+   * Writes per second; 0 means no limit.
+   *
+   * @generated from field: optional uint64 write_operations_per_second = 4;
+   */
+  writeOperationsPerSecond?: bigint | undefined;
+};
+
+/**
+ * Describes the message paddock.v1.IoLimits.
+ * Use `create(IoLimitsSchema)` to create a new message.
+ */
+export declare const IoLimitsSchema: GenMessage<IoLimits>;
 
 /**
  * MountSpec is one mount of a container.
@@ -739,11 +828,18 @@ export declare type ContainerStatus = Message<"paddock.v1.ContainerStatus"> & {
   terminal: boolean;
 
   /**
-   * Its limits as they were asked for.
+   * Its limits as they were asked for: by its spec, and by updates since.
    *
    * @generated from field: paddock.v1.ContainerResources resources = 14;
    */
   resources?: ContainerResources | undefined;
+
+  /**
+   * Its limits as they are in force in the guest; not set while it has no VM.
+   *
+   * @generated from field: paddock.v1.ContainerResources resources_in_force = 15;
+   */
+  resourcesInForce?: ContainerResources | undefined;
 };
 
 /**
@@ -799,6 +895,27 @@ export declare type ContainerStats = Message<"paddock.v1.ContainerStats"> & {
    * @generated from field: repeated paddock.v1.IoStats io = 6;
    */
   io: IoStats[];
+
+  /**
+   * Huge pages, for each page size.
+   *
+   * @generated from field: repeated paddock.v1.HugepageStats hugepages = 7;
+   */
+  hugepages: HugepageStats[];
+
+  /**
+   * Network interfaces that it sees.
+   *
+   * @generated from field: repeated paddock.v1.NetworkStats network = 8;
+   */
+  network: NetworkStats[];
+
+  /**
+   * What the figures were read from, such as "guest cgroup2".
+   *
+   * @generated from field: string source = 9;
+   */
+  source: string;
 };
 
 /**
@@ -958,6 +1075,41 @@ export declare type MemoryStats = Message<"paddock.v1.MemoryStats"> & {
    * @generated from field: uint64 oom_kills = 13;
    */
   oomKills: bigint;
+
+  /**
+   * Swap limit in bytes; 0 means none.
+   *
+   * @generated from field: uint64 swap_limit_bytes = 14;
+   */
+  swapLimitBytes: bigint;
+
+  /**
+   * Highest swap use, in bytes; 0 when the kernel does not say.
+   *
+   * @generated from field: uint64 swap_peak_bytes = 15;
+   */
+  swapPeakBytes: bigint;
+
+  /**
+   * Times the swap limit was hit.
+   *
+   * @generated from field: uint64 swap_max_events = 16;
+   */
+  swapMaxEvents: bigint;
+
+  /**
+   * Memory of sockets (buffers of TCP mostly), in bytes.
+   *
+   * @generated from field: uint64 socket_bytes = 17;
+   */
+  socketBytes: bigint;
+
+  /**
+   * All of memory.stat, as the kernel names it; at most 128 entries.
+   *
+   * @generated from field: map<string, uint64> stat = 18;
+   */
+  stat: { [key: string]: bigint };
 };
 
 /**
@@ -1054,6 +1206,48 @@ export declare type IoStats = Message<"paddock.v1.IoStats"> & {
    * @generated from field: uint64 discard_operations = 8;
    */
   discardOperations: bigint;
+
+  /**
+   * Requests that the device has not answered yet, at the moment of reading.
+   *
+   * @generated from field: uint64 queued = 9;
+   */
+  queued: bigint;
+
+  /**
+   * Reads and writes that were merged with a neighbour.
+   *
+   * @generated from field: uint64 merged = 10;
+   */
+  merged: bigint;
+
+  /**
+   * Time that requests spent, waiting included, in microseconds.
+   *
+   * @generated from field: uint64 wait_us = 11;
+   */
+  waitUs: bigint;
+
+  /**
+   * Time in which at least one request was under way, in microseconds.
+   *
+   * @generated from field: uint64 busy_us = 12;
+   */
+  busyUs: bigint;
+
+  /**
+   * Sectors of 512 bytes, read and written.
+   *
+   * @generated from field: uint64 sectors = 13;
+   */
+  sectors: bigint;
+
+  /**
+   * What the device is to the container: "image" or "writable"; empty when it is neither.
+   *
+   * @generated from field: string role = 14;
+   */
+  role: string;
 };
 
 /**
@@ -1061,6 +1255,123 @@ export declare type IoStats = Message<"paddock.v1.IoStats"> & {
  * Use `create(IoStatsSchema)` to create a new message.
  */
 export declare const IoStatsSchema: GenMessage<IoStats>;
+
+/**
+ * HugepageStats is huge pages of one size.
+ *
+ * @generated from message paddock.v1.HugepageStats
+ */
+export declare type HugepageStats = Message<"paddock.v1.HugepageStats"> & {
+  /**
+   * Size of a page in bytes.
+   *
+   * @generated from field: uint64 page_bytes = 1;
+   */
+  pageBytes: bigint;
+
+  /**
+   * In use, in bytes.
+   *
+   * @generated from field: uint64 usage_bytes = 2;
+   */
+  usageBytes: bigint;
+
+  /**
+   * Limit in bytes; 0 means none.
+   *
+   * @generated from field: uint64 limit_bytes = 3;
+   */
+  limitBytes: bigint;
+
+  /**
+   * Times the limit was hit.
+   *
+   * @generated from field: uint64 max_events = 4;
+   */
+  maxEvents: bigint;
+};
+
+/**
+ * Describes the message paddock.v1.HugepageStats.
+ * Use `create(HugepageStatsSchema)` to create a new message.
+ */
+export declare const HugepageStatsSchema: GenMessage<HugepageStats>;
+
+/**
+ * NetworkStats is one network interface.
+ *
+ * @generated from message paddock.v1.NetworkStats
+ */
+export declare type NetworkStats = Message<"paddock.v1.NetworkStats"> & {
+  /**
+   * Its name in the guest.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Bytes received.
+   *
+   * @generated from field: uint64 rx_bytes = 2;
+   */
+  rxBytes: bigint;
+
+  /**
+   * Packets received.
+   *
+   * @generated from field: uint64 rx_packets = 3;
+   */
+  rxPackets: bigint;
+
+  /**
+   * Receive errors.
+   *
+   * @generated from field: uint64 rx_errors = 4;
+   */
+  rxErrors: bigint;
+
+  /**
+   * Packets dropped on receipt.
+   *
+   * @generated from field: uint64 rx_dropped = 5;
+   */
+  rxDropped: bigint;
+
+  /**
+   * Bytes sent.
+   *
+   * @generated from field: uint64 tx_bytes = 6;
+   */
+  txBytes: bigint;
+
+  /**
+   * Packets sent.
+   *
+   * @generated from field: uint64 tx_packets = 7;
+   */
+  txPackets: bigint;
+
+  /**
+   * Send errors.
+   *
+   * @generated from field: uint64 tx_errors = 8;
+   */
+  txErrors: bigint;
+
+  /**
+   * Packets dropped on sending.
+   *
+   * @generated from field: uint64 tx_dropped = 9;
+   */
+  txDropped: bigint;
+};
+
+/**
+ * Describes the message paddock.v1.NetworkStats.
+ * Use `create(NetworkStatsSchema)` to create a new message.
+ */
+export declare const NetworkStatsSchema: GenMessage<NetworkStats>;
 
 /**
  * CreateContainerRequest is a container to create.
@@ -1578,7 +1889,8 @@ export declare const UpdateContainerResponseSchema: GenMessage<UpdateContainerRe
  */
 export declare type ResourceOutcome = Message<"paddock.v1.ResourceOutcome"> & {
   /**
-   * Name of the field in ContainerResources.
+   * Path of the field in ContainerResources, such as "cpu_quota_us" or "io.read_bytes_per_second"; or "vm.vcpus" and
+   * "vm.memory_bytes" for the size of the VM, which follows from the limits of all its containers.
    *
    * @generated from field: string field = 1;
    */
@@ -1599,11 +1911,39 @@ export declare type ResourceOutcome = Message<"paddock.v1.ResourceOutcome"> & {
   inForce: bigint;
 
   /**
-   * Whether the rest waits for the next start of the sandbox.
+   * Whether the rest waits for the next start of the sandbox; the same as `effect` NEXT_START.
    *
    * @generated from field: bool waits_for_restart = 4;
    */
   waitsForRestart: boolean;
+
+  /**
+   * When it takes effect.
+   *
+   * @generated from field: paddock.v1.ResourceEffect effect = 5;
+   */
+  effect: ResourceEffect;
+
+  /**
+   * Why it is not in force; empty when it is.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * The value asked for when it is no number: that of cpuset_cpus.
+   *
+   * @generated from field: string requested_text = 7;
+   */
+  requestedText: string;
+
+  /**
+   * The value in force when it is no number.
+   *
+   * @generated from field: string in_force_text = 8;
+   */
+  inForceText: string;
 };
 
 /**
@@ -2015,6 +2355,46 @@ export enum StopCause {
 export declare const StopCauseSchema: GenEnum<StopCause>;
 
 /**
+ * ResourceEffect is when a limit takes effect.
+ *
+ * @generated from enum paddock.v1.ResourceEffect
+ */
+export enum ResourceEffect {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: RESOURCE_EFFECT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is in force.
+   *
+   * @generated from enum value: RESOURCE_EFFECT_LIVE = 1;
+   */
+  LIVE = 1,
+
+  /**
+   * It is recorded, and in force from the next start of the sandbox: its VM, or its guest, cannot change it now.
+   *
+   * @generated from enum value: RESOURCE_EFFECT_NEXT_START = 2;
+   */
+  NEXT_START = 2,
+
+  /**
+   * It was refused and what was in force still is; `reason` says why.
+   *
+   * @generated from enum value: RESOURCE_EFFECT_REFUSED = 3;
+   */
+  REFUSED = 3,
+}
+
+/**
+ * Describes the enum paddock.v1.ResourceEffect.
+ */
+export declare const ResourceEffectSchema: GenEnum<ResourceEffect>;
+
+/**
  * ContainerService creates, starts, watches and ends containers. Errors common to all calls: as SandboxService.
  *
  * @generated from service paddock.v1.ContainerService
@@ -2107,7 +2487,9 @@ export declare const ContainerService: GenService<{
     output: typeof ResumeContainerResponseSchema;
   },
   /**
-   * UpdateContainer changes its limits while it runs. Errors: FAILED_PRECONDITION, RESOURCE_EXHAUSTED.
+   * UpdateContainer changes its limits while it runs, and the size of its VM with them. Either all limits are taken, and the
+   * outcomes say what is in force already, or none is. Errors: FAILED_PRECONDITION (state; a limit below what is in use),
+   * RESOURCE_EXHAUSTED (more than the VM may grow to or the host has).
    *
    * @generated from rpc paddock.v1.ContainerService.UpdateContainer
    */

@@ -110,6 +110,13 @@ export declare type VmResources = Message<"paddock.v1.VmResources"> & {
    * @generated from field: uint64 memory_bytes = 3;
    */
   memoryBytes: bigint;
+
+  /**
+   * Memory the VM may grow to in bytes, a multiple of 1 MiB; 0 means the node's limit.
+   *
+   * @generated from field: uint64 max_memory_bytes = 4;
+   */
+  maxMemoryBytes: bigint;
 };
 
 /**
@@ -303,6 +310,41 @@ export declare type SandboxStatus = Message<"paddock.v1.SandboxStatus"> & {
    * @generated from field: paddock.v1.LockStatus lock = 14;
    */
   lock?: LockStatus | undefined;
+
+  /**
+   * Virtual CPUs it may grow to.
+   *
+   * @generated from field: uint32 max_vcpus = 15;
+   */
+  maxVcpus: number;
+
+  /**
+   * Memory it may grow to, in bytes.
+   *
+   * @generated from field: uint64 max_memory_bytes = 16;
+   */
+  maxMemoryBytes: bigint;
+
+  /**
+   * Virtual CPUs its containers need; differs from `vcpus` while the guest has not taken or given back some.
+   *
+   * @generated from field: uint32 wanted_vcpus = 17;
+   */
+  wantedVcpus: number;
+
+  /**
+   * Memory its containers need, in bytes; differs from `memory_bytes` while the guest has not taken or given back some.
+   *
+   * @generated from field: uint64 wanted_memory_bytes = 18;
+   */
+  wantedMemoryBytes: bigint;
+
+  /**
+   * What its host holds it to, now; not set while it has no VM.
+   *
+   * @generated from field: paddock.v1.HostLimits limits = 19;
+   */
+  limits?: HostLimits | undefined;
 };
 
 /**
@@ -310,6 +352,75 @@ export declare type SandboxStatus = Message<"paddock.v1.SandboxStatus"> & {
  * Use `create(SandboxStatusSchema)` to create a new message.
  */
 export declare const SandboxStatusSchema: GenMessage<SandboxStatus>;
+
+/**
+ * HostLimits are the limits of a VM's cgroup on its host, as its kernel has them.
+ *
+ * @generated from message paddock.v1.HostLimits
+ */
+export declare type HostLimits = Message<"paddock.v1.HostLimits"> & {
+  /**
+   * CPU time of all its vCPUs in each period, in microseconds; 0 means no cap.
+   *
+   * @generated from field: uint64 cpu_quota_us = 1;
+   */
+  cpuQuotaUs: bigint;
+
+  /**
+   * The period in microseconds.
+   *
+   * @generated from field: uint64 cpu_period_us = 2;
+   */
+  cpuPeriodUs: bigint;
+
+  /**
+   * Relative share of a contended CPU, 2 to 262144.
+   *
+   * @generated from field: uint64 cpu_shares = 3;
+   */
+  cpuShares: bigint;
+
+  /**
+   * CPUs of the host that its vCPUs may use, such as "0-3,8"; empty means all.
+   *
+   * @generated from field: string cpuset_cpus = 4;
+   */
+  cpusetCpus: string;
+
+  /**
+   * Memory of its process in bytes, the machine's own overhead included; 0 means none.
+   *
+   * @generated from field: uint64 memory_bytes = 5;
+   */
+  memoryBytes: bigint;
+
+  /**
+   * The part of it that is declared for the machine itself, beyond what its guest was given, in bytes.
+   *
+   * @generated from field: uint64 memory_overhead_bytes = 6;
+   */
+  memoryOverheadBytes: bigint;
+
+  /**
+   * Processes and threads.
+   *
+   * @generated from field: uint64 pids = 7;
+   */
+  pids: bigint;
+
+  /**
+   * How the host's cgroups are laid out: "v1", "hybrid" or "v2".
+   *
+   * @generated from field: string cgroup_layout = 8;
+   */
+  cgroupLayout: string;
+};
+
+/**
+ * Describes the message paddock.v1.HostLimits.
+ * Use `create(HostLimitsSchema)` to create a new message.
+ */
+export declare const HostLimitsSchema: GenMessage<HostLimits>;
 
 /**
  * LockStatus is the sandbox's lock, for diagnosis.
@@ -888,6 +999,74 @@ export declare type GetSandboxStatsRequest = Message<"paddock.v1.GetSandboxStats
 export declare const GetSandboxStatsRequestSchema: GenMessage<GetSandboxStatsRequest>;
 
 /**
+ * WatchSandboxStatsRequest names the sandbox.
+ *
+ * @generated from message paddock.v1.WatchSandboxStatsRequest
+ */
+export declare type WatchSandboxStatsRequest = Message<"paddock.v1.WatchSandboxStatsRequest"> & {
+  /**
+   * Id of the sandbox.
+   *
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * Time between two answers, 100 ms to 1 hour; not set means 1 s.
+   *
+   * @generated from field: google.protobuf.Duration interval = 2;
+   */
+  interval?: Duration | undefined;
+};
+
+/**
+ * Describes the message paddock.v1.WatchSandboxStatsRequest.
+ * Use `create(WatchSandboxStatsRequestSchema)` to create a new message.
+ */
+export declare const WatchSandboxStatsRequestSchema: GenMessage<WatchSandboxStatsRequest>;
+
+/**
+ * WatchSandboxStatsResponse is one reading.
+ *
+ * @generated from message paddock.v1.WatchSandboxStatsResponse
+ */
+export declare type WatchSandboxStatsResponse = Message<"paddock.v1.WatchSandboxStatsResponse"> & {
+  /**
+   * What the VM uses of its host.
+   *
+   * @generated from field: paddock.v1.HostStats host = 1;
+   */
+  host?: HostStats | undefined;
+
+  /**
+   * What the guest says of itself; not set while it does not answer.
+   *
+   * @generated from field: paddock.v1.GuestStats guest = 2;
+   */
+  guest?: GuestStats | undefined;
+
+  /**
+   * The containers, by id.
+   *
+   * @generated from field: repeated paddock.v1.ContainerStats containers = 3;
+   */
+  containers: ContainerStats[];
+
+  /**
+   * Host CPU used since the reading before, in percent of one CPU; 0 in the first.
+   *
+   * @generated from field: double cpu_percent = 4;
+   */
+  cpuPercent: number;
+};
+
+/**
+ * Describes the message paddock.v1.WatchSandboxStatsResponse.
+ * Use `create(WatchSandboxStatsResponseSchema)` to create a new message.
+ */
+export declare const WatchSandboxStatsResponseSchema: GenMessage<WatchSandboxStatsResponse>;
+
+/**
  * GetSandboxStatsResponse has the figures.
  *
  * @generated from message paddock.v1.GetSandboxStatsResponse
@@ -1003,6 +1182,69 @@ export declare type HostStats = Message<"paddock.v1.HostStats"> & {
    * @generated from field: uint64 throttled_us = 11;
    */
   throttledUs: bigint;
+
+  /**
+   * Periods in which a quota applied.
+   *
+   * @generated from field: uint64 periods = 12;
+   */
+  periods: bigint;
+
+  /**
+   * In user mode, in microseconds: for a vCPU, the guest's own work.
+   *
+   * @generated from field: uint64 cpu_user_us = 13;
+   */
+  cpuUserUs: bigint;
+
+  /**
+   * In the host's kernel, in microseconds.
+   *
+   * @generated from field: uint64 cpu_system_us = 14;
+   */
+  cpuSystemUs: bigint;
+
+  /**
+   * Highest memory charged, in bytes; 0 when the kernel does not say.
+   *
+   * @generated from field: uint64 memory_peak_bytes = 15;
+   */
+  memoryPeakBytes: bigint;
+
+  /**
+   * Times its memory limit was hit.
+   *
+   * @generated from field: uint64 memory_max_events = 16;
+   */
+  memoryMaxEvents: bigint;
+
+  /**
+   * OOM kills of the host in it.
+   *
+   * @generated from field: uint64 oom_kills = 17;
+   */
+  oomKills: bigint;
+
+  /**
+   * Limit of processes and threads; 0 means none.
+   *
+   * @generated from field: uint64 pids_limit = 18;
+   */
+  pidsLimit: bigint;
+
+  /**
+   * Overhead that is declared for the machine itself and added to its memory limit, in bytes.
+   *
+   * @generated from field: uint64 declared_overhead_bytes = 19;
+   */
+  declaredOverheadBytes: bigint;
+
+  /**
+   * What the figures were read from, such as "host cgroup v1".
+   *
+   * @generated from field: string source = 20;
+   */
+  source: string;
 };
 
 /**
@@ -1051,6 +1293,13 @@ export declare type GuestStats = Message<"paddock.v1.GuestStats"> & {
    * @generated from field: google.protobuf.Duration uptime = 5;
    */
   uptime?: Duration | undefined;
+
+  /**
+   * What the figures were read from, such as "guest".
+   *
+   * @generated from field: string source = 6;
+   */
+  source: string;
 };
 
 /**
@@ -1825,6 +2074,16 @@ export declare const SandboxService: GenService<{
     methodKind: "unary";
     input: typeof GetSandboxStatsRequestSchema;
     output: typeof GetSandboxStatsResponseSchema;
+  },
+  /**
+   * WatchSandboxStats reads them at an interval until the client leaves or the sandbox stops.
+   *
+   * @generated from rpc paddock.v1.SandboxService.WatchSandboxStats
+   */
+  watchSandboxStats: {
+    methodKind: "server_streaming";
+    input: typeof WatchSandboxStatsRequestSchema;
+    output: typeof WatchSandboxStatsResponseSchema;
   },
   /**
    * AddDevice attaches a device to the running VM. Errors: ALREADY_EXISTS, FAILED_PRECONDITION, RESOURCE_EXHAUSTED.

@@ -1053,6 +1053,27 @@ export declare type Resources = Message<"paddock.agent.v1.Resources"> & {
    * @generated from field: optional int64 pids = 7;
    */
   pids?: bigint | undefined;
+
+  /**
+   * Huge pages, one entry for each page size.
+   *
+   * @generated from field: repeated paddock.agent.v1.HugepageLimit hugepages = 8;
+   */
+  hugepages: HugepageLimit[];
+
+  /**
+   * Limits of disks; a disk that is not named stays as it is.
+   *
+   * @generated from field: repeated paddock.agent.v1.DiskLimits disks = 9;
+   */
+  disks: DiskLimits[];
+
+  /**
+   * memory.oom.group.
+   *
+   * @generated from field: optional bool oom_kill_all = 10;
+   */
+  oomKillAll?: boolean | undefined;
 };
 
 /**
@@ -1060,6 +1081,81 @@ export declare type Resources = Message<"paddock.agent.v1.Resources"> & {
  * Use `create(ResourcesSchema)` to create a new message.
  */
 export declare const ResourcesSchema: GenMessage<Resources>;
+
+/**
+ * HugepageLimit bounds the huge pages of one size.
+ *
+ * @generated from message paddock.agent.v1.HugepageLimit
+ */
+export declare type HugepageLimit = Message<"paddock.agent.v1.HugepageLimit"> & {
+  /**
+   * Size of a page in bytes; a size the guest's kernel does not have is INVALID_ARGUMENT.
+   *
+   * @generated from field: uint64 page_bytes = 1;
+   */
+  pageBytes: bigint;
+
+  /**
+   * Bytes in pages of that size; -1 means no limit.
+   *
+   * @generated from field: int64 limit_bytes = 2;
+   */
+  limitBytes: bigint;
+};
+
+/**
+ * Describes the message paddock.agent.v1.HugepageLimit.
+ * Use `create(HugepageLimitSchema)` to create a new message.
+ */
+export declare const HugepageLimitSchema: GenMessage<HugepageLimit>;
+
+/**
+ * DiskLimits bound one of the container's disks. A field that is not set stays as it is; 0 means no limit.
+ *
+ * @generated from message paddock.agent.v1.DiskLimits
+ */
+export declare type DiskLimits = Message<"paddock.agent.v1.DiskLimits"> & {
+  /**
+   * The SCSI target of the disk.
+   *
+   * @generated from field: uint32 target = 1;
+   */
+  target: number;
+
+  /**
+   * Bytes read per second.
+   *
+   * @generated from field: optional uint64 read_bytes_per_second = 2;
+   */
+  readBytesPerSecond?: bigint | undefined;
+
+  /**
+   * Bytes written per second.
+   *
+   * @generated from field: optional uint64 write_bytes_per_second = 3;
+   */
+  writeBytesPerSecond?: bigint | undefined;
+
+  /**
+   * Reads per second.
+   *
+   * @generated from field: optional uint64 read_operations_per_second = 4;
+   */
+  readOperationsPerSecond?: bigint | undefined;
+
+  /**
+   * Writes per second.
+   *
+   * @generated from field: optional uint64 write_operations_per_second = 5;
+   */
+  writeOperationsPerSecond?: bigint | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.DiskLimits.
+ * Use `create(DiskLimitsSchema)` to create a new message.
+ */
+export declare const DiskLimitsSchema: GenMessage<DiskLimits>;
 
 /**
  * CreateContainerResponse reports the container.
@@ -1570,6 +1666,20 @@ export declare type GetContainerStatsResponse = Message<"paddock.agent.v1.GetCon
    * @generated from field: repeated paddock.agent.v1.IoStats io = 5;
    */
   io: IoStats[];
+
+  /**
+   * Huge pages, for each page size.
+   *
+   * @generated from field: repeated paddock.agent.v1.HugepageStats hugepages = 6;
+   */
+  hugepages: HugepageStats[];
+
+  /**
+   * Network interfaces in its network namespace, at most 64.
+   *
+   * @generated from field: repeated paddock.agent.v1.NetworkStats network = 7;
+   */
+  network: NetworkStats[];
 };
 
 /**
@@ -1577,6 +1687,123 @@ export declare type GetContainerStatsResponse = Message<"paddock.agent.v1.GetCon
  * Use `create(GetContainerStatsResponseSchema)` to create a new message.
  */
 export declare const GetContainerStatsResponseSchema: GenMessage<GetContainerStatsResponse>;
+
+/**
+ * HugepageStats are hugetlb.<size>.current, .max and .events.
+ *
+ * @generated from message paddock.agent.v1.HugepageStats
+ */
+export declare type HugepageStats = Message<"paddock.agent.v1.HugepageStats"> & {
+  /**
+   * Size of a page in bytes.
+   *
+   * @generated from field: uint64 page_bytes = 1;
+   */
+  pageBytes: bigint;
+
+  /**
+   * In use, in bytes.
+   *
+   * @generated from field: uint64 usage_bytes = 2;
+   */
+  usageBytes: bigint;
+
+  /**
+   * Limit in bytes; 0 means none.
+   *
+   * @generated from field: uint64 limit_bytes = 3;
+   */
+  limitBytes: bigint;
+
+  /**
+   * Times the limit was hit.
+   *
+   * @generated from field: uint64 max_events = 4;
+   */
+  maxEvents: bigint;
+};
+
+/**
+ * Describes the message paddock.agent.v1.HugepageStats.
+ * Use `create(HugepageStatsSchema)` to create a new message.
+ */
+export declare const HugepageStatsSchema: GenMessage<HugepageStats>;
+
+/**
+ * NetworkStats is one line of /proc/net/dev.
+ *
+ * @generated from message paddock.agent.v1.NetworkStats
+ */
+export declare type NetworkStats = Message<"paddock.agent.v1.NetworkStats"> & {
+  /**
+   * Interface name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Bytes received.
+   *
+   * @generated from field: uint64 rx_bytes = 2;
+   */
+  rxBytes: bigint;
+
+  /**
+   * Packets received.
+   *
+   * @generated from field: uint64 rx_packets = 3;
+   */
+  rxPackets: bigint;
+
+  /**
+   * Receive errors.
+   *
+   * @generated from field: uint64 rx_errors = 4;
+   */
+  rxErrors: bigint;
+
+  /**
+   * Packets dropped on receipt.
+   *
+   * @generated from field: uint64 rx_dropped = 5;
+   */
+  rxDropped: bigint;
+
+  /**
+   * Bytes sent.
+   *
+   * @generated from field: uint64 tx_bytes = 6;
+   */
+  txBytes: bigint;
+
+  /**
+   * Packets sent.
+   *
+   * @generated from field: uint64 tx_packets = 7;
+   */
+  txPackets: bigint;
+
+  /**
+   * Send errors.
+   *
+   * @generated from field: uint64 tx_errors = 8;
+   */
+  txErrors: bigint;
+
+  /**
+   * Packets dropped on sending.
+   *
+   * @generated from field: uint64 tx_dropped = 9;
+   */
+  txDropped: bigint;
+};
+
+/**
+ * Describes the message paddock.agent.v1.NetworkStats.
+ * Use `create(NetworkStatsSchema)` to create a new message.
+ */
+export declare const NetworkStatsSchema: GenMessage<NetworkStats>;
 
 /**
  * CpuStats are the fields of cpu.stat.
@@ -1729,6 +1956,34 @@ export declare type MemoryStats = Message<"paddock.agent.v1.MemoryStats"> & {
    * @generated from field: uint64 oom_kills = 13;
    */
   oomKills: bigint;
+
+  /**
+   * memory.swap.max in bytes; 0 means none.
+   *
+   * @generated from field: uint64 swap_limit_bytes = 14;
+   */
+  swapLimitBytes: bigint;
+
+  /**
+   * memory.swap.peak in bytes; 0 when the kernel does not say.
+   *
+   * @generated from field: uint64 swap_peak_bytes = 15;
+   */
+  swapPeakBytes: bigint;
+
+  /**
+   * `max` of memory.swap.events.
+   *
+   * @generated from field: uint64 swap_max_events = 16;
+   */
+  swapMaxEvents: bigint;
+
+  /**
+   * All of memory.stat, at most 128 entries.
+   *
+   * @generated from field: map<string, uint64> stat = 17;
+   */
+  stat: { [key: string]: bigint };
 };
 
 /**
@@ -1825,6 +2080,48 @@ export declare type IoStats = Message<"paddock.agent.v1.IoStats"> & {
    * @generated from field: uint64 discard_operations = 8;
    */
   discardOperations: bigint;
+
+  /**
+   * Field 9 of /sys/dev/block/<major>:<minor>/stat: requests in flight.
+   *
+   * @generated from field: uint64 queued = 9;
+   */
+  queued: bigint;
+
+  /**
+   * Fields 2 and 6 together: reads and writes merged.
+   *
+   * @generated from field: uint64 merged = 10;
+   */
+  merged: bigint;
+
+  /**
+   * Field 11, time in queue, in microseconds.
+   *
+   * @generated from field: uint64 wait_us = 11;
+   */
+  waitUs: bigint;
+
+  /**
+   * Field 10, time active, in microseconds.
+   *
+   * @generated from field: uint64 busy_us = 12;
+   */
+  busyUs: bigint;
+
+  /**
+   * Fields 3 and 7 together: sectors of 512 bytes.
+   *
+   * @generated from field: uint64 sectors = 13;
+   */
+  sectors: bigint;
+
+  /**
+   * The SCSI target of the disk; -1 when it is none of the container's.
+   *
+   * @generated from field: int32 target = 14;
+   */
+  target: number;
 };
 
 /**
@@ -2959,7 +3256,8 @@ export declare const ContainerService: GenService<{
     output: typeof ResumeContainerResponseSchema;
   },
   /**
-   * UpdateContainer replaces the limits that are set in the request. Errors: NOT_FOUND, INVALID_ARGUMENT.
+   * UpdateContainer replaces the limits that are set in the request, all or none. Errors: NOT_FOUND, INVALID_ARGUMENT,
+   * FAILED_PRECONDITION (a memory limit below what is in use and cannot be reclaimed; the text names field and use).
    *
    * @generated from rpc paddock.agent.v1.ContainerService.UpdateContainer
    */

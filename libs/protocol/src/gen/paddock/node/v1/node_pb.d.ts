@@ -12,7 +12,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { AddDeviceRequest, AddDeviceResponse, AddInterfaceRequest, AddInterfaceResponse, CreateSandboxRequest, CreateSandboxResponse, DeleteSandboxRequest, DeleteSandboxResponse, GetSandboxRequest, GetSandboxResponse, GetSandboxStatsRequest, GetSandboxStatsResponse, ListInterfacesRequest, ListInterfacesResponse, ListRoutesRequest, ListRoutesResponse, ListSandboxesRequest, ListSandboxesResponse, PauseSandboxRequest, PauseSandboxResponse, RemoveDeviceRequest, RemoveDeviceResponse, RemoveInterfaceRequest, RemoveInterfaceResponse, ResumeSandboxRequest, ResumeSandboxResponse, RunSandboxRequest, RunSandboxResponse, StartSandboxRequest, StartSandboxResponse, StopSandboxRequest, StopSandboxResponse, UpdateRoutesRequest, UpdateRoutesResponse } from "../../v1/sandbox_pb.js";
+import type { AddDeviceRequest, AddDeviceResponse, AddInterfaceRequest, AddInterfaceResponse, CreateSandboxRequest, CreateSandboxResponse, DeleteSandboxRequest, DeleteSandboxResponse, GetSandboxRequest, GetSandboxResponse, GetSandboxStatsRequest, GetSandboxStatsResponse, ListInterfacesRequest, ListInterfacesResponse, ListRoutesRequest, ListRoutesResponse, ListSandboxesRequest, ListSandboxesResponse, PauseSandboxRequest, PauseSandboxResponse, RemoveDeviceRequest, RemoveDeviceResponse, RemoveInterfaceRequest, RemoveInterfaceResponse, ResumeSandboxRequest, ResumeSandboxResponse, RunSandboxRequest, RunSandboxResponse, StartSandboxRequest, StartSandboxResponse, StopSandboxRequest, StopSandboxResponse, UpdateRoutesRequest, UpdateRoutesResponse, WatchSandboxStatsRequest as WatchSandboxStatsRequest$1, WatchSandboxStatsResponse as WatchSandboxStatsResponse$1 } from "../../v1/sandbox_pb.js";
 import type { CreateContainerRequest, CreateContainerResponse, DeleteContainerRequest, DeleteContainerResponse, GetContainerStatsRequest, GetContainerStatsResponse, KillContainerRequest, KillContainerResponse, ListProcessesRequest, ListProcessesResponse, PauseContainerRequest, PauseContainerResponse, ResumeContainerRequest, ResumeContainerResponse, StartContainerRequest, StartContainerResponse, StopContainerRequest, StopContainerResponse, UpdateContainerRequest, UpdateContainerResponse, WatchContainerStatsRequest as WatchContainerStatsRequest$1, WatchContainerStatsResponse as WatchContainerStatsResponse$1 } from "../../v1/container_pb.js";
 import type { AttachRequest as AttachRequest$1, AttachResponse as AttachResponse$1, ExecRequest as ExecRequest$1, ExecResponse as ExecResponse$1, ReadLogsRequest as ReadLogsRequest$1, ReadLogsResponse as ReadLogsResponse$1, ResizeTtyRequest, ResizeTtyResponse, SignalProcessRequest, SignalProcessResponse, WaitProcessRequest as WaitProcessRequest$1, WaitProcessResponse as WaitProcessResponse$1 } from "../../v1/process_pb.js";
 import type { DeleteImageRequest, DeleteImageResponse, ImportImageRequest as ImportImageRequest$1, ImportImageResponse as ImportImageResponse$1, ListImagesRequest, ListImagesResponse } from "../../v1/image_pb.js";
@@ -918,6 +918,46 @@ export declare type WatchContainerStatsResponse = Message<"paddock.node.v1.Watch
 export declare const WatchContainerStatsResponseSchema: GenMessage<WatchContainerStatsResponse>;
 
 /**
+ * WatchSandboxStatsRequest wraps the public request.
+ *
+ * @generated from message paddock.node.v1.WatchSandboxStatsRequest
+ */
+export declare type WatchSandboxStatsRequest = Message<"paddock.node.v1.WatchSandboxStatsRequest"> & {
+  /**
+   * The public request.
+   *
+   * @generated from field: paddock.v1.WatchSandboxStatsRequest request = 1;
+   */
+  request?: WatchSandboxStatsRequest$1 | undefined;
+};
+
+/**
+ * Describes the message paddock.node.v1.WatchSandboxStatsRequest.
+ * Use `create(WatchSandboxStatsRequestSchema)` to create a new message.
+ */
+export declare const WatchSandboxStatsRequestSchema: GenMessage<WatchSandboxStatsRequest>;
+
+/**
+ * WatchSandboxStatsResponse wraps the public response.
+ *
+ * @generated from message paddock.node.v1.WatchSandboxStatsResponse
+ */
+export declare type WatchSandboxStatsResponse = Message<"paddock.node.v1.WatchSandboxStatsResponse"> & {
+  /**
+   * The public response.
+   *
+   * @generated from field: paddock.v1.WatchSandboxStatsResponse response = 1;
+   */
+  response?: WatchSandboxStatsResponse$1 | undefined;
+};
+
+/**
+ * Describes the message paddock.node.v1.WatchSandboxStatsResponse.
+ * Use `create(WatchSandboxStatsResponseSchema)` to create a new message.
+ */
+export declare const WatchSandboxStatsResponseSchema: GenMessage<WatchSandboxStatsResponse>;
+
+/**
  * ImportImageRequest wraps the public request.
  *
  * @generated from message paddock.node.v1.ImportImageRequest
@@ -1013,6 +1053,16 @@ export declare const NodeStreamService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchContainerStatsRequestSchema;
     output: typeof WatchContainerStatsResponseSchema;
+  },
+  /**
+   * WatchSandboxStats is paddock.v1.SandboxService.WatchSandboxStats.
+   *
+   * @generated from rpc paddock.node.v1.NodeStreamService.WatchSandboxStats
+   */
+  watchSandboxStats: {
+    methodKind: "server_streaming";
+    input: typeof WatchSandboxStatsRequestSchema;
+    output: typeof WatchSandboxStatsResponseSchema;
   },
   /**
    * ImportImage is paddock.v1.ImageService.ImportImage.
