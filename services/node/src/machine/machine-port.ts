@@ -24,6 +24,8 @@ export type MachineRequest = {
   readonly vcpus: number;
   readonly maxVcpus: number;
   readonly memoryBytes: number;
+  /** Memory it may grow to, in bytes, at least `memoryBytes`; the same means: it never grows. */
+  readonly maxMemoryBytes: number;
   /** Words that place the process in its cgroup, put before all others. */
   readonly placement: readonly string[];
   /** Disks that are there from the start. */
@@ -37,6 +39,17 @@ export type MachineEnd = {
   readonly evidence: string;
 };
 
+/** Rates of a disk; a rate that is undefined or 0 is not limited. */
+export type DiskRates = {
+  readonly readBytesPerSecond?: number | undefined;
+  readonly writeBytesPerSecond?: number | undefined;
+  readonly readOperationsPerSecond?: number | undefined;
+  readonly writeOperationsPerSecond?: number | undefined;
+};
+
+/** What a machine has, which is what its guest has taken and given back so far. */
+export type MachineSize = { readonly vcpus: number; readonly memoryBytes: number };
+
 export interface Machine {
   readonly identity: MachineIdentity;
   /** Settles once, when the machine does nothing more; never rejects. Its process may linger until `kill`. */
@@ -44,6 +57,25 @@ export interface Machine {
   attachDisk(disk: MachineDisk, signal: AbortSignal): Promise<void>;
   /** Succeeds when there is no such disk. */
   detachDisk(id: string, signal: AbortSignal): Promise<void>;
+  /** What it has now. */
+  size(signal: AbortSignal): Promise<MachineSize>;
+  /** Kernel threads of its vCPUs; another set after each change of their number. */
+  vcpuThreads(signal: AbortSignal): Promise<readonly number[]>;
+  /**
+   * Plugs vCPUs in, or asks the guest to give some back, until it has `vcpus`, 1 to its maximum. Those of its start stay.
+   * Settles when the guest has done so, or has been given enough time: the answer is how many it has.
+   */
+  setVcpus(vcpus: number, signal: AbortSignal): Promise<number>;
+  /**
+   * Asks the guest to take more memory or to give some back, in one step, until it has `memoryBytes`, from what it started with
+   * to its maximum. Settles when the guest has done so, or has been given enough time: the answer is how much it has.
+   * A guest goes on giving back what it could not give at once; `onResized` tells.
+   */
+  setMemory(memoryBytes: number, signal: AbortSignal): Promise<number>;
+  /** Called after the guest has taken or given back memory or a vCPU by itself, later than asked. One listener. */
+  onResized: () => void;
+  /** Limits a disk in QEMU, whatever the guest does. Needs no guest. */
+  limitDisk(id: string, rates: DiskRates, signal: AbortSignal): Promise<void>;
   pause(signal: AbortSignal): Promise<void>;
   resume(signal: AbortSignal): Promise<void>;
   /** The last of what its serial console said, printable, at most 8 KiB; empty when it cannot be asked. */
@@ -69,20 +101,54 @@ export interface MachineHost {
   running(): Promise<readonly string[]>;
 }
 
+/** What the host's kernel counted; a figure that it does not count is 0. */
 export type CgroupFigures = {
   readonly cpuUs: bigint;
+  readonly cpuUserUs: bigint;
+  readonly cpuSystemUs: bigint;
+  /** Of the vCPUs, as those alone have a cap. */
+  readonly periods: bigint;
+  readonly throttledPeriods: bigint;
+  readonly throttledUs: bigint;
   readonly memoryBytes: number;
+  readonly memoryPeakBytes: number;
+  readonly memoryMaxEvents: bigint;
+  readonly oomKills: bigint;
   readonly threads: number;
 };
 
+/** What a sandbox may take of its host. */
+export type HostLimits = {
+  /** CPU time of all vCPUs together; undefined means no cap. */
+  readonly cpu: { readonly quotaUs: number; readonly periodUs: number } | undefined;
+  /** Relative share of a contended CPU, 2 to 262144. */
+  readonly cpuShares: number;
+  /** CPUs of the host for the vCPUs, such as "0-3,8"; undefined means all. */
+  readonly cpuset: string | undefined;
+  /** Of the VM's process, in bytes, the machine's overhead included. */
+  readonly memoryBytes: number;
+  /** Processes and threads. */
+  readonly pids: number;
+};
+
+export type CgroupLayout = "v1" | "hybrid" | "v2";
+
 /** The part of the host that is set aside for one sandbox. */
 export interface SandboxCgroups {
-  create(name: string, limits: { readonly memoryBytes: number }): Promise<void>;
+  readonly layout: CgroupLayout;
+  /** Makes it, limited in memory and pids; succeeds when it exists. No CPU cap yet: that would starve the start of the VM. */
+  create(name: string, limits: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void>;
   /** Words to put before a command, so that its process is in the cgroup before it executes. */
   placement(name: string): readonly string[];
+  /** Puts threads of the VM's process where the CPU limits are. Threads that are gone meanwhile, or there already, are no error. */
+  placeVcpus(name: string, threadIds: readonly number[]): Promise<void>;
+  /** Writes all limits. Safe to repeat; a cap that is undefined is lifted. */
+  apply(name: string, limits: HostLimits): Promise<void>;
+  /** The limits as the kernel has them. */
+  limits(name: string): Promise<HostLimits>;
   /** OOM kills of the host in it. */
   oomKills(name: string): Promise<number>;
-  /** What its processes have used, as the host's kernel counts it; a figure the host does not count is 0. */
+  /** What its processes have used. */
   usage(name: string): Promise<CgroupFigures>;
   /** Succeeds when there is none. */
   remove(name: string, signal: AbortSignal): Promise<void>;

@@ -16,7 +16,7 @@ import {
   QemuError,
   waitForEnd,
 } from "@paddock/qemu";
-import type { Machine, MachineDisk, MachineEnd } from "./machine-port.ts";
+import type { DiskRates, Machine, MachineDisk, MachineEnd, MachineSize } from "./machine-port.ts";
 import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
 
 export type QemuMachineParts = {
@@ -82,6 +82,29 @@ export class QemuMachine implements Machine {
           if (!isAbsent(again)) throw again;
         });
     }
+  }
+
+  onResized: () => void = () => undefined;
+
+  async size(_signal: AbortSignal): Promise<MachineSize> {
+    throw new Error("a machine's size cannot be asked yet");
+  }
+
+  async vcpuThreads(signal: AbortSignal): Promise<readonly number[]> {
+    const threads = await this.#parts.monitor.vcpus({ signal, timeoutMs: QMP_TIMEOUT_MS });
+    return threads.map(({ threadId }) => threadId);
+  }
+
+  async setVcpus(_vcpus: number, _signal: AbortSignal): Promise<number> {
+    throw new Error("vCPUs cannot be plugged yet");
+  }
+
+  async setMemory(_memoryBytes: number, _signal: AbortSignal): Promise<number> {
+    throw new Error("memory cannot be plugged yet");
+  }
+
+  async limitDisk(_id: string, _rates: DiskRates, _signal: AbortSignal): Promise<void> {
+    throw new Error("disks cannot be limited yet");
   }
 
   async pause(signal: AbortSignal): Promise<void> {

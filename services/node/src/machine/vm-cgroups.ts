@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto";
 import { CgroupTree, memoryFiles, pidsFiles, readHierarchy } from "@paddock/cgroups";
-import type { CgroupFigures, SandboxCgroups } from "./machine-port.ts";
+import type { CgroupFigures, CgroupLayout, HostLimits, SandboxCgroups } from "./machine-port.ts";
 
-/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
-const MAX_THREADS = 512;
 const KILL_TIMEOUT_MS = 5000;
 
 /**
@@ -27,17 +25,33 @@ export class VmCgroups implements SandboxCgroups {
     return new VmCgroups(await CgroupTree.open(await readHierarchy()), prefix, slackBytes);
   }
 
-  async create(name: string, { memoryBytes }: { readonly memoryBytes: number }): Promise<void> {
+  get layout(): CgroupLayout {
+    return this.#tree.version === 1 ? "v1" : "v2";
+  }
+
+  async create(name: string, { memoryBytes, pids }: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void> {
     const cgroup = await this.#tree.create(this.#prefix + name);
     const limit = memoryBytes + this.#slackBytes;
     await cgroup.apply([
       ...memoryFiles(this.#tree.version, { limitBytes: limit }),
-      ...pidsFiles({ max: MAX_THREADS }),
+      ...pidsFiles({ max: pids }),
     ]);
   }
 
   placement(name: string): readonly string[] {
     return this.#tree.get(this.#prefix + name).placement();
+  }
+
+  async placeVcpus(_name: string, _threadIds: readonly number[]): Promise<void> {
+    throw new Error("vCPUs have no cgroup of their own yet");
+  }
+
+  async apply(_name: string, _limits: HostLimits): Promise<void> {
+    throw new Error("limits cannot be changed yet");
+  }
+
+  async limits(_name: string): Promise<HostLimits> {
+    throw new Error("limits cannot be read yet");
   }
 
   async oomKills(name: string): Promise<number> {
@@ -46,7 +60,19 @@ export class VmCgroups implements SandboxCgroups {
 
   async usage(name: string): Promise<CgroupFigures> {
     const { cpuNs = 0n, memoryBytes = 0, pids = 0 } = await this.#tree.get(this.#prefix + name).usage();
-    return { cpuUs: cpuNs / 1000n, memoryBytes, threads: pids };
+    return {
+      cpuUs: cpuNs / 1000n,
+      cpuUserUs: 0n,
+      cpuSystemUs: 0n,
+      periods: 0n,
+      throttledPeriods: 0n,
+      throttledUs: 0n,
+      memoryBytes,
+      memoryPeakBytes: 0,
+      memoryMaxEvents: 0n,
+      oomKills: 0n,
+      threads: pids,
+    };
   }
 
   async remove(name: string): Promise<void> {

@@ -1,6 +1,8 @@
 /** Machines and cgroups that exist in memory, for tests of what is done with them. They outlive a daemon, as the real ones do. */
 import type {
   CgroupFigures,
+  DiskRates,
+  HostLimits,
   Machine,
   MachineDisk,
   MachineEnd,
@@ -17,7 +19,10 @@ type Process = {
   readonly request: MachineRequest;
   readonly disks: Map<string, MachineDisk>;
   readonly end: PromiseWithResolvers<MachineEnd>;
+  readonly rates: Map<string, DiskRates>;
   paused: boolean;
+  vcpus: number;
+  memoryBytes: number;
 };
 
 export class FakeMachines implements MachineHost {
@@ -26,6 +31,9 @@ export class FakeMachines implements MachineHost {
   onStart: (request: MachineRequest) => Promise<void> = async () => undefined;
   /** The same for a disk that is about to be plugged in. */
   onAttachDisk: (disk: MachineDisk) => Promise<void> = async () => undefined;
+  /** What a guest makes of being asked for a number of vCPUs, and for memory. */
+  onSetVcpus: (vcpus: number) => Promise<number> = async (vcpus) => vcpus;
+  onSetMemory: (memoryBytes: number) => Promise<number> = async (memoryBytes) => memoryBytes;
   readonly #bootId: string;
   #nextPid = 100;
 
@@ -42,7 +50,10 @@ export class FakeMachines implements MachineHost {
       request,
       disks: new Map(request.disks.map((disk) => [disk.id, disk])),
       end: Promise.withResolvers(),
+      rates: new Map(),
       paused: false,
+      vcpus: request.vcpus,
+      memoryBytes: request.memoryBytes,
     };
     // The process is there before its monitor answers, as with QEMU.
     this.processes.set(pid, process);
@@ -79,7 +90,7 @@ export class FakeMachines implements MachineHost {
   }
 
   #machine(process: Process): Machine {
-    const { identity, disks, end } = process;
+    const { identity, disks, end, rates } = process;
     return {
       identity,
       ended: end.promise,
@@ -88,6 +99,19 @@ export class FakeMachines implements MachineHost {
         disks.set(disk.id, disk);
       },
       detachDisk: async (id) => void disks.delete(id),
+      size: async () => ({ vcpus: process.vcpus, memoryBytes: process.memoryBytes }),
+      vcpuThreads: async () =>
+        Array.from({ length: process.vcpus }, (_, index) => identity.pid * 1000 + index),
+      setVcpus: async (vcpus) => {
+        process.vcpus = await this.onSetVcpus(vcpus);
+        return process.vcpus;
+      },
+      setMemory: async (memoryBytes) => {
+        process.memoryBytes = await this.onSetMemory(memoryBytes);
+        return process.memoryBytes;
+      },
+      onResized: () => undefined,
+      limitDisk: async (id, limits) => void rates.set(id, limits),
       pause: async () => {
         process.paused = true;
       },
@@ -101,12 +125,32 @@ export class FakeMachines implements MachineHost {
   }
 }
 
-export class FakeCgroups implements SandboxCgroups {
-  readonly names = new Set<string>();
-  onCreate: () => Promise<void> = async () => undefined;
+const NO_FIGURES: CgroupFigures = {
+  cpuUs: 0n,
+  cpuUserUs: 0n,
+  cpuSystemUs: 0n,
+  periods: 0n,
+  throttledPeriods: 0n,
+  throttledUs: 0n,
+  memoryBytes: 0,
+  memoryPeakBytes: 0,
+  memoryMaxEvents: 0n,
+  oomKills: 0n,
+  threads: 0,
+};
 
-  async create(name: string): Promise<void> {
+export class FakeCgroups implements SandboxCgroups {
+  readonly layout = "v2";
+  readonly names = new Set<string>();
+  /** What each is limited to, and which threads were placed in it. */
+  readonly limitsOf = new Map<string, HostLimits>();
+  readonly threadsOf = new Map<string, readonly number[]>();
+  onCreate: () => Promise<void> = async () => undefined;
+  onApply: (limits: HostLimits) => Promise<void> = async () => undefined;
+
+  async create(name: string, { memoryBytes, pids }: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void> {
     this.names.add(name);
+    this.limitsOf.set(name, { cpu: undefined, cpuShares: 1024, cpuset: undefined, memoryBytes, pids });
     await this.onCreate();
   }
 
@@ -114,16 +158,33 @@ export class FakeCgroups implements SandboxCgroups {
     return [];
   }
 
+  async placeVcpus(name: string, threadIds: readonly number[]): Promise<void> {
+    this.threadsOf.set(name, threadIds);
+  }
+
+  async apply(name: string, limits: HostLimits): Promise<void> {
+    await this.onApply(limits);
+    this.limitsOf.set(name, limits);
+  }
+
+  async limits(name: string): Promise<HostLimits> {
+    const limits = this.limitsOf.get(name);
+    if (limits === undefined) throw new Error(`there is no cgroup ${name}`);
+    return limits;
+  }
+
   async oomKills(): Promise<number> {
     return 0;
   }
 
   async usage(): Promise<CgroupFigures> {
-    return { cpuUs: 0n, memoryBytes: 0, threads: 0 };
+    return NO_FIGURES;
   }
 
   async remove(name: string): Promise<void> {
     this.names.delete(name);
+    this.limitsOf.delete(name);
+    this.threadsOf.delete(name);
   }
 
   async list(): Promise<readonly string[]> {

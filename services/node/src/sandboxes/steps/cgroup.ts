@@ -1,11 +1,15 @@
 import { VM_OVERHEAD_BYTES } from "../sandbox-registry.ts";
 import type { BootStep } from "./boot-context.ts";
 
+/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
+const MAX_THREADS = 512;
+
 /** The VM's cgroup, made before its process so that the process never runs outside. */
 export const cgroup: BootStep = {
   name: "cgroup",
   async run({ node, entry: { paths, record } }) {
-    await node.cgroups.create(paths.name, { memoryBytes: record.size.memoryBytes + VM_OVERHEAD_BYTES });
+    const memoryBytes = record.size.memoryBytes + VM_OVERHEAD_BYTES;
+    await node.cgroups.create(paths.name, { memoryBytes, pids: MAX_THREADS });
   },
   async undo({ node, entry: { paths } }, signal) {
     await node.cgroups.remove(paths.name, signal);
