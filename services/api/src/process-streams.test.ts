@@ -218,6 +218,32 @@ test("waits, logs and figures are forwarded as they come", async () => {
   }
 });
 
+test("figures of a sandbox arrive as its node reads them, until the client leaves; an interval out of range is refused", async () => {
+  const asked: (number | undefined)[] = [];
+  const left = Promise.withResolvers<void>();
+  node.streams.watchSandboxStats = async function* ({ request }, ctx) {
+    asked.push(request?.interval?.nanos);
+    ctx.signal.addEventListener("abort", () => left.resolve());
+    for (let cpuPercent = 0; ; cpuPercent += 25)
+      yield create(nodepb.WatchSandboxStatsResponseSchema, { response: { cpuPercent } });
+  };
+  const sandboxes = bench.connection.service(SandboxService);
+  const watch = (nanos: number) => sandboxes.watchSandboxStats({ sandboxId: "s", interval: { nanos } });
+  const told: number[] = [];
+  for await (const { cpuPercent } of watch(200_000_000)) if (told.push(cpuPercent) === 3) break;
+  await left.promise;
+  assert.deepEqual([told, asked], [[0, 25, 50], [200_000_000]]);
+  const error = await drained(watch(1_000)).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof PaddockError && error.reason === "INVALID_FIELD");
+  assert.deepEqual(
+    error.violations.map(({ field }) => field),
+    ["interval"],
+  );
+});
+
 test("a node that is lost during a stream is NODE_UNAVAILABLE by name, and the next stream finds it again", async () => {
   const direct = node.streamAddress;
   const wire = await cuttableWire(direct);

@@ -47,6 +47,7 @@ import { updateContainer } from "./handlers/update-container.ts";
 import { waitProcess } from "./handlers/wait-process.ts";
 import { watch } from "./handlers/watch.ts";
 import { watchContainerStats } from "./handlers/watch-container-stats.ts";
+import { watchSandboxStats } from "./handlers/watch-sandbox-stats.ts";
 import { notImplemented } from "./not-implemented.ts";
 
 /** The services of the public API. */
@@ -73,7 +74,7 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     pauseSandbox: pauseSandbox(api),
     resumeSandbox: resumeSandbox(api),
     getSandboxStats: getSandboxStats(api),
-    watchSandboxStats: notImplemented,
+    watchSandboxStats: watchSandboxStats(api),
     addDevice: notImplemented,
     removeDevice: notImplemented,
     addInterface: notImplemented,
