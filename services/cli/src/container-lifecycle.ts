@@ -6,6 +6,7 @@ import { type CommandRun, newRequestId } from "./command-run.ts";
 import { type ContainerOptions, type ContainerPlace, containerSpec } from "./container-options.ts";
 import { printable } from "./output/printable.ts";
 import { formatSpan } from "./output/quantities.ts";
+import { vmResources } from "./vm-options.ts";
 
 export type NewContainer = {
   readonly options: ContainerOptions;
@@ -14,10 +15,17 @@ export type NewContainer = {
   readonly args: readonly string[];
 };
 
+/** Throws a usage error when an option makes no sense. */
+function specsOf(run: CommandRun, { options, place, image, args }: NewContainer) {
+  const container = containerSpec(run, options, { containerId: place.containerId, image, args });
+  const resources = vmResources(options, place.isNewSandbox);
+  return { container, sandbox: { containers: [container], ...(resources && { resources }) } };
+}
+
 /** Creates and starts a container, with a sandbox of its own unless it goes into one that is there. */
 export async function runContainer(run: CommandRun, container: NewContainer): Promise<void> {
   const { place } = container;
-  const spec = containerSpec(run, container.options, { ...container, containerId: place.containerId });
+  const { sandbox: spec } = specsOf(run, container);
   if (!place.isNewSandbox) {
     await createInSandbox(run, container);
     await startContainer(run, place);
@@ -29,10 +37,7 @@ export async function runContainer(run: CommandRun, container: NewContainer): Pr
     `booting sandbox ${place.sandboxId}`,
     () =>
       run.call({ what, requestId }, (api, options) =>
-        api.sandboxes.runSandbox(
-          { requestId, sandboxId: place.sandboxId, spec: { containers: [spec] } },
-          options,
-        ),
+        api.sandboxes.runSandbox({ requestId, sandboxId: place.sandboxId, spec }, options),
       ),
     ({ sandbox }) => `sandbox ${place.sandboxId} runs${bootText(sandbox)}`,
   );
@@ -42,17 +47,14 @@ export async function runContainer(run: CommandRun, container: NewContainer): Pr
 export async function createContainer(run: CommandRun, container: NewContainer): Promise<void> {
   const { place } = container;
   if (!place.isNewSandbox) return createInSandbox(run, container);
-  const spec = containerSpec(run, container.options, { ...container, containerId: place.containerId });
+  const { sandbox: spec } = specsOf(run, container);
   const requestId = newRequestId();
   const what = `create a sandbox for "${printable(container.image)}"`;
   await run.progress.phase(
     `booting sandbox ${place.sandboxId}`,
     () =>
       run.call({ what, requestId }, (api, options) =>
-        api.sandboxes.createSandbox(
-          { requestId, sandboxId: place.sandboxId, spec: { containers: [spec] } },
-          options,
-        ),
+        api.sandboxes.createSandbox({ requestId, sandboxId: place.sandboxId, spec }, options),
       ),
     ({ sandbox }) => `sandbox ${place.sandboxId} is ready${bootText(sandbox)}`,
   );
@@ -60,7 +62,7 @@ export async function createContainer(run: CommandRun, container: NewContainer):
 
 async function createInSandbox(run: CommandRun, container: NewContainer): Promise<void> {
   const { sandboxId, containerId } = container.place;
-  const spec = containerSpec(run, container.options, { ...container, containerId });
+  const { container: spec } = specsOf(run, container);
   const requestId = newRequestId();
   await run.progress.phase(
     `creating container ${containerId} in sandbox ${sandboxId}`,

@@ -21,6 +21,7 @@ import { statsCommand } from "./stats.ts";
 import { stopCommand } from "./stop.ts";
 import { topCommand } from "./top.ts";
 import { upCommand } from "./up.ts";
+import { updateCommand } from "./update.ts";
 import { versionCommand } from "./version.ts";
 import { waitCommand } from "./wait.ts";
 
@@ -37,6 +38,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   topCommand,
   attachCommand,
   createCommand,
+  updateCommand,
   startCommand,
   stopCommand,
   pauseCommand,

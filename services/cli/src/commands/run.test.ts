@@ -78,6 +78,29 @@ test("run carries limits, environment, labels and the rest into the spec", async
   assert.deepEqual([container?.process?.user, container?.process?.cwd], ["nobody", "/srv"]);
 });
 
+test("run sizes the VM and lets it grow as it is told, and refuses to size one that is there", async () => {
+  await using f = await fixture();
+  f.process.end(0);
+  const size = ["--vcpus", "1", "--max-vcpus", "4", "--vm-memory", "256m", "--max-memory", "1g"];
+  assert.equal((await cli(f.api, ["run", ...size, "--oom-kill-all", "tiny"])).code, 0);
+  const spec = f.ran[0]?.spec;
+  assert.deepEqual([spec?.resources?.vcpus, spec?.resources?.maxVcpus], [1, 4]);
+  assert.equal(spec?.resources?.memoryBytes, 256n * 1024n ** 2n);
+  assert.equal(spec?.resources?.maxMemoryBytes, 1024n ** 3n);
+  assert.equal(spec?.containers[0]?.resources?.oomKillAll, true);
+  assert.equal(spec?.containers[0]?.resources?.memoryBytes, undefined);
+  const beside = await cli(f.api, ["run", "--sandbox", "web", "--max-vcpus", "4", "tiny"]);
+  assert.equal(beside.code, 2);
+  assert.match(beside.err, /the VM of --sandbox has its size already/);
+  for (const odd of [
+    ["--max-memory", "64m"],
+    ["--max-memory", "100.5m"],
+    ["--vcpus", "0"],
+    ["--max-vcpus", "241"],
+  ])
+    assert.equal((await cli(f.api, ["run", ...odd, "tiny"])).code, 2, odd.join(" "));
+});
+
 test("run --rm deletes the sandbox when the command has ended", async () => {
   await using f = await fixture();
   f.process.end(3);

@@ -1,0 +1,95 @@
+/** What became of each limit of an update, in the units people write. */
+import { ResourceEffect, type ResourceOutcome, type UpdateContainerResponse } from "@paddock/protocol";
+import { printable } from "./printable.ts";
+import { formatBytes } from "./quantities.ts";
+
+const EFFECTS: Readonly<Record<ResourceEffect, string>> = {
+  [ResourceEffect.UNSPECIFIED]: "-",
+  [ResourceEffect.LIVE]: "live",
+  [ResourceEffect.NEXT_START]: "next start",
+  [ResourceEffect.REFUSED]: "refused",
+};
+
+/** The kernel's own period, which applies when none was ever given. */
+const DEFAULT_PERIOD_US = 100_000n;
+
+type Format = (value: bigint) => string;
+
+const orNone =
+  (none: bigint, format: Format): Format =>
+  (value) =>
+    value === none ? "none" : format(value);
+
+const number: Format = (value) => value.toString();
+const bytes = orNone(-1n, formatBytes);
+
+const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: Format }>> = {
+  cpu_period_us: { name: "cpu period", format: (value) => `${value} us` },
+  cpu_shares: { name: "cpu shares", format: number },
+  memory_bytes: { name: "memory", format: bytes },
+  swap_bytes: { name: "swap", format: bytes },
+  pids: { name: "pids", format: orNone(-1n, number) },
+  oom_kill_all: { name: "oom kill all", format: (value) => (value === 0n ? "no" : "yes") },
+  "io.read_bytes_per_second": {
+    name: "io read",
+    format: orNone(0n, (value) => `${formatBytes(value)}/s`),
+  },
+  "io.write_bytes_per_second": {
+    name: "io write",
+    format: orNone(0n, (value) => `${formatBytes(value)}/s`),
+  },
+  "io.read_operations_per_second": { name: "io reads", format: orNone(0n, (value) => `${value}/s`) },
+  "io.write_operations_per_second": { name: "io writes", format: orNone(0n, (value) => `${value}/s`) },
+  "vm.vcpus": { name: "vcpus of the VM", format: number },
+  "vm.memory_bytes": { name: "memory of the VM", format: bytes },
+};
+
+/** One row for each outcome; a quota and its period are one, as a number of CPUs. */
+export function outcomeRows({ outcomes, container }: UpdateContainerResponse): string[][] {
+  const period = outcomes.find(({ field }) => field === "cpu_period_us");
+  const quota = outcomes.find(({ field }) => field === "cpu_quota_us");
+  // A period that stayed as it was is no outcome.
+  const periodsUs = {
+    requested: period?.requested || container?.resources?.cpuPeriodUs || DEFAULT_PERIOD_US,
+    inForce: period?.inForce || container?.resourcesInForce?.cpuPeriodUs || DEFAULT_PERIOD_US,
+  };
+  return outcomes.flatMap((outcome) => {
+    if (outcome === period && quota?.effect === period.effect) return [];
+    if (outcome === quota)
+      return [
+        row(quota, "cpus", {
+          requested: cpusText(quota.requested, periodsUs.requested),
+          inForce: cpusText(quota.inForce, periodsUs.inForce),
+        }),
+      ];
+    return [rowOf(outcome)];
+  });
+}
+
+const cpusText = (quotaUs: bigint, periodUs: bigint): string =>
+  quotaUs <= 0n ? "none" : String(Number(quotaUs) / Number(periodUs));
+
+function rowOf(outcome: ResourceOutcome): string[] {
+  const { field, requested, inForce, requestedText, inForceText } = outcome;
+  if (field === "cpuset_cpus")
+    return row(outcome, "cpuset", { requested: requestedText || "all", inForce: inForceText || "all" });
+  const { name, format } = FIELDS[field] ?? unnamed(field);
+  return row(outcome, name, {
+    requested: requestedText || format(requested),
+    inForce: inForceText || format(inForce),
+  });
+}
+
+/** Limits of huge pages are fields of their page size; what this program does not know is shown as it came. */
+const unnamed = (field: string): { readonly name: string; readonly format: Format } => {
+  const page = /^hugepages\D*(\d+)/.exec(field)?.[1];
+  return page === undefined
+    ? { name: field, format: number }
+    : { name: `hugepages of ${formatBytes(BigInt(page))}`, format: bytes };
+};
+
+const row = (
+  { effect, reason }: ResourceOutcome,
+  name: string,
+  shown: { readonly requested: string; readonly inForce: string },
+): string[] => [name, shown.requested, shown.inForce, EFFECTS[effect] ?? "-", reason || "-"].map(printable);

@@ -1,0 +1,62 @@
+/** Options that size the VM of a new sandbox, for `run` and `create`. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { VmResourcesSchema } from "@paddock/protocol";
+import type { Command } from "commander";
+import { usageError } from "./cli-error.ts";
+import { wholeNumber } from "./limit-options.ts";
+import { parseBytes } from "./output/quantities.ts";
+
+export type VmOptions = {
+  readonly vcpus?: string;
+  readonly maxVcpus?: string;
+  readonly vmMemory?: string;
+  readonly maxMemory?: string;
+};
+
+const MOST_VCPUS = 240;
+const MIB = 1024 * 1024;
+const LEAST_MEMORY_MIB = 96;
+
+export const addVmOptions = (command: Command): Command =>
+  command
+    .option(
+      "--vcpus <number>",
+      "virtual CPUs of the VM at boot: 1 to 240 (default: what its containers need)",
+    )
+    .option("--max-vcpus <number>", "virtual CPUs it may grow to: 1 to 240 (default: the node's limit)")
+    .option(
+      "--vm-memory <size>",
+      "memory of the VM at boot: from 96m, in whole MiB (default: what its containers need)",
+    )
+    .option(
+      "--max-memory <size>",
+      "memory it may grow to: from 96m, in whole MiB (default: the node's limit)",
+    );
+
+/** The size asked for; undefined when none was. `isNewSandbox` says whether there is a VM to size. */
+export function vmResources(
+  { vcpus, maxVcpus, vmMemory, maxMemory }: VmOptions,
+  isNewSandbox: boolean,
+): MessageInitShape<typeof VmResourcesSchema> | undefined {
+  if ([vcpus, maxVcpus, vmMemory, maxMemory].every((text) => text === undefined)) return undefined;
+  if (!isNewSandbox) {
+    throw usageError(
+      "the VM of --sandbox has its size already",
+      "it grows with what its containers are given, up to what it was created with",
+    );
+  }
+  return {
+    ...(vcpus === undefined ? {} : { vcpus: wholeNumber("--vcpus", vcpus, 1, MOST_VCPUS) }),
+    ...(maxVcpus === undefined ? {} : { maxVcpus: wholeNumber("--max-vcpus", maxVcpus, 1, MOST_VCPUS) }),
+    ...(vmMemory === undefined ? {} : { memoryBytes: wholeMib("--vm-memory", vmMemory) }),
+    ...(maxMemory === undefined ? {} : { maxMemoryBytes: wholeMib("--max-memory", maxMemory) }),
+  };
+}
+
+function wholeMib(option: string, text: string): bigint {
+  const bytes = parseBytes(text);
+  if (bytes % MIB !== 0 || bytes < LEAST_MEMORY_MIB * MIB) {
+    throw usageError(`${option} ${text} is no size of a VM`, `whole MiB, at least "${LEAST_MEMORY_MIB}m"`);
+  }
+  return BigInt(bytes);
+}
