@@ -10,6 +10,9 @@ export const EXIT_USAGE = 2;
 /** The command was not run to its end by us; its own codes are 0 to 255 without a promise that they differ. */
 export const EXIT_NOT_CARRIED = 125;
 
+/** Whoever read our output left, as in `paddock logs web | head`: what a shell shows of a program that SIGPIPE ended. */
+export const EXIT_BY_SIGPIPE = 128 + 13;
+
 export type CliErrorOptions = {
   readonly exitCode?: number;
   readonly hint?: string | undefined;

@@ -24,7 +24,7 @@ export type LimitOptions = {
 };
 
 /** The period of the quota that --cpus stands for, in microseconds. */
-export const CPU_PERIOD_US = 100_000;
+const CPU_PERIOD_US = 100_000;
 const LEAST_QUOTA_US = 1000;
 const LEAST_MEMORY_BYTES = 4 * 1024 * 1024;
 const LEAST_BYTES_PER_SECOND = 4096;

@@ -2,11 +2,12 @@
 import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import pc from "picocolors";
-import { CliError, EXIT_USAGE } from "./cli-error.ts";
+import { CliError, EXIT_BY_SIGPIPE, EXIT_USAGE } from "./cli-error.ts";
 import { CLI_VERSION } from "./cli-version.ts";
 import type { Bind } from "./command-definition.ts";
 import { CommandRun, type Surroundings } from "./command-run.ts";
 import { COMMANDS } from "./commands/all.ts";
+import { OutputClosedError } from "./process/output-cursor.ts";
 import { isTerminal } from "./process/terminal.ts";
 import { addGlobalOptions } from "./settings.ts";
 
@@ -63,6 +64,7 @@ async function runCommand(
     return run.exitCode;
   } catch (error) {
     if (run.interruptedBy) return 128 + constants.signals[run.interruptedBy];
+    if (error instanceof OutputClosedError) return EXIT_BY_SIGPIPE;
     return reportFailure(around, error, run.settings.verbose);
   } finally {
     for (const { name, listener } of listeners) around.signals.off(name, listener);

@@ -1,7 +1,7 @@
 /** What a failed call tells: whether it was carried out, whether it may be repeated, and how to say it. */
 
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
-import type { PaddockError } from "@paddock/domain";
+import type { ErrorKind, PaddockError } from "@paddock/domain";
 import { rpcpb } from "@paddock/protocol";
 import { RemoteError } from "@paddock/rpc";
 import { CliError } from "../cli-error.ts";
@@ -23,6 +23,9 @@ export const isRefused = (error: PaddockError): boolean =>
 /** Whether the same call may succeed a moment later. */
 export const isTransient = (error: PaddockError): boolean =>
   error.kind === "unavailable" || isTransportFailure(error);
+
+/** Kinds of errors that say that a sandbox or a container has ended, or is gone. */
+export const ENDED: ReadonlySet<ErrorKind> = new Set<ErrorKind>(["not_found", "failed_precondition"]);
 
 export type Attempt = {
   /** What was attempted, such as `start sandbox "web"`. */

@@ -1,116 +1,102 @@
-import { toJson } from "@bufbuild/protobuf";
-import { type ContainerStats, GetSandboxStatsResponseSchema, SandboxState } from "@paddock/protocol";
+import { create, toJson } from "@bufbuild/protobuf";
+import type { ErrorKind } from "@paddock/domain";
+import {
+  SandboxState,
+  type WatchSandboxStatsResponse,
+  WatchSandboxStatsResponseSchema,
+} from "@paddock/protocol";
+import { usageError } from "../cli-error.ts";
+import { ENDED } from "../client/call-failure.ts";
 import { sleep } from "../client/retry.ts";
 import { cpuPercent, type Reading, readStats } from "../client/stats-reading.ts";
 import { findSandbox, listSandboxes } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
-import { columns } from "../output/columns.ts";
-import { printable } from "../output/printable.ts";
-import { formatBytes, parseSpan } from "../output/quantities.ts";
-import { isTerminal } from "../process/terminal.ts";
+import { parseSpan } from "../output/quantities.ts";
+import { STATS_HEADING, statsRows } from "../output/stats-table.ts";
+import { tableOutput } from "../output/table-output.ts";
+import { writeTo } from "../process/output-cursor.ts";
 
 type StatsOptions = { readonly stream?: boolean; readonly interval: string };
+type Readings = ReadonlyMap<string, Reading>;
 
-const HEADING = [
-  "SANDBOX",
-  "CONTAINER",
-  "CPU %",
-  "MEMORY / LIMIT",
-  "PIDS",
-  "BLOCK IN / OUT",
-  "VM CPU %",
-  "VM MEMORY",
-];
 /** Between the two readings that a share of CPU needs. */
 const FIRST_INTERVAL_MS = 500;
+const LEAST_INTERVAL_MS = 100;
+const NONE: ReadonlySet<ErrorKind> = new Set<ErrorKind>();
+/** A sandbox that nobody named may also be out of reach. */
+const ENDED_OR_AWAY: ReadonlySet<ErrorKind> = new Set<ErrorKind>([...ENDED, "unavailable"]);
 
 export const statsCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("stats", "show what containers and their VMs use", [
+  const command = describedCommand(
     "stats",
-    "stats web",
-    "stats --no-stream -o json",
-  ])
-    .argument("[sandbox...]", "these alone")
-    .option("--no-stream", "once")
-    .option("--interval <span>", "time between readings", "1s");
+    "show what VMs use of their hosts, and their containers in them: a live table on a terminal, else lines",
+    ["stats", "stats web db --interval 5s", "stats --no-stream", "stats -o json | jq .host.memoryUsageBytes"],
+  )
+    .argument("[sandbox...]", "these alone; they end it when they end")
+    .option("--no-stream", "one reading")
+    .option("--interval <span>", "time between readings, from 100ms", "1s");
   return bind(command, async (run, { args }) => {
     const options = command.opts<StatsOptions>();
-    const intervalMs = Math.max(100, parseSpan(options.interval));
-    let before = await readAll(run, args);
-    await sleep(FIRST_INTERVAL_MS, run.signal);
+    const intervalMs = parseSpan(options.interval);
+    if (intervalMs < LEAST_INTERVAL_MS)
+      throw usageError(`--interval ${options.interval} is too short`, 'at least "100ms"');
+    const named = await Promise.all(args.map(async (text) => (await findSandbox(run, text)).sandboxId));
+    const isStream = options.stream !== false;
+    using table = tableOutput(run, STATS_HEADING, { isLive: isStream });
+    let before = await readAll(run, named, NONE);
+    await sleep(Math.min(FIRST_INTERVAL_MS, intervalMs), run.signal);
     for (;;) {
-      const now = await readAll(run, args);
-      show(run, before, now, options.stream !== false);
-      if (options.stream === false) return;
+      const now = await readAll(run, named, ENDED);
+      if (named.length > 0 && now.size === 0) return;
+      if (run.isJson) await writeTo(run.around.stdout, linesOf(before, now));
+      else await table.show([...now.values()].flatMap((each) => statsRows(before.get(each.sandboxId), each)));
+      if (!isStream) return;
       before = now;
       await sleep(intervalMs, run.signal);
     }
   });
 };
 
-async function readAll(run: CommandRun, named: readonly string[]): Promise<Map<string, Reading>> {
-  const ids =
-    named.length > 0
-      ? await Promise.all(named.map(async (text) => (await findSandbox(run, text)).sandboxId))
-      : (await listSandboxes(run)).filter((s) => hasVm(s.status?.state)).map((s) => s.sandboxId);
-  const readings = await Promise.all(ids.map((sandboxId) => readStats(run, sandboxId, named.length > 0)));
+async function readAll(
+  run: CommandRun,
+  named: readonly string[],
+  without: ReadonlySet<ErrorKind>,
+): Promise<Readings> {
+  const ids = named.length > 0 ? named : await idsWithVm(run);
+  const kinds = named.length > 0 ? without : ENDED_OR_AWAY;
+  const readings = await Promise.all(ids.map((sandboxId) => readStats(run, sandboxId, kinds)));
   return new Map(
     readings.filter((reading) => reading !== undefined).map((reading) => [reading.sandboxId, reading]),
   );
 }
 
-const hasVm = (state: SandboxState | undefined): boolean =>
-  state === SandboxState.READY || state === SandboxState.RUNNING || state === SandboxState.PAUSED;
-
-function show(
-  run: CommandRun,
-  before: Map<string, Reading>,
-  now: Map<string, Reading>,
-  isStream: boolean,
-): void {
-  if (run.isJson) {
-    const all = [...now.values()].map(({ sandboxId, stats }) => {
-      const json = toJson(GetSandboxStatsResponseSchema, stats);
-      return { sandboxId, ...(typeof json === "object" && json !== null ? json : {}) };
-    });
-    run.print(`${isStream ? JSON.stringify(all) : JSON.stringify(all, null, 2)}\n`);
-    return;
-  }
-  const rows = [...now.values()].flatMap((reading) => rowsOf(before.get(reading.sandboxId), reading));
-  const clear = isStream && isTerminal(run.around.stdout) ? "\x1b[H\x1b[J" : "";
-  run.print(clear + columns([HEADING, ...rows]));
+async function idsWithVm(run: CommandRun): Promise<string[]> {
+  const withVm = [SandboxState.READY, SandboxState.RUNNING, SandboxState.PAUSED];
+  const all = await listSandboxes(run);
+  return all.filter(({ status }) => status && withVm.includes(status.state)).map((each) => each.sandboxId);
 }
 
-function rowsOf(before: Reading | undefined, now: Reading): string[][] {
-  const { host, containers } = now.stats;
-  const vm = [
-    percent(cpuPercent(before, now, (r) => r.stats.host?.cpuUsageUs)),
-    host ? formatBytes(host.memoryUsageBytes) : "-",
-  ];
-  if (containers.length === 0) return [[now.sandboxId, "-", "-", "-", "-", "-", ...vm].map(printable)];
-  return containers.map((container) => {
-    const usage = (reading: Reading) =>
-      reading.stats.containers.find((c) => c.containerId === container.containerId)?.cpu?.usageUs;
-    return [
-      now.sandboxId,
-      container.containerId,
-      percent(cpuPercent(before, now, usage)),
-      ...figures(container),
-      ...vm,
-    ].map(printable);
+/** One object a line for each sandbox: its id, and what WatchSandboxStats says. */
+const linesOf = (before: Readings, now: Readings): string =>
+  [...now.values()]
+    .map((reading) => {
+      const stats = toJson(WatchSandboxStatsResponseSchema, watched(before.get(reading.sandboxId), reading), {
+        alwaysEmitImplicit: true,
+      });
+      const figures = typeof stats === "object" && stats !== null && !Array.isArray(stats) ? stats : {};
+      return `${JSON.stringify({ sandboxId: reading.sandboxId, ...figures })}\n`;
+    })
+    .join("");
+
+function watched(before: Reading | undefined, now: Reading): WatchSandboxStatsResponse {
+  const { host, guest, containers } = now.stats;
+  const elapsedMs = now.atMs - (before?.atMs ?? now.atMs);
+  const used = host && cpuPercent(before?.stats.host, host, (stats) => stats.cpuUsageUs, elapsedMs);
+  return create(WatchSandboxStatsResponseSchema, {
+    ...(host && { host }),
+    ...(guest && { guest }),
+    containers,
+    cpuPercent: used ?? 0,
   });
 }
-
-function figures({ memory, pids, io }: ContainerStats): string[] {
-  const sum = (key: "readBytes" | "writeBytes") =>
-    formatBytes(io.reduce((total, device) => total + device[key], 0n));
-  const limit = memory && memory.limitBytes > 0n ? formatBytes(memory.limitBytes) : "none";
-  return [
-    memory ? `${formatBytes(memory.usageBytes)} / ${limit}` : "-",
-    pids ? String(pids.current) : "-",
-    `${sum("readBytes")} / ${sum("writeBytes")}`,
-  ];
-}
-
-const percent = (value: number | undefined): string => (value === undefined ? "-" : value.toFixed(1));

@@ -1,41 +1,62 @@
 import { toJson } from "@bufbuild/protobuf";
-import { ListProcessesResponseSchema } from "@paddock/protocol";
-import { findContainer } from "../client/targets.ts";
+import { ProcessEntrySchema } from "@paddock/protocol";
+import { usageError } from "../cli-error.ts";
+import { type ContainerProcess, listProcesses } from "../client/list-processes.ts";
+import { sleep } from "../client/retry.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { columns } from "../output/columns.ts";
-import { printable } from "../output/printable.ts";
-import { formatBytes } from "../output/quantities.ts";
+import {
+  PROCESS_HEADING,
+  type ProcessReading,
+  processRows,
+  WATCHED_HEADING,
+  watchedRows,
+} from "../output/process-table.ts";
+import { parseSpan } from "../output/quantities.ts";
+import { tableOutput } from "../output/table-output.ts";
+import { writeTo } from "../process/output-cursor.ts";
 
-const HEADING = ["PID", "PPID", "USER", "STATE", "TTY", "TIME", "RSS", "COMMAND"];
+type TopOptions = { readonly watch?: boolean; readonly interval: string };
+
+const LEAST_INTERVAL_MS = 100;
 
 export const topCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("top", "list the processes of a container", [
+  const command = describedCommand("top", "list the processes of a sandbox, or of one of its containers", [
     "top web",
+    "top web main",
+    "top --watch --interval 5s web",
     "top web/main -o json",
-  ]).argument("<target>", "SANDBOX or SANDBOX/CONTAINER");
-  return bind(command, async (run, { args: [target = ""] }) => {
-    const { sandboxId, containerId } = await findContainer(run, target);
-    const response = await run.call(
-      { what: `list the processes of "${sandboxId}/${containerId}"` },
-      (api, options) => api.containers.listProcesses({ sandboxId, containerId }, options),
-    );
-    if (run.isJson) {
-      const json = toJson(ListProcessesResponseSchema, response, { alwaysEmitImplicit: true });
-      const list = typeof json === "object" && json !== null && "processes" in json ? json.processes : [];
-      return run.print(`${JSON.stringify(list, null, 2)}\n`);
+  ])
+    .argument("<target>", "SANDBOX for all its containers, or SANDBOX/CONTAINER")
+    .argument("[container]", "the same as SANDBOX/CONTAINER")
+    .option(
+      "-w, --watch",
+      "list them again and again, the busiest first: in place on a terminal, else line after line",
+    )
+    .option("--interval <span>", "time between two lists, from 100ms", "2s");
+  return bind(command, async (run, { args: [first = "", container] }) => {
+    const { watch: isWatched = false, interval } = command.opts<TopOptions>();
+    const intervalMs = parseSpan(interval);
+    if (intervalMs < LEAST_INTERVAL_MS)
+      throw usageError(`--interval ${interval} is too short`, 'at least "100ms"');
+    const target = container === undefined ? first : `${first}/${container}`;
+    using table = tableOutput(run, isWatched ? WATCHED_HEADING : PROCESS_HEADING, { isLive: isWatched });
+    for (let before: ProcessReading | undefined; ; ) {
+      const processes = await listProcesses(run, target);
+      const now = { atMs: performance.now(), processes };
+      if (run.isJson) await writeTo(run.around.stdout, jsonOf(processes, isWatched));
+      else await table.show(isWatched ? watchedRows(before, now) : processRows(processes));
+      if (!isWatched) return;
+      before = now;
+      await sleep(intervalMs, run.signal);
     }
-    const rows = response.processes.map((p) =>
-      [
-        String(p.pid),
-        String(p.parentPid),
-        p.user || String(p.uid),
-        p.state,
-        p.terminal || "-",
-        `${(Number(p.cpuUs) / 1e6).toFixed(2)}s`,
-        formatBytes(p.residentBytes),
-        p.args.length > 0 ? p.args.join(" ") : `[${p.command}]`,
-      ].map(printable),
-    );
-    run.print(columns([HEADING, ...rows]));
   });
 };
+
+/** An array; on one line when more of them follow. */
+function jsonOf(processes: readonly ContainerProcess[], isWatched: boolean): string {
+  const list = processes.map(({ containerId, process }) => {
+    const json = toJson(ProcessEntrySchema, process, { alwaysEmitImplicit: true });
+    return { containerId, ...(typeof json === "object" && json !== null ? json : {}) };
+  });
+  return `${isWatched ? JSON.stringify(list) : JSON.stringify(list, null, 2)}\n`;
+}

@@ -5,6 +5,7 @@
  * user has had enough of both. On a terminal of its own Ctrl-C is a key like any other and never becomes a signal here.
  */
 import { constants } from "node:os";
+import { EXIT_BY_SIGPIPE } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
 import { OutputClosedError, OutputCursor } from "./output-cursor.ts";
 import { ProcessSession } from "./process-session.ts";
@@ -13,7 +14,6 @@ import { StdinWindow } from "./stdin-window.ts";
 import { enterRawMode, isTerminal, terminalSize, watchSize } from "./terminal.ts";
 
 const ENOUGH = 3;
-const EXIT_BY_SIGPIPE = 128 + 13;
 
 export type CarriedProcess = {
   /** Completes "cannot …". */

@@ -1,0 +1,50 @@
+/** Processes of containers as rows, in the columns that `ps` users know. */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { ProcessEntry } from "@paddock/protocol";
+import type { ContainerProcess } from "../client/list-processes.ts";
+import { printable } from "./printable.ts";
+import { formatBytes } from "./quantities.ts";
+
+export type ProcessReading = { readonly atMs: number; readonly processes: readonly ContainerProcess[] };
+
+const PROCESS_COLUMNS = ["PID", "PPID", "USER", "STATE", "THREADS", "TTY", "TIME", "VSZ", "RSS", "COMMAND"];
+
+export const PROCESS_HEADING = ["CONTAINER", ...PROCESS_COLUMNS];
+/** With the share of CPU since the reading before. */
+export const WATCHED_HEADING = ["CONTAINER", "CPU %", ...PROCESS_COLUMNS];
+
+export const processRows = (processes: readonly ContainerProcess[]): string[][] =>
+  processes.map(({ containerId, process }) => [containerId, ...cells(process)].map(printable));
+
+/** The busiest first. */
+export function watchedRows(before: ProcessReading | undefined, now: ProcessReading): string[][] {
+  const usedUs = new Map(before?.processes.map((each) => [identity(each), each.process.cpuUs]));
+  const spanMs = now.atMs - (before?.atMs ?? now.atMs);
+  return now.processes
+    .map((each) => {
+      const earlier = usedUs.get(identity(each));
+      const isKnown = earlier !== undefined && spanMs > 0 && each.process.cpuUs >= earlier;
+      return { ...each, percent: isKnown ? Number(each.process.cpuUs - earlier) / (spanMs * 10) : undefined };
+    })
+    .sort((a, b) => (b.percent ?? 0) - (a.percent ?? 0))
+    .map(({ containerId, process, percent }) =>
+      [containerId, percent?.toFixed(1) ?? "-", ...cells(process)].map(printable),
+    );
+}
+
+/** A PID may belong to another process by the next reading; when it started tells. */
+const identity = ({ containerId, process: { pid, startedAt } }: ContainerProcess): string =>
+  `${containerId}/${pid}/${startedAt ? timestampMs(startedAt) : 0}`;
+
+const cells = (process: ProcessEntry): string[] => [
+  String(process.pid),
+  String(process.parentPid),
+  process.user || String(process.uid),
+  process.state,
+  String(process.threads),
+  process.terminal || "-",
+  `${(Number(process.cpuUs) / 1e6).toFixed(2)}s`,
+  formatBytes(process.virtualBytes),
+  formatBytes(process.residentBytes),
+  process.args.length > 0 ? process.args.join(" ") : `[${process.command}]`,
+];

@@ -1,0 +1,72 @@
+/** Figures of sandboxes as rows: one of the VM as its host sees it, then one of each container as its guest tells. */
+import type { ContainerStats, HostStats } from "@paddock/protocol";
+import { cpuPercent, type Reading, throttledPercent } from "../client/stats-reading.ts";
+import { printable } from "./printable.ts";
+import { formatBytes } from "./quantities.ts";
+
+export const STATS_HEADING = [
+  "SANDBOX",
+  "CONTAINER",
+  "CPU %",
+  "MEM USAGE / LIMIT",
+  "MEM %",
+  "PIDS",
+  "IO R / W",
+  "NET RX / TX",
+  "THROTTLED",
+  "VM OVERHEAD",
+];
+
+/** Stands where a container's id would: no id has brackets. */
+const VM = "[vm]";
+
+/** Shares of time are those since the reading `before`; "-" without one. */
+export function statsRows(before: Reading | undefined, now: Reading): string[][] {
+  const { host, containers } = now.stats;
+  const rows = containers.map((container) => containerRow(before, now, container));
+  return [...(host === undefined ? [] : [vmRow(before, now, host)]), ...rows].map((row) =>
+    row.map(printable),
+  );
+}
+
+function vmRow(before: Reading | undefined, now: Reading, host: HostStats): string[] {
+  return [
+    now.sandboxId,
+    VM,
+    percent(cpuPercent(before?.stats.host, host, (stats) => stats.cpuUsageUs, elapsedMs(before, now))),
+    ...memory(host.memoryUsageBytes, host.memoryLimitBytes),
+    String(host.threads),
+    "-",
+    "-",
+    percent(throttledPercent(before?.stats.host, host), " %"),
+    `${formatBytes(host.memoryOverheadBytes)} / ${host.declaredOverheadBytes === 0n ? "-" : formatBytes(host.declaredOverheadBytes)}`,
+  ];
+}
+
+function containerRow(before: Reading | undefined, now: Reading, container: ContainerStats): string[] {
+  const { containerId, cpu, memory: figures, pids, io, network } = container;
+  const earlier = before?.stats.containers.find((each) => each.containerId === containerId);
+  const sum = (values: readonly bigint[]) => formatBytes(values.reduce((total, value) => total + value, 0n));
+  return [
+    now.sandboxId,
+    containerId,
+    percent(cpuPercent(earlier, container, (stats) => stats.cpu?.usageUs, elapsedMs(before, now))),
+    ...(figures === undefined ? ["-", "-"] : memory(figures.usageBytes, figures.limitBytes)),
+    pids === undefined ? "-" : String(pids.current),
+    `${sum(io.map((device) => device.readBytes))} / ${sum(io.map((device) => device.writeBytes))}`,
+    `${sum(network.map((each) => each.rxBytes))} / ${sum(network.map((each) => each.txBytes))}`,
+    percent(throttledPercent(earlier?.cpu, cpu), " %"),
+    "-",
+  ];
+}
+
+const elapsedMs = (before: Reading | undefined, now: Reading): number =>
+  now.atMs - (before?.atMs ?? now.atMs);
+
+const memory = (usage: bigint, limit: bigint): [string, string] =>
+  limit === 0n
+    ? [`${formatBytes(usage)} / none`, "-"]
+    : [`${formatBytes(usage)} / ${formatBytes(limit)}`, percent((Number(usage) / Number(limit)) * 100)];
+
+const percent = (value: number | undefined, unit = ""): string =>
+  value === undefined ? "-" : `${value.toFixed(1)}${unit}`;

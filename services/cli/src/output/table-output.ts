@@ -1,0 +1,36 @@
+/** Where a table goes that is printed more than once: drawn in its place on a terminal, else line after line. */
+import type { CommandRun } from "../command-run.ts";
+import { writeTo } from "../process/output-cursor.ts";
+import { isTerminal } from "../process/terminal.ts";
+import { Columns, columns } from "./columns.ts";
+import { LiveTable } from "./live-table.ts";
+
+export type TableOutput = Disposable & {
+  /** Shows these rows, in place of those before or after them. Rejects when nobody reads them any more. */
+  show(rows: readonly (readonly string[])[]): Promise<void>;
+};
+
+/** `isLive` says whether there is more than one table to come. */
+export function tableOutput(
+  { around }: Pick<CommandRun, "around">,
+  heading: readonly string[],
+  { isLive }: { readonly isLive: boolean },
+): TableOutput {
+  if (isLive && isTerminal(around.stdout) && around.env.TERM !== "dumb") {
+    const table = new LiveTable(around.stdout);
+    return {
+      show: (rows) => table.draw(columns([heading, ...rows])),
+      [Symbol.dispose]: () => table[Symbol.dispose](),
+    };
+  }
+  const all = new Columns();
+  let isFirst = true;
+  return {
+    show: (rows) => {
+      const text = all.text(isFirst ? [heading, ...rows] : rows);
+      isFirst = false;
+      return writeTo(around.stdout, text);
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
