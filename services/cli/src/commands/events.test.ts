@@ -53,7 +53,8 @@ const STORY: readonly Response[] = [
   ),
   event(6, { case: "health", value: { healthy: false, detail: "silence\x1b[2J" } }),
   event(7, { case: "sandboxState", value: SandboxState.STOPPED }, { cause: StopCause.VM_LOST }),
-  bookmark("t8"),
+  event(8, { case: "sandboxState", value: SandboxState.STOPPED }, { cause: StopCause.REQUESTED }),
+  bookmark("t9"),
 ];
 
 test("events are lines of when, where and what, and --no-follow ends when all there is was shown", async () => {
@@ -74,6 +75,7 @@ test("events are lines of when, where and what, and --no-follow ends when all th
       "web/main init was killed by signal 9, out of memory",
       "web guest does not answer: silence\\x1b[2J",
       "web sandbox stopped, VM lost",
+      "web sandbox stopped, as it was asked to",
       "",
     ],
   );
@@ -115,6 +117,34 @@ test("events are followed by default; a connection that breaks is taken up behin
   assert.equal(await run.exit, 130);
   assert.equal(run.out().trim().split("\n").length, 2);
   assert.deepEqual(asked, ["", "t1"]);
+});
+
+test("each event is told once and in order, wherever connections break", async () => {
+  await using api = await FakeApi.start();
+  const last = 30;
+  const started = Promise.withResolvers<ReturnType<typeof startCli>>();
+  api.serverStream(EventService.method.watch, async function* ({ resumeToken }) {
+    const run = await started.promise;
+    for (let next = Number(resumeToken.slice(1)) + 1; next <= last; next += 1) {
+      yield ready(next);
+      if (next % 7 !== 0) continue;
+      // Of those behind it some may be on their way when the connection breaks, and be told again or not.
+      await run.shows(`"t${next - 3}"`);
+      return api.cut();
+    }
+    yield bookmark(`t${last}`);
+    await new Promise(() => {});
+  });
+  const run = startCli(api, ["events", "-q", "--no-follow", "--since-token", "t0", "-o", "json"]);
+  started.resolve(run);
+  assert.equal(await run.exit, 0);
+  const told = run
+    .out()
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line).event?.sequence);
+  assert.deepEqual(told, [...Array.from({ length: last }, (_, i) => String(i + 1)), undefined]);
+  assert.ok(api.calls.length >= 5, `${api.calls.length} connections`);
 });
 
 test("events that are not kept any more are an error with what to do", async () => {

@@ -30,7 +30,7 @@ async function fixture(state = SandboxState.RUNNING) {
           cpuUs: 0n,
           virtualBytes: 4096n,
           residentBytes: 1024n,
-          args: ["init"],
+          args: ["init", "\x1b[2Jevil"],
         },
         { ...rest, pid: 9, cpuUs: count * 1_000_000n, terminal: "pts/0", command: "busy\x07" },
       ],
@@ -45,7 +45,7 @@ test("top lists the processes of all containers that run, and of one that is nam
   await using api = await fixture();
   const { code, out } = await cli(api, ["top", "web"]);
   assert.equal(code, 0);
-  const init = ["1", "0", "nobody", "S", "2", "-", "0.00s", "4.00KiB", "1.00KiB", "init"];
+  const init = ["1", "0", "nobody", "S", "2", "-", "0.00s", "4.00KiB", "1.00KiB", "init \\x1b[2Jevil"];
   const busy = ["9", "1", "nobody", "S", "2", "pts/0", "0.00s", "0B", "0B", "[busy\\x07]"];
   assert.deepEqual(out.trimEnd().split("\n").map(cells), [
     ["CONTAINER", "PID", "PPID", "USER", "STATE", "THREADS", "TTY", "TIME", "VSZ", "RSS", "COMMAND"],

@@ -1,6 +1,6 @@
 /** Events as lines: when, where, what. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Event, ExitStatus, StopCause } from "@paddock/protocol";
+import { type Event, type ExitStatus, StopCause } from "@paddock/protocol";
 import { printable } from "./printable.ts";
 import { causeText, containerStateText, sandboxStateText } from "./status-text.ts";
 
@@ -38,6 +38,6 @@ const endText = ({ code, signal }: ExitStatus): string =>
   signal === 0 ? `exited with ${code}` : `was killed by signal ${signal}`;
 
 function withCause(text: string, cause: StopCause): string {
-  const why = causeText(cause);
+  const why = cause === StopCause.REQUESTED ? "as it was asked to" : causeText(cause);
   return why === undefined ? text.toLowerCase() : `${text.toLowerCase()}, ${why}`;
 }

@@ -1,5 +1,6 @@
 /** What became of each limit of an update, in the units people write. */
 import { ResourceEffect, type ResourceOutcome, type UpdateContainerResponse } from "@paddock/protocol";
+import { cpusText, DEFAULT_PERIOD_US } from "./limits-text.ts";
 import { printable } from "./printable.ts";
 import { formatBytes } from "./quantities.ts";
 
@@ -9,9 +10,6 @@ const EFFECTS: Readonly<Record<ResourceEffect, string>> = {
   [ResourceEffect.NEXT_START]: "next start",
   [ResourceEffect.REFUSED]: "refused",
 };
-
-/** The kernel's own period, which applies when none was ever given. */
-const DEFAULT_PERIOD_US = 100_000n;
 
 type Format = (value: bigint) => string;
 
@@ -65,9 +63,6 @@ export function outcomeRows({ outcomes, container }: UpdateContainerResponse): s
     return [rowOf(outcome)];
   });
 }
-
-const cpusText = (quotaUs: bigint, periodUs: bigint): string =>
-  quotaUs <= 0n ? "none" : String(Number(quotaUs) / Number(periodUs));
 
 function rowOf(outcome: ResourceOutcome): string[] {
   const { field, requested, inForce, requestedText, inForceText } = outcome;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
-import { ContainerService, ProcessService } from "@paddock/protocol";
+import { ProcessService } from "@paddock/protocol";
 import { FakeApi } from "../fake/fake-api.ts";
 import { FakeProcess } from "../fake/fake-process.ts";
 import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
@@ -154,26 +154,4 @@ test("a reader of our output who leaves ends us as a broken pipe does", async ()
   run.closeOutput();
   process.write("stdout", "more");
   assert.equal(await run.exit, 141);
-});
-
-test("top lists processes with control characters made visible", async () => {
-  await using api = await FakeApi.start();
-  serveSandboxes(api, [fakeSandbox("web")]);
-  api.unary(ContainerService.method.listProcesses, () => ({
-    processes: [
-      {
-        pid: 1,
-        user: "root",
-        state: "S",
-        cpuUs: 1_500_000n,
-        residentBytes: 2048n,
-        args: ["sh", "\x1b[2Jevil"],
-      },
-    ],
-  }));
-  const { out } = await cli(api, ["top", "web"]);
-  assert.match(
-    out,
-    /^PID +PPID +USER +STATE +TTY +TIME +RSS +COMMAND\n1 +0 +root +S +- +1\.50s +2\.00KiB +sh \\x1b\[2Jevil\n$/,
-  );
 });

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { ContainerState, SandboxState, type SandboxStatusSchema } from "@paddock/protocol";
+import { FakeApi } from "../fake/fake-api.ts";
+import { serveSandboxes } from "../fake/fake-sandbox.ts";
+import { cli } from "../fake/run-in-process.ts";
+
+const MIB = 1024n * 1024n;
+
+const GROWING: MessageInitShape<typeof SandboxStatusSchema> = {
+  sandboxId: "web",
+  state: SandboxState.RUNNING,
+  vcpus: 1,
+  memoryBytes: 256n * MIB,
+  maxVcpus: 4,
+  maxMemoryBytes: 1024n * MIB,
+  wantedVcpus: 2,
+  wantedMemoryBytes: 512n * MIB,
+  limits: { cpuQuotaUs: 150_000n, cpuPeriodUs: 100_000n, memoryBytes: 384n * MIB, cgroupLayout: "v1" },
+  containers: [
+    {
+      containerId: "main",
+      state: ContainerState.RUNNING,
+      resources: { cpuQuotaUs: 150_000n, cpuPeriodUs: 100_000n, memoryBytes: 64n * MIB, pids: -1n },
+      resourcesInForce: { cpuQuotaUs: 50_000n, cpuPeriodUs: 50_000n, memoryBytes: 64n * MIB },
+    },
+    {
+      containerId: "side",
+      state: ContainerState.RUNNING,
+      resources: { cpusetCpus: "0-1", memoryBytes: -1n, swapBytes: 0n, cpuShares: 512n },
+      resourcesInForce: { cpusetCpus: "0-1", memoryBytes: 32n * MIB, swapBytes: 0n, cpuShares: 512n },
+    },
+    { containerId: "free", state: ContainerState.READY },
+  ],
+};
+
+async function fixture() {
+  const api = await FakeApi.start();
+  const calm = { sandboxId: "calm", state: SandboxState.RUNNING, vcpus: 1, memoryBytes: 256n * MIB };
+  serveSandboxes(api, [
+    { sandboxId: "web", status: GROWING },
+    { sandboxId: "calm", status: { ...calm, wantedVcpus: 1, wantedMemoryBytes: 256n * MIB } },
+  ]);
+  return api;
+}
+
+const cells = (line: string): string[] => line.split(/ {3,}/);
+
+test("ps says which VM has not the size that its containers need, and no more of sizes", async () => {
+  await using api = await fixture();
+  const lines = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);
+  assert.equal(lines[0]?.at(-1), "ISOLATION");
+  assert.equal(lines[1]?.at(-3), "Up, wants 2 vCPUs, 512MiB");
+  assert.equal(lines[4]?.at(-3), "Up");
+});
+
+test("ps --limits has what containers may use, what of it is not in force, and what VMs have and may grow to", async () => {
+  await using api = await fixture();
+  const { out } = await cli(api, ["ps", "--limits"]);
+  assert.deepEqual(
+    out
+      .trimEnd()
+      .split("\n")
+      .map((line) => cells(line).slice(-2)),
+    [
+      ["LIMITS", "VM SIZE"],
+      ["1.5 CPUs (now 1 CPU), 64.0MiB", "1 vCPU, 256MiB, up to 4, 1.00GiB"],
+      ["512 shares, on 0-1, no memory limit (now 32.0MiB), 0B swap", "1 vCPU, 256MiB, up to 4, 1.00GiB"],
+      ["none", "1 vCPU, 256MiB, up to 4, 1.00GiB"],
+      ["-", "1 vCPU, 256MiB"],
+    ],
+  );
+});
+
+test("inspect has limits as asked for and as in force, sizes wanted and there, and what the host holds the VM to", async () => {
+  await using api = await fixture();
+  const [{ status }] = JSON.parse((await cli(api, ["inspect", "web"])).out);
+  assert.deepEqual([status.vcpus, status.wantedVcpus, status.maxVcpus], [1, 2, 4]);
+  assert.deepEqual([status.memoryBytes, status.wantedMemoryBytes], ["268435456", "536870912"]);
+  assert.equal(status.limits.cpuQuotaUs, "150000");
+  assert.equal(status.containers[0].resources.cpuQuotaUs, "150000");
+  assert.equal(status.containers[0].resourcesInForce.cpuQuotaUs, "50000");
+});

@@ -1,0 +1,68 @@
+/** Limits of containers and sizes of VMs, in the units people write, and what of them is wanted and not there yet. */
+import type { ContainerResources, ContainerStatus, SandboxStatus } from "@paddock/protocol";
+import { formatBytes } from "./quantities.ts";
+
+/** The period of a quota when none was given, in microseconds. */
+export const DEFAULT_PERIOD_US = 100_000n;
+
+/** "1.5", or "none". */
+export const cpusText = (quotaUs: bigint, periodUs: bigint): string =>
+  quotaUs <= 0n ? "none" : String(Number(quotaUs) / Number(periodUs));
+
+/** "1.5 CPUs, 64.0MiB, 100 pids"; a limit that is not in force as it was asked for says so, as "2 CPUs (now 1)". */
+export function limitsText({ resources, resourcesInForce }: ContainerStatus): string {
+  const asked = resources === undefined ? [] : limitsOf(resources);
+  const inForce =
+    resourcesInForce && new Map(limitsOf(resourcesInForce).map((each) => [each.name, each.text]));
+  const texts = asked.flatMap(({ name, text }) => {
+    const now = inForce === undefined ? text : (inForce.get(name) ?? NONE);
+    if (text === NONE && now === NONE) return [];
+    return now === text ? [text] : [`${text === NONE ? `no ${name}` : text} (now ${now})`];
+  });
+  return texts.join(", ") || NONE;
+}
+
+const NONE = "none";
+
+type Limit = { readonly name: string; readonly text: string };
+
+/** The limits that are set, one that lifts the limit among them. */
+function limitsOf(resources: ContainerResources): Limit[] {
+  const { cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, memoryBytes, swapBytes, pids } = resources;
+  const limit = <T>(name: string, value: T | undefined, text: (value: T) => string): Limit[] =>
+    value === undefined ? [] : [{ name, text: text(value) }];
+  return [
+    ...limit("CPU limit", cpuQuotaUs, (quota) => counted(cpusText(quota, cpuPeriodUs ?? DEFAULT_PERIOD_US))),
+    ...limit("shares", cpuShares, (shares) => `${shares} shares`),
+    ...limit("cpuset", cpusetCpus, (list) => (list === "" ? NONE : `on ${list}`)),
+    ...limit("memory limit", memoryBytes, (bytes) => (bytes < 0n ? NONE : formatBytes(bytes))),
+    ...limit("swap limit", swapBytes, (bytes) => (bytes < 0n ? NONE : `${formatBytes(bytes)} swap`)),
+    ...limit("pids limit", pids, (count) => (count < 0n ? NONE : `${count} pids`)),
+  ];
+}
+
+const counted = (cpus: string): string => {
+  if (cpus === NONE) return NONE;
+  return cpus === "1" ? "1 CPU" : `${cpus} CPUs`;
+};
+
+/** "2 vCPUs, 512MiB, up to 4, 1.00GiB"; "-" without a VM. */
+export function vmSizeText(status: SandboxStatus): string {
+  const { vcpus, memoryBytes, maxVcpus, maxMemoryBytes } = status;
+  if (vcpus === 0) return "-";
+  const most =
+    maxVcpus > 0 && maxMemoryBytes > 0n ? `, up to ${maxVcpus}, ${formatBytes(maxMemoryBytes)}` : "";
+  return `${vcpusText(vcpus)}, ${formatBytes(memoryBytes)}${most}`;
+}
+
+/** What the VM's size shall be and is not, as "wants 2 vCPUs"; undefined when nothing waits. */
+export function waitingText(status: SandboxStatus): string | undefined {
+  const { vcpus, wantedVcpus, memoryBytes, wantedMemoryBytes } = status;
+  const waits = [
+    ...(wantedVcpus > 0 && wantedVcpus !== vcpus ? [vcpusText(wantedVcpus)] : []),
+    ...(wantedMemoryBytes > 0n && wantedMemoryBytes !== memoryBytes ? [formatBytes(wantedMemoryBytes)] : []),
+  ];
+  return vcpus === 0 || waits.length === 0 ? undefined : `wants ${waits.join(", ")}`;
+}
+
+const vcpusText = (count: number): string => `${count} vCPU${count === 1 ? "" : "s"}`;
