@@ -2426,7 +2426,7 @@ export declare const ContainerService: GenService<{
   },
   /**
    * StopContainer sends SIGTERM (or the image's stop signal), and SIGKILL after `grace`, and waits for the end.
-   * Stopping a stopped container succeeds.
+   * Stopping a stopped container succeeds. Errors: FAILED_PRECONDITION (sandbox paused: resume it, or stop the sandbox).
    *
    * @generated from rpc paddock.v1.ContainerService.StopContainer
    */
@@ -2437,7 +2437,8 @@ export declare const ContainerService: GenService<{
   },
   /**
    * DeleteContainer removes a container that is `ready` or `stopped`, or in any state with `force`, with its writable
-   * layer and logs. Errors: FAILED_PRECONDITION (running or paused, without force).
+   * layer and logs. Errors: FAILED_PRECONDITION (running or paused, without force; sandbox paused, also with force: resume it,
+   * or delete the sandbox).
    *
    * @generated from rpc paddock.v1.ContainerService.DeleteContainer
    */
@@ -2458,6 +2459,7 @@ export declare const ContainerService: GenService<{
   },
   /**
    * KillContainer sends a signal to the init process, or to all processes. A container that has stopped is no error.
+   * Errors: FAILED_PRECONDITION (sandbox paused: nobody in it can take a signal).
    *
    * @generated from rpc paddock.v1.ContainerService.KillContainer
    */
