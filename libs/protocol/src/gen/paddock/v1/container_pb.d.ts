@@ -840,6 +840,13 @@ export declare type ContainerStatus = Message<"paddock.v1.ContainerStatus"> & {
    * @generated from field: paddock.v1.ContainerResources resources_in_force = 15;
    */
   resourcesInForce?: ContainerResources | undefined;
+
+  /**
+   * Times it was started again after an end, since its VM booted.
+   *
+   * @generated from field: uint32 restart_count = 16;
+   */
+  restartCount: number;
 };
 
 /**
@@ -2413,9 +2420,10 @@ export declare const ContainerService: GenService<{
     output: typeof CreateContainerResponseSchema;
   },
   /**
-   * StartContainer executes its command. Starting a running container succeeds. A command that is not in the image
+   * StartContainer executes its command. Starting a running container succeeds. One that has ended is started again, on
+   * the files it left, with new namespaces and a new cgroup; its log goes on. A command that is not in the image
    * ends the container with exit code 127, one that cannot be executed with 126.
-   * Errors: FAILED_PRECONDITION (sandbox not running, container paused or stopped).
+   * Errors: FAILED_PRECONDITION (sandbox not running, container paused).
    *
    * @generated from rpc paddock.v1.ContainerService.StartContainer
    */
