@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import {
+  ContainerService,
+  CreateSandboxResponseSchema,
+  NodeService,
+  NodeState,
+  ResourceEffect,
+  SandboxService,
+  UpdateContainerResponseSchema,
+} from "@paddock/protocol";
+import { startNats } from "../../../test/harness/nats.ts";
+import { ApiBench, caught, eventually } from "./testing/api-bench.ts";
+import type { FakeNode } from "./testing/fake-node.ts";
+
+const MIB = 1024n ** 2n;
+const GIB = 1024n ** 3n;
+let bench: ApiBench;
+let node: FakeNode;
+
+const sandboxes = () => bench.connection.service(SandboxService);
+const containers = () => bench.connection.service(ContainerService);
+
+before(async () => {
+  bench = await ApiBench.start(startNats);
+  node = await bench.node("n1");
+  node.commands.createSandbox = async ({ sandboxId }) =>
+    create(CreateSandboxResponseSchema, { sandbox: { sandboxId } });
+  const nodes = bench.connection.service(NodeService);
+  await eventually(async () =>
+    assert.equal((await nodes.getNode({ nodeId: "n1" })).node?.state, NodeState.UP),
+  );
+  await sandboxes().createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
+});
+after(() => bench[Symbol.asyncDispose]());
+
+test("an update reaches the node with the limits that are set, and its outcomes arrive", async () => {
+  const outcome = { field: "memory_bytes", requested: 8n, inForce: 4n, reason: "later" };
+  node.commands.updateContainer = async ({ containerId, resources }) =>
+    create(UpdateContainerResponseSchema, {
+      container: { containerId, ...(resources && { resources }) },
+      outcomes: [{ ...outcome, effect: ResourceEffect.NEXT_START }],
+    });
+  const hugepages = [{ pageBytes: 2n * MIB, limitBytes: -1n }];
+  const { container, outcomes } = await containers().updateContainer({
+    requestId: "u1",
+    sandboxId: "s",
+    containerId: "c",
+    resources: { cpuQuotaUs: -1n, hugepages, io: { readBytesPerSecond: 0n }, oomKillAll: false },
+  });
+  assert.equal(node.seen.at(-1)?.requestId, "u1");
+  const limits = container?.resources;
+  assert.deepEqual(
+    [
+      limits?.cpuQuotaUs,
+      limits?.hugepages[0]?.limitBytes,
+      limits?.io?.readBytesPerSecond,
+      limits?.oomKillAll,
+    ],
+    [-1n, -1n, 0n, false],
+  );
+  assert.deepEqual([limits?.memoryBytes, limits?.pids, limits?.cpuShares], [undefined, undefined, undefined]);
+  assert.equal(outcomes[0]?.reason, "later");
+  assert.equal(outcomes[0]?.effect, ResourceEffect.NEXT_START);
+});
+
+test("limits out of range are refused by their names, and the node is not asked", async () => {
+  const before = node.seen.length;
+  const error = await caught(
+    containers().updateContainer({
+      requestId: "u2",
+      sandboxId: "s",
+      containerId: "c",
+      resources: {
+        cpuQuotaUs: 500n,
+        cpuPeriodUs: 10n,
+        cpuShares: 1n,
+        cpusetCpus: "0-x",
+        memoryBytes: MIB,
+        swapBytes: -2n,
+        pids: 0n,
+        hugepages: [{ pageBytes: 4096n, limitBytes: MIB }],
+        io: { readBytesPerSecond: 1n, writeOperationsPerSecond: 2n ** 40n },
+      },
+    }),
+  );
+  assert.equal(error.reason, "INVALID_FIELD");
+  const fields = ["cpu_quota_us", "cpu_period_us", "cpu_shares", "cpuset_cpus", "memory_bytes", "swap_bytes"];
+  const nested = ["hugepages[0].page_bytes", "io.read_bytes_per_second", "io.write_operations_per_second"];
+  assert.deepEqual(
+    error.violations.map(({ field }) => field).sort(),
+    [...fields, "pids", ...nested].map((field) => `resources.${field}`).sort(),
+  );
+  const missing = await caught(
+    containers().updateContainer({ requestId: "u3", sandboxId: "s", containerId: "c" }),
+  );
+  assert.deepEqual(
+    missing.violations.map(({ field }) => field),
+    ["resources"],
+  );
+  assert.equal(node.seen.length, before);
+});
+
+test("what a VM may grow to is checked by its field, and is not asked of a node before it has grown", async () => {
+  const odd = await caught(
+    sandboxes().createSandbox({
+      requestId: "g1",
+      sandboxId: "g",
+      spec: { resources: { maxVcpus: 241, maxMemoryBytes: 100_663_297n } },
+    }),
+  );
+  assert.deepEqual(odd.violations.map(({ field }) => field).sort(), [
+    "spec.resources.max_memory_bytes",
+    "spec.resources.max_vcpus",
+  ]);
+  const resources = { memoryBytes: GIB, maxMemoryBytes: 64n * GIB, maxVcpus: 240 };
+  await sandboxes().createSandbox({ requestId: "g2", sandboxId: "g", spec: { resources } });
+});
+
+test("a node whose sandboxes have grown is full for what no longer fits, once it has said so", async () => {
+  await node.beat(15n * GIB);
+  const spec = { resources: { memoryBytes: 2n * GIB } };
+  await eventually(async () => {
+    const requestId = `full-${process.hrtime.bigint()}`;
+    const error = await caught(sandboxes().createSandbox({ requestId, sandboxId: requestId, spec }));
+    assert.equal(error.reason, "NO_CAPACITY");
+  });
+  await node.beat(0n);
+});
