@@ -39,10 +39,13 @@ export const addLimitOptions = (command: Command): Command =>
     )
     .option("--cpu-shares <number>", "weight when CPUs are contended: 2 to 262144 (default 1024)")
     .option("--cpuset-cpus <list>", 'CPUs of the host it may use, such as "0-3,8"; "all" is the default')
-    .option("-m, --memory <size>", 'memory it may use: from 4m, such as "512m"; "none" is the default')
+    .option(
+      "-m, --memory <size>",
+      'memory it may use: from 4m, such as "512m" (powers of 1024); "none" is the default',
+    )
     .option(
       "--memory-swap <size>",
-      'memory and swap together, at least --memory, which means no swap; "none" for any swap',
+      'memory and swap together, such as "1g"; the same as --memory for no swap, "none" for any swap',
     )
     .option("--pids-limit <number>", 'processes and threads it may have, from 1; "none" is the default')
     .option(

@@ -20,6 +20,7 @@ export const runCommand: CommandDefinition = (bind) => {
     "run --rm python:3.11 python3 -c 'print(42)'",
     "run --rm -it --cpus 2 --memory 512m debian:bookworm bash",
     "run -d --name web ./web.tar",
+    "run -d --name db --cpus 0.5 --memory 256m --max-vcpus 4 --max-memory 2g debian:bookworm sleep inf",
     "run --rm --sandbox web debian:bookworm ps aux",
   ])
     .argument("<image>", "name or id of an image, or an archive such as ./app.tar")

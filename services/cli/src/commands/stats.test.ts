@@ -90,7 +90,7 @@ test("stats has a row of the VM as its host sees it, and one of each container, 
     ]),
     ["web", "[vm]", "150.0", "192MiB / 384MiB", "50.0", "7", "-", "-", "50.0 %", "32.0MiB / 128MiB"],
     ["web", ...CONTAINER],
-    ["web", "odd\\x1b[2J", "0.0", "1.00MiB / none", "-", "-", "0B / 0B", "0B / 0B", "-", "-"],
+    ["web", "odd\\x1b[2J", "0.0", "1.00MiB / none", "-", "-", "-", "-", "-", "-"],
   ]);
 });
 

@@ -13,7 +13,7 @@ const HEADING = ["RESOURCE", "REQUESTED", "IN FORCE", "EFFECT", "REASON"];
 export const updateCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "update",
-    "change the limits of a container while it runs, and the size of its VM with them",
+    "change limits of a container while it runs, and the size of its VM with them; others stay as they are",
     [
       "update --cpus 2 --memory 512m web",
       "update web/main --io-write-bps 10m --io-write-iops none",

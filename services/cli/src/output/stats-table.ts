@@ -46,18 +46,24 @@ function vmRow(before: Reading | undefined, now: Reading, host: HostStats): stri
 function containerRow(before: Reading | undefined, now: Reading, container: ContainerStats): string[] {
   const { containerId, cpu, memory: figures, pids, io, network } = container;
   const earlier = before?.stats.containers.find((each) => each.containerId === containerId);
-  const sum = (values: readonly bigint[]) => formatBytes(values.reduce((total, value) => total + value, 0n));
   return [
     now.sandboxId,
     containerId,
     percent(cpuPercent(earlier, container, (stats) => stats.cpu?.usageUs, elapsedMs(before, now))),
     ...(figures === undefined ? ["-", "-"] : memory(figures.usageBytes, figures.limitBytes)),
     pids === undefined ? "-" : String(pids.current),
-    `${sum(io.map((device) => device.readBytes))} / ${sum(io.map((device) => device.writeBytes))}`,
-    `${sum(network.map((each) => each.rxBytes))} / ${sum(network.map((each) => each.txBytes))}`,
+    inAndOut(io.map(({ readBytes, writeBytes }) => [readBytes, writeBytes])),
+    inAndOut(network.map(({ rxBytes, txBytes }) => [rxBytes, txBytes])),
     percent(throttledPercent(earlier?.cpu, cpu), " %"),
     "-",
   ];
+}
+
+/** Sums over all devices; "-" without any. */
+function inAndOut(devices: readonly (readonly [bigint, bigint])[]): string {
+  const sum = (values: readonly bigint[]) => formatBytes(values.reduce((total, value) => total + value, 0n));
+  if (devices.length === 0) return "-";
+  return `${sum(devices.map(([into]) => into))} / ${sum(devices.map(([, out]) => out))}`;
 }
 
 const elapsedMs = (before: Reading | undefined, now: Reading): number =>
