@@ -1,46 +1,26 @@
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { spawn } from "node:child_process";
 import { after, before, test } from "node:test";
 import { tinyImage } from "../fixtures/tiny-image.ts";
-import { repositoryRoot } from "../harness/child-service.ts";
+import { CommandLine, PADDOCK } from "../harness/command-line.ts";
 import { runIdle } from "../harness/sandbox.ts";
 import { Stack } from "../harness/stack.ts";
 
-const paddock = join(repositoryRoot, "services/cli/bin/paddock");
 let stack: Stack;
-let home: string;
+let paddock: CommandLine;
 
 before(async () => {
-  home = mkdtempSync(join(tmpdir(), "home-"));
   stack = await Stack.start();
+  paddock = new CommandLine(stack);
   await stack.importImage(await tinyImage());
   await runIdle(stack, "box");
 });
 after(async () => {
   await stack?.[Symbol.asyncDispose]();
-  rmSync(home, { recursive: true, force: true });
+  paddock?.[Symbol.dispose]();
 });
 
-const env = () => ({ ...process.env, PADDOCK_API: stack.grpcAddress, HOME: home, NO_COLOR: "1" });
-
-type Outcome = { stdout: string; stderr: string; code: number };
-
-function run(args: string[], stdin = ""): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      paddock,
-      args,
-      { env: env(), timeout: 120_000, cwd: home },
-      (error, stdout, stderr) => {
-        resolve({ stdout, stderr, code: error ? Number(error.code) : 0 });
-      },
-    );
-    child.stdin?.end(stdin);
-  });
-}
+const run: CommandLine["run"] = (args, stdin) => paddock.run(args, stdin);
 
 test("run gives the command's output and its own exit code, and --rm leaves nothing", async () => {
   const done = await run(
@@ -110,8 +90,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
   const inner =
     "trap 'stty size; exit 4' WINCH; sleep 1; stty size; echo waiting; while :; do sleep 0.2; done";
-  const child = spawn("python3", ["-c", script, paddock, "exec", "-it", "box", "--", "sh", "-c", inner], {
-    env: { ...env(), TERM: "xterm" },
+  const child = spawn("python3", ["-c", script, PADDOCK, "exec", "-it", "box", "--", "sh", "-c", inner], {
+    env: { ...paddock.env, TERM: "xterm" },
     stdio: ["ignore", "pipe", "inherit"],
   });
   let text = "";
