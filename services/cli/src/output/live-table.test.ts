@@ -71,7 +71,13 @@ test("the cursor is hidden while the table lives, and shown again when it ends",
 test("lines are cut to the width of the terminal and the table to its height", async () => {
   const { table, screen } = fixture({ rows: 4, columns: 6 });
   await table.draw("12345678\na\nb\nc\nd\n");
-  assert.equal(screen.text, "$ paddock stats\n123456\na\n… 3 mo");
+  assert.equal(screen.text, "$ paddock stats\n12345\na\n(3 mo");
+});
+
+test("letters that are two columns wide are counted as such, and never cut in two", async () => {
+  const { table, screen } = fixture({ rows: 4, columns: 6 });
+  await table.draw("漢字漢字\na😀😀😀\n");
+  assert.equal(screen.text, "$ paddock stats\n漢字\na😀😀");
 });
 
 test("a terminal of another size is cleared, as it has wrapped the lines its own way", async () => {

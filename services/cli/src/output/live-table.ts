@@ -29,7 +29,7 @@ export class LiveTable implements Disposable {
     this.#size = size;
   }
 
-  /** Draws lines of single width in place of those before. */
+  /** Draws printable lines in place of those before. */
   async draw(text: string): Promise<void> {
     const size = this.#size();
     const lines = fitting(text.trimEnd().split("\n"), size);
@@ -59,6 +59,20 @@ function fitting(lines: readonly string[], { rows, columns }: TerminalSize): str
   // The cursor stands on a line of its own below.
   const room = Math.max(1, rows - 1);
   const hidden = lines.length - room;
-  const shown = hidden > 0 ? [...lines.slice(0, room - 1), `… ${hidden + 1} more`] : lines;
-  return shown.map((line) => line.slice(0, columns));
+  const shown = hidden > 0 ? [...lines.slice(0, room - 1), `(${hidden + 1} more)`] : lines;
+  // A line that reaches the last column would have its last letter cleared by what clears behind it.
+  return shown.map((line) => cut(line, columns - 1));
+}
+
+/** East Asian letters and pictures, two columns wide, begin here; what is narrow behind it is taken for wide, too. */
+const FIRST_WIDE = 0x1100;
+
+function cut(line: string, columns: number): string {
+  let [width, end] = [0, 0];
+  for (const letter of line) {
+    width += (letter.codePointAt(0) ?? 0) < FIRST_WIDE ? 1 : 2;
+    if (width > columns) return line.slice(0, end);
+    end += letter.length;
+  }
+  return line;
 }
