@@ -19,7 +19,7 @@ export async function* watchEvents(run: CommandRun, query: EventQuery): AsyncGen
         yield response;
         resumeToken = response.resumeToken;
       }
-      return;
+      throw new PaddockError("UNAVAILABLE", "the stream of events ended, which it never does by itself");
     } catch (error) {
       const isWorthIt =
         resumeToken !== "" &&
