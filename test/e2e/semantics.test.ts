@@ -111,7 +111,7 @@ test("a signal reaches the init alone, or with all every process of the containe
     });
 });
 
-test("what has ended can be ended again, cannot be started again, and is NOT_FOUND once it is deleted", async () => {
+test("what has ended can be ended again, cannot be paused or entered, and is NOT_FOUND once it is deleted", async () => {
   const { containers, processes } = stack.client;
   const at = await run("over", { args: ["sh", "-c", "exit 3"] });
   const wait = () => processes.waitProcess({ ...at, execId: at.containerId }, soon());
@@ -122,7 +122,6 @@ test("what has ended can be ended again, cannot be started again, and is NOT_FOU
   assert.equal(container?.stopCause, StopCause.EXITED);
   await processes.signalProcess({ ...id(), ...at, execId: at.containerId, signal: "TERM" }, soon());
   for (const refused of [
-    () => containers.startContainer({ ...id(), ...at }, soon()),
     () => containers.pauseContainer({ ...id(), ...at }, soon()),
     () => containers.resumeContainer({ ...id(), ...at }, soon()),
     () => containers.listProcesses(at, soon()),
@@ -144,6 +143,19 @@ test("what has ended can be ended again, cannot be started again, and is NOT_FOU
     () => processes.resizeTty({ ...id(), ...at, execId: "x", size: { rows: 1, columns: 1 } }, soon()),
   ])
     await assert.rejects(unknown(), { reason: "CONTAINER_NOT_FOUND" });
+});
+
+test("what has ended is started again with what it wrote, and ends anew", async () => {
+  const { containers, processes } = stack.client;
+  const script = "echo run >>/runs; echo $(wc -l </runs); exit $(wc -l </runs)";
+  const at = await run("again", { args: ["sh", "-c", script] });
+  const wait = () => processes.waitProcess({ ...at, execId: at.containerId }, soon());
+  assert.equal((await wait()).status?.code, 1);
+  const { container } = await containers.startContainer({ ...id(), ...at }, soon());
+  assert.equal(container?.restartCount, 1);
+  await stack.client.containers.stopContainer({ ...id(), ...at }, soon());
+  assert.equal((await wait()).status?.code, 2);
+  await containers.deleteContainer({ ...id(), ...at }, soon());
 });
 
 test("what runs is deleted with force alone", async () => {

@@ -82,15 +82,17 @@ test("asking twice for the same state is ignored, not refused", () => {
   }
 });
 
-test("a container is not started in a sandbox that is not running, and not again after its end", () => {
+test("a container is started in a sandbox that runs, also again after its end, and in no other", () => {
   for (const sandbox of ["ready", "paused", "stopped", "creating", "deleting"] as const)
     assert.equal(
       decide({ about: "container", sandbox, state: "ready", request: "start" }).kind,
       "deny",
       sandbox,
     );
+  for (const state of ["ready", "stopped"] as const)
+    assert.equal(decide({ about: "container", sandbox: "running", state, request: "start" }).kind, "accept");
   assert.equal(
-    decide({ about: "container", sandbox: "running", state: "stopped", request: "start" }).kind,
+    decide({ about: "container", sandbox: "running", state: "paused", request: "start" }).kind,
     "deny",
   );
 });

@@ -166,7 +166,7 @@ function sandboxGateVerdict(state: SandboxState, request: ContainerRequest): Ver
 function containerVerdict(state: ContainerState, request: ContainerRequest, sandbox: SandboxState): Verdict {
   switch (request) {
     case "start":
-      return byState(state, { ready: "accept", running: "ignore" });
+      return byState(state, { ready: "accept", stopped: "accept", running: "ignore" });
     case "stop":
       return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "ignore" });
     case "delete":

@@ -155,11 +155,12 @@ async function closed(entry: Entry): Promise<void> {
 /** Ids hold no slash. */
 const keyOf = (sandboxId: string, containerId: string): string => `${sandboxId}/${containerId}`;
 
-/** A name for this start of the container: its machine, as no other ever was, and when it was created. */
+/** A name for this start of the container: its machine, as no other ever was, when it was created, and the how manieth start it is. */
 function runOf(record: SandboxRecord, containerId: string): string {
   const machine = machineOf(record);
-  const createdAtMs = containerOf(record, containerId)?.createdAtMs ?? 0;
-  return `${machine?.bootId}/${machine?.pid}/${machine?.startTicks}/${createdAtMs}`;
+  const { createdAtMs = 0, restarts = 0 } = containerOf(record, containerId) ?? {};
+  const first = `${machine?.bootId}/${machine?.pid}/${machine?.startTicks}/${createdAtMs}`;
+  return restarts === 0 ? first : `${first}/${restarts}`;
 }
 
 const limitsOf = (policy: LogPolicy | undefined): LogLimits => ({

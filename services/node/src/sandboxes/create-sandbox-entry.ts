@@ -122,6 +122,7 @@ export function commitReady(ctx: NodeContext, entry: SandboxEntry, finished: str
       containers: record.containers.map((container) => ({
         ...container,
         oomKillCount: 0,
+        restarts: 0,
         phase: { kind: "ready" },
       })),
     }),
@@ -150,6 +151,7 @@ export function newContainer(
     index,
     createdAtMs: nowMs,
     oomKillCount: 0,
+    restarts: 0,
     phase: { kind: "ready" },
   };
 }

@@ -69,6 +69,8 @@ export type ContainerRecord = {
   readonly index: number;
   readonly createdAtMs: number;
   readonly oomKillCount: number;
+  /** Times it was made anew in the present VM, to be started again after its end. */
+  readonly restarts: number;
   readonly phase: ContainerPhase;
 };
 

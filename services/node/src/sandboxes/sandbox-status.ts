@@ -88,6 +88,7 @@ export function containerStatusOf(container: ContainerRecord): ContainerStatus {
       ...(phase.exit !== undefined && { exitStatus: exitStatusOf(phase.exit) }),
     }),
     labels: spec.labels,
+    restartCount: container.restarts,
     oomKillCount: BigInt(container.oomKillCount),
     terminal: spec.process?.terminal ?? false,
     ...(spec.resources !== undefined && { resources: spec.resources }),

@@ -21,6 +21,7 @@ export function unfinishedContainer(scope: string): ContainerRecord | undefined 
     index: Number(match[1]),
     createdAtMs: 0,
     oomKillCount: 0,
+    restarts: 0,
     phase: { kind: "ready" },
   };
 }

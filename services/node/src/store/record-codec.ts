@@ -124,6 +124,8 @@ function parseContainer(fields: Fields): ContainerRecord {
     index: fields.integer("index"),
     createdAtMs: fields.number("createdAtMs"),
     oomKillCount: fields.integer("oomKillCount"),
+    // Not in rows of a daemon that could not start a container again.
+    restarts: fields.has("restarts") ? fields.integer("restarts") : 0,
     phase: parseContainerPhase(fields.object("phase")),
   };
 }

@@ -152,6 +152,7 @@ function liveSandbox(
         index: 0,
         createdAtMs: 1,
         oomKillCount: 0,
+        restarts: 0,
         phase: phase(),
       },
     ],

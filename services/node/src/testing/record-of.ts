@@ -33,6 +33,7 @@ export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
         index: 0,
         createdAtMs: 4,
         oomKillCount: 0,
+        restarts: 0,
         phase,
       },
     ],

@@ -1,0 +1,41 @@
+import { PaddockError } from "@paddock/domain";
+import type { NodeContext } from "../node-context.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { containerOf, withContainer } from "../sandboxes/sandbox-record.ts";
+import { guestContainer } from "./guest-container.ts";
+import { requireImage } from "./require-image.ts";
+
+const TIMEOUT_MS = 30_000;
+
+/**
+ * Makes a container that has ended `ready` to be started again, on the disks it has: what it wrote is still there. Its cgroup
+ * and namespaces are new. One that has not ended is left as it is. Until the guest has it, the record keeps its former end: a
+ * failure, or the end of the daemon, in between changes nothing. Needs the lock.
+ */
+export async function makeAnew(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  containerId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const container = containerOf(entry.record, containerId);
+  if (container?.phase.kind !== "stopped") return;
+  const image = await requireImage(ctx, container.imageId);
+  await ctx.logs.stop(entry.sandboxId, containerId);
+  const { containers } = await entry.agent.client({ signal });
+  const options = { signal, timeoutMs: TIMEOUT_MS };
+  await containers.removeContainer({ containerId }, options).catch((error: unknown) => {
+    if (!(error instanceof PaddockError) || error.reason !== "CONTAINER_NOT_FOUND") throw error;
+  });
+  await containers.createContainer(guestContainer(container, image.config), options);
+  entry.stopRequests.delete(containerId);
+  entry.update((record) =>
+    withContainer(record, containerId, (each) => ({
+      ...each,
+      oomKillCount: 0,
+      restarts: each.restarts + 1,
+      phase: { kind: "ready" },
+    })),
+  );
+  ctx.logs.follow(entry, containerId);
+}
