@@ -13,7 +13,8 @@ function setUp() {
 }
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-const request = { requestId: "r1", digest: "d1" };
+const patient = new AbortController().signal;
+const request = { requestId: "r1", digest: "d1", signal: patient };
 
 test("the same request is done once and answered twice", async () => {
   const { ledger } = setUp();
@@ -37,7 +38,7 @@ test("the same id with another body is refused, also while the first is under wa
   const { ledger } = setUp();
   const gate = Promise.withResolvers<Uint8Array>();
   const first = ledger.once(request, () => gate.promise);
-  const other = { requestId: "r1", digest: "other" };
+  const other = { ...request, digest: "other" };
   const refused = { reason: "REQUEST_ID_REUSED" };
   await assert.rejects(
     ledger.once(other, async () => bytes("")),
@@ -76,4 +77,77 @@ test("a request that was under way when the process died is done again", async (
   const { ledger, rows } = setUp();
   rows.set("r1", { digest: "d1", outcome: undefined });
   assert.deepEqual(await ledger.once(request, async () => bytes("anew")), bytes("anew"));
+});
+
+/** Work that ends when it is told to, or fails with its signal's reason once it has taken back what it did. */
+function workAtHand() {
+  const gate = Promise.withResolvers<Uint8Array>();
+  const undone = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const work = (signal: AbortSignal) => {
+    begun.resolve();
+    signal.addEventListener("abort", () => undone.promise.then(() => gate.reject(signal.reason)));
+    return gate.promise;
+  };
+  return { gate, undone, begun: begun.promise, work };
+}
+
+test("when the first caller leaves, the one who joined still gets the outcome", async () => {
+  const { ledger } = setUp();
+  const { gate, begun, work } = workAtHand();
+  const client = new AbortController();
+  const first = ledger.once({ ...request, signal: client.signal }, work);
+  const second = ledger.once(request, async () => assert.fail("it must not run again"));
+  await begun;
+  client.abort(new Error("left"));
+  await assert.rejects(first, /left/);
+  gate.resolve(bytes("done"));
+  assert.deepEqual(await second, bytes("done"));
+});
+
+test("when all callers have left, the work ends, and the last of them learns of it once all is taken back", async () => {
+  const { ledger } = setUp();
+  const { undone, begun, work } = workAtHand();
+  const clients = [new AbortController(), new AbortController()];
+  const calls = clients.map(({ signal }) => ledger.once({ ...request, signal }, work));
+  const told: number[] = [];
+  await begun;
+  const settled = calls.map((call, index) => call.catch(() => void told.push(index)));
+  for (const [index, client] of clients.entries()) client.abort(new Error(`left ${index}`));
+  await settled[0];
+  assert.deepEqual(told, [0]);
+  undone.resolve();
+  await assert.rejects(calls[1] ?? assert.fail(), /left 1/);
+});
+
+test("one who comes while the work of those who left is taken back has it done anew, after that", async () => {
+  const { ledger } = setUp();
+  const { undone, begun, work } = workAtHand();
+  const client = new AbortController();
+  const order: string[] = [];
+  const first = ledger.once({ ...request, signal: client.signal }, work);
+  await begun;
+  client.abort(new Error("left"));
+  const second = ledger.once(request, async () => {
+    order.push("anew");
+    return bytes("anew");
+  });
+  const gone = new AbortController();
+  const third = ledger.once({ ...request, signal: gone.signal }, async () => assert.fail("it has left"));
+  gone.abort(new Error("left, too"));
+  await assert.rejects(third, /left, too/);
+  order.push("taken back");
+  undone.resolve();
+  await assert.rejects(first, /left/);
+  assert.deepEqual(await second, bytes("anew"));
+  assert.deepEqual(order, ["taken back", "anew"]);
+});
+
+test("one who has left before it begins has nothing done", async () => {
+  const { ledger, rows } = setUp();
+  const call = ledger.once({ ...request, signal: AbortSignal.abort(new Error("left")) }, async () =>
+    assert.fail("it must not run"),
+  );
+  await assert.rejects(call, /left/);
+  assert.equal(rows.size, 0);
 });

@@ -2,11 +2,13 @@
  * Exactly-once for requests that carry an idempotency key.
  *
  * The ledger remembers each request id with a digest of its body and, once it succeeded, its outcome. The same id with
- * the same body gets that outcome again; with another body it is refused; while the first is under way, others join it.
+ * the same body gets that outcome again; with another body it is refused; while the first is under way, others join it,
+ * and the work goes on until the last of them has left.
  * A request that failed left nothing behind, so its id may be used for another try: only its digest is kept. The same
  * holds for one whose process died under way, after what it did was undone.
  */
 import { PaddockError } from "@paddock/domain";
+import { SharedWork } from "./shared-work.ts";
 
 export type LedgerEntry = {
   readonly digest: string;
@@ -23,42 +25,72 @@ export type LedgerStore = {
   finish(requestId: string, outcome: Uint8Array): void;
 };
 
-export type LedgerRequest = { readonly requestId: string; readonly digest: string };
+export type LedgerRequest = {
+  readonly requestId: string;
+  readonly digest: string;
+  /** Aborts when this caller leaves. */
+  readonly signal: AbortSignal;
+};
+
+type UnderWay = { readonly digest: string; readonly work: SharedWork<Uint8Array> };
 
 export class RequestLedger {
   readonly #store: LedgerStore;
-  readonly #underWay = new Map<string, { readonly digest: string; readonly outcome: Promise<Uint8Array> }>();
+  readonly #underWay = new Map<string, UnderWay>();
 
   constructor(store: LedgerStore) {
     this.#store = store;
   }
 
   /**
-   * The outcome of `work`, run at most once for a request id that succeeds. Throws REQUEST_ID_REUSED when the id
-   * came before with another digest, and whatever `work` throws.
+   * The outcome of `work`, run at most once for a request id that succeeds. The signal that `work` is given aborts when every
+   * caller of that request has left. Throws REQUEST_ID_REUSED when the id came before with another digest, whatever `work`
+   * throws, and the reason of `signal` to a caller who leaves others behind.
    */
-  async once({ requestId, digest }: LedgerRequest, work: () => Promise<Uint8Array>): Promise<Uint8Array> {
-    const underWay = this.#underWay.get(requestId);
-    const before = underWay ?? this.#store.find(requestId);
-    if (before !== undefined && before.digest !== digest) throw reused(requestId);
-    if (underWay !== undefined) return await underWay.outcome;
-    const known = this.#store.find(requestId)?.outcome;
-    if (known !== undefined) return known;
-    this.#store.begin(requestId, digest);
-    const outcome = this.#run(requestId, work);
-    this.#underWay.set(requestId, { digest, outcome });
-    try {
-      return await outcome;
-    } finally {
-      this.#underWay.delete(requestId);
+  async once(
+    { requestId, digest, signal }: LedgerRequest,
+    work: (signal: AbortSignal) => Promise<Uint8Array>,
+  ): Promise<Uint8Array> {
+    for (;;) {
+      signal.throwIfAborted();
+      const underWay = this.#underWay.get(requestId);
+      const before = underWay ?? this.#store.find(requestId);
+      if (before !== undefined && before.digest !== digest) throw reused(requestId);
+      if (underWay === undefined) return await this.#begin({ requestId, digest, signal }, work);
+      if (!underWay.work.isAbandoned) return await underWay.work.join(signal);
+      // What was begun for those who left is being taken back: this caller's turn comes after.
+      await abandoned(underWay.work, signal);
     }
   }
 
-  async #run(requestId: string, work: () => Promise<Uint8Array>): Promise<Uint8Array> {
-    const outcome = await work();
-    this.#store.finish(requestId, outcome);
-    return outcome;
+  async #begin(
+    { requestId, digest, signal }: LedgerRequest,
+    work: (signal: AbortSignal) => Promise<Uint8Array>,
+  ): Promise<Uint8Array> {
+    const known = this.#store.find(requestId)?.outcome;
+    if (known !== undefined) return known;
+    this.#store.begin(requestId, digest);
+    const shared = new SharedWork(async (left) => {
+      try {
+        const outcome = await work(left);
+        this.#store.finish(requestId, outcome);
+        return outcome;
+      } finally {
+        this.#underWay.delete(requestId);
+      }
+    });
+    this.#underWay.set(requestId, { digest, work: shared });
+    return await shared.join(signal);
   }
+}
+
+/** Settles with the end of work that nobody waits for, or when the signal aborts. */
+async function abandoned({ outcome }: SharedWork<Uint8Array>, signal: AbortSignal): Promise<void> {
+  const left = Promise.withResolvers<void>();
+  const onAbort = () => left.resolve();
+  signal.addEventListener("abort", onAbort, { once: true });
+  await Promise.race([outcome.catch(() => undefined), left.promise]);
+  signal.removeEventListener("abort", onAbort);
 }
 
 function reused(requestId: string): PaddockError {

@@ -39,14 +39,15 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
       );
     check(command.value);
     fence(ctx, request);
-    const call: Call = { requestId, generation, signal, deadline };
-    const work = async () => {
+    const work = async (left: AbortSignal) => {
+      const call: Call = { requestId, generation, signal: left, deadline };
       return create(nodepb.CommandResponseSchema, { outcome: await route(ctx, command, call) });
     };
-    if (COMMANDS[command.case] === "reads") return await work();
+    if (COMMANDS[command.case] === "reads") return await work(signal);
     if (requestId === "") throw new PaddockError("INVALID_ARGUMENT", `${command.case} needs a request id`);
-    const once = { requestId, digest: digestOf(request) };
-    const bytes = await ledger.once(once, async () => toBinary(nodepb.CommandResponseSchema, await work()));
+    const bytes = await ledger.once({ requestId, digest: digestOf(request), signal }, async (left) =>
+      toBinary(nodepb.CommandResponseSchema, await work(left)),
+    );
     return fromBinary(nodepb.CommandResponseSchema, bytes);
   };
 }

@@ -9,9 +9,9 @@ export type Call = {
   readonly requestId: string;
   /** Of the sandbox's placement; 0 when the command is about none. */
   readonly generation: bigint;
-  /** Aborts when the caller has lost patience or left. */
+  /** Aborts when the caller, and everyone who came with the same request id, has lost patience or left. */
   readonly signal: AbortSignal;
-  /** When he will have lost it. */
+  /** When the first of them will have lost it. */
   readonly deadline: Date | undefined;
 };
 

@@ -107,6 +107,25 @@ test("a client that leaves while its sandbox boots leaves nothing behind", async
   assert.deepEqual(node.leftovers(), []);
 });
 
+test("a client that comes with the same request gets the sandbox, though the first has left meanwhile", async () => {
+  await using node = await TestNode.start();
+  const [reached, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  node.guest.onCall = (name) => {
+    if (name !== "configureSandbox") return Promise.resolve();
+    reached.resolve();
+    return goOn.promise;
+  };
+  const client = new AbortController();
+  const first = node.ask(createIt, { requestId: "r1", signal: client.signal });
+  await reached.promise;
+  const second = node.ask(createIt, { requestId: "r1" });
+  client.abort(new Error("left"));
+  assert.equal((await first).case, "error");
+  goOn.resolve();
+  assert.equal(sandboxIn(await second).status?.state, SandboxState.READY);
+  assert.equal(node.machines.processes.size, 1);
+});
+
 test("a VM that ends while its guest is waited for fails the creation with its console as evidence", async () => {
   await using node = await TestNode.start();
   node.guest.onCall = async (name) => {
