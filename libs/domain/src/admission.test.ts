@@ -1,17 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
-import { admit, demandedCpus, type HostRoom, MIB, requireFits, vmSize } from "./admission.ts";
+import { admit, type HostRoom, requireFits } from "./admission.ts";
 import { PaddockError } from "./errors.ts";
-
-const defaults = {
-  vcpus: 1,
-  maxVcpus: 2,
-  vcpuLimit: 4,
-  memoryBytes: 256 * MIB,
-  guestOverheadBytes: 64 * MIB,
-};
-const none = { vcpus: 0, maxVcpus: 0, memoryBytes: 0, containers: [] };
+import { MIB } from "./vm-size.ts";
 
 const reasonOf = (attempt: () => unknown): string => {
   try {
@@ -23,59 +14,13 @@ const reasonOf = (attempt: () => unknown): string => {
   return "accepted";
 };
 
-test("a VM of which nothing is said has the node's default size", () => {
-  assert.deepEqual(vmSize(none, defaults), { vcpus: 1, maxVcpus: 2, memoryBytes: 256 * MIB });
-});
-
-test("CPU quotas of containers with different periods add up as ratios", () => {
-  const containers = [
-    { cpuQuotaUs: 50_000, cpuPeriodUs: 100_000 },
-    { cpuQuotaUs: 30_000, cpuPeriodUs: 20_000 },
-    { cpuQuotaUs: -1 },
-  ];
-  assert.equal(demandedCpus(containers), 2);
-  assert.equal(vmSize({ ...none, containers }, defaults).vcpus, 2);
-});
-
-test("more vCPUs than allowed is refused, not clipped", () => {
-  const containers = [{ cpuQuotaUs: 500_000 }];
-  assert.equal(
-    reasonOf(() => vmSize({ ...none, vcpus: 5 }, defaults)),
-    "NO_CAPACITY",
-  );
-  assert.equal(
-    reasonOf(() => vmSize({ ...none, vcpus: 1, maxVcpus: 5 }, defaults)),
-    "NO_CAPACITY",
-  );
-  assert.equal(vmSize({ ...none, vcpus: 3 }, defaults).maxVcpus, 3);
-  assert.equal(
-    reasonOf(() => vmSize({ ...none, containers }, defaults)),
-    "NO_CAPACITY",
-  );
-});
-
-test("memory limits raise the VM's memory, and a VM given less than its containers' limits is refused", () => {
-  const containers = [{ memoryBytes: 300 * MIB }, { memoryBytes: -1 }];
-  assert.equal(vmSize({ ...none, containers }, defaults).memoryBytes, 364 * MIB);
-  assert.equal(
-    reasonOf(() => vmSize({ ...none, containers, memoryBytes: 256 * MIB }, defaults)),
-    "NO_CAPACITY",
-  );
-});
-
-test("whatever is computed for containers is a size they fit in", () => {
-  const container = fc.record({
-    cpuQuotaUs: fc.integer({ min: -1, max: 200_000 }),
-    cpuPeriodUs: fc.integer({ min: 1000, max: 1_000_000 }),
-    memoryBytes: fc.integer({ min: -1, max: 2 ** 40 }),
-  });
-  fc.assert(
-    fc.property(fc.array(container, { maxLength: 8 }), (containers) => {
-      const size = vmSize({ ...none, containers }, { ...defaults, vcpuLimit: 1_000_000 });
-      requireFits(containers, size);
-      assert.equal(size.memoryBytes % MIB, 0);
-    }),
-  );
+test("containers that together ask for more than their VM has are refused", () => {
+  const size = { vcpus: 2, maxVcpus: 2, memoryBytes: 256 * MIB };
+  const half = { cpuQuotaUs: 100_000, memoryBytes: 128 * MIB };
+  const attempt = (...more: object[]) => reasonOf(() => requireFits([half, half, ...more], size));
+  assert.equal(attempt(), "accepted");
+  assert.equal(attempt({ cpuQuotaUs: 1000 }), "NO_CAPACITY");
+  assert.equal(attempt({ memoryBytes: 1 }), "NO_CAPACITY");
 });
 
 test("a host promises memory once, CPUs up to its capacity, and keeps its disk floor", () => {

@@ -1,0 +1,143 @@
+/**
+ * How large a VM must be for its containers: at boot, and while it lives.
+ *
+ * One rule for both: vCPUs are the sum of quota/period, each ratio taken first, rounded up once; memory is the sum of the limits
+ * and what the guest needs for itself. Neither falls below the size the VM boots with, and what is beyond its maximum is refused,
+ * never clipped. CPUs are counted as fractions, memory in bytes.
+ */
+import { PaddockError } from "./errors.ts";
+
+export const MIB = 1024 * 1024;
+
+/** The period of a CPU quota when none is given, in microseconds (kernel default of cfs_period_us). */
+export const DEFAULT_PERIOD_US = 100_000;
+
+/** Memory comes and goes in blocks of this many bytes (that of virtio-mem on x86). */
+const MEMORY_BLOCK_BYTES = 2 * MIB;
+
+/** What a container asks of its VM. A limit that is undefined, 0 or negative is none. */
+export type ContainerDemand = {
+  readonly cpuQuotaUs?: number | undefined;
+  readonly cpuPeriodUs?: number | undefined;
+  /** Relative share of a contended CPU; none counts as 1024. */
+  readonly cpuShares?: number | undefined;
+  /** CPUs of the host, such as "0-3,8"; none or empty means all. */
+  readonly cpusetCpus?: string | undefined;
+  readonly memoryBytes?: number | undefined;
+  /** Sum of the limits of its huge pages, which lie outside `memoryBytes`. */
+  readonly hugepageBytes?: number | undefined;
+};
+
+export type VmSizeRequest = {
+  /** vCPUs at boot at least; 0 means: the node's default. */
+  readonly vcpus: number;
+  /** 0 means: the node's limit. */
+  readonly maxVcpus: number;
+  /** Memory at boot at least; 0 means: the node's default. */
+  readonly memoryBytes: number;
+  /** 0 or undefined means: the node's limit. */
+  readonly maxMemoryBytes?: number | undefined;
+  readonly containers: readonly ContainerDemand[];
+};
+
+export type VmSizeDefaults = {
+  readonly vcpus: number;
+  /** vCPUs a VM may grow to unless its spec says so. */
+  readonly maxVcpus: number;
+  /** vCPUs that no VM may have more of. */
+  readonly vcpuLimit: number;
+  readonly memoryBytes: number;
+  /** Memory a VM may grow to unless its spec says so; undefined means: what it boots with. */
+  readonly maxMemoryBytes?: number | undefined;
+  /** What the guest's kernel and agent need beside the containers, in bytes. */
+  readonly guestOverheadBytes: number;
+};
+
+/** What a VM boots with, which it never falls below, and what it may grow to. */
+export type VmSize = {
+  readonly vcpus: number;
+  readonly maxVcpus: number;
+  readonly memoryBytes: number;
+  /** Undefined means: it has `memoryBytes` for ever. */
+  readonly maxMemoryBytes?: number | undefined;
+};
+
+/** CPUs that the containers' quotas amount to; each ratio is taken before the sum, as periods differ. */
+export function demandedCpus(containers: readonly ContainerDemand[]): number {
+  let cpus = 0;
+  for (const { cpuQuotaUs, cpuPeriodUs } of containers)
+    if (cpuQuotaUs !== undefined && cpuQuotaUs > 0) cpus += cpuQuotaUs / (cpuPeriodUs || DEFAULT_PERIOD_US);
+  return cpus;
+}
+
+/** Sum of the containers' limits of memory and huge pages, in bytes; those without a limit count nothing. */
+export function demandedMemoryBytes(containers: readonly ContainerDemand[]): number {
+  let bytes = 0;
+  for (const { memoryBytes = 0, hugepageBytes = 0 } of containers)
+    bytes += Math.max(0, memoryBytes) + Math.max(0, hugepageBytes);
+  return bytes;
+}
+
+/**
+ * Size of a VM at boot. What the request names is the least it has: containers that need more get more, up to the maximum.
+ * Throws NO_CAPACITY beyond it.
+ */
+export function vmSize(request: VmSizeRequest, defaults: VmSizeDefaults): VmSize {
+  const { containers } = request;
+  const vcpus = Math.max(request.vcpus || defaults.vcpus, wholeCpus(containers));
+  const maxVcpus = request.maxVcpus || Math.max(defaults.maxVcpus, vcpus);
+  requireVcpus(vcpus, maxVcpus, "lower the CPU quotas, or raise resources.max_vcpus");
+  requireVcpus(maxVcpus, defaults.vcpuLimit, "ask for fewer, or raise the node's PADDOCK_MAX_VCPUS");
+  const needed = neededMemoryBytes(containers, defaults.guestOverheadBytes);
+  const memoryBytes = roundUp(Math.max(request.memoryBytes || defaults.memoryBytes, needed), MIB);
+  const maxMemoryBytes =
+    request.maxMemoryBytes || Math.max(memoryBytes, roundDown(defaults.maxMemoryBytes ?? 0, MIB));
+  requireMemory(memoryBytes, maxMemoryBytes);
+  return { vcpus, maxVcpus, memoryBytes, maxMemoryBytes };
+}
+
+/**
+ * Size that the containers which count need now, in a VM that booted with `size`: at least that, and memory above it in whole
+ * blocks of 2 MiB. Throws NO_CAPACITY beyond the maximum.
+ */
+export function wantedSize(
+  containers: readonly ContainerDemand[],
+  size: VmSize,
+  guestOverheadBytes: number,
+): { readonly vcpus: number; readonly memoryBytes: number } {
+  const vcpus = Math.max(size.vcpus, wholeCpus(containers));
+  requireVcpus(vcpus, size.maxVcpus, "lower the CPU quotas, or create the sandbox with more max_vcpus");
+  const beyond = neededMemoryBytes(containers, guestOverheadBytes) - size.memoryBytes;
+  if (beyond <= 0) return { vcpus, memoryBytes: size.memoryBytes };
+  const memoryBytes = size.memoryBytes + roundUp(beyond, MEMORY_BLOCK_BYTES);
+  requireMemory(memoryBytes, size.maxMemoryBytes ?? size.memoryBytes);
+  return { vcpus, memoryBytes };
+}
+
+/** The sum of ratios rounded up; a sum that misses a whole number by an error of the last digits is that number. */
+const wholeCpus = (containers: readonly ContainerDemand[]): number =>
+  Math.ceil(demandedCpus(containers) - 1e-9);
+
+function neededMemoryBytes(containers: readonly ContainerDemand[], guestOverheadBytes: number): number {
+  const limits = demandedMemoryBytes(containers);
+  return limits === 0 ? 0 : limits + guestOverheadBytes;
+}
+
+function requireVcpus(needed: number, allowed: number, hint: string): void {
+  if (needed > allowed)
+    throw new PaddockError("NO_CAPACITY", `the VM needs ${needed} vCPUs and may have ${allowed}`, {
+      metadata: { needed_vcpus: String(needed), max_vcpus: String(allowed) },
+      hint,
+    });
+}
+
+function requireMemory(needed: number, allowed: number): void {
+  if (needed > allowed)
+    throw new PaddockError("NO_CAPACITY", `the VM needs ${needed} bytes of memory and may have ${allowed}`, {
+      metadata: { needed_bytes: String(needed), max_memory_bytes: String(allowed) },
+      hint: "lower the memory limits, or create the sandbox with more max_memory_bytes",
+    });
+}
+
+const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
+const roundDown = (value: number, unit: number): number => Math.floor(value / unit) * unit;
