@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Cgroup } from "./cgroup.ts";
 import { CgroupTree } from "./cgroup-tree.ts";
 import { cpuFiles } from "./cpu.ts";
@@ -159,4 +160,75 @@ test("under v2 a cgroup is placed into, counted, killed as one, and removed", as
   assert.deepEqual(await v2.list(), []);
   await rmdir(root);
   await rmdir(dirname(root));
+});
+
+/** Two threads that burn CPU time: the process's first, and one more, whose id is printed. */
+const TWO_THREADS = [
+  "import threading",
+  "def burn():",
+  "    while True: pass",
+  "thread = threading.Thread(target=burn, daemon=True)",
+  "thread.start()",
+  "print(thread.native_id, flush=True)",
+  "burn()",
+].join("\n");
+
+test("a leaf caps the threads in it, and leaves the process's other threads alone", async () => {
+  await withCgroup("threads", async (cgroup) => {
+    const leaf = cgroup.leaf("vcpu");
+    await leaf.create();
+    const [command = "", ...args] = [...cgroup.placement(), "python3", "-c", TWO_THREADS];
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const [line] = await once(child.stdout, "data");
+    const thread = Number(String(line));
+    await leaf.place([thread]);
+    await leaf.place([thread]);
+    assert.deepEqual(await leaf.threads(), [thread]);
+    await leaf.apply(cpuFiles(cgroup.version, { quotaUs: 2000, periodUs: 100_000 }));
+    assert.deepEqual((await leaf.limits()).cpu, { quotaUs: 2000, periodUs: 100_000 });
+    const before = await leaf.usage();
+    while (((await leaf.usage()).throttledPeriods ?? 0n) < (before.throttledPeriods ?? 0n) + 5n)
+      await delay(50);
+    assert.equal((await cgroup.usage()).throttledPeriods ?? 0n, 0n, "the cgroup above has no cap");
+    const [all, capped] = [await cgroup.usage(), await leaf.usage()];
+    assert.ok((all.cpuNs ?? 0n) > (capped.cpuNs ?? 0n), "time of a leaf counts above it, too");
+    const closed = once(child, "close");
+    await cgroup.killAll();
+    await closed;
+  });
+});
+
+test("a thread that has ended is no error to place, and a leaf goes with its cgroup", async () => {
+  const cgroup = await tree.create("leaf");
+  const leaf = cgroup.leaf("vcpu");
+  await leaf.create();
+  await leaf.create();
+  await leaf.place([2 ** 22 - 1]);
+  assert.deepEqual(await leaf.threads(), []);
+  await cgroup.remove();
+  assert.equal(await cgroup.exists(), false);
+});
+
+test("limits are read back as the kernel has them", async () => {
+  await withCgroup("limits", async (cgroup) => {
+    const { version } = cgroup;
+    const unlimited = await cgroup.limits();
+    assert.deepEqual(
+      [unlimited.cpu, unlimited.memoryBytes, unlimited.pids],
+      [undefined, undefined, undefined],
+    );
+    const limitBytes = 64 * 1024 * 1024;
+    await cgroup.apply([
+      ...cpuFiles(version, { shares: 2048, quotaUs: 12_345, periodUs: 50_000 }),
+      ...memoryFiles(version, { limitBytes }),
+      ...pidsFiles({ max: 7 }),
+    ]);
+    const { cpus: _, ...limits } = await cgroup.limits();
+    assert.deepEqual(limits, {
+      cpu: { quotaUs: 12_345, periodUs: 50_000 },
+      shares: 2048,
+      memoryBytes: limitBytes,
+      pids: 7,
+    });
+  });
 });

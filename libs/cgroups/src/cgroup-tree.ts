@@ -10,16 +10,14 @@ import { join } from "node:path";
 import { Cgroup } from "./cgroup.ts";
 import { CgroupError } from "./cgroup-error.ts";
 import type { CgroupVersion } from "./control-file.ts";
+import { errorCode } from "./error-code.ts";
 import { CONTROLLERS, type Controller, type Hierarchy } from "./hierarchy.ts";
+import { inheritCpuset } from "./inherit-cpuset.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 const TREE = "paddock";
 /** Where a v2 daemon puts itself; no sandbox can have this name, because it is not below `paddock/`. */
 const DAEMON_LEAF = "paddock-daemon";
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
 
 async function makeDirectory(path: string): Promise<void> {
   try {
@@ -30,14 +28,6 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** A v1 cpuset starts empty and takes no process until it has CPUs and memory nodes; the parent's are taken. */
-async function inheritCpuset(parent: string, child: string): Promise<void> {
-  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if ((await readFile(join(child, file), "utf8")).trim() !== "") continue;
-    await writeFile(join(child, file), await readFile(join(parent, file), "utf8"));
-  }
-}
-
 export interface CgroupTreeOptions {
   /** Subtree of each hierarchy to work under, instead of the default told above; from configuration only. */
   readonly parent?: string;
@@ -45,11 +35,13 @@ export interface CgroupTreeOptions {
 
 export class CgroupTree {
   readonly version: CgroupVersion;
+  readonly layout: Hierarchy["layout"];
   /** Per controller, the canonical directory that holds one directory per name. */
   readonly roots: ReadonlyMap<Controller, string>;
 
-  private constructor(version: CgroupVersion, roots: ReadonlyMap<Controller, string>) {
-    this.version = version;
+  private constructor(layout: Hierarchy["layout"], roots: ReadonlyMap<Controller, string>) {
+    this.layout = layout;
+    this.version = layout === "v2" ? 2 : 1;
     this.roots = roots;
   }
 
@@ -61,7 +53,7 @@ export class CgroupTree {
     }
     const roots =
       hierarchy.layout === "v2" ? await openV2(hierarchy, parent) : await openV1(hierarchy, parent ?? []);
-    return new CgroupTree(hierarchy.layout === "v2" ? 2 : 1, roots);
+    return new CgroupTree(hierarchy.layout, roots);
   }
 
   /** Makes the cgroup of that name, or finds it: creating is idempotent. */

@@ -4,16 +4,15 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CgroupError } from "./cgroup-error.ts";
 import { type CgroupVersion, type ControlFile, writeControlFiles } from "./control-file.ts";
+import { errorCode } from "./error-code.ts";
 import type { Controller } from "./hierarchy.ts";
+import { type CgroupLimits, readLimits } from "./limits.ts";
 import { placementPrefix } from "./placement-prefix.ts";
+import { childrenOf, ThreadLeaf } from "./thread-leaf.ts";
 import { type CgroupUsage, readUsage } from "./usage.ts";
 
 /** The kernel tells nobody when a v1 cgroup has emptied; the condition is asked for at this interval. */
 const CHECK_INTERVAL_MS = 10;
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
 
 export class Cgroup {
   readonly name: string;
@@ -24,6 +23,11 @@ export class Cgroup {
     this.name = name;
     this.version = version;
     this.directories = directories;
+  }
+
+  /** The cgroup of that name below this one, for some threads of its processes; whether it exists or not. */
+  leaf(name: string): ThreadLeaf {
+    return new ThreadLeaf(name, this.version, this.directories);
   }
 
   /** Each directory once: several controllers may share one. */
@@ -51,6 +55,11 @@ export class Cgroup {
   /** Writes what the controllers' functions (`cpuFiles`, `memoryFiles`…) return. */
   apply(files: readonly ControlFile[]): Promise<void> {
     return writeControlFiles(this.directories, files);
+  }
+
+  /** Its limits as the kernel has them. */
+  limits(): Promise<CgroupLimits> {
+    return readLimits(this.version, this.directories);
   }
 
   usage(): Promise<CgroupUsage> {
@@ -105,19 +114,21 @@ export class Cgroup {
     }
   }
 
-  /** Removes it; idempotent. A process that is just ending keeps it busy for a moment; `busy` at the deadline. */
+  /** Removes it and its leaves; idempotent. A process that is just ending keeps it busy for a moment; `busy` at the deadline. */
   async remove(timeoutMs = 2000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
-    for (const path of this.#paths()) {
-      for (;;) {
-        const code = await rmdir(path).then(() => "", errorCode);
-        if (code === "" || code === "ENOENT") break;
-        if (code !== "EBUSY") throw new CgroupError("refused", `cannot remove the cgroup ${path}: ${code}`);
-        if (performance.now() >= deadline) {
-          throw new CgroupError("busy", `cgroup ${path} still has processes; end them, then remove it again`);
-        }
-        await delay(CHECK_INTERVAL_MS);
-      }
-    }
+    for (const path of this.#paths())
+      for (const directory of [...(await childrenOf(path)), path]) await removeDirectory(directory, deadline);
+  }
+}
+
+async function removeDirectory(path: string, deadline: number): Promise<void> {
+  for (;;) {
+    const code = await rmdir(path).then(() => "", errorCode);
+    if (code === "" || code === "ENOENT") return;
+    if (code !== "EBUSY") throw new CgroupError("refused", `cannot remove the cgroup ${path}: ${code}`);
+    if (performance.now() >= deadline)
+      throw new CgroupError("busy", `cgroup ${path} still has processes; end them, then remove it again`);
+    await delay(CHECK_INTERVAL_MS);
   }
 }

@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CgroupError } from "./cgroup-error.ts";
+import { errorCode } from "./error-code.ts";
 import type { Controller } from "./hierarchy.ts";
 
 export type CgroupVersion = 1 | 2;
@@ -11,6 +12,8 @@ export interface ControlFile {
   /** Name inside the cgroup's directory, for example `cpu.max`. */
   readonly file: string;
   readonly value: string;
+  /** Left out where the kernel does not have the file. */
+  readonly optional?: boolean;
 }
 
 /**
@@ -21,7 +24,7 @@ export async function writeControlFiles(
   directories: ReadonlyMap<Controller, string>,
   files: readonly ControlFile[],
 ): Promise<void> {
-  for (const { controller, file, value } of files) {
+  for (const { controller, file, value, optional = false } of files) {
     const directory = directories.get(controller);
     if (directory === undefined) {
       throw new CgroupError(
@@ -32,7 +35,13 @@ export async function writeControlFiles(
     try {
       await writeFile(join(directory, file), value);
     } catch (cause) {
-      throw new CgroupError("refused", `the kernel refused ${file}=${value} in ${directory}`, { cause });
+      if (optional && ["ENOENT", "EACCES", "EPERM"].includes(errorCode(cause))) continue;
+      const busy = errorCode(cause) === "EBUSY";
+      throw new CgroupError(
+        busy ? "busy" : "refused",
+        `the kernel refused ${file}=${value} in ${directory}`,
+        { cause },
+      );
     }
   }
 }

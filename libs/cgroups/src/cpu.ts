@@ -9,6 +9,11 @@ export interface CpuLimits {
   readonly quotaUs?: number | null;
   /** 1000 to 1000000 microseconds. Default 100000. */
   readonly periodUs?: number;
+  /**
+   * Unused time of earlier periods that may be used on top of the quota in one, in microseconds, at most the quota; 0 when absent.
+   * In the long run the quota holds. Kernels before 5.14 do not have it, and keep to the quota in every period.
+   */
+  readonly burstUs?: number;
 }
 
 const SHARES = { min: 2, max: 262_144 } as const;
@@ -23,6 +28,12 @@ function whole(value: number, min: number, max: number, what: string): number {
 export function weightOfShares(shares: number): number {
   const span = (WEIGHT.max - WEIGHT.min) / (SHARES.max - SHARES.min);
   return Math.max(WEIGHT.min, Math.floor(WEIGHT.min + (shares - SHARES.min) * span));
+}
+
+/** The lowest shares that have a weight. */
+export function sharesOfWeight(weight: number): number {
+  const span = (SHARES.max - SHARES.min) / (WEIGHT.max - WEIGHT.min);
+  return Math.ceil(SHARES.min + (weight - WEIGHT.min) * span);
 }
 
 /** What to write for these limits; absent fields are left as they are. Throws `invalid`. */
@@ -40,16 +51,28 @@ export function cpuFiles(version: CgroupVersion, limits: CpuLimits): ControlFile
   const period = whole(limits.periodUs ?? 100_000, 1000, 1_000_000, "periodUs");
   const quota =
     limits.quotaUs === null ? undefined : whole(limits.quotaUs, 1000, Number.MAX_SAFE_INTEGER, "quotaUs");
+  const burst = whole(limits.burstUs ?? 0, 0, quota ?? 0, "burstUs");
   if (version === 2) {
-    return [...files, { controller: "cpu", file: "cpu.max", value: `${quota ?? "max"} ${period}` }];
+    return [
+      ...files,
+      // A burst is checked against the quota at each write.
+      { controller: "cpu", file: "cpu.max.burst", value: "0", optional: true },
+      { controller: "cpu", file: "cpu.max", value: `${quota ?? "max"} ${period}` },
+      ...burstFile("cpu.max.burst", burst),
+    ];
   }
   return [
     ...files,
-    // v1 checks quota against period at each write; without a quota every period is accepted.
+    // v1 checks quota, period and burst against each other at each write; without a quota every period is accepted.
+    { controller: "cpu", file: "cpu.cfs_burst_us", value: "0", optional: true },
     { controller: "cpu", file: "cpu.cfs_quota_us", value: "-1" },
     { controller: "cpu", file: "cpu.cfs_period_us", value: String(period) },
     ...(quota === undefined
       ? []
       : [{ controller: "cpu" as const, file: "cpu.cfs_quota_us", value: String(quota) }]),
+    ...burstFile("cpu.cfs_burst_us", burst),
   ];
 }
+
+const burstFile = (file: string, burstUs: number): ControlFile[] =>
+  burstUs === 0 ? [] : [{ controller: "cpu", file, value: String(burstUs), optional: true }];

@@ -3,8 +3,8 @@ import { CgroupError } from "./cgroup-error.ts";
 import type { ControlFile } from "./control-file.ts";
 
 export interface CpusetLimits {
-  /** Kernel list format, for example `0-3,8`. */
-  readonly cpus?: string;
+  /** Kernel list format, for example `0-3,8`; null: those of the cgroup above, which v2 alone can say. */
+  readonly cpus?: string | null;
   readonly mems?: string;
 }
 
@@ -16,7 +16,8 @@ function list(text: string, what: string): string {
 /** v1 and v2 have the same files. Throws `invalid`. */
 export function cpusetFiles(limits: CpusetLimits): ControlFile[] {
   const files: ControlFile[] = [];
-  if (limits.cpus !== undefined) {
+  if (limits.cpus === null) files.push({ controller: "cpuset", file: "cpuset.cpus", value: "\n" });
+  else if (limits.cpus !== undefined) {
     files.push({ controller: "cpuset", file: "cpuset.cpus", value: list(limits.cpus, "cpus") });
   }
   if (limits.mems !== undefined) {

@@ -5,6 +5,8 @@ export type { CgroupVersion, ControlFile } from "./control-file.ts";
 export { type CpuLimits, cpuFiles, weightOfShares } from "./cpu.ts";
 export { type CpusetLimits, cpusetFiles } from "./cpuset.ts";
 export { type Controller, type Hierarchy, parseHierarchy, readHierarchy } from "./hierarchy.ts";
+export type { CgroupLimits } from "./limits.ts";
 export { type MemoryLimits, memoryFiles } from "./memory.ts";
 export { pidsFiles } from "./pids.ts";
+export type { ThreadLeaf } from "./thread-leaf.ts";
 export type { CgroupUsage } from "./usage.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type CpuLimits, cpuFiles, weightOfShares } from "./cpu.ts";
+import { type CpuLimits, cpuFiles, sharesOfWeight, weightOfShares } from "./cpu.ts";
 import { cpusetFiles } from "./cpuset.ts";
 import { memoryFiles } from "./memory.ts";
 import { pidsFiles } from "./pids.ts";
@@ -12,6 +12,7 @@ function written(files: readonly { file: string; value: string }[]): string[] {
 
 test("a CPU cap becomes quota and period under v1, period never checked against an old quota", () => {
   assert.deepEqual(written(cpuFiles(1, { quotaUs: 150_000, periodUs: 50_000 })), [
+    "cpu.cfs_burst_us=0",
     "cpu.cfs_quota_us=-1",
     "cpu.cfs_period_us=50000",
     "cpu.cfs_quota_us=150000",
@@ -19,16 +20,32 @@ test("a CPU cap becomes quota and period under v1, period never checked against 
 });
 
 test("a CPU cap becomes one line under v2", () => {
-  assert.deepEqual(written(cpuFiles(2, { quotaUs: 150_000 })), ["cpu.max=150000 100000"]);
+  assert.deepEqual(written(cpuFiles(2, { quotaUs: 150_000 })), ["cpu.max.burst=0", "cpu.max=150000 100000"]);
 });
 
 test("no cap is written as such, and an absent one leaves the files alone", () => {
-  assert.deepEqual(written(cpuFiles(2, { quotaUs: null })), ["cpu.max=max 100000"]);
+  assert.deepEqual(written(cpuFiles(2, { quotaUs: null })), ["cpu.max.burst=0", "cpu.max=max 100000"]);
   assert.deepEqual(written(cpuFiles(1, { quotaUs: null })), [
+    "cpu.cfs_burst_us=0",
     "cpu.cfs_quota_us=-1",
     "cpu.cfs_period_us=100000",
   ]);
   assert.deepEqual(cpuFiles(1, {}), []);
+});
+
+test("a burst is written last, as the kernel checks it against the quota, and is at most the quota", () => {
+  assert.deepEqual(written(cpuFiles(2, { quotaUs: 50_000, burstUs: 50_000 })), [
+    "cpu.max.burst=0",
+    "cpu.max=50000 100000",
+    "cpu.max.burst=50000",
+  ]);
+  assert.equal(written(cpuFiles(1, { quotaUs: 50_000, burstUs: 20_000 })).at(-1), "cpu.cfs_burst_us=20000");
+  assert.throws(() => cpuFiles(2, { quotaUs: 50_000, burstUs: 50_001 }), { kind: "invalid" });
+});
+
+test("the shares read from a weight are written as that weight again", () => {
+  for (const weight of [1, 2, 39, 100, 9_999, 10_000])
+    assert.equal(weightOfShares(sharesOfWeight(weight)), weight);
 });
 
 test("shares and weights meet at both ends of their ranges", () => {

@@ -8,8 +8,19 @@ import type { Controller } from "./hierarchy.ts";
 export interface CgroupUsage {
   /** CPU time of all threads, in nanoseconds; bigint, because a number is exact for 104 CPU days only. */
   readonly cpuNs?: bigint;
+  /** The parts of it in user mode and in the kernel. */
+  readonly cpuUserNs?: bigint;
+  readonly cpuSystemNs?: bigint;
+  /** Periods that a cap applied in, those in which it was reached, and the time threads waited for that, in nanoseconds. */
+  readonly periods?: bigint;
+  readonly throttledPeriods?: bigint;
+  readonly throttledNs?: bigint;
   /** Charged now, in bytes, page cache included. */
   readonly memoryBytes?: number;
+  /** Most that was ever charged, in bytes. */
+  readonly memoryPeakBytes?: number;
+  /** Times its memory limit was hit. */
+  readonly memoryMaxEvents?: number;
   /** Processes killed in it because its memory limit was hit. */
   readonly oomKills?: number;
   readonly pids?: number;
@@ -32,39 +43,59 @@ export function keyedNumber(text: string | undefined, key: string): string | und
   return value !== undefined && /^\d+$/.test(value) ? value : undefined;
 }
 
-function defined(parts: { [K in keyof CgroupUsage]: CgroupUsage[K] | undefined }): CgroupUsage {
-  return {
-    ...(parts.cpuNs === undefined ? {} : { cpuNs: parts.cpuNs }),
-    ...(parts.memoryBytes === undefined ? {} : { memoryBytes: parts.memoryBytes }),
-    ...(parts.oomKills === undefined ? {} : { oomKills: parts.oomKills }),
-    ...(parts.pids === undefined ? {} : { pids: parts.pids }),
-  };
+type Parts = { [K in keyof CgroupUsage]: CgroupUsage[K] | undefined };
+
+function defined(parts: Parts): CgroupUsage {
+  return Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== undefined));
 }
 
 function numeric(text: string | undefined): number | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
+const big = (text: string | undefined, times = 1n): bigint | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? BigInt(text) * times : undefined;
+
+/** What the kernel counted in the directories of a cgroup. */
 export async function readUsage(
   version: CgroupVersion,
   directories: ReadonlyMap<Controller, string>,
 ): Promise<CgroupUsage> {
+  const parts = await (version === 1 ? readV1(directories) : readV2(directories));
+  return defined({ ...parts, pids: numeric(await read(directories.get("pids"), "pids.current")) });
+}
+
+async function readV1(directories: ReadonlyMap<Controller, string>): Promise<Parts> {
+  const [memory, cpuacct] = [directories.get("memory"), directories.get("cpuacct")];
+  const stat = await read(directories.get("cpu"), "cpu.stat");
+  return {
+    cpuNs: big(await read(cpuacct, "cpuacct.usage")),
+    cpuUserNs: big(await read(cpuacct, "cpuacct.usage_user")),
+    cpuSystemNs: big(await read(cpuacct, "cpuacct.usage_sys")),
+    periods: big(keyedNumber(stat, "nr_periods")),
+    throttledPeriods: big(keyedNumber(stat, "nr_throttled")),
+    throttledNs: big(keyedNumber(stat, "throttled_time")),
+    memoryBytes: numeric(await read(memory, "memory.usage_in_bytes")),
+    memoryPeakBytes: numeric(await read(memory, "memory.max_usage_in_bytes")),
+    memoryMaxEvents: numeric(await read(memory, "memory.failcnt")),
+    oomKills: numeric(keyedNumber(await read(memory, "memory.oom_control"), "oom_kill")),
+  };
+}
+
+async function readV2(directories: ReadonlyMap<Controller, string>): Promise<Parts> {
   const memory = directories.get("memory");
-  const pids = numeric(await read(directories.get("pids"), "pids.current"));
-  if (version === 1) {
-    const cpu = await read(directories.get("cpuacct"), "cpuacct.usage");
-    return defined({
-      cpuNs: cpu !== undefined && /^\d+$/.test(cpu) ? BigInt(cpu) : undefined,
-      memoryBytes: numeric(await read(memory, "memory.usage_in_bytes")),
-      oomKills: numeric(keyedNumber(await read(memory, "memory.oom_control"), "oom_kill")),
-      pids,
-    });
-  }
-  const cpuUs = keyedNumber(await read(directories.get("cpu"), "cpu.stat"), "usage_usec");
-  return defined({
-    cpuNs: cpuUs === undefined ? undefined : BigInt(cpuUs) * 1000n,
+  const stat = await read(directories.get("cpu"), "cpu.stat");
+  const events = await read(memory, "memory.events");
+  return {
+    cpuNs: big(keyedNumber(stat, "usage_usec"), 1000n),
+    cpuUserNs: big(keyedNumber(stat, "user_usec"), 1000n),
+    cpuSystemNs: big(keyedNumber(stat, "system_usec"), 1000n),
+    periods: big(keyedNumber(stat, "nr_periods")),
+    throttledPeriods: big(keyedNumber(stat, "nr_throttled")),
+    throttledNs: big(keyedNumber(stat, "throttled_usec"), 1000n),
     memoryBytes: numeric(await read(memory, "memory.current")),
-    oomKills: numeric(keyedNumber(await read(memory, "memory.events"), "oom_kill")),
-    pids,
-  });
+    memoryPeakBytes: numeric(await read(memory, "memory.peak")),
+    memoryMaxEvents: numeric(keyedNumber(events, "max")),
+    oomKills: numeric(keyedNumber(events, "oom_kill")),
+  };
 }

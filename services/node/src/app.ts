@@ -28,7 +28,7 @@ import { recover } from "./sandboxes/recover.ts";
 import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
 import { sandboxesDir, sandboxPaths } from "./sandboxes/sandbox-paths.ts";
 import type { SandboxRecord } from "./sandboxes/sandbox-record.ts";
-import { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
+import { SandboxRegistry, VM_OVERHEAD_BYTES } from "./sandboxes/sandbox-registry.ts";
 import { NodeStore } from "./store/node-store.ts";
 import { lockState } from "./store/state-lock.ts";
 import { StreamServer } from "./stream-server.ts";
@@ -176,8 +176,7 @@ type Parts = {
 async function openContext(parts: Parts, onChange: () => void): Promise<NodeContext> {
   const { config, log, overrides, store, host, logs, images } = parts;
   const { stateDir, nodeId } = config;
-  const slackBytes = host.accelerator.accelerator === "kvm" ? 0 : EMULATION_SLACK_BYTES;
-  const cgroups = overrides.cgroups ?? (await VmCgroups.open(stateDir, slackBytes));
+  const cgroups = overrides.cgroups ?? (await VmCgroups.open(stateDir));
   const machines =
     overrides.machines ??
     new QemuHost({
@@ -213,6 +212,7 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
       memoryBytes: config.defaultMemoryBytes,
       guestOverheadBytes: GUEST_OVERHEAD_BYTES,
     },
+    vmOverheadBytes: VM_OVERHEAD_BYTES + (host.accelerator.accelerator === "kvm" ? 0 : EMULATION_SLACK_BYTES),
     capacity: host.capacity,
     diskFloorBytes: config.diskFloorBytes,
     bootTimeoutMs: config.bootTimeoutMs,

@@ -23,6 +23,8 @@ export type NodeContext = {
   readonly isolation: Isolation;
   readonly vmUidBase: number;
   readonly sizeDefaults: VmSizeDefaults;
+  /** Memory declared for a VM's process beside its guest's, and added to the limit of its cgroup, in bytes. */
+  readonly vmOverheadBytes: number;
   readonly capacity: Amount;
   readonly diskFloorBytes: number;
   readonly bootTimeoutMs: number;

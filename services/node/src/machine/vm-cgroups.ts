@@ -1,82 +1,114 @@
-import { createHash } from "node:crypto";
-import { CgroupTree, memoryFiles, pidsFiles, readHierarchy } from "@paddock/cgroups";
-import type { CgroupFigures, CgroupLayout, HostLimits, SandboxCgroups } from "./machine-port.ts";
-
-const KILL_TIMEOUT_MS = 5000;
-
 /**
  * The VMs' cgroups of one state directory. Their names begin with a hash of that directory, so that two daemons of one host
  * (tests, mostly) do not sweep each other's.
+ *
+ *     <name>         QEMU's process: memory, processes, shares of a contended CPU
+ *     <name>/vcpu    its vCPU threads: CPU time, CPUs
+ *
+ * The cap is the guest's alone. What QEMU does beside (disks, network, migration) is not taken from what the containers were
+ * promised, is counted, and is bounded by the shares.
  */
+import { createHash } from "node:crypto";
+import {
+  type Cgroup,
+  CgroupTree,
+  cpuFiles,
+  cpusetFiles,
+  memoryFiles,
+  pidsFiles,
+  readHierarchy,
+} from "@paddock/cgroups";
+import type { CgroupFigures, CgroupLayout, HostLimits, SandboxCgroups } from "./machine-port.ts";
+
+const KILL_TIMEOUT_MS = 5000;
+const LEAF = "vcpu";
+const DEFAULT_SHARES = 1024;
+
 export class VmCgroups implements SandboxCgroups {
   readonly #tree: CgroupTree;
   readonly #prefix: string;
-  /** Memory that the VM's process may take beyond its guest's and the declared overhead; emulation keeps translated code. */
-  readonly #slackBytes: number;
 
-  private constructor(tree: CgroupTree, prefix: string, slackBytes: number) {
+  private constructor(tree: CgroupTree, prefix: string) {
     this.#tree = tree;
     this.#prefix = prefix;
-    this.#slackBytes = slackBytes;
   }
 
-  static async open(stateDir: string, slackBytes: number): Promise<VmCgroups> {
+  static async open(stateDir: string): Promise<VmCgroups> {
     const prefix = `${createHash("sha256").update(stateDir).digest("hex").slice(0, 8)}-`;
-    return new VmCgroups(await CgroupTree.open(await readHierarchy()), prefix, slackBytes);
+    return new VmCgroups(await CgroupTree.open(await readHierarchy()), prefix);
   }
 
   get layout(): CgroupLayout {
-    return this.#tree.version === 1 ? "v1" : "v2";
+    return this.#tree.layout;
   }
 
-  async create(name: string, { memoryBytes, pids }: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void> {
+  async create(name: string, limits: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void> {
     const cgroup = await this.#tree.create(this.#prefix + name);
-    const limit = memoryBytes + this.#slackBytes;
-    await cgroup.apply([
-      ...memoryFiles(this.#tree.version, { limitBytes: limit }),
-      ...pidsFiles({ max: pids }),
-    ]);
+    await cgroup.leaf(LEAF).create();
+    await cgroup.apply(this.#processFiles(limits));
   }
 
   placement(name: string): readonly string[] {
-    return this.#tree.get(this.#prefix + name).placement();
+    return this.#get(name).placement();
   }
 
-  async placeVcpus(_name: string, _threadIds: readonly number[]): Promise<void> {
-    throw new Error("vCPUs have no cgroup of their own yet");
+  async placeVcpus(name: string, threadIds: readonly number[]): Promise<void> {
+    const leaf = this.#get(name).leaf(LEAF);
+    // One of an earlier version of the daemon has no leaf yet.
+    await leaf.create();
+    await leaf.place(threadIds);
   }
 
-  async apply(_name: string, _limits: HostLimits): Promise<void> {
-    throw new Error("limits cannot be changed yet");
+  async apply(name: string, limits: HostLimits): Promise<void> {
+    const { version, roots } = this.#tree;
+    const { cpu, cpuShares: shares, cpuset } = limits;
+    const cgroup = this.#get(name);
+    const leaf = cgroup.leaf(LEAF);
+    await leaf.create();
+    await cgroup.apply([...cpuFiles(version, { shares }), ...this.#processFiles(limits)]);
+    const cap = cpu === undefined ? { quotaUs: null } : { ...cpu, burstUs: cpu.quotaUs };
+    await leaf.apply(cpuFiles(version, cap));
+    // All CPUs are those of the cgroup above; without the controller there is nothing that could keep a set.
+    if (cpuset !== undefined || roots.has("cpuset"))
+      await leaf.apply(cpusetFiles({ cpus: cpuset ?? (await allCpus(cgroup)) ?? null }));
   }
 
-  async limits(_name: string): Promise<HostLimits> {
-    throw new Error("limits cannot be read yet");
+  async limits(name: string): Promise<HostLimits> {
+    const cgroup = this.#get(name);
+    const [all, vcpus] = await Promise.all([cgroup.limits(), cgroup.leaf(LEAF).limits()]);
+    return {
+      cpu: vcpus.cpu,
+      cpuShares: all.shares ?? DEFAULT_SHARES,
+      cpuset: vcpus.cpus === (await allCpus(cgroup)) ? undefined : vcpus.cpus,
+      memoryBytes: all.memoryBytes ?? 0,
+      pids: all.pids ?? 0,
+    };
   }
 
   async oomKills(name: string): Promise<number> {
-    return (await this.#tree.get(this.#prefix + name).usage()).oomKills ?? 0;
+    return (await this.#get(name).usage()).oomKills ?? 0;
   }
 
   async usage(name: string): Promise<CgroupFigures> {
-    const { cpuNs = 0n, memoryBytes = 0, pids = 0 } = await this.#tree.get(this.#prefix + name).usage();
+    const cgroup = this.#get(name);
+    const [all, vcpus] = await Promise.all([cgroup.usage(), cgroup.leaf(LEAF).usage()]);
     return {
-      cpuUs: cpuNs / 1000n,
-      cpuUserUs: 0n,
-      cpuSystemUs: 0n,
-      periods: 0n,
-      throttledPeriods: 0n,
-      throttledUs: 0n,
-      memoryBytes,
-      memoryPeakBytes: 0,
-      memoryMaxEvents: 0n,
-      oomKills: 0n,
-      threads: pids,
+      cpuUs: (all.cpuNs ?? 0n) / 1000n,
+      cpuUserUs: (all.cpuUserNs ?? 0n) / 1000n,
+      cpuSystemUs: (all.cpuSystemNs ?? 0n) / 1000n,
+      periods: vcpus.periods ?? 0n,
+      throttledPeriods: vcpus.throttledPeriods ?? 0n,
+      throttledUs: (vcpus.throttledNs ?? 0n) / 1000n,
+      memoryBytes: all.memoryBytes ?? 0,
+      memoryPeakBytes: all.memoryPeakBytes ?? 0,
+      memoryMaxEvents: BigInt(all.memoryMaxEvents ?? 0),
+      oomKills: BigInt(all.oomKills ?? 0),
+      threads: all.pids ?? 0,
     };
   }
 
   async remove(name: string): Promise<void> {
-    const cgroup = this.#tree.get(this.#prefix + name);
+    const cgroup = this.#get(name);
     await cgroup.killAll(KILL_TIMEOUT_MS);
     await cgroup.remove();
   }
@@ -87,4 +119,17 @@ export class VmCgroups implements SandboxCgroups {
       .filter((name) => name.startsWith(this.#prefix))
       .map((name) => name.slice(this.#prefix.length));
   }
+
+  #get(name: string): Cgroup {
+    return this.#tree.get(this.#prefix + name);
+  }
+
+  #processFiles({ memoryBytes, pids }: Pick<HostLimits, "memoryBytes" | "pids">) {
+    return [...memoryFiles(this.#tree.version, { limitBytes: memoryBytes }), ...pidsFiles({ max: pids })];
+  }
+}
+
+/** The CPUs of the cgroup itself, which are all that it can hand down. */
+async function allCpus(cgroup: Cgroup): Promise<string | undefined> {
+  return (await cgroup.limits()).cpus;
 }

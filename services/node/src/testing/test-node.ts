@@ -177,6 +177,7 @@ export class TestNode implements AsyncDisposable {
         memoryBytes: 256 * MIB,
         guestOverheadBytes: 64 * MIB,
       },
+      vmOverheadBytes: 64 * MIB,
       capacity: { milliCpus: 4000, memoryBytes: 1024 * MIB, diskBytes: 0 },
       diskFloorBytes: 0,
       bootTimeoutMs: 5000,

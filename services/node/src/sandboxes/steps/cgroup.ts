@@ -1,4 +1,3 @@
-import { VM_OVERHEAD_BYTES } from "../sandbox-registry.ts";
 import type { BootStep } from "./boot-context.ts";
 
 /** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
@@ -8,7 +7,7 @@ const MAX_THREADS = 512;
 export const cgroup: BootStep = {
   name: "cgroup",
   async run({ node, entry: { paths, record } }) {
-    const memoryBytes = record.size.memoryBytes + VM_OVERHEAD_BYTES;
+    const memoryBytes = record.size.memoryBytes + node.vmOverheadBytes;
     await node.cgroups.create(paths.name, { memoryBytes, pids: MAX_THREADS });
   },
   async undo({ node, entry: { paths } }, signal) {
