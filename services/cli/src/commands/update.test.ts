@@ -100,6 +100,8 @@ test("update shows each limit in units people write, and says how what waits com
     { field: "pids", requested: -1n, inForce: -1n, effect: LIVE },
     { field: "io.read_bytes_per_second", requested: MIB, inForce: MIB, effect: LIVE },
     { field: "io.write_operations_per_second", requested: 0n, inForce: 0n, effect: LIVE },
+    { field: "hugepages.2097152", requested: 64n * MIB, inForce: -1n, effect: NEXT_START, reason: "later" },
+    { field: "oom_kill_all", requested: 1n, inForce: 1n, effect: LIVE },
     { field: "vm.vcpus", requested: 2n, inForce: 1n, effect: ResourceEffect.REFUSED, reason: "it may not" },
     { field: "of_another_time", requested: 7n, inForce: 7n, effect: LIVE },
   ]);
@@ -113,6 +115,8 @@ test("update shows each limit in units people write, and says how what waits com
     ["pids", "none", "none", "live", "-"],
     ["io read", "1.00MiB/s", "1.00MiB/s", "live", "-"],
     ["io writes", "none", "none", "live", "-"],
+    ["hugepages of 2.00MiB", "64.0MiB", "none", "next start", "later"],
+    ["oom kill all", "yes", "yes", "live", "-"],
     ["vcpus of the VM", "2", "1", "refused", "it may not"],
     ["of_another_time", "7", "7", "live", "-"],
   ]);
