@@ -24,15 +24,28 @@ export type ChildService = {
   kill(): Promise<void>;
 };
 
+export type StartOptions = {
+  /** What is run in place of the service's own main module, with an IPC channel to this process. */
+  readonly main?: string | undefined;
+  /** A command that executes the rest of its arguments, such as `unshare`. */
+  readonly prefix?: readonly string[] | undefined;
+};
+
 /** Starts `services/<name>/src/main.ts` and waits until it says that it is ready. */
 export async function startService(
   name: "api" | "node",
   env: Record<string, string>,
   logFile: string,
+  { main, prefix = [] }: StartOptions = {},
 ): Promise<ChildService> {
   const log = openSync(logFile, "a");
-  const child = spawn(process.execPath, [join(repositoryRoot, "services", name, "src/main.ts")], {
-    stdio: ["ignore", log, log, "pipe"],
+  const [command = "", ...args] = [
+    ...prefix,
+    process.execPath,
+    main ?? join(repositoryRoot, "services", name, "src/main.ts"),
+  ];
+  const child = spawn(command, args, {
+    stdio: ["ignore", log, log, "pipe", ...(main === undefined ? [] : ["ipc" as const])],
     env: {
       PATH: process.env.PATH ?? "",
       TMPDIR: process.env.TMPDIR ?? "/tmp",

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { chmodSync, createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Image } from "@paddock/protocol";
 import {
   ContainerService,
@@ -18,7 +19,8 @@ import {
 } from "@paddock/protocol";
 import { GrpcConnection, type GrpcMethods } from "@paddock/rpc";
 import { tinyImage } from "../fixtures/tiny-image.ts";
-import { type ChildService, startService } from "./child-service.ts";
+import { type ChildService, repositoryRoot, type StartOptions, startService } from "./child-service.ts";
+import { Failpoints } from "./failpoints.ts";
 import { type NatsServer, startNats } from "./nats.ts";
 
 export type PaddockClient = {
@@ -31,14 +33,22 @@ export type PaddockClient = {
   readonly system: GrpcMethods<typeof SystemService>;
 };
 
+export type StackOptions = {
+  /** Starts the node daemon with failpoints. */
+  readonly failpoints?: boolean;
+};
+
 export class Stack implements AsyncDisposable {
   readonly directory: string;
   readonly stateDirectory: string;
   readonly client: PaddockClient;
+  /** Of a node daemon that was started with them. */
+  readonly failpoints = new Failpoints(() => this.#node.process);
   readonly #connection: GrpcConnection;
   readonly #nats: NatsServer;
   readonly #api: ChildService;
   readonly #nodeEnv: Record<string, string>;
+  readonly #nodeStart: StartOptions;
   #node: ChildService;
 
   private constructor(
@@ -47,19 +57,21 @@ export class Stack implements AsyncDisposable {
     api: ChildService,
     node: ChildService,
     nodeEnv: Record<string, string>,
+    nodeStart: StartOptions,
   ) {
     this.directory = directory;
-    this.stateDirectory = join(directory, "state");
+    this.stateDirectory = nodeEnv.PADDOCK_STATE_DIR ?? join(directory, "state");
     this.#nats = nats;
     this.#api = api;
     this.#node = node;
     this.#nodeEnv = nodeEnv;
+    this.#nodeStart = nodeStart;
     this.#connection = new GrpcConnection(this.grpcAddress);
     this.client = clientOn(this.#connection);
   }
 
   /** Starts everything. `nodeEnv` adds to or overrides the node's environment. */
-  static async start(nodeEnv: Record<string, string> = {}): Promise<Stack> {
+  static async start(nodeEnv: Record<string, string> = {}, options: StackOptions = {}): Promise<Stack> {
     const directory = mkdtempSync(join(tmpdir(), "stack-"));
     chmodSync(directory, 0o711);
     const nats = await startNats(directory);
@@ -80,9 +92,11 @@ export class Stack implements AsyncDisposable {
       PADDOCK_ACCELERATOR: "tcg",
       ...nodeEnv,
     };
-    const node = await startService("node", env, join(directory, "node.log"));
-    const stack = new Stack(directory, nats, api, node, env);
-    await stack.nodeIsUp();
+    const since = Date.now();
+    const main = options.failpoints ? join(repositoryRoot, "test/harness/failpoint-daemon.ts") : undefined;
+    const node = await startService("node", env, join(directory, "node.log"), { main });
+    const stack = new Stack(directory, nats, api, node, env, { main });
+    await stack.nodeIsUp(since);
     return stack;
   }
 
@@ -112,10 +126,12 @@ export class Stack implements AsyncDisposable {
     return this.#node.stop();
   }
 
-  /** Starts the node daemon again on the same state. */
-  async startNode(): Promise<void> {
-    this.#node = await startService("node", this.#nodeEnv, join(this.directory, "node.log"));
-    await this.nodeIsUp();
+  /** Starts the node daemon again on the same state. `prefix` is a command that executes the rest of its arguments. */
+  async startNode(prefix?: readonly string[]): Promise<void> {
+    const since = Date.now();
+    const options = { ...this.#nodeStart, prefix };
+    this.#node = await startService("node", this.#nodeEnv, join(this.directory, "node.log"), options);
+    await this.nodeIsUp(since);
   }
 
   nodeLog(): string {
@@ -176,15 +192,19 @@ export class Stack implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the api sees the node up: placing before that would find no node. */
-  private async nodeIsUp(): Promise<void> {
+  /**
+   * Resolves when the api sees the node up that was started after `since`: placing before that would find no node, or send
+   * commands to the daemon that was there before.
+   */
+  private async nodeIsUp(since: number): Promise<void> {
     const deadline = Date.now() + 30_000;
-    const instance = this.#node.ready.daemonInstanceId;
     for (;;) {
       const { nodes } = await this.client.nodes.listNodes({}, { deadline: new Date(deadline) });
-      if (nodes.some(({ state }) => state === 1)) return;
-      if (Date.now() > deadline)
-        throw new Error(`the api sees no node up (instance ${instance ?? "unknown"})`);
+      const isNew = nodes.some(
+        ({ state, heartbeatAt }) => state === 1 && heartbeatAt && timestampMs(heartbeatAt) >= since,
+      );
+      if (isNew) return;
+      if (Date.now() > deadline) throw new Error("the api sees no node up");
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
