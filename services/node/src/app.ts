@@ -217,7 +217,7 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     diskFloorBytes: config.diskFloorBytes,
     bootTimeoutMs: config.bootTimeoutMs,
     store,
-    sandboxes: new SandboxRegistry(),
+    sandboxes: new SandboxRegistry(GUEST_OVERHEAD_BYTES),
     lock: new KeyedLock(),
     machines,
     cgroups,

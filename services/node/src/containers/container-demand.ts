@@ -3,11 +3,14 @@ import type { ContainerSpec } from "@paddock/protocol";
 
 /** What a container asks of its VM. */
 export function containerDemand({ resources }: Pick<ContainerSpec, "resources">): ContainerDemand {
-  const { cpuQuotaUs, cpuPeriodUs, memoryBytes } = resources ?? {};
+  const { cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, memoryBytes, hugepages = [] } = resources ?? {};
   return {
     cpuQuotaUs: numberOf(cpuQuotaUs),
     cpuPeriodUs: numberOf(cpuPeriodUs),
+    cpuShares: numberOf(cpuShares),
+    cpusetCpus,
     memoryBytes: numberOf(memoryBytes),
+    hugepageBytes: hugepages.reduce((sum, { limitBytes }) => sum + Math.max(0, Number(limitBytes)), 0),
   };
 }
 

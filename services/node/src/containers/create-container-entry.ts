@@ -1,14 +1,16 @@
 /** Creates a container in a sandbox whose VM runs: disks are plugged in, then the guest makes of them a container. */
 import { rm } from "node:fs/promises";
-import { PaddockError, requireFits } from "@paddock/domain";
+import { PaddockError } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
 import { runSteps, type Step } from "@paddock/lifecycle";
+import { entitled } from "../limits/entitled.ts";
+import { requireGrowth } from "../limits/require-growth.ts";
+import { resize } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import { undoing } from "../sandboxes/bring-up.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { writableLayerPath } from "../sandboxes/sandbox-paths.ts";
 import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
-import { containerDemand } from "./container-demand.ts";
 import { containerDisks, layerBytes, MAX_CONTAINERS, machineDisks } from "./container-disks.ts";
 import { guestContainer } from "./guest-container.ts";
 
@@ -48,6 +50,15 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
     },
   },
   {
+    name: "limits",
+    async run({ node, entry, container }, signal) {
+      await resize(node, entry, signal, { containers: [...entitled(entry.record), container] });
+    },
+    async undo({ node, entry }, signal) {
+      await resize(node, entry, signal);
+    },
+  },
+  {
     name: "guest-container",
     async run({ entry, container, image }, signal) {
       if (image === undefined) throw new Error("no image to make a container of");
@@ -82,8 +93,12 @@ export const creationScope = ({ containerId, index }: ContainerRecord): string =
   `container:${index}:${containerId}`;
 
 /** Throws CONTAINER_EXISTS, TOO_MANY or NO_CAPACITY; touches nothing. */
-export function requireContainerFits(entry: SandboxEntry, container: ContainerRecord): void {
-  const { containers, size } = entry.record;
+export function requireContainerFits(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  container: ContainerRecord,
+): void {
+  const { containers } = entry.record;
   if (containers.some(({ containerId }) => containerId === container.containerId))
     throw new PaddockError(
       "CONTAINER_EXISTS",
@@ -94,10 +109,7 @@ export function requireContainerFits(entry: SandboxEntry, container: ContainerRe
       "TOO_MANY",
       `sandbox ${entry.sandboxId} holds ${MAX_CONTAINERS} containers already`,
     );
-  requireFits(
-    [...containers, container].map(({ spec }) => containerDemand(spec)),
-    size,
-  );
+  requireGrowth(ctx, entry.record, [...containers, container]);
 }
 
 /** Creates the container; on failure nothing of it remains. Needs the lock. */

@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
+import { resizeSoon } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { writableLayerPath } from "../sandboxes/sandbox-paths.ts";
@@ -34,4 +35,5 @@ export async function deleteContainerEntry(
     containers: record.containers.filter((each) => each.containerId !== containerId),
   }));
   entry.stopRequests.delete(containerId);
+  if (entry.attachment !== undefined) resizeSoon(ctx, entry, entry.attachment);
 }

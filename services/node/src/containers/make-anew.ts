@@ -1,4 +1,6 @@
 import { PaddockError } from "@paddock/domain";
+import { entitled } from "../limits/entitled.ts";
+import { resize } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { containerOf, withContainer } from "../sandboxes/sandbox-record.ts";
@@ -22,6 +24,8 @@ export async function makeAnew(
   if (container?.phase.kind !== "stopped") return;
   const image = await requireImage(ctx, container.imageId);
   await ctx.logs.stop(entry.sandboxId, containerId);
+  const grown = { containers: [...entitled(entry.record), container], growOnly: true };
+  await resize(ctx, entry, signal, grown);
   const { containers } = await entry.agent.client({ signal });
   const options = { signal, timeoutMs: TIMEOUT_MS };
   await containers.removeContainer({ containerId }, options).catch((error: unknown) => {

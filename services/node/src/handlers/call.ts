@@ -1,9 +1,10 @@
 /** What handlers have in common: who asks, how patient he is, and the lock. */
 import { type ContainerRequest, decide, denial, PaddockError, type SandboxRequest } from "@paddock/domain";
+import type { LockView } from "@paddock/lifecycle";
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
-import { containerStatusOf, sandboxOf } from "../sandboxes/sandbox-status.ts";
+import { containerStatusOf, type StatusContext, sandboxOf } from "../sandboxes/sandbox-status.ts";
 
 export type Call = {
   readonly requestId: string;
@@ -62,12 +63,21 @@ export function requireContainer(entry: SandboxEntry, containerId: string): Cont
 }
 
 /** The sandbox as the client sees it. */
-export const shownSandbox = (ctx: NodeContext, { record, sandboxId }: SandboxEntry) =>
-  sandboxOf(record, { nodeId: ctx.nodeId, isolation: ctx.isolation, lock: ctx.lock.view(sandboxId) });
+export const shownSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
+  sandboxOf(entry.record, statusContext(ctx, entry, ctx.lock.view(entry.sandboxId)));
 
 /** The sandbox as a call that has changed it leaves it: the lock that call still holds is not worth telling. */
-export const changedSandbox = (ctx: NodeContext, { record }: SandboxEntry) =>
-  sandboxOf(record, { nodeId: ctx.nodeId, isolation: ctx.isolation, lock: { holders: [], waiters: [] } });
+export const changedSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
+  sandboxOf(entry.record, statusContext(ctx, entry, { holders: [], waiters: [] }));
+
+const statusContext = (ctx: NodeContext, { applied }: SandboxEntry, lock: LockView): StatusContext => ({
+  nodeId: ctx.nodeId,
+  isolation: ctx.isolation,
+  lock,
+  applied,
+  vmOverheadBytes: ctx.vmOverheadBytes,
+  cgroupLayout: ctx.cgroups.layout,
+});
 
 /** The container as the client sees it. */
 export const shownContainer = (entry: SandboxEntry, containerId: string) =>

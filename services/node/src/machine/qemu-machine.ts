@@ -86,8 +86,11 @@ export class QemuMachine implements Machine {
 
   onResized: () => void = () => undefined;
 
-  async size(_signal: AbortSignal): Promise<MachineSize> {
-    throw new Error("a machine's size cannot be asked yet");
+  async size(signal: AbortSignal): Promise<MachineSize> {
+    const { monitor } = this.#parts;
+    const options = { signal, timeoutMs: QMP_TIMEOUT_MS };
+    const [vcpus, memory] = [await monitor.vcpus(options), await monitor.memory(options)];
+    return { vcpus: vcpus.length, memoryBytes: memory.baseBytes + memory.pluggedBytes };
   }
 
   async vcpuThreads(signal: AbortSignal): Promise<readonly number[]> {

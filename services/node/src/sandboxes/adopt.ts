@@ -1,3 +1,4 @@
+import { resizeSoon } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import { alignVcpus } from "./pause-sandbox-entry.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
@@ -31,6 +32,8 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
     );
   });
   watchGuest(ctx, entry, attachment);
+  // An earlier daemon may have died between the record and the limits.
+  resizeSoon(ctx, entry, attachment);
   for (const { containerId } of entry.record.containers) ctx.logs.follow(entry, containerId);
   if (entry.record.phase.kind !== "paused")
     await attachment.link.client({ deadlineMs: GUEST_BUDGET_MS }).catch((error: unknown) => {

@@ -6,10 +6,11 @@ import { cgroup } from "./steps/cgroup.ts";
 import { containers } from "./steps/containers.ts";
 import { directories } from "./steps/directories.ts";
 import { guest } from "./steps/guest.ts";
+import { limits } from "./steps/limits.ts";
 import { machine } from "./steps/machine.ts";
 import { writableLayers } from "./steps/writable-layers.ts";
 
-const BOOT: readonly BootStep[] = [cgroup, machine, guest, containers];
+const BOOT: readonly BootStep[] = [cgroup, machine, guest, containers, limits];
 
 /** Operations that the journal tells apart. */
 export const BRING_UP_STEPS = {

@@ -172,9 +172,10 @@ function claimRoom(ctx: NodeContext, sandboxId: string, demand: Amount, freeDisk
 }
 
 function sizeOf(ctx: NodeContext, spec: SandboxSpec): VmSize {
-  const { vcpus = 0, maxVcpus = 0, memoryBytes = 0n } = spec.resources ?? {};
+  const { vcpus = 0, maxVcpus = 0, memoryBytes = 0n, maxMemoryBytes = 0n } = spec.resources ?? {};
   const containers = spec.containers.map(containerDemand);
-  return vmSize({ vcpus, maxVcpus, memoryBytes: Number(memoryBytes), containers }, ctx.sizeDefaults);
+  const memory = { memoryBytes: Number(memoryBytes), maxMemoryBytes: Number(maxMemoryBytes) };
+  return vmSize({ vcpus, maxVcpus, ...memory, containers }, ctx.sizeDefaults);
 }
 
 function checkContainerIds(containers: readonly ContainerSpec[]): void {

@@ -4,6 +4,7 @@
  * The guest is silent in between: its link stays, its streams wait, and no timer counts against it. Containers keep what they
  * are; one that was paused by itself is paused afterwards too.
  */
+import { resizeSoon } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import { configureGuest } from "./configure-guest.ts";
 import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
@@ -46,6 +47,7 @@ export async function resumeSandboxEntry(ctx: NodeContext, entry: SandboxEntry):
   } catch (error) {
     ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "a resumed guest did not set its clock");
   }
+  if (entry.attachment !== undefined) resizeSoon(ctx, entry, entry.attachment);
 }
 
 /**

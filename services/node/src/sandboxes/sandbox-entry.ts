@@ -7,6 +7,7 @@
  */
 import { PaddockError } from "@paddock/domain";
 import type { AgentLink } from "../agent/agent-link.ts";
+import type { Applied } from "../limits/resize.ts";
 import type { Machine } from "../machine/machine-port.ts";
 import type { NodeStore } from "../store/node-store.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
@@ -40,6 +41,10 @@ export class SandboxEntry implements LiveSandbox {
   readonly stopRequests = new Set<string>();
   /** Whether the VM is being ended on purpose: its end is then no accident. */
   endExpected = false;
+  /** What is in force for the VM; undefined until the limits were applied to this one. */
+  applied: Applied | undefined;
+  /** Whether its limits are about to be adjusted. */
+  resizePending = false;
   readonly #options: EntryOptions;
   readonly #watchers = new Set<() => void>();
   #record: SandboxRecord;
@@ -147,6 +152,7 @@ export class SandboxEntry implements LiveSandbox {
   /** Connects the sandbox with its VM. */
   attach(machine: Machine, link: AgentLink): Attachment {
     this.endExpected = false;
+    this.applied = undefined;
     this.stopRequests.clear();
     this.#ending = new AbortController();
     this.#attachment = { machine, link, lifetime: this.#ending.signal };
@@ -158,6 +164,7 @@ export class SandboxEntry implements LiveSandbox {
     this.#lost = error;
     this.#attachment?.link.close(error);
     this.#attachment = undefined;
+    this.applied = undefined;
     this.#ending?.abort(error);
     this.#ending = undefined;
   }

@@ -1,5 +1,6 @@
 /** All sandboxes of this node, those whose record cannot be read too, and what they were promised. */
 import { type Amount, PaddockError } from "@paddock/domain";
+import { promisedSize } from "../limits/entitled.ts";
 import type { LiveSandboxes } from "./live-sandbox.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { hostName } from "./sandbox-paths.ts";
@@ -11,8 +12,14 @@ export class SandboxRegistry implements LiveSandboxes {
   readonly #entries = new Map<string, SandboxEntry>();
   readonly #corrupt = new Map<string, PaddockError>();
   readonly #pins = new Map<string, number>();
+  readonly #guestOverheadBytes: number;
   /** Sandboxes that are admitted and have no entry yet, by id. */
   readonly #claims = new Map<string, { readonly slot: number; readonly demand: Amount }>();
+
+  /** `guestOverheadBytes` is what a guest needs beside its containers. */
+  constructor(guestOverheadBytes: number) {
+    this.#guestOverheadBytes = guestOverheadBytes;
+  }
 
   require(sandboxId: string): SandboxEntry {
     const entry = this.#entries.get(sandboxId);
@@ -77,8 +84,9 @@ export class SandboxRegistry implements LiveSandboxes {
     let milliCpus = 0;
     let memoryBytes = 0;
     for (const { record } of this.#entries.values()) {
-      milliCpus += record.size.vcpus * 1000;
-      memoryBytes += record.size.memoryBytes + VM_OVERHEAD_BYTES;
+      const size = promisedSize(record, this.#guestOverheadBytes);
+      milliCpus += size.vcpus * 1000;
+      memoryBytes += size.memoryBytes + VM_OVERHEAD_BYTES;
     }
     for (const { demand } of this.#claims.values()) {
       milliCpus += demand.milliCpus;

@@ -7,6 +7,7 @@ import {
   ContainerStatusSchema,
   type ExitStatus,
   ExitStatusSchema,
+  HostLimitsSchema,
   type Isolation,
   type Sandbox,
   SandboxSchema,
@@ -16,6 +17,8 @@ import {
   ContainerState as WireContainerState,
   SandboxState as WireSandboxState,
 } from "@paddock/protocol";
+import type { Applied } from "../limits/resize.ts";
+import type { HostLimits } from "../machine/machine-port.ts";
 import type {
   ContainerPhase,
   ContainerRecord,
@@ -29,6 +32,11 @@ export type StatusContext = {
   readonly nodeId: string;
   readonly isolation: Isolation;
   readonly lock: LockView;
+  /** What is in force for its VM, if that is known. */
+  readonly applied?: Applied | undefined;
+  /** The part of the memory limit that is declared for the machine itself, in bytes. */
+  readonly vmOverheadBytes: number;
+  readonly cgroupLayout: string;
 };
 
 /** The sandbox with spec, status and placement. */
@@ -42,8 +50,9 @@ export function sandboxOf(record: SandboxRecord, context: StatusContext): Sandbo
   });
 }
 
-function sandboxStatusOf(record: SandboxRecord, { isolation, lock }: StatusContext): SandboxStatus {
-  const { phase } = record;
+function sandboxStatusOf(record: SandboxRecord, context: StatusContext): SandboxStatus {
+  const { isolation, lock, applied } = context;
+  const { phase, size } = record;
   const [holder] = lock.holders;
   return create(SandboxStatusSchema, {
     sandboxId: record.sandboxId,
@@ -59,14 +68,33 @@ function sandboxStatusOf(record: SandboxRecord, { isolation, lock }: StatusConte
       stopEvidence: phase.evidence,
     }),
     isolation,
-    vcpus: record.size.vcpus,
-    memoryBytes: BigInt(record.size.memoryBytes),
+    vcpus: applied?.size.vcpus ?? size.vcpus,
+    memoryBytes: BigInt(applied?.size.memoryBytes ?? size.memoryBytes),
+    maxVcpus: size.maxVcpus,
+    maxMemoryBytes: BigInt(size.maxMemoryBytes ?? size.memoryBytes),
+    wantedVcpus: applied?.wanted.vcpus ?? size.vcpus,
+    wantedMemoryBytes: BigInt(applied?.wanted.memoryBytes ?? size.memoryBytes),
+    ...(applied && { limits: hostLimitsOf(applied.limits, context) }),
     bootDuration: durationFromMs(Math.round(record.bootDurationMs)),
     lock: {
       holder: holder?.name ?? "",
       ...(holder !== undefined && { heldSince: timestampFromMs(holder.since.getTime()) }),
       waiters: lock.waiters.slice(0, 64),
     },
+  });
+}
+
+function hostLimitsOf(limits: HostLimits, { vmOverheadBytes, cgroupLayout }: StatusContext) {
+  const { cpu, cpuShares, cpuset, memoryBytes, pids } = limits;
+  return create(HostLimitsSchema, {
+    cpuQuotaUs: BigInt(cpu?.quotaUs ?? 0),
+    cpuPeriodUs: BigInt(cpu?.periodUs ?? 0),
+    cpuShares: BigInt(cpuShares),
+    cpusetCpus: cpuset ?? "",
+    memoryBytes: BigInt(memoryBytes),
+    memoryOverheadBytes: BigInt(vmOverheadBytes),
+    pids: BigInt(pids),
+    cgroupLayout,
   });
 }
 

@@ -8,6 +8,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import type { agentpb } from "@paddock/protocol";
 import { GuestBatch } from "../events/guest-batch.ts";
+import { entitled } from "../limits/entitled.ts";
+import { resizeSoon } from "../limits/resize.ts";
 import type { MachineEnd } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
 import { afterGuestEvents, afterGuestList, type FactContext } from "./guest-facts.ts";
@@ -25,6 +27,7 @@ const CLEANUP_PATIENCE_MS = 10 * 60_000;
 
 /** Begins to watch a VM, from the moment it is attached. */
 export function watchMachine(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
+  attachment.machine.onResized = () => resizeSoon(ctx, entry, attachment);
   void attachment.machine.ended.then((end) => onMachineEnd(ctx, entry, attachment, end));
 }
 
@@ -91,8 +94,10 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
   let again = new AbortController();
   const write = (events: readonly agentpb.WatchEventsResponse[]) => {
     try {
+      const before = entitled(entry.record).length;
       const { record, told } = afterGuestEvents(entry.record, events, factsOf(ctx, entry));
       entry.update(() => record, undefined, told);
+      if (entitled(record).length < before) resizeSoon(ctx, entry, attachment);
     } catch (error) {
       ctx.log.error(
         { sandbox: entry.sandboxId, err: error },

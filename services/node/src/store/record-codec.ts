@@ -62,6 +62,8 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
       vcpus: size.integer("vcpus"),
       maxVcpus: size.integer("maxVcpus"),
       memoryBytes: size.integer("memoryBytes"),
+      // Not in rows of a daemon whose VMs could not grow.
+      ...(size.has("maxMemoryBytes") && { maxMemoryBytes: size.integer("maxMemoryBytes") }),
     },
     slot: fields.integer("slot"),
     createdAtMs: fields.number("createdAtMs"),

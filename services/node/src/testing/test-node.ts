@@ -182,7 +182,7 @@ export class TestNode implements AsyncDisposable {
       diskFloorBytes: 0,
       bootTimeoutMs: 5000,
       store,
-      sandboxes: new SandboxRegistry(),
+      sandboxes: new SandboxRegistry(64 * MIB),
       lock: new KeyedLock(),
       machines,
       cgroups,

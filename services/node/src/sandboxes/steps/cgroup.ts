@@ -1,7 +1,5 @@
+import { MAX_THREADS } from "../../limits/resize.ts";
 import type { BootStep } from "./boot-context.ts";
-
-/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
-const MAX_THREADS = 512;
 
 /** The VM's cgroup, made before its process so that the process never runs outside. */
 export const cgroup: BootStep = {

@@ -22,7 +22,7 @@ export const machine: BootStep = {
         paths,
         uid: node.vmUidBase + record.slot,
         ...record.size,
-        maxMemoryBytes: record.size.memoryBytes,
+        maxMemoryBytes: record.size.maxMemoryBytes ?? record.size.memoryBytes,
         placement: node.cgroups.placement(paths.name),
         disks,
       },

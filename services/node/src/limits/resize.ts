@@ -1,0 +1,106 @@
+/**
+ * Brings a VM and its limits on the host to what its containers are entitled to.
+ *
+ *     grow:    room for memory, cap, shares, CPUs ──> vCPUs and memory in
+ *     shrink:  cap, shares, CPUs ──> vCPUs and memory out, as far as the guest gives them back ──> room for memory
+ *
+ * The limits on the host are never below what the guest has, and in force before the guest is asked for anything: a guest that
+ * does not answer keeps its memory and is held to its new cap all the same. Everything follows from the record, so doing it
+ * twice, or after a crash, ends in the same.
+ */
+import { hostLimits, wantedSize } from "@paddock/domain";
+import type { HostLimits, Machine, MachineSize } from "../machine/machine-port.ts";
+import type { NodeContext } from "../node-context.ts";
+import type { Attachment, SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
+import { demandsOf, entitled } from "./entitled.ts";
+
+/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
+export const MAX_THREADS = 512;
+
+const SETTLE_PATIENCE_MS = 60_000;
+
+/** What is in force: what the guest has taken, what it should have, and the limits as the host's kernel has them. */
+export type Applied = {
+  readonly size: MachineSize;
+  readonly wanted: MachineSize;
+  readonly limits: HostLimits;
+};
+
+export type ResizeOptions = {
+  /** Containers that count; those of the record unless one is about to come or to change. */
+  readonly containers?: readonly ContainerRecord[];
+  /** Whether the VM may grow alone, as for a change that may still fail. */
+  readonly growOnly?: boolean;
+};
+
+/** Does nothing without a VM. Throws NO_CAPACITY beyond the VM's maximum, before anything is touched. Needs the lock. */
+export async function resize(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  signal: AbortSignal,
+  { containers = entitled(entry.record), growOnly = false }: ResizeOptions = {},
+): Promise<void> {
+  const { attachment } = entry;
+  if (attachment === undefined) return;
+  const demands = demandsOf(containers);
+  const wanted = wantedSize(demands, entry.record.size, ctx.sizeDefaults.guestOverheadBytes);
+  const { machine } = attachment;
+  const has = await machine.size(signal);
+  const target = growOnly ? larger(has, wanted) : wanted;
+  const limitsFor = (size: MachineSize): HostLimits => ({
+    ...hostLimits(demands, { ...size, overheadBytes: ctx.vmOverheadBytes }),
+    pids: MAX_THREADS,
+  });
+  const { name } = entry.paths;
+  await ctx.cgroups.placeVcpus(name, await machine.vcpuThreads(signal));
+  await ctx.cgroups.apply(name, limitsFor(larger(has, target)));
+  const size = await bring(ctx, entry, machine, has, target, signal);
+  await ctx.cgroups.apply(name, limitsFor(size));
+  const limits = await ctx.cgroups.limits(name);
+  if (entry.attachment === attachment) entry.applied = { size, wanted, limits };
+}
+
+async function bring(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  machine: Machine,
+  has: MachineSize,
+  target: MachineSize,
+  signal: AbortSignal,
+): Promise<MachineSize> {
+  const vcpus = target.vcpus === has.vcpus ? has.vcpus : await machine.setVcpus(target.vcpus, signal);
+  if (vcpus !== has.vcpus) await ctx.cgroups.placeVcpus(entry.paths.name, await machine.vcpuThreads(signal));
+  const memoryBytes =
+    target.memoryBytes === has.memoryBytes
+      ? has.memoryBytes
+      : await machine.setMemory(target.memoryBytes, signal);
+  return { vcpus, memoryBytes };
+}
+
+const larger = (a: MachineSize, b: MachineSize): MachineSize => ({
+  vcpus: Math.max(a.vcpus, b.vcpus),
+  memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
+});
+
+/**
+ * The same when the lock is free, for changes that come by themselves: a container has ended, a guest has given memory back.
+ * Changes that come together are settled together. What fails is told in the log, and tried again with the next change.
+ */
+export function resizeSoon(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
+  if (entry.resizePending || attachment.lifetime.aborted) return;
+  entry.resizePending = true;
+  const signal = AbortSignal.any([attachment.lifetime, AbortSignal.timeout(SETTLE_PATIENCE_MS)]);
+  void ctx.lock
+    .with(entry.sandboxId, "write", { name: "adjust limits", signal }, async () => {
+      entry.resizePending = false;
+      const { kind } = entry.record.phase;
+      if (entry.attachment === attachment && (kind === "ready" || kind === "running"))
+        await resize(ctx, entry, signal);
+    })
+    .catch((error: unknown) => {
+      entry.resizePending = false;
+      if (!attachment.lifetime.aborted)
+        ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "the limits of a sandbox were not adjusted");
+    });
+}
