@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, test } from "node:test";
+import { ContainerState, SandboxState } from "@paddock/protocol";
+import { machinesOf } from "../harness/machines.ts";
+import { idle, runIdle } from "../harness/sandbox.ts";
+import { inSeconds, Stack } from "../harness/stack.ts";
+
+/** How many clients ask the same thing at the same time. */
+const MANY = 100;
+
+let stack: Stack;
+let image: string;
+const soon = () => ({ deadline: inSeconds(120) });
+const id = () => ({ requestId: randomUUID() });
+
+/** Makes a call many times at once; the one answer that all of them have got. */
+async function agreed<T>(call: () => Promise<T>): Promise<T> {
+  const answers = await Promise.all(Array.from({ length: MANY }, call));
+  const [first] = answers;
+  for (const answer of answers) assert.deepEqual(answer, first);
+  return first ?? assert.fail("there is no answer");
+}
+
+before(async () => {
+  stack = await Stack.start({}, { failpoints: true });
+  image = await stack.tinyImage();
+});
+after(() => stack?.[Symbol.asyncDispose]());
+
+test("a hundred calls with one request id make one sandbox and have one outcome, also after the daemon has died", async () => {
+  const { sandboxes } = stack.client;
+  const request = {
+    ...id(),
+    sandboxId: "once",
+    spec: { containers: [{ containerId: "c1", image, process: idle }] },
+  };
+  const create = () => sandboxes.createSandbox(request, soon());
+  const answer = await agreed(create);
+  assert.equal(answer.sandbox?.status?.state, SandboxState.READY);
+  const machines = machinesOf(stack.stateDirectory);
+  assert.equal(machines.length, 1);
+  const other = { ...request, spec: { ...request.spec, hostname: "other" } };
+  await assert.rejects(sandboxes.createSandbox(other, soon()), { reason: "REQUEST_ID_REUSED" });
+
+  await stack.killNode();
+  await stack.startNode();
+  assert.deepEqual(await agreed(create), answer);
+  assert.deepEqual(machinesOf(stack.stateDirectory), machines);
+  await assert.rejects(sandboxes.createSandbox(other, soon()), { reason: "REQUEST_ID_REUSED" });
+});
+
+test("a hundred calls while the daemon dies and starts again have one outcome too", async () => {
+  const { containers } = stack.client;
+  const request = { ...id(), sandboxId: "once", spec: { containerId: "c2", image, process: idle } };
+  const { reached } = await stack.failpoints.arm("container/guest-container/after", "die");
+  const first = Promise.allSettled(
+    Array.from({ length: MANY }, () => containers.createContainer(request, soon())),
+  );
+  await reached;
+  for (const { status } of await first) assert.equal(status, "rejected");
+  await stack.startNode();
+  const { container } = await agreed(() => containers.createContainer(request, soon()));
+  assert.equal(container?.state, ContainerState.READY);
+  const { sandbox } = await stack.client.sandboxes.getSandbox({ sandboxId: "once" });
+  assert.deepEqual(
+    sandbox?.status?.containers.map(({ containerId }) => containerId),
+    ["c1", "c2"],
+  );
+});
+
+test("a client that leaves takes nothing from the others who asked the same", async () => {
+  const { containers } = stack.client;
+  const request = { ...id(), sandboxId: "once", spec: { containerId: "c3", image, process: idle } };
+  const { reached } = await stack.failpoints.arm("container/disks/after", "hold");
+  const client = new AbortController();
+  const first = containers.createContainer(request, { ...soon(), signal: client.signal });
+  first.catch(() => undefined);
+  await reached;
+  const others = Array.from({ length: 5 }, () => containers.createContainer(request, soon()));
+  // Behind the others on the same connection, so that they are there when it is answered.
+  await stack.client.sandboxes.getSandbox({ sandboxId: "once" });
+  client.abort();
+  await assert.rejects(first, { kind: "cancelled" });
+  await stack.failpoints.release();
+  for (const { container } of await Promise.all(others)) assert.equal(container?.state, ContainerState.READY);
+});
+
+test("a hundred stops, kills and deletions of the same have one outcome, and what is gone is not found, every time", async () => {
+  const { sandboxes, containers } = stack.client;
+  const sandboxId = "twice";
+  await runIdle(stack, sandboxId);
+  const at = { sandboxId, containerId: "c1" };
+  const kill = { ...id(), ...at, signal: "KILL" };
+  await agreed(() => containers.killContainer(kill, soon()));
+  const removeContainer = { ...id(), ...at, force: true };
+  await agreed(() => containers.deleteContainer(removeContainer, soon()));
+  await agreed(() => containers.killContainer(kill, soon()));
+  const stop = { ...id(), sandboxId };
+  const stopped = await agreed(() => sandboxes.stopSandbox(stop, soon()));
+  assert.equal(stopped.sandbox?.status?.state, SandboxState.STOPPED);
+  const remove = { ...id(), sandboxId };
+  await agreed(() => sandboxes.deleteSandbox(remove, soon()));
+
+  // The deletion was done: repeated, it is told so. All else is about nothing.
+  for (let round = 0; round < 3; round++) {
+    await sandboxes.deleteSandbox(remove, soon());
+    for (const gone of [
+      () => sandboxes.stopSandbox(stop, soon()),
+      () => sandboxes.stopSandbox({ ...id(), sandboxId }, soon()),
+      () => sandboxes.startSandbox({ ...id(), sandboxId }, soon()),
+      () => sandboxes.deleteSandbox({ ...id(), sandboxId }, soon()),
+      () => sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon()),
+      () => containers.killContainer({ ...id(), ...at }, soon()),
+      () => containers.stopContainer({ ...id(), ...at }, soon()),
+      () => containers.deleteContainer({ ...id(), ...at }, soon()),
+      () => sandboxes.getSandbox({ sandboxId }),
+    ])
+      await assert.rejects(gone(), { reason: "SANDBOX_NOT_FOUND" });
+    if (round > 0) continue;
+    await stack.killNode();
+    await stack.startNode();
+  }
+});
