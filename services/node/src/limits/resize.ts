@@ -20,13 +20,6 @@ export const MAX_THREADS = 512;
 
 const SETTLE_PATIENCE_MS = 60_000;
 
-/** What is in force: what the guest has taken, what it should have, and the limits as the host's kernel has them. */
-export type Applied = {
-  readonly size: MachineSize;
-  readonly wanted: MachineSize;
-  readonly limits: HostLimits;
-};
-
 export type ResizeOptions = {
   /** Containers that count; those of the record unless one is about to come or to change. */
   readonly containers?: readonly ContainerRecord[];

@@ -7,7 +7,7 @@
  */
 import { PaddockError } from "@paddock/domain";
 import type { AgentLink } from "../agent/agent-link.ts";
-import type { Applied } from "../limits/resize.ts";
+import type { Applied } from "../limits/applied.ts";
 import type { Machine } from "../machine/machine-port.ts";
 import type { NodeStore } from "../store/node-store.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";

@@ -17,7 +17,7 @@ import {
   ContainerState as WireContainerState,
   SandboxState as WireSandboxState,
 } from "@paddock/protocol";
-import type { Applied } from "../limits/resize.ts";
+import type { Applied } from "../limits/applied.ts";
 import type { HostLimits } from "../machine/machine-port.ts";
 import type {
   ContainerPhase,
