@@ -62,6 +62,7 @@ export const REASON_KINDS = {
   CANCELLED: "cancelled",
   NODE_UNAVAILABLE: "unavailable",
   BUS_UNAVAILABLE: "unavailable",
+  STATE_UNWRITABLE: "unavailable",
   VM_UNAVAILABLE: "unavailable",
   GUEST_UNAVAILABLE: "unavailable",
   SHUTTING_DOWN: "unavailable",

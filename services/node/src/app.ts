@@ -31,6 +31,7 @@ import type { SandboxRecord } from "./sandboxes/sandbox-record.ts";
 import { SandboxRegistry, VM_OVERHEAD_BYTES } from "./sandboxes/sandbox-registry.ts";
 import { NodeStore } from "./store/node-store.ts";
 import { lockState } from "./store/state-lock.ts";
+import { unwritableState } from "./store/store-error.ts";
 import { StreamServer } from "./stream-server.ts";
 import { VERSION } from "./version.ts";
 
@@ -158,9 +159,13 @@ function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): Comman
 
 /** Others may pass through (a VM's user must reach its own directory), and see nothing. */
 async function prepareStateDir(stateDir: string): Promise<void> {
-  await mkdir(stateDir, { recursive: true, mode: 0o711 });
-  await chmod(stateDir, 0o711);
-  await mkdir(sandboxesDir(stateDir), { recursive: true, mode: 0o711 });
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o711 });
+    await chmod(stateDir, 0o711);
+    await mkdir(sandboxesDir(stateDir), { recursive: true, mode: 0o711 });
+  } catch (error) {
+    throw unwritableState(error);
+  }
 }
 
 type Parts = {

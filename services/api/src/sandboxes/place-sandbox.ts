@@ -40,6 +40,7 @@ const TRY_NEXT: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
   "NO_DISK_SPACE",
   "TOO_MANY",
   "IMAGE_NOT_FOUND",
+  "STATE_UNWRITABLE",
   "NODE_UNAVAILABLE",
   "SHUTTING_DOWN",
 ]);

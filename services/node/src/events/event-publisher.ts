@@ -120,8 +120,13 @@ export class EventPublisher implements AsyncDisposable {
     clearTimeout(this.#forgetting);
     this.#forgetting = undefined;
     if (this.#unforgotten === 0) return;
-    this.#unforgotten = 0;
-    this.#options.store.published(this.#stored);
+    try {
+      this.#options.store.published(this.#stored);
+      this.#unforgotten = 0;
+    } catch (error) {
+      // They stay in the outbox: the next ones that are stored take them along, or the next daemon finds them stored.
+      this.#options.log.warn({ err: error }, "events that are published could not be forgotten");
+    }
   }
 
   /** Told once for each outage. */

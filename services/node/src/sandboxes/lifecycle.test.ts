@@ -155,6 +155,35 @@ test("a record that cannot be read is reported for its sandbox alone, and can be
   assert.equal(reasonOf(await node.ask({ case: "getSandbox", value: {} })), "SANDBOX_NOT_FOUND");
 });
 
+test("the user of a VM whose record cannot be read is nobody else's, as the VM may run on", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  const { slot } = node.context.sandboxes.require("s1").record;
+  node.corrupt("s1");
+  await node.crash();
+  assert.equal(node.machines.processes.size, 1);
+  sandboxIn(await node.ask({ case: "createSandbox", value: { spec: {} } }, { sandboxId: "s2" }));
+  assert.notEqual(node.context.sandboxes.require("s2").record.slot, slot);
+});
+
+test("a VM that is lost while nothing can be written is recorded as lost once it can", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  const { store } = node.context;
+  const refused = Promise.withResolvers<void>();
+  const commit = store.commit.bind(store);
+  store.commit = () => {
+    refused.resolve();
+    throw new Error("the disk is full");
+  };
+  node.machines.lose(node.machines.only.identity.pid, "vm_lost");
+  await refused.promise;
+  assert.equal((await shown(node)).status?.state, SandboxState.RUNNING);
+  store.commit = commit;
+  assert.ok(await reaches(node, ({ kind }) => kind === "stopped"));
+  assert.equal((await shown(node)).status?.stopCause, StopCause.VM_LOST);
+});
+
 test("a deletion that a crash cut short is finished at the next start", async () => {
   await using node = await TestNode.start();
   await running(node);

@@ -3,7 +3,7 @@
  * gone, finishes deletions, undoes what was under way, and sweeps what no record owns. One sandbox that makes trouble
  * holds up no other: all go side by side, each with a budget of time.
  */
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { undoSteps } from "@paddock/lifecycle";
@@ -15,7 +15,7 @@ import { undoBringUp, undoing } from "./bring-up.ts";
 import { deleteSandboxEntry } from "./delete-sandbox-entry.ts";
 import { releaseVm } from "./release-vm.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
-import { hostName, pathsOfName, sandboxesDir } from "./sandbox-paths.ts";
+import { hostName, pathsOfName, sandboxesDir, sandboxPaths } from "./sandbox-paths.ts";
 import { machineOf, type SandboxRecord, type StopCause, withContainersStopped } from "./sandbox-record.ts";
 import { finishStop, STOP_SCOPE } from "./stop-sandbox-entry.ts";
 import { unfinishedContainer } from "./unfinished-container.ts";
@@ -55,7 +55,7 @@ export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
   const entries: SandboxEntry[] = [];
   for (const loaded of ctx.store.loadSandboxes()) {
     if (loaded.kind === "corrupt") {
-      ctx.sandboxes.addCorrupt(loaded.sandboxId, loaded.error);
+      ctx.sandboxes.addCorrupt(loaded.sandboxId, loaded.error, await slotOf(ctx, loaded.sandboxId));
       ctx.log.error({ sandbox: loaded.sandboxId, err: loaded.error }, "a sandbox's record cannot be read");
       counts.corrupt++;
       continue;
@@ -71,6 +71,13 @@ export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
   for (const outcome of outcomes) counts[outcome]++;
   counts.swept = await sweep(ctx);
   return counts;
+}
+
+/** The slot of a sandbox whose record is lost: its VM's directory belongs to the VM's user. */
+async function slotOf(ctx: NodeContext, sandboxId: string): Promise<number | undefined> {
+  const { vmDir } = sandboxPaths(ctx.stateDir, sandboxId);
+  const owner = await stat(vmDir).catch(() => undefined);
+  return owner && owner.uid >= ctx.vmUidBase ? owner.uid - ctx.vmUidBase : undefined;
 }
 
 async function recoverOne(

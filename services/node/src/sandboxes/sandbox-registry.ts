@@ -10,7 +10,7 @@ export const VM_OVERHEAD_BYTES = 64 * 1024 * 1024;
 
 export class SandboxRegistry implements LiveSandboxes {
   readonly #entries = new Map<string, SandboxEntry>();
-  readonly #corrupt = new Map<string, PaddockError>();
+  readonly #corrupt = new Map<string, { readonly error: PaddockError; readonly slot: number | undefined }>();
   readonly #pins = new Map<string, number>();
   readonly #guestOverheadBytes: number;
   /** Sandboxes that are admitted and have no entry yet, by id. */
@@ -25,7 +25,7 @@ export class SandboxRegistry implements LiveSandboxes {
     const entry = this.#entries.get(sandboxId);
     if (entry !== undefined) return entry;
     const corrupt = this.#corrupt.get(sandboxId);
-    if (corrupt !== undefined) throw corrupt;
+    if (corrupt !== undefined) throw corrupt.error;
     throw new PaddockError("SANDBOX_NOT_FOUND", `sandbox ${sandboxId} does not exist on this node`);
   }
 
@@ -47,8 +47,9 @@ export class SandboxRegistry implements LiveSandboxes {
     this.#entries.set(entry.sandboxId, entry);
   }
 
-  addCorrupt(sandboxId: string, error: PaddockError): void {
-    this.#corrupt.set(sandboxId, error);
+  /** `slot` is what the sandbox's VM has, which may run on: nobody else gets it. Undefined when there is none. */
+  addCorrupt(sandboxId: string, error: PaddockError, slot: number | undefined): void {
+    this.#corrupt.set(sandboxId, { error, slot });
   }
 
   remove(sandboxId: string): void {
@@ -116,9 +117,10 @@ export class SandboxRegistry implements LiveSandboxes {
   }
 
   #freeSlot(): number {
-    const taken = new Set([
+    const taken = new Set<number | undefined>([
       ...[...this.#entries.values()].map(({ record }) => record.slot),
       ...[...this.#claims.values()].map(({ slot }) => slot),
+      ...[...this.#corrupt.values()].map(({ slot }) => slot),
     ]);
     let slot = 0;
     while (taken.has(slot)) slot++;

@@ -15,7 +15,7 @@ import type { NodeContext } from "../node-context.ts";
 import { afterGuestEvents, afterGuestList, type FactContext } from "./guest-facts.ts";
 import { releaseVm } from "./release-vm.ts";
 import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
-import { machineOf, type StopCause, withContainersStopped } from "./sandbox-record.ts";
+import { machineOf, type SandboxRecord, type StopCause, withContainersStopped } from "./sandbox-record.ts";
 import { watchHealth } from "./watch-health.ts";
 
 const LIST_TIMEOUT_MS = 5000;
@@ -23,6 +23,7 @@ const LIST_TIMEOUT_MS = 5000;
 const RETRY_PAUSE_MS = 250;
 const MOST_RETRY_PAUSE_MS = 8000;
 const LONG_WATCH_MS = 10_000;
+const WRITE_RETRY_MS = 500;
 const CLEANUP_PATIENCE_MS = 10 * 60_000;
 
 /** Begins to watch a VM, from the moment it is attached. */
@@ -48,21 +49,7 @@ async function onMachineEnd(
   const cause: StopCause = end.cause === "guest_shutdown" ? "vm_lost" : end.cause;
   ctx.log.warn({ sandbox: sandboxId, cause, evidence: end.evidence }, "a VM ended unasked");
   entry.detach(lost(sandboxId, cause, end.evidence));
-  const nowMs = ctx.nowMs();
-  entry.update((record) =>
-    machineOf(record) === undefined
-      ? record
-      : {
-          ...withContainersStopped(record, cause, nowMs),
-          phase: {
-            kind: "stopped",
-            cause,
-            evidence: end.evidence,
-            ...("startedAtMs" in record.phase && { startedAtMs: record.phase.startedAtMs }),
-            stoppedAtMs: nowMs,
-          },
-        },
-  );
+  await recordLoss(ctx, entry, cause, end.evidence);
   const options = { name: "clean up after a lost VM", signal: AbortSignal.timeout(CLEANUP_PATIENCE_MS) };
   await ctx.lock
     .with(sandboxId, "write", options, async () => {
@@ -72,6 +59,38 @@ async function onMachineEnd(
     .catch((error: unknown) =>
       ctx.log.error({ sandbox: sandboxId, err: error }, "cleaning up a lost VM failed"),
     );
+}
+
+/** Tries until it is written: a disk that is full now may have room later, and nobody else knows of the loss. */
+async function recordLoss(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  cause: StopCause,
+  evidence: string,
+): Promise<void> {
+  const nowMs = ctx.nowMs();
+  const stopped = (record: SandboxRecord): SandboxRecord =>
+    machineOf(record) === undefined
+      ? record
+      : {
+          ...withContainersStopped(record, cause, nowMs),
+          phase: {
+            kind: "stopped",
+            cause,
+            evidence,
+            ...("startedAtMs" in record.phase && { startedAtMs: record.phase.startedAtMs }),
+            stoppedAtMs: nowMs,
+          },
+        };
+  while (entry.attachment === undefined && ctx.sandboxes.find(entry.sandboxId) === entry) {
+    try {
+      entry.update(stopped);
+      return;
+    } catch (error) {
+      ctx.log.error({ sandbox: entry.sandboxId, err: error }, "the loss of a VM could not be written down");
+    }
+    await pause(WRITE_RETRY_MS, undefined, { ref: false });
+  }
 }
 
 /** The error that calls on the guest of a lost VM fail with. */

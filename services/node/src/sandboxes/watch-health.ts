@@ -23,7 +23,7 @@ const MAX_DETAIL = 256;
 export async function watchHealth(
   entry: SandboxEntry,
   { link, lifetime }: Attachment,
-  log: Pick<NodeLog, "warn" | "info">,
+  log: Pick<NodeLog, "error" | "warn" | "info">,
   { intervalMs = 10_000, patienceMs = 10_000 }: HealthOptions = {},
 ): Promise<void> {
   for (;;) {
@@ -34,8 +34,12 @@ export async function watchHealth(
     // Pausing may have come between the question and its answer.
     if (lifetime.aborted) return;
     if (problem !== undefined && isPaused(entry)) continue;
-    if (problem === undefined) recordHealthy(entry, log);
-    else recordUnhealthy(entry, problem, log);
+    try {
+      if (problem === undefined) recordHealthy(entry, log);
+      else recordUnhealthy(entry, problem, log);
+    } catch (error) {
+      log.error({ sandbox: entry.sandboxId, err: error }, "a guest's health could not be written down");
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * The node's memory: one SQLite file. Whatever a method has written is on disk when it returns (WAL with
- * synchronous=FULL), and what one method writes is written whole or not at all.
+ * synchronous=FULL), and what one method writes is written whole or not at all. What cannot be written throws NO_DISK_SPACE or
+ * STATE_UNWRITABLE.
  *
  * Tables: `sandbox` (one row each), `journal` (undos of what is under way), `ledger` (requests and their outcomes),
  * `outbox` (events to publish, in order), `meta`.
@@ -11,6 +12,7 @@ import { PaddockError } from "@paddock/domain";
 import type { LedgerEntry, LedgerStore, UndoJournal } from "@paddock/lifecycle";
 import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
+import { storeError } from "./store-error.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS sandbox (id TEXT PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
@@ -228,22 +230,31 @@ export class NodeStore implements LedgerStore, Disposable {
   }
 
   #transaction(work: () => void): void {
-    this.#database.exec("BEGIN IMMEDIATE");
     try {
+      this.#database.exec("BEGIN IMMEDIATE");
       work();
       this.#database.exec("COMMIT");
     } catch (error) {
-      this.#database.exec("ROLLBACK");
-      throw error;
+      // SQLite itself rolls back when the disk is full or fails.
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw storeError(error);
     }
   }
 
   #run(sql: string, ...parameters: (string | number | Uint8Array)[]) {
-    return this.#statement(sql).run(...parameters);
+    try {
+      return this.#statement(sql).run(...parameters);
+    } catch (error) {
+      throw storeError(error);
+    }
   }
 
   #all(sql: string, ...parameters: (string | number)[]) {
-    return this.#statement(sql).all(...parameters);
+    try {
+      return this.#statement(sql).all(...parameters);
+    } catch (error) {
+      throw storeError(error);
+    }
   }
 
   #statement(sql: string): StatementSync {

@@ -1,0 +1,31 @@
+/** What SQLite says when the state cannot be written, in the words of the protocol. */
+import { PaddockError } from "@paddock/domain";
+
+/** Result codes of SQLite that are about the file and not about what was to be done with it; the low byte of `errcode`. */
+const FULL = 13;
+const UNWRITABLE: ReadonlySet<number> = new Set([
+  3, // PERM
+  8, // READONLY
+  10, // IOERR
+  14, // CANTOPEN
+]);
+
+/** NO_DISK_SPACE or STATE_UNWRITABLE for an error of SQLite that means it; any other error as it is. */
+export function storeError(error: unknown): unknown {
+  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return error;
+  const code = error.errcode & 0xff;
+  if (code === FULL)
+    return new PaddockError("NO_DISK_SPACE", "the node's state cannot be written: its disk is full", {
+      hint: "make room on the file system of the node's state directory",
+      cause: error,
+    });
+  if (UNWRITABLE.has(code)) return unwritableState(error);
+  return error;
+}
+
+/** The node's state directory is read-only, or its disk fails. */
+export const unwritableState = (cause: unknown): PaddockError =>
+  new PaddockError("STATE_UNWRITABLE", "the node's state cannot be written", {
+    hint: "look at the mount and the disk of the node's state directory; what runs goes on",
+    cause,
+  });
