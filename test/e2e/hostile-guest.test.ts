@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { randomBytes, randomUUID } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import type { ServerHttp2Stream } from "node:http2";
+import { after, before, test } from "node:test";
+import { SandboxState } from "@paddock/protocol";
+import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
+import { exec } from "../harness/exec.ts";
+import {
+  type Attack,
+  behindHandshake,
+  flood,
+  frame,
+  HostileAgent,
+  inAnswers,
+} from "../harness/hostile-agent.ts";
+import { runIdle } from "../harness/sandbox.ts";
+import { inSeconds, Stack } from "../harness/stack.ts";
+
+const MIB = 1024 * 1024;
+/** More than the attacks cost the daemon, much less than they send. */
+const BOUND_BYTES = 200 * MIB;
+
+const noise = randomBytes(MIB);
+const SETTINGS = frame(4, 0, 0);
+const many = (one: Buffer): Buffer => Buffer.concat(Array.from({ length: 1000 }, () => one));
+const grpc = (stream: ServerHttp2Stream, body: Buffer) => {
+  stream.respond({ ":status": 200, "content-type": "application/grpc+proto" });
+  stream.write(body);
+};
+
+const BEFORE_HANDSHAKE: Attack[] = [
+  { name: "hangs up", run: (socket) => socket.destroy() },
+  { name: "noise without end", run: (socket) => flood(socket, () => noise) },
+  {
+    name: "a line without end",
+    run: (socket) => flood(socket, () => Buffer.alloc(MIB, "PADDOCK/1 READY ")),
+  },
+  {
+    name: "READY to a nonce that nobody said, without end",
+    run: (socket) => flood(socket, () => Buffer.from(`PADDOCK/1 READY ${"0".repeat(32)}\n`.repeat(1000))),
+  },
+  behindHandshake("noise for HTTP/2", (socket) => flood(socket, () => noise)),
+  { name: "silence", run: (socket) => socket.resume() },
+];
+
+const BEHIND_HANDSHAKE: Attack[] = [
+  behindHandshake("a frame that claims 16 MiB", (socket) => {
+    socket.write(SETTINGS);
+    flood(socket, () => frame(0, 0, 1, noise, 0xff_ffff));
+  }),
+  behindHandshake("a header block without end", (socket) => {
+    socket.write(Buffer.concat([SETTINGS, frame(1, 0, 1, Buffer.alloc(16, 0x82))]));
+    const block = frame(9, 0, 1, Buffer.alloc(16_000, 0x82));
+    flood(socket, () => block);
+  }),
+  behindHandshake("resets of streams that nobody opened", (socket) => {
+    socket.write(SETTINGS);
+    flood(socket, () => many(frame(3, 0, 101, Buffer.from([0, 0, 0, 8]))));
+  }),
+  behindHandshake("farewells without end", (socket) => {
+    socket.write(SETTINGS);
+    flood(socket, () => many(frame(7, 0, 0, Buffer.alloc(8))));
+  }),
+  inAnswers("a message that claims 4 GiB", (stream) => {
+    grpc(stream, Buffer.concat([Buffer.from([0, 0xff, 0xff, 0xff, 0xff]), noise]));
+  }),
+  inAnswers("a message that is no protobuf", (stream) => {
+    grpc(stream, Buffer.concat([Buffer.from([0, 0, 0, 0x10, 0]), Buffer.alloc(0x1000, 0xff)]));
+    stream.end();
+  }),
+  inAnswers("a compressed message that nobody asked for", (stream) => {
+    grpc(stream, Buffer.concat([Buffer.from([1, 0, 0, 0x10, 0]), noise.subarray(0, 0x1000)]));
+    stream.end();
+  }),
+  inAnswers("a reset for an answer", (stream) => stream.close(2)),
+];
+
+let stack: Stack;
+const soon = () => ({ deadline: inSeconds(60) });
+
+before(async () => {
+  stack = await Stack.start();
+  for (const sandboxId of ["first", "second", "healthy"]) await runIdle(stack, sandboxId);
+});
+after(() => stack?.[Symbol.asyncDispose]());
+
+const inside = (sandboxId: string) =>
+  exec(stack.client, ["cut", "-d ", "-f1,22", "/proc/1/stat"], { sandboxId, containerId: "c1" });
+
+/** A figure of the daemon's memory, in bytes. */
+function memory(name: "VmRSS" | "VmHWM"): number {
+  const status = readFileSync(`/proc/${stack.nodePid}/status`, "utf8");
+  return Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
+}
+
+test("whatever comes from a guest's port ends that session alone: the daemon stays small, others work, and the guest is back when it is itself again", async (t) => {
+  const lives = new Map<string, string>();
+  for (const sandboxId of ["first", "second"]) lives.set(sandboxId, (await inside(sandboxId)).stdout);
+  const socketOf = (sandboxId: string) => sandboxPaths(stack.stateDirectory, sandboxId).agentSocket;
+  await stack.stopNode();
+  {
+    await using first = await HostileAgent.start(socketOf("first"), BEFORE_HANDSHAKE);
+    await using second = await HostileAgent.start(socketOf("second"), BEHIND_HANDSHAKE);
+    await stack.startNode();
+    const daemon = stack.nodePid;
+    // From here the peak counts.
+    writeFileSync(`/proc/${daemon}/clear_refs`, "5");
+    const resting = memory("VmRSS");
+
+    let isOver = false;
+    const attacks = Promise.all([first.done, second.done]).then(() => {
+      isOver = true;
+    });
+    let rounds = 0;
+    for (; !isOver; rounds++) {
+      assert.equal((await inside("healthy")).status.code, 0);
+      const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId: "first" }, soon());
+      assert.equal(status?.state, SandboxState.RUNNING);
+    }
+    await attacks;
+    await assert.rejects(
+      exec(stack.client, ["true"], { sandboxId: "second", containerId: "c1", deadline: inSeconds(2) }),
+      { kind: /unavailable|deadline_exceeded/ },
+    );
+    const peak = memory("VmHWM");
+    t.diagnostic(
+      `${first.over.length + second.over.length} attacks, ${rounds} rounds of work beside them, the daemon ${Math.round(resting / MIB)} MiB before, ${Math.round(peak / MIB)} MiB at most`,
+    );
+    assert.ok(peak - resting < BOUND_BYTES, `the daemon grew by ${peak - resting} bytes`);
+  }
+  for (const sandboxId of ["first", "second"])
+    assert.equal((await inside(sandboxId)).stdout, lives.get(sandboxId), "its processes never noticed");
+  await stack.client.sandboxes.stopSandbox({ requestId: randomUUID(), sandboxId: "second" }, soon());
+});

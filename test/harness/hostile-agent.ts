@@ -1,0 +1,121 @@
+/**
+ * A hostile peer in the place of a VM's agent: it takes the socket of a VM that runs, and does to each connection of the daemon
+ * what the next attack says. The VM's own socket is put back at the end.
+ */
+
+import { chownSync, renameSync, rmSync, statSync } from "node:fs";
+import * as http2 from "node:http2";
+import { createServer, type Server, type Socket } from "node:net";
+
+/** What is done to one connection of the daemon; `hello` is its first line. The connection ends with the attack. */
+export type Attack = { readonly name: string; readonly run: (socket: Socket, hello: string) => void };
+
+export class HostileAgent implements AsyncDisposable {
+  readonly #socketPath: string;
+  readonly #attacks: readonly Attack[];
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #done = Promise.withResolvers<void>();
+  /** Names of the attacks whose connection is over. */
+  readonly over: string[] = [];
+  #begun = 0;
+
+  /** Takes the place of the agent behind `socketPath`, while no daemon is connected to it. */
+  static async start(socketPath: string, attacks: readonly Attack[]): Promise<HostileAgent> {
+    const agent = new HostileAgent(socketPath, attacks);
+    const { uid, gid } = statSync(socketPath);
+    renameSync(socketPath, `${socketPath}.real`);
+    await new Promise<void>((resolve) => agent.#server.listen(socketPath, resolve));
+    chownSync(socketPath, uid, gid);
+    return agent;
+  }
+
+  private constructor(socketPath: string, attacks: readonly Attack[]) {
+    this.#socketPath = socketPath;
+    this.#attacks = attacks;
+    this.#server = createServer((socket) => this.#accept(socket));
+  }
+
+  /** Settles when the connections of all attacks are over. */
+  get done(): Promise<void> {
+    return this.#done.promise;
+  }
+
+  /** The agent is itself again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+    rmSync(this.#socketPath, { force: true });
+    renameSync(`${this.#socketPath}.real`, this.#socketPath);
+  }
+
+  #accept(socket: Socket): void {
+    const attack = this.#attacks[this.#begun];
+    this.#begun += 1;
+    this.#sockets.add(socket);
+    socket
+      .on("error", () => undefined)
+      .on("close", () => {
+        this.#sockets.delete(socket);
+        if (attack === undefined) return;
+        this.over.push(attack.name);
+        if (this.over.length === this.#attacks.length) this.#done.resolve();
+      });
+    // Whatever comes after the attacks finds nobody.
+    if (attack === undefined) socket.destroy();
+    else socket.once("data", (hello) => attack.run(socket, hello.toString("latin1")));
+  }
+}
+
+/** Writes what `next` makes until the peer has had enough. */
+export function flood(socket: Socket, next: () => Buffer): void {
+  const more = () => {
+    while (!socket.destroyed && socket.write(next()));
+  };
+  socket.on("drain", more);
+  more();
+}
+
+/** Does the handshake, then what `run` does. */
+export const behindHandshake = (name: string, run: (socket: Socket) => void): Attack => ({
+  name,
+  run: (socket, hello) => {
+    socket.resume();
+    socket.write(hello.replace("HELLO", "READY"));
+    run(socket);
+  },
+});
+
+/** Answers as an HTTP/2 server does, with what `answer` makes of each call; breaks off after a few. */
+export const inAnswers = (name: string, answer: (stream: http2.ServerHttp2Stream) => void): Attack => ({
+  name,
+  run: (socket, hello) => {
+    let calls = 0;
+    const server = http2.createServer().on("stream", (stream: http2.ServerHttp2Stream) => {
+      stream.on("error", () => undefined);
+      calls += 1;
+      if (calls > 2) socket.destroy();
+      else answer(stream);
+    });
+    server.on("sessionError", () => undefined);
+    socket.write(hello.replace("HELLO", "READY"));
+    server.emit("connection", socket);
+  },
+});
+
+/** An HTTP/2 frame. `length` is what its header claims. */
+export function frame(
+  type: number,
+  flags: number,
+  stream: number,
+  payload: Buffer = Buffer.alloc(0),
+  length = payload.length,
+): Buffer {
+  const header = Buffer.alloc(9);
+  header.writeUIntBE(length, 0, 3);
+  header[3] = type;
+  header[4] = flags;
+  header.writeUInt32BE(stream, 5);
+  return Buffer.concat([header, payload]);
+}
