@@ -12,7 +12,7 @@ const spec: MachineSpec = {
   cpuModel: "max",
   vcpus: 2,
   maxVcpus: 8,
-  memory: { bytes: 256 * MIB, backing: { kind: "anonymous" } },
+  memory: { bytes: 256 * MIB, maxBytes: 0, backing: { kind: "anonymous" } },
   kernel: "/g/vmlinux",
   initramfs: "/g/initramfs.cpio",
   cmdline: "console=ttyS0 quiet",
@@ -71,9 +71,14 @@ test("KVM stands alone as the accelerator, so that a failure cannot turn into em
   ]);
 });
 
-test("memory that may grow declares its slots and its ceiling", () => {
-  const memory = { ...spec.memory, hotplug: { maxBytes: 1024 * MIB, slots: 4 } };
-  assert.deepEqual(added({ memory }), ["size=256M,slots=4,maxmem=1024M"]);
+test("memory that may grow is a device of its own, of the whole blocks up to the ceiling, and reserves nothing", () => {
+  const memory = { ...spec.memory, maxBytes: 1025 * MIB };
+  assert.deepEqual(added({ memory }), [
+    "size=256M,slots=1,maxmem=1024M",
+    "memory-backend-ram,id=memory1-ram,size=768M,reserve=off",
+    "virtio-mem-pci,id=memory1,memdev=memory1-ram,requested-size=0,block-size=2M,addr=0x6",
+  ]);
+  assert.deepEqual(added({ memory: { ...spec.memory, maxBytes: 256 * MIB } }), []);
 });
 
 test("a template writes through to its file, a sandbox maps it privately", () => {
@@ -131,11 +136,11 @@ const refused: [string, Partial<MachineSpec>][] = [
   ["no vCPU", { vcpus: 0 }],
   ["more vCPUs than the ceiling", { vcpus: 9 }],
   ["half a vCPU", { vcpus: 1.5 }],
-  ["memory that is no whole number of MiB", { memory: { bytes: MIB + 1, backing: { kind: "anonymous" } } }],
   [
-    "a ceiling below the memory at boot",
-    { memory: { ...spec.memory, hotplug: { maxBytes: MIB, slots: 1 } } },
+    "memory that is no whole number of MiB",
+    { memory: { bytes: MIB + 1, maxBytes: 0, backing: { kind: "anonymous" } } },
   ],
+  ["a ceiling that is no whole number of MiB", { memory: { ...spec.memory, maxBytes: 512 * MIB + 1 } }],
   ["a relative path", { kernel: "vmlinux" }],
   ["a path that climbs", { initramfs: "/g/../etc/shadow" }],
   ["a newline in a path", { agentSocket: "/run/a\n.sock" }],

@@ -8,6 +8,7 @@
 import {
   type DiskSpec,
   type MachineSpec,
+  MEMORY_DEVICE,
   type MemoryBacking,
   type NicSpec,
   SCSI_CONTROLLER,
@@ -105,11 +106,30 @@ const smp = (spec: MachineSpec): string[] => {
 
 const memorySize = (spec: MachineSpec): string[] => {
   const now = mebibytes(spec.memory.bytes, "memory");
-  const hotplug = spec.memory.hotplug;
-  if (hotplug === undefined) return ["-m", `size=${now}M`];
-  const max = mebibytes(hotplug.maxBytes, "maximum memory");
-  check(max > now, `maximum memory (${max} MiB) must exceed the memory at boot (${now} MiB)`);
-  return ["-m", `size=${now}M,slots=${integer(hotplug.slots, 1, 255, "memory slots")},maxmem=${max}M`];
+  const more = growth(spec);
+  // QEMU wants a slot where memory may grow; ours takes none.
+  return ["-m", more === 0 ? `size=${now}M` : `size=${now}M,slots=1,maxmem=${now + more}M`];
+};
+
+/** MiB by which memory may grow, in whole blocks of 2 MiB. */
+const growth = ({ memory: { bytes, maxBytes } }: MachineSpec): number =>
+  maxBytes <= bytes
+    ? 0
+    : Math.floor((mebibytes(maxBytes, "maximum memory") - mebibytes(bytes, "memory")) / 2) * 2;
+
+/**
+ * virtio-mem: one device that grows and shrinks, in place of a DIMM for each step that never leaves. Nothing is reserved for what the
+ * guest does not have. Its address space is aligned to the guest's memory blocks by QEMU.
+ */
+const pluggedMemory = (spec: MachineSpec): string[] => {
+  const more = growth(spec);
+  if (more === 0) return [];
+  return [
+    "-object",
+    `memory-backend-ram,id=${MEMORY_DEVICE}-ram,size=${more}M,reserve=off`,
+    "-device",
+    `virtio-mem-pci,id=${MEMORY_DEVICE},memdev=${MEMORY_DEVICE}-ram,requested-size=0,block-size=2M,addr=0x6`,
+  ];
 };
 
 function memoryObject(backing: MemoryBacking): string {
@@ -284,6 +304,7 @@ export function qemuArguments(spec: MachineSpec): string[] {
     ...agent(spec),
     ...entropy(spec),
     ...disks(spec),
+    ...pluggedMemory(spec),
     ...ports(spec),
     ...spec.nics.flatMap((card) => nic(card, spec.hotplugPorts)),
     ...start(spec),

@@ -1,11 +1,13 @@
 export { qemuArguments, scsiDisk } from "./command-line.ts";
 export { type EndOptions, endProcess, waitForEnd } from "./end-process.ts";
 export { type DeviceAccess, type HostFacts, readHostFacts } from "./host-facts.ts";
+export { type HotPlugOptions, onHotPlug, setPluggedMemory, setVcpus } from "./hot-plug.ts";
 export { kernelCommandLine } from "./kernel-command-line.ts";
 export {
   type Accelerator,
   type DiskSpec,
   type MachineSpec,
+  MEMORY_DEVICE,
   type MemoryBacking,
   type MemorySpec,
   type NicSpec,
@@ -13,6 +15,7 @@ export {
   SERIAL_RING,
 } from "./machine-spec.ts";
 export {
+  type DiskRates,
   type MachineStatus,
   type MigrationState,
   Monitor,

@@ -20,8 +20,8 @@ export type MemoryBacking =
 export interface MemorySpec {
   /** Memory at boot, a multiple of 1 MiB. */
   readonly bytes: number;
-  /** Ceiling for memory added later; absent: none can be added. */
-  readonly hotplug?: { readonly maxBytes: number; readonly slots: number };
+  /** Memory it may grow to, in bytes; at boot or below: it never grows. */
+  readonly maxBytes: number;
   readonly backing: MemoryBacking;
 }
 
@@ -85,3 +85,5 @@ export interface MachineSpec {
 /** The name of the block node, SCSI controller and serial ring that other code must address. */
 export const SCSI_CONTROLLER = "scsi0";
 export const SERIAL_RING = "serial0";
+/** Memory that comes and goes. */
+export const MEMORY_DEVICE = "memory1";

@@ -1,6 +1,6 @@
 /** Third layer of the monitor client: the commands Paddock uses, with typed answers. */
 import { scsiDisk } from "./command-line.ts";
-import { type DiskSpec, SERIAL_RING } from "./machine-spec.ts";
+import { type DiskSpec, MEMORY_DEVICE, SERIAL_RING } from "./machine-spec.ts";
 import { QemuError } from "./qemu-error.ts";
 import { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
 import { isJsonObject, type JsonObject } from "./qmp-transport.ts";
@@ -22,7 +22,16 @@ export interface VcpuThread {
 export interface VcpuSlot {
   readonly type: string;
   readonly props: JsonObject;
-  readonly present: boolean;
+  /** Of the vCPU in it; undefined when it is free. One that was plugged in is below `/machine/peripheral/`. */
+  readonly qomPath: string | undefined;
+}
+
+/** Rates of a disk; one that is undefined or 0 is not limited. */
+export interface DiskRates {
+  readonly readBytesPerSecond?: number | undefined;
+  readonly writeBytesPerSecond?: number | undefined;
+  readonly readOperationsPerSecond?: number | undefined;
+  readonly writeOperationsPerSecond?: number | undefined;
 }
 
 export interface MigrationState {
@@ -119,7 +128,7 @@ export class Monitor implements AsyncDisposable {
     return answer.map((slot) => ({
       type: text(slot.type, "type"),
       props: object(slot.props, "props"),
-      present: typeof slot["qom-path"] === "string",
+      qomPath: typeof slot["qom-path"] === "string" ? slot["qom-path"] : undefined,
     }));
   }
 
@@ -138,20 +147,14 @@ export class Monitor implements AsyncDisposable {
     };
   }
 
-  /** Plugs memory in as a DIMM; the guest onlines it. `bytes` is a multiple of 128 MiB. */
-  async addMemory(id: string, bytes: number, options?: QmpCallOptions): Promise<void> {
-    const backend = `${id}-ram`;
-    await this.session.execute(
-      "object-add",
-      { "qom-type": "memory-backend-ram", id: backend, size: bytes },
-      options,
-    );
-    try {
-      await this.addDevice({ driver: "pc-dimm", id, memdev: backend }, options);
-    } catch (error) {
-      await this.session.execute("object-del", { id: backend }, options).catch(() => {});
-      throw error;
-    }
+  /** Asks the guest to have this much memory beyond what it started with, a multiple of 2 MiB; it may take its time. */
+  async requestMemory(bytes: number, options?: QmpCallOptions): Promise<void> {
+    const property = {
+      path: `/machine/peripheral/${MEMORY_DEVICE}`,
+      property: "requested-size",
+      value: bytes,
+    };
+    await this.session.execute("qom-set", property, options);
   }
 
   async addDevice(properties: JsonObject, options?: QmpCallOptions): Promise<void> {
@@ -196,6 +199,23 @@ export class Monitor implements AsyncDisposable {
   async removeDisk(id: string, options?: QmpCallOptions): Promise<void> {
     await this.removeDevice(`${id}-dev`, options);
     await this.session.execute("blockdev-del", { "node-name": id }, options);
+  }
+
+  /** Limits what the disk does, whatever its guest does. Replaces earlier limits. */
+  async limitDisk(id: string, rates: DiskRates, options?: QmpCallOptions): Promise<void> {
+    await this.session.execute(
+      "block_set_io_throttle",
+      {
+        id: `${id}-dev`,
+        bps: 0,
+        bps_rd: rates.readBytesPerSecond ?? 0,
+        bps_wr: rates.writeBytesPerSecond ?? 0,
+        iops: 0,
+        iops_rd: rates.readOperationsPerSecond ?? 0,
+        iops_wr: rates.writeOperationsPerSecond ?? 0,
+      },
+      options,
+    );
   }
 
   /** Takes what the serial ring holds, oldest first, at most `maxBytes`; what is read is gone from the ring. */

@@ -1,4 +1,4 @@
-//! The kernel's device events: wakes whoever waits for a device, and brings hot-plugged CPUs and memory online.
+//! The kernel's device events: wakes whoever waits for a device, and brings hot-plugged CPUs online.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -76,10 +76,9 @@ fn bring_online(event: &[u8]) {
         return;
     };
     let device = Path::new("/sys").join(path.trim_start_matches('/'));
-    let (file, value) = match subsystem {
-        "cpu" => ("online", "1"),
-        "memory" => ("state", "online"),
-        _ => return,
+    // Memory comes online by itself (machine/boot.rs).
+    let ("cpu", file, value) = (subsystem, "online", "1") else {
+        return;
     };
     let current = std::fs::read_to_string(device.join(file)).unwrap_or_default();
     if current.trim_end() != value

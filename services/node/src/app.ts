@@ -215,6 +215,7 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
       maxVcpus: Math.min(vcpuLimit, Math.max(host.cpus, config.defaultVcpus)),
       vcpuLimit,
       memoryBytes: config.defaultMemoryBytes,
+      maxMemoryBytes: host.capacity.memoryBytes,
       guestOverheadBytes: GUEST_OVERHEAD_BYTES,
     },
     vmOverheadBytes: VM_OVERHEAD_BYTES + (host.accelerator.accelerator === "kvm" ? 0 : EMULATION_SLACK_BYTES),

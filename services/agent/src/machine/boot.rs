@@ -101,12 +101,19 @@ fn prepare_cgroup() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Memory that is plugged in later is to be used without being asked for. Kernels without hot-plug lack the file.
+/// Memory that is plugged in later is to be used without being asked for, and most of it so that it can be given back: the
+/// kernel's own structures go into at least a quarter of all memory (`auto-movable`). Kernels without hot-plug lack the files.
 fn online_memory() -> std::io::Result<()> {
-    match fs::write("/sys/devices/system/memory/auto_online_blocks", "online") {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result,
+    for (file, value) in [
+        ("/sys/module/memory_hotplug/parameters/online_policy", "auto-movable"),
+        ("/sys/devices/system/memory/auto_online_blocks", "online"),
+    ] {
+        match fs::write(file, value) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            result => result?,
+        }
     }
+    Ok(())
 }
 
 /// The kernel gives PID 1 1024 open files, 4096 at most; an exec takes four of the agent's. Processes that ask for

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 const DIR: &str = "/modules";
 /// The module that brings the port of the link.
 const LINK_MODULE: &str = "virtio_console";
+/// Device id of memory that comes and goes (virtio 1.2, section 5).
+const VIRTIO_MEM: u32 = 24;
 
 /// Loads what the link needs, then the rest in the background and calls `then`. The answer turns true at the end.
 pub fn load(then: fn()) -> watch::Receiver<bool> {
@@ -26,6 +28,10 @@ pub fn load(then: fn()) -> watch::Receiver<bool> {
         crate::runtime::warm_up();
         then();
         let _ = done.send(true);
+        // Nobody waits for it: memory that is plugged in comes later than the first container.
+        if has_virtio_device(VIRTIO_MEM) {
+            load_on_demand("virtio_mem");
+        }
     });
     if let Err(error) = spawned {
         crate::log::warn("modules", &format!("cannot load in the background: {error}"));
@@ -37,6 +43,15 @@ fn listed(file: &str) -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(DIR).join(file)).unwrap_or_default();
     let names = text.lines().map(module_name).filter(|name| is_name(name));
     names.map(str::to_owned).collect()
+}
+
+/// Whether the machine has a virtio device of this kind.
+fn has_virtio_device(kind: u32) -> bool {
+    let devices = std::fs::read_dir("/sys/bus/virtio/devices").into_iter().flatten().flatten();
+    devices.into_iter().any(|device| {
+        let text = std::fs::read_to_string(device.path().join("device")).unwrap_or_default();
+        u32::from_str_radix(text.trim().trim_start_matches("0x"), 16) == Ok(kind)
+    })
 }
 
 /// Loads a module of `/modules/on-demand` and all that stand before it there, its dependencies among them.

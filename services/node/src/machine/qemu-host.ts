@@ -122,7 +122,11 @@ export class QemuHost implements MachineHost {
       cpuModel,
       vcpus: request.vcpus,
       maxVcpus: request.maxVcpus,
-      memory: { bytes: request.memoryBytes, backing: { kind: "anonymous" } },
+      memory: {
+        bytes: request.memoryBytes,
+        maxBytes: request.maxMemoryBytes,
+        backing: { kind: "anonymous" },
+      },
       kernel: guest.kernel,
       initramfs: guest.initramfs,
       cmdline: kernelCommandLine(),
