@@ -1,0 +1,148 @@
+/**
+ * Whether a sandbox gets the CPU time its containers are entitled to, by the count of the host's kernel.
+ *
+ * 1. A container that wants more than its quota, of 0.5, 1 and 2 CPUs, is held to it within 3 %: usage of the sandbox's vCPU
+ *    threads over windows of 10 s, read from their cgroup and through GetSandboxStats.
+ * 2. The cap in the kernel has moved within 1 s of the beginning of an UpdateContainer, and of a DeleteContainer.
+ * 3. Two sandboxes with shares 1:3, held to one CPU, get 1:3 of it within 10 %.
+ *
+ * A quota of all the host's CPUs can only be had on a host that does nothing else: what others used is printed beside it.
+ */
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { busy, type CpuUse, cpuUse, hostCpus, runContainers } from "../harness/cpu-load.ts";
+import type { HostCgroup } from "../harness/host-cgroup.ts";
+import { inSeconds, Stack } from "../harness/stack.ts";
+import { median, report, type Series, type Target } from "./report.ts";
+
+const PERIOD_US = 100_000;
+const WINDOW_MS = 10_000;
+const WINDOWS = 3;
+/** Until loads have begun and the first periods are over. */
+const SETTLE_MS = 3000;
+
+const series: Series[] = [];
+const targets: Target[] = [];
+const others: number[] = [];
+
+const quota = (cpus: number) => ({ cpuQuotaUs: BigInt(cpus * PERIOD_US), cpuPeriodUs: BigInt(PERIOD_US) });
+
+async function remove(sandboxId: string): Promise<void> {
+  await stack.client.sandboxes.deleteSandbox(
+    { requestId: randomUUID(), sandboxId, force: true },
+    { deadline: inSeconds(60) },
+  );
+}
+
+async function held(cpus: number): Promise<void> {
+  const sandboxId = `cap-${cpus}`;
+  const process = busy(Math.ceil(cpus));
+  const cgroup = await runContainers(stack, sandboxId, [
+    { containerId: "c1", process, resources: quota(cpus) },
+  ]);
+  await delay(SETTLE_MS);
+  const uses: CpuUse[] = [];
+  for (let left = WINDOWS; left > 0; left--) uses.push(await cpuUse(stack, sandboxId, cgroup, WINDOW_MS));
+  const samples = (figure: keyof CpuUse) => uses.map((use) => use[figure]);
+  others.push(...samples("others"));
+  series.push(
+    { name: `quota ${cpus}: vCPUs, host's cgroup`, unit: "CPUs", samples: samples("vcpus") },
+    { name: `quota ${cpus}: vCPUs, HostStats`, unit: "CPUs", samples: samples("told") },
+    { name: `quota ${cpus}: whole VM, HostStats`, unit: "CPUs", samples: samples("machine") },
+    { name: `quota ${cpus}: others on the host`, unit: "CPUs", samples: samples("others") },
+    { name: `quota ${cpus}: periods throttled`, unit: "count", samples: samples("throttled") },
+  );
+  for (const figure of ["vcpus", "told"] as const)
+    targets.push({
+      name: `quota_${cpus}_${figure}_deviation`,
+      value: Math.abs(median(samples(figure)) / cpus - 1),
+      limit: 0.03,
+    });
+  await remove(sandboxId);
+}
+
+/** Milliseconds from the beginning of `change` until the kernel's cap is `cpus`. */
+async function untilCap(cgroup: HostCgroup, cpus: number, change: () => Promise<unknown>): Promise<number> {
+  const isCap = () => {
+    const { cpu } = cgroup.limits();
+    return cpu !== undefined && cpu.quotaUs / cpu.periodUs === cpus;
+  };
+  if (isCap()) throw new Error(`the cap is ${cpus} CPUs already`);
+  const begun = performance.now();
+  let failure: unknown;
+  const changed = change().catch((error: unknown) => {
+    failure = error ?? "refused";
+  });
+  while (!isCap()) {
+    if (failure) throw failure;
+    if (performance.now() - begun > 20_000) throw new Error(`the cap is not ${cpus} CPUs after 20 s`);
+    await delay(2);
+  }
+  const took = performance.now() - begun;
+  await changed;
+  return took;
+}
+
+async function moves(): Promise<void> {
+  const sandboxId = "cap-moves";
+  const container = (containerId: string) => ({ containerId, process: busy(1), resources: quota(0.5) });
+  const cgroup = await runContainers(stack, sandboxId, [container("c1"), container("c2")]);
+  const updated: number[] = [];
+  for (const cpus of [1, 0.25, 0.75, 0.5])
+    updated.push(
+      await untilCap(cgroup, 0.5 + cpus, () =>
+        stack.client.containers.updateContainer(
+          { requestId: randomUUID(), sandboxId, containerId: "c2", resources: quota(cpus) },
+          { deadline: inSeconds(30) },
+        ),
+      ),
+    );
+  const deleted = await untilCap(cgroup, 0.5, () =>
+    stack.client.containers.deleteContainer(
+      { requestId: randomUUID(), sandboxId, containerId: "c2", force: true },
+      { deadline: inSeconds(30) },
+    ),
+  );
+  series.push(
+    { name: "UpdateContainer until the cap moved", unit: "ms", samples: updated },
+    { name: "DeleteContainer until the cap moved", unit: "ms", samples: [deleted] },
+  );
+  targets.push(
+    { name: "update_until_cap_moved_ms", value: Math.max(...updated), limit: 1000 },
+    { name: "delete_until_cap_moved_ms", value: deleted, limit: 1000 },
+  );
+  await remove(sandboxId);
+}
+
+async function shares(): Promise<void> {
+  const run = (sandboxId: string, cpuShares: bigint) =>
+    runContainers(stack, sandboxId, [
+      { containerId: "c1", process: busy(1), resources: { cpuShares, cpusetCpus: "0" } },
+    ]);
+  const [one, three] = [await run("shares-1", 1024n), await run("shares-3", 3072n)];
+  await delay(SETTLE_MS);
+  const ratios: number[] = [];
+  for (let left = WINDOWS; left > 0; left--) {
+    const before = [one.vcpus().usageUs, three.vcpus().usageUs] as const;
+    await delay(WINDOW_MS);
+    ratios.push((three.vcpus().usageUs - before[1]) / (one.vcpus().usageUs - before[0]));
+  }
+  series.push({ name: "CPU time, shares 3072 over 1024", unit: "count", samples: ratios });
+  targets.push({ name: "shares_ratio_deviation", value: Math.abs(median(ratios) / 3 - 1), limit: 0.1 });
+  await Promise.all([remove("shares-1"), remove("shares-3")]);
+}
+
+await using stack = await Stack.start({ PADDOCK_CPU_OVERCOMMIT: "4" });
+for (const cpus of [0.5, 1, 2]) await held(cpus);
+await moves();
+await shares();
+report(
+  "cpu-cap",
+  {
+    accelerator: "software emulation (TCG)",
+    "host CPUs": String(hostCpus()),
+    "others used": `${median(others).toFixed(2)} CPUs`,
+  },
+  series,
+  targets,
+);

@@ -1,0 +1,103 @@
+/** Sandboxes whose containers want more CPU time than they may have, and what the host gives them. */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import type { HostStats } from "@paddock/protocol";
+import { HostCgroup } from "./host-cgroup.ts";
+import type { ContainerInit } from "./sandbox.ts";
+import { inSeconds, type Stack } from "./stack.ts";
+
+/** A process of `threads` endless loops. */
+export const busy = (threads: number) => ({
+  args: [
+    "sh",
+    "-c",
+    `i=1; while [ $i -lt ${threads} ]; do (while :; do :; done) & i=$((i+1)); done; while :; do :; done`,
+  ],
+});
+
+/** Runs a sandbox of these containers, of the small image unless they say otherwise; the VM has `vcpus` at least. */
+export async function runContainers(
+  stack: Stack,
+  sandboxId: string,
+  containers: readonly ContainerInit[],
+  vcpus = 0,
+): Promise<HostCgroup> {
+  const image = await stack.tinyImage();
+  const spec = {
+    resources: { vcpus },
+    containers: containers.map((container) => ({ image, ...container })),
+  };
+  await stack.client.sandboxes.runSandbox(
+    { requestId: randomUUID(), sandboxId, spec },
+    { deadline: inSeconds(180) },
+  );
+  return new HostCgroup(stack.stateDirectory, sandboxId);
+}
+
+/** CPUs, on average over a window. */
+export type CpuUse = {
+  /** Of the vCPU threads, by the kernel's own count. */
+  readonly vcpus: number;
+  /** The same by GetSandboxStats. */
+  readonly told: number;
+  /** Of the whole VM by GetSandboxStats: QEMU's own threads too. */
+  readonly machine: number;
+  /** Of everything else on the host. What the host has not left is no fault of a cap. */
+  readonly others: number;
+  /** Part of the periods in which the cap was reached, 0 to 1. */
+  readonly throttled: number;
+};
+
+/** Watches a sandbox for `windowMs`. */
+export async function cpuUse(
+  stack: Stack,
+  sandboxId: string,
+  cgroup: HostCgroup,
+  windowMs: number,
+): Promise<CpuUse> {
+  const before = { ...(await toldOf(stack, sandboxId)), ...readAll(cgroup) };
+  await delay(windowMs);
+  const told = await toldOf(stack, sandboxId);
+  const after = { ...told, ...readAll(cgroup) };
+  const us = after.atUs - before.atUs;
+  const toldUs = after.toldAtUs - before.toldAtUs;
+  const vcpus = (after.vcpus.usageUs - before.vcpus.usageUs) / us;
+  const machine = (after.machineUs - before.machineUs) / toldUs;
+  const periods = after.vcpus.periods - before.vcpus.periods;
+  return {
+    vcpus,
+    told: (after.toldVcpuUs - before.toldVcpuUs) / toldUs,
+    machine,
+    others: Math.max(0, (after.hostUs - before.hostUs) / us - machine),
+    throttled: periods && (after.vcpus.throttledPeriods - before.vcpus.throttledPeriods) / periods,
+  };
+}
+
+const readAll = (cgroup: HostCgroup) => ({
+  vcpus: cgroup.vcpus(),
+  hostUs: hostBusyUs(),
+  atUs: performance.now() * 1000,
+});
+
+async function toldOf(stack: Stack, sandboxId: string) {
+  const { host } = await stack.client.sandboxes.getSandboxStats({ sandboxId }, { deadline: inSeconds(30) });
+  const { time, vcpuUsageUs = 0n, cpuUsageUs = 0n }: Partial<HostStats> = host ?? {};
+  if (!time) throw new Error(`no host figures of ${sandboxId}`);
+  const toldAtUs = Number(time.seconds) * 1e6 + time.nanos / 1000;
+  return { toldAtUs, toldVcpuUs: Number(vcpuUsageUs), machineUs: Number(cpuUsageUs) };
+}
+
+/** Time that the host's CPUs have not been idle, in microseconds; guests' time is user time already. */
+function hostBusyUs(): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = readFileSync(
+    "/proc/stat",
+    "utf8",
+  )
+    .split("\n", 1)
+    .flatMap((line) => line.trim().split(/\s+/).slice(1).map(Number));
+  return (user + nice + system + irq + softirq + steal) * 10_000;
+}
+
+export const hostCpus = (): number => availableParallelism();

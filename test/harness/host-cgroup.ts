@@ -1,0 +1,90 @@
+/**
+ * The control groups of a sandbox as the host's kernel has them: read by the tests themselves, file by file, so that what Paddock
+ * says can be held against it.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** What the kernel counted for a sandbox's vCPUs, in microseconds and periods. */
+export type VcpuFigures = {
+  readonly usageUs: number;
+  readonly periods: number;
+  readonly throttledPeriods: number;
+  readonly throttledUs: number;
+};
+
+/** Limits as the kernel has them; undefined is none. */
+export type KernelLimits = {
+  readonly cpu: { readonly quotaUs: number; readonly periodUs: number } | undefined;
+  /** cpu.shares in v1, cpu.weight in v2. */
+  readonly shares: number;
+  readonly cpus: string;
+  readonly memoryBytes: number | undefined;
+  readonly pids: number | undefined;
+};
+
+const hash = (text: string, digits: number) =>
+  createHash("sha256").update(text).digest("hex").slice(0, digits);
+
+export class HostCgroup {
+  readonly #directories: readonly string[];
+
+  /** Of a sandbox of the node whose state directory this is; it need not exist. */
+  constructor(stateDirectory: string, sandboxId: string) {
+    const name = `${hash(stateDirectory, 8)}-${hash(sandboxId, 16)}`;
+    this.#directories = globSync(`/sys/fs/cgroup/**/paddock/${name}`);
+  }
+
+  get exists(): boolean {
+    return this.#directories.some((path) => existsSync(path));
+  }
+
+  /** Of the vCPU threads. */
+  vcpus(): VcpuFigures {
+    const stat = this.#text("vcpu/cpu.stat");
+    const count = (key: string) => Number(new RegExp(`^${key} (\\d+)$`, "m").exec(stat)?.[1] ?? 0);
+    const [v1, v1Throttled] = [this.#find("vcpu/cpuacct.usage"), count("throttled_time")];
+    return {
+      usageUs: v1 ? Number(readFileSync(v1, "utf8")) / 1000 : count("usage_usec"),
+      periods: count("nr_periods"),
+      throttledPeriods: count("nr_throttled"),
+      throttledUs: v1Throttled ? v1Throttled / 1000 : count("throttled_usec"),
+    };
+  }
+
+  limits(): KernelLimits {
+    const v1 = this.#find("vcpu/cpu.cfs_quota_us");
+    const [quota, period] = v1
+      ? [this.#text("vcpu/cpu.cfs_quota_us"), this.#text("vcpu/cpu.cfs_period_us")]
+      : this.#text("vcpu/cpu.max").split(" ");
+    const quotaUs = number(quota);
+    return {
+      cpu: quotaUs === undefined ? undefined : { quotaUs, periodUs: Number(period) },
+      shares: Number(this.#text(v1 ? "cpu.shares" : "cpu.weight")),
+      cpus: this.#find("vcpu/cpuset.cpus") ? this.#text("vcpu/cpuset.cpus") : "",
+      memoryBytes: number(this.#text(v1 ? "memory.limit_in_bytes" : "memory.max")),
+      pids: number(this.#text("pids.max")),
+    };
+  }
+
+  /** What to write where so that the vCPUs run without a cap until the node writes one again. */
+  uncapped(): { readonly file: string; readonly value: string } {
+    const v1 = this.#find("vcpu/cpu.cfs_quota_us");
+    return v1 ? { file: v1, value: "-1" } : { file: this.#find("vcpu/cpu.max") ?? "", value: "max" };
+  }
+
+  #find(file: string): string | undefined {
+    return this.#directories.map((path) => join(path, file)).find((path) => existsSync(path));
+  }
+
+  #text(file: string): string {
+    const path = this.#find(file);
+    if (path === undefined) throw new Error(`no ${file} in ${this.#directories.join(", ") || "any cgroup"}`);
+    return readFileSync(path, "utf8").trim();
+  }
+}
+
+/** "max" and -1 are no number. */
+const number = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
