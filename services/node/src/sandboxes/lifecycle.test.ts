@@ -39,6 +39,21 @@ test("a sandbox is created ready, runs when started, and is stopped with its con
   assert.equal(node.machines.processes.size, 0);
 });
 
+test("a stop of a guest that takes no signal says so, and invents no exit", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  node.guest.onCall = async (name) => {
+    if (name === "killContainer") throw new Error("it is stuck");
+  };
+  const { status } = sandboxIn(await node.ask({ case: "stopSandbox", value: {} }));
+  assert.equal(status?.state, SandboxState.STOPPED);
+  assert.equal(status?.stopCause, StopCause.GUEST_UNRESPONSIVE);
+  assert.notEqual(status?.stopEvidence, "");
+  assert.equal(status?.containers[0]?.stopCause, StopCause.GUEST_UNRESPONSIVE);
+  assert.equal(status?.containers[0]?.exitStatus, undefined);
+  assert.equal(node.machines.processes.size, 0);
+});
+
 test("the exit of a container is recorded with its code and cause, and survives the daemon", async () => {
   await using node = await TestNode.start();
   await running(node);

@@ -4,6 +4,7 @@
  */
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
+import { guestText } from "../agent/guest-text.ts";
 import { endContainers } from "../containers/end-containers.ts";
 import type { Machine } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
@@ -21,6 +22,7 @@ export type StopOptions = {
 /** The journal's name of a stop: a VM that is gone after a crash was then ended on purpose. */
 export const STOP_SCOPE = "stop";
 
+const MAX_EVIDENCE = 256;
 const RESUME_TIMEOUT_MS = 3000;
 const SHUTDOWN_TIMEOUT_MS = 2000;
 /** A guest that was asked to power off has this long. */
@@ -36,22 +38,34 @@ export async function stopSandboxEntry(
   ctx.store.journal(entry.sandboxId, STOP_SCOPE).add("requested");
   for (const { containerId } of entry.record.containers) entry.stopRequests.add(containerId);
   entry.endExpected = true;
-  if (attachment !== undefined && !options.force) await askGuest(ctx, entry, attachment, options.graceMs);
+  const silence =
+    attachment === undefined || options.force
+      ? undefined
+      : await askGuest(ctx, entry, attachment, options.graceMs);
   entry.detach(new PaddockError("VM_UNAVAILABLE", `sandbox ${entry.sandboxId} was stopped`));
-  await finishStop(ctx, entry, attachment?.machine);
+  await finishStop(ctx, entry, attachment?.machine, silence);
 }
 
-/** The end of a stop, also of one that an earlier daemon began: nothing is left of the VM, and the record says so. */
-export async function finishStop(ctx: NodeContext, entry: SandboxEntry, machine?: Machine): Promise<void> {
+/**
+ * The end of a stop, also of one that an earlier daemon began: nothing is left of the VM, and the record says so. `silence` is what
+ * was seen of a guest that took no part: how its containers ended is not known then.
+ */
+export async function finishStop(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  machine?: Machine,
+  silence?: string,
+): Promise<void> {
   await releaseVm(ctx, entry, machine);
   const nowMs = ctx.nowMs();
+  const cause = silence === undefined ? "requested" : "guest_unresponsive";
   entry.update(
     (record) => ({
-      ...withContainersStopped(record, "requested", nowMs),
+      ...withContainersStopped(record, cause, nowMs),
       phase: {
         kind: "stopped",
-        cause: "requested",
-        evidence: "",
+        cause,
+        evidence: silence ?? "",
         ...("startedAtMs" in record.phase &&
           record.phase.startedAtMs !== undefined && { startedAtMs: record.phase.startedAtMs }),
         stoppedAtMs: nowMs,
@@ -62,12 +76,13 @@ export async function finishStop(ctx: NodeContext, entry: SandboxEntry, machine?
   entry.stopRequests.clear();
 }
 
+/** What was seen when the guest took no part, else undefined. */
 async function askGuest(
   ctx: NodeContext,
   entry: SandboxEntry,
   { machine, link }: Attachment,
   graceMs: number,
-): Promise<void> {
+): Promise<string | undefined> {
   try {
     // Stopped vCPUs can obey nothing.
     if (entry.record.phase.kind === "paused") await machine.resume(AbortSignal.timeout(RESUME_TIMEOUT_MS));
@@ -75,7 +90,7 @@ async function askGuest(
     const ended = await endContainers(ctx, entry, ids, graceMs);
     if (!ended) {
       ctx.log.warn({ sandbox: entry.sandboxId }, "containers did not end, the VM is ended under them");
-      return;
+      return "the guest did not end its containers";
     }
     await Promise.all(ids.map((containerId) => ctx.logs.stop(entry.sandboxId, containerId)));
     const client = await link.client({ deadlineMs: SHUTDOWN_TIMEOUT_MS });
@@ -83,8 +98,10 @@ async function askGuest(
     const asked = client.sandbox.shutdown({ grace: durationFromMs(0) }, { timeoutMs: SHUTDOWN_TIMEOUT_MS });
     asked.catch(() => undefined);
     await settlesWithin(machine.ended, POWER_OFF_MS);
+    return undefined;
   } catch (error) {
     ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "the guest did not take part in its stop");
+    return guestText(error instanceof Error ? error.message : "the guest did not answer", MAX_EVIDENCE);
   }
 }
 
