@@ -46,10 +46,11 @@ async function toldByGuest(entry: SandboxEntry, call: Call) {
 }
 
 async function hostStats(ctx: NodeContext, { paths, record }: SandboxEntry): Promise<HostStats> {
-  const { cpuUs, memoryBytes, threads } = await ctx.cgroups.usage(paths.name);
+  const { cpuUs, vcpuUs, memoryBytes, threads } = await ctx.cgroups.usage(paths.name);
   return create(HostStatsSchema, {
     time: timestampFromMs(ctx.nowMs()),
     cpuUsageUs: cpuUs,
+    vcpuUsageUs: vcpuUs,
     memoryUsageBytes: BigInt(memoryBytes),
     memoryOverheadBytes: BigInt(Math.max(0, memoryBytes - record.size.memoryBytes)),
     threads,

@@ -106,6 +106,8 @@ export type CgroupFigures = {
   readonly cpuUs: bigint;
   readonly cpuUserUs: bigint;
   readonly cpuSystemUs: bigint;
+  /** Of the vCPU threads alone; a part of `cpuUs`. */
+  readonly vcpuUs: bigint;
   /** Of the vCPUs, as those alone have a cap. */
   readonly periods: bigint;
   readonly throttledPeriods: bigint;

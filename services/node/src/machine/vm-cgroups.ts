@@ -96,6 +96,7 @@ export class VmCgroups implements SandboxCgroups {
       cpuUs: (all.cpuNs ?? 0n) / 1000n,
       cpuUserUs: (all.cpuUserNs ?? 0n) / 1000n,
       cpuSystemUs: (all.cpuSystemNs ?? 0n) / 1000n,
+      vcpuUs: (vcpus.cpuNs ?? 0n) / 1000n,
       periods: vcpus.periods ?? 0n,
       throttledPeriods: vcpus.throttledPeriods ?? 0n,
       throttledUs: (vcpus.throttledNs ?? 0n) / 1000n,

@@ -20,6 +20,8 @@ type Process = {
   readonly disks: Map<string, MachineDisk>;
   readonly end: PromiseWithResolvers<MachineEnd>;
   readonly rates: Map<string, DiskRates>;
+  /** The machine as the daemon of the moment has it. */
+  machine: Machine | undefined;
   paused: boolean;
   vcpus: number;
   memoryBytes: number;
@@ -51,6 +53,7 @@ export class FakeMachines implements MachineHost {
       disks: new Map(request.disks.map((disk) => [disk.id, disk])),
       end: Promise.withResolvers(),
       rates: new Map(),
+      machine: undefined,
       paused: false,
       vcpus: request.vcpus,
       memoryBytes: request.memoryBytes,
@@ -81,6 +84,11 @@ export class FakeMachines implements MachineHost {
     process?.end.resolve({ cause, evidence });
   }
 
+  /** The guest of the one machine has taken or given back something by itself. */
+  resized(): void {
+    this.only.machine?.onResized();
+  }
+
   /** The one process there is. */
   get only(): Process {
     const [process, ...others] = [...this.processes.values()];
@@ -91,7 +99,7 @@ export class FakeMachines implements MachineHost {
 
   #machine(process: Process): Machine {
     const { identity, disks, end, rates } = process;
-    return {
+    process.machine = {
       identity,
       ended: end.promise,
       attachDisk: async (disk) => {
@@ -122,6 +130,7 @@ export class FakeMachines implements MachineHost {
       kill: async () => this.lose(identity.pid, "vm_lost"),
       release: () => undefined,
     };
+    return process.machine;
   }
 }
 
@@ -129,6 +138,7 @@ const NO_FIGURES: CgroupFigures = {
   cpuUs: 0n,
   cpuUserUs: 0n,
   cpuSystemUs: 0n,
+  vcpuUs: 0n,
   periods: 0n,
   throttledPeriods: 0n,
   throttledUs: 0n,
@@ -147,6 +157,8 @@ export class FakeCgroups implements SandboxCgroups {
   readonly threadsOf = new Map<string, readonly number[]>();
   onCreate: () => Promise<void> = async () => undefined;
   onApply: (limits: HostLimits) => Promise<void> = async () => undefined;
+  /** Called when limits are in force. */
+  onApplied: () => void = () => undefined;
 
   async create(name: string, { memoryBytes, pids }: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void> {
     this.names.add(name);
@@ -165,6 +177,7 @@ export class FakeCgroups implements SandboxCgroups {
   async apply(name: string, limits: HostLimits): Promise<void> {
     await this.onApply(limits);
     this.limitsOf.set(name, limits);
+    this.onApplied();
   }
 
   async limits(name: string): Promise<HostLimits> {
