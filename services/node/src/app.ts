@@ -220,6 +220,7 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     },
     vmOverheadBytes: VM_OVERHEAD_BYTES + (host.accelerator.accelerator === "kvm" ? 0 : EMULATION_SLACK_BYTES),
     capacity: host.capacity,
+    hostCpus: host.cpuList,
     diskFloorBytes: config.diskFloorBytes,
     bootTimeoutMs: config.bootTimeoutMs,
     store,

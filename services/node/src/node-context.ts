@@ -26,6 +26,8 @@ export type NodeContext = {
   /** Memory declared for a VM's process beside its guest's, and added to the limit of its cgroup, in bytes. */
   readonly vmOverheadBytes: number;
   readonly capacity: Amount;
+  /** CPUs of the host, as a list such as "0-3". */
+  readonly hostCpus: string;
   readonly diskFloorBytes: number;
   readonly bootTimeoutMs: number;
   readonly store: NodeStore;

@@ -27,6 +27,7 @@ import { startContainer } from "./handlers/start-container.ts";
 import { startSandbox } from "./handlers/start-sandbox.ts";
 import { stopContainer } from "./handlers/stop-container.ts";
 import { stopSandbox } from "./handlers/stop-sandbox.ts";
+import { updateContainer } from "./handlers/update-container.ts";
 import type { NodeContext } from "./node-context.ts";
 
 export type Command = nodepb.CommandRequest["command"];
@@ -107,6 +108,8 @@ export async function route(ctx: NodeContext, command: Command, call: Call): Pro
       return { case: command.case, value: await pauseContainer(ctx, command.value, call) };
     case "resumeContainer":
       return { case: command.case, value: await resumeContainer(ctx, command.value, call) };
+    case "updateContainer":
+      return { case: command.case, value: await updateContainer(ctx, command.value, call) };
     case "listProcesses":
       return { case: command.case, value: await listProcesses(ctx, command.value, call) };
     case "signalProcess":
@@ -130,7 +133,6 @@ export async function route(ctx: NodeContext, command: Command, call: Call): Pro
     case "listInterfaces":
     case "updateRoutes":
     case "listRoutes":
-    case "updateContainer":
       throw new PaddockError("NOT_IMPLEMENTED", `this node cannot ${name} yet`);
     case undefined:
       throw new PaddockError("INVALID_ARGUMENT", "the command names nothing to do");

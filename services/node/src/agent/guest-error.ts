@@ -30,6 +30,7 @@ function reasonOf(code: Code, method: DescMethod): ErrorReason {
     case Code.AlreadyExists:
       return method === ProcessService.method.exec ? "PROCESS_EXISTS" : "CONTAINER_EXISTS";
     case Code.FailedPrecondition:
+      if (method === ContainerService.method.updateContainer) return "LIMIT_BELOW_USE";
       return method === ProcessService.method.resizeTty ? "NO_TERMINAL" : "WRONG_STATE";
     case Code.InvalidArgument:
       return "INVALID_FIELD";

@@ -4,6 +4,8 @@ import { PaddockError } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
 import { runSteps, type Step } from "@paddock/lifecycle";
 import { entitled } from "../limits/entitled.ts";
+import { cpusetInGuest } from "../limits/guest-limits.ts";
+import { limitDisks } from "../limits/limit-disks.ts";
 import { requireGrowth } from "../limits/require-growth.ts";
 import { resize } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
@@ -63,7 +65,10 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
     async run({ entry, container, image }, signal) {
       if (image === undefined) throw new Error("no image to make a container of");
       const { containers } = await entry.agent.client({ signal });
-      await containers.createContainer(guestContainer(container, image.config), {
+      const vcpus = entry.applied?.size.vcpus ?? entry.record.size.vcpus;
+      const cpus = cpusetInGuest(container, [...entitled(entry.record), container], vcpus);
+      if (container.spec.resources?.io !== undefined) await limitDisks(entry, container, signal);
+      await containers.createContainer(guestContainer(container, image.config, cpus), {
         signal,
         timeoutMs: CREATE_TIMEOUT_MS,
       });

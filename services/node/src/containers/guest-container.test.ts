@@ -6,7 +6,7 @@ import { newContainer } from "../sandboxes/create-sandbox-entry.ts";
 import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import { fakeImage } from "../testing/fake-image.ts";
 import { freeIndex, machineDisks } from "./container-disks.ts";
-import { checkContainerSpec, guestContainer, guestResources } from "./guest-container.ts";
+import { checkContainerSpec, guestContainer } from "./guest-container.ts";
 
 const image = fakeImage();
 const container = (init: object, index = 0) =>
@@ -48,12 +48,4 @@ test("a volume is refused before anything is touched", () => {
     mounts: [{ destination: "/data", source: { case: "volume", value: { name: "v" } } }],
   });
   assert.throws(() => checkContainerSpec(spec, image.config), { reason: "NOT_IMPLEMENTED" });
-});
-
-test("shares become a weight at both ends of the scale, and what is not set stays unset", () => {
-  const { resources } = create(ContainerSpecSchema, { resources: { cpuShares: 2n } });
-  assert.ok(resources);
-  assert.equal(guestResources(resources).cpuWeight, 1n);
-  assert.equal(guestResources({ ...resources, cpuShares: 262144n }).cpuWeight, 10000n);
-  assert.equal(guestResources(resources).memoryBytes, undefined);
 });

@@ -3,7 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
-import { agentpb, type ContainerResources, type ContainerSpec, type MountSpec } from "@paddock/protocol";
+import { agentpb, type ContainerSpec, type MountSpec } from "@paddock/protocol";
+import { limitsAtCreation } from "../limits/guest-limits.ts";
 import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
 import { containerDisks } from "./container-disks.ts";
 import { initProcess } from "./init-process.ts";
@@ -11,10 +12,11 @@ import { initProcess } from "./init-process.ts";
 /** How long disks may take to appear in the guest; measured 45 ms, hot-plugged under emulation. */
 const DISK_TIMEOUT_MS = 10_000;
 
-/** The request to create the container of a record. Throws INVALID_FIELD or NOT_IMPLEMENTED. */
+/** The request to create the container of a record, on these of the guest's CPUs. Throws INVALID_FIELD or NOT_IMPLEMENTED. */
 export function guestContainer(
   container: ContainerRecord,
   image: ImageConfig,
+  cpusetCpus = "",
 ): agentpb.CreateContainerRequest {
   const { spec, containerId } = container;
   const { lower, upper } = containerDisks(container);
@@ -28,7 +30,7 @@ export function guestContainer(
     process: initProcess(spec.process, image, containerId),
     hostname: spec.hostname,
     mounts: spec.mounts.map(guestMount),
-    ...(spec.resources && { resources: guestResources(spec.resources) }),
+    resources: limitsAtCreation(container, cpusetCpus),
     sysctls: spec.sysctls,
     diskTimeout: durationFromMs(DISK_TIMEOUT_MS),
   });
@@ -74,19 +76,3 @@ function guestSource({ source, destination }: MountSpec): agentpb.Mount["source"
       return source satisfies never;
   }
 }
-
-/** Limits as cgroup v2 of the guest has them. CPUs of the node mean nothing in the guest, so the cpuset stays on the host. */
-export function guestResources(resources: ContainerResources): agentpb.Resources {
-  const { cpuQuotaUs, cpuPeriodUs, cpuShares, memoryBytes, swapBytes, pids } = resources;
-  return create(agentpb.ResourcesSchema, {
-    ...(cpuQuotaUs !== undefined && { cpuQuotaUs }),
-    ...(cpuPeriodUs !== undefined && { cpuPeriodUs }),
-    ...(cpuShares !== undefined && { cpuWeight: weightOfShares(cpuShares) }),
-    ...(memoryBytes !== undefined && { memoryBytes }),
-    ...(swapBytes !== undefined && { swapBytes }),
-    ...(pids !== undefined && { pids }),
-  });
-}
-
-/** cgroup v1 shares 2..262144 on the scale of cgroup v2 weights 1..10000, as the OCI runtime spec's implementations do. */
-const weightOfShares = (shares: bigint): bigint => 1n + ((shares - 2n) * 9999n) / 262142n;

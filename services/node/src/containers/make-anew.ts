@@ -1,5 +1,6 @@
 import { PaddockError } from "@paddock/domain";
 import { entitled } from "../limits/entitled.ts";
+import { cpusetInGuest } from "../limits/guest-limits.ts";
 import { resize } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
@@ -24,14 +25,16 @@ export async function makeAnew(
   if (container?.phase.kind !== "stopped") return;
   const image = await requireImage(ctx, container.imageId);
   await ctx.logs.stop(entry.sandboxId, containerId);
-  const grown = { containers: [...entitled(entry.record), container], growOnly: true };
-  await resize(ctx, entry, signal, grown);
+  const counted = [...entitled(entry.record), container];
+  await resize(ctx, entry, signal, { containers: counted, growOnly: true });
+  const vcpus = entry.applied?.size.vcpus ?? entry.record.size.vcpus;
+  const request = guestContainer(container, image.config, cpusetInGuest(container, counted, vcpus));
   const { containers } = await entry.agent.client({ signal });
   const options = { signal, timeoutMs: TIMEOUT_MS };
   await containers.removeContainer({ containerId }, options).catch((error: unknown) => {
     if (!(error instanceof PaddockError) || error.reason !== "CONTAINER_NOT_FOUND") throw error;
   });
-  await containers.createContainer(guestContainer(container, image.config), options);
+  await containers.createContainer(request, options);
   entry.stopRequests.delete(containerId);
   entry.update((record) =>
     withContainer(record, containerId, (each) => ({

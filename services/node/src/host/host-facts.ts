@@ -17,6 +17,8 @@ export type Host = {
   /** What may be promised. */
   readonly capacity: Amount;
   readonly cpus: number;
+  /** The same by number, such as "0-3". */
+  readonly cpuList: string;
 };
 
 /** Finds out. Throws an Error that says what is missing, also when production mode would have to emulate. */
@@ -45,6 +47,7 @@ export async function readHost(config: NodeConfig): Promise<Host> {
     qemuVersion,
     groups,
     cpus,
+    cpuList: readFileSync("/sys/devices/system/cpu/online", "utf8").trim(),
     capacity: {
       milliCpus: Math.floor(cpus * 1000 * config.cpuOvercommit),
       memoryBytes: Math.max(0, memoryBytes - config.memoryReserveBytes),

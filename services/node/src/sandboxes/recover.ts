@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { undoSteps } from "@paddock/lifecycle";
 import { CONTAINER_STEPS } from "../containers/create-container-entry.ts";
+import { UPDATE_STEPS, updateScope } from "../containers/update-container-entry.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { UnfinishedOperation } from "../store/node-store.ts";
 import { adopt } from "./adopt.ts";
@@ -94,6 +95,7 @@ async function recoverOne(
     }
     const outcome = await recoverPhase(ctx, entry);
     await undoContainers(ctx, entry, unfinished);
+    await undoUpdates(ctx, entry, unfinished);
     return outcome;
   } catch (error) {
     ctx.log.error({ sandbox: entry.sandboxId, err: error }, "a sandbox could not be recovered as it should");
@@ -200,6 +202,20 @@ async function undoContainers(
     const begun = CONTAINER_STEPS.filter(({ name }) => steps.includes(name));
     const birth = { node: ctx, entry, container, image: undefined };
     await undoSteps(begun, birth, undoing(ctx, entry.sandboxId, scope));
+  }
+}
+
+/** Updates that were cut short: what the record says is made to be in force again. */
+async function undoUpdates(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  unfinished: readonly UnfinishedOperation[],
+): Promise<void> {
+  for (const { scope, steps } of unfinished) {
+    const container = entry.record.containers.find(({ containerId }) => updateScope(containerId) === scope);
+    if (container === undefined) continue;
+    const begun = UPDATE_STEPS.filter(({ name }) => steps.includes(name));
+    await undoSteps(begun, { node: ctx, entry, container }, undoing(ctx, entry.sandboxId, scope));
   }
 }
 

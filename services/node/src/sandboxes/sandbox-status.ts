@@ -120,6 +120,8 @@ export function containerStatusOf(container: ContainerRecord): ContainerStatus {
     oomKillCount: BigInt(container.oomKillCount),
     terminal: spec.process?.terminal ?? false,
     ...(spec.resources !== undefined && { resources: spec.resources }),
+    // What was asked for is recorded once the guest has taken it.
+    ...(spec.resources !== undefined && phase.kind !== "stopped" && { resourcesInForce: spec.resources }),
   });
 }
 

@@ -12,10 +12,13 @@ type CallName =
   | "createContainer"
   | "startContainer"
   | "killContainer"
-  | "removeContainer";
+  | "removeContainer"
+  | "updateContainer";
 
 export class FakeGuest implements AsyncDisposable {
   readonly containers = new Map<string, FakeContainer>();
+  /** Limits of each, as they were set last. */
+  readonly limits = new Map<string, agentpb.Resources>();
   /** Called before each call is served; may throw or never settle. */
   onCall: (name: CallName) => Promise<void> = async () => undefined;
   /** Called when the guest is asked to power off. */
@@ -103,8 +106,9 @@ export class FakeGuest implements AsyncDisposable {
       },
     });
     router.service(agentpb.ContainerService, {
-      createContainer: async ({ containerId }) => {
+      createContainer: async ({ containerId, resources }) => {
         await guest.onCall("createContainer");
+        if (resources !== undefined) guest.limits.set(containerId, resources);
         guest.containers.set(containerId, { state: agentpb.ContainerState.CREATED });
         return { container: guest.#told(containerId) };
       },
@@ -121,6 +125,11 @@ export class FakeGuest implements AsyncDisposable {
       removeContainer: async ({ containerId }) => {
         await guest.onCall("removeContainer");
         guest.containers.delete(containerId);
+        return {};
+      },
+      updateContainer: async ({ containerId, resources }) => {
+        await guest.onCall("updateContainer");
+        if (resources !== undefined) guest.limits.set(containerId, resources);
         return {};
       },
       listContainers: () => ({ containers: [...guest.containers.keys()].map((id) => guest.#told(id)) }),

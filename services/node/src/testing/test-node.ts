@@ -177,6 +177,7 @@ export class TestNode implements AsyncDisposable {
         memoryBytes: 256 * MIB,
         guestOverheadBytes: 64 * MIB,
       },
+      hostCpus: "0-3",
       vmOverheadBytes: 64 * MIB,
       capacity: { milliCpus: 4000, memoryBytes: 1024 * MIB, diskBytes: 0 },
       diskFloorBytes: 0,

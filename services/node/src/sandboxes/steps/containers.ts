@@ -1,4 +1,5 @@
 import { guestContainer } from "../../containers/guest-container.ts";
+import { cpusetInGuest } from "../../limits/guest-limits.ts";
 import { type BootStep, imageOf } from "./boot-context.ts";
 
 const CREATE_TIMEOUT_MS = 30_000;
@@ -12,8 +13,10 @@ export const containers: BootStep = {
       if (entry.attachment === undefined) throw entry.lost;
       const client = await entry.agent.client({ signal });
       const { config } = imageOf(boot, container.imageId);
+      const { containers: all, size } = entry.record;
+      const request = guestContainer(container, config, cpusetInGuest(container, all, size.vcpus));
       const options = { signal, timeoutMs: CREATE_TIMEOUT_MS };
-      await client.containers.createContainer(guestContainer(container, config), options);
+      await client.containers.createContainer(request, options);
     }
   },
   async undo() {

@@ -1,3 +1,4 @@
+import { limitDisks } from "../../limits/limit-disks.ts";
 import { resize } from "../../limits/resize.ts";
 import type { BootStep } from "./boot-context.ts";
 
@@ -9,6 +10,8 @@ export const limits: BootStep = {
   name: "limits",
   async run({ node, entry }, signal) {
     await resize(node, entry, signal, { containers: entry.record.containers });
+    for (const container of entry.record.containers)
+      if (container.spec.resources?.io !== undefined) await limitDisks(entry, container, signal);
   },
   async undo() {
     // They go with the VM and its cgroup.

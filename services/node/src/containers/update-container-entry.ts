@@ -1,0 +1,99 @@
+/**
+ * Changes the limits of a container: on the host, in the VM and in the guest, all or none.
+ *
+ * A limit that grows is given from the outside in, one that shrinks is taken from the inside out: the VM grows, the guest takes the
+ * limits of its containers, and only then does the VM shrink. Each undo makes what the record says be in force again, and the record
+ * changes when all is done; so a crash in between ends in the former limits.
+ */
+import { runSteps, type Step } from "@paddock/lifecycle";
+import { entitled } from "../limits/entitled.ts";
+import { cpusetInGuest, limitsInFull } from "../limits/guest-limits.ts";
+import { limitDisks } from "../limits/limit-disks.ts";
+import { resize } from "../limits/resize.ts";
+import type { NodeContext } from "../node-context.ts";
+import { undoing } from "../sandboxes/bring-up.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { type ContainerRecord, withContainer } from "../sandboxes/sandbox-record.ts";
+
+const TIMEOUT_MS = 15_000;
+
+export type ContainerUpdate = {
+  readonly node: NodeContext;
+  readonly entry: SandboxEntry;
+  /** With the limits it is to have. An undo, after a crash too, looks at the record alone. */
+  readonly container: ContainerRecord;
+};
+
+export const UPDATE_STEPS: readonly Step<ContainerUpdate>[] = [
+  {
+    name: "grow",
+    async run({ node, entry, container }, signal) {
+      await resize(node, entry, signal, { containers: counted(entry, container), growOnly: true });
+    },
+    async undo({ node, entry }, signal) {
+      await resize(node, entry, signal);
+    },
+  },
+  {
+    name: "disks",
+    async run({ entry, container }, signal) {
+      await limitDisks(entry, container, signal);
+    },
+    async undo({ entry, container: { containerId } }, signal) {
+      for (const container of entry.record.containers)
+        if (container.containerId === containerId) await limitDisks(entry, container, signal);
+    },
+  },
+  {
+    name: "guest",
+    async run({ entry, container }, signal) {
+      await limitInGuest(entry, counted(entry, container), signal);
+    },
+    async undo({ entry }, signal) {
+      await limitInGuest(entry, entitled(entry.record), signal);
+    },
+  },
+  {
+    name: "settle",
+    async run({ node, entry, container }, signal) {
+      await resize(node, entry, signal, { containers: counted(entry, container) });
+    },
+    async undo() {
+      // What "grow" undoes is all of it.
+    },
+  },
+];
+
+/** The containers that count, with one as it is to be. */
+const counted = ({ record }: SandboxEntry, container: ContainerRecord): readonly ContainerRecord[] =>
+  entitled(withContainer(record, container.containerId, () => container));
+
+/** The journal's name of an update. */
+export const updateScope = (containerId: string): string => `update:${containerId}`;
+
+/** Brings the limits of the container into force, and records them. Needs the lock. */
+export async function updateContainerEntry(update: ContainerUpdate, signal: AbortSignal): Promise<void> {
+  const { node, entry, container } = update;
+  const { containerId, spec } = container;
+  const scope = updateScope(containerId);
+  await runSteps(UPDATE_STEPS, update, { ...undoing(node, entry.sandboxId, scope), signal });
+  entry.update((record) => withContainer(record, containerId, (each) => ({ ...each, spec })), scope);
+}
+
+/**
+ * Tells the guest the limits of its containers. Of all, as the CPUs that stand for the set of one depend on the sets of the others.
+ */
+async function limitInGuest(
+  entry: SandboxEntry,
+  containers: readonly ContainerRecord[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (entry.attachment === undefined) return;
+  const vcpus = entry.applied?.size.vcpus ?? entry.record.size.vcpus;
+  const client = await entry.agent.client({ signal, deadlineMs: TIMEOUT_MS });
+  for (const container of containers) {
+    const resources = limitsInFull(container, cpusetInGuest(container, containers, vcpus));
+    const { containerId } = container;
+    await client.containers.updateContainer({ containerId, resources }, { signal, timeoutMs: TIMEOUT_MS });
+  }
+}

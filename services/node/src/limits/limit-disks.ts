@@ -1,0 +1,17 @@
+import { containerDisks } from "../containers/container-disks.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
+import { ratesOf } from "./guest-limits.ts";
+
+/** The second line behind the guest's own limits: QEMU keeps them whatever the guest does. */
+export async function limitDisks(
+  entry: SandboxEntry,
+  container: ContainerRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const machine = entry.attachment?.machine;
+  const { lower, upper } = containerDisks(container);
+  const asNumbers = Object.entries(ratesOf(container)).map(([name, rate]) => [name, Number(rate)]);
+  for (const disk of [lower, upper])
+    if (disk !== undefined) await machine?.limitDisk(disk.id, Object.fromEntries(asNumbers), signal);
+}

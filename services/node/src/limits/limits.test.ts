@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type nodepb, ResourceEffect } from "@paddock/protocol";
+import { sandboxIn, TestNode } from "../testing/test-node.ts";
+
+const MIB = 1024 * 1024;
+const limited = (containerId: string, cpus: number, memoryMib = 0) => ({
+  containerId,
+  image: "tiny",
+  resources: {
+    cpuQuotaUs: BigInt(cpus * 100_000),
+    ...(memoryMib > 0 && { memoryBytes: BigInt(memoryMib * MIB) }),
+  },
+});
+
+async function running(node: TestNode, ...containers: object[]): Promise<void> {
+  sandboxIn(await node.ask({ case: "createSandbox", value: { spec: { containers } } }));
+  sandboxIn(await node.ask({ case: "startSandbox", value: {} }));
+}
+
+const update = (node: TestNode, containerId: string, resources: object) =>
+  node.ask({ case: "updateContainer", value: { containerId, resources } });
+
+function outcomesIn(outcome: nodepb.CommandResponse["outcome"]) {
+  assert.ok(
+    outcome.case === "updateContainer",
+    outcome.case === "error" ? outcome.value.message : "no answer",
+  );
+  return outcome.value.outcomes;
+}
+
+/** The limits of the one sandbox on its host. */
+function onHost(node: TestNode) {
+  const [limits, ...others] = [...node.cgroups.limitsOf.values()];
+  assert.ok(limits !== undefined && others.length === 0);
+  return limits;
+}
+
+/** The cap in CPUs; undefined when there is none. */
+const cap = (node: TestNode): number | undefined => {
+  const { cpu } = onHost(node);
+  return cpu && cpu.quotaUs / cpu.periodUs;
+};
+
+/** Settles when limits that `accept` takes are applied. */
+function applied(node: TestNode, accept: () => boolean): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  node.cgroups.onApplied = () => {
+    if (accept()) resolve();
+  };
+  return promise;
+}
+
+test("a sandbox is capped at the sum of its containers once it has booted, and its vCPU threads are placed", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 0.5), limited("c2", 1));
+  assert.equal(cap(node), 1.5);
+  assert.equal([...node.cgroups.threadsOf.values()][0]?.length, 2);
+  const { status } = sandboxIn(await node.ask({ case: "getSandbox", value: {} }));
+  assert.equal(status?.limits?.cpuQuotaUs, 150_000n);
+  assert.equal(
+    status?.limits?.memoryBytes,
+    status?.memoryBytes + (status?.limits?.memoryOverheadBytes ?? 0n),
+  );
+});
+
+test("a container without a quota lifts the cap, and its end brings it back", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 0.5), { containerId: "free", image: "tiny" });
+  assert.equal(cap(node), undefined);
+  const capped = applied(node, () => cap(node) === 0.5);
+  node.guest.end("free", { code: 0 });
+  await capped;
+});
+
+test("the deletion of a container lowers cap and shares", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 0.5), limited("c2", 1));
+  assert.equal(onHost(node).cpuShares, 2048);
+  const lowered = applied(node, () => cap(node) === 0.5);
+  assert.equal(
+    (await node.ask({ case: "deleteContainer", value: { containerId: "c2", force: true } })).case,
+    "deleteContainer",
+  );
+  await lowered;
+  assert.equal(onHost(node).cpuShares, 1024);
+});
+
+test("a container that comes later makes the VM grow, and the VM shrinks when it goes", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1));
+  const value = { spec: limited("c2", 2) };
+  assert.equal((await node.ask({ case: "createContainer", value })).case, "createContainer");
+  assert.equal(node.machines.only.vcpus, 3);
+  assert.equal(cap(node), 3);
+  assert.equal([...node.cgroups.threadsOf.values()][0]?.length, 3);
+  const lowered = applied(node, () => node.machines.only.vcpus === 1);
+  await node.ask({ case: "deleteContainer", value: { containerId: "c2", force: true } });
+  await lowered;
+});
+
+test("a container that is more than the VM may grow to is refused before anything is touched", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1));
+  const before = onHost(node);
+  assert.equal(
+    (await node.ask({ case: "createContainer", value: { spec: limited("c2", 4) } })).case,
+    "error",
+  );
+  assert.deepEqual(onHost(node), before);
+  assert.equal(node.machines.only.vcpus, 1);
+});
+
+test("an update is in force on the host, in the guest and in the record, and says so", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1, 128));
+  const outcomes = outcomesIn(await update(node, "c1", { cpuQuotaUs: 250_000n, pids: 50n }));
+  assert.deepEqual(
+    outcomes.map(({ field, requested, inForce, effect }) => [field, requested, inForce, effect]),
+    [
+      ["cpu_quota_us", 250_000n, 250_000n, ResourceEffect.LIVE],
+      ["pids", 50n, 50n, ResourceEffect.LIVE],
+      ["vm.vcpus", 3n, 3n, ResourceEffect.LIVE],
+    ],
+  );
+  assert.equal(cap(node), 2.5);
+  const guest = node.guest.limits.get("c1");
+  assert.deepEqual([guest?.cpuQuotaUs, guest?.memoryBytes, guest?.pids], [250_000n, BigInt(128 * MIB), 50n]);
+  const [container] = sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.containers ?? [];
+  assert.equal(container?.resources?.cpuQuotaUs, 250_000n);
+  assert.equal(container?.resources?.memoryBytes, BigInt(128 * MIB), "what the update does not name stays");
+  assert.deepEqual(container?.resourcesInForce, container?.resources);
+});
+
+test("an update that the guest refuses changes nothing anywhere", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1));
+  const before = { host: onHost(node), record: node.context.sandboxes.require("s1").record };
+  let calls = 0;
+  node.guest.onCall = async (name) => {
+    if (name === "updateContainer" && calls++ === 0)
+      throw new ConnectError("in use", Code.FailedPrecondition);
+  };
+  const refused = await update(node, "c1", { cpuQuotaUs: 300_000n });
+  assert.equal(refused.case, "error");
+  assert.deepEqual(onHost(node), before.host);
+  assert.equal(node.machines.only.vcpus, 1);
+  assert.equal(node.guest.limits.get("c1")?.cpuQuotaUs, 100_000n);
+  assert.deepEqual(node.context.sandboxes.require("s1").record, before.record);
+  assert.deepEqual(node.context.store.unfinished(), []);
+});
+
+test("an update beyond the VM's maximum or the host's room is refused, and touches nothing", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1));
+  const before = onHost(node);
+  assert.equal((await update(node, "c1", { cpuQuotaUs: 500_000n })).case, "error");
+  assert.equal((await update(node, "c1", { memoryBytes: BigInt(4096 * MIB) })).case, "error");
+  assert.deepEqual(onHost(node), before);
+});
+
+test("an update that a crash cuts short is undone by the next daemon", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1));
+  const reached = Promise.withResolvers<void>();
+  node.guest.onCall = async (name) => {
+    if (name !== "updateContainer") return;
+    reached.resolve();
+    await node.forever;
+  };
+  void update(node, "c1", { cpuQuotaUs: 300_000n });
+  await reached.promise;
+  assert.equal(cap(node), 3);
+  node.guest.onCall = async () => undefined;
+  const settled = applied(node, () => cap(node) === 1);
+  await node.crash();
+  await settled;
+  assert.equal(node.guest.limits.get("c1")?.cpuQuotaUs, 100_000n);
+  assert.deepEqual(node.context.store.unfinished(), []);
+});
+
+test("vCPUs that the guest keeps are told as waiting, and are taken when it gives them back", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1));
+  outcomesIn(await update(node, "c1", { cpuQuotaUs: 300_000n }));
+  node.machines.onSetVcpus = async (vcpus) => Math.max(3, vcpus);
+  const outcomes = outcomesIn(await update(node, "c1", { cpuQuotaUs: 100_000n }));
+  const vm = outcomes.find(({ field }) => field === "vm.vcpus");
+  assert.deepEqual([vm?.requested, vm?.inForce, vm?.effect], [1n, 3n, ResourceEffect.NEXT_START]);
+  assert.notEqual(vm?.reason, "");
+  assert.equal(cap(node), 1, "the cap does not wait for the guest");
+  node.machines.onSetVcpus = async (vcpus) => vcpus;
+  const taken = applied(node, () => node.machines.only.vcpus === 1);
+  node.machines.resized();
+  await taken;
+});
+
+test("containers of different CPUs of the host run on different CPUs of the guest", async () => {
+  await using node = await TestNode.start();
+  const on = (containerId: string, cpusetCpus: string) => ({
+    containerId,
+    image: "tiny",
+    resources: { cpuQuotaUs: 100_000n, cpusetCpus },
+  });
+  await running(node, on("c1", "1"), on("c2", "3"));
+  assert.equal(onHost(node).cpuset, "1,3");
+  assert.equal(node.guest.limits.get("c1")?.cpusetCpus, "0");
+  assert.equal(node.guest.limits.get("c2")?.cpusetCpus, "1");
+});
+
+test("disk rates are kept by the guest and by QEMU", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1));
+  outcomesIn(await update(node, "c1", { io: { writeBytesPerSecond: 1_048_576n } }));
+  const disks = node.guest.limits.get("c1")?.disks ?? [];
+  assert.deepEqual(
+    disks.map(({ target, writeBytesPerSecond }) => [target, writeBytesPerSecond]),
+    [
+      [0, 1_048_576n],
+      [1, 1_048_576n],
+    ],
+  );
+  assert.equal(node.machines.only.rates.get("layer0")?.writeBytesPerSecond, 1_048_576);
+});
