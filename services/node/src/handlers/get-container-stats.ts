@@ -11,5 +11,5 @@ export async function getContainerStats(
 ): Promise<Answer<GetContainerStatsResponse>> {
   const entry = ctx.sandboxes.require(sandboxId);
   permitsContainer(entry, containerId, "stats");
-  return { stats: await readContainerStats(entry.agent, containerId, call.signal) };
+  return { stats: await readContainerStats(entry, containerId, call.signal) };
 }

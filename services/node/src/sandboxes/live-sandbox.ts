@@ -1,4 +1,5 @@
 import type { AgentLink } from "../agent/agent-link.ts";
+import type { Applied } from "../limits/applied.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
 
@@ -15,6 +16,8 @@ export interface LiveSandbox {
    * is made again. A later boot has another link. Throws WRONG_STATE when there is no VM.
    */
   readonly agent: AgentLink;
+  /** What is in force for its VM, if that is known. */
+  readonly applied: Applied | undefined;
   /**
    * Settles when the end of the container is in the record, at the latest after a second. Whoever tells a client of the end waits for
    * this first, so that what the client asks next agrees with it: the record learns of the end on a stream of its own.

@@ -4,29 +4,42 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type agentpb, type ContainerStats, ContainerStatsSchema } from "@paddock/protocol";
-import type { AgentLink } from "../agent/agent-link.ts";
+import { guestText } from "../agent/guest-text.ts";
+import { containerDisks } from "../containers/container-disks.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { containerOf } from "../sandboxes/sandbox-record.ts";
 import { guestTime } from "../streams/convert/guest-time.ts";
 
 const PATIENCE_MS = 5000;
 /** Devices a container may be shown with; a guest names as many as it likes. */
 const MAX_DEVICES = 256;
+const MAX_PAGE_SIZES = 4;
+const MAX_INTERFACES = 64;
+const MAX_MEMORY_FIGURES = 128;
 
 /** Reads a container's figures. Throws CONTAINER_NOT_FOUND, GUEST_UNAVAILABLE, DEADLINE, or the signal's reason. */
 export async function readContainerStats(
-  link: AgentLink,
+  sandbox: Pick<LiveSandbox, "agent" | "record">,
   containerId: string,
   signal: AbortSignal,
 ): Promise<ContainerStats> {
-  const { containers } = await link.client({ signal, deadlineMs: PATIENCE_MS });
+  const { containers } = await sandbox.agent.client({ signal, deadlineMs: PATIENCE_MS });
   const figures = await containers.getContainerStats({ containerId }, { signal, timeoutMs: PATIENCE_MS });
-  return containerStats(containerId, figures);
+  const container = containerOf(sandbox.record, containerId);
+  return containerStats(containerId, figures, container && containerDisks(container));
 }
+
+/** Targets of a container's disks. */
+type Disks = { readonly lower: Target; readonly upper: Target | undefined };
+type Target = { readonly target: number };
 
 /** The guest's figures as clients see them. */
 export function containerStats(
   containerId: string,
-  { time, cpu, memory, pids, io }: agentpb.GetContainerStatsResponse,
+  told: agentpb.GetContainerStatsResponse,
+  disks?: Disks,
 ): ContainerStats {
+  const { time, cpu, memory, pids, io, hugepages, network } = told;
   const readAt = guestTime(time);
   return create(ContainerStatsSchema, {
     containerId,
@@ -34,8 +47,18 @@ export function containerStats(
     ...(cpu && { cpu: plain(cpu) }),
     ...(memory && { memory: memoryStats(memory) }),
     ...(pids && { pids: plain(pids) }),
-    io: io.slice(0, MAX_DEVICES).map(plain),
+    io: io.slice(0, MAX_DEVICES).map((device) => ioStats(device, disks)),
+    hugepages: hugepages.slice(0, MAX_PAGE_SIZES).map(plain),
+    network: network
+      .slice(0, MAX_INTERFACES)
+      .map((each) => ({ ...plain(each), name: guestText(each.name).slice(0, 15) })),
+    source: "guest cgroup2",
   });
+}
+
+function ioStats({ target, ...figures }: agentpb.IoStats, disks: Disks | undefined) {
+  const role = target === disks?.lower.target ? "image" : target === disks?.upper?.target ? "writable" : "";
+  return { ...plain(figures), role };
 }
 
 /**
@@ -50,10 +73,16 @@ export function cpuPercent(before: ContainerStats | undefined, now: ContainerSta
 }
 
 /** The working set is the usage without page cache that is not in active use. */
-function memoryStats({ inactiveFileBytes, ...memory }: agentpb.MemoryStats) {
+function memoryStats({ inactiveFileBytes, stat, ...memory }: agentpb.MemoryStats) {
   const { usageBytes } = memory;
   const workingSetBytes = usageBytes > inactiveFileBytes ? usageBytes - inactiveFileBytes : 0n;
-  return { ...plain(memory), workingSetBytes };
+  const known = Object.entries(stat).filter(([name]) => /^[a-z0-9_]{1,64}$/.test(name));
+  return {
+    ...plain(memory),
+    workingSetBytes,
+    socketBytes: stat.sock ?? 0n,
+    stat: Object.fromEntries(known.slice(0, MAX_MEMORY_FIGURES)),
+  };
 }
 
 /** The fields of a message without its type: the public messages have the same ones. */

@@ -43,6 +43,38 @@ test("more devices than a guest can honestly have are not shown", () => {
   assert.equal(containerStats("c", create(agentpb.GetContainerStatsResponseSchema, { io })).io.length, 256);
 });
 
+test("a disk is told by what it is to its container, and queued requests are not lost", () => {
+  const io = [
+    { major: 8, minor: 0, target: 4, queued: 3n },
+    { major: 8, minor: 16, target: 5 },
+    { major: 8, minor: 32, target: -1 },
+  ];
+  const told = create(agentpb.GetContainerStatsResponseSchema, { io });
+  const stats = containerStats("c", told, { lower: { target: 4 }, upper: { target: 5 } });
+  assert.deepEqual(
+    stats.io.map(({ role, queued }) => [role, queued]),
+    [
+      ["image", 3n],
+      ["writable", 0n],
+      ["", 0n],
+    ],
+  );
+});
+
+test("what a guest makes up beyond bounds is left out: figures of memory, interfaces, page sizes", () => {
+  const many = Array.from({ length: 1000 }, (_, index) => index);
+  const told = create(agentpb.GetContainerStatsResponseSchema, {
+    memory: { stat: Object.fromEntries(many.map((index) => [`figure${index}`, 1n])) },
+    network: many.map((index) => ({ name: `eth${index}\u001b[2J` })),
+    hugepages: many.map((index) => ({ pageBytes: BigInt(index) })),
+  });
+  const stats = containerStats("c", told);
+  assert.equal(Object.keys(stats.memory?.stat ?? {}).length, 128);
+  assert.equal(stats.network.length, 64);
+  assert.ok(!stats.network[0]?.name.includes("\u001b"));
+  assert.equal(stats.hugepages.length, 4);
+});
+
 test("a process's texts come without control characters, and bounded", () => {
   const [entry] = processEntries([
     create(agentpb.ProcessEntrySchema, {

@@ -3,7 +3,15 @@ import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { OutputStream } from "@paddock/protocol";
 import { patternBytes } from "../agent/fake-process.ts";
-import { ack, attachStart, CONTAINER, receive, SANDBOX, type TestBed, testBed } from "./stream-test-bed.ts";
+import {
+  ack,
+  attachStart,
+  CONTAINER,
+  receive,
+  SANDBOX,
+  type TestBed,
+  testBed,
+} from "../testing/stream-test-bed.ts";
 
 const MIB = 1024 * 1024;
 

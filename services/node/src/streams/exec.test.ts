@@ -11,7 +11,7 @@ import {
   receive,
   type TestBedOptions,
   testBed,
-} from "./stream-test-bed.ts";
+} from "../testing/stream-test-bed.ts";
 
 const MIB = 1024 * 1024;
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { packTar } from "@paddock/images";
 import { ImageFormat } from "@paddock/protocol";
-import { type TestBed, testBed } from "./stream-test-bed.ts";
+import { type TestBed, testBed } from "../testing/stream-test-bed.ts";
 
 const file = (path: string, content: Buffer) => ({
   path,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OutputStream } from "@paddock/protocol";
-import { CONTAINER, SANDBOX, type TestBed, testBed } from "./stream-test-bed.ts";
+import { CONTAINER, SANDBOX, type TestBed, testBed } from "../testing/stream-test-bed.ts";
 
 async function read(bed: TestBed, options: Record<string, unknown> = {}): Promise<string> {
   let text = "";

@@ -4,8 +4,9 @@ import type { ImageStore } from "@paddock/images";
 import type { LogBook } from "../logs/log-book.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
 import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
+import type { StatsContext } from "../stats/sandbox-stats.ts";
 
-export type StreamContext = {
+export type StreamContext = StatsContext & {
   readonly nodeId: string;
   readonly sandboxes: LiveSandboxes;
   readonly logs: LogBook;

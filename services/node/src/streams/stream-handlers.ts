@@ -1,5 +1,4 @@
 /** The node's streams, and the handler of each: the only list. */
-import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
 import type { ServiceHandlers } from "@paddock/rpc";
 import { attach } from "./attach.ts";
@@ -9,6 +8,7 @@ import { readLogs } from "./read-logs.ts";
 import type { StreamContext } from "./stream-context.ts";
 import { waitProcess } from "./wait-process.ts";
 import { watchContainerStats } from "./watch-container-stats.ts";
+import { watchSandboxStats } from "./watch-sandbox-stats.ts";
 
 /** What serves `NodeStreamService`. */
 export const streamHandlers = (context: StreamContext): ServiceHandlers<typeof nodepb.NodeStreamService> => ({
@@ -17,8 +17,6 @@ export const streamHandlers = (context: StreamContext): ServiceHandlers<typeof n
   waitProcess: (request, call) => waitProcess(context, request, call),
   readLogs: (request, call) => readLogs(context, request, call),
   watchContainerStats: (request, call) => watchContainerStats(context, request, call),
-  watchSandboxStats: () => {
-    throw new PaddockError("NOT_IMPLEMENTED", "this node cannot watch the figures of a sandbox yet");
-  },
+  watchSandboxStats: (request, call) => watchSandboxStats(context, request, call),
   importImage: (requests, call) => importImage(context, requests, call),
 });

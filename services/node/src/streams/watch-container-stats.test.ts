@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentpb } from "@paddock/protocol";
-import { CONTAINER, SANDBOX, testBed } from "./stream-test-bed.ts";
+import { CONTAINER, SANDBOX, testBed } from "../testing/stream-test-bed.ts";
 
 test("figures come at the interval with the CPU used between, until the container ends", async () => {
   let seconds = 100n;

@@ -1,4 +1,5 @@
 /** Machines and cgroups that exist in memory, for tests of what is done with them. They outlive a daemon, as the real ones do. */
+import { MEMORY_BLOCK_BYTES } from "@paddock/qemu";
 import type {
   CgroupFigures,
   DiskRates,
@@ -111,11 +112,16 @@ export class FakeMachines implements MachineHost {
       vcpuThreads: async () =>
         Array.from({ length: process.vcpus }, (_, index) => identity.pid * 1000 + index),
       setVcpus: async (vcpus) => {
-        process.vcpus = await this.onSetVcpus(vcpus);
+        const { request } = process;
+        const within = Math.min(Math.max(vcpus, request.vcpus), request.maxVcpus);
+        process.vcpus = await this.onSetVcpus(within);
         return process.vcpus;
       },
       setMemory: async (memoryBytes) => {
-        process.memoryBytes = await this.onSetMemory(memoryBytes);
+        const { request } = process;
+        const whole = request.memoryBytes + ceilToBlock(memoryBytes - request.memoryBytes);
+        const within = Math.min(Math.max(whole, request.memoryBytes), request.maxMemoryBytes);
+        process.memoryBytes = await this.onSetMemory(within);
         return process.memoryBytes;
       },
       onResized: () => undefined,
@@ -134,7 +140,10 @@ export class FakeMachines implements MachineHost {
   }
 }
 
-const NO_FIGURES: CgroupFigures = {
+const ceilToBlock = (bytes: number): number => Math.ceil(bytes / MEMORY_BLOCK_BYTES) * MEMORY_BLOCK_BYTES;
+
+/** Nothing was used. */
+export const NO_FIGURES: CgroupFigures = {
   cpuUs: 0n,
   cpuUserUs: 0n,
   cpuSystemUs: 0n,

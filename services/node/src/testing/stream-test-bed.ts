@@ -28,7 +28,8 @@ import { LogBook, type LogTrouble } from "../logs/log-book.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
 import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import type { ContainerPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
-import { streamHandlers } from "./stream-handlers.ts";
+import { streamHandlers } from "../streams/stream-handlers.ts";
+import { FakeCgroups } from "./fake-machines.ts";
 
 export const SANDBOX = "s1";
 export const CONTAINER = "c1";
@@ -44,6 +45,9 @@ export type TestBed = AsyncDisposable & {
   readonly troubles: LogTrouble[];
   /** What the node knows of the container. */
   phase: ContainerPhase;
+  readonly cgroups: FakeCgroups;
+  /** The node's clock. */
+  readonly nowMs: { value: number };
 };
 
 export type TestBedOptions = FakeAgentOptions & {
@@ -67,6 +71,7 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
     },
   );
   const bugs: unknown[] = [];
+  const nowMs = { value: 0 };
   const state: { phase: ContainerPhase } = { phase: { kind: "running", pid: 7, startedAtMs: 1 } };
   const sandbox = liveSandbox(stateDir, link, {
     phase: () => state.phase,
@@ -79,10 +84,15 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
       throw new PaddockError("SANDBOX_NOT_FOUND", `no sandbox ${id}`);
     },
   };
+  const cgroups = new FakeCgroups();
+  const stats = { cgroups, vmOverheadBytes: 1 << 20, nowMs: () => nowMs.value };
   const server = new Server(SERVER_OPTIONS);
   addGrpcMethods(
     server,
-    bindService(nodepb.NodeStreamService, streamHandlers({ nodeId: "n1", sandboxes, logs, images })),
+    bindService(
+      nodepb.NodeStreamService,
+      streamHandlers({ nodeId: "n1", sandboxes, logs, images, ...stats }),
+    ),
     { check: createRequestCheck(), onBug: (error) => bugs.push(error) },
   );
   const port = await listen(server);
@@ -99,6 +109,8 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
     images,
     bugs,
     troubles,
+    cgroups,
+    nowMs,
     get phase() {
       return state.phase;
     },
@@ -166,6 +178,7 @@ function liveSandbox(
     dir: paths.dir,
     endRecorded: async () => undefined,
     agent: link,
+    applied: undefined,
   };
 }
 

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { agentpb } from "@paddock/protocol";
+import { NO_FIGURES } from "../testing/fake-machines.ts";
+import { SANDBOX, testBed } from "../testing/stream-test-bed.ts";
+
+const interval = { seconds: 0n, nanos: 100_000_000 };
+const request = { sandboxId: SANDBOX, interval };
+
+test("figures of host, guest and containers come apart, each with its source, and the host's CPU between two readings", async () => {
+  await using bed = await testBed({
+    routes: (router) => {
+      router.service(agentpb.SandboxService, {
+        getGuest: () => ({ guest: { onlineCpus: 2, memoryTotalBytes: 5n } }),
+      });
+      router.service(agentpb.ContainerService, { getContainerStats: () => ({ cpu: { usageUs: 7n } }) });
+    },
+  });
+  let readings = 0;
+  bed.cgroups.usage = async () => {
+    readings += 1;
+    bed.nowMs.value = readings * 1000;
+    return { ...NO_FIGURES, cpuUs: BigInt(readings) * 500_000n, periods: 9n, oomKills: 1n };
+  };
+  const seen = [];
+  for await (const { response } of bed.streams.watchSandboxStats({ request })) {
+    seen.push(response);
+    if (seen.length === 2) break;
+  }
+  assert.deepEqual(
+    seen.map((each) => each?.cpuPercent),
+    [0, 50],
+  );
+  assert.equal(seen[1]?.host?.source, "host cgroup v2");
+  assert.equal(seen[1]?.host?.periods, 9n);
+  assert.equal(seen[1]?.host?.oomKills, 1n);
+  assert.equal(seen[1]?.host?.declaredOverheadBytes, BigInt(1 << 20));
+  assert.equal(seen[1]?.guest?.source, "guest");
+  assert.equal(seen[1]?.containers[0]?.cpu?.usageUs, 7n);
+});
+
+test("a guest that does not answer leaves the host's figures", async () => {
+  await using bed = await testBed({
+    routes: (router) =>
+      router.service(agentpb.SandboxService, {
+        getGuest: () => {
+          throw new Error("no");
+        },
+      }),
+  });
+  for await (const { response } of bed.streams.watchSandboxStats({ request })) {
+    assert.ok(response?.host);
+    assert.equal(response.guest, undefined);
+    assert.deepEqual(response.containers, []);
+    break;
+  }
+});
+
+test("a sandbox that does not exist has no figures", async () => {
+  await using bed = await testBed();
+  await assert.rejects(
+    async () => {
+      for await (const _ of bed.streams.watchSandboxStats({ request: { ...request, sandboxId: "none" } }));
+    },
+    { reason: "SANDBOX_NOT_FOUND" },
+  );
+});

@@ -1,0 +1,49 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { decide, denial } from "@paddock/domain";
+import { type HostStats, nodepb } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
+import { pause } from "../agent/pause.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { readSandboxStats } from "../stats/sandbox-stats.ts";
+import { invalidStart } from "./first-request.ts";
+import { statsIntervalMs } from "./stats-interval.ts";
+import type { StreamContext } from "./stream-context.ts";
+
+/**
+ * Reads the figures of a sandbox at an interval, until it stops. See `paddock.v1.SandboxService.WatchSandboxStats`. While its guest
+ * is paused or does not answer, the host's figures go on alone.
+ */
+export async function* watchSandboxStats(
+  context: StreamContext,
+  { request }: nodepb.WatchSandboxStatsRequest,
+  { signal }: CallContext,
+): AsyncGenerator<nodepb.WatchSandboxStatsResponse> {
+  if (request === undefined) throw invalidStart();
+  const sandbox = context.sandboxes.require(request.sandboxId);
+  const first = verdict(sandbox);
+  if (first.kind === "deny") throw denial(`watch the figures of sandbox ${sandbox.sandboxId}`, first);
+  const intervalMs = statsIntervalMs(request.interval);
+  let before: HostStats | undefined;
+  while (verdict(sandbox).kind === "accept") {
+    const dueMs = performance.now() + intervalMs;
+    const { silence: _, containers, ...stats } = await readSandboxStats(context, sandbox, signal);
+    const response = { ...stats, containers: [...containers], cpuPercent: cpuPercent(before, stats.host) };
+    yield create(nodepb.WatchSandboxStatsResponseSchema, { response });
+    before = stats.host;
+    await pause(dueMs - performance.now(), signal);
+    signal.throwIfAborted();
+  }
+}
+
+const verdict = ({ record }: LiveSandbox) =>
+  decide({ about: "sandbox", state: record.phase.kind, request: "stats" });
+
+/** CPU time used between two readings, in percent of one CPU; 0 without a reading before. */
+function cpuPercent(before: HostStats | undefined, now: HostStats): number {
+  if (before?.time === undefined || now.time === undefined) return 0;
+  const elapsedMs = timestampMs(now.time) - timestampMs(before.time);
+  // A sandbox that was stopped and started meanwhile counts from zero again.
+  const usedUs = Number(now.cpuUsageUs - before.cpuUsageUs);
+  return elapsedMs > 0 && usedUs > 0 ? usedUs / 10 / elapsedMs : 0;
+}
