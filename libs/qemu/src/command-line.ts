@@ -8,6 +8,7 @@
 import {
   type DiskSpec,
   type MachineSpec,
+  MEMORY_BLOCK_BYTES,
   MEMORY_DEVICE,
   type MemoryBacking,
   type NicSpec,
@@ -111,11 +112,14 @@ const memorySize = (spec: MachineSpec): string[] => {
   return ["-m", more === 0 ? `size=${now}M` : `size=${now}M,slots=1,maxmem=${now + more}M`];
 };
 
-/** MiB by which memory may grow, in whole blocks of 2 MiB. */
-const growth = ({ memory: { bytes, maxBytes } }: MachineSpec): number =>
-  maxBytes <= bytes
-    ? 0
-    : Math.floor((mebibytes(maxBytes, "maximum memory") - mebibytes(bytes, "memory")) / 2) * 2;
+const BLOCK_MIB = MEMORY_BLOCK_BYTES / MIB;
+
+/** MiB by which memory may grow, in whole blocks. */
+function growth({ memory: { bytes, maxBytes } }: MachineSpec): number {
+  if (maxBytes <= bytes) return 0;
+  const more = mebibytes(maxBytes, "maximum memory") - mebibytes(bytes, "memory");
+  return more - (more % BLOCK_MIB);
+}
 
 /**
  * virtio-mem: one device that grows and shrinks, in place of a DIMM for each step that never leaves. Nothing is reserved for what the
@@ -128,7 +132,7 @@ const pluggedMemory = (spec: MachineSpec): string[] => {
     "-object",
     `memory-backend-ram,id=${MEMORY_DEVICE}-ram,size=${more}M,reserve=off`,
     "-device",
-    `virtio-mem-pci,id=${MEMORY_DEVICE},memdev=${MEMORY_DEVICE}-ram,requested-size=0,block-size=2M,addr=0x6`,
+    `virtio-mem-pci,id=${MEMORY_DEVICE},memdev=${MEMORY_DEVICE}-ram,requested-size=0,block-size=${BLOCK_MIB}M,addr=0x6`,
   ];
 };
 
@@ -176,7 +180,10 @@ const monitor = (spec: MachineSpec): string[] => [
   "chardev=qmp0,mode=control,pretty=off",
 ];
 
-/** A ring in QEMU's memory: a flooding guest overwrites itself, and no reader can hold up a vCPU. */
+/**
+ * The console twice. A ring in QEMU's memory: a flooding guest overwrites itself, no reader can hold up a vCPU, and it is there
+ * for a daemon that was down; but it dies with QEMU. A socket: what was read from it outlives a QEMU that is killed.
+ */
 const serial = (spec: MachineSpec): string[] => {
   const bytes = integer(spec.serialRingBytes, 1024, 16 * MIB, "serialRingBytes");
   check((bytes & (bytes - 1)) === 0, `serialRingBytes is ${bytes}, not a power of two`);
@@ -184,7 +191,11 @@ const serial = (spec: MachineSpec): string[] => {
     "-chardev",
     `ringbuf,id=${SERIAL_RING},size=${bytes}`,
     "-device",
-    `isa-serial,chardev=${SERIAL_RING}`,
+    `isa-serial,chardev=${SERIAL_RING},index=0`,
+    "-chardev",
+    `socket,id=serial1,path=${socketPath(spec.serialSocket)},server=on,wait=off`,
+    "-device",
+    "isa-serial,chardev=serial1,index=1",
     "-device",
     "pvpanic-pci,id=pvpanic0,addr=0x7",
   ];

@@ -7,6 +7,7 @@ export {
   type Accelerator,
   type DiskSpec,
   type MachineSpec,
+  MEMORY_BLOCK_BYTES,
   MEMORY_DEVICE,
   type MemoryBacking,
   type MemorySpec,
@@ -36,5 +37,6 @@ export { QemuError, type QemuErrorKind } from "./qemu-error.ts";
 export { checkQemu, parseQemuVersion, type QemuVersion, refusalOf } from "./qemu-version.ts";
 export { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
 export { type ReceiveStateOptions, receiveState, type StateReceiver } from "./receive-state.ts";
+export { SerialReader } from "./serial-reader.ts";
 export { type ProcessExit, type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";
 export { type WaitForMonitorOptions, waitForMonitor } from "./wait-for-monitor.ts";

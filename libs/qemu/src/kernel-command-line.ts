@@ -4,7 +4,9 @@
  */
 export function kernelCommandLine(options: { verbose?: boolean; extra?: readonly string[] } = {}): string {
   return [
-    // The serial port is evidence after a crash. Every byte costs an exit to QEMU, so only trouble is printed.
+    // The serial ports are evidence after a crash, see command-line.ts. Every byte costs an exit to QEMU, so only trouble is
+    // printed. The last one named is /dev/console.
+    "console=ttyS1",
     "console=ttyS0",
     options.verbose === true ? "loglevel=7" : "quiet",
     // A panic ends the machine at once; QEMU keeps it, stopped, until the evidence has been read.
@@ -16,6 +18,9 @@ export function kernelCommandLine(options: { verbose?: boolean; extra?: readonly
     "no_timer_check",
     // RDRAND seeds the pool; virtio-rng keeps feeding it. Without it early readers may block.
     "random.trust_cpu=on",
+    // Memory that may be plugged in lies above 4 GiB, for which the kernel sets 64 MiB of bounce buffers aside. No device here
+    // needs them: all are virtio without an IOMMU.
+    "swiotlb=noforce",
     ...(options.extra ?? []),
   ].join(" ");
 }

@@ -70,8 +70,10 @@ export interface MachineSpec {
   readonly agentSocket: string;
   /** Name of the virtio-serial port as the guest sees it. */
   readonly agentPort: string;
-  /** Bytes of serial output that are kept; a power of two. */
+  /** Bytes of serial output that QEMU keeps; a power of two. */
   readonly serialRingBytes: number;
+  /** Unix socket that the output of the second serial port goes to while somebody is connected; see `SerialReader`. */
+  readonly serialSocket: string;
   /** Entropy the guest may draw from the host. */
   readonly entropy: { readonly maxBytes: number; readonly periodMs: number };
   readonly disks: readonly DiskSpec[];
@@ -85,5 +87,6 @@ export interface MachineSpec {
 /** The name of the block node, SCSI controller and serial ring that other code must address. */
 export const SCSI_CONTROLLER = "scsi0";
 export const SERIAL_RING = "serial0";
-/** Memory that comes and goes. */
+/** Memory that comes and goes, in whole blocks: what is asked for is rounded up to one. */
+export const MEMORY_BLOCK_BYTES = 2 * 1024 * 1024;
 export const MEMORY_DEVICE = "memory1";

@@ -147,6 +147,14 @@ export class Monitor implements AsyncDisposable {
     };
   }
 
+  /** Memory that comes and goes: what the guest has of it and may have, in bytes. Undefined when the machine has none. */
+  async pluggableMemory(options?: QmpCallOptions): Promise<{ bytes: number; maxBytes: number } | undefined> {
+    const command = "query-memory-devices";
+    const devices = list(await this.session.execute(command, {}, options), command);
+    const data = devices.map((device) => object(device.data, "data")).find(({ id }) => id === MEMORY_DEVICE);
+    return data && { bytes: number(data.size, "size"), maxBytes: number(data["max-size"], "max-size") };
+  }
+
   /** Asks the guest to have this much memory beyond what it started with, a multiple of 2 MiB; it may take its time. */
   async requestMemory(bytes: number, options?: QmpCallOptions): Promise<void> {
     const property = {

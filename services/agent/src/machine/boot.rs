@@ -36,7 +36,8 @@ const fn entry(target: &'static str, kind: &'static str, flags: MsFlags, data: &
 /// Kernel settings: the agent's log is not rate-limited, no core files, nothing of the kernel for tenants to read,
 /// room for many processes and watches.
 const SYSCTLS: [(&str, &str); 6] = [
-    ("kernel/printk_devkmsg", "on"),
+    // The kernel takes this one with the line's end only.
+    ("kernel/printk_devkmsg", "on\n"),
     ("kernel/core_pattern", "|/bin/false"),
     ("kernel/pid_max", "4194304"),
     ("kernel/dmesg_restrict", "1"),

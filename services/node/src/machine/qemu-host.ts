@@ -12,6 +12,7 @@ import {
   type ProcessIdentity,
   QemuError,
   qemuArguments,
+  SerialReader,
   spawnQemu,
   waitForMonitor,
 } from "@paddock/qemu";
@@ -19,6 +20,7 @@ import type { GuestFiles } from "../host/guest-files.ts";
 import type { SandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import type { Machine, MachineHost, MachineRequest, SandboxCgroups } from "./machine-port.ts";
 import { diskSpec, QemuMachine } from "./qemu-machine.ts";
+import { EVIDENCE_BYTES } from "./serial-text.ts";
 
 export type QemuHostOptions = {
   readonly binary: string;
@@ -34,6 +36,8 @@ export type QemuHostOptions = {
 
 const AGENT_PORT = "paddock.agent.0";
 const SERIAL_RING_BYTES = 64 * 1024;
+/** Of each VM, in this process: what is shown, and escape sequences that are not. */
+const SERIAL_TAIL_BYTES = 2 * EVIDENCE_BYTES;
 const MONITOR_TIMEOUT_MS = 15_000;
 const ADOPT_TIMEOUT_MS = 3000;
 /** None until interfaces can be plugged in: four root ports cost the guest 0.1 s of its boot under emulation. */
@@ -61,7 +65,8 @@ export class QemuHost implements MachineHost {
         signal,
       });
       const hostOomKills = () => cgroups.oomKills(request.paths.name);
-      return await QemuMachine.of({ identity: qemu.identity, monitor, hostOomKills, child: qemu });
+      const serial = new SerialReader(request.paths.serialSocket, SERIAL_TAIL_BYTES);
+      return await QemuMachine.of({ identity: qemu.identity, monitor, serial, hostOomKills, child: qemu });
     } catch (error) {
       await endProcess(qemu.identity, { graceMs: 0 });
       signal.throwIfAborted();
@@ -78,7 +83,9 @@ export class QemuHost implements MachineHost {
     try {
       const monitor = await Monitor.open({ path: paths.qmpSocket, timeoutMs: ADOPT_TIMEOUT_MS, signal });
       const hostOomKills = () => this.#options.cgroups.oomKills(paths.name);
-      return await QemuMachine.of({ identity, monitor, hostOomKills });
+      // One that an earlier version started has no such socket: its console is then in QEMU alone.
+      const serial = new SerialReader(paths.serialSocket, SERIAL_TAIL_BYTES);
+      return await QemuMachine.of({ identity, monitor, serial, hostOomKills });
     } catch (error) {
       if (!isAlive(identity)) return undefined;
       throw unavailable(`take over the VM ${name}`, error);
@@ -88,7 +95,8 @@ export class QemuHost implements MachineHost {
   async killStrays(paths: SandboxPaths, _signal: AbortSignal): Promise<void> {
     const strays = (await this.#processes()).filter(({ dir }) => dir === paths.dir);
     await Promise.all(strays.map(({ identity }) => endProcess(identity, { graceMs: 0 })));
-    await Promise.all([paths.qmpSocket, paths.agentSocket].map((path) => rm(path, { force: true })));
+    const sockets = [paths.qmpSocket, paths.agentSocket, paths.serialSocket];
+    await Promise.all(sockets.map((path) => rm(path, { force: true })));
   }
 
   async running(): Promise<readonly string[]> {
@@ -134,6 +142,7 @@ export class QemuHost implements MachineHost {
       agentSocket: request.paths.agentSocket,
       agentPort: AGENT_PORT,
       serialRingBytes: SERIAL_RING_BYTES,
+      serialSocket: request.paths.serialSocket,
       entropy: { maxBytes: 64 * 1024, periodMs: 1000 },
       disks: request.disks.map(diskSpec),
       nics: [],

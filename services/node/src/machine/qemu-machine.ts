@@ -15,6 +15,7 @@ import {
   type ProcessExit,
   type ProcessIdentity,
   QemuError,
+  type SerialReader,
   setPluggedMemory,
   setVcpus,
   waitForEnd,
@@ -25,6 +26,8 @@ import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
 export type QemuMachineParts = {
   readonly identity: ProcessIdentity;
   readonly monitor: Monitor;
+  /** Of its serial console; released with the machine. */
+  readonly serial: SerialReader;
   /** OOM kills of the host among its processes. */
   readonly hostOomKills: () => Promise<number>;
   /** Only of a child of ours. */
@@ -36,6 +39,8 @@ const QMP_TIMEOUT_MS = 5000;
 const GUEST_PATIENCE_MS = 3000;
 /** A process that closed its monitor has this long to be seen as gone. */
 const EXIT_PATIENCE_MS = 2000;
+/** In which what a dead process left in the socket of its console is read. */
+const DRAIN_MS = 1000;
 const PANIC_STATUS = "guest-panicked";
 const ENDED_STATUSES: readonly string[] = ["shutdown", PANIC_STATUS, "internal-error"];
 
@@ -47,6 +52,8 @@ export class QemuMachine implements Machine {
   #console = Buffer.alloc(0);
   #oomKillsBefore = 0;
   #noticed = false;
+  /** What is being changed on request: the answer tells of it. */
+  readonly #resizing = new Set<"memory" | "vcpu">();
 
   private constructor(parts: QemuMachineParts) {
     this.#parts = parts;
@@ -57,7 +64,9 @@ export class QemuMachine implements Machine {
     session.on("SHUTDOWN", (event) => {
       if (event.data.guest === true) this.#notice("guest_shutdown", "the guest shut itself down");
     });
-    onHotPlug(parts.monitor, () => this.onResized());
+    onHotPlug(parts.monitor, (what) => {
+      if (!this.#resizing.has(what)) this.onResized();
+    });
     void parts.monitor.closed.then(() => this.#lost());
   }
 
@@ -65,7 +74,10 @@ export class QemuMachine implements Machine {
   static async of(parts: QemuMachineParts): Promise<QemuMachine> {
     const machine = new QemuMachine(parts);
     machine.#oomKillsBefore = await parts.hostOomKills().catch(() => 0);
-    const { status } = await parts.monitor.status();
+    const { status } = await parts.monitor.status().catch((error: unknown) => {
+      machine.release();
+      throw error;
+    });
     if (status === PANIC_STATUS) machine.#notice("guest_panic", "the guest's kernel panicked");
     else if (ENDED_STATUSES.includes(status)) machine.#notice("guest_shutdown", `QEMU's state is ${status}`);
     return machine;
@@ -105,14 +117,25 @@ export class QemuMachine implements Machine {
   }
 
   async setVcpus(vcpus: number, signal: AbortSignal): Promise<number> {
-    return await setVcpus(this.#parts.monitor, vcpus, { signal, guestMs: GUEST_PATIENCE_MS });
+    const options = { signal, guestMs: GUEST_PATIENCE_MS };
+    return await this.#resize("vcpu", () => setVcpus(this.#parts.monitor, vcpus, options));
   }
 
   async setMemory(memoryBytes: number, signal: AbortSignal): Promise<number> {
     const { monitor } = this.#parts;
     const { baseBytes } = await monitor.memory({ signal, timeoutMs: QMP_TIMEOUT_MS });
     const options = { signal, guestMs: GUEST_PATIENCE_MS };
-    return baseBytes + (await setPluggedMemory(monitor, memoryBytes - baseBytes, options));
+    const plugged = () => setPluggedMemory(monitor, memoryBytes - baseBytes, options);
+    return baseBytes + (await this.#resize("memory", plugged));
+  }
+
+  async #resize(what: "memory" | "vcpu", change: () => Promise<number>): Promise<number> {
+    this.#resizing.add(what);
+    try {
+      return await change();
+    } finally {
+      this.#resizing.delete(what);
+    }
   }
 
   async limitDisk(id: string, rates: DiskRates, signal: AbortSignal): Promise<void> {
@@ -134,19 +157,25 @@ export class QemuMachine implements Machine {
       .readSerial(EVIDENCE_BYTES, { timeoutMs: 1000 })
       .catch(() => Buffer.alloc(0));
     this.#console = Buffer.concat([this.#console, read]).subarray(-EVIDENCE_BYTES);
-    return serialText(this.#console);
+    // QEMU's own ring has also what was said while no daemon was there; ours has what a QEMU that is gone said.
+    return serialText(this.#console.length > 0 ? this.#console : this.#parts.serial.tail);
   }
 
   async kill(_signal: AbortSignal): Promise<void> {
     this.#noticed = true;
     await endProcess(this.identity, { graceMs: 0 });
-    this.#parts.monitor.close();
+    this.#letGo();
     this.#end.resolve({ cause: "vm_lost", evidence: "the node ended the VM's process" });
   }
 
   release(): void {
     this.#noticed = true;
+    this.#letGo();
+  }
+
+  #letGo(): void {
     this.#parts.monitor.close();
+    this.#parts.serial.close();
   }
 
   #notice(cause: MachineEnd["cause"], what: string): void {
@@ -164,7 +193,9 @@ export class QemuMachine implements Machine {
     const gone = await waitForEnd(this.identity, EXIT_PATIENCE_MS);
     const kills = await this.#parts.hostOomKills().catch(() => 0);
     const how = gone ? await this.#describeExit() : "QEMU closed its monitor and still runs";
-    const console = serialText(this.#console);
+    await this.#parts.serial.drain(DRAIN_MS);
+    const said = this.#parts.serial.tail;
+    const console = serialText(said.length > 0 ? said : this.#console);
     const cause = kills > this.#oomKillsBefore ? "host_oom" : showsPanic(console) ? "guest_panic" : "vm_lost";
     this.#end.resolve({ cause, evidence: evidence(how, console) });
   }

@@ -5,7 +5,8 @@ import { sandboxPaths } from "./sandbox-paths.ts";
 
 test("the longest id has sockets whose paths the kernel takes, below a state directory of 60 characters", () => {
   const paths = sandboxPaths(`/${"d".repeat(59)}`, "x".repeat(128));
-  for (const path of [paths.qmpSocket, paths.agentSocket]) assert.ok(path.length <= 107, `${path.length}`);
+  for (const path of [paths.qmpSocket, paths.agentSocket, paths.serialSocket])
+    assert.ok(path.length <= 107, `${path.length}`);
 });
 
 test("nothing of the id itself is in a path", () => {

@@ -4,7 +4,7 @@
  *     <state>/sandboxes/<hash>/          root, 0711: others may pass, not look
  *         sandbox-id                     the id, for people
  *         vm/                            the VM's user, 0700
- *             qmp.sock agent.sock        made by the VM's process
+ *             qmp.sock agent.sock tty.sock   made by the VM's process
  *             <index>.ext4               writable layers
  *         logs/                          root, 0700
  *
@@ -22,6 +22,8 @@ export type SandboxPaths = {
   readonly vmDir: string;
   readonly qmpSocket: string;
   readonly agentSocket: string;
+  /** What the guest's serial console says. */
+  readonly serialSocket: string;
   readonly logDir: string;
 };
 
@@ -48,6 +50,7 @@ export function pathsOfName(stateDir: string, name: string): SandboxPaths {
     vmDir,
     qmpSocket: join(vmDir, "qmp.sock"),
     agentSocket: join(vmDir, "agent.sock"),
+    serialSocket: join(vmDir, "tty.sock"),
     logDir: join(dir, "logs"),
   };
 }

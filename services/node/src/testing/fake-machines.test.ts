@@ -1,0 +1,25 @@
+import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
+import { FakeMachines } from "./fake-machines.ts";
+import { machineContract } from "./machine-contract.ts";
+
+const MIB = 1024 * 1024;
+
+machineContract("machines of tests", async () => {
+  const paths = sandboxPaths("/state", "contract");
+  return {
+    host: new FakeMachines("boot"),
+    request: {
+      name: "contract",
+      paths,
+      uid: 64_998,
+      vcpus: 1,
+      maxVcpus: 4,
+      memoryBytes: 256 * MIB,
+      maxMemoryBytes: 1024 * MIB,
+      placement: [],
+      disks: [{ id: "disk0", path: "/disk", readOnly: false, target: 0 }],
+    },
+    booted: async () => undefined,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+});

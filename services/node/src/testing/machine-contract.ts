@@ -1,0 +1,96 @@
+/** What every `MachineHost` and `Machine` does, whichever it is: the real one, and that of tests. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import type { Machine, MachineHost, MachineRequest } from "../machine/machine-port.ts";
+
+const MIB = 1024 * 1024;
+
+export type MachineFixture = AsyncDisposable & {
+  readonly host: MachineHost;
+  /** 1 vCPU and at least 3 more, 256 MiB and at least 512 MiB more, and a disk "disk0". */
+  readonly request: MachineRequest;
+  /** Resolves when the guest can take and give back. */
+  booted(): Promise<void>;
+};
+
+/** Declares the tests. They build on each other: a real machine takes seconds to boot. */
+export function machineContract(name: string, make: () => Promise<MachineFixture>): void {
+  describe(name, () => {
+    const signal = AbortSignal.timeout(120_000);
+    let fixture: MachineFixture;
+    let machine: Machine;
+    const threads = async () => new Set(await machine.vcpuThreads(signal)).size;
+
+    before(async () => {
+      fixture = await make();
+      machine = await fixture.host.start(fixture.request, signal);
+      await fixture.booted();
+    });
+    after(async () => await fixture?.[Symbol.asyncDispose]());
+
+    test("a machine has what it was started with, and is known as running", async () => {
+      const { vcpus, memoryBytes, paths } = fixture.request;
+      assert.deepEqual(await machine.size(signal), { vcpus, memoryBytes });
+      assert.equal(await threads(), vcpus);
+      assert.deepEqual(await fixture.host.running(), [paths.dir]);
+    });
+
+    test("vCPUs come, each with a thread of its own, up to the maximum, and asking twice is asking once", async () => {
+      const { maxVcpus } = fixture.request;
+      for (const [asked, given] of [
+        [3, 3],
+        [3, 3],
+        [maxVcpus + 5, maxVcpus],
+      ] as const) {
+        assert.equal(await machine.setVcpus(asked, signal), given);
+        assert.equal((await machine.size(signal)).vcpus, given);
+        assert.equal(await threads(), given);
+      }
+    });
+
+    test("memory comes and goes in one step, in whole blocks, between its start and its maximum", async () => {
+      const { memoryBytes, maxMemoryBytes } = fixture.request;
+      for (const [asked, given] of [
+        [memoryBytes + 512 * MIB, memoryBytes + 512 * MIB],
+        [memoryBytes + 512 * MIB, memoryBytes + 512 * MIB],
+        [memoryBytes + 64 * MIB, memoryBytes + 64 * MIB],
+        [memoryBytes + 5 * MIB, memoryBytes + 6 * MIB],
+        [maxMemoryBytes + 64 * MIB, maxMemoryBytes],
+        [MIB, memoryBytes],
+      ] as const) {
+        assert.equal(await machine.setMemory(asked, signal), given, `asked for ${asked / MIB} MiB`);
+        assert.equal((await machine.size(signal)).memoryBytes, given);
+      }
+    });
+
+    test("a disk is limited, and limited otherwise", async () => {
+      await machine.limitDisk("disk0", { writeBytesPerSecond: MIB, readOperationsPerSecond: 100 }, signal);
+      await machine.limitDisk("disk0", {}, signal);
+    });
+
+    test("a machine that is paused tells its size, and takes up where it was", async () => {
+      await machine.pause(signal);
+      assert.equal((await machine.size(signal)).vcpus, fixture.request.maxVcpus);
+      await machine.resume(signal);
+    });
+
+    test("who takes it over finds what was plugged in, and takes out what is not of its start", async () => {
+      const { identity } = machine;
+      machine.release();
+      const adopted = await fixture.host.adopt(identity, fixture.request, signal);
+      machine = adopted ?? assert.fail("the machine is there");
+      assert.equal((await machine.size(signal)).vcpus, fixture.request.maxVcpus);
+      assert.equal(await machine.setVcpus(2, signal), 2);
+      assert.equal(await machine.setVcpus(0, signal), fixture.request.vcpus);
+      assert.equal(await threads(), fixture.request.vcpus);
+    });
+
+    test("a machine that is killed has ended, is no longer running and cannot be taken over", async () => {
+      await machine.kill(signal);
+      assert.equal((await machine.ended).cause, "vm_lost");
+      assert.deepEqual(await fixture.host.running(), []);
+      assert.equal(await fixture.host.adopt(machine.identity, fixture.request, signal), undefined);
+      await machine.kill(signal);
+    });
+  });
+}

@@ -1,0 +1,124 @@
+/** QEMU itself, without a daemon: what the node's machines are, with the real guest and with one of six instructions. */
+import assert from "node:assert/strict";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { newcArchive } from "../../deploy/guest/newc-archive.ts";
+import { type AgentClient, connectAgent } from "../../services/node/src/agent/connect-agent.ts";
+import { installGuestFiles } from "../../services/node/src/host/guest-files.ts";
+import { QemuHost } from "../../services/node/src/machine/qemu-host.ts";
+import { type SandboxPaths, sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
+import { FakeCgroups } from "../../services/node/src/testing/fake-machines.ts";
+import { type MachineFixture, machineContract } from "../../services/node/src/testing/machine-contract.ts";
+import { repositoryRoot } from "../harness/child-service.ts";
+import { talkingInit } from "../harness/talking-init.ts";
+
+const MIB = 1024 * 1024;
+const UID = 64_998;
+
+type RealMachine = MachineFixture & { agent(): Promise<AgentClient> };
+
+/** A host of QEMU machines and a request, below a directory of its own. */
+async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
+  const state = mkdtempSync(join(tmpdir(), "machine-"));
+  chmodSync(state, 0o711);
+  const paths = sandboxPaths(state, "contract");
+  mkdirSync(paths.vmDir, { recursive: true, mode: 0o711 });
+  chmodSync(paths.vmDir, 0o700);
+  chownSync(paths.vmDir, UID, UID);
+  const disk = join(paths.vmDir, "disk");
+  writeFileSync(disk, "");
+  truncateSync(disk, MIB);
+  chownSync(disk, UID, UID);
+  const guest = await installGuestFiles(join(repositoryRoot, "deploy/guest/out"), state);
+  const ours = join(state, "initramfs");
+  if (initramfs !== undefined) writeFileSync(ours, initramfs, { mode: 0o444 });
+  const host = new QemuHost({
+    binary: "qemu-system-x86_64",
+    accelerator: "tcg",
+    cpuModel: "max",
+    groups: [],
+    guest: { ...guest, initramfs: initramfs === undefined ? guest.initramfs : ours },
+    cgroups: new FakeCgroups(),
+    sandboxesDir: join(state, "sandboxes"),
+  });
+  const agent = () => connectAgent({ socketPath: paths.agentSocket, deadlineMs: 60_000 });
+  return {
+    host,
+    request: requestFor(paths, disk),
+    agent,
+    async booted() {
+      await using connected = await agent();
+      await connected.sandbox.getGuest({});
+    },
+    async [Symbol.asyncDispose]() {
+      await host.killStrays(paths, AbortSignal.timeout(5000));
+      rmSync(state, { recursive: true, force: true });
+    },
+  };
+}
+
+const requestFor = (paths: SandboxPaths, disk: string): MachineFixture["request"] => ({
+  name: "contract",
+  paths,
+  uid: UID,
+  vcpus: 1,
+  maxVcpus: 4,
+  memoryBytes: 256 * MIB,
+  maxMemoryBytes: 1024 * MIB,
+  placement: [],
+  disks: [{ id: "disk0", path: disk, readOnly: false, target: 0 }],
+});
+
+machineContract("machines of QEMU", () => realMachine());
+
+/** Asks until the answer is right: nothing outside the guest tells. */
+async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
+  for (let left = 600; left > 0; left--) {
+    if (await isSo()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`it did not come to pass: ${what}`);
+}
+
+test("a guest uses what is plugged in, and no longer what is taken out", async () => {
+  const signal = AbortSignal.timeout(90_000);
+  await using real = await realMachine();
+  const machine = await real.host.start(real.request, signal);
+  await using agent = await real.agent();
+  const guest = async () =>
+    (await agent.sandbox.getGuest({})).guest ?? assert.fail("a guest tells of itself");
+  const before = await guest();
+  assert.equal(before.onlineCpus, 1);
+  assert.equal(await machine.setVcpus(3, signal), 3);
+  assert.equal(await machine.setMemory(768 * MIB, signal), 768 * MIB);
+  await until(async () => {
+    const now = await guest();
+    return now.onlineCpus === 3 && now.memoryTotalBytes === before.memoryTotalBytes + BigInt(512 * MIB);
+  }, "three CPUs and 512 MiB more");
+  assert.equal(await machine.setMemory(256 * MIB, signal), 256 * MIB);
+  assert.equal(await machine.setVcpus(1, signal), 1);
+  const after = await guest();
+  assert.equal(after.onlineCpus, 1);
+  assert.equal(after.memoryTotalBytes, before.memoryTotalBytes);
+});
+
+test("the last words of a guest whose QEMU was killed are the evidence", async () => {
+  const signal = AbortSignal.timeout(60_000);
+  const init = talkingInit("/console", "these were the last words\n");
+  const archive = newcArchive([
+    { kind: "file", path: "init", mode: 0o755, data: init },
+    // The second serial port, which QEMU keeps nothing of.
+    { kind: "character-device", path: "console", mode: 0o600, major: 4, minor: 65 },
+  ]);
+  await using real = await realMachine(archive);
+  const machine = await real.host.start(real.request, signal);
+  await until(async () => (await machine.serialTail()).includes("these were the last words"), "it spoke");
+  process.kill(machine.identity.pid, "SIGKILL");
+  const { cause, evidence } = await machine.ended;
+  assert.equal(cause, "vm_lost");
+  assert.match(evidence, /ended by SIGKILL/);
+  assert.match(evidence, /these were the last words$/);
+  assert.ok(evidence.length <= 8192);
+});
