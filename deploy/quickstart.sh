@@ -99,6 +99,10 @@ tick "CPU and memory of the VM and of its container are there, and its limit is 
 [ -n "$(control_groups_of "$state")" ] || fail "the VM is in no control group of its own"
 show paddock logs --tail 4 quickstart
 show paddock top quickstart
+show paddock update --cpus 0.5 --memory 96m quickstart
+limit=$(paddock exec quickstart -- cat /sys/fs/cgroup/memory.max)
+[ "$limit" = $((96 * 1024 * 1024)) ] || fail "the guest holds the container to $limit bytes of memory, not to the 96 MiB it was given"
+tick "limits change while it runs: the guest's kernel says 96 MiB"
 
 title "7. Remove it and stop"
 show paddock rm -f quickstart
