@@ -47,14 +47,16 @@ const inGuest = async (...files: string[]): Promise<string[]> => {
   return stdout.trimEnd().split("\n");
 };
 
-test("stats has the VM and its container with the limits it was given, as a table and as JSON", async () => {
+test("stats has the VM with its limit and overhead and its container with the limits it was given, as a table and as JSON", async () => {
   const table = rowsOf((await run("stats", "--no-stream", "box")).stdout);
   const vm = table.find((row) => row[1] === "[vm]");
   const main = table.find((row) => row[1] === "main");
   assert.match(main?.[3] ?? "", /^[\d.]+[KM]iB \/ 64\.0MiB$/);
-  assert.match(vm?.[3] ?? "", /^[\d.]+MiB \/ /);
+  assert.match(vm?.[3] ?? "", /^[\d.]+MiB \/ [\d.]+[MG]iB$/);
+  assert.match(vm?.at(-1) ?? "", /^[\d.]+[KM]?i?B \/ [\d.]+MiB$/);
   const { host, containers } = JSON.parse((await run("stats", "--no-stream", "-o", "json", "box")).stdout);
-  assert.ok(Number(host.cpuUsageUs) > 0 && Number(host.memoryUsageBytes) > MIB, JSON.stringify(host));
+  assert.ok(Number(host.memoryLimitBytes) > Number(host.memoryUsageBytes), JSON.stringify(host));
+  assert.ok(Number(host.declaredOverheadBytes) > 0);
   assert.equal(containers[0].memory.limitBytes, String(64 * MIB));
   assert.equal(containers[0].pids.limit, "40");
 });
