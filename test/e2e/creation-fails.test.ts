@@ -62,6 +62,15 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
         await assert.rejects(stack.client.sandboxes.getSandbox(asked), { reason: "SANDBOX_NOT_FOUND" });
       });
 
+  test("by an error, and by the daemon's death as it takes back what was done", async () => {
+    await stack.failpoints.arm("sandbox/guest/after", "fail");
+    const asked = request();
+    await interrupted("sandbox/machine/undo/before", "die", () =>
+      stack.client.sandboxes.createSandbox(asked, soon()),
+    );
+    assert.deepEqual(snapshot(), clean);
+  });
+
   test("and the same request creates it afterwards", async () => {
     const [point = ""] = SANDBOX_POINTS;
     const asked = request();
@@ -71,6 +80,23 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
     await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: asked.sandboxId }, soon());
     assert.deepEqual(snapshot(), clean);
   });
+});
+
+test("a stopped sandbox whose boot is interrupted stays stopped, with what it had, and boots another time", async () => {
+  const sandboxId = "s3";
+  const { sandboxes } = stack.client;
+  await runIdle(stack, sandboxId);
+  await sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
+  const stopped = snapshot();
+  const start = () => sandboxes.startSandbox({ ...id(), sandboxId }, soon());
+  for (const [, action] of WAYS) {
+    await interrupted("sandbox/guest/after", action, start);
+    assert.deepEqual(snapshot(), stopped);
+    const { status } = await sandboxes.getSandboxStatus({ sandboxId }, soon());
+    assert.equal(status?.state, SandboxState.STOPPED);
+  }
+  assert.equal((await start()).sandbox?.status?.state, SandboxState.RUNNING);
+  await sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
 });
 
 describe("a container whose creation is interrupted leaves its sandbox and its neighbour as they were", () => {

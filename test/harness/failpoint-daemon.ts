@@ -5,17 +5,17 @@
  */
 import { CONTAINER_STEPS } from "../../services/node/src/containers/create-container-entry.ts";
 import { BRING_UP_STEPS } from "../../services/node/src/sandboxes/bring-up.ts";
-import type { FailpointAnswer, FailpointOrder } from "./failpoints.ts";
+import type { FailpointAction, FailpointAnswer, FailpointOrder } from "./failpoints.ts";
 
-let armed: { readonly point: string; readonly action: "fail" | "die" | "hold" } | undefined;
+const armed = new Map<string, FailpointAction>();
 let goOn = Promise.withResolvers<void>();
 
 const answer = (message: FailpointAnswer) => process.send?.(message);
 
 process.on("message", (order: FailpointOrder) => {
-  if (order.order === "arm") armed = order;
+  if (order.order === "arm") armed.set(order.point, order.action);
   else {
-    armed = undefined;
+    armed.clear();
     goOn.resolve();
     goOn = Promise.withResolvers();
   }
@@ -24,26 +24,32 @@ process.on("message", (order: FailpointOrder) => {
 process.channel?.unref();
 
 async function failpoint(point: string): Promise<void> {
-  if (armed === undefined || (armed.point !== point && armed.point !== "*")) return;
-  const { action } = armed;
-  armed = undefined;
+  const key = armed.has(point) ? point : "*";
+  const action = armed.get(key);
+  if (action === undefined) return;
+  armed.delete(key);
   if (action === "die") process.kill(process.pid, "SIGKILL");
-  answer({ answer: "reached" });
+  answer({ answer: "reached", point: key });
   if (action === "fail") throw new Error(`the failpoint ${point}`);
   await goOn.promise;
 }
 
-type AnyStep = { readonly name: string; run(context: never, signal: AbortSignal): Promise<void> };
+type Work = (context: never, signal: AbortSignal) => Promise<void>;
+type AnyStep = { readonly name: string; run: Work; undo: Work };
 
 function wrap(list: string, steps: readonly AnyStep[]): void {
   for (const step of steps) {
-    const run = step.run.bind(step);
-    step.run = async (context, signal) => {
-      await failpoint(`${list}/${step.name}/before`);
-      await run(context, signal);
-      await failpoint(`${list}/${step.name}/after`);
-    };
+    step.run = between(step.run.bind(step), `${list}/${step.name}`);
+    step.undo = between(step.undo.bind(step), `${list}/${step.name}/undo`);
   }
+}
+
+function between(work: Work, point: string): Work {
+  return async (context, signal) => {
+    await failpoint(`${point}/before`);
+    await work(context, signal);
+    await failpoint(`${point}/after`);
+  };
 }
 
 wrap("sandbox", BRING_UP_STEPS.create);

@@ -9,10 +9,14 @@ export type FailpointOrder =
   | { readonly order: "release" };
 export type FailpointAnswer =
   | { readonly answer: "done"; readonly order: FailpointOrder["order"] }
-  | { readonly answer: "reached" };
+  | { readonly answer: "reached"; readonly point: string };
 
 const pointsOf = (list: string, steps: readonly { readonly name: string }[]): string[] =>
   steps.map(({ name }) => `${list}/${name}/after`);
+
+/*
+ * Points are before and after the work and the undo of each step: `<list>/<step>[/undo]/(before|after)`.
+ */
 
 /** Behind each step of a sandbox's creation, where the most is there to be taken back. */
 export const SANDBOX_POINTS: readonly string[] = pointsOf("sandbox", BRING_UP_STEPS.create);
@@ -34,7 +38,7 @@ export class Failpoints {
     const daemon = this.#daemon();
     const reached = Promise.withResolvers<void>();
     const onMessage = (message: FailpointAnswer) => {
-      if (message.answer === "reached") onEnd();
+      if (message.answer === "reached" && message.point === point) onEnd();
     };
     const onEnd = () => {
       daemon.off("message", onMessage).off("exit", onEnd);
