@@ -20,6 +20,7 @@ needed_programs=(
   xz:xz-utils
   depmod:kmod
   cc:gcc                # links the agent
+  busybox:busybox-static # the root file system of the agent's tests
   git:git               # the checks ask it which files are ours
   python3:python3       # the tests give the command line a terminal with it
 )

@@ -158,7 +158,9 @@ impl Container {
 
     /// The figures of its cgroup.
     pub fn stats(&self) -> Result<pb::GetContainerStatsResponse> {
-        Ok(cgroup::stats::read(self.cgroup.directory()))
+        // One that has ended may have left its PID to another process.
+        let init = Some(self.init.pid).filter(|pid| self.cgroup.holds(*pid));
+        Ok(cgroup::stats::read(self.cgroup.directory(), init))
     }
 
     /// Its processes, by PID in the guest.

@@ -117,6 +117,12 @@ impl Creation<'_> {
                 )));
             }
         };
+        if !resources.disks.is_empty()
+            && let Some(cgroup) = &undo.cgroup
+        {
+            // The init has found its disks by now.
+            cgroup.update(&pb::Resources { disks: resources.disks.clone(), ..Default::default() })?;
+        }
         let kept = undo.keep().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))?;
         let (cgroup, directory) = kept;
         let container = Container {

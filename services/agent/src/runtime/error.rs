@@ -27,6 +27,16 @@ pub enum RuntimeError {
     /// The container was started before.
     #[error("container {0} was started before")]
     AlreadyStarted(String),
+    /// A limit is below what is in use and cannot be given back.
+    #[error("{field} is {limit}, and {used} are in use that cannot be given back")]
+    BelowUse {
+        /// Name of the field of the request.
+        field: &'static str,
+        /// What was asked for.
+        limit: u64,
+        /// What is in use.
+        used: u64,
+    },
     /// The kernel refused one more process or page.
     #[error("{attempt}: {errno}; the container's pids or memory limit may be reached")]
     Exhausted {
@@ -79,7 +89,7 @@ impl RuntimeError {
         match self {
             Self::InvalidSpec(_) => ErrorKind::InvalidArgument,
             Self::DiskNotFound { .. } => ErrorKind::NotFound,
-            Self::NotRunning(_) | Self::AlreadyStarted(_) => ErrorKind::FailedPrecondition,
+            Self::NotRunning(_) | Self::AlreadyStarted(_) | Self::BelowUse { .. } => ErrorKind::FailedPrecondition,
             Self::Exhausted { .. } => ErrorKind::ResourceExhausted,
             Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
             Self::System { .. } | Self::Stage(_) => ErrorKind::Internal,

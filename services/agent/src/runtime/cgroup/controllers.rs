@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::super::error::{Attempt, Result};
 use super::files::{read_text, write};
 
-const WANTED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+const WANTED: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
 
 /// Creates `<root>/paddock` and turns on, for containers, what the kernel has. Does nothing the second time.
 pub(super) fn prepare(root: &Path) -> Result<()> {

@@ -19,12 +19,19 @@ fn limit(file: &'static str, value: impl ToString) -> Limit {
 }
 
 /// What to write for `resources`. `current_quota` is the first word of `cpu.max` now: a period that is set without a
-/// quota leaves the quota alone.
-pub(super) fn files(resources: &pb::Resources, current_quota: &str) -> Result<Vec<Limit>> {
-    let mut files = cpu(resources, current_quota)?;
+/// quota leaves the quota alone. `number` gives the "major:minor" of the disk at a SCSI target.
+pub(super) fn files(
+    resources: &pb::Resources,
+    current_quota: &str,
+    number: &dyn Fn(u32) -> Option<String>,
+) -> Result<Vec<Limit>> {
+    // Memory comes first: it alone is refused for what is in use.
+    let mut files = memory(resources)?;
+    files.extend(cpu(resources, current_quota)?);
     files.extend(cpuset(resources)?);
-    files.extend(memory(resources)?);
     files.extend(pids(resources)?);
+    files.extend(hugepages(resources)?);
+    files.extend(disks(resources, number)?);
     Ok(files)
 }
 
@@ -71,8 +78,9 @@ fn memory(resources: &pb::Resources) -> Result<Vec<Limit>> {
         Some(_) => Err(format!("{file} must be -1 or at least {least}")),
         None => Ok(None),
     };
+    let group = resources.oom_kill_all.map(|all| limit("memory.oom.group", u8::from(all)));
     let files = bytes("memory.max", resources.memory_bytes, 4096)
-        .and_then(|memory| Ok([memory, bytes("memory.swap.max", resources.swap_bytes, 0)?]));
+        .and_then(|memory| Ok([memory, bytes("memory.swap.max", resources.swap_bytes, 0)?, group]));
     files.map(|files| files.into_iter().flatten().collect()).map_err(RuntimeError::InvalidSpec)
 }
 
@@ -85,6 +93,41 @@ fn pids(resources: &pb::Resources) -> Result<Vec<Limit>> {
     }
 }
 
+fn hugepages(resources: &pb::Resources) -> Result<Vec<Limit>> {
+    let file = |limits: &pb::HugepageLimit| match limits.page_bytes {
+        0x20_0000 => Ok("hugetlb.2MB.max"),
+        0x4000_0000 => Ok("hugetlb.1GB.max"),
+        other => refuse(&format!("there are no huge pages of {other} bytes")),
+    };
+    let one = |limits: &pb::HugepageLimit| match limits.limit_bytes {
+        -1 => Ok(limit(file(limits)?, "max")),
+        bytes if bytes >= 0 => Ok(limit(file(limits)?, bytes)),
+        _ => refuse("the limit of huge pages must be -1 or at least 0"),
+    };
+    resources.hugepages.iter().map(one).collect()
+}
+
+fn disks(resources: &pb::Resources, number: &dyn Fn(u32) -> Option<String>) -> Result<Vec<Limit>> {
+    let one = |limits: &pb::DiskLimits| {
+        let Some(device) = number(limits.target) else {
+            return refuse(&format!("there is no disk at SCSI target {}", limits.target));
+        };
+        let rate = |name: &str, value: Option<u64>| match value {
+            None => String::new(),
+            Some(0) => format!(" {name}=max"),
+            Some(rate) => format!(" {name}={rate}"),
+        };
+        let rates = [
+            rate("rbps", limits.read_bytes_per_second),
+            rate("wbps", limits.write_bytes_per_second),
+            rate("riops", limits.read_operations_per_second),
+            rate("wiops", limits.write_operations_per_second),
+        ];
+        Ok(limit("io.max", format!("{device}{}", rates.concat())))
+    };
+    resources.disks.iter().map(one).collect()
+}
+
 fn refuse<T>(why: &str) -> Result<T> {
     Err(RuntimeError::InvalidSpec(why.to_owned()))
 }
@@ -94,7 +137,7 @@ mod tests {
     use super::*;
 
     fn written(resources: pb::Resources) -> Vec<(&'static str, String)> {
-        let files = files(&resources, "50000").unwrap();
+        let files = files(&resources, "50000", &|target| (target == 3).then(|| "8:0".to_owned())).unwrap();
         files.into_iter().map(|limit| (limit.file, limit.value)).collect()
     }
 
@@ -113,15 +156,25 @@ mod tests {
             memory_bytes: Some(1 << 20),
             swap_bytes: Some(0),
             pids: Some(7),
-            ..Default::default()
+            hugepages: vec![pb::HugepageLimit { page_bytes: 2 << 20, limit_bytes: 4 << 20 }],
+            disks: vec![pb::DiskLimits {
+                target: 3,
+                read_bytes_per_second: Some(5000),
+                write_operations_per_second: Some(0),
+                ..Default::default()
+            }],
+            oom_kill_all: Some(true),
         };
         let expected = [
+            ("memory.max", "1048576"),
+            ("memory.swap.max", "0"),
+            ("memory.oom.group", "1"),
             ("cpu.max", "20000 10000"),
             ("cpu.weight", "50"),
             ("cpuset.cpus", "0-1,3"),
-            ("memory.max", "1048576"),
-            ("memory.swap.max", "0"),
             ("pids.max", "7"),
+            ("hugetlb.2MB.max", "4194304"),
+            ("io.max", "8:0 rbps=5000 wiops=max"),
         ];
         assert_eq!(written(resources), expected.map(|(file, value)| (file, value.to_owned())));
     }
@@ -136,7 +189,7 @@ mod tests {
             ..Default::default()
         };
         let expected =
-            [("cpu.max", "max 100000"), ("memory.max", "max"), ("memory.swap.max", "max"), ("pids.max", "max")];
+            [("memory.max", "max"), ("memory.swap.max", "max"), ("cpu.max", "max 100000"), ("pids.max", "max")];
         assert_eq!(written(resources), expected.map(|(file, value)| (file, value.to_owned())));
     }
 
@@ -151,7 +204,7 @@ mod tests {
         let refused = |change: fn(&mut pb::Resources)| {
             let mut resources = pb::Resources::default();
             change(&mut resources);
-            files(&resources, "max").is_err()
+            files(&resources, "max", &|_| None).is_err()
         };
         assert!(refused(|r| r.cpu_quota_us = Some(0)));
         assert!(refused(|r| r.cpu_quota_us = Some(-2)));
@@ -162,7 +215,7 @@ mod tests {
         assert!(refused(|r| r.pids = Some(0)));
         for bad in ["a", "0-", "-1", "0,,1", "0-1-2", "0\n1"] {
             let resources = pb::Resources { cpuset_cpus: Some(bad.into()), ..Default::default() };
-            assert!(files(&resources, "max").is_err(), "{bad:?}");
+            assert!(files(&resources, "max", &|_| None).is_err(), "{bad:?}");
         }
     }
 }

@@ -3,9 +3,11 @@
 //! It exists before its first process, which is created inside it. Limits are pure lists of `{file, value}`, one
 //! function for each controller, and one writer. Waiting for the kernel (frozen, empty) is by event on `cgroup.events`.
 //!
-//! `memory.oom.group` stays 0: an exec that eats the memory must not take the container's init along. An init that is
-//! itself killed ends the container all the same.
+//! `memory.oom.group` stays 0 unless it is asked for: an exec that eats the memory must not take the container's init
+//! along. An init that is itself killed ends the container all the same.
 
+mod block_devices;
+mod change;
 mod controllers;
 mod events;
 mod files;
@@ -22,6 +24,7 @@ use rustix::io::Errno;
 use super::error::{Attempt, Result, RuntimeError};
 use super::layout::Layout;
 use crate::pb;
+use block_devices::BlockDevices;
 use files::{read_text, write};
 
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +39,9 @@ pub(super) struct Cgroup {
 impl Cgroup {
     /// Creates it with its limits. Nothing is left if that fails.
     pub(super) fn create(layout: &Layout, id: &str, resources: &pb::Resources) -> Result<Self> {
-        limits::files(resources, "max")?;
+        // The disks may still be on their way, see `update`.
+        let resources = &pb::Resources { disks: Vec::new(), ..resources.clone() };
+        limits::files(resources, "max", &|_| None)?;
         controllers::prepare(layout.cgroup_root())?;
         let directory = layout.cgroup_dir(id);
         match rustix::fs::mkdir(&directory, Mode::from_raw_mode(0o755)) {
@@ -63,20 +68,13 @@ impl Cgroup {
         &self.directory
     }
 
-    /// Sets the limits that are set in `resources`. A value the kernel refuses is the request's fault.
+    /// Sets the limits that are set in `resources`, all or none. A value the kernel refuses is the request's fault.
     pub(super) fn update(&self, resources: &pb::Resources) -> Result<()> {
         let current = read_text(&self.directory.join("cpu.max")).unwrap_or_default();
         let quota = current.split_ascii_whitespace().next().unwrap_or("max");
-        for limit in limits::files(resources, quota)? {
-            let written = write(&self.directory.join(limit.file), &limit.value);
-            written.map_err(|errno| match errno {
-                Errno::INVAL | Errno::RANGE | Errno::NOSPC => {
-                    RuntimeError::InvalidSpec(format!("{} does not take {:?}: {errno}", limit.file, limit.value))
-                }
-                _ => RuntimeError::system(format!("write {:?} to {}", limit.value, limit.file), errno),
-            })?;
-        }
-        Ok(())
+        let devices = BlockDevices::new();
+        let limits = limits::files(resources, quota, &|target| devices.number(target))?;
+        change::apply(&self.directory, &limits)
     }
 
     /// Freezes every process and waits until they are.

@@ -1,0 +1,129 @@
+//! Changing limits, all or none.
+//!
+//! What a file held is noted before it is written, and written back when a later one is refused. Memory has a rule of its
+//! own: the kernel meets a `memory.max` below what is in use by killing, so what is in use is brought down first, or the
+//! change is refused.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::super::error::{Result, RuntimeError};
+use super::files::{read_text, write};
+use super::limits::Limit;
+use super::stats;
+
+/// Writes the limits in order. On failure every one is as it was.
+pub(super) fn apply(directory: &Path, limits: &[Limit]) -> Result<()> {
+    let mut before: Vec<(&str, String)> = Vec::new();
+    for limit in limits {
+        let former = former(directory, limit);
+        if let Err(error) = set(directory, limit) {
+            for (file, value) in before.iter().rev() {
+                if let Err(errno) = write(&directory.join(file), value) {
+                    crate::log::warn("cgroup", &format!("cannot write {value:?} back to {file}: {errno}"));
+                }
+            }
+            return Err(error);
+        }
+        before.push((limit.file, former));
+    }
+    Ok(())
+}
+
+/// What to write to have what there is now.
+fn former(directory: &Path, limit: &Limit) -> String {
+    let text = read_text(&directory.join(limit.file)).unwrap_or_default();
+    let text = text.trim_end();
+    if limit.file == "io.max" {
+        let device = limit.value.split_ascii_whitespace().next().unwrap_or_default();
+        let line = text.lines().find(|line| line.split_ascii_whitespace().next() == Some(device));
+        return line.map_or_else(|| format!("{device} rbps=max wbps=max riops=max wiops=max"), str::to_owned);
+    }
+    // A single newline is how an emptied cpuset is written.
+    if text.is_empty() { "\n".to_owned() } else { text.to_owned() }
+}
+
+fn set(directory: &Path, limit: &Limit) -> Result<()> {
+    match (limit.file, limit.value.parse()) {
+        ("memory.max", Ok(bytes)) => set_memory(directory, bytes),
+        _ => put(directory, limit.file, &limit.value),
+    }
+}
+
+/// Writes one file. A value the kernel refuses is the request's fault.
+fn put(directory: &Path, file: &str, value: &str) -> Result<()> {
+    write(&directory.join(file), value).map_err(|errno| match errno {
+        Errno::INVAL | Errno::RANGE | Errno::NOSPC | Errno::NODEV | Errno::NOENT => {
+            RuntimeError::InvalidSpec(format!("{file} does not take {value:?}: {errno}"))
+        }
+        _ => RuntimeError::system(format!("write {value:?} to {file}"), errno),
+    })
+}
+
+/// Lowering: `memory.high` reclaims down to its value, as far as there is something to reclaim, and slows down whoever
+/// allocates beyond it; so what is in use stays where the check found it until `memory.max` is written.
+fn set_memory(directory: &Path, bytes: u64) -> Result<()> {
+    let used = || stats::number(&read_text(&directory.join("memory.current")).unwrap_or_default());
+    if used() <= bytes {
+        return put(directory, "memory.max", &bytes.to_string());
+    }
+    let high = read_text(&directory.join("memory.high")).unwrap_or_default();
+    put(directory, "memory.high", &bytes.to_string())?;
+    let used = used();
+    let done = if used <= bytes {
+        put(directory, "memory.max", &bytes.to_string())
+    } else {
+        Err(RuntimeError::BelowUse { field: "memory_bytes", limit: bytes, used })
+    };
+    let high = if high.trim().is_empty() { "max" } else { high.trim() };
+    put(directory, "memory.high", high)?;
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("paddock-change-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        for (file, text) in files {
+            std::fs::write(dir.join(file), text).unwrap();
+        }
+        dir
+    }
+
+    fn limit(file: &'static str, value: &str) -> Limit {
+        Limit { file, value: value.to_owned() }
+    }
+
+    #[test]
+    fn a_refused_limit_takes_the_ones_before_it_back() {
+        let dir = directory("undo", &[("pids.max", "7"), ("cpuset.cpus", "\n"), ("cpu.weight", "100")]);
+        let limits = [limit("pids.max", "9"), limit("cpuset.cpus", "0"), limit("not.there", "1")];
+        let error = apply(&dir, &limits).unwrap_err();
+        assert!(matches!(error, RuntimeError::InvalidSpec(_)), "{error}");
+        let text = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap();
+        assert_eq!((text("pids.max").as_str(), text("cpuset.cpus").as_str()), ("7", "\n"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_former_rates_of_a_disk_are_its_line_or_none() {
+        let dir = directory("io", &[("io.max", "8:0 rbps=max wbps=5 riops=max wiops=max\n")]);
+        assert_eq!(former(&dir, &limit("io.max", "8:0 rbps=1")), "8:0 rbps=max wbps=5 riops=max wiops=max");
+        assert_eq!(former(&dir, &limit("io.max", "8:16 rbps=1")), "8:16 rbps=max wbps=max riops=max wiops=max");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn memory_below_what_is_in_use_is_refused_by_name() {
+        let files = [("memory.current", "4096000\n"), ("memory.high", "max\n"), ("memory.max", "max\n")];
+        let dir = directory("memory", &files);
+        let error = apply(&dir, &[limit("memory.max", "4096")]).unwrap_err();
+        assert!(matches!(error, RuntimeError::BelowUse { used: 4_096_000, .. }), "{error}");
+        assert_eq!(std::fs::read_to_string(dir.join("memory.max")).unwrap(), "max\n");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
