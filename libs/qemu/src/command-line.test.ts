@@ -37,7 +37,7 @@ test("a machine's whole command line is this", () => {
     ...["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"],
     "-machine",
     "q35,memory-backend=ram0,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off",
-    ...["-accel", "tcg,thread=multi", "-cpu", "max"],
+    ...["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"],
     ...["-smp", "cpus=2,maxcpus=8,sockets=8,cores=1,threads=1"],
     ...["-m", "size=256M", "-object", "memory-backend-ram,id=ram0,size=256M"],
     ...["-kernel", "/g/vmlinux", "-initrd", "/g/initramfs.cpio", "-append", "console=ttyS0 quiet"],

@@ -7,6 +7,7 @@
  */
 import {
   type DiskSpec,
+  EMULATION_CODE_BYTES,
   type MachineSpec,
   MEMORY_BLOCK_BYTES,
   MEMORY_DEVICE,
@@ -87,10 +88,13 @@ const machine = (): string[] => [
   "q35,memory-backend=ram0,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off",
 ];
 
-/** One accelerator, never a list: with `kvm:tcg` a permission problem silently becomes emulation. */
+/**
+ * One accelerator, never a list: with `kvm:tcg` a permission problem silently becomes emulation. Translated code has a ceiling:
+ * QEMU's own, 1 GiB, is the guest's to fill, and the host pays. What does not fit is translated again.
+ */
 const accelerator = (spec: MachineSpec): string[] => [
   "-accel",
-  spec.accelerator === "kvm" ? "kvm" : "tcg,thread=multi",
+  spec.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${EMULATION_CODE_BYTES / MIB}`,
 ];
 
 const cpu = (spec: MachineSpec): string[] => {

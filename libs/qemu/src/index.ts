@@ -6,6 +6,7 @@ export { kernelCommandLine } from "./kernel-command-line.ts";
 export {
   type Accelerator,
   type DiskSpec,
+  EMULATION_CODE_BYTES,
   type MachineSpec,
   MEMORY_BLOCK_BYTES,
   MEMORY_DEVICE,

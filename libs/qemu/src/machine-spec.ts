@@ -87,6 +87,8 @@ export interface MachineSpec {
 /** The name of the block node, SCSI controller and serial ring that other code must address. */
 export const SCSI_CONTROLLER = "scsi0";
 export const SERIAL_RING = "serial0";
+/** The most that code translated under emulation takes of the host beyond the guest's memory, in bytes. */
+export const EMULATION_CODE_BYTES = 256 * 1024 * 1024;
 /** Memory that comes and goes, in whole blocks: what is asked for is rounded up to one. */
 export const MEMORY_BLOCK_BYTES = 2 * 1024 * 1024;
 export const MEMORY_DEVICE = "memory1";
