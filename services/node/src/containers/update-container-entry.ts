@@ -5,6 +5,7 @@
  * limits of its containers, and only then does the VM shrink. Each undo makes what the record says be in force again, and the record
  * changes when all is done; so a crash in between ends in the former limits.
  */
+import { formatCpuList } from "@paddock/domain";
 import { runSteps, type Step } from "@paddock/lifecycle";
 import { entitled } from "../limits/entitled.ts";
 import { cpusetInGuest, limitsInFull } from "../limits/guest-limits.ts";
@@ -90,9 +91,11 @@ async function limitInGuest(
 ): Promise<void> {
   if (entry.attachment === undefined) return;
   const vcpus = entry.applied?.size.vcpus ?? entry.record.size.vcpus;
+  // A set cannot be emptied again while processes are in it (cpuset refuses with ENOSPC), so all CPUs are named: those to come too.
+  const all = formatCpuList(Array.from({ length: entry.record.size.maxVcpus }, (_, vcpu) => vcpu));
   const client = await entry.agent.client({ signal, deadlineMs: TIMEOUT_MS });
   for (const container of containers) {
-    const resources = limitsInFull(container, cpusetInGuest(container, containers, vcpus));
+    const resources = limitsInFull(container, cpusetInGuest(container, containers, vcpus) || all);
     const { containerId } = container;
     await client.containers.updateContainer({ containerId, resources }, { signal, timeoutMs: TIMEOUT_MS });
   }
