@@ -3,10 +3,11 @@
  *
  * 1. A container that wants more than its quota, of 0.5, 1 and 2 CPUs, is held to it within 3 %: usage of the sandbox's vCPU
  *    threads over windows of 10 s, read from their cgroup and through GetSandboxStats.
- * 2. The cap in the kernel has moved within 1 s of the beginning of an UpdateContainer, and of a DeleteContainer.
- * 3. Two sandboxes with shares 1:3, held to one CPU, get 1:3 of it within 10 %.
+ * 2. Two sandboxes with shares 1:3, held to one CPU, get 1:3 of it within 10 %.
+ * 3. The cap in the kernel has moved within 1 s of the beginning of an UpdateContainer, and of a DeleteContainer.
  *
- * A quota of all the host's CPUs can only be had on a host that does nothing else: what others used is printed beside it.
+ * A host that is busy with other things cannot give what it owes, so the windows in which it was quietest count, and what others
+ * used in them is printed.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -18,6 +19,9 @@ import { median, report, type Series, type Target } from "./report.ts";
 const PERIOD_US = 100_000;
 const WINDOW_MS = 10_000;
 const WINDOWS = 3;
+/** Windows in which others used more than this are watched again, so many times at most; the quietest count. */
+const QUIET_CPUS = 0.05;
+const ATTEMPTS = 9;
 /** Until loads have begun and the first periods are over. */
 const SETTLE_MS = 3000;
 
@@ -41,8 +45,11 @@ async function held(cpus: number): Promise<void> {
     { containerId: "c1", process, resources: quota(cpus) },
   ]);
   await delay(SETTLE_MS);
-  const uses: CpuUse[] = [];
-  for (let left = WINDOWS; left > 0; left--) uses.push(await cpuUse(stack, sandboxId, cgroup, WINDOW_MS));
+  const all: CpuUse[] = [];
+  const quiet = () => all.filter((use) => use.others <= QUIET_CPUS).length;
+  while (quiet() < WINDOWS && all.length < ATTEMPTS)
+    all.push(await cpuUse(stack, sandboxId, cgroup, WINDOW_MS));
+  const uses = all.toSorted((a, b) => a.others - b.others).slice(0, WINDOWS);
   const samples = (figure: keyof CpuUse) => uses.map((use) => use[figure]);
   others.push(...samples("others"));
   series.push(
@@ -86,7 +93,7 @@ async function untilCap(cgroup: HostCgroup, cpus: number, change: () => Promise<
 async function moves(): Promise<void> {
   const sandboxId = "cap-moves";
   const container = (containerId: string) => ({ containerId, process: busy(1), resources: quota(0.5) });
-  const cgroup = await runContainers(stack, sandboxId, [container("c1"), container("c2")]);
+  const cgroup = await runContainers(stack, sandboxId, [container("c1"), container("c2")], 2);
   const updated: number[] = [];
   for (const cpus of [1, 0.25, 0.75, 0.5])
     updated.push(
@@ -134,8 +141,8 @@ async function shares(): Promise<void> {
 
 await using stack = await Stack.start({ PADDOCK_CPU_OVERCOMMIT: "4" });
 for (const cpus of [0.5, 1, 2]) await held(cpus);
-await moves();
 await shares();
+await moves();
 report(
   "cpu-cap",
   {
