@@ -1,6 +1,6 @@
-/** Against a real QEMU that has no machine (`-M none -S`): it starts in some 50 ms and speaks the whole of QMP. */
+/** Against a real QEMU, mostly one that has no machine (`-M none -S`): it starts in some 50 ms and speaks the whole of QMP. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,10 +24,12 @@ function socketName(): string {
 /** An empty machine, its monitor, and the promise that both are gone when the body ends. */
 async function withQemu(
   body: (qemu: SpawnedQemu, monitor: Monitor, path: string) => Promise<void>,
+  machine: readonly string[] = ["-M", "none"],
 ): Promise<void> {
   const path = socketName();
   const args = [
-    ...["-M", "none", "-S", "-nodefaults", "-no-user-config", "-display", "none"],
+    ...machine,
+    ...["-S", "-nodefaults", "-no-user-config", "-display", "none"],
     ...["-chardev", "ringbuf,id=serial0,size=1024"],
     ...["-qmp", `unix:${path},server=on,wait=off`],
   ];
@@ -122,6 +124,28 @@ test("a half-plugged disk is taken out again", async () => {
     await assert.rejects(monitor.addDisk(disk), { kind: "qmp-refused" });
     assert.deepEqual(await monitor.session.execute("query-named-block-nodes"), []);
   });
+});
+
+test("a disk has the rates that it was given last, and none after they were lifted", async () => {
+  const path = join(scratch, "disk");
+  writeFileSync(path, Buffer.alloc(1024 * 1024));
+  const body = async (_: SpawnedQemu, monitor: Monitor): Promise<void> => {
+    await monitor.addDisk({ id: "d0", path, readOnly: false, target: 0, serial: "x" });
+    const rates = async () => {
+      const [block] = (await monitor.session.execute("query-block")) as [
+        { inserted: Record<string, number> },
+      ];
+      const { bps_rd, bps_wr, iops_rd, iops_wr } = block.inserted;
+      return { bps_rd, bps_wr, iops_rd, iops_wr };
+    };
+    await monitor.limitDisk("d0", { readBytesPerSecond: 1e6, writeOperationsPerSecond: 5 });
+    await monitor.limitDisk("d0", { writeBytesPerSecond: 2e6, readOperationsPerSecond: 7 });
+    assert.deepEqual(await rates(), { bps_rd: 0, bps_wr: 2e6, iops_rd: 7, iops_wr: 0 });
+    await monitor.limitDisk("d0", {});
+    assert.deepEqual(await rates(), { bps_rd: 0, bps_wr: 0, iops_rd: 0, iops_wr: 0 });
+    await assert.rejects(monitor.limitDisk("d1", {}), { kind: "qmp-refused" });
+  };
+  await withQemu(body, ["-M", "q35", "-device", "virtio-scsi-pci,id=scsi0"]);
 });
 
 test("QEMU runs in a session of its own, with no new privileges, and without our environment", async () => {
