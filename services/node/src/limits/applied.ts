@@ -5,4 +5,6 @@ export type Applied = {
   readonly size: MachineSize;
   readonly wanted: MachineSize;
   readonly limits: HostLimits;
+  /** CPUs of the host that each vCPU is held to, by its number; undefined: to those of the sandbox. */
+  readonly pins: readonly string[] | undefined;
 };

@@ -8,7 +8,7 @@
  * does not answer keeps its memory and is held to its new cap all the same. Everything follows from the record, so doing it
  * twice, or after a crash, ends in the same.
  */
-import { hostLimits, wantedSize } from "@paddock/domain";
+import { hostLimits, vcpuPins, wantedSize } from "@paddock/domain";
 import type { HostLimits, Machine, MachineSize } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { Attachment, SandboxEntry } from "../sandboxes/sandbox-entry.ts";
@@ -47,12 +47,34 @@ export async function resize(
   });
   const { name } = entry.paths;
   await ctx.cgroups.placeVcpus(name, await machine.vcpuThreads(signal));
-  await ctx.cgroups.apply(name, limitsFor(larger(has, target)));
+  const most = larger(has, target);
+  await ctx.cgroups.apply(name, limitsFor(most));
   const size = await bring(ctx, entry, machine, has, target, signal);
-  await ctx.cgroups.apply(name, limitsFor(size));
+  if (!isSame(size, most)) await ctx.cgroups.apply(name, limitsFor(size));
   const limits = await ctx.cgroups.limits(name);
-  if (entry.attachment === attachment) entry.applied = { size, wanted, limits };
+  const pins = vcpuPins(
+    demands.map(({ cpusetCpus }) => cpusetCpus),
+    size.vcpus,
+  );
+  await pin(ctx, machine, entry.applied?.pins, pins, size.vcpus, signal);
+  if (entry.attachment === attachment) entry.applied = { size, wanted, limits, pins };
 }
+
+/** Pins that are no more needed are lifted by all CPUs of the host; the cgroup keeps to those of the sandbox. */
+async function pin(
+  ctx: NodeContext,
+  machine: Machine,
+  former: readonly string[] | undefined,
+  pins: readonly string[] | undefined,
+  vcpus: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (pins === undefined && former === undefined) return;
+  await machine.pinVcpus(pins ?? Array.from({ length: vcpus }, () => ctx.hostCpus), signal);
+}
+
+const isSame = (a: MachineSize, b: MachineSize): boolean =>
+  a.vcpus === b.vcpus && a.memoryBytes === b.memoryBytes;
 
 async function bring(
   ctx: NodeContext,

@@ -59,8 +59,10 @@ export interface Machine {
   detachDisk(id: string, signal: AbortSignal): Promise<void>;
   /** What it has now. */
   size(signal: AbortSignal): Promise<MachineSize>;
-  /** Kernel threads of its vCPUs; another set after each change of their number. */
+  /** Kernel threads of its vCPUs, by their number; another set after each change of their number. */
   vcpuThreads(signal: AbortSignal): Promise<readonly number[]>;
+  /** Holds each vCPU to CPUs of the host, as lists such as "0-3,8", by the vCPU's number. Those without a list stay as they are. */
+  pinVcpus(cpus: readonly string[], signal: AbortSignal): Promise<void>;
   /**
    * Plugs vCPUs in, or asks the guest to give some back, until it has `vcpus`, 1 to its maximum. Those of its start stay.
    * Settles when the guest has done so, or has been given enough time: the answer is how many it has.

@@ -21,6 +21,7 @@ import {
   waitForEnd,
 } from "@paddock/qemu";
 import type { DiskRates, Machine, MachineDisk, MachineEnd, MachineSize } from "./machine-port.ts";
+import { pinThreads } from "./pin-threads.ts";
 import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
 
 export type QemuMachineParts = {
@@ -113,7 +114,11 @@ export class QemuMachine implements Machine {
 
   async vcpuThreads(signal: AbortSignal): Promise<readonly number[]> {
     const threads = await this.#parts.monitor.vcpus({ signal, timeoutMs: QMP_TIMEOUT_MS });
-    return threads.map(({ threadId }) => threadId);
+    return threads.sort((a, b) => a.index - b.index).map(({ threadId }) => threadId);
+  }
+
+  async pinVcpus(cpus: readonly string[], signal: AbortSignal): Promise<void> {
+    await pinThreads(await this.vcpuThreads(signal), cpus, signal);
   }
 
   async setVcpus(vcpus: number, signal: AbortSignal): Promise<number> {

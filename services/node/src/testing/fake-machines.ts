@@ -23,6 +23,8 @@ type Process = {
   readonly rates: Map<string, DiskRates>;
   /** The machine as the daemon of the moment has it. */
   machine: Machine | undefined;
+  /** CPUs of the host that each vCPU is held to; undefined when none ever was. */
+  pins: readonly string[] | undefined;
   paused: boolean;
   vcpus: number;
   memoryBytes: number;
@@ -55,6 +57,7 @@ export class FakeMachines implements MachineHost {
       end: Promise.withResolvers(),
       rates: new Map(),
       machine: undefined,
+      pins: undefined,
       paused: false,
       vcpus: request.vcpus,
       memoryBytes: request.memoryBytes,
@@ -111,6 +114,9 @@ export class FakeMachines implements MachineHost {
       size: async () => ({ vcpus: process.vcpus, memoryBytes: process.memoryBytes }),
       vcpuThreads: async () =>
         Array.from({ length: process.vcpus }, (_, index) => identity.pid * 1000 + index),
+      pinVcpus: async (cpus) => {
+        process.pins = cpus;
+      },
       setVcpus: async (vcpus) => {
         const { request } = process;
         const within = Math.min(Math.max(vcpus, request.vcpus), request.maxVcpus);

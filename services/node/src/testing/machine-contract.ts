@@ -48,6 +48,14 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
       }
     });
 
+    test("a vCPU can be held to CPUs of the host", async () => {
+      const { vcpus } = await machine.size(signal);
+      await machine.pinVcpus(
+        Array.from({ length: vcpus }, () => "0"),
+        signal,
+      );
+    });
+
     test("memory comes and goes in one step, in whole blocks, between its start and its maximum", async () => {
       const { memoryBytes, maxMemoryBytes } = fixture.request;
       for (const [asked, given] of [
