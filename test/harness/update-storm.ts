@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerLimits, VmSize } from "@paddock/domain";
 import type { ContainerStatus, SandboxStatus } from "@paddock/protocol";
@@ -167,7 +168,7 @@ async function compare(stack: Stack, { sandboxId, limits, size }: Subject): Prom
     cpuQuotaUs: host.cpu?.quotaUs ?? 0,
     cpuPeriodUs: host.cpu?.periodUs ?? Number(status.limits?.cpuPeriodUs),
     cpuShares: host.cpuShares,
-    cpusetCpus: host.cpuset ?? "",
+    cpusetCpus: host.cpuset === allHostCpus() ? "" : (host.cpuset ?? ""),
     memoryBytes,
   });
   for (const name of CONTAINERS) {
@@ -215,6 +216,9 @@ async function statusOf(stack: Stack, sandboxId: string): Promise<SandboxStatus>
   if (!sandbox?.status) throw new Error(`${sandboxId} has no status`);
   return sandbox.status;
 }
+
+/** The kernel has no word for "all CPUs" but their list, so a set of all is told as none. */
+const allHostCpus = (): string => readFileSync("/sys/devices/system/cpu/online", "utf8").trim();
 
 const hostLimitsOf = ({ limits }: SandboxStatus) => ({
   cpuQuotaUs: Number(limits?.cpuQuotaUs),
