@@ -6,6 +6,7 @@ import { Bus, type CommandServer, EventStream, serveCommands } from "@paddock/bu
 import { PaddockError } from "@paddock/domain";
 import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
+import { EMULATION_CODE_BYTES } from "@paddock/qemu";
 import { toStatus } from "@paddock/rpc";
 import { startTracing } from "@paddock/telemetry";
 import { AgentLink } from "./agent/agent-link.ts";
@@ -45,8 +46,8 @@ export type Overrides = {
 const MIB = 1024 * 1024;
 /** What the guest's kernel and agent take of a VM's memory. */
 const GUEST_OVERHEAD_BYTES = 64 * MIB;
-/** Emulation keeps translated code, of which there is more the more the guest runs. */
-const EMULATION_SLACK_BYTES = 512 * MIB;
+/** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
+const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
 const MAX_COMMANDS = 256;
 const COMMAND_GRACE_MS = 10_000;
 
