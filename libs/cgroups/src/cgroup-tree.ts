@@ -2,10 +2,11 @@
  * `<parent>/paddock/<name>/`, in every hierarchy that carries one of our controllers.
  *
  * The parent is the hierarchy's root under v1, where a daemon's own cgroup may change from start to start,
- * and the daemon's own cgroup under v2, which is what systemd delegates (Delegate=yes). v2 forbids processes
- * in a cgroup that hands controllers to its children, so there the daemon moves itself into a leaf first.
+ * and the daemon's own cgroup under v2, which is what systemd delegates (Delegate=yes): nothing outside of it is
+ * written. v2 forbids processes in a cgroup that hands controllers to its children, so there the daemon moves
+ * itself into a leaf first.
  */
-import { mkdir, readdir, readFile, realpath, rmdir, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, realpath, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Cgroup } from "./cgroup.ts";
 import { CgroupError } from "./cgroup-error.ts";
@@ -19,17 +20,19 @@ const TREE = "paddock";
 /** Where a v2 daemon puts itself; no sandbox can have this name, because it is not below `paddock/`. */
 const DAEMON_LEAF = "paddock-daemon";
 
-async function makeDirectory(path: string): Promise<void> {
+/** Whether it had to be made. */
+async function makeDirectory(path: string): Promise<boolean> {
   try {
     await mkdir(path, { mode: 0o755 });
+    return true;
   } catch (cause) {
-    if (errorCode(cause) === "EEXIST") return;
+    if (errorCode(cause) === "EEXIST") return false;
     throw new CgroupError("refused", `cannot make the cgroup ${path}`, { cause });
   }
 }
 
 export interface CgroupTreeOptions {
-  /** Subtree of each hierarchy to work under, instead of the default told above; from configuration only. */
+  /** Subtree to work under, below the place told above and never beside it; from configuration only. */
   readonly parent?: string;
 }
 
@@ -47,12 +50,12 @@ export class CgroupTree {
 
   /** Makes the tree's own directories. Needs root, or a delegated subtree. */
   static async open(hierarchy: Hierarchy, options: CgroupTreeOptions = {}): Promise<CgroupTree> {
-    const parent = options.parent?.split("/").filter((part) => part !== "") ?? undefined;
-    if (parent?.includes("..") === true || parent?.includes(".") === true) {
+    const parent = options.parent?.split("/").filter((part) => part !== "") ?? [];
+    if (parent.includes("..") || parent.includes(".")) {
       throw new CgroupError("invalid", `the cgroup parent ${options.parent} must not contain . or ..`);
     }
-    const roots =
-      hierarchy.layout === "v2" ? await openV2(hierarchy, parent) : await openV1(hierarchy, parent ?? []);
+    const open = hierarchy.layout === "v2" ? openV2 : openV1;
+    const roots = await open(hierarchy, parent);
     return new CgroupTree(hierarchy.layout, roots);
   }
 
@@ -63,8 +66,8 @@ export class CgroupTree {
     try {
       for (const [controller, root] of this.roots) {
         const directory = join(root, name);
-        await makeDirectory(directory);
-        undo.push(directory);
+        // What was there before stays, whatever comes.
+        if (await makeDirectory(directory)) undo.push(directory);
         if ((await realpath(directory)) !== directory) {
           throw new CgroupError("invalid", `the cgroup ${directory} is not where its name says`);
         }
@@ -146,21 +149,23 @@ async function settleInLeaf(directory: string): Promise<void> {
   }
 }
 
-async function openV2(
-  hierarchy: Hierarchy,
-  parent: readonly string[] | undefined,
-): Promise<Map<Controller, string>> {
+/** The root of all cgroups takes processes beside children, and alone has no type. A container may see another as its root. */
+async function isRoot(directory: string): Promise<boolean> {
+  return await access(join(directory, "cgroup.type")).then(
+    () => false,
+    () => true,
+  );
+}
+
+async function openV2(hierarchy: Hierarchy, parent: readonly string[]): Promise<Map<Controller, string>> {
   const mount = hierarchy.v2;
   if (mount === undefined) throw new CgroupError("no-hierarchy", "no cgroup v2 mount");
   let own = hierarchy.ownV2Path.split("/").filter((part) => part !== "");
   // A daemon that was here before sits in its leaf; the delegated cgroup is the one above.
   if (own.at(-1) === DAEMON_LEAF) own = own.slice(0, -1);
-  let directory = await realpath(mount.mountPoint);
-  const base = join(directory, ...(parent ?? own));
-  if (parent === undefined && own.length > 0) await settleInLeaf(base);
-  // Above the delegated cgroup nothing is ours to change; a configured parent is ours from the top.
-  if (parent === undefined) directory = base;
-  for (const part of parent ?? []) {
+  let directory = join(await realpath(mount.mountPoint), ...own);
+  if (!(await isRoot(directory))) await settleInLeaf(directory);
+  for (const part of parent) {
     await enableControllers(directory);
     directory = join(directory, part);
     await makeDirectory(directory);

@@ -7,6 +7,7 @@ import { type CgroupVersion, type ControlFile, writeControlFiles } from "./contr
 import { errorCode } from "./error-code.ts";
 import type { Controller } from "./hierarchy.ts";
 import { type CgroupLimits, readLimits } from "./limits.ts";
+import { unreclaimableBytes } from "./memory.ts";
 import { placementPrefix } from "./placement-prefix.ts";
 import { childrenOf, ThreadLeaf } from "./thread-leaf.ts";
 import { type CgroupUsage, readUsage } from "./usage.ts";
@@ -52,9 +53,32 @@ export class Cgroup {
     return found.includes(true);
   }
 
-  /** Writes what the controllers' functions (`cpuFiles`, `memoryFiles`…) return. */
-  apply(files: readonly ControlFile[]): Promise<void> {
-    return writeControlFiles(this.directories, files);
+  /**
+   * Writes what the controllers' functions (`cpuFiles`, `memoryFiles`…) return. Throws `busy` for a memory limit below what is
+   * in use, `refused` for what else the kernel does not take.
+   */
+  async apply(files: readonly ControlFile[]): Promise<void> {
+    const limit = files.find(({ file }) => file === "memory.max");
+    if (limit !== undefined && limit.value !== "max") await this.#refuseBelowUse(Number(limit.value));
+    await writeControlFiles(this.directories, files);
+  }
+
+  /** v1 refuses such a limit by itself; v2 takes it, and kills until it is kept. */
+  async #refuseBelowUse(limitBytes: number): Promise<void> {
+    const directory = this.directories.get("memory");
+    if (directory === undefined) return;
+    const read = (file: string) => readFile(join(directory, file), "utf8");
+    const [current, stat] = await Promise.all([read("memory.current"), read("memory.stat")]).catch(
+      (cause) => {
+        throw new CgroupError("refused", `cannot read the memory in use of ${directory}`, { cause });
+      },
+    );
+    const used = unreclaimableBytes(current, stat);
+    if (used > limitBytes)
+      throw new CgroupError(
+        "busy",
+        `cannot limit ${directory} to ${limitBytes} bytes: ${used} are in use and cannot be reclaimed`,
+      );
   }
 
   /** Its limits as the kernel has them. */

@@ -14,6 +14,8 @@ export interface ControlFile {
   readonly value: string;
   /** Left out where the kernel does not have the file. */
   readonly optional?: boolean;
+  /** Comes once more further on: that the kernel finds it invalid for now (EINVAL) is no failure yet. */
+  readonly provisional?: boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function writeControlFiles(
   directories: ReadonlyMap<Controller, string>,
   files: readonly ControlFile[],
 ): Promise<void> {
-  for (const { controller, file, value, optional = false } of files) {
+  for (const { controller, file, value, optional = false, provisional = false } of files) {
     const directory = directories.get(controller);
     if (directory === undefined) {
       throw new CgroupError(
@@ -36,10 +38,11 @@ export async function writeControlFiles(
       await writeFile(join(directory, file), value);
     } catch (cause) {
       if (optional && ["ENOENT", "EACCES", "EPERM"].includes(errorCode(cause))) continue;
+      if (provisional && errorCode(cause) === "EINVAL") continue;
       const busy = errorCode(cause) === "EBUSY";
       throw new CgroupError(
         busy ? "busy" : "refused",
-        `the kernel refused ${file}=${value} in ${directory}`,
+        `the kernel refused ${file}=${value} in ${directory}${busy ? ": more than that is in use" : ""}`,
         { cause },
       );
     }

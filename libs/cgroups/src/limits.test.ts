@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CpuLimits, cpuFiles, sharesOfWeight, weightOfShares } from "./cpu.ts";
 import { cpusetFiles } from "./cpuset.ts";
-import { memoryFiles } from "./memory.ts";
+import { memoryFiles, unreclaimableBytes } from "./memory.ts";
 import { pidsFiles } from "./pids.ts";
 import { keyedNumber } from "./usage.ts";
 
@@ -68,13 +68,25 @@ for (const limits of refusedCpu) {
   });
 }
 
-test("memory has a limit or none", () => {
-  assert.deepEqual(written(memoryFiles(1, { limitBytes: 4096 })), ["memory.limit_in_bytes=4096"]);
-  assert.deepEqual(written(memoryFiles(1, { limitBytes: null })), ["memory.limit_in_bytes=-1"]);
-  assert.deepEqual(written(memoryFiles(2, { limitBytes: null })), ["memory.max=max"]);
+test("memory has a limit or none, and swap adds next to nothing to it", () => {
+  assert.deepEqual(written(memoryFiles(1, { limitBytes: 4096 })), [
+    "memory.limit_in_bytes=4096",
+    "memory.memsw.limit_in_bytes=4198400",
+    "memory.limit_in_bytes=4096",
+  ]);
+  assert.equal(written(memoryFiles(1, { limitBytes: null })).at(-1), "memory.limit_in_bytes=-1");
+  assert.deepEqual(written(memoryFiles(2, { limitBytes: 4096 })), ["memory.swap.max=0", "memory.max=4096"]);
+  assert.deepEqual(written(memoryFiles(2, { limitBytes: null })), ["memory.swap.max=max", "memory.max=max"]);
   for (const limitBytes of [0, -1, 1.5, Number.NaN]) {
     assert.throws(() => memoryFiles(2, { limitBytes }), { kind: "invalid" });
   }
+});
+
+test("files that are cached do not stand in the way of a lower limit, all other memory does", () => {
+  const stat = "anon 600\nfile 300\nshmem 100\ninactive_file 120\nactive_file 80\nslab_reclaimable 50\n";
+  assert.equal(unreclaimableBytes("1000\n", stat), 750);
+  assert.equal(unreclaimableBytes("100\n", stat), 0);
+  assert.equal(unreclaimableBytes("1000\n", ""), 1000);
 });
 
 test("a list of CPUs is passed on, anything else is refused", () => {

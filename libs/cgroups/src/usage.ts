@@ -8,7 +8,7 @@ import type { Controller } from "./hierarchy.ts";
 export interface CgroupUsage {
   /** CPU time of all threads, in nanoseconds; bigint, because a number is exact for 104 CPU days only. */
   readonly cpuNs?: bigint;
-  /** The parts of it in user mode and in the kernel. */
+  /** The parts of it in user mode and in the kernel. v1 samples them at clock ticks, so they may exceed the whole. */
   readonly cpuUserNs?: bigint;
   readonly cpuSystemNs?: bigint;
   /** Periods that a cap applied in, those in which it was reached, and the time threads waited for that, in nanoseconds. */
