@@ -200,6 +200,19 @@ test("a leaf caps the threads in it, and leaves the process's other threads alon
   });
 });
 
+test("what has all but no CPU time still ends at once when it is killed", async () => {
+  const cgroup = await tree.create("starved");
+  await cgroup.apply(cpuFiles(cgroup.version, { quotaUs: 1000, periodUs: 1_000_000 }));
+  const [command = "", ...args] = [...cgroup.placement(), "sh", "-c", "while :; do :; done"];
+  const child = spawn(command, args, { stdio: "ignore" });
+  while (((await cgroup.usage()).throttledPeriods ?? 0n) < 1n) await delay(50);
+  const closed = once(child, "close");
+  await cgroup.killAll();
+  assert.equal((await cgroup.limits()).cpu, undefined, "no cap holds up what is ending");
+  await closed;
+  await cgroup.remove();
+});
+
 test("a thread that has ended is no error to place, and a leaf goes with its cgroup", async () => {
   const cgroup = await tree.create("leaf");
   const leaf = cgroup.leaf("vcpu");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { CgroupError } from "./cgroup-error.ts";
 import { type CgroupVersion, type ControlFile, writeControlFiles } from "./control-file.ts";
+import { cpuFiles } from "./cpu.ts";
 import { errorCode } from "./error-code.ts";
 import type { Controller } from "./hierarchy.ts";
 import { type CgroupLimits, readLimits } from "./limits.ts";
@@ -106,6 +107,7 @@ export class Cgroup {
   /** Kills every process in it and waits until they are gone. Throws `busy` at the deadline. */
   async killAll(timeoutMs = 5000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
+    await this.#liftCaps();
     for (;;) {
       const pids = await this.pids();
       if (pids.length === 0) return;
@@ -114,6 +116,17 @@ export class Cgroup {
       }
       await this.#kill(pids);
       await delay(CHECK_INTERVAL_MS);
+    }
+  }
+
+  /** A thread needs CPU time to end, too, and would wait for it under a low cap. */
+  async #liftCaps(): Promise<void> {
+    const directory = this.directories.get("cpu");
+    if (directory === undefined) return;
+    for (const path of [directory, ...(await childrenOf(directory))]) {
+      // Best effort: where the controller is missing or the cgroup is just going, there is no cap to lift.
+      const files = cpuFiles(this.version, { quotaUs: null });
+      await writeControlFiles(new Map([["cpu", path]]), files).catch(() => {});
     }
   }
 
