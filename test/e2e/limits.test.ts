@@ -116,21 +116,26 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
   const small = await status();
   await addContainer("large", { cpuQuotaUs: 125_000n, memoryBytes: 256n * MIB });
   const large = await status();
-  assert.equal(large?.vcpus, 2);
+  // The VMs of these tests are emulated, and get no vCPU while they run.
+  assert.deepEqual([large?.vcpus, large?.wantedVcpus], [1, 2]);
   assert.ok((large?.memoryBytes ?? 0n) >= 304n * MIB, `${large?.memoryBytes}`);
   assert.deepEqual(host.limits().cpu, { quotaUs: 200_000, periodUs: 100_000 });
   await agree();
   const { guest } = await stack.client.sandboxes.getSandboxStats({ sandboxId }, soon());
-  assert.equal(guest?.onlineCpus, 2);
+  assert.ok((guest?.memoryTotalBytes ?? 0n) > 256n * MIB, `${guest?.memoryTotalBytes}`);
   const spec = { containerId: "more", image, resources: { cpuQuotaUs: 10_000_000n } };
   await assert.rejects(stack.client.containers.createContainer({ ...id(), sandboxId, spec }, soon()), {
     reason: "NO_CAPACITY",
   });
+  await stack.client.sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
+  const { sandbox } = await stack.client.sandboxes.startSandbox({ ...id(), sandboxId }, soon());
+  assert.equal(sandbox?.status?.vcpus, 2, "what waited for the next start is there");
+  await agree();
   await stack.client.containers.deleteContainer(
     { ...id(), sandboxId, containerId: "large", force: true },
     soon(),
   );
-  while ((await status())?.memoryBytes !== small?.memoryBytes || (await status())?.vcpus !== small?.vcpus);
+  while ((await status())?.memoryBytes !== small?.memoryBytes);
   assert.deepEqual(host.limits().cpu, { quotaUs: 75_000, periodUs: 100_000 });
   await agree();
 });

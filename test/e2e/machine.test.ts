@@ -37,6 +37,8 @@ async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   const host = new QemuHost({
     binary: "qemu-system-x86_64",
     accelerator: "tcg",
+    // These guests are idle when vCPUs come and go, which emulation survives.
+    plugsVcpus: true,
     cpuModel: "max",
     groups: [],
     guest: { ...guest, initramfs: initramfs === undefined ? guest.initramfs : ours },

@@ -97,12 +97,12 @@ export async function unplugDisks(
 export const creationScope = ({ containerId, index }: ContainerRecord): string =>
   `container:${index}:${containerId}`;
 
-/** Throws CONTAINER_EXISTS, TOO_MANY or NO_CAPACITY; touches nothing. */
+/** Throws CONTAINER_EXISTS, TOO_MANY or NO_CAPACITY; touches nothing. Room is set aside until the result is disposed of. */
 export function requireContainerFits(
   ctx: NodeContext,
   entry: SandboxEntry,
   container: ContainerRecord,
-): void {
+): Disposable {
   const { containers } = entry.record;
   if (containers.some(({ containerId }) => containerId === container.containerId))
     throw new PaddockError(
@@ -114,7 +114,7 @@ export function requireContainerFits(
       "TOO_MANY",
       `sandbox ${entry.sandboxId} holds ${MAX_CONTAINERS} containers already`,
     );
-  requireGrowth(ctx, entry.record, [...containers, container]);
+  return requireGrowth(ctx, entry.record, [...containers, container]);
 }
 
 /** Creates the container; on failure nothing of it remains. Needs the lock. */

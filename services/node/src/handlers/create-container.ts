@@ -25,7 +25,7 @@ export async function createContainer(
     using _pin = ctx.sandboxes.pinImage(image.id);
     const index = freeIndex(entry.record.containers);
     const container = newContainer(spec, image, index, call.requestId, ctx.nowMs());
-    requireContainerFits(ctx, entry, container);
+    using _room = requireContainerFits(ctx, entry, container);
     checkContainerSpec(spec, image.config);
     await requireDiskSpace(ctx);
     await createContainerEntry({ node: ctx, entry, container, image }, call.signal);

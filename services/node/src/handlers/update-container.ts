@@ -29,7 +29,7 @@ export async function updateContainer(
     });
     const container = { ...known, spec: { ...known.spec, resources } };
     const { containers } = withContainer(entry.record, containerId, () => container);
-    requireGrowth(ctx, entry.record, containers);
+    using _room = requireGrowth(ctx, entry.record, containers);
     const before = entry.applied;
     await updateContainerEntry({ node: ctx, entry, container }, call.signal);
     return {

@@ -160,6 +160,24 @@ test("an update beyond the VM's maximum or the host's room is refused, and touch
   assert.deepEqual(onHost(node), before);
 });
 
+test("two updates at once are not promised the same room", async () => {
+  await using node = await TestNode.start();
+  for (const sandboxId of ["s1", "s2"]) {
+    const value = { spec: { containers: [limited("c1", 1)] } };
+    sandboxIn(await node.ask({ case: "createSandbox", value }, { sandboxId }));
+    sandboxIn(await node.ask({ case: "startSandbox", value: {} }, { sandboxId }));
+  }
+  const grown = await Promise.all(
+    ["s1", "s2"].map((sandboxId) =>
+      node.ask(
+        { case: "updateContainer", value: { containerId: "c1", resources: { cpuQuotaUs: 300_000n } } },
+        { sandboxId },
+      ),
+    ),
+  );
+  assert.deepEqual(grown.map((outcome) => outcome.case).sort(), ["error", "updateContainer"]);
+});
+
 test("an update that a crash cuts short is undone by the next daemon", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));

@@ -5,13 +5,13 @@ import { demandsOf, promisedSize } from "./entitled.ts";
 
 /**
  * Throws NO_CAPACITY when a sandbox with these containers instead of its own is more than its VM may grow to, or when the host has no
- * room for what it grows by. Touches nothing.
+ * room for what it grows by. Touches nothing. The room is set aside until the result is disposed of: by then the record says so.
  */
 export function requireGrowth(
   ctx: NodeContext,
   record: SandboxRecord,
   containers: readonly ContainerRecord[],
-): void {
+): Disposable {
   const { guestOverheadBytes } = ctx.sizeDefaults;
   const after = wantedSize(demandsOf(containers), record.size, guestOverheadBytes);
   const before = promisedSize(record, guestOverheadBytes);
@@ -20,7 +20,8 @@ export function requireGrowth(
     memoryBytes: Math.max(0, after.memoryBytes - before.memoryBytes),
     diskBytes: 0,
   };
-  if (demand.milliCpus === 0 && demand.memoryBytes === 0) return;
   const { capacity, sandboxes } = ctx;
-  admit(demand, { capacity, allocated: sandboxes.allocated(), freeDiskBytes: 0, diskFloorBytes: 0 });
+  if (demand.milliCpus > 0 || demand.memoryBytes > 0)
+    admit(demand, { capacity, allocated: sandboxes.allocated(), freeDiskBytes: 0, diskFloorBytes: 0 });
+  return sandboxes.claimGrowth(demand);
 }

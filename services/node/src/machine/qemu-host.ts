@@ -25,6 +25,11 @@ import { EVIDENCE_BYTES } from "./serial-text.ts";
 export type QemuHostOptions = {
   readonly binary: string;
   readonly accelerator: Accelerator;
+  /**
+   * Whether vCPUs are plugged in and out while a guest runs. Not by default under emulation: QEMU 7.2 crashes when a vCPU is plugged
+   * into a guest that is busy, see the README of libs/qemu.
+   */
+  readonly plugsVcpus?: boolean;
   readonly cpuModel: string;
   /** Groups of the VM's user, such as the one that owns /dev/kvm. */
   readonly groups: readonly number[];
@@ -50,6 +55,10 @@ export class QemuHost implements MachineHost {
     this.#options = options;
   }
 
+  get #plugsVcpus(): boolean {
+    return this.#options.plugsVcpus ?? this.#options.accelerator === "kvm";
+  }
+
   async start(request: MachineRequest, signal: AbortSignal): Promise<Machine> {
     const { binary, groups, cgroups } = this.#options;
     const qemu = await spawnQemu({
@@ -66,7 +75,8 @@ export class QemuHost implements MachineHost {
       });
       const hostOomKills = () => cgroups.oomKills(request.paths.name);
       const serial = new SerialReader(request.paths.serialSocket, SERIAL_TAIL_BYTES);
-      return await QemuMachine.of({ identity: qemu.identity, monitor, serial, hostOomKills, child: qemu });
+      const parts = { identity: qemu.identity, monitor, plugsVcpus: this.#plugsVcpus, serial, hostOomKills };
+      return await QemuMachine.of({ ...parts, child: qemu });
     } catch (error) {
       await endProcess(qemu.identity, { graceMs: 0 });
       signal.throwIfAborted();
@@ -85,7 +95,7 @@ export class QemuHost implements MachineHost {
       const hostOomKills = () => this.#options.cgroups.oomKills(paths.name);
       // One that an earlier version started has no such socket: its console is then in QEMU alone.
       const serial = new SerialReader(paths.serialSocket, SERIAL_TAIL_BYTES);
-      return await QemuMachine.of({ identity, monitor, serial, hostOomKills });
+      return await QemuMachine.of({ identity, monitor, plugsVcpus: this.#plugsVcpus, serial, hostOomKills });
     } catch (error) {
       if (!isAlive(identity)) return undefined;
       throw unavailable(`take over the VM ${name}`, error);

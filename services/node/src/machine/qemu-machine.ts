@@ -27,6 +27,8 @@ import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
 export type QemuMachineParts = {
   readonly identity: ProcessIdentity;
   readonly monitor: Monitor;
+  /** Whether vCPUs come and go while the guest runs. */
+  readonly plugsVcpus: boolean;
   /** Of its serial console; released with the machine. */
   readonly serial: SerialReader;
   /** OOM kills of the host among its processes. */
@@ -122,6 +124,7 @@ export class QemuMachine implements Machine {
   }
 
   async setVcpus(vcpus: number, signal: AbortSignal): Promise<number> {
+    if (!this.#parts.plugsVcpus) return (await this.vcpuThreads(signal)).length;
     const options = { signal, guestMs: GUEST_PATIENCE_MS };
     return await this.#resize("vcpu", () => setVcpus(this.#parts.monitor, vcpus, options));
   }

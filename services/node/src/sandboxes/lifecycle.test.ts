@@ -66,41 +66,6 @@ test("the exit of a container is recorded with its code and cause, and survives 
   assert.equal(container?.stopCause, StopCause.GUEST_OOM);
 });
 
-test("a container that has ended is started again as a new one in the guest", async () => {
-  await using node = await TestNode.start();
-  await running(node);
-  node.guest.end("c1", { code: 3 });
-  assert.ok(await reaches(node, ({ kind }) => kind === "stopped"));
-  const again = await node.ask({ case: "startContainer", value: { containerId: "c1" } });
-  assert.ok(again.case === "startContainer", reasonOf(again));
-  assert.equal(again.value.container?.state, ContainerState.RUNNING);
-  assert.equal(again.value.container?.exitStatus, undefined);
-  assert.equal(again.value.container?.restartCount, 1);
-  node.guest.end("c1", { code: 4 });
-  assert.ok(await reaches(node, ({ kind }) => kind === "stopped"));
-  await node.crash();
-  const [container] = (await shown(node)).status?.containers ?? [];
-  assert.equal(container?.exitStatus?.code, 4);
-});
-
-test("a container that cannot be made again keeps its former end, and can be tried again", async () => {
-  await using node = await TestNode.start();
-  await running(node);
-  node.guest.end("c1", { code: 3 });
-  assert.ok(await reaches(node, ({ kind }) => kind === "stopped"));
-  node.guest.onCall = async (call) => {
-    if (call === "createContainer") throw new Error("it broke");
-  };
-  const refused = await node.ask({ case: "startContainer", value: { containerId: "c1" } });
-  assert.equal(refused.case, "error");
-  const [container] = (await shown(node)).status?.containers ?? [];
-  assert.equal(container?.state, ContainerState.STOPPED);
-  assert.equal(container?.exitStatus?.code, 3);
-  node.guest.onCall = async () => undefined;
-  const again = await node.ask({ case: "startContainer", value: { containerId: "c1" } });
-  assert.equal(again.case, "startContainer");
-});
-
 test("an exit that happened while no daemon ran is made up for, from the guest's list", async () => {
   await using node = await TestNode.start();
   await running(node);

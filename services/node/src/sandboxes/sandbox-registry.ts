@@ -12,6 +12,7 @@ export class SandboxRegistry implements LiveSandboxes {
   readonly #entries = new Map<string, SandboxEntry>();
   readonly #corrupt = new Map<string, { readonly error: PaddockError; readonly slot: number | undefined }>();
   readonly #pins = new Map<string, number>();
+  readonly #growths = new Set<Amount>();
   readonly #guestOverheadBytes: number;
   /** Sandboxes that are admitted and have no entry yet, by id. */
   readonly #claims = new Map<string, { readonly slot: number; readonly demand: Amount }>();
@@ -80,6 +81,13 @@ export class SandboxRegistry implements LiveSandboxes {
     };
   }
 
+  /** Sets room for the growth of a sandbox aside until disposed of. */
+  claimGrowth(demand: Amount): Disposable {
+    const claim = { ...demand };
+    this.#growths.add(claim);
+    return { [Symbol.dispose]: () => void this.#growths.delete(claim) };
+  }
+
   /** What all sandboxes were promised. A stopped one keeps its promise: it must be able to start again. */
   allocated(): Amount {
     let milliCpus = 0;
@@ -89,7 +97,7 @@ export class SandboxRegistry implements LiveSandboxes {
       milliCpus += size.vcpus * 1000;
       memoryBytes += size.memoryBytes + VM_OVERHEAD_BYTES;
     }
-    for (const { demand } of this.#claims.values()) {
+    for (const demand of [...[...this.#claims.values()].map((claim) => claim.demand), ...this.#growths]) {
       milliCpus += demand.milliCpus;
       memoryBytes += demand.memoryBytes;
     }

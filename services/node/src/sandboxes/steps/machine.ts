@@ -1,5 +1,6 @@
 import { PaddockError } from "@paddock/domain";
 import { machineDisks } from "../../containers/container-disks.ts";
+import { promisedSize } from "../../limits/entitled.ts";
 import { watchMachine } from "../supervise.ts";
 import { type BootStep, imageOf } from "./boot-context.ts";
 
@@ -22,6 +23,7 @@ export const machine: BootStep = {
         paths,
         uid: node.vmUidBase + record.slot,
         ...record.size,
+        vcpus: promisedSize(record, node.sizeDefaults.guestOverheadBytes).vcpus,
         maxMemoryBytes: record.size.maxMemoryBytes ?? record.size.memoryBytes,
         placement: node.cgroups.placement(paths.name),
         disks,
