@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { SandboxState } from "@paddock/protocol";
-import { machinesOf } from "../harness/chaos.ts";
 import { exec, OutputGatherer } from "../harness/exec.ts";
+import { machinesOf } from "../harness/machines.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
@@ -20,7 +20,7 @@ test("after kill -9 of the daemon the VM is adopted, its processes went on, and 
   const sandboxId = "adopted";
   await runIdle(stack, sandboxId);
   const at = { sandboxId, containerId: "c1" };
-  const pids = machinesOf(stack);
+  const pids = machinesOf(stack.stateDirectory);
   assert.equal(pids.length, 1);
   const script =
     "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo line $i; [ $((i % 300)) = 0 ] && sleep 0.3; done; exit 5";
@@ -41,7 +41,7 @@ test("after kill -9 of the daemon the VM is adopted, its processes went on, and 
   );
   await killed;
   await stack.startNode();
-  assert.deepEqual(machinesOf(stack), pids);
+  assert.deepEqual(machinesOf(stack.stateDirectory), pids);
   const attach = stack.client.processes.attach(soon());
   await attach.write({
     message: {
@@ -55,7 +55,7 @@ test("after kill -9 of the daemon the VM is adopted, its processes went on, and 
   assert.equal(done.status.code, 5);
   assert.equal((await exec(stack.client, ["echo", "again"], at)).stdout, "again\n");
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
-  assert.deepEqual(machinesOf(stack), []);
+  assert.deepEqual(machinesOf(stack.stateDirectory), []);
 });
 
 test("a daemon killed in the middle of a create leaves nothing half made, and the same request gives the same sandbox", async () => {
@@ -67,18 +67,18 @@ test("a daemon killed in the middle of a create leaves nothing half made, and th
   };
   const first = stack.client.sandboxes.runSandbox(request, soon());
   first.catch(() => {});
-  while (machinesOf(stack).length === 0) await new Promise((resolve) => setImmediate(resolve));
+  while (machinesOf(stack.stateDirectory).length === 0) await new Promise((resolve) => setImmediate(resolve));
   await stack.killNode();
   await assert.rejects(first);
   await stack.startNode();
   const { sandbox } = await stack.client.sandboxes.runSandbox(request, soon());
   assert.equal(sandbox?.sandboxId, "half");
   assert.equal(sandbox?.status?.state, SandboxState.RUNNING);
-  assert.equal(machinesOf(stack).length, 1);
+  assert.equal(machinesOf(stack.stateDirectory).length, 1);
   const again = await stack.client.sandboxes.runSandbox(request, soon());
   assert.deepEqual(again.sandbox?.status?.createdAt, sandbox?.status?.createdAt);
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "half", force: true }, soon());
-  assert.deepEqual(machinesOf(stack), []);
+  assert.deepEqual(machinesOf(stack.stateDirectory), []);
 });
 
 test("a daemon killed in the middle of a delete finishes it", async () => {
@@ -92,6 +92,6 @@ test("a daemon killed in the middle of a delete finishes it", async () => {
   await first.catch(() => {});
   await stack.startNode();
   await stack.client.sandboxes.deleteSandbox(request, soon());
-  assert.deepEqual(machinesOf(stack), []);
+  assert.deepEqual(machinesOf(stack.stateDirectory), []);
   await assert.rejects(stack.client.sandboxes.getSandbox({ sandboxId }), { reason: "SANDBOX_NOT_FOUND" });
 });

@@ -19,13 +19,15 @@ const UNKNOWN: readonly string[] = ["unavailable", "deadline_exceeded", "cancell
 
 export type Known = {
   state: "absent" | "running" | "stopped";
-  /** Exit codes by exec id, of the VM's present life. */
+  /** Exit codes by exec id, of the present life of the container. */
   readonly codes: Map<string, number>;
+  /** Relative share that its container was given last. */
+  shares: bigint;
 };
 
 export class ChaosWorker {
   readonly sandboxId: string;
-  readonly known: Known = { state: "absent", codes: new Map() };
+  readonly known: Known = { state: "absent", codes: new Map(), shares: 0n };
   operations = 0;
   repeated = 0;
   /** Resolves when the first operation has its outcome. */
@@ -58,7 +60,7 @@ export class ChaosWorker {
     if (this.known.state === "absent") return await this.#create();
     if (this.known.state === "stopped")
       return await (this.#random.below(2) === 0 ? this.#start() : this.#delete());
-    switch (this.#random.below(10)) {
+    switch (this.#random.below(16)) {
       case 0:
         return await this.#delete();
       case 1:
@@ -66,6 +68,18 @@ export class ChaosWorker {
       case 2:
       case 3:
         return await this.#checkWaits();
+      case 4:
+        return await this.#pauseAndResume();
+      case 5:
+      case 6:
+        return await this.#update();
+      case 7:
+      case 8:
+        return await this.#runBeside();
+      case 9:
+        return await this.#killAndStart();
+      case 10:
+        return await this.#readStats();
       default:
         return await this.#exec();
     }
@@ -77,6 +91,78 @@ export class ChaosWorker {
     await this.#until(() => this.#stack.client.sandboxes.runSandbox(request, { deadline: inSeconds(90) }));
     this.known.state = "running";
     this.known.codes.clear();
+    this.known.shares = 0n;
+  }
+
+  async #pauseAndResume(): Promise<void> {
+    const { sandboxes } = this.#stack.client;
+    const [pause, resume] = [this.#id(), this.#id()];
+    const at = { sandboxId: this.sandboxId };
+    await this.#until(() => sandboxes.pauseSandbox({ ...at, requestId: pause }, { deadline: inSeconds(30) }));
+    await this.#until(() =>
+      sandboxes.resumeSandbox({ ...at, requestId: resume }, { deadline: inSeconds(60) }),
+    );
+  }
+
+  async #update(): Promise<void> {
+    const cpuShares = BigInt(2 + this.#random.below(2000));
+    const request = { ...this.#c1, requestId: this.#id(), resources: { cpuShares } };
+    await this.#until(() =>
+      this.#stack.client.containers.updateContainer(request, { deadline: inSeconds(60) }),
+    );
+    this.known.shares = cpuShares;
+  }
+
+  /** A container that comes, ends by itself with a code, and goes. */
+  async #runBeside(): Promise<void> {
+    const { containers, processes } = this.#stack.client;
+    const code = this.#random.below(100);
+    const at = { sandboxId: this.sandboxId, containerId: "c2" };
+    const process = { args: ["sh", "-c", `exit ${code}`] };
+    const spec = { containerId: "c2", image: this.#image, process };
+    const [create, start, remove] = [this.#id(), this.#id(), this.#id()];
+    const patience = () => ({ deadline: inSeconds(60) });
+    const { sandboxId } = this;
+    await this.#until(() => containers.createContainer({ sandboxId, requestId: create, spec }, patience()));
+    await this.#until(() => containers.startContainer({ ...at, requestId: start }, patience()));
+    await this.#until(async () => {
+      const { status } = await processes.waitProcess({ ...at, execId: "c2" }, patience());
+      assert.equal(
+        status?.code,
+        code,
+        `the container c2 of ${sandboxId} ended with another code than it had`,
+      );
+    });
+    await this.#until(() => containers.deleteContainer({ ...at, requestId: remove }, patience()));
+  }
+
+  async #killAndStart(): Promise<void> {
+    const { containers, processes } = this.#stack.client;
+    const [kill, start] = [this.#id(), this.#id()];
+    const patience = () => ({ deadline: inSeconds(60) });
+    await this.#until(() =>
+      containers.killContainer({ ...this.#c1, requestId: kill, signal: "KILL", all: true }, patience()),
+    );
+    await this.#until(async () => {
+      const { status } = await processes.waitProcess({ ...this.#c1, execId: "c1" }, patience());
+      assert.equal(status?.signal, 9, `the end of c1 of ${this.sandboxId} is not the one it had`);
+    });
+    await this.#until(() => containers.startContainer({ ...this.#c1, requestId: start }, patience()));
+    this.known.codes.clear();
+  }
+
+  async #readStats(): Promise<void> {
+    const request = { sandboxId: this.sandboxId };
+    await this.#until(async () => {
+      const { host } = await this.#stack.client.sandboxes.getSandboxStats(request, {
+        deadline: inSeconds(30),
+      });
+      assert.ok(host !== undefined && host.memoryUsageBytes > 0n);
+    });
+  }
+
+  get #c1() {
+    return { sandboxId: this.sandboxId, containerId: "c1" };
   }
 
   async #delete(): Promise<void> {
@@ -139,8 +225,8 @@ export class ChaosWorker {
   /** What the daemon says of the sandbox now is what this client was told. */
   async verify(): Promise<void> {
     const { sandboxId } = this;
-    const status = await this.#stack.client.sandboxes.getSandboxStatus({ sandboxId }).then(
-      (answer) => answer.status?.state,
+    const told = await this.#stack.client.sandboxes.getSandboxStatus({ sandboxId }).then(
+      (answer) => answer.status,
       (error: unknown) => {
         if (error instanceof PaddockError && error.reason === "SANDBOX_NOT_FOUND") return undefined;
         throw error;
@@ -149,7 +235,18 @@ export class ChaosWorker {
     const wanted = { absent: undefined, running: SandboxState.RUNNING, stopped: SandboxState.STOPPED }[
       this.known.state
     ];
-    assert.equal(status, wanted, `${sandboxId} should be ${this.known.state}`);
+    assert.equal(told?.state, wanted, `${sandboxId} should be ${this.known.state}`);
+    if (told !== undefined) {
+      assert.deepEqual(
+        told.containers.map(({ containerId }) => containerId),
+        ["c1"],
+      );
+      assert.equal(
+        told.containers[0]?.resources?.cpuShares ?? 0n,
+        this.known.shares,
+        `shares of ${sandboxId}`,
+      );
+    }
     if (this.known.state === "running") await this.#checkWaits();
   }
 
