@@ -120,7 +120,7 @@ impl Creation<'_> {
         if !resources.disks.is_empty()
             && let Some(cgroup) = &undo.cgroup
         {
-            // The init has found its disks by now.
+            // The root is built: its reads need no longer be let through.
             cgroup.update(&pb::Resources { disks: resources.disks.clone(), ..Default::default() })?;
         }
         let kept = undo.keep().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))?;

@@ -13,10 +13,12 @@ use super::files::{read_text, write};
 use super::limits::Limit;
 use super::stats;
 
-/// Writes the limits in order. On failure every one is as it was.
+/// Writes the limits in order, more memory last. On failure every one is as it was.
 pub(super) fn apply(directory: &Path, limits: &[Limit]) -> Result<()> {
     let mut before: Vec<(&str, String)> = Vec::new();
-    for limit in limits {
+    // To take more memory back would be to lower it, and what was allocated meanwhile would be met with a kill.
+    let (raised, others): (Vec<_>, Vec<_>) = limits.iter().partition(|limit| gives_memory(directory, limit));
+    for limit in others.into_iter().chain(raised) {
         let former = former(directory, limit);
         if let Err(error) = set(directory, limit) {
             for (file, value) in before.iter().rev() {
@@ -29,6 +31,12 @@ pub(super) fn apply(directory: &Path, limits: &[Limit]) -> Result<()> {
         before.push((limit.file, former));
     }
     Ok(())
+}
+
+/// Whether it lets the container have more memory than now.
+fn gives_memory(directory: &Path, limit: &Limit) -> bool {
+    let bytes = |text: &str| text.trim().parse().unwrap_or(u64::MAX);
+    limit.file == "memory.max" && bytes(&limit.value) > bytes(&former(directory, limit))
 }
 
 /// What to write to have what there is now.
@@ -55,10 +63,25 @@ fn set(directory: &Path, limit: &Limit) -> Result<()> {
 fn put(directory: &Path, file: &str, value: &str) -> Result<()> {
     write(&directory.join(file), value).map_err(|errno| match errno {
         Errno::INVAL | Errno::RANGE | Errno::NOSPC | Errno::NODEV | Errno::NOENT => {
-            RuntimeError::InvalidSpec(format!("{file} does not take {value:?}: {errno}"))
+            RuntimeError::InvalidSpec(format!("{}: {file} does not take {value:?}: {errno}", field(file)))
         }
         _ => RuntimeError::system(format!("write {value:?} to {file}"), errno),
     })
+}
+
+/// The field of the request that a file comes from.
+fn field(file: &str) -> &'static str {
+    match file {
+        "cpu.max" => "cpu_quota_us",
+        "cpu.weight" => "cpu_weight",
+        "cpuset.cpus" => "cpuset_cpus",
+        "io.max" => "disks",
+        "memory.max" => "memory_bytes",
+        "memory.oom.group" => "oom_kill_all",
+        "memory.swap.max" => "swap_bytes",
+        "pids.max" => "pids",
+        _ => "hugepages",
+    }
 }
 
 /// Lowering: `memory.high` reclaims down to its value, as far as there is something to reclaim, and slows down whoever
@@ -106,6 +129,20 @@ mod tests {
         assert!(matches!(error, RuntimeError::InvalidSpec(_)), "{error}");
         let text = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap();
         assert_eq!((text("pids.max").as_str(), text("cpuset.cpus").as_str()), ("7", "\n"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn more_memory_is_given_last_so_that_it_is_never_taken_back() {
+        let dir = directory("raise", &[("memory.max", "4096"), ("memory.current", "0\n"), ("pids.max", "7")]);
+        // A directory in the file's place refuses the write. One digit more: a file that is written back keeps it.
+        std::fs::create_dir_all(dir.join("cpu.weight")).unwrap();
+        let limits = [limit("memory.max", "81920"), limit("pids.max", "9"), limit("cpu.weight", "1")];
+        apply(&dir, &limits).unwrap_err();
+        let text = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap();
+        assert_eq!((text("memory.max").as_str(), text("pids.max").as_str()), ("4096", "7"));
+        assert!(gives_memory(&dir, &limit("memory.max", "max")));
+        assert!(!gives_memory(&dir, &limit("memory.max", "4096")));
         std::fs::remove_dir_all(dir).unwrap();
     }
 

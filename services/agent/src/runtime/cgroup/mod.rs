@@ -39,7 +39,7 @@ pub(super) struct Cgroup {
 impl Cgroup {
     /// Creates it with its limits. Nothing is left if that fails.
     pub(super) fn create(layout: &Layout, id: &str, resources: &pb::Resources) -> Result<Self> {
-        // The disks may still be on their way, see `update`.
+        // Disks are limited once the root is built: a low rate must not keep it from being built.
         let resources = &pb::Resources { disks: Vec::new(), ..resources.clone() };
         limits::files(resources, "max", &|_| None)?;
         controllers::prepare(layout.cgroup_root())?;
