@@ -74,10 +74,21 @@ fn serve_guest() -> io::Result<()> {
             };
             if let Err(error) = served {
                 log::warn("link", &format!("the port failed: {error}"));
+                if error.kind() == io::ErrorKind::TimedOut {
+                    rebind().await;
+                }
             }
             tokio::time::sleep(RETRY).await;
         }
     })
+}
+
+/// Resets a port that is stuck.
+async fn rebind() {
+    let rebound = tokio::task::spawn_blocking(link::rebind).await;
+    if let Err(error) = rebound.unwrap_or_else(|error| Err(io::Error::other(error))) {
+        log::warn("link", &format!("cannot bind the port's driver anew: {error}"));
+    }
 }
 
 fn serve_socket(listener: std::os::unix::net::UnixListener, machine: Machine) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Finds the virtio port by its name, and waits for it without polling.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,18 +29,31 @@ pub async fn open_port(uevents: &Uevents) -> io::Result<OwnedFd> {
     }
 }
 
+/// Takes the port's driver from its device and gives it back, which resets the device. The port comes again under another
+/// name; a descriptor of the old one is dead.
+pub fn rebind() -> io::Result<()> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let port = entry(Path::new(CLASS)).ok_or_else(gone)?;
+    let device = std::fs::canonicalize(port.path().join("device"))?;
+    let driver = std::fs::canonicalize(device.join("driver"))?;
+    let name = device.file_name().ok_or_else(gone)?.as_encoded_bytes();
+    std::fs::write(driver.join("unbind"), name)?;
+    std::fs::write(driver.join("bind"), name)
+}
+
 fn find(class: &Path, dev: &Path) -> io::Result<Option<File>> {
-    let Ok(entries) = std::fs::read_dir(class) else {
+    let Some(entry) = entry(class) else {
         return Ok(None);
     };
-    for entry in entries.flatten() {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true);
+    options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(dev.join(entry.file_name())).map(Some)
+}
+
+fn entry(class: &Path) -> Option<DirEntry> {
+    let named = |entry: &DirEntry| {
         let name = std::fs::read_to_string(entry.path().join("name")).unwrap_or_default();
-        if name.trim_end() == PORT_NAME {
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true);
-            let file = options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(dev.join(entry.file_name()))?;
-            return Ok(Some(file));
-        }
-    }
-    Ok(None)
+        name.trim_end() == PORT_NAME
+    };
+    std::fs::read_dir(class).ok()?.flatten().find(named)
 }

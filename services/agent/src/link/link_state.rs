@@ -24,6 +24,8 @@ pub struct Link {
     ended: Notify,
     /// The input ends with a HELLO in the midst of a frame.
     stalled: Notify,
+    /// A write found no room.
+    pub(super) blocked: Notify,
 }
 
 /// What the link's tasks share.
@@ -76,6 +78,7 @@ impl Link {
             }),
             ended: Notify::new(),
             stalled: Notify::new(),
+            blocked: Notify::new(),
         })
     }
 

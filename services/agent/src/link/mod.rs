@@ -21,6 +21,9 @@
 //! What the guest wrote for the old connection may come out before READY; the host throws away all before the
 //! READY with its own nonce, which no tenant can guess. A forged HELLO costs its sender's own sandbox a reconnect.
 //!
+//! A port can also be [`stuck`]: its host speaks, and cannot be answered. Then its driver is bound anew, and the host, which
+//! has not heard READY, says HELLO again.
+//!
 //! Back-pressure is end to end: the connection reads and writes the port directly ([`stream`]), with no queue
 //! between, so a slow host fills the virtio queue, then HTTP/2's send window, then the streams' channels.
 
@@ -29,6 +32,7 @@ mod link_state;
 mod port;
 mod scanner;
 mod stream;
+mod stuck;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -37,7 +41,7 @@ use std::sync::Arc;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-pub use discover::open_port;
+pub use discover::{open_port, rebind};
 
 use crate::rpc::Dispatch;
 use link_state::Link;
@@ -55,26 +59,24 @@ const MAX_STREAMS: u32 = 1024;
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Serves the calls of one connection after the other. Ends when a socket's peer has gone, or by an error of the
-/// port.
+/// port; that is `TimedOut` when the port is stuck.
 pub async fn serve(fd: OwnedFd, once: bool, dispatch: Dispatch) -> io::Result<()> {
     let link = Link::new(Port::new(fd)?, once);
     tokio::select! {
         result = link.follow() => result,
-        () = connections(&link, dispatch) => Ok(()),
+        result = connections(&link, dispatch) => result,
+        error = link.stuck(), if !once => Err(error),
     }
 }
 
-async fn connections(link: &Arc<Link>, dispatch: Dispatch) {
+async fn connections(link: &Arc<Link>, dispatch: Dispatch) -> io::Result<()> {
     while let Some(nonce) = link.hello().await {
-        let opened = tokio::select! {
-            opened = link.open(nonce) => opened,
-            () = link.believe_stalled() => None,
-        };
-        if let Some(stream) = opened {
+        if let Some(stream) = link.answer(nonce).await? {
             crate::log::info("link", "the host connected");
             connection(link, stream, dispatch.clone()).await;
         }
     }
+    Ok(())
 }
 
 async fn connection(link: &Arc<Link>, stream: LinkStream, dispatch: Dispatch) {

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -57,6 +58,14 @@ impl Port {
                 hung_up: flags.intersects(gone),
             });
         }
+    }
+
+    /// Whether it has something to read and takes nothing that is written, now.
+    pub fn is_one_way(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
+        poll(&mut fds, PollTimeout::ZERO)?;
+        let events = fds[0].revents().unwrap_or(PollFlags::empty());
+        Ok(events.contains(PollFlags::POLLIN) && !events.contains(PollFlags::POLLOUT))
     }
 
     /// read(2)

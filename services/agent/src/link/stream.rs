@@ -38,7 +38,10 @@ impl LinkStream {
             }
             match self.link.port.write(&bytes[..bytes.len().min(WRITE_BYTES)]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => state.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    state.writable = false;
+                    self.link.blocked.notify_one();
+                }
                 other => return Poll::Ready(other),
             }
         }

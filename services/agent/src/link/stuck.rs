@@ -1,0 +1,116 @@
+//! Telling a port that is stuck from a host that is slow.
+//!
+//! A stuck port gives what the host says and takes no answer, for good:
+//!
+//! - QEMU keeps a buffer of the output queue now and then when its peer goes. When it has all of them, nothing can be
+//!   written any more.
+//! - News of a connect may be lost when the control queue is full, as after many connects in a moment. Then the driver
+//!   takes the host for away and refuses to write.
+//!
+//! HTTP/2 is no help: it reads nothing while it has something to write. A slow host, on the other hand, is silent too: it
+//! says nothing while it reads nothing. If it is mistaken all the same, it connects once more. Only a reset of the device
+//! helps a stuck port, see [`super::rebind`].
+
+use std::io;
+use std::time::Duration;
+
+use super::link_state::Link;
+use super::scanner::Nonce;
+use super::stream::LinkStream;
+use crate::sync::lock;
+
+/// Between two looks at a port that takes no writes, and how long READY may wait for room.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Link {
+    /// Waits until the port is stuck in the midst of a connection.
+    pub async fn stuck(&self) -> io::Error {
+        loop {
+            self.blocked.notified().await;
+            let mut before = false;
+            while !lock(&self.state).writable {
+                tokio::time::sleep(PATIENCE).await;
+                let now = match self.port.is_one_way() {
+                    Ok(now) => now,
+                    Err(error) => return error,
+                };
+                if before && now {
+                    return stuck();
+                }
+                before = now;
+            }
+        }
+    }
+
+    /// Answers a HELLO and opens a connection. None when the host left meanwhile, or said HELLO again inside a frame.
+    pub async fn answer(self: &std::sync::Arc<Self>, nonce: Nonce) -> io::Result<Option<LinkStream>> {
+        tokio::select! {
+            opened = self.open(nonce) => Ok(opened),
+            () = self.believe_stalled() => Ok(None),
+            () = tokio::time::sleep(PATIENCE) => Err(stuck()),
+        }
+    }
+}
+
+fn stuck() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the host speaks and cannot be answered")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use super::super::port::Port;
+    use super::*;
+
+    /// A link whose output is full, its other end, and the HELLO that it heard.
+    async fn full() -> (Arc<Link>, UnixStream, Nonce) {
+        let (port, mut host) = UnixStream::pair().unwrap();
+        port.set_nonblocking(true).unwrap();
+        while (&port).write(&[0; 4096]).is_ok() {}
+        host.write_all(format!("PADDOCK/1 HELLO {}\n", "0a".repeat(16)).as_bytes()).unwrap();
+        let link = Link::new(Port::new(port.into()).unwrap(), false);
+        let nonce = link.hello().await.unwrap();
+        (link, host, nonce)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_with_no_room_for_the_answer_to_a_hello_is_stuck() {
+        let (link, _host, nonce) = full().await;
+        assert_eq!(link.answer(nonce).await.err().unwrap().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_port_is_stuck_when_its_host_speaks_and_nothing_can_be_written() {
+        let (link, mut host, nonce) = full().await;
+        let _opening = tokio::time::timeout(PATIENCE / 2, link.open(nonce)).await;
+        host.write_all(b"x").unwrap();
+        assert_eq!(link.stuck().await.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_reads_nothing_and_says_nothing_is_slow() {
+        let (link, _host, nonce) = full().await;
+        let _opening = tokio::time::timeout(PATIENCE / 2, link.open(nonce)).await;
+        assert!(tokio::time::timeout(PATIENCE * 100, link.stuck()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_reads_is_answered() {
+        let (link, mut host, nonce) = full().await;
+        let reading = std::thread::spawn(move || {
+            let (mut all, mut chunk) = (Vec::new(), [0; 65536]);
+            while !all.ends_with(&nonce.ready_line()) {
+                let count = host.read(&mut chunk).unwrap();
+                all.extend_from_slice(&chunk[..count]);
+            }
+        });
+        tokio::select! {
+            opened = link.answer(nonce) => assert!(opened.unwrap().is_some()),
+            _ = link.follow() => panic!("the port failed"),
+        }
+        reading.join().unwrap();
+    }
+}
