@@ -1,5 +1,6 @@
 /** A container's limits as the cgroup v2 of its guest has them. Pure. */
 import { create } from "@bufbuild/protobuf";
+import { weightOfShares } from "@paddock/cgroups";
 import { formatCpuList, guestCpuset, unionOfCpuLists } from "@paddock/domain";
 import { agentpb, type ContainerResources } from "@paddock/protocol";
 import { containerDisks } from "../containers/container-disks.ts";
@@ -19,7 +20,7 @@ export function limitsAtCreation(container: Limited, cpusetCpus: string): agentp
   return create(agentpb.ResourcesSchema, {
     ...(cpuQuotaUs !== undefined && { cpuQuotaUs }),
     ...(cpuPeriodUs !== undefined && { cpuPeriodUs }),
-    ...(cpuShares !== undefined && { cpuWeight: weightOfShares(cpuShares) }),
+    ...(cpuShares !== undefined && { cpuWeight: weightOf(cpuShares) }),
     ...(rest.cpusetCpus !== "" && rest),
     ...(memoryBytes !== undefined && { memoryBytes }),
     ...(swapBytes !== undefined && { swapBytes }),
@@ -37,7 +38,7 @@ export function limitsInFull(container: Limited, cpusetCpus: string): agentpb.Re
   return create(agentpb.ResourcesSchema, {
     cpuQuotaUs: cpuQuotaUs ?? NO_LIMIT,
     cpuPeriodUs: cpuPeriodUs ?? DEFAULT_PERIOD_US,
-    cpuWeight: cpuShares === undefined ? DEFAULT_WEIGHT : weightOfShares(cpuShares),
+    cpuWeight: cpuShares === undefined ? DEFAULT_WEIGHT : weightOf(cpuShares),
     cpusetCpus,
     memoryBytes: memoryBytes ?? NO_LIMIT,
     swapBytes: swapBytes ?? NO_LIMIT,
@@ -80,5 +81,4 @@ export function cpusetInGuest(container: Limited, counted: readonly Limited[], v
   return cpus === all ? "" : cpus;
 }
 
-/** cgroup v1 shares 2..262144 on the scale of cgroup v2 weights 1..10000, as the OCI runtime spec's implementations do. */
-const weightOfShares = (shares: bigint): bigint => 1n + ((shares - 2n) * 9999n) / 262142n;
+const weightOf = (shares: bigint): bigint => BigInt(weightOfShares(Number(shares)));
