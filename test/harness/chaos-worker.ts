@@ -5,9 +5,9 @@
  * noted and must hold later: a sandbox that was made exists, one that was deleted does not, and a process that ended with a
  * code ended with that code.
  */
-import assert from "node:assert/strict";
 import { PaddockError } from "@paddock/domain";
-import { SandboxState } from "@paddock/protocol";
+import { SandboxState, StopCause } from "@paddock/protocol";
+import { findSame } from "./chaos-finding.ts";
 import { exec } from "./exec.ts";
 import { idle } from "./sandbox.ts";
 import type { Random } from "./seeded-random.ts";
@@ -127,11 +127,19 @@ export class ChaosWorker {
     await this.#until(() => containers.startContainer({ ...at, requestId: start }, patience()));
     await this.#until(async () => {
       const { status } = await processes.waitProcess({ ...at, execId: "c2" }, patience());
-      assert.equal(
-        status?.code,
-        code,
-        `the container c2 of ${sandboxId} ended with another code than it had`,
+      findSame("invented_exits", `the end of c2 of ${sandboxId}`, status?.code, code);
+    });
+    await this.#until(async () => {
+      const { container } = await containers.getContainerStatus(at, patience());
+      findSame("invented_exits", `the end of c2 of ${sandboxId}`, container?.exitStatus?.code, code);
+      findSame(
+        "invented_exits",
+        `the cause of the end of c2 of ${sandboxId}`,
+        container?.stopCause,
+        StopCause.EXITED,
       );
+      // A start that is repeated after a crash must not run it again.
+      findSame("invented_exits", `the runs of c2 of ${sandboxId}`, container?.restartCount, 0);
     });
     await this.#until(() => containers.deleteContainer({ ...at, requestId: remove }, patience()));
   }
@@ -145,7 +153,7 @@ export class ChaosWorker {
     );
     await this.#until(async () => {
       const { status } = await processes.waitProcess({ ...this.#c1, execId: "c1" }, patience());
-      assert.equal(status?.signal, 9, `the end of c1 of ${this.sandboxId} is not the one it had`);
+      findSame("invented_exits", `the end of c1 of ${this.sandboxId}`, status?.signal, 9);
     });
     await this.#until(() => containers.startContainer({ ...this.#c1, requestId: start }, patience()));
     this.known.codes.clear();
@@ -157,7 +165,7 @@ export class ChaosWorker {
       const { host } = await this.#stack.client.sandboxes.getSandboxStats(request, {
         deadline: inSeconds(30),
       });
-      assert.ok(host !== undefined && host.memoryUsageBytes > 0n);
+      findSame("lost_results", `use of ${this.sandboxId}`, (host?.memoryUsageBytes ?? 0n) > 0n, true);
     });
   }
 
@@ -192,7 +200,7 @@ export class ChaosWorker {
     await this.#until(async () => {
       try {
         const done = await exec(this.#stack.client, ["sh", "-c", `exit ${code}`], { ...at, execId });
-        assert.equal(done.status.code, code);
+        findSame("invented_exits", `the end of ${execId}`, done.status.code, code);
       } catch (error) {
         if (!(error instanceof PaddockError) || error.reason !== "PROCESS_EXISTS") throw error;
         // An earlier try has started it.
@@ -200,7 +208,7 @@ export class ChaosWorker {
           { ...at, execId },
           { deadline: inSeconds(60) },
         );
-        assert.equal(status?.code, code);
+        findSame("invented_exits", `the end of ${execId}`, status?.code, code);
       }
     });
     this.known.codes.set(execId, code);
@@ -213,11 +221,7 @@ export class ChaosWorker {
         const { status } = await this.#stack.client.processes.waitProcess(request, {
           deadline: inSeconds(60),
         });
-        assert.equal(
-          status?.code,
-          code,
-          `${execId} in ${this.sandboxId} ended with another code than it had`,
-        );
+        findSame("invented_exits", `the end of ${execId}`, status?.code, code);
       });
     }
   }
@@ -235,18 +239,15 @@ export class ChaosWorker {
     const wanted = { absent: undefined, running: SandboxState.RUNNING, stopped: SandboxState.STOPPED }[
       this.known.state
     ];
-    assert.equal(told?.state, wanted, `${sandboxId} should be ${this.known.state}`);
-    if (told !== undefined) {
-      assert.deepEqual(
-        told.containers.map(({ containerId }) => containerId),
-        ["c1"],
-      );
-      assert.equal(
-        told.containers[0]?.resources?.cpuShares ?? 0n,
-        this.known.shares,
-        `shares of ${sandboxId}`,
-      );
-    }
+    findSame("lost_results", `the state of ${sandboxId}`, told?.state, wanted);
+    if (told === undefined) return;
+    const ids = told.containers.map(({ containerId }) => containerId);
+    findSame("lost_results", `the containers of ${sandboxId}`, ids.join(), "c1");
+    const [c1] = told.containers;
+    findSame("lost_results", `the shares of ${sandboxId}`, c1?.resources?.cpuShares ?? 0n, this.known.shares);
+    const wantedCause = this.known.state === "stopped" ? StopCause.REQUESTED : StopCause.UNSPECIFIED;
+    findSame("invented_exits", `the cause of ${sandboxId}'s end`, told.stopCause, wantedCause);
+    findSame("invented_exits", `the cause of the end of c1 of ${sandboxId}`, c1?.stopCause, wantedCause);
     if (this.known.state === "running") await this.#checkWaits();
   }
 

@@ -1,10 +1,13 @@
 /**
  * Kills the node daemon at random moments under a mixed load, and looks for what was lost, leaked or invented.
+ *
+ * Every few rounds the load is let come to rest, and what the clients were told is compared with what the daemon says and with
+ * what the host has.
  */
-import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { SandboxState } from "@paddock/protocol";
-import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
+import { hostName } from "../../services/node/src/sandboxes/sandbox-paths.ts";
+import { findNone } from "./chaos-finding.ts";
 import { ChaosWorker } from "./chaos-worker.ts";
 import { hostSnapshot } from "./host-snapshot.ts";
 import { machinesOf } from "./machines.ts";
@@ -18,12 +21,19 @@ export type ChaosOptions = {
   readonly rounds: number;
   /** Longest time from a start of the daemon to its next end, in ms. */
   readonly maxLifeMs: number;
+  /** Rounds from one comparison to the next; there is one at the end. */
+  readonly compareEvery: number;
   readonly log?: (line: string) => void;
 };
 
-export type ChaosResult = { readonly kills: number; readonly operations: number; readonly repeated: number };
+export type ChaosResult = {
+  readonly kills: number;
+  readonly operations: number;
+  readonly repeated: number;
+  readonly comparisons: number;
+};
 
-/** Runs the load and the kills; throws an AssertionError that names the seed when something does not hold. */
+/** Runs the load and the kills. Throws a ChaosFinding for what must not be; every error names the seed. */
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const random = seededRandom(options.seed);
   // So many VMs at once are more than a small host promises by default.
@@ -37,53 +47,96 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
     { length: options.sandboxes },
     (_, index) => new ChaosWorker(stack, `chaos-${index}`, image, seededRandom(options.seed + index + 1)),
   );
-  let stopping = false;
-  const running = workers.map((worker) => worker.run(() => stopping));
-  const failed = Promise.all(running);
-  failed.catch(() => {});
+  let comparisons = 0;
   try {
-    // A boot takes longer than the daemon is let live: kills begin when all sandboxes are there.
-    await Promise.race([Promise.all(workers.map((worker) => worker.first)), failed]);
-    for (let round = 0; round < options.rounds; round++) {
-      await Promise.race([pause(random, options.maxLifeMs), failed]);
-      await stack.killNode();
-      await stack.startNode();
-      options.log?.(`round ${round + 1} of ${options.rounds}: ${count(workers, "operations")} operations`);
+    for (let done = 0; done < options.rounds; comparisons++) {
+      const rounds = Math.min(options.compareEvery, options.rounds - done);
+      await underLoad(workers, async (failed) => {
+        for (let round = 0; round < rounds; round++) {
+          await Promise.race([pause(random, options.maxLifeMs), failed]);
+          await stack.killNode();
+          await stack.startNode();
+        }
+      });
+      done += rounds;
+      for (const worker of workers) await worker.verify();
+      await verifyHost(stack);
+      options.log?.(
+        `round ${done} of ${options.rounds}: ${sum(workers, "operations")} operations, all as told`,
+      );
     }
-    stopping = true;
-    await failed;
-    for (const worker of workers) await worker.verify();
-    await verifyMachines(stack);
     await deleteAll(stack);
-    assert.deepEqual(hostSnapshot(stack.stateDirectory), clean, "something is left of the sandboxes");
+    const left = new Set(hostSnapshot(stack.stateDirectory));
+    findNone("leaked_resources", [...left.difference(new Set(clean))]);
   } catch (error) {
-    stopping = true;
     if (error instanceof Error) error.message += ` (seed ${options.seed})`;
     throw error;
   }
   return {
     kills: options.rounds,
-    operations: count(workers, "operations"),
-    repeated: count(workers, "repeated"),
+    operations: sum(workers, "operations"),
+    repeated: sum(workers, "repeated"),
+    comparisons,
   };
 }
 
-const count = (workers: readonly ChaosWorker[], what: "operations" | "repeated") =>
-  workers.reduce((sum, worker) => sum + worker[what], 0);
+/** Does `work` while the workers work, and lets them finish what they are at. `failed` rejects with what one of them found. */
+async function underLoad(
+  workers: readonly ChaosWorker[],
+  work: (failed: Promise<unknown>) => Promise<void>,
+): Promise<void> {
+  let stopping = false;
+  const running = Promise.all(workers.map((worker) => worker.run(() => stopping)));
+  running.catch(() => {});
+  try {
+    // A boot takes longer than the daemon is let live: kills begin when all sandboxes are there.
+    await Promise.race([Promise.all(workers.map((worker) => worker.first)), running]);
+    await work(running);
+  } finally {
+    stopping = true;
+  }
+  await running;
+}
+
+const sum = (workers: readonly ChaosWorker[], what: "operations" | "repeated") =>
+  workers.reduce((total, worker) => total + worker[what], 0);
 
 const pause = (random: Random, maxMs: number) =>
   new Promise<void>((resolve) => setTimeout(resolve, random.below(maxMs)));
 
-/** Every record of a live sandbox has its VM, and every VM is that of such a record. */
-async function verifyMachines({ client, stateDirectory }: Stack): Promise<void> {
+/** Every record of a live sandbox has its VM, every VM is that of such a record, and nothing on the host is of no record. */
+async function verifyHost({ client, stateDirectory }: Stack): Promise<void> {
   const { sandboxes } = await client.sandboxes.listSandboxes({ pageSize: 1000 });
-  const live = sandboxes.filter(({ status }) => status?.state !== SandboxState.STOPPED);
-  const recorded = live.map(({ sandboxId }) => sandboxPaths(stateDirectory, sandboxId).dir);
-  const running = machinesOf(stateDirectory).map((pid) => {
-    const command = readFileSync(`/proc/${pid}/cmdline`, "latin1");
-    return /path=(.*?\/sandboxes\/[0-9a-f]{16})\//.exec(command)?.[1];
-  });
-  assert.deepEqual(running.sort(), recorded.sort(), "VMs, and records of live sandboxes");
+  const recorded = new Set(sandboxes.map(({ sandboxId }) => hostName(sandboxId)));
+  const live = new Set(
+    sandboxes
+      .filter(({ status }) => status?.state !== SandboxState.STOPPED)
+      .map(({ sandboxId }) => hostName(sandboxId)),
+  );
+  const running = machinesOf(stateDirectory).map(machineName);
+  findNone("vms_without_record", [...surplus(running, live)]);
+  findNone("records_without_vm", [...live.difference(new Set(running))]);
+  const owners = { "file sandboxes": recorded, cgroup: live };
+  findNone(
+    "leaked_resources",
+    hostSnapshot(stateDirectory).filter((trace) => {
+      if (trace.startsWith("journal ")) return true;
+      const owned = /^(file sandboxes|cgroup).*?[/-]([0-9a-f]{16})(\/|$)/.exec(trace);
+      return owned !== null && !owners[owned[1] as keyof typeof owners].has(owned[2] ?? "");
+    }),
+  );
+}
+
+/** What there is more of than allowed: one of each. */
+function surplus(names: readonly string[], allowed: ReadonlySet<string>): string[] {
+  return names.filter((name, index) => !allowed.has(name) || names.indexOf(name) !== index);
+}
+
+/** The name of the sandbox that a process was started for. */
+function machineName(pid: string): string {
+  const path = `/proc/${pid}/cmdline`;
+  const command = existsSync(path) ? readFileSync(path, "latin1") : "";
+  return /path=.*?\/sandboxes\/([0-9a-f]{16})\//.exec(command)?.[1] ?? `process ${pid}`;
 }
 
 async function deleteAll(stack: Stack): Promise<void> {

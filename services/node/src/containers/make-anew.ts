@@ -13,13 +13,13 @@ const TIMEOUT_MS = 30_000;
 /**
  * Makes a container that has ended `ready` to be started again, on the disks it has: what it wrote is still there. Its cgroup
  * and namespaces are new. One that has not ended is left as it is. Until the guest has it, the record keeps its former end: a
- * failure, or the end of the daemon, in between changes nothing. Needs the lock.
+ * failure, or the end of the daemon, in between changes nothing. `requestId` is the start's. Needs the lock.
  */
 export async function makeAnew(
   ctx: NodeContext,
   entry: SandboxEntry,
   containerId: string,
-  signal: AbortSignal,
+  { requestId, signal }: { readonly requestId: string; readonly signal: AbortSignal },
 ): Promise<void> {
   const container = containerOf(entry.record, containerId);
   if (container?.phase.kind !== "stopped") return;
@@ -41,6 +41,7 @@ export async function makeAnew(
       ...each,
       oomKillCount: 0,
       restarts: each.restarts + 1,
+      startRequestId: requestId,
       phase: { kind: "ready" },
     })),
   );

@@ -2,8 +2,10 @@ import type { StartContainerRequest, StartContainerResponse } from "@paddock/pro
 import { makeAnew } from "../containers/make-anew.ts";
 import { startContainer as start } from "../containers/start-container.ts";
 import type { NodeContext } from "../node-context.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { withContainer } from "../sandboxes/sandbox-record.ts";
 import type { Answer } from "./answer.ts";
-import { type Call, locked, permitsContainer, shownContainer } from "./call.ts";
+import { type Call, locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
 
 export async function startContainer(
   ctx: NodeContext,
@@ -11,10 +13,28 @@ export async function startContainer(
   call: Call,
 ): Promise<Answer<StartContainerResponse>> {
   return await locked(ctx, sandboxId, "StartContainer", call, async (entry) => {
-    if (permitsContainer(entry, containerId, "start")) {
-      await makeAnew(ctx, entry, containerId, call.signal);
+    if (permitsContainer(entry, containerId, "start") && !hasRun(entry, containerId, call)) {
+      await makeAnew(ctx, entry, containerId, call);
+      noteStart(entry, containerId, call);
       await start(entry, containerId, ctx.nowMs, call.signal);
     }
     return { container: shownContainer(entry, containerId) };
   });
+}
+
+/**
+ * Whether this very request has started the container, which has ended since: its answer was lost with an earlier daemon, and the
+ * command must not be executed a second time.
+ */
+function hasRun(entry: SandboxEntry, containerId: string, { requestId }: Call): boolean {
+  const { phase, startRequestId } = requireContainer(entry, containerId);
+  return phase.kind === "stopped" && startRequestId === requestId;
+}
+
+/** Written before the guest is told, so that no start is forgotten that may have come about. */
+function noteStart(entry: SandboxEntry, containerId: string, { requestId }: Call): void {
+  if (requireContainer(entry, containerId).startRequestId === requestId) return;
+  entry.update((record) =>
+    withContainer(record, containerId, (each) => ({ ...each, startRequestId: requestId })),
+  );
 }

@@ -71,6 +71,8 @@ export type ContainerRecord = {
   readonly oomKillCount: number;
   /** Times it was made anew in the present VM, to be started again after its end. */
   readonly restarts: number;
+  /** Request that started it last, noted before the guest is told: what has ended since was not left unstarted. */
+  readonly startRequestId?: string;
   readonly phase: ContainerPhase;
 };
 

@@ -128,6 +128,7 @@ function parseContainer(fields: Fields): ContainerRecord {
     oomKillCount: fields.integer("oomKillCount"),
     // Not in rows of a daemon that could not start a container again.
     restarts: fields.has("restarts") ? fields.integer("restarts") : 0,
+    ...(fields.has("startRequestId") && { startRequestId: fields.string("startRequestId") }),
     phase: parseContainerPhase(fields.object("phase")),
   };
 }
