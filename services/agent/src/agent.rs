@@ -124,13 +124,17 @@ impl Agent {
             container_id: container.id.clone(),
             exec_id: process.exec_id.clone(),
             status: Some(status),
+            instance: container.instance.clone(),
         }));
     }
 
     fn announce_oom(&self, container: &Container) {
         if let Some(oom_kill_count) = container.risen_oom_count() {
-            self.events
-                .push(Event::ContainerOom(pb::ContainerOom { container_id: container.id.clone(), oom_kill_count }));
+            self.events.push(Event::ContainerOom(pb::ContainerOom {
+                container_id: container.id.clone(),
+                oom_kill_count,
+                instance: container.instance.clone(),
+            }));
         }
     }
 }

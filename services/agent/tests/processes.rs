@@ -223,6 +223,7 @@ async fn every_end_is_an_event_that_can_be_replayed() {
             panic!("not an exit: {event:?}")
         };
         assert_eq!((event.sequence, exited.exec_id), (sequence, exec_id));
+        assert_eq!(exited.instance, "i1", "what was given at the creation");
         assert_eq!(exited.status.unwrap().signal, signal);
     }
 }

@@ -41,6 +41,8 @@ pub enum Phase {
 /// One container.
 pub struct Container {
     pub id: String,
+    /// Tells it from an earlier one of the same id; given by the host.
+    pub instance: String,
     pub runtime: Arc<runtime::Container>,
     pub init: Arc<Process>,
     pub execs: Mutex<Execs>,
@@ -69,9 +71,10 @@ struct Oom {
 
 impl Container {
     /// A container whose init has been created.
-    pub fn new(order: u64, runtime: Arc<runtime::Container>, init: Arc<Process>) -> Self {
+    pub fn new(order: u64, instance: String, runtime: Arc<runtime::Container>, init: Arc<Process>) -> Self {
         Self {
             id: init.container_id.clone(),
+            instance,
             runtime,
             init,
             execs: Mutex::default(),
@@ -163,6 +166,7 @@ impl Container {
             started_at: started_at.map(Into::into),
             processes,
             oom_kill_count: announced,
+            instance: self.instance.clone(),
         }
     }
 

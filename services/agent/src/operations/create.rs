@@ -12,6 +12,9 @@ use crate::pb::mount::Source;
 use crate::process::{Process, ProcessError, stdio};
 use crate::runtime;
 
+/// Longest name of an instance, in bytes.
+const MAX_INSTANCE: usize = 64;
+
 /// Creates a container whose init waits before it executes its command.
 pub async fn create(agent: Arc<Agent>, request: pb::CreateContainerRequest) -> Result<Arc<Container>, ContainerError> {
     agent.sandbox()?;
@@ -39,6 +42,10 @@ async fn make(
     let spec = request.process.as_ref().ok_or_else(missing)?;
     let options = options(spec)?;
     let size = spec.tty_size;
+    let instance = request.instance.clone();
+    if instance.len() > MAX_INSTANCE {
+        return Err(ContainerError::Invalid(format!("instance is longer than {MAX_INSTANCE} bytes")));
+    }
     let broken = |source: ProcessError| ContainerError::Process { container: id.clone(), exec: id.clone(), source };
     agent.machine.modules_loaded().await;
     if needs_ext4(&request) {
@@ -67,7 +74,7 @@ async fn make(
     let (tasks, terminal) = Tasks::new(ends);
     let process = Process::new(&id, &id, options, &agent.budget, terminal);
     let pid = created.init_pid();
-    let container = Arc::new(Container::new(order, Arc::new(created), process.clone()));
+    let container = Arc::new(Container::new(order, instance, Arc::new(created), process.clone()));
     agent.oom.add(&container);
     tasks.start(&process);
     agent.watch(&starting, &container, &process, pid);

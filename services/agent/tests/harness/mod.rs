@@ -213,6 +213,7 @@ impl Client {
             container_id: self.container(),
             rootfs: Some(pb::Rootfs { tmpfs_size_bytes: 16 << 20, ..Default::default() }),
             process: Some(process),
+            instance: "i1".to_owned(),
             ..Default::default()
         }
     }

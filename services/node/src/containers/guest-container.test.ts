@@ -15,7 +15,7 @@ const container = (init: object, index = 0) =>
     image,
     index,
     "r1",
-    0,
+    { nowMs: () => 0, newId: () => "i1" },
   );
 
 test("a container has its image and its writable layer as two disks of its own", () => {

@@ -22,6 +22,7 @@ export function guestContainer(
   const { lower, upper } = containerDisks(container);
   return create(agentpb.CreateContainerRequestSchema, {
     containerId,
+    instance: container.instance,
     rootfs: {
       lower: { target: lower.target, lun: 0 },
       ...(upper && { upper: { target: upper.target, lun: 0 } }),

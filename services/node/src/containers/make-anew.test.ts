@@ -50,3 +50,22 @@ test("a container that cannot be made again keeps its former end, and can be tri
   const again = await node.ask({ case: "startContainer", value: { containerId: "c1" } });
   assert.equal(again.case, "startContainer");
 });
+
+test("the end of a container that is told after it was started again is not the end of its second run", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  const instance = node.guest.containers.get("c1")?.instance ?? "";
+  node.guest.end("c1", { code: 3 });
+  assert.ok(await reaches(node, ({ kind }) => kind === "stopped"));
+  await node.ask({ case: "startContainer", value: { containerId: "c1" } });
+  const late = { containerId: "c1", execId: "c1", status: { code: 3 } };
+  node.guest.tell({ case: "processExited", value: { ...late, instance } });
+  node.guest.tell({ case: "containerOom", value: { containerId: "c1", oomKillCount: 1n } });
+  const entry = node.context.sandboxes.require("s1");
+  const seesLater = entry.reaches(
+    ({ containers }) => containers[0]?.oomKillCount === 1,
+    AbortSignal.timeout(5000),
+  );
+  assert.ok(await seesLater);
+  assert.equal(entry.record.containers[0]?.phase.kind, "running");
+});

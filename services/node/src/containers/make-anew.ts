@@ -21,8 +21,9 @@ export async function makeAnew(
   containerId: string,
   { requestId, signal }: { readonly requestId: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const container = containerOf(entry.record, containerId);
-  if (container?.phase.kind !== "stopped") return;
+  const former = containerOf(entry.record, containerId);
+  if (former?.phase.kind !== "stopped") return;
+  const container = { ...former, instance: ctx.newId() };
   const image = await requireImage(ctx, container.imageId);
   await ctx.logs.stop(entry.sandboxId, containerId);
   const counted = [...entitled(entry.record), container];
@@ -39,6 +40,7 @@ export async function makeAnew(
   entry.update((record) =>
     withContainer(record, containerId, (each) => ({
       ...each,
+      instance: container.instance,
       oomKillCount: 0,
       restarts: each.restarts + 1,
       startRequestId: requestId,

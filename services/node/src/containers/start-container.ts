@@ -27,7 +27,8 @@ export async function startContainer(
     });
   if (container === undefined)
     throw new PaddockError("GUEST_UNAVAILABLE", "the guest's answer has no container");
-  // The answer is about this container, whatever name the guest gives it.
+  // The answer is about this container, whatever names the guest gives it.
   const facts = { nowMs: nowMs(), stopRequested: () => false };
-  entry.update((record) => afterGuestContainer(record, { ...container, containerId }, facts));
+  const told = { ...container, containerId, instance: "" };
+  entry.update((record) => afterGuestContainer(record, told, facts));
 }

@@ -24,7 +24,7 @@ export async function createContainer(
     const image = await requireImage(ctx, spec.image);
     using _pin = ctx.sandboxes.pinImage(image.id);
     const index = freeIndex(entry.record.containers);
-    const container = newContainer(spec, image, index, call.requestId, ctx.nowMs());
+    const container = newContainer(spec, image, index, call.requestId, ctx);
     using _room = requireContainerFits(ctx, entry, container);
     checkContainerSpec(spec, image.config);
     await requireDiskSpace(ctx);

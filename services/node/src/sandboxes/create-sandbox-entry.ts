@@ -64,7 +64,7 @@ export async function createSandboxEntry(
     pins.use(ctx.sandboxes.pinImage(image.id));
     checkContainerSpec(container, image.config);
     images.set(image.id, image);
-    containers.push(newContainer(container, image, index, call.requestId, ctx.nowMs()));
+    containers.push(newContainer(container, image, index, call.requestId, ctx));
   }
   // From here to the claim nothing waits, so that two requests cannot both find room for one.
   using claim = claimRoom(ctx, sandboxId, demand, freeDiskBytes);
@@ -137,19 +137,20 @@ export function newContainer(
   image: ImageRecord,
   index: number,
   requestId: string,
-  nowMs: number,
+  { nowMs, newId }: Pick<NodeContext, "nowMs" | "newId">,
 ): ContainerRecord {
   const containerId = parseContainerId(spec.containerId);
   if (containerId === undefined) throw badId(spec.containerId);
   return {
     containerId,
+    instance: newId(),
     requestId,
     spec,
     imageId: image.id,
     imageBlob: image.blob,
     stopSignal: stopSignalOf(image.config),
     index,
-    createdAtMs: nowMs,
+    createdAtMs: nowMs(),
     oomKillCount: 0,
     restarts: 0,
     phase: { kind: "ready" },

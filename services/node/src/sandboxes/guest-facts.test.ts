@@ -49,6 +49,25 @@ test("the end of an exec, of an unknown container, or of one that has ended chan
   assert.equal(afterGuestEvent(ended, exited({ code: 2 }), context), ended);
 });
 
+test("what is told of an earlier container of the same id changes nothing", () => {
+  const earlier = { containerId: "c1", instance: "i0" };
+  const status = { code: 1 };
+  const end = create(agentpb.WatchEventsResponseSchema, {
+    sequence: 9n,
+    event: { case: "processExited", value: { ...earlier, execId: "c1", status } },
+  });
+  assert.equal(afterGuestEvent(running, end, context), running);
+  const oom = create(agentpb.WatchEventsResponseSchema, {
+    event: { case: "containerOom", value: { ...earlier, oomKillCount: 1n } },
+  });
+  assert.equal(afterGuestEvent(running, oom, context), running);
+  const listed = { ...earlier, state: agentpb.ContainerState.STOPPED, exitStatus: status };
+  assert.equal(afterGuestList(running, [create(agentpb.ContainerSchema, listed)], context), running);
+  const present = { ...listed, instance: "i1" };
+  const after = afterGuestList(running, [create(agentpb.ContainerSchema, present)], context);
+  assert.equal(phaseOf(after)?.kind, "stopped");
+});
+
 test("a container that has ended stays ended, whatever the guest lists", () => {
   const ended = afterGuestEvent(running, exited({ code: 1 }), context);
   const listed = create(agentpb.ContainerSchema, {

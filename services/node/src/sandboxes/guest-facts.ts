@@ -55,7 +55,7 @@ function endOfExec(
   if (event.case !== "processExited" || !Number.isSafeInteger(Number(sequence))) return undefined;
   const { containerId, execId, status } = event.value;
   if (execId === containerId || status === undefined || parseExecId(execId) === undefined) return undefined;
-  if (containerOf(record, containerId) === undefined) return undefined;
+  if (meant(record, event.value) === undefined) return undefined;
   const exit = exitRecordOf(status, nowMs);
   return exitedChange({ containerId, execId, exit, cause: causeOf(exit) });
 }
@@ -80,13 +80,11 @@ function afterEvent(
     case "processExited": {
       const { containerId, execId, status } = event.value;
       return execId === containerId && status !== undefined
-        ? afterExit(record, containerId, status, context)
+        ? afterExit(record, event.value, status, context)
         : record;
     }
-    case "containerOom": {
-      const { containerId, oomKillCount } = event.value;
-      return afterOom(record, containerId, oomKillCount);
-    }
+    case "containerOom":
+      return afterOom(record, event.value, event.value.oomKillCount);
     case "guestStopping":
     case undefined:
       return record;
@@ -95,23 +93,37 @@ function afterEvent(
   }
 }
 
+type Told = { readonly containerId: string; readonly instance: string };
+
+/**
+ * The container that the guest speaks of; undefined for one that the node does not know, or an earlier one of the same id. An agent
+ * that knows of no instances names none.
+ */
+function meant(record: SandboxRecord, { containerId, instance }: Told): ContainerRecord | undefined {
+  const container = containerOf(record, containerId);
+  return instance === "" || instance === container?.instance ? container : undefined;
+}
+
 function afterExit(
   record: SandboxRecord,
-  containerId: string,
+  told: Told,
   status: agentpb.ExitStatus,
   context: FactContext,
 ): SandboxRecord {
-  const container = containerOf(record, containerId);
+  const container = meant(record, told);
   if (container === undefined || container.phase.kind === "stopped") return record;
-  return withContainer(record, containerId, (each) => ({ ...each, phase: ended(each, status, context) }));
+  return withContainer(record, told.containerId, (each) => ({
+    ...each,
+    phase: ended(each, status, context),
+  }));
 }
 
-function afterOom(record: SandboxRecord, containerId: string, count: bigint): SandboxRecord {
+function afterOom(record: SandboxRecord, told: Told, count: bigint): SandboxRecord {
   const oomKillCount = Number(count);
-  const container = containerOf(record, containerId);
+  const container = meant(record, told);
   if (container === undefined || !Number.isSafeInteger(oomKillCount)) return record;
   if (oomKillCount <= container.oomKillCount) return record;
-  return withContainer(record, containerId, (each) => ({ ...each, oomKillCount }));
+  return withContainer(record, told.containerId, (each) => ({ ...each, oomKillCount }));
 }
 
 /** The record after the guest has listed its containers: what was missed while nobody listened is made up for. */
@@ -129,9 +141,9 @@ export function afterGuestContainer(
   told: agentpb.Container,
   context: FactContext,
 ): SandboxRecord {
-  const { containerId, oomKillCount } = told;
-  const counted = afterOom(record, containerId, oomKillCount);
-  const container = containerOf(counted, containerId);
+  const { containerId } = told;
+  const counted = afterOom(record, told, told.oomKillCount);
+  const container = meant(counted, told);
   if (container === undefined || container.phase.kind === "stopped") return counted;
   const phase = phaseOf(container, told, context);
   return samePhase(phase, container.phase)

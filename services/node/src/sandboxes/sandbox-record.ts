@@ -57,6 +57,8 @@ export type ContainerPhase =
 
 export type ContainerRecord = {
   readonly containerId: ContainerId;
+  /** Another one each time it is created in a guest: what is told of an earlier container of this id is not about this one. */
+  readonly instance: string;
   /** Request that created it. */
   readonly requestId: string;
   readonly spec: ContainerSpec;

@@ -13,6 +13,7 @@ export function unfinishedContainer(scope: string): ContainerRecord | undefined 
   if (match === null || containerId === undefined) return undefined;
   return {
     containerId,
+    instance: "",
     requestId: "",
     spec: create(ContainerSpecSchema, { containerId }),
     imageId: "",

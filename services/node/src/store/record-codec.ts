@@ -118,6 +118,8 @@ function parseContainer(fields: Fields): ContainerRecord {
   if (containerId === undefined) throw new Error("a container has no proper id");
   return {
     containerId,
+    // Not in rows of a daemon that gave its containers none; its guests tell none.
+    instance: fields.has("instance") ? fields.string("instance") : "",
     requestId: fields.string("requestId"),
     spec: fromBinary(ContainerSpecSchema, fields.bytes("spec")),
     imageId: fields.string("imageId"),

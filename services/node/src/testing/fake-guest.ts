@@ -5,7 +5,7 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
 import { FakeAgent } from "../agent/fake-agent.ts";
 
-type FakeContainer = { state: agentpb.ContainerState; exit?: agentpb.ExitStatus };
+type FakeContainer = { state: agentpb.ContainerState; instance: string; exit?: agentpb.ExitStatus };
 type CallName =
   | "getGuest"
   | "configureSandbox"
@@ -62,9 +62,12 @@ export class FakeGuest implements AsyncDisposable {
       oomKilled: status.oomKilled ?? false,
       exitedAt: timestampFromMs(1_700_000_000_000),
     });
-    this.containers.set(containerId, { state: agentpb.ContainerState.STOPPED, exit });
+    const { instance } = this.#became(containerId, { state: agentpb.ContainerState.STOPPED, exit });
     if (!silently)
-      this.tell({ case: "processExited", value: { containerId, execId: containerId, status: exit } });
+      this.tell({
+        case: "processExited",
+        value: { containerId, instance, execId: containerId, status: exit },
+      });
   }
 
   /** Tells an event, and makes it up if need be. */
@@ -106,15 +109,15 @@ export class FakeGuest implements AsyncDisposable {
       },
     });
     router.service(agentpb.ContainerService, {
-      createContainer: async ({ containerId, resources }) => {
+      createContainer: async ({ containerId, instance, resources }) => {
         await guest.onCall("createContainer");
         if (resources !== undefined) guest.limits.set(containerId, resources);
-        guest.containers.set(containerId, { state: agentpb.ContainerState.CREATED });
+        guest.containers.set(containerId, { state: agentpb.ContainerState.CREATED, instance });
         return { container: guest.#told(containerId) };
       },
       startContainer: async ({ containerId }) => {
         await guest.onCall("startContainer");
-        guest.containers.set(containerId, { state: agentpb.ContainerState.RUNNING });
+        guest.#became(containerId, { state: agentpb.ContainerState.RUNNING });
         return { container: guest.#told(containerId) };
       },
       killContainer: async ({ containerId, signal }) => {
@@ -137,11 +140,18 @@ export class FakeGuest implements AsyncDisposable {
     });
   }
 
+  #became(containerId: string, now: Omit<FakeContainer, "instance">): FakeContainer {
+    const container = { ...now, instance: this.containers.get(containerId)?.instance ?? "" };
+    this.containers.set(containerId, container);
+    return container;
+  }
+
   #told(containerId: string): agentpb.Container {
     const container = this.containers.get(containerId);
     if (container === undefined) throw new ConnectError(`no container ${containerId}`, Code.NotFound);
     return create(agentpb.ContainerSchema, {
       containerId,
+      instance: container.instance,
       state: container.state,
       pid: container.state === agentpb.ContainerState.STOPPED ? 0 : 7,
       ...(container.exit && { exitStatus: container.exit }),

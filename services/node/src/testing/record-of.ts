@@ -25,6 +25,7 @@ export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
     containers: [
       {
         containerId,
+        instance: "i1",
         requestId: "r1",
         spec: create(ContainerSpecSchema, { containerId: "c1", image: "tiny" }),
         imageId: "sha256:a",

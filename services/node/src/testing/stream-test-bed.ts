@@ -156,6 +156,7 @@ function liveSandbox(
     containers: [
       {
         containerId,
+        instance: "",
         requestId: "r",
         spec: create(ContainerSpecSchema, { containerId, image: "i", ...(log && { log }) }),
         imageId,

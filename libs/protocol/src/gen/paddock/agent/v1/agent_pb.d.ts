@@ -389,6 +389,13 @@ export declare type ProcessExited = Message<"paddock.agent.v1.ProcessExited"> & 
    * @generated from field: paddock.agent.v1.ExitStatus status = 3;
    */
   status?: ExitStatus | undefined;
+
+  /**
+   * The container's instance, as it was given when the container was created.
+   *
+   * @generated from field: string instance = 4;
+   */
+  instance: string;
 };
 
 /**
@@ -416,6 +423,13 @@ export declare type ContainerOom = Message<"paddock.agent.v1.ContainerOom"> & {
    * @generated from field: uint64 oom_kill_count = 2;
    */
   oomKillCount: bigint;
+
+  /**
+   * The container's instance, as it was given when the container was created.
+   *
+   * @generated from field: string instance = 3;
+   */
+  instance: string;
 };
 
 /**
@@ -548,6 +562,13 @@ export declare type CreateContainerRequest = Message<"paddock.agent.v1.CreateCon
    * @generated from field: google.protobuf.Duration disk_timeout = 8;
    */
   diskTimeout?: Duration | undefined;
+
+  /**
+   * Tells this container from an earlier one of the same id, at most 64 bytes; given back with whatever is told of it. May be empty.
+   *
+   * @generated from field: string instance = 9;
+   */
+  instance: string;
 };
 
 /**
@@ -1238,6 +1259,13 @@ export declare type Container = Message<"paddock.agent.v1.Container"> & {
    * @generated from field: uint64 oom_kill_count = 8;
    */
   oomKillCount: bigint;
+
+  /**
+   * Its instance, as it was given when it was created.
+   *
+   * @generated from field: string instance = 9;
+   */
+  instance: string;
 };
 
 /**
