@@ -5,6 +5,7 @@ import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { writableLayerPath } from "../sandboxes/sandbox-paths.ts";
 import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
+import { deletedOutcome } from "../store/request-outcome.ts";
 import { unplugDisks } from "./create-container-entry.ts";
 
 const TIMEOUT_MS = 15_000;
@@ -14,7 +15,7 @@ export async function deleteContainerEntry(
   ctx: NodeContext,
   entry: SandboxEntry,
   container: ContainerRecord,
-  signal: AbortSignal,
+  { requestId, signal }: { readonly requestId: string; readonly signal: AbortSignal },
 ): Promise<void> {
   const { containerId, index } = container;
   entry.stopRequests.add(containerId);
@@ -30,10 +31,14 @@ export async function deleteContainerEntry(
   await ctx.logs.stop(entry.sandboxId, containerId);
   await ctx.logs.remove(entry, containerId);
   await rm(writableLayerPath(entry.paths, index), { force: true });
-  entry.update((record) => ({
-    ...record,
-    containers: record.containers.filter((each) => each.containerId !== containerId),
-  }));
+  entry.update(
+    (record) => ({
+      ...record,
+      containers: record.containers.filter((each) => each.containerId !== containerId),
+    }),
+    undefined,
+    { outcome: deletedOutcome(requestId, "deleteContainer") },
+  );
   entry.stopRequests.delete(containerId);
   if (entry.attachment !== undefined) resizeSoon(ctx, entry, entry.attachment);
 }

@@ -11,7 +11,7 @@ export async function deleteContainer(
 ): Promise<Answer<DeleteContainerResponse>> {
   return await locked(ctx, sandboxId, "DeleteContainer", call, async (entry) => {
     permitsContainer(entry, containerId, force ? "force_delete" : "delete");
-    await deleteContainerEntry(ctx, entry, requireContainer(entry, containerId), call.signal);
+    await deleteContainerEntry(ctx, entry, requireContainer(entry, containerId), call);
     return {};
   });
 }

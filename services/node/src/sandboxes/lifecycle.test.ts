@@ -164,15 +164,24 @@ test("a VM that is lost while nothing can be written is recorded as lost once it
   assert.equal((await shown(node)).status?.stopCause, StopCause.VM_LOST);
 });
 
-test("a deletion that a crash cut short is finished at the next start", async () => {
+test("a deletion that a crash cut short is finished at the next start, and repeated succeeds", async () => {
   await using node = await TestNode.start();
   await running(node);
-  const { store, sandboxes } = node.context;
-  const { record } = sandboxes.require("s1");
-  store.commit({ record: { ...record, phase: { kind: "deleting" } } });
+  const remove = node.cgroups.remove.bind(node.cgroups);
+  const reached = Promise.withResolvers<void>();
+  node.cgroups.remove = () => {
+    reached.resolve();
+    return node.forever;
+  };
+  const deletion = { case: "deleteSandbox", value: { force: true } } as const;
+  void node.ask(deletion, { requestId: "d1" });
+  await reached.promise;
+  node.cgroups.remove = remove;
   const summary = await node.crash();
   assert.equal(summary.deleted, 1);
   assert.deepEqual(node.leftovers(), []);
+  assert.equal((await node.ask(deletion, { requestId: "d1" })).case, "deleteSandbox");
+  assert.equal(reasonOf(await node.ask(deletion, { requestId: "d2" })), "SANDBOX_NOT_FOUND");
 });
 
 test("a stop that a crash cut short is finished as a stop, not as the loss of a VM", async () => {

@@ -111,7 +111,7 @@ async function recoverPhase(ctx: NodeContext, entry: SandboxEntry): Promise<Outc
       await deleteSandboxEntry(ctx, entry);
       return "undone";
     case "deleting":
-      await deleteSandboxEntry(ctx, entry);
+      await deleteSandboxEntry(ctx, entry, phase.requestId);
       return "deleted";
     case "stopped":
       // Whatever a stop that was cut short has left.

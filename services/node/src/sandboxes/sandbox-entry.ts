@@ -10,6 +10,7 @@ import type { AgentLink } from "../agent/agent-link.ts";
 import type { Applied } from "../limits/applied.ts";
 import type { Machine } from "../machine/machine-port.ts";
 import type { NodeStore } from "../store/node-store.ts";
+import type { RequestOutcome } from "../store/request-outcome.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import { type Change, type EventContext, eventsOf, goneEvent } from "./sandbox-events.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
@@ -31,6 +32,14 @@ export type EntryOptions = {
   readonly nowMs: () => number;
   /** Told after each change; must not throw. */
   readonly onChange: () => void;
+};
+
+/** What is written together with a change. */
+type UpdateExtras = {
+  /** What happened just before and is in no record. */
+  readonly told?: readonly Change[];
+  /** The success of the request that the change is for. */
+  readonly outcome?: RequestOutcome;
 };
 
 /** How long the record may lag behind what the guest told another stream of. */
@@ -101,24 +110,21 @@ export class SandboxEntry implements LiveSandbox {
     });
   }
 
-  /**
-   * Makes the record what `change` says, durably, and publishes it. `finished` is the operation whose journal this ends; `told` is
-   * what happened just before and is in no record.
-   */
+  /** Makes the record what `change` says, durably, and publishes it. `finished` is the operation whose journal this ends. */
   update(
     change: (record: SandboxRecord) => SandboxRecord,
     finished?: string,
-    told: readonly Change[] = [],
+    more: UpdateExtras = {},
   ): SandboxRecord {
     const before = this.#record;
     const changed = change(before);
     if (changed === before && finished === undefined) return before;
-    this.#commit(before, { ...changed, version: before.version + 1 }, finished, told);
+    this.#commit(before, { ...changed, version: before.version + 1 }, finished, more);
     return this.#record;
   }
 
   /** Forgets the record, durably, and says that the sandbox is gone. With `outcome`, a request's success is recorded in the same breath. */
-  remove(outcome?: { readonly requestId: string; readonly bytes: Uint8Array }): void {
+  remove(outcome?: RequestOutcome): void {
     const { store, onChange } = this.#options;
     store.removeSandbox(this.sandboxId, outcome, [goneEvent(this.#record, this.#eventContext())]);
     onChange();
@@ -133,12 +139,17 @@ export class SandboxEntry implements LiveSandbox {
     before: SandboxRecord | undefined,
     after: SandboxRecord,
     finished?: string,
-    told: readonly Change[] = [],
+    { told = [], outcome }: UpdateExtras = {},
   ): void {
     const { store, onChange } = this.#options;
     const events = eventsOf(before, after, this.#eventContext(), told);
     const record = { ...after, eventSequence: (before?.eventSequence ?? 0) + events.length };
-    store.commit({ record, events, ...(finished !== undefined && { finished }) });
+    store.commit({
+      record,
+      events,
+      ...(finished !== undefined && { finished }),
+      ...(outcome && { outcome }),
+    });
     this.#record = record;
     for (const watcher of [...this.#watchers]) watcher();
     onChange();

@@ -93,7 +93,8 @@ export type SandboxPhase =
       readonly startedAtMs?: number;
       readonly stoppedAtMs: number;
     }
-  | { readonly kind: "deleting" };
+  /** With the request, which has succeeded once it is done; a later daemon may be the one that finishes it. */
+  | { readonly kind: "deleting"; readonly requestId?: string };
 
 export type SandboxRecord = {
   readonly sandboxId: SandboxId;

@@ -115,7 +115,7 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
     try {
       const before = entitled(entry.record).length;
       const { record, told } = afterGuestEvents(entry.record, events, factsOf(ctx, entry));
-      entry.update(() => record, undefined, told);
+      entry.update(() => record, undefined, { told });
       if (entitled(record).length < before) resizeSoon(ctx, entry, attachment);
     } catch (error) {
       ctx.log.error(

@@ -12,6 +12,7 @@ import { PaddockError } from "@paddock/domain";
 import type { LedgerEntry, LedgerStore, UndoJournal } from "@paddock/lifecycle";
 import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
+import type { RequestOutcome } from "./request-outcome.ts";
 import { storeError } from "./store-error.ts";
 
 const SCHEMA = `
@@ -60,6 +61,8 @@ export type Commit = {
   readonly events?: readonly Uint8Array[];
   /** The operation that has come to its end: its journal is forgotten. */
   readonly finished?: string;
+  /** The success of the request that it is for. */
+  readonly outcome?: RequestOutcome;
 };
 
 export class NodeStore implements LedgerStore, Disposable {
@@ -96,8 +99,8 @@ export class NodeStore implements LedgerStore, Disposable {
     });
   }
 
-  /** Writes a record, with the events of its change, and forgets the journal of the operation it ends. */
-  commit({ record, events = [], finished }: Commit): void {
+  /** Writes a record, with the events of its change, and forgets the journal of the operation it ends, and the outcome of the request. */
+  commit({ record, events = [], finished, outcome }: Commit): void {
     let dropped = 0;
     this.#transaction(() => {
       this.#run(
@@ -109,6 +112,7 @@ export class NodeStore implements LedgerStore, Disposable {
       dropped = this.#post(events);
       if (finished !== undefined)
         this.#run("DELETE FROM journal WHERE sandbox = ? AND scope = ?", record.sandboxId, finished);
+      if (outcome !== undefined) this.finish(outcome.requestId, outcome.bytes);
     });
     if (dropped > 0) this.#options.onEventsDropped(dropped);
   }
@@ -126,11 +130,7 @@ export class NodeStore implements LedgerStore, Disposable {
   }
 
   /** Forgets a sandbox and its journal. With `outcome`, a request's success is recorded in the same breath, and events are. */
-  removeSandbox(
-    sandboxId: string,
-    outcome?: { readonly requestId: string; readonly bytes: Uint8Array },
-    events: readonly Uint8Array[] = [],
-  ): void {
+  removeSandbox(sandboxId: string, outcome?: RequestOutcome, events: readonly Uint8Array[] = []): void {
     this.#transaction(() => {
       this.#post(events);
       this.#run("DELETE FROM sandbox WHERE id = ?", sandboxId);

@@ -81,8 +81,9 @@ function parsePhase(fields: Fields): SandboxPhase {
   const kind = fields.oneOf("kind", ["creating", "ready", "running", "paused", "stopped", "deleting"]);
   switch (kind) {
     case "creating":
-    case "deleting":
       return { kind };
+    case "deleting":
+      return { kind, ...(fields.has("requestId") && { requestId: fields.string("requestId") }) };
     case "ready":
       return { kind, machine: parseMachine(fields.object("machine")) };
     case "running":
