@@ -2,7 +2,7 @@
  * Commands, the caller's side.
  *
  * An error tells whether the command can have had an effect: its metadata has `outcome: unknown` when the command was sent and its answer
- * did not come. Without it nothing was done, or the node said what became of it.
+ * did not come, or when the node says so of a failure that left something. Without it nothing was done, or what was is undone.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {

@@ -1,6 +1,7 @@
 import type { CreateSandboxRequest, CreateSandboxResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
-import { createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
+import { createdBefore, createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox } from "./call.ts";
 
@@ -9,6 +10,8 @@ export async function createSandbox(
   request: CreateSandboxRequest,
   call: Call,
 ): Promise<Answer<CreateSandboxResponse>> {
-  const entry = await createSandboxEntry(ctx, request, { ...call, name: "CreateSandbox" });
-  return { sandbox: changedSandbox(ctx, entry) };
+  const known = createdBefore(ctx, request, call);
+  if (known !== undefined) return { sandbox: changedSandbox(ctx, known) };
+  const whenReady = async (entry: SandboxEntry) => ({ sandbox: changedSandbox(ctx, entry) });
+  return await createSandboxEntry(ctx, request, { ...call, name: "CreateSandbox", whenReady });
 }

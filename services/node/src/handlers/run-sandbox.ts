@@ -1,7 +1,8 @@
+import { PaddockError } from "@paddock/domain";
 import type { RunSandboxRequest, RunSandboxResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
-import { createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
-import { forget } from "../sandboxes/delete-sandbox-entry.ts";
+import { createdBefore, createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { startSandboxEntry } from "../sandboxes/start-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked } from "./call.ts";
@@ -11,13 +12,47 @@ export async function runSandbox(
   request: RunSandboxRequest,
   call: Call,
 ): Promise<Answer<RunSandboxResponse>> {
-  const entry = await createSandboxEntry(ctx, request, { ...call, name: "RunSandbox" });
+  const known = createdBefore(ctx, request, call);
+  if (known !== undefined) return await finishRun(ctx, known, call);
+  const whenReady = async (entry: SandboxEntry) => {
+    await startSandboxEntry(ctx, entry, call.signal);
+    return { sandbox: changedSandbox(ctx, entry) };
+  };
+  return await createSandboxEntry(ctx, request, { ...call, name: "RunSandbox", whenReady });
+}
+
+/**
+ * Starts a sandbox that this very request has created and, its daemon having died, not started. One that has run is left as it is,
+ * also when it was stopped since, and so is one whose start fails: none of it was made by this call.
+ */
+async function finishRun(
+  ctx: NodeContext,
+  known: SandboxEntry,
+  call: Call,
+): Promise<Answer<RunSandboxResponse>> {
+  if (known.record.phase.kind !== "ready") return { sandbox: changedSandbox(ctx, known) };
+  const { sandboxId } = known;
   try {
-    await locked(ctx, entry.sandboxId, "RunSandbox", call, () => startSandboxEntry(ctx, entry, call.signal));
+    return await locked(ctx, sandboxId, "RunSandbox", call, async (entry) => {
+      if (entry !== known)
+        throw new PaddockError("SANDBOX_EXISTS", `another request has created sandbox ${sandboxId} anew`);
+      if (entry.record.phase.kind === "ready") await startSandboxEntry(ctx, entry, call.signal);
+      return { sandbox: changedSandbox(ctx, entry) };
+    });
   } catch (error) {
-    const options = { name: "undo of RunSandbox", signal: AbortSignal.timeout(60_000) };
-    await ctx.lock.with(entry.sandboxId, "write", options, () => forget(ctx, entry));
-    throw error;
+    throw undecided(error);
   }
-  return { sandbox: changedSandbox(ctx, entry) };
+}
+
+/** The error of a request whose sandbox is there all the same: the api gives the sandbox's id up after any other. */
+function undecided(error: unknown): unknown {
+  if (!(error instanceof PaddockError)) return error;
+  const { reason, message, hint, violations, retryAfterMs } = error;
+  return new PaddockError(reason, message, {
+    metadata: { ...error.metadata, outcome: "unknown" },
+    violations,
+    cause: error,
+    ...(hint !== undefined && { hint }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }

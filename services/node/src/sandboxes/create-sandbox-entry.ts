@@ -26,24 +26,36 @@ import { VM_OVERHEAD_BYTES } from "./sandbox-registry.ts";
 
 export type CreateRequest = { readonly sandboxId: string; readonly spec?: SandboxSpec | undefined };
 
-export type CreateCall = {
+export type CreateCall<T> = {
   readonly requestId: string;
   readonly generation: bigint;
   readonly signal: AbortSignal;
   readonly name: string;
+  /** What belongs to the creation once the sandbox is ready, with the lock still held; when it fails, the creation fails. */
+  readonly whenReady: (entry: SandboxEntry) => Promise<T>;
 };
 
+/** The sandbox that this very request has created before, if it is still there. */
+export function createdBefore(
+  ctx: NodeContext,
+  { sandboxId }: CreateRequest,
+  { requestId }: Pick<CreateCall<unknown>, "requestId">,
+): SandboxEntry | undefined {
+  const known = ctx.sandboxes.find(sandboxId);
+  if (known?.record.requestId !== requestId) return undefined;
+  const { kind } = known.record.phase;
+  return kind === "creating" || kind === "deleting" ? undefined : known;
+}
+
 /**
- * The sandbox, in state `ready`. The request that created it gets it again. Throws SANDBOX_EXISTS, NO_CAPACITY,
- * NO_DISK_SPACE, IMAGE_NOT_FOUND, INVALID_FIELD before any side effect, and what the boot fails of.
+ * What `whenReady` makes of a new sandbox in state `ready`. Throws SANDBOX_EXISTS, NO_CAPACITY, NO_DISK_SPACE, IMAGE_NOT_FOUND,
+ * INVALID_FIELD before any side effect, and what the boot or `whenReady` fails of.
  */
-export async function createSandboxEntry(
+export async function createSandboxEntry<T>(
   ctx: NodeContext,
   request: CreateRequest,
-  call: CreateCall,
-): Promise<SandboxEntry> {
-  const known = ctx.sandboxes.find(request.sandboxId);
-  if (known !== undefined && isDone(known, call)) return known;
+  call: CreateCall<T>,
+): Promise<T> {
   const spec = request.spec ?? create(SandboxSpecSchema);
   const sandboxId = parseSandboxId(request.sandboxId);
   if (sandboxId === undefined) throw badId(request.sandboxId);
@@ -90,20 +102,20 @@ export async function createSandboxEntry(
       false,
     );
     ctx.sandboxes.add(entry);
-    await comeUp(ctx, entry, images, call.signal);
-    return entry;
+    return await comeUp(ctx, entry, images, call);
   });
 }
 
-async function comeUp(
+async function comeUp<T>(
   ctx: NodeContext,
   entry: SandboxEntry,
   images: ReadonlyMap<string, ImageRecord>,
-  signal: AbortSignal,
-): Promise<void> {
+  { signal, whenReady }: CreateCall<T>,
+): Promise<T> {
   const boot = { node: ctx, entry, images };
   try {
     await bringUp("create", boot, signal, () => commitReady(ctx, entry, "create"));
+    return await whenReady(entry);
   } catch (error) {
     await forget(ctx, entry);
     throw error;
@@ -155,14 +167,6 @@ export function newContainer(
     restarts: 0,
     phase: { kind: "ready" },
   };
-}
-
-function isDone({ record }: SandboxEntry, call: CreateCall): boolean {
-  return (
-    record.requestId === call.requestId &&
-    record.phase.kind !== "creating" &&
-    record.phase.kind !== "deleting"
-  );
 }
 
 function claimRoom(ctx: NodeContext, sandboxId: string, demand: Amount, freeDiskBytes: number) {
