@@ -116,8 +116,8 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
   const small = await status();
   await addContainer("large", { cpuQuotaUs: 125_000n, memoryBytes: 256n * MIB });
   const large = await status();
-  // The VMs of these tests are emulated, and get no vCPU while they run.
-  assert.deepEqual([large?.vcpus, large?.wantedVcpus], [1, 2]);
+  assert.deepEqual([small?.vcpus, large?.vcpus, large?.wantedVcpus], [1, 2, 2]);
+  assert.equal((await exec(stack.client, ["nproc"], c1)).stdout, "2\n");
   assert.ok((large?.memoryBytes ?? 0n) >= 304n * MIB, `${large?.memoryBytes}`);
   assert.deepEqual(host.limits().cpu, { quotaUs: 200_000, periodUs: 100_000 });
   await agree();
@@ -129,13 +129,15 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
   });
   await stack.client.sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
   const { sandbox } = await stack.client.sandboxes.startSandbox({ ...id(), sandboxId }, soon());
-  assert.equal(sandbox?.status?.vcpus, 2, "what waited for the next start is there");
+  assert.equal(sandbox?.status?.vcpus, 2, "it boots with what its containers need");
   await agree();
   await stack.client.containers.deleteContainer(
     { ...id(), sandboxId, containerId: "large", force: true },
     soon(),
   );
   while ((await status())?.memoryBytes !== small?.memoryBytes);
+  assert.equal((await status())?.vcpus, 1);
+  assert.equal((await exec(stack.client, ["nproc"], c1)).stdout, "1\n");
   assert.deepEqual(host.limits().cpu, { quotaUs: 75_000, periodUs: 100_000 });
   await agree();
 });

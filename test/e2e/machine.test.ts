@@ -38,7 +38,7 @@ async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
     binary: "qemu-system-x86_64",
     accelerator: "tcg",
     // These guests are idle when vCPUs come and go, which emulation survives.
-    plugsVcpus: true,
+    vcpuControl: "plug",
     cpuModel: "max",
     groups: [],
     guest: { ...guest, initramfs: initramfs === undefined ? guest.initramfs : ours },

@@ -2,6 +2,7 @@
 //! off. Started by hand on some host, for tests, it leaves all of that alone.
 
 pub mod boot;
+pub mod cpus;
 pub mod facts;
 pub mod identity;
 pub mod modules;

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::agent::Agent;
-use crate::machine::{facts, identity};
+use crate::machine::{cpus, facts, identity};
 use crate::operations::shutdown;
 use crate::pb;
 use crate::pb::sandbox_service_server::SandboxService;
@@ -53,6 +53,21 @@ impl SandboxService for Sandboxes {
     async fn get_guest(&self, _: Request<pb::GetGuestRequest>) -> Result<Response<pb::GetGuestResponse>, Status> {
         let guest = Some(self.guest());
         Ok(Response::new(pb::GetGuestResponse { guest }))
+    }
+
+    async fn set_online_cpus(
+        &self,
+        request: Request<pb::SetOnlineCpusRequest>,
+    ) -> Result<Response<pb::SetOnlineCpusResponse>, Status> {
+        let count = request.into_inner().cpus;
+        if count == 0 {
+            return Err(Status::invalid_argument("cpus is 0; CPU 0 is always online"));
+        }
+        if self.0.machine.is_owned() {
+            // A panic in it is logged by its hook; the answer tells what came of it all the same.
+            let _ = tokio::task::spawn_blocking(move || cpus::set_online(count)).await;
+        }
+        Ok(Response::new(pb::SetOnlineCpusResponse { online_cpus: facts::online_cpus() }))
     }
 
     async fn shutdown(&self, request: Request<pb::ShutdownRequest>) -> Result<Response<pb::ShutdownResponse>, Status> {

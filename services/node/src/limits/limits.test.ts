@@ -74,6 +74,24 @@ test("a container without a quota lifts the cap, and its end brings it back", as
   await capped;
 });
 
+test("the end of a container lowers the cap while another one is being stopped", async () => {
+  await using node = await TestNode.start();
+  await running(node, limited("c1", 1), limited("c2", 0.5));
+  node.guest.obeysSigterm = false;
+  const asked = Promise.withResolvers<void>();
+  node.guest.onCall = async (call) => void (call === "killContainer" && asked.resolve());
+  const grace = { seconds: 60n, nanos: 0 };
+  const stopping = node.ask({ case: "stopContainer", value: { containerId: "c1", grace } });
+  await asked.promise;
+  const lowered = applied(node, () => cap(node) === 1);
+  node.guest.end("c2", { code: 0 });
+  await lowered;
+  const { status } = sandboxIn(await node.ask({ case: "getSandbox", value: {} }));
+  assert.equal(status?.lock?.holder, "StopContainer");
+  node.guest.end("c1", { code: 0 });
+  assert.equal((await stopping).case, "stopContainer");
+});
+
 test("the deletion of a container lowers cap and shares", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 0.5), limited("c2", 1));

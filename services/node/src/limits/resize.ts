@@ -14,6 +14,7 @@ import type { NodeContext } from "../node-context.ts";
 import type { Attachment, SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
 import { demandsOf, entitled } from "./entitled.ts";
+import { useVcpus, vcpusInUse } from "./vcpus.ts";
 
 /** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
 export const MAX_THREADS = 512;
@@ -39,17 +40,21 @@ export async function resize(
   const demands = demandsOf(containers);
   const wanted = wantedSize(demands, entry.record.size, ctx.sizeDefaults.guestOverheadBytes);
   const { machine } = attachment;
-  const has = await machine.size(signal);
+  const threads = await machine.vcpuThreads(signal);
+  const has: MachineSize = {
+    vcpus: await vcpusInUse(attachment, threads.length, signal),
+    memoryBytes: await machine.memoryBytes(signal),
+  };
   const target = growOnly ? larger(has, wanted) : wanted;
   const limitsFor = (size: MachineSize): HostLimits => ({
     ...hostLimits(demands, { ...size, overheadBytes: ctx.vmOverheadBytes }),
     pids: MAX_THREADS,
   });
   const { name } = entry.paths;
-  await ctx.cgroups.placeVcpus(name, await machine.vcpuThreads(signal));
+  await ctx.cgroups.placeVcpus(name, threads);
   const most = larger(has, target);
   await ctx.cgroups.apply(name, limitsFor(most));
-  const size = await bring(ctx, entry, machine, has, target, signal);
+  const size = await bring(ctx, entry, attachment, has, target, signal);
   if (!isSame(size, most)) await ctx.cgroups.apply(name, limitsFor(size));
   const limits = await ctx.cgroups.limits(name);
   const pins = vcpuPins(
@@ -79,13 +84,16 @@ const isSame = (a: MachineSize, b: MachineSize): boolean =>
 async function bring(
   ctx: NodeContext,
   entry: SandboxEntry,
-  machine: Machine,
+  attachment: Attachment,
   has: MachineSize,
   target: MachineSize,
   signal: AbortSignal,
 ): Promise<MachineSize> {
-  const vcpus = target.vcpus === has.vcpus ? has.vcpus : await machine.setVcpus(target.vcpus, signal);
-  if (vcpus !== has.vcpus) await ctx.cgroups.placeVcpus(entry.paths.name, await machine.vcpuThreads(signal));
+  const { machine } = attachment;
+  const vcpus =
+    target.vcpus === has.vcpus ? has.vcpus : await useVcpus(attachment, has.vcpus, target.vcpus, signal);
+  if (machine.vcpuControl === "plug" && vcpus !== has.vcpus)
+    await ctx.cgroups.placeVcpus(entry.paths.name, await machine.vcpuThreads(signal));
   const memoryBytes =
     target.memoryBytes === has.memoryBytes
       ? has.memoryBytes

@@ -47,7 +47,7 @@ export type DiskRates = {
   readonly writeOperationsPerSecond?: number | undefined;
 };
 
-/** What a machine has, which is what its guest has taken and given back so far. */
+/** What a guest has taken and not given back so far. */
 export type MachineSize = { readonly vcpus: number; readonly memoryBytes: number };
 
 export interface Machine {
@@ -57,15 +57,21 @@ export interface Machine {
   attachDisk(disk: MachineDisk, signal: AbortSignal): Promise<void>;
   /** Succeeds when there is no such disk. */
   detachDisk(id: string, signal: AbortSignal): Promise<void>;
-  /** What it has now. */
-  size(signal: AbortSignal): Promise<MachineSize>;
-  /** Kernel threads of its vCPUs, by their number; another set after each change of their number. */
+  /** Memory it has now, in bytes. */
+  memoryBytes(signal: AbortSignal): Promise<number>;
+  /**
+   * Who brings vCPUs and takes them: QEMU, which plugs them in and out (`setVcpus`), or the guest, which has all of them from
+   * the start and uses as many as its agent is told.
+   */
+  readonly vcpuControl: "plug" | "guest";
+  /** Kernel threads of its vCPUs, by their number; another set after each `setVcpus`. */
   vcpuThreads(signal: AbortSignal): Promise<readonly number[]>;
   /** Holds each vCPU to CPUs of the host, as lists such as "0-3,8", by the vCPU's number. Those without a list stay as they are. */
   pinVcpus(cpus: readonly string[], signal: AbortSignal): Promise<void>;
   /**
    * Plugs vCPUs in, or asks the guest to give some back, until it has `vcpus`, 1 to its maximum. Those of its start stay.
-   * Settles when the guest has done so, or has been given enough time: the answer is how many it has.
+   * Settles when the guest has done so, or has been given enough time: the answer is how many it has. Changes nothing where the
+   * guest has the control.
    */
   setVcpus(vcpus: number, signal: AbortSignal): Promise<number>;
   /**
@@ -148,6 +154,8 @@ export interface SandboxCgroups {
   placeVcpus(name: string, threadIds: readonly number[]): Promise<void>;
   /** Writes all limits. Safe to repeat; a cap that is undefined is lifted. */
   apply(name: string, limits: HostLimits): Promise<void>;
+  /** The cap and the shares alone; the other limits stay. */
+  applyCpu(name: string, limits: Pick<HostLimits, "cpu" | "cpuShares">): Promise<void>;
   /** The limits as the kernel has them. */
   limits(name: string): Promise<HostLimits>;
   /** OOM kills of the host in it. */

@@ -26,10 +26,10 @@ export type QemuHostOptions = {
   readonly binary: string;
   readonly accelerator: Accelerator;
   /**
-   * Whether vCPUs are plugged in and out while a guest runs. Not by default under emulation: QEMU 7.2 crashes when a vCPU is plugged
+   * Who brings and takes vCPUs while a guest runs. By default the guest under emulation: QEMU 7.2 crashes when a vCPU is plugged
    * into a guest that is busy, see the README of libs/qemu.
    */
-  readonly plugsVcpus?: boolean;
+  readonly vcpuControl?: Machine["vcpuControl"];
   readonly cpuModel: string;
   /** Groups of the VM's user, such as the one that owns /dev/kvm. */
   readonly groups: readonly number[];
@@ -55,8 +55,8 @@ export class QemuHost implements MachineHost {
     this.#options = options;
   }
 
-  get #plugsVcpus(): boolean {
-    return this.#options.plugsVcpus ?? this.#options.accelerator === "kvm";
+  get #vcpuControl(): Machine["vcpuControl"] {
+    return this.#options.vcpuControl ?? (this.#options.accelerator === "kvm" ? "plug" : "guest");
   }
 
   async start(request: MachineRequest, signal: AbortSignal): Promise<Machine> {
@@ -75,7 +75,13 @@ export class QemuHost implements MachineHost {
       });
       const hostOomKills = () => cgroups.oomKills(request.paths.name);
       const serial = new SerialReader(request.paths.serialSocket, SERIAL_TAIL_BYTES);
-      const parts = { identity: qemu.identity, monitor, plugsVcpus: this.#plugsVcpus, serial, hostOomKills };
+      const parts = {
+        identity: qemu.identity,
+        monitor,
+        vcpuControl: this.#vcpuControl,
+        serial,
+        hostOomKills,
+      };
       return await QemuMachine.of({ ...parts, child: qemu });
     } catch (error) {
       await endProcess(qemu.identity, { graceMs: 0 });
@@ -95,7 +101,13 @@ export class QemuHost implements MachineHost {
       const hostOomKills = () => this.#options.cgroups.oomKills(paths.name);
       // One that an earlier version started has no such socket: its console is then in QEMU alone.
       const serial = new SerialReader(paths.serialSocket, SERIAL_TAIL_BYTES);
-      return await QemuMachine.of({ identity, monitor, plugsVcpus: this.#plugsVcpus, serial, hostOomKills });
+      return await QemuMachine.of({
+        identity,
+        monitor,
+        vcpuControl: this.#vcpuControl,
+        serial,
+        hostOomKills,
+      });
     } catch (error) {
       if (!isAlive(identity)) return undefined;
       throw unavailable(`take over the VM ${name}`, error);
@@ -134,12 +146,14 @@ export class QemuHost implements MachineHost {
 
   #spec(request: MachineRequest): MachineSpec {
     const { accelerator, cpuModel, guest } = this.#options;
+    const { vcpus, maxVcpus } = request;
+    const areAllThere = this.#vcpuControl === "guest";
     return {
       name: request.name,
       accelerator,
       cpuModel,
-      vcpus: request.vcpus,
-      maxVcpus: request.maxVcpus,
+      vcpus: areAllThere ? maxVcpus : vcpus,
+      maxVcpus,
       memory: {
         bytes: request.memoryBytes,
         maxBytes: request.maxMemoryBytes,
@@ -147,7 +161,8 @@ export class QemuHost implements MachineHost {
       },
       kernel: guest.kernel,
       initramfs: guest.initramfs,
-      cmdline: kernelCommandLine(),
+      // The kernel starts no more than it is to use; its agent brings others online.
+      cmdline: kernelCommandLine({ extra: areAllThere ? [`maxcpus=${vcpus}`] : [] }),
       qmpSocket: request.paths.qmpSocket,
       agentSocket: request.paths.agentSocket,
       agentPort: AGENT_PORT,

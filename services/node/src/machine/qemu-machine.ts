@@ -20,15 +20,14 @@ import {
   setVcpus,
   waitForEnd,
 } from "@paddock/qemu";
-import type { DiskRates, Machine, MachineDisk, MachineEnd, MachineSize } from "./machine-port.ts";
+import type { DiskRates, Machine, MachineDisk, MachineEnd } from "./machine-port.ts";
 import { pinThreads } from "./pin-threads.ts";
 import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
 
 export type QemuMachineParts = {
   readonly identity: ProcessIdentity;
   readonly monitor: Monitor;
-  /** Whether vCPUs come and go while the guest runs. */
-  readonly plugsVcpus: boolean;
+  readonly vcpuControl: Machine["vcpuControl"];
   /** Of its serial console; released with the machine. */
   readonly serial: SerialReader;
   /** OOM kills of the host among its processes. */
@@ -107,11 +106,16 @@ export class QemuMachine implements Machine {
 
   onResized: () => void = () => undefined;
 
-  async size(signal: AbortSignal): Promise<MachineSize> {
-    const { monitor } = this.#parts;
-    const options = { signal, timeoutMs: QMP_TIMEOUT_MS };
-    const [vcpus, memory] = [await monitor.vcpus(options), await monitor.memory(options)];
-    return { vcpus: vcpus.length, memoryBytes: memory.baseBytes + memory.pluggedBytes };
+  get vcpuControl(): Machine["vcpuControl"] {
+    return this.#parts.vcpuControl;
+  }
+
+  async memoryBytes(signal: AbortSignal): Promise<number> {
+    const { baseBytes, pluggedBytes } = await this.#parts.monitor.memory({
+      signal,
+      timeoutMs: QMP_TIMEOUT_MS,
+    });
+    return baseBytes + pluggedBytes;
   }
 
   async vcpuThreads(signal: AbortSignal): Promise<readonly number[]> {
@@ -124,7 +128,7 @@ export class QemuMachine implements Machine {
   }
 
   async setVcpus(vcpus: number, signal: AbortSignal): Promise<number> {
-    if (!this.#parts.plugsVcpus) return (await this.vcpuThreads(signal)).length;
+    if (this.vcpuControl === "guest") return (await this.vcpuThreads(signal)).length;
     const options = { signal, guestMs: GUEST_PATIENCE_MS };
     return await this.#resize("vcpu", () => setVcpus(this.#parts.monitor, vcpus, options));
   }

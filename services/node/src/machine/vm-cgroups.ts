@@ -60,17 +60,26 @@ export class VmCgroups implements SandboxCgroups {
   }
 
   async apply(name: string, limits: HostLimits): Promise<void> {
-    const { version, roots } = this.#tree;
-    const { cpu, cpuShares: shares, cpuset } = limits;
+    const { cpuset } = limits;
     const cgroup = this.#get(name);
     const leaf = cgroup.leaf(LEAF);
     await leaf.create();
-    await cgroup.apply([...cpuFiles(version, { shares }), ...this.#processFiles(limits)]);
-    const cap = cpu === undefined ? { quotaUs: null } : { ...cpu, burstUs: cpu.quotaUs };
-    await leaf.apply(cpuFiles(version, cap));
+    await cgroup.apply(this.#processFiles(limits));
+    await this.applyCpu(name, limits);
     // All CPUs are those of the cgroup above; without the controller there is nothing that could keep a set.
-    if (cpuset !== undefined || roots.has("cpuset"))
+    if (cpuset !== undefined || this.#tree.roots.has("cpuset"))
       await leaf.apply(cpusetFiles({ cpus: cpuset ?? (await allCpus(cgroup)) ?? null }));
+  }
+
+  async applyCpu(
+    name: string,
+    { cpu, cpuShares: shares }: Pick<HostLimits, "cpu" | "cpuShares">,
+  ): Promise<void> {
+    const { version } = this.#tree;
+    const cgroup = this.#get(name);
+    await cgroup.apply(cpuFiles(version, { shares }));
+    const cap = cpu === undefined ? { quotaUs: null } : { ...cpu, burstUs: cpu.quotaUs };
+    await cgroup.leaf(LEAF).apply(cpuFiles(version, cap));
   }
 
   async limits(name: string): Promise<HostLimits> {

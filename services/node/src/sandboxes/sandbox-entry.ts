@@ -22,6 +22,8 @@ export type Attachment = {
   readonly link: AgentLink;
   /** Aborts when the sandbox is detached from it. */
   readonly lifetime: AbortSignal;
+  /** vCPUs that the guest uses, where it has the control of them; undefined until it was asked. */
+  vcpusInUse: number | undefined;
 };
 
 export type EntryOptions = {
@@ -54,6 +56,8 @@ export class SandboxEntry implements LiveSandbox {
   applied: Applied | undefined;
   /** Whether its limits are about to be adjusted. */
   resizePending = false;
+  /** Settles when what a container's end takes from the cap is taken; never rejects. */
+  cpuLowered: Promise<void> = Promise.resolve();
   readonly #options: EntryOptions;
   readonly #watchers = new Set<() => void>();
   #record: SandboxRecord;
@@ -160,13 +164,13 @@ export class SandboxEntry implements LiveSandbox {
     return this.#lost ?? new PaddockError("VM_UNAVAILABLE", `sandbox ${this.sandboxId} has no VM`);
   }
 
-  /** Connects the sandbox with its VM. */
-  attach(machine: Machine, link: AgentLink): Attachment {
+  /** Connects the sandbox with its VM. `vcpusInUse` is what its guest was started with, if that is known. */
+  attach(machine: Machine, link: AgentLink, vcpusInUse?: number): Attachment {
     this.endExpected = false;
     this.applied = undefined;
     this.stopRequests.clear();
     this.#ending = new AbortController();
-    this.#attachment = { machine, link, lifetime: this.#ending.signal };
+    this.#attachment = { machine, link, lifetime: this.#ending.signal, vcpusInUse };
     return this.#attachment;
   }
 

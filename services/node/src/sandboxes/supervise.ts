@@ -9,12 +9,14 @@ import { PaddockError } from "@paddock/domain";
 import type { agentpb } from "@paddock/protocol";
 import { GuestBatch } from "../events/guest-batch.ts";
 import { entitled } from "../limits/entitled.ts";
+import { lowerCpu } from "../limits/lower-cpu.ts";
 import { resizeSoon } from "../limits/resize.ts";
 import type { MachineEnd } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
 import { afterGuestEvents, afterGuestList, type FactContext } from "./guest-facts.ts";
 import { releaseVm } from "./release-vm.ts";
 import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
+import type { Change } from "./sandbox-events.ts";
 import { machineOf, type SandboxRecord, type StopCause, withContainersStopped } from "./sandbox-record.ts";
 import { watchHealth } from "./watch-health.ts";
 
@@ -111,12 +113,17 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
   let seen = entry.record.agentSequence;
   let pauseMs = RETRY_PAUSE_MS;
   let again = new AbortController();
+  const update = (record: SandboxRecord, told: readonly Change[] = []) => {
+    const before = entitled(entry.record).length;
+    entry.update(() => record, undefined, { told });
+    if (entitled(record).length === before) return;
+    lowerCpu(ctx, entry, attachment);
+    resizeSoon(ctx, entry, attachment);
+  };
   const write = (events: readonly agentpb.WatchEventsResponse[]) => {
     try {
-      const before = entitled(entry.record).length;
       const { record, told } = afterGuestEvents(entry.record, events, factsOf(ctx, entry));
-      entry.update(() => record, undefined, { told });
-      if (entitled(record).length < before) resizeSoon(ctx, entry, attachment);
+      update(record, told);
     } catch (error) {
       ctx.log.error(
         { sandbox: entry.sandboxId, err: error },
@@ -137,7 +144,7 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
       const { sandbox, containers } = await link.client({ signal: lifetime });
       const list = await containers.listContainers({}, { signal: lifetime, timeoutMs: LIST_TIMEOUT_MS });
       if (lifetime.aborted) return;
-      entry.update((record) => afterGuestList(record, list.containers, factsOf(ctx, entry)));
+      update(afterGuestList(entry.record, list.containers, factsOf(ctx, entry)));
       for await (const event of sandbox.watchEvents({ afterSequence: BigInt(seen) }, { signal })) {
         if (lifetime.aborted) return;
         if (again.signal.aborted) break;

@@ -9,6 +9,7 @@ type FakeContainer = { state: agentpb.ContainerState; instance: string; exit?: a
 type CallName =
   | "getGuest"
   | "configureSandbox"
+  | "setOnlineCpus"
   | "createContainer"
   | "startContainer"
   | "killContainer"
@@ -19,6 +20,8 @@ export class FakeGuest implements AsyncDisposable {
   readonly containers = new Map<string, FakeContainer>();
   /** Limits of each, as they were set last. */
   readonly limits = new Map<string, agentpb.Resources>();
+  /** CPUs that it uses, where it has the control of them. */
+  onlineCpus = 1;
   /** Called before each call is served; may throw or never settle. */
   onCall: (name: CallName) => Promise<void> = async () => undefined;
   /** Called when the guest is asked to power off. */
@@ -88,7 +91,12 @@ export class FakeGuest implements AsyncDisposable {
     router.service(agentpb.SandboxService, {
       getGuest: async () => {
         await guest.onCall("getGuest");
-        return { guest: { agentVersion: "fake", bootId: "boot" } };
+        return { guest: { agentVersion: "fake", bootId: "boot", onlineCpus: guest.onlineCpus } };
+      },
+      setOnlineCpus: async ({ cpus }) => {
+        await guest.onCall("setOnlineCpus");
+        guest.onlineCpus = cpus;
+        return { onlineCpus: cpus };
       },
       configureSandbox: async () => {
         await guest.onCall("configureSandbox");

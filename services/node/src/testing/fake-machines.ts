@@ -36,6 +36,8 @@ export class FakeMachines implements MachineHost {
   onStart: (request: MachineRequest) => Promise<void> = async () => undefined;
   /** The same for a disk that is about to be plugged in. */
   onAttachDisk: (disk: MachineDisk) => Promise<void> = async () => undefined;
+  /** Of machines that are started or taken over from now on. */
+  vcpuControl: Machine["vcpuControl"] = "plug";
   /** What a guest makes of being asked for a number of vCPUs, and for memory. */
   onSetVcpus: (vcpus: number) => Promise<number> = async (vcpus) => vcpus;
   onSetMemory: (memoryBytes: number) => Promise<number> = async (memoryBytes) => memoryBytes;
@@ -59,7 +61,7 @@ export class FakeMachines implements MachineHost {
       machine: undefined,
       pins: undefined,
       paused: false,
-      vcpus: request.vcpus,
+      vcpus: this.vcpuControl === "guest" ? request.maxVcpus : request.vcpus,
       memoryBytes: request.memoryBytes,
     };
     // The process is there before its monitor answers, as with QEMU.
@@ -111,7 +113,8 @@ export class FakeMachines implements MachineHost {
         disks.set(disk.id, disk);
       },
       detachDisk: async (id) => void disks.delete(id),
-      size: async () => ({ vcpus: process.vcpus, memoryBytes: process.memoryBytes }),
+      vcpuControl: this.vcpuControl,
+      memoryBytes: async () => process.memoryBytes,
       vcpuThreads: async () =>
         Array.from({ length: process.vcpus }, (_, index) => identity.pid * 1000 + index),
       pinVcpus: async (cpus) => {
@@ -119,6 +122,7 @@ export class FakeMachines implements MachineHost {
       },
       setVcpus: async (vcpus) => {
         const { request } = process;
+        if (this.vcpuControl === "guest") return process.vcpus;
         const within = Math.min(Math.max(vcpus, request.vcpus), request.maxVcpus);
         process.vcpus = await this.onSetVcpus(within);
         return process.vcpus;
@@ -192,6 +196,12 @@ export class FakeCgroups implements SandboxCgroups {
   async apply(name: string, limits: HostLimits): Promise<void> {
     await this.onApply(limits);
     this.limitsOf.set(name, limits);
+    this.onApplied();
+  }
+
+  async applyCpu(name: string, limits: Pick<HostLimits, "cpu" | "cpuShares">): Promise<void> {
+    const { cpu, cpuShares } = limits;
+    this.limitsOf.set(name, { ...(await this.limits(name)), cpu, cpuShares });
     this.onApplied();
   }
 

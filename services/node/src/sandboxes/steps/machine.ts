@@ -17,20 +17,21 @@ export const machine: BootStep = {
     const disks = record.containers.flatMap((container) =>
       machineDisks(container, node.images.blobPath(imageOf(boot, container.imageId)), paths),
     );
+    const { vcpus } = promisedSize(record, node.sizeDefaults.guestOverheadBytes);
     const started = await node.machines.start(
       {
         name: paths.name,
         paths,
         uid: node.vmUidBase + record.slot,
         ...record.size,
-        vcpus: promisedSize(record, node.sizeDefaults.guestOverheadBytes).vcpus,
+        vcpus,
         maxMemoryBytes: record.size.maxMemoryBytes ?? record.size.memoryBytes,
         placement: node.cgroups.placement(paths.name),
         disks,
       },
       signal,
     );
-    watchMachine(node, entry, entry.attach(started, node.openLink(paths.agentSocket)));
+    watchMachine(node, entry, entry.attach(started, node.openLink(paths.agentSocket), vcpus));
   },
   async undo({ node, entry }, signal) {
     const started = entry.attachment?.machine;

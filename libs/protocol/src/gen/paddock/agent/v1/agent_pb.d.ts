@@ -252,6 +252,46 @@ export declare type Guest = Message<"paddock.agent.v1.Guest"> & {
 export declare const GuestSchema: GenMessage<Guest>;
 
 /**
+ * SetOnlineCpusRequest has the number.
+ *
+ * @generated from message paddock.agent.v1.SetOnlineCpusRequest
+ */
+export declare type SetOnlineCpusRequest = Message<"paddock.agent.v1.SetOnlineCpusRequest"> & {
+  /**
+   * CPUs to be online, at least 1.
+   *
+   * @generated from field: uint32 cpus = 1;
+   */
+  cpus: number;
+};
+
+/**
+ * Describes the message paddock.agent.v1.SetOnlineCpusRequest.
+ * Use `create(SetOnlineCpusRequestSchema)` to create a new message.
+ */
+export declare const SetOnlineCpusRequestSchema: GenMessage<SetOnlineCpusRequest>;
+
+/**
+ * SetOnlineCpusResponse has what came of it.
+ *
+ * @generated from message paddock.agent.v1.SetOnlineCpusResponse
+ */
+export declare type SetOnlineCpusResponse = Message<"paddock.agent.v1.SetOnlineCpusResponse"> & {
+  /**
+   * CPUs online now.
+   *
+   * @generated from field: uint32 online_cpus = 1;
+   */
+  onlineCpus: number;
+};
+
+/**
+ * Describes the message paddock.agent.v1.SetOnlineCpusResponse.
+ * Use `create(SetOnlineCpusResponseSchema)` to create a new message.
+ */
+export declare const SetOnlineCpusResponseSchema: GenMessage<SetOnlineCpusResponse>;
+
+/**
  * ShutdownRequest has the time to leave to the containers.
  *
  * @generated from message paddock.agent.v1.ShutdownRequest
@@ -3168,6 +3208,18 @@ export declare const SandboxService: GenService<{
     methodKind: "unary";
     input: typeof GetGuestRequestSchema;
     output: typeof GetGuestResponseSchema;
+  },
+  /**
+   * SetOnlineCpus brings CPUs online and takes others offline, the last first, until so many are online; as many as there are, and CPU 0
+   * always. What cannot be changed is left as it is: the answer tells. For VMs that have all their vCPUs from the start; those
+   * that are plugged in are brought online unasked. Errors: INVALID_ARGUMENT (0).
+   *
+   * @generated from rpc paddock.agent.v1.SandboxService.SetOnlineCpus
+   */
+  setOnlineCpus: {
+    methodKind: "unary";
+    input: typeof SetOnlineCpusRequestSchema;
+    output: typeof SetOnlineCpusResponseSchema;
   },
   /**
    * Shutdown kills every container, syncs, and powers the guest off. The answer may be lost with the guest.
