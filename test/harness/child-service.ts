@@ -27,6 +27,8 @@ export type ChildService = {
 export type StartOptions = {
   /** What is run in place of the service's own main module, with an IPC channel to this process. */
   readonly main?: string | undefined;
+  /** Whether it tells its memory over an IPC channel, see `measured.ts`. */
+  readonly measured?: boolean | undefined;
   /** A command that executes the rest of its arguments, such as `unshare`. */
   readonly prefix?: readonly string[] | undefined;
 };
@@ -36,16 +38,17 @@ export async function startService(
   name: "api" | "node",
   env: Record<string, string>,
   logFile: string,
-  { main, prefix = [] }: StartOptions = {},
+  { main, measured = false, prefix = [] }: StartOptions = {},
 ): Promise<ChildService> {
   const log = openSync(logFile, "a");
   const [command = "", ...args] = [
     ...prefix,
     process.execPath,
+    ...(measured ? ["--import", join(repositoryRoot, "test/harness/measured.ts")] : []),
     main ?? join(repositoryRoot, "services", name, "src/main.ts"),
   ];
   const child = spawn(command, args, {
-    stdio: ["ignore", log, log, "pipe", ...(main === undefined ? [] : ["ipc" as const])],
+    stdio: ["ignore", log, log, "pipe", ...(main !== undefined || measured ? ["ipc" as const] : [])],
     env: {
       PATH: process.env.PATH ?? "",
       TMPDIR: process.env.TMPDIR ?? "/tmp",

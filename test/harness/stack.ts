@@ -22,6 +22,7 @@ import { tinyImage } from "../fixtures/tiny-image.ts";
 import { type ChildService, repositoryRoot, type StartOptions, startService } from "./child-service.ts";
 import { Failpoints } from "./failpoints.ts";
 import { type NatsServer, startNats } from "./nats.ts";
+import { figuresOf, type ServiceFigures } from "./service-figures.ts";
 
 export type PaddockClient = {
   readonly sandboxes: GrpcMethods<typeof SandboxService>;
@@ -36,6 +37,8 @@ export type PaddockClient = {
 export type StackOptions = {
   /** Starts the node daemon with failpoints. */
   readonly failpoints?: boolean;
+  /** Starts api and node daemon so that `figures` can be asked. */
+  readonly measured?: boolean;
 };
 
 export class Stack implements AsyncDisposable {
@@ -83,6 +86,7 @@ export class Stack implements AsyncDisposable {
         PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
       },
       join(directory, "api.log"),
+      { measured: options.measured },
     );
     const env = {
       PADDOCK_NATS_URL: nats.url,
@@ -94,8 +98,9 @@ export class Stack implements AsyncDisposable {
     };
     const since = Date.now();
     const main = options.failpoints ? join(repositoryRoot, "test/harness/failpoint-daemon.ts") : undefined;
-    const node = await startService("node", env, join(directory, "node.log"), { main });
-    const stack = new Stack(directory, nats, api, node, env, { main });
+    const nodeStart = { main, measured: options.measured };
+    const node = await startService("node", env, join(directory, "node.log"), nodeStart);
+    const stack = new Stack(directory, nats, api, node, env, nodeStart);
     await stack.nodeIsUp(since);
     return stack;
   }
@@ -114,6 +119,11 @@ export class Stack implements AsyncDisposable {
 
   get nodePid(): number {
     return this.#node.process.pid ?? 0;
+  }
+
+  /** What a service holds now; of a stack that was started `measured`. */
+  figures(service: "api" | "node"): Promise<ServiceFigures> {
+    return figuresOf((service === "api" ? this.#api : this.#node).process);
   }
 
   /** SIGKILL for the node daemon. Its VMs go on. */
