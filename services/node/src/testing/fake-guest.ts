@@ -13,6 +13,8 @@ type CallName =
   | "createContainer"
   | "startContainer"
   | "killContainer"
+  | "pauseContainer"
+  | "resumeContainer"
   | "removeContainer"
   | "updateContainer";
 
@@ -131,6 +133,16 @@ export class FakeGuest implements AsyncDisposable {
       killContainer: async ({ containerId, signal }) => {
         await guest.onCall("killContainer");
         if (signal === 9 || guest.obeysSigterm) guest.end(containerId, { code: 128 + signal, signal });
+        return {};
+      },
+      pauseContainer: async ({ containerId }) => {
+        await guest.onCall("pauseContainer");
+        guest.#became(containerId, { state: agentpb.ContainerState.PAUSED });
+        return {};
+      },
+      resumeContainer: async ({ containerId }) => {
+        await guest.onCall("resumeContainer");
+        guest.#became(containerId, { state: agentpb.ContainerState.RUNNING });
         return {};
       },
       removeContainer: async ({ containerId }) => {

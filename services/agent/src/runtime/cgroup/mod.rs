@@ -77,9 +77,11 @@ impl Cgroup {
         change::apply(&self.directory, &limits)
     }
 
-    /// Freezes every process and waits until they are.
+    /// Freezes every process and waits until they are. When they are not in time, all go on: the container counts as running.
     pub(super) fn freeze(&self) -> Result<()> {
-        self.set_frozen("1")
+        self.set_frozen("1").inspect_err(|_| {
+            let _ = write(&self.directory.join("cgroup.freeze"), "0");
+        })
     }
 
     /// Thaws them.

@@ -1,0 +1,78 @@
+/**
+ * Freezes the processes of a container and lets them go on.
+ *
+ * The agent carries on with what it was asked for when its caller leaves or the link breaks. So nobody's leaving ends the call; after
+ * a break it is made again, as the agent does one thing after the other; and after a failure the guest is asked what became of it:
+ * the record says what is, not what was wanted.
+ */
+import { PaddockError } from "@paddock/domain";
+import type { AgentClient } from "../agent/connect-agent.ts";
+import type { NodeContext } from "../node-context.ts";
+import { afterGuestContainer } from "../sandboxes/guest-facts.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { containerOf, withContainer } from "../sandboxes/sandbox-record.ts";
+
+/** The agent gives the kernel 10 s to freeze a cgroup; its own answer is better than none. */
+const FREEZER_TIMEOUT_MS = 15_000;
+const LINK_TIMEOUT_MS = 5000;
+const LOOK_TIMEOUT_MS = 5000;
+
+export type FreezeOptions = {
+  readonly containerId: string;
+  readonly wanted: "paused" | "running";
+  /** Ends the wait for a link to the guest, and nothing else. */
+  readonly signal: AbortSignal;
+};
+
+/** Makes a running container paused, or a paused one running. Needs the lock. */
+export async function freezeContainer(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  { containerId, wanted, signal }: FreezeOptions,
+): Promise<void> {
+  const options = { timeoutMs: FREEZER_TIMEOUT_MS };
+  const ask = ({ containers }: AgentClient) =>
+    wanted === "paused"
+      ? containers.pauseContainer({ containerId }, options)
+      : containers.resumeContainer({ containerId }, options);
+  const client = await entry.agent.client({ signal });
+  try {
+    await ask(client).catch(async (error: unknown) => {
+      if (!isLinkBroken(error)) throw error;
+      await ask(await entry.agent.client({ deadlineMs: LINK_TIMEOUT_MS }));
+    });
+  } catch (error) {
+    await look(ctx, entry, containerId);
+    if (containerOf(entry.record, containerId)?.phase.kind === wanted) return;
+    throw error;
+  }
+  entry.update((record) =>
+    withContainer(record, containerId, ({ phase, ...container }) => ({
+      ...container,
+      phase: phase.kind === "running" || phase.kind === "paused" ? { ...phase, kind: wanted } : phase,
+    })),
+  );
+}
+
+const isLinkBroken = (error: unknown): boolean =>
+  error instanceof PaddockError && error.reason === "GUEST_UNAVAILABLE";
+
+/** Records what the guest says of the container. A guest that says nothing is listed when its link is up again. */
+async function look(ctx: NodeContext, entry: SandboxEntry, containerId: string): Promise<void> {
+  const facts = {
+    nowMs: ctx.nowMs(),
+    stopRequested: (id: string) => entry.stopRequests.has(id),
+  };
+  try {
+    const { containers } = await entry.agent.client({ deadlineMs: LINK_TIMEOUT_MS });
+    const { container } = await containers.getContainer({ containerId }, { timeoutMs: LOOK_TIMEOUT_MS });
+    if (container === undefined)
+      throw new PaddockError("GUEST_FAILED", "the guest's answer has no container");
+    entry.update((record) => afterGuestContainer(record, { ...container, containerId }, facts));
+  } catch (error) {
+    ctx.log.warn(
+      { sandbox: entry.sandboxId, container: containerId, err: error },
+      "it is not known whether a container is paused",
+    );
+  }
+}
