@@ -1,12 +1,14 @@
-import type { ListSandboxesRequest, ListSandboxesResponse, Sandbox, SandboxSpec } from "@paddock/protocol";
+import {
+  type ListSandboxesRequest,
+  type ListSandboxesResponse,
+  type Sandbox,
+  SandboxSchema,
+} from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
 import { sandboxStateOf } from "../sandboxes/sandbox-status.ts";
 import type { Answer } from "./answer.ts";
 import { shownSandbox } from "./call.ts";
-
-const DEFAULT_PAGE_SIZE = 100;
-/** A page stays below this, as the bus carries no more than 1 MiB at once. */
-const MAX_PAGE_BYTES = 768 * 1024;
+import { fillPage } from "./fill-page.ts";
 
 /** A page by id; the token is the last id of the page before. */
 export function listSandboxes(
@@ -21,22 +23,18 @@ export function listSandboxes(
     .filter(({ record }) =>
       Object.entries(labels).every(([key, value]) => record.spec.labels[key] === value),
     );
-  const page: Sandbox[] = [];
-  let bytes = 0;
-  for (const entry of wanted) {
-    bytes += approximateBytes(entry.record.spec);
-    if (page.length >= (pageSize || DEFAULT_PAGE_SIZE) || (page.length > 0 && bytes > MAX_PAGE_BYTES)) break;
-    page.push(shownSandbox(ctx, entry));
-  }
+  const page = fillPage(wanted, {
+    schema: SandboxSchema,
+    pageSize,
+    shown: (entry) => shownSandbox(ctx, entry),
+    reduced: withoutSpec,
+  });
   const more = page.length < wanted.length;
   return { sandboxes: page, nextPageToken: more ? (page.at(-1)?.sandboxId ?? "") : "", unreachableNodes: [] };
 }
 
-/** Without encoding: files given by content are what makes a spec large. */
-function approximateBytes({ containers }: SandboxSpec): number {
-  let bytes = 4096;
-  for (const { mounts } of containers)
-    for (const { source } of mounts)
-      bytes += 256 + (source.case === "file" ? source.value.content.length : 0);
-  return bytes;
+/** Without what the client has sent: it makes all the difference in size. */
+function withoutSpec({ spec: _, status, ...sandbox }: Sandbox): Sandbox {
+  const containers = status?.containers.map((container) => ({ ...container, labels: {} })) ?? [];
+  return { ...sandbox, ...(status && { status: { ...status, containers } }) };
 }

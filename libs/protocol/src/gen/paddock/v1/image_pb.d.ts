@@ -318,7 +318,7 @@ export declare const ListImagesRequestSchema: GenMessage<ListImagesRequest>;
  */
 export declare type ListImagesResponse = Message<"paddock.v1.ListImagesResponse"> & {
   /**
-   * The images, by id.
+   * The images, by id. One that is too large for an answer, about 1 MiB, comes without its config.
    *
    * @generated from field: repeated paddock.v1.Image images = 1;
    */

@@ -857,7 +857,7 @@ export declare const ListSandboxesRequestSchema: GenMessage<ListSandboxesRequest
  */
 export declare type ListSandboxesResponse = Message<"paddock.v1.ListSandboxesResponse"> & {
   /**
-   * The sandboxes, by id.
+   * The sandboxes, by id. One that is too large for an answer, about 1 MiB, comes without its spec and its containers' labels.
    *
    * @generated from field: repeated paddock.v1.Sandbox sandboxes = 1;
    */

@@ -1,0 +1,40 @@
+/** Pages of lists, as large as an answer on the bus may be. */
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+
+const DEFAULT_PAGE_SIZE = 100;
+/** The bus carries 1 MiB at once; the rest is for what is around a page. */
+const MAX_PAGE_BYTES = 1008 * 1024;
+/** Key and length of an item among its page's fields. */
+const FIELD_BYTES = 5;
+
+export type PageOptions<Item, Desc extends DescMessage> = {
+  readonly schema: Desc;
+  /** Most items; 0 is the default. */
+  readonly pageSize: number;
+  /** The item as it is listed. */
+  readonly shown: (item: Item) => MessageShape<Desc>;
+  /** The same without what may make it too large for a page of its own: one large item must not make a list fail. */
+  readonly reduced: (message: MessageShape<Desc>) => MessageShape<Desc>;
+};
+
+/** The first of the items, as many as go on a page: at least one if there is any. */
+export function fillPage<Item, Desc extends DescMessage>(
+  items: readonly Item[],
+  { schema, pageSize, shown, reduced }: PageOptions<Item, Desc>,
+): MessageShape<Desc>[] {
+  const bytesOf = (message: MessageShape<Desc>) => toBinary(schema, message).length + FIELD_BYTES;
+  const page: MessageShape<Desc>[] = [];
+  let pageBytes = 0;
+  for (const item of items.slice(0, pageSize || DEFAULT_PAGE_SIZE)) {
+    let message = shown(item);
+    let bytes = bytesOf(message);
+    if (bytes > MAX_PAGE_BYTES) {
+      message = reduced(message);
+      bytes = bytesOf(message);
+    }
+    if (page.length > 0 && pageBytes + bytes > MAX_PAGE_BYTES) break;
+    page.push(message);
+    pageBytes += bytes;
+  }
+  return page;
+}
