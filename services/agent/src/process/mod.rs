@@ -42,6 +42,7 @@ pub enum Output {
 /// Why something cannot be done to a process.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
+    /// The node knows it by its text (services/node, guest-error.ts).
     #[error("the process has no terminal")]
     NoTerminal,
     #[error("a terminal has 1 to 65535 rows and columns, not {rows} and {columns}")]

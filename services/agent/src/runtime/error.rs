@@ -27,7 +27,7 @@ pub enum RuntimeError {
     /// The container was started before.
     #[error("container {0} was started before")]
     AlreadyStarted(String),
-    /// A limit is below what is in use and cannot be given back.
+    /// A limit is below what is in use and cannot be given back. The node knows it by its text (services/node, guest-error.ts).
     #[error("{field} is {limit}, and {used} are in use that cannot be given back")]
     BelowUse {
         /// Name of the field of the request.
