@@ -75,7 +75,7 @@ export function decide(question: Question): Decision & { readonly about?: "sandb
     case "container": {
       const gate = sandboxGate(question.sandbox, question.request);
       if (gate.kind === "deny") return { ...gate, about: "sandbox" };
-      return { ...decideContainer(question.state, question.request, question.sandbox), about: "container" };
+      return { ...decideContainer(question.state, question.request), about: "container" };
     }
     default:
       throw new Error(`no such question: ${JSON.stringify(question satisfies never)}`);
@@ -88,12 +88,8 @@ function decideSandbox(state: SandboxState, request: SandboxRequest): Decision<S
   return answer(state, SANDBOX_STATES, (candidate) => sandboxVerdict(candidate, request));
 }
 
-function decideContainer(
-  state: ContainerState,
-  request: ContainerRequest,
-  sandbox: SandboxState,
-): Decision<ContainerState> {
-  return answer(state, CONTAINER_STATES, (candidate) => containerVerdict(candidate, request, sandbox));
+function decideContainer(state: ContainerState, request: ContainerRequest): Decision<ContainerState> {
+  return answer(state, CONTAINER_STATES, (candidate) => containerVerdict(candidate, request));
 }
 
 function answer<State extends string>(
@@ -163,7 +159,7 @@ function sandboxGateVerdict(state: SandboxState, request: ContainerRequest): Ver
   }
 }
 
-function containerVerdict(state: ContainerState, request: ContainerRequest, sandbox: SandboxState): Verdict {
+function containerVerdict(state: ContainerState, request: ContainerRequest): Verdict {
   switch (request) {
     case "start":
       return byState(state, { ready: "accept", stopped: "accept", running: "ignore" });
@@ -177,9 +173,10 @@ function containerVerdict(state: ContainerState, request: ContainerRequest, sand
     case "signal_process":
     case "resize_tty":
       return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "ignore" });
-    // A process can be joined and waited for until its container is deleted.
+    // A process can be joined and waited for until its container is deleted, and as long the cgroup outlives its processes.
     case "attach":
     case "wait":
+    case "stats":
       return "accept";
     case "pause":
       return byState(state, { running: "accept", paused: "ignore" });
@@ -187,9 +184,6 @@ function containerVerdict(state: ContainerState, request: ContainerRequest, sand
       return byState(state, { paused: "accept", running: "ignore" });
     case "update":
       return byState(state, { ready: "accept", running: "accept", paused: "accept" });
-    case "stats":
-      // The cgroup outlives its processes until the container is removed, but not its VM.
-      return sandbox === "stopped" ? "deny" : "accept";
     case "list_processes":
       return byState(state, { ready: "accept", running: "accept", paused: "accept" });
     case "exec":

@@ -13,7 +13,6 @@ import {
 import type { ImageRecord } from "@paddock/images";
 import { type ContainerSpec, type SandboxSpec, SandboxSpecSchema } from "@paddock/protocol";
 import { containerDemand } from "../containers/container-demand.ts";
-import { MAX_CONTAINERS } from "../containers/container-disks.ts";
 import { checkContainerSpec } from "../containers/guest-container.ts";
 import { stopSignalOf } from "../containers/init-process.ts";
 import { requireImage } from "../containers/require-image.ts";
@@ -184,8 +183,6 @@ function sizeOf(ctx: NodeContext, spec: SandboxSpec): VmSize {
 }
 
 function checkContainerIds(containers: readonly ContainerSpec[]): void {
-  if (containers.length > MAX_CONTAINERS)
-    throw new PaddockError("TOO_MANY", `a sandbox holds at most ${MAX_CONTAINERS} containers`);
   const seen = new Set<string>();
   for (const { containerId } of containers) {
     if (seen.has(containerId))

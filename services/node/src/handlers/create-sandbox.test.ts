@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MAX_CONTAINERS } from "../containers/container-disks.ts";
+import { TestNode } from "../testing/test-node.ts";
+
+test("a spec of more containers than a VM has disks for is refused by the schema, before anything is touched", async () => {
+  await using node = await TestNode.start();
+  const containers = Array.from({ length: MAX_CONTAINERS + 1 }, (_, index) => ({
+    containerId: `c${index}`,
+    image: "tiny",
+  }));
+  const outcome = await node.ask({ case: "createSandbox", value: { spec: { containers } } });
+  assert.ok(outcome.case === "error");
+  const details = Buffer.concat(outcome.value.details.map(({ value }) => value)).toString("latin1");
+  assert.match(details, /INVALID_FIELD/);
+  assert.match(details, /spec\.containers/);
+  assert.deepEqual(node.leftovers(), []);
+});
