@@ -21,6 +21,7 @@ import { GrpcConnection, type GrpcMethods } from "@paddock/rpc";
 import { tinyImage } from "../fixtures/tiny-image.ts";
 import { type ChildService, repositoryRoot, type StartOptions, startService } from "./child-service.ts";
 import { Failpoints } from "./failpoints.ts";
+import { machinesOf } from "./machines.ts";
 import { type NatsServer, startNats } from "./nats.ts";
 import { figuresOf, type ServiceFigures } from "./service-figures.ts";
 
@@ -190,6 +191,8 @@ export class Stack implements AsyncDisposable {
       await this.#api.stop();
       await this.#node.stop();
       await this.#nats.stop();
+      // Of a test that failed in the midst of a creation.
+      for (const pid of machinesOf(this.stateDirectory)) process.kill(Number(pid), "SIGKILL");
       const keep = process.env.PADDOCK_TEST_KEEP_LOGS;
       if (keep) {
         for (const name of ["node.log", "api.log"])

@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import {
   ImageSchema,
   type ListImagesRequest,
@@ -28,7 +28,11 @@ export const listImages =
       items: answer.images.map((image) => create(ImageSchema, { ...image, nodeIds: [nodeId] })),
       more: answer.nextPageToken !== "",
     }));
-    const { items, nextAfter } = mergePages(pages, pageSize, ({ imageId }) => imageId, joinImages);
+    const { items, nextAfter } = mergePages(pages, pageSize, {
+      idOf: ({ imageId }) => imageId,
+      bytesOf: (image) => toBinary(ImageSchema, image).length,
+      join: joinImages,
+    });
     return create(ListImagesResponseSchema, {
       images: items,
       nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter),

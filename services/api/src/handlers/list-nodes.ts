@@ -1,5 +1,10 @@
-import { create } from "@bufbuild/protobuf";
-import { type ListNodesRequest, type ListNodesResponse, ListNodesResponseSchema } from "@paddock/protocol";
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  type ListNodesRequest,
+  type ListNodesResponse,
+  ListNodesResponseSchema,
+  NodeSchema,
+} from "@paddock/protocol";
 import { afterIdOf, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { mergePages } from "../lists/merge-pages.ts";
@@ -14,11 +19,10 @@ export const listNodes =
       .all()
       .filter(({ nodeId }) => nodeId > after)
       .map(nodeMessage);
-    const { items, nextAfter } = mergePages(
-      [{ items: nodes, more: false }],
-      pageSizeOf(request.pageSize),
-      ({ nodeId }) => nodeId,
-    );
+    const { items, nextAfter } = mergePages([{ items: nodes, more: false }], pageSizeOf(request.pageSize), {
+      idOf: ({ nodeId }) => nodeId,
+      bytesOf: (node) => toBinary(NodeSchema, node).length,
+    });
     return create(ListNodesResponseSchema, {
       nodes: items,
       nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter),

@@ -1,10 +1,11 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
   type ListSandboxesRequest,
   ListSandboxesRequestSchema,
   type ListSandboxesResponse,
   ListSandboxesResponseSchema,
+  SandboxSchema,
 } from "@paddock/protocol";
 import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
@@ -38,7 +39,10 @@ export const listSandboxes =
       items: answer.sandboxes,
       more: answer.nextPageToken !== "",
     }));
-    const { items, nextAfter } = mergePages(pages, pageSize, ({ sandboxId }) => sandboxId);
+    const { items, nextAfter } = mergePages(pages, pageSize, {
+      idOf: ({ sandboxId }) => sandboxId,
+      bytesOf: (sandbox) => toBinary(SandboxSchema, sandbox).length,
+    });
     return create(ListSandboxesResponseSchema, {
       sandboxes: items,
       nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter),

@@ -23,7 +23,7 @@ test("paging through any nodes, however short they answer, gives every id once a
         const page = mergePages(
           nodes.map(({ ids, limit }) => pageOf(ids, from, limit)),
           pageSize,
-          (id) => id,
+          { idOf: (id) => id, bytesOf: () => 1 },
         );
         assert.ok(page.items.length <= pageSize);
         assert.ok(page.nextAfter === undefined || page.nextAfter > from, "every page goes on");
@@ -40,8 +40,7 @@ test("items with the same id are joined", () => {
   const page = mergePages(
     items.map((item) => ({ items: [item], more: false })),
     10,
-    ([id]) => id,
-    (x) => x,
+    { idOf: ([id]) => id, bytesOf: () => 1 },
   );
   assert.deepEqual(page, {
     items: [
@@ -50,4 +49,20 @@ test("items with the same id are joined", () => {
     ],
     nextAfter: undefined,
   });
+});
+
+test("a page is no larger than a client takes, and has one item at least", () => {
+  const MIB = 1024 * 1024;
+  const rules = {
+    idOf: ([id]: readonly [string, number]) => id,
+    bytesOf: ([, bytes]: readonly [string, number]) => bytes,
+  };
+  const idsOf = (...sizes: number[]) => {
+    const items = sizes.map((size, index) => [`i${index}`, size * MIB] as const);
+    const { items: page, nextAfter } = mergePages([{ items, more: false }], 10, rules);
+    return [page.map(([id]) => id), nextAfter];
+  };
+  assert.deepEqual(idsOf(1, 1, 1, 1), [["i0", "i1", "i2"], "i2"]);
+  assert.deepEqual(idsOf(9, 1), [["i0"], "i0"]);
+  assert.deepEqual(idsOf(1, 1), [["i0", "i1"], undefined]);
 });
