@@ -16,3 +16,16 @@ test("a spec of more containers than a VM has disks for is refused by the schema
   assert.match(details, /spec\.containers/);
   assert.deepEqual(node.leftovers(), []);
 });
+
+test("a spec that no answer could carry is refused before anything is touched", async () => {
+  await using node = await TestNode.start();
+  const process = {
+    args: ["sh"],
+    env: Array.from({ length: 30 }, (_, index) => `V${index}=${"x".repeat(30_000)}`),
+  };
+  const containers = [{ containerId: "c1", image: "tiny", process }];
+  const outcome = await node.ask({ case: "createSandbox", value: { spec: { containers } } });
+  assert.ok(outcome.case === "error");
+  assert.match(outcome.value.message, /^the spec has 9\d{5} bytes/);
+  assert.deepEqual(node.leftovers(), []);
+});
