@@ -42,8 +42,8 @@ export type CpuUse = {
   readonly vcpus: number;
   /** The same by GetSandboxStats. */
   readonly told: number;
-  /** Of the whole VM by GetSandboxStats: QEMU's own threads too. */
-  readonly machine: number;
+  /** Of the whole sandbox, QEMU's own threads too, by the kernel's own count. */
+  readonly sandbox: number;
   /** Of everything else on the host. What the host has not left is no fault of a cap. */
   readonly others: number;
   /** Part of the periods in which the cap was reached, 0 to 1. */
@@ -64,29 +64,30 @@ export async function cpuUse(
   const us = after.atUs - before.atUs;
   const toldUs = after.toldAtUs - before.toldAtUs;
   const vcpus = (after.vcpus.usageUs - before.vcpus.usageUs) / us;
-  const machine = (after.machineUs - before.machineUs) / toldUs;
+  const sandbox = (after.sandboxUs - before.sandboxUs) / us;
   const periods = after.vcpus.periods - before.vcpus.periods;
   return {
     vcpus,
     told: (after.toldVcpuUs - before.toldVcpuUs) / toldUs,
-    machine,
-    others: Math.max(0, (after.hostUs - before.hostUs) / us - machine),
+    sandbox,
+    others: Math.max(0, (after.hostUs - before.hostUs) / us - sandbox),
     throttled: periods && (after.vcpus.throttledPeriods - before.vcpus.throttledPeriods) / periods,
   };
 }
 
 const readAll = (cgroup: HostCgroup) => ({
   vcpus: cgroup.vcpus(),
+  sandboxUs: cgroup.usageUs(),
   hostUs: hostBusyUs(),
   atUs: performance.now() * 1000,
 });
 
 async function toldOf(stack: Stack, sandboxId: string) {
   const { host } = await stack.client.sandboxes.getSandboxStats({ sandboxId }, { deadline: inSeconds(30) });
-  const { time, vcpuUsageUs = 0n, cpuUsageUs = 0n }: Partial<HostStats> = host ?? {};
+  const { time, vcpuUsageUs = 0n }: Partial<HostStats> = host ?? {};
   if (!time) throw new Error(`no host figures of ${sandboxId}`);
   const toldAtUs = Number(time.seconds) * 1e6 + time.nanos / 1000;
-  return { toldAtUs, toldVcpuUs: Number(vcpuUsageUs), machineUs: Number(cpuUsageUs) };
+  return { toldAtUs, toldVcpuUs: Number(vcpuUsageUs) };
 }
 
 /** Time that the host's CPUs have not been idle, in microseconds; guests' time is user time already. */

@@ -40,13 +40,17 @@ export class HostCgroup {
     return this.#directories.some((path) => existsSync(path));
   }
 
+  /** CPU time of all of the sandbox, the vCPUs included, in microseconds. */
+  usageUs(): number {
+    return this.#usageUs("");
+  }
+
   /** Of the vCPU threads. */
   vcpus(): VcpuFigures {
-    const stat = this.#text("vcpu/cpu.stat");
-    const count = (key: string) => Number(new RegExp(`^${key} (\\d+)$`, "m").exec(stat)?.[1] ?? 0);
-    const [v1, v1Throttled] = [this.#find("vcpu/cpuacct.usage"), count("throttled_time")];
+    const count = this.#counts("vcpu/cpu.stat");
+    const v1Throttled = count("throttled_time");
     return {
-      usageUs: v1 ? Number(readFileSync(v1, "utf8")) / 1000 : count("usage_usec"),
+      usageUs: this.#usageUs("vcpu/"),
       periods: count("nr_periods"),
       throttledPeriods: count("nr_throttled"),
       throttledUs: v1Throttled ? v1Throttled / 1000 : count("throttled_usec"),
@@ -72,6 +76,16 @@ export class HostCgroup {
   uncapped(): { readonly file: string; readonly value: string } {
     const v1 = this.#find("vcpu/cpu.cfs_quota_us");
     return v1 ? { file: v1, value: "-1" } : { file: this.#find("vcpu/cpu.max") ?? "", value: "max" };
+  }
+
+  #usageUs(directory: "" | "vcpu/"): number {
+    const v1 = this.#find(`${directory}cpuacct.usage`);
+    return v1 ? Number(readFileSync(v1, "utf8")) / 1000 : this.#counts(`${directory}cpu.stat`)("usage_usec");
+  }
+
+  #counts(file: string): (key: string) => number {
+    const stat = this.#text(file);
+    return (key) => Number(new RegExp(`^${key} (\\d+)$`, "m").exec(stat)?.[1] ?? 0);
   }
 
   #find(file: string): string | undefined {
