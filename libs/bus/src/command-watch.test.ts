@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { PaddockError } from "@paddock/domain";
+import { isOutcomeUnknown, PaddockError } from "@paddock/domain";
 import { nodepb, StatusSchema } from "@paddock/protocol";
 import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
 import { Bus } from "./bus.ts";
 import { NodeView, putHeartbeat } from "./node-registry.ts";
-import { isOutcomeUnknown, newCommand, requestCommand } from "./request-command.ts";
+import { newCommand, requestCommand } from "./request-command.ts";
 import { type CommandHandler, serveCommands } from "./serve-commands.ts";
 import { commandSubject, runningSubject } from "./subjects.ts";
 

@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
-import { PaddockError } from "@paddock/domain";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { isOutcomeUnknown, PaddockError } from "@paddock/domain";
 import { nodepb, StatusSchema } from "@paddock/protocol";
 import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
 import { Bus } from "./bus.ts";
-import { isOutcomeUnknown, newCommand, requestCommand } from "./request-command.ts";
+import { newCommand, requestCommand } from "./request-command.ts";
 import {
   type CommandContext,
   type CommandHandler,
@@ -49,12 +49,15 @@ async function serve(nodeId: string, handler: CommandHandler, maxConcurrent = 4)
   const server = serveCommands(node, nodeId, handler, {
     maxConcurrent,
     daemonInstanceId: "boot-1",
-    toStatus: (error) =>
-      create(StatusSchema, { code: 13, message: error instanceof PaddockError ? error.reason : "bug" }),
+    toStatus: (error) => create(StatusSchema, { code: 13, message: words(error) }),
   });
   await node.connection().flush();
   return server;
 }
+const words = (error: unknown) =>
+  error instanceof PaddockError
+    ? `${error.reason}${isOutcomeUnknown(error) ? ", outcome unknown" : ""}`
+    : "bug";
 const outcomeOf = ({ outcome }: nodepb.CommandResponse) =>
   outcome.case === "error" ? outcome.value.message : outcome.case;
 
@@ -155,18 +158,19 @@ test("a command that cannot be read is answered, and the next one is served", as
   const raw = await api
     .connection()
     .request(commandSubject("robust"), new Uint8Array([255, 255]), { timeout: 2_000 });
-  assert.ok(raw.data.length > 0);
+  assert.equal(outcomeOf(fromBinary(nodepb.CommandResponseSchema, raw.data)), "INVALID_FIELD");
   assert.equal(outcomeOf(await requestCommand(api, "robust", command(), soon())), "getSandbox");
   await server.stop(1_000);
 });
 
-test("what the bus cannot carry is TOO_LARGE in both directions", async () => {
+test("what the bus cannot carry is TOO_LARGE in both directions, and what cannot be answered is done", async () => {
   const server = await serve("large", async () =>
     create(nodepb.CommandResponseSchema, {
       outcome: { case: "getSandbox", value: { sandbox: { nodeId: "x".repeat(2 * 1024 * 1024) } } },
     }),
   );
-  assert.equal(outcomeOf(await requestCommand(api, "large", command(), soon())), "TOO_LARGE");
+  const response = await requestCommand(api, "large", command(), soon());
+  assert.equal(outcomeOf(response), "TOO_LARGE, outcome unknown");
   await assert.rejects(requestCommand(api, "large", command("x".repeat(2 * 1024 * 1024)), soon()), {
     reason: "TOO_LARGE",
   });

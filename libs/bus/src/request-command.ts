@@ -39,10 +39,6 @@ const MAX_WAIT_MS = 2 ** 31 - 1;
 /** Room for the headers beside the message. */
 const HEADER_BYTES = 1024;
 
-/** Whether the command of a failed `requestCommand` may have been carried out. */
-export const isOutcomeUnknown = (error: unknown): boolean =>
-  error instanceof PaddockError && error.metadata.outcome === "unknown";
-
 /**
  * Sends a command to a node and waits for its outcome, which may be an error that the node gave (`response.outcome.case ===
  * "error"`). Throws `PaddockError`: NODE_UNAVAILABLE (at once, when the node is not connected; within seconds and with an

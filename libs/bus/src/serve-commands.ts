@@ -4,7 +4,7 @@
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
-import { PaddockError } from "@paddock/domain";
+import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
 import { nodepb, type Status } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
 import { NOT_RUNNING, RUNNING } from "./command-watch.ts";
@@ -129,7 +129,10 @@ function parse(message: Msg): nodepb.CommandRequest {
   try {
     return fromBinary(nodepb.CommandRequestSchema, message.data);
   } catch (cause) {
-    throw new PaddockError("INVALID_ARGUMENT", "the command cannot be read", { cause });
+    throw new PaddockError("INVALID_FIELD", "the command cannot be read", {
+      violations: [{ field: "command", description: "is no paddock.node.v1.CommandRequest" }],
+      cause,
+    });
   }
 }
 
@@ -138,7 +141,7 @@ function respond(
   connection: NatsConnection,
   message: Msg,
   response: nodepb.CommandResponse,
-  tooLarge?: (error: PaddockError) => nodepb.CommandResponse,
+  tooLarge?: (error: unknown) => nodepb.CommandResponse,
 ): void {
   const payload = toBinary(nodepb.CommandResponseSchema, response);
   const limit = connection.info?.max_payload ?? 1024 * 1024;
@@ -147,7 +150,8 @@ function respond(
       "TOO_LARGE",
       `the answer has ${payload.length} bytes, more than the ${limit} of the bus`,
     );
-    respond(connection, message, tooLarge(error));
+    // What was asked is done.
+    respond(connection, message, tooLarge(ofUnknownOutcome(error)));
     return;
   }
   if (!connection.isClosed()) message.respond(payload);

@@ -100,6 +100,26 @@ export type PaddockErrorOptions = {
   readonly cause?: unknown;
 };
 
+/**
+ * Marks a failure whose call may have been carried out all the same, or still be. Without the mark nothing was done, or what was is
+ * undone. A bug stays what it is.
+ */
+export function ofUnknownOutcome(error: unknown): unknown {
+  if (!(error instanceof PaddockError)) return error;
+  const { reason, message, hint, violations, retryAfterMs } = error;
+  return new PaddockError(reason, message, {
+    metadata: { ...error.metadata, outcome: "unknown" },
+    violations,
+    cause: error,
+    ...(hint !== undefined && { hint }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
+}
+
+/** Whether a failed call may have been carried out all the same, or still be. */
+export const isOutcomeUnknown = (error: unknown): boolean =>
+  error instanceof PaddockError && error.metadata.outcome === "unknown";
+
 /** An expected failure of a call. Its reason fixes its kind. */
 export class PaddockError extends Error {
   override readonly name = "PaddockError";

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type LedgerEntry, RequestLedger } from "./request-ledger.ts";
+import { isOutcomeUnknown, PaddockError } from "@paddock/domain";
+import { type LedgerEntry, type LedgerStore, RequestLedger } from "./request-ledger.ts";
 
-function setUp() {
+function setUp(broken: Partial<LedgerStore> = {}) {
   const rows = new Map<string, LedgerEntry>();
   const ledger = new RequestLedger({
     find: (id) => rows.get(id),
     begin: (id, digest) => void rows.set(id, { digest, outcome: undefined }),
     finish: (id, outcome) => void rows.set(id, { digest: rows.get(id)?.digest ?? "", outcome }),
+    ...broken,
   });
   return { rows, ledger };
 }
@@ -150,4 +152,38 @@ test("one who has left before it begins has nothing done", async () => {
   );
   await assert.rejects(call, /left/);
   assert.equal(rows.size, 0);
+});
+
+const late = () => new PaddockError("DEADLINE", "too late");
+const failure = (call: Promise<unknown>) =>
+  call.then(
+    () => assert.fail("it succeeded"),
+    (error: unknown) => error,
+  );
+
+test("who leaves others behind, or before an earlier request is looked after, does not know the outcome; the last knows it", async () => {
+  const { ledger } = setUp();
+  const { begun, undone, work } = workAtHand();
+  const clients = [new AbortController(), new AbortController()];
+  const calls = clients.map(({ signal }) => failure(ledger.once({ ...request, signal }, work)));
+  await begun;
+  clients[0]?.abort(late());
+  assert.ok(isOutcomeUnknown(await calls[0]));
+  const gone = { ...request, signal: AbortSignal.abort(late()) };
+  assert.ok(isOutcomeUnknown(await failure(ledger.once(gone, work))));
+  clients[1]?.abort(late());
+  undone.resolve();
+  assert.equal(isOutcomeUnknown(await calls[1]), false);
+  assert.ok(isOutcomeUnknown(await failure(ledger.once(gone, work))), "it came before");
+  assert.equal(isOutcomeUnknown(await failure(ledger.once({ ...gone, requestId: "r2" }, work))), false);
+});
+
+test("a success that cannot be kept fails the call with an unknown outcome", async () => {
+  const { ledger } = setUp({
+    finish: () => {
+      throw new PaddockError("NO_DISK_SPACE", "the disk is full");
+    },
+  });
+  const error = await failure(ledger.once(request, async () => bytes("made")));
+  assert.ok(isOutcomeUnknown(error));
 });

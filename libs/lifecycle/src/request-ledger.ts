@@ -7,7 +7,7 @@
  * A request that failed left nothing behind, so its id may be used for another try: only its digest is kept. The same
  * holds for one whose process died under way, after what it did was undone.
  */
-import { PaddockError } from "@paddock/domain";
+import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
 import { SharedWork } from "./shared-work.ts";
 
 export type LedgerEntry = {
@@ -45,16 +45,17 @@ export class RequestLedger {
   /**
    * The outcome of `work`, run at most once for a request id that succeeds. The signal that `work` is given aborts when every
    * caller of that request has left. Throws REQUEST_ID_REUSED when the id came before with another digest, whatever `work`
-   * throws, and the reason of `signal` to a caller who leaves others behind.
+   * throws, and the reason of `signal` to a caller who leaves. Its outcome is unknown to one who leaves others behind, or
+   * who has left before a request that came earlier could be looked after, and when it cannot be kept.
    */
   async once(
     { requestId, digest, signal }: LedgerRequest,
     work: (signal: AbortSignal) => Promise<Uint8Array>,
   ): Promise<Uint8Array> {
     for (;;) {
-      signal.throwIfAborted();
       const underWay = this.#underWay.get(requestId);
       const before = underWay ?? this.#store.find(requestId);
+      if (signal.aborted) throw before === undefined ? signal.reason : ofUnknownOutcome(signal.reason);
       if (before !== undefined && before.digest !== digest) throw reused(requestId);
       if (underWay === undefined) return await this.#begin({ requestId, digest, signal }, work);
       if (!underWay.work.isAbandoned) return await underWay.work.join(signal);
@@ -73,7 +74,7 @@ export class RequestLedger {
     const shared = new SharedWork(async (left) => {
       try {
         const outcome = await work(left);
-        this.#store.finish(requestId, outcome);
+        this.#keep(requestId, outcome);
         return outcome;
       } finally {
         this.#underWay.delete(requestId);
@@ -81,6 +82,14 @@ export class RequestLedger {
     });
     this.#underWay.set(requestId, { digest, work: shared });
     return await shared.join(signal);
+  }
+
+  #keep(requestId: string, outcome: Uint8Array): void {
+    try {
+      this.#store.finish(requestId, outcome);
+    } catch (error) {
+      throw ofUnknownOutcome(error);
+    }
   }
 }
 

@@ -1,3 +1,5 @@
+import { ofUnknownOutcome } from "@paddock/domain";
+
 /** Work that several callers wait for: it goes on for as long as one of them does. */
 export class SharedWork<T> {
   /** Settles as the work does, whoever waits. */
@@ -22,15 +24,15 @@ export class SharedWork<T> {
   }
 
   /**
-   * The outcome. Throws what the work throws. A caller whose signal aborts leaves at once with its reason while others wait. The last one ends the work, and
-   * has what becomes of it: whatever is taken back has been when this settles.
+   * The outcome. Throws what the work throws. A caller whose signal aborts leaves at once while others wait, with its reason and an
+   * outcome that is unknown. The last one ends the work, and has what becomes of it: whatever is taken back has been when this settles.
    */
   async join(signal: AbortSignal): Promise<T> {
     const left = Promise.withResolvers<never>();
     const onAbort = () => {
       this.#waiting -= 1;
       if (this.#waiting === 0) this.#abandoned.abort(signal.reason);
-      else left.reject(signal.reason);
+      else left.reject(ofUnknownOutcome(signal.reason));
     };
     signal.throwIfAborted();
     this.#waiting += 1;

@@ -52,3 +52,19 @@ test("whether a create repeats the one of a rebuilt placement is for its node to
   assert.equal(other.reason, "SANDBOX_EXISTS");
   await sandboxes().getSandbox({ sandboxId: "kept" });
 });
+
+test("a sandbox that its node counts and the registry lacks is claimed, though the daemon is the same", async () => {
+  const listing = (ids: string[]) => async () =>
+    create(ListSandboxesResponseSchema, {
+      sandboxes: ids.map((sandboxId) => ({
+        sandboxId,
+        generation: 44n,
+        status: { state: SandboxState.RUNNING },
+      })),
+    });
+  node.commands.listSandboxes = listing(["kept", "lost"]);
+  node.sandboxes = 2;
+  await node.beat();
+  const { sandbox } = await eventually(() => sandboxes().getSandbox({ sandboxId: "lost" }));
+  assert.equal(sandbox?.generation, 44n);
+});

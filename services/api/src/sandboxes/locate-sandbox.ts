@@ -1,9 +1,13 @@
 /**
  * From a sandbox's id to its node, and what to do when the node does not know the sandbox.
  */
+import { create } from "@bufbuild/protobuf";
 import type { PlacedSandbox } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
+import { GetSandboxRequestSchema } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
+import { askNode } from "../nodes/ask-node.ts";
 
 /**
  * Age of a claim, in milliseconds, from which a node that is up and does not know the sandbox is believed: a create that is under
@@ -49,6 +53,20 @@ export async function settle(
     await api.placements.release(current);
   }
   return undefined;
+}
+
+/** Whether an old claim has no sandbox, as its node says; it is given up then, and the id is free. */
+export async function isVacant(api: ApiContext, ctx: CallContext, placed: PlacedSandbox): Promise<boolean> {
+  if (claimAgeMs(api, placed) <= CLAIM_SETTLES_AFTER_MS) return false;
+  const { sandboxId, nodeId, generation } = placed.placement;
+  const body = create(GetSandboxRequestSchema, { sandboxId });
+  try {
+    await askNode(api, ctx, { nodeId, name: "getSandbox", body, sandboxId, generation });
+    return false;
+  } catch (error) {
+    if (isMisplaced(error)) await settle(api, placed, error);
+    return (await api.placements.read(sandboxId)) === undefined;
+  }
 }
 
 const claimAgeMs = (api: ApiContext, { placement }: PlacedSandbox): number =>

@@ -4,24 +4,27 @@
  *   claim ──> ask node ──created──> answer, the claim stays as the placement
  *     │          ├──refused, for a reason another node may not have──> move the claim there, ask it
  *     │          ├──failed for sure──> release the claim, answer the error
- *     │          └──outcome unknown (timeout, connection lost)──> keep the claim, answer the error
- *     └──taken──> by the same request: ask that node again, its ledger knows the outcome
+ *     │          └──outcome unknown (timeout, connection lost, a bug)──> keep the claim, answer the error
+ *     └──taken──> by the same request: renew the claim, ask that node again, whose ledger knows the outcome; keep it whatever it says
  *                 by the same request id with another body: REQUEST_ID_REUSED
  *                 by another request: SANDBOX_EXISTS
  *
- * A kept claim is settled by the next call with the same request id, or by a read (`settle`). The generation is the wall clock in
+ * Only who made a claim gives it up. A failure of a repeat says nothing of what an earlier attempt has made or is making; and as a
+ * repeat renews the claim before it asks, an attempt that has failed meanwhile cannot take it away from under it. A kept
+ * claim is settled by the next create or read after a while (`settle`). The generation is the wall clock in
  * milliseconds, raised above the one before on a move: it must keep rising when the registry has been lost and rebuilt from the
  * nodes, which a revision of the bucket would not.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { isOutcomeUnknown, type PlacedSandbox } from "@paddock/bus";
-import { candidates, type ErrorReason, PaddockError } from "@paddock/domain";
+import type { PlacedSandbox } from "@paddock/bus";
+import { candidates, type ErrorReason, isOutcomeUnknown, PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askNode, type CommandAnswer, type CommandBody } from "../nodes/ask-node.ts";
 import { nodeOffer } from "../nodes/node-message.ts";
+import { isVacant } from "./locate-sandbox.ts";
 import { sandboxDemand } from "./sandbox-demand.ts";
 
 type Create = "createSandbox" | "runSandbox";
@@ -53,7 +56,8 @@ export async function placeSandbox<C extends Create>(
 ): Promise<CommandAnswer<C>> {
   const { sandboxId } = creation.body;
   const existing = await api.placements.read(sandboxId);
-  if (existing !== undefined) return repeat(api, ctx, creation, existing);
+  if (existing !== undefined && !(await isVacant(api, ctx, existing)))
+    return repeat(api, ctx, creation, existing);
   const offers = api.nodes.all().map(nodeOffer);
   const [first, ...rest] = candidates(offers, sandboxDemand(creation.body.spec), sandboxId);
   if (first === undefined) throw new Error("candidates() gave none and threw nothing");
@@ -63,7 +67,7 @@ export async function placeSandbox<C extends Create>(
 }
 
 /** The id is claimed: by this very request, which is then asked again of the same node, or by another one. */
-function repeat<C extends Create>(
+async function repeat<C extends Create>(
   api: ApiContext,
   ctx: CallContext,
   creation: Creation<C>,
@@ -71,21 +75,35 @@ function repeat<C extends Create>(
 ): Promise<CommandAnswer<C>> {
   const { sandboxId, requestId } = creation.body;
   // A placement that was rebuilt from its node does not know its request. The node does.
-  if (placed.placement.requestId === "") return ask(api, ctx, creation, placed);
-  if (placed.placement.requestId !== requestId) {
+  const isRebuilt = placed.placement.requestId === "";
+  if (!isRebuilt && placed.placement.requestId !== requestId) {
     throw new PaddockError("SANDBOX_EXISTS", `the id ${sandboxId} is taken`, {
       hint: "choose another sandbox_id, or delete that sandbox first",
       metadata: { sandbox_id: sandboxId, node_id: placed.placement.nodeId },
     });
   }
-  if (Buffer.compare(placed.placement.requestDigest, creation.digest) !== 0) {
+  if (!isRebuilt && Buffer.compare(placed.placement.requestDigest, creation.digest) !== 0) {
     throw new PaddockError("REQUEST_ID_REUSED", `request id ${requestId} was used for another request`, {
       hint: "use a new request_id for each new request",
       metadata: { sandbox_id: sandboxId },
     });
   }
-  return tryNodes(api, ctx, creation, placed, []);
+  const claimedAt = timestampFromMs(api.now());
+  const renewed = await api.placements.move({ ...placed.placement, claimedAt }, placed.revision);
+  return renewed === undefined ? placeAnew(api, ctx, creation) : ask(api, ctx, creation, renewed);
 }
+
+/** After the claim was changed by someone else, who is then asked about. */
+function placeAnew<C extends Create>(
+  api: ApiContext,
+  ctx: CallContext,
+  creation: Creation<C>,
+): Promise<CommandAnswer<C>> {
+  ctx.signal.throwIfAborted();
+  return placeSandbox(api, ctx, creation);
+}
+
+/** Asks the node of a claim that this call has made, then the others. */
 
 async function tryNodes<C extends Create>(
   api: ApiContext,
@@ -100,7 +118,7 @@ async function tryNodes<C extends Create>(
     try {
       return await ask(api, ctx, creation, placed);
     } catch (error) {
-      if (isOutcomeUnknown(error)) throw error;
+      if (!hasMadeNothing(error)) throw error;
       const next = isTryNext(error) && !ctx.signal.aborted ? left.shift() : undefined;
       if (next === undefined) {
         await release(api, placed);
@@ -114,8 +132,7 @@ async function tryNodes<C extends Create>(
         claimFor(api, creation, next, placed.placement.generation),
         placed.revision,
       );
-      if (moved === undefined)
-        throw new PaddockError("ABORTED", `the claim of ${creation.body.sandboxId} was changed`);
+      if (moved === undefined) return placeAnew(api, ctx, creation);
       placed = moved;
     }
   }
@@ -136,6 +153,10 @@ const ask = <C extends Create>(
     generation: placement.generation,
     awaitOutcome: true,
   });
+
+/** Whether a node's failure to create says that it has no such sandbox and will make none. What a bug has left nobody knows. */
+const hasMadeNothing = (error: unknown): boolean =>
+  error instanceof PaddockError && error.reason !== "INTERNAL" && !isOutcomeUnknown(error);
 
 const isTryNext = (error: unknown): boolean => error instanceof PaddockError && TRY_NEXT.has(error.reason);
 

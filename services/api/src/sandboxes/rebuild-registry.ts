@@ -2,9 +2,9 @@
  * The registry from the nodes.
  *
  * What runs is known by the nodes; JetStream may lose what it was told in its last minute, or everything. So when a node appears, or its
- * daemon has started anew, its sandboxes are listed and those that the registry lacks are claimed for it. A claim is a compare-and-set:
- * it never takes an id from another node, and several apis doing this at the same time do no harm. The request that created the sandbox
- * is not known here; it stays empty, and `placeSandbox` lets the node judge a repeated request.
+ * daemon has started anew, or it counts more sandboxes than are placed on it, its sandboxes are listed and those that the registry lacks are
+ * claimed for it. A claim is a compare-and-set: it never takes an id from another node, and several apis doing this at the same time
+ * do no harm. The request that created the sandbox is not known here; it stays empty, and `placeSandbox` lets the node judge a repeated request.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -34,22 +34,41 @@ const SETTLED: ReadonlySet<SandboxState | undefined> = new Set([
   SandboxState.STOPPED,
 ]);
 
-/** Watches for new daemons and claims what the registry lacks, until `signal` aborts. */
+/** Watches the heartbeats and claims what the registry lacks, until `signal` aborts. */
 export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
-  const seen = new Map<string, string>();
+  const compared = new Map<string, string>();
+  const underWay = new Set<string>();
+  const compare = async (record: NodeRecord): Promise<void> => {
+    const { nodeId } = record;
+    underWay.add(nodeId);
+    try {
+      await claimLacking(api, record, signal);
+      compared.set(nodeId, record.heartbeat.daemonInstanceId);
+    } catch (error) {
+      // The next heartbeat tries again.
+      api.log.debug({ nodeId, err: error }, "the sandboxes of a node could not be compared");
+    } finally {
+      underWay.delete(nodeId);
+    }
+  };
   const stop = api.nodes.onChange(() => {
+    const placed = placedOnNodes(api);
     for (const record of api.nodes.all()) {
-      const instance = record.heartbeat.daemonInstanceId;
-      if (record.liveness !== "up" || seen.get(record.nodeId) === instance) continue;
-      seen.set(record.nodeId, instance);
-      claimLacking(api, record, signal).catch((error: unknown) => {
-        // The next heartbeat tries again.
-        if (seen.get(record.nodeId) === instance) seen.delete(record.nodeId);
-        api.log.debug({ nodeId: record.nodeId, err: error }, "the sandboxes of a node could not be compared");
-      });
+      const { nodeId, heartbeat } = record;
+      const isNew = compared.get(nodeId) !== heartbeat.daemonInstanceId;
+      const hasMore = (heartbeat.node?.sandboxes ?? 0) > (placed.get(nodeId) ?? 0);
+      if (record.liveness === "up" && (isNew || hasMore) && !underWay.has(nodeId)) void compare(record);
     }
   });
   signal.addEventListener("abort", stop, { once: true });
+}
+
+/** How many sandboxes the registry has for each node. */
+function placedOnNodes(api: ApiContext): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { placement } of api.placements.known())
+    counts.set(placement.nodeId, (counts.get(placement.nodeId) ?? 0) + 1);
+  return counts;
 }
 
 async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: AbortSignal): Promise<void> {

@@ -39,6 +39,8 @@ export class FakeNode implements AsyncDisposable {
   streams: { -readonly [K in keyof StreamHandlers]?: StreamHandlers[K] } = {};
   /** Of the next heartbeats; another one is a daemon that has started anew. */
   instanceId = "boot-1";
+  /** Sandboxes that its next heartbeats count. */
+  sandboxes = 0;
   /** Every command that a client's call brought, in order. */
   readonly seen: nodepb.CommandRequest[] = [];
   readonly #bus: Bus;
@@ -80,6 +82,7 @@ export class FakeNode implements AsyncDisposable {
           nodeId: this.nodeId,
           capacity: { milliCpus: 64_000n, memoryBytes: 16n * GIB },
           allocated: { memoryBytes: allocatedMemory },
+          sandboxes: this.sandboxes,
         },
         streamAddress: this.#address,
         daemonInstanceId: this.instanceId,
@@ -135,7 +138,7 @@ export class FakeNode implements AsyncDisposable {
   async #answer(request: nodepb.CommandRequest, ctx: CommandContext): Promise<nodepb.CommandResponse> {
     if (request.requestId !== REBUILD_REQUEST_ID) this.seen.push(request);
     const { command } = request;
-    if (command.case === undefined) throw new PaddockError("INVALID_ARGUMENT", "an empty command");
+    if (command.case === undefined) throw new Error("an empty command");
     // The map above ties each answer to its command; that tie cannot be written for one picked at run time.
     const answer = this.commands[command.case] as
       | ((body: unknown, request: nodepb.CommandRequest, ctx: CommandContext) => Promise<Outcome["value"]>)

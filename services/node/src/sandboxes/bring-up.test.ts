@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isOutcomeUnknown, PaddockError } from "@paddock/domain";
 import { SandboxState } from "@paddock/protocol";
+import { fromStatus } from "@paddock/rpc";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const withContainer = { containers: [{ containerId: "c1", image: "tiny" }] };
@@ -139,4 +141,25 @@ test("a VM that ends while its guest is waited for fails the creation with its c
   assert.match(outcome.value.message, /guest_panic/);
   assert.match(Buffer.concat(outcome.value.details.map(({ value }) => value)).toString(), /no init/);
   assert.deepEqual(node.leftovers(), []);
+});
+
+test("a failed creation says whether its id is free: its outcome is unknown while something is left", async () => {
+  await using node = await TestNode.start();
+  const failed = async (whenItFails: () => void) => {
+    node.guest.onCall = async (name) => {
+      if (name !== "configureSandbox") return;
+      whenItFails();
+      throw new PaddockError("GUEST_FAILED", "it broke");
+    };
+    const outcome = await node.ask(createIt, { requestId: "r1" });
+    assert.ok(outcome.case === "error");
+    return fromStatus(outcome.value);
+  };
+  assert.equal(isOutcomeUnknown(await failed(() => undefined)), false);
+  const left = await failed(() => {
+    node.machines.killStrays = async () => {
+      throw new Error("it does not die");
+    };
+  });
+  assert.ok(isOutcomeUnknown(left), left.message);
 });

@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import {
   type Amount,
   admit,
+  ofUnknownOutcome,
   PaddockError,
   parseContainerId,
   parseSandboxId,
@@ -117,8 +118,8 @@ async function comeUp<T>(
     await bringUp("create", boot, signal, () => commitReady(ctx, entry, "create"));
     return await whenReady(entry);
   } catch (error) {
-    await forget(ctx, entry);
-    throw error;
+    const isGone = await forget(ctx, entry);
+    throw isGone ? error : ofUnknownOutcome(error);
   }
 }
 

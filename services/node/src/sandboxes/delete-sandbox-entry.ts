@@ -28,14 +28,16 @@ export async function deleteSandboxEntry(
   ctx.sandboxes.remove(entry.sandboxId);
 }
 
-/** After a failed creation: what could not be undone is deleted, and if that fails too, left for the next start. */
-export async function forget(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
+/** After a failed creation: what could not be undone is deleted, and if that fails too, left for the next start. Whether it is gone. */
+export async function forget(ctx: NodeContext, entry: SandboxEntry): Promise<boolean> {
   try {
     await deleteSandboxEntry(ctx, entry);
+    return true;
   } catch (error) {
     ctx.log.error(
       { sandbox: entry.sandboxId, err: error },
       "a failed creation left something; the next start tries again",
     );
+    return false;
   }
 }
