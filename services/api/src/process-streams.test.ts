@@ -137,7 +137,7 @@ test("a client's cancellation and its deadline reach the node", async () => {
   assert.equal(contexts[1]?.deadline, undefined, "a stream has no deadline of its own");
 });
 
-test("a stream that does not begin with start, or starts again, is INVALID_ARGUMENT, and the node's call is given up", async () => {
+test("a stream that does not begin with start, or starts again, is INVALID_FIELD, and the node's call is given up", async () => {
   const aborted = Promise.withResolvers<void>();
   node.streams.exec = async function* (_requests, ctx) {
     ctx.signal.addEventListener("abort", () => aborted.resolve());
@@ -152,6 +152,9 @@ test("a stream that does not begin with start, or starts again, is INVALID_ARGUM
   await twice.write(start());
   await assert.rejects(drained(twice), { reason: "INVALID_FIELD" });
   await aborted.promise;
+  const empty = processes().exec();
+  empty.end();
+  await assert.rejects(drained(empty), { reason: "INVALID_FIELD" });
   const oversized = processes().exec();
   await oversized.write(start());
   await oversized.write(stdin(new Uint8Array(MIB + 1)));

@@ -8,7 +8,7 @@ import type { CommandContext } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { RequestLedger } from "@paddock/lifecycle";
 import { nodepb } from "@paddock/protocol";
-import { requestDigest } from "@paddock/rpc";
+import { invalidFields, requestDigest } from "@paddock/rpc";
 import type { Call } from "./handlers/call.ts";
 import type { NodeContext } from "./node-context.ts";
 import { COMMANDS, route } from "./routes.ts";
@@ -33,10 +33,9 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
   ): Promise<nodepb.CommandResponse> => {
     const { command, requestId, generation } = request;
     if (command.case === undefined)
-      throw new PaddockError(
-        "INVALID_ARGUMENT",
-        "the command names nothing to do, or nothing this node knows",
-      );
+      throw invalidFields([
+        { field: "command", description: "names nothing to do, or nothing this node knows" },
+      ]);
     check(command.value);
     fence(ctx, request);
     const work = async (left: AbortSignal) => {
@@ -44,7 +43,8 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
       return create(nodepb.CommandResponseSchema, { outcome: await route(ctx, command, call) });
     };
     if (COMMANDS[command.case] === "reads") return await work(signal);
-    if (requestId === "") throw new PaddockError("INVALID_ARGUMENT", `${command.case} needs a request id`);
+    if (requestId === "")
+      throw invalidFields([{ field: "request_id", description: `is needed by ${command.case}` }]);
     const bytes = await ledger.once({ requestId, digest: digestOf(request), signal }, async (left) =>
       toBinary(nodepb.CommandResponseSchema, await work(left)),
     );

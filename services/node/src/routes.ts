@@ -2,6 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
+import { invalidFields } from "@paddock/rpc";
 import type { Call } from "./handlers/call.ts";
 import { createContainer } from "./handlers/create-container.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
@@ -135,7 +136,7 @@ export async function route(ctx: NodeContext, command: Command, call: Call): Pro
     case "listRoutes":
       throw new PaddockError("NOT_IMPLEMENTED", `this node cannot ${name} yet`);
     case undefined:
-      throw new PaddockError("INVALID_ARGUMENT", "the command names nothing to do");
+      throw invalidFields([{ field: "command", description: "names nothing to do" }]);
     default:
       return command satisfies never;
   }

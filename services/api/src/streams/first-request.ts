@@ -1,4 +1,4 @@
-import { PaddockError } from "@paddock/domain";
+import type { PaddockError } from "@paddock/domain";
 import { invalidFields } from "@paddock/rpc";
 
 /** A request of a stream that begins with a message `start`. */
@@ -14,11 +14,7 @@ export async function firstRequest<T extends Startable>(
 ): Promise<{ readonly first: Start<T>; readonly rest: AsyncIterator<T> }> {
   const iterator = requests[Symbol.asyncIterator]();
   const { done, value } = await iterator.next();
-  if (done) {
-    throw new PaddockError("INVALID_ARGUMENT", "the stream ended before its first request", {
-      hint: "send `start` first",
-    });
-  }
+  if (done) throw misplaced("the stream ended before its first request, which must be `start`");
   if (!isStart(value)) throw misplaced("the first request of the stream must be `start`");
   return { first: value, rest: withoutStart(iterator) };
 }
