@@ -104,6 +104,46 @@ test("an image is deleted where it is; where it is not is no error, and nowhere 
   await assert.rejects(images().deleteImage({ requestId: "d3", image: "x" }), { reason: "IMAGE_IN_USE" });
 });
 
+/** A node that has these images and removes the one whose id begins so, as a node's store does; it remembers its requests. */
+const holdingImages = (node: FakeNode, images: { imageId: string; names?: string[] }[]) => {
+  const done = new Map<string, string>();
+  let left = images;
+  node.commands.listImages = async () => create(ListImagesResponseSchema, { images: left });
+  node.commands.deleteImage = async ({ image, requestId }) => {
+    const found = left.find(
+      ({ imageId, names }) => names?.includes(`${image}:latest`) || imageId.includes(image),
+    );
+    const imageId = done.get(requestId) ?? found?.imageId;
+    if (imageId === undefined) throw new PaddockError("IMAGE_NOT_FOUND", "not here");
+    done.set(requestId, imageId);
+    left = left.filter((each) => each.imageId !== imageId);
+    return create(DeleteImageResponseSchema, { imageId });
+  };
+};
+const leftOn = async (nodeId: string) =>
+  (await images().listImages({})).images
+    .filter(({ nodeIds }) => nodeIds.includes(nodeId))
+    .map(({ imageId }) => imageId);
+
+test("the beginning of an id that means different images on different nodes deletes none of them", async () => {
+  holdingImages(n1, [{ imageId: "sha256:abcd1" }]);
+  holdingImages(n2, [{ imageId: "sha256:abcd2" }]);
+  for (const image of ["abcd", "sha256:abc"])
+    await assert.rejects(images().deleteImage({ requestId: "a1", image }), { reason: "AMBIGUOUS_REFERENCE" });
+  assert.deepEqual([await leftOn("n1"), await leftOn("n2")], [["sha256:abcd1"], ["sha256:abcd2"]]);
+  assert.equal((await images().deleteImage({ requestId: "a2", image: "abcd2" })).imageId, "sha256:abcd2");
+  assert.deepEqual([await leftOn("n1"), await leftOn("n2")], [["sha256:abcd1"], []]);
+  const again = await images().deleteImage({ requestId: "a2", image: "abcd2" });
+  assert.equal(again.imageId, "sha256:abcd2", "the same request has the same outcome");
+});
+
+test("a name that could be the beginning of an id is the name, on nodes too that know it not", async () => {
+  holdingImages(n1, [{ imageId: "sha256:0001", names: ["cafe:latest"] }]);
+  holdingImages(n2, [{ imageId: "sha256:cafe1" }]);
+  assert.equal((await images().deleteImage({ requestId: "a3", image: "cafe" })).imageId, "sha256:0001");
+  assert.deepEqual([await leftOn("n1"), await leftOn("n2")], [[], ["sha256:cafe1"]]);
+});
+
 const importing = (digests: Map<string, string>, nodeId: string) =>
   async function* (requests: AsyncIterable<nodepb.ImportImageRequest>) {
     const hash = createHash("sha256");
