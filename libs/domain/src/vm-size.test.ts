@@ -96,6 +96,23 @@ test("memory limits beyond what the VM may grow to are refused with both numbers
   });
 });
 
+test("a maximum below what the request itself boots with is refused by its field", () => {
+  const contradictions = [
+    ["spec.resources.max_vcpus", { ...none, vcpus: 3, maxVcpus: 2 }],
+    ["spec.resources.max_memory_bytes", { ...none, memoryBytes: 256 * MIB, maxMemoryBytes: 128 * MIB }],
+  ] as const;
+  for (const [field, request] of contradictions) {
+    const error = refusal(() => vmSize(request, defaults));
+    assert.equal(error.reason, "INVALID_FIELD");
+    assert.deepEqual(
+      error.violations.map((violation) => violation.field),
+      [field],
+    );
+  }
+  const equal = { ...none, vcpus: 2, maxVcpus: 2, memoryBytes: 128 * MIB, maxMemoryBytes: 128 * MIB };
+  assert.deepEqual(vmSize(equal, defaults).maxVcpus, 2);
+});
+
 const size: VmSize = { vcpus: 1, maxVcpus: 3, memoryBytes: 256 * MIB, maxMemoryBytes: 512 * MIB };
 const wanted = (...containers: ContainerDemand[]) => wantedSize(containers, size, 64 * MIB);
 

@@ -80,9 +80,11 @@ export function demandedMemoryBytes(containers: readonly ContainerDemand[]): num
 
 /**
  * Size of a VM at boot. What the request names is the least it has: containers that need more get more, up to the maximum.
- * Throws NO_CAPACITY beyond it.
+ * Throws NO_CAPACITY beyond it, and INVALID_FIELD when what the request names for the boot is beyond the maximum that it names.
  */
 export function vmSize(request: VmSizeRequest, defaults: VmSizeDefaults): VmSize {
+  requireOrder("vcpus", request.vcpus, request.maxVcpus);
+  requireOrder("memory_bytes", request.memoryBytes, request.maxMemoryBytes ?? 0);
   const { containers } = request;
   const vcpus = Math.max(request.vcpus || defaults.vcpus, wholeCpus(containers));
   const maxVcpus = request.maxVcpus || Math.max(defaults.maxVcpus, vcpus);
@@ -121,6 +123,16 @@ const wholeCpus = (containers: readonly ContainerDemand[]): number =>
 function neededMemoryBytes(containers: readonly ContainerDemand[], guestOverheadBytes: number): number {
   const limits = demandedMemoryBytes(containers);
   return limits === 0 ? 0 : limits + guestOverheadBytes;
+}
+
+/** 0 names nothing. */
+function requireOrder(field: "vcpus" | "memory_bytes", atBoot: number, max: number): void {
+  if (max === 0 || atBoot <= max) return;
+  throw new PaddockError("INVALID_FIELD", `max_${field} is ${max}, less than the ${field} of ${atBoot}`, {
+    violations: [
+      { field: `spec.resources.max_${field}`, description: `must be 0 or at least ${field}, ${atBoot}` },
+    ],
+  });
 }
 
 function requireVcpus(needed: number, allowed: number, hint: string): void {

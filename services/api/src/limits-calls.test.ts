@@ -118,6 +118,42 @@ test("what a VM may grow to is checked by its field, and is not asked of a node 
   await sandboxes().createSandbox({ requestId: "g2", sandboxId: "g", spec: { resources } });
 });
 
+test("a VM that may grow to less than it boots with is refused by its field, before any node is asked", async () => {
+  const before = node.seen.length;
+  const contradictions = [
+    ["spec.resources.max_vcpus", { vcpus: 4, maxVcpus: 3 }],
+    ["spec.resources.max_memory_bytes", { memoryBytes: 2n * GIB, maxMemoryBytes: GIB }],
+  ] as const;
+  for (const [field, resources] of contradictions) {
+    const error = await caught(
+      sandboxes().createSandbox({ requestId: "g3", sandboxId: "g3", spec: { resources } }),
+    );
+    assert.equal(error.reason, "INVALID_FIELD");
+    assert.deepEqual(
+      error.violations.map((violation) => violation.field),
+      [field],
+    );
+  }
+  assert.equal(node.seen.length, before);
+});
+
+test("what is no list of CPUs is refused by its field, and a list is not", async () => {
+  const create = (cpusetCpus: string) => {
+    const requestId = `cpus-${process.hrtime.bigint()}`;
+    const spec = { containers: [{ containerId: "c", image: "i", resources: { cpusetCpus } }] };
+    return sandboxes().createSandbox({ requestId, sandboxId: requestId, spec });
+  };
+  for (const text of ["1-", "-1", "1,,2", ",", "1-2-3", "0-x", "100000"]) {
+    const { violations } = await caught(create(text));
+    assert.deepEqual(
+      violations.map(({ field }) => field),
+      ["spec.containers[0].resources.cpuset_cpus"],
+      text,
+    );
+  }
+  for (const text of ["", "3", "0-3,8", "8191,0-1"]) await create(text);
+});
+
 test("a node whose sandboxes have grown is full for what no longer fits, once it has said so", async () => {
   await node.beat(15n * GIB);
   const spec = { resources: { memoryBytes: 2n * GIB } };

@@ -13,7 +13,8 @@ const ASSUMED = {
 
 /**
  * What a sandbox will about need of its node as it boots, for the choice of one; what it may grow to is not set aside. Throws
- * `PaddockError` NO_CAPACITY when its containers need more than the spec lets its VM have: no node can do that.
+ * `PaddockError` NO_CAPACITY when its containers need more than the spec lets its VM have: no node can do that; and INVALID_FIELD when
+ * the spec's maximum is below what it boots with.
  */
 export function sandboxDemand(spec: SandboxSpec | undefined): Amount {
   const size = vmSize(

@@ -97,7 +97,7 @@ export declare type VmResources = Message<"paddock.v1.VmResources"> & {
   vcpus: number;
 
   /**
-   * Virtual CPUs the VM may grow to; 0 means the node's limit.
+   * Virtual CPUs the VM may grow to, at least `vcpus`; 0 means the node's limit.
    *
    * @generated from field: uint32 max_vcpus = 2;
    */
@@ -112,7 +112,7 @@ export declare type VmResources = Message<"paddock.v1.VmResources"> & {
   memoryBytes: bigint;
 
   /**
-   * Memory the VM may grow to in bytes, a multiple of 1 MiB; 0 means the node's limit.
+   * Memory the VM may grow to in bytes, a multiple of 1 MiB, at least `memory_bytes`; 0 means the node's limit.
    *
    * @generated from field: uint64 max_memory_bytes = 4;
    */
