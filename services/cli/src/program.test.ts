@@ -91,10 +91,10 @@ test("ps prints one row for each container, and an array as JSON", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web", ["main", "helper"])]);
   const table = await cli(api, ["ps"]);
-  assert.match(table.out, /^SANDBOX +CONTAINER +IMAGE +CREATED +STATUS +VM +NODE +ISOLATION\n/);
+  assert.match(table.out, /^SANDBOX +CONTAINER +IMAGE +CREATED +STATUS +RESTARTS +VM +NODE +ISOLATION\n/);
   assert.match(
     table.out,
-    /\nweb +main +tiny:1 +.* ago +Up 2 minutes +Up +host-1 +tcg \(no guarantee\)\nweb +helper /,
+    /\nweb +main +tiny:1 +.* ago +Up 2 minutes +0 +Up +host-1 +tcg \(no guarantee\)\nweb +helper /,
   );
   const json = JSON.parse((await cli(api, ["ps", "-o", "json"])).out);
   assert.equal(json[0].sandboxId, "web");

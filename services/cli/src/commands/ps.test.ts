@@ -22,6 +22,7 @@ const GROWING: MessageInitShape<typeof SandboxStatusSchema> = {
     {
       containerId: "main",
       state: ContainerState.RUNNING,
+      restartCount: 2,
       resources: { cpuQuotaUs: 150_000n, cpuPeriodUs: 100_000n, memoryBytes: 64n * MIB, pids: -1n },
       resourcesInForce: { cpuQuotaUs: 50_000n, cpuPeriodUs: 50_000n, memoryBytes: 64n * MIB },
     },
@@ -53,6 +54,18 @@ test("ps says which VM has not the size that its containers need, and no more of
   assert.equal(lines[0]?.at(-1), "ISOLATION");
   assert.equal(lines[1]?.at(-3), "Up, wants 2 vCPUs, 512MiB");
   assert.equal(lines[4]?.at(-3), "Up");
+});
+
+test("ps says how often each container was started again, and nothing of a sandbox without any", async () => {
+  await using api = await fixture();
+  const lines = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);
+  assert.deepEqual(
+    lines.map((line) => line.at(-4)),
+    ["RESTARTS", "2", "0", "0", "-"],
+  );
+  const listed = JSON.parse((await cli(api, ["ps", "-o", "json"])).out);
+  const web = listed.find(({ sandboxId }: { sandboxId: string }) => sandboxId === "web");
+  assert.equal(web.status.containers[0].restartCount, 2);
 });
 
 test("ps --limits has what containers may use, what of it is not in force, and what VMs have and may grow to", async () => {

@@ -11,7 +11,7 @@ import { containerStatusText, isolationText, sandboxStateText } from "../output/
 
 type PsOptions = { readonly all?: boolean; readonly limits?: boolean };
 
-const HEADING = ["SANDBOX", "CONTAINER", "IMAGE", "CREATED", "STATUS", "VM", "NODE", "ISOLATION"];
+const HEADING = ["SANDBOX", "CONTAINER", "IMAGE", "CREATED", "STATUS", "RESTARTS", "VM", "NODE", "ISOLATION"];
 const LIMITS_HEADING = [...HEADING, "LIMITS", "VM SIZE"];
 
 export const psCommand: CommandDefinition = (bind) => {
@@ -51,7 +51,7 @@ function rowsOf({ sandboxId, nodeId, status }: Sandbox, nowMs: number): Row[] {
     limits: [printable(limits), size],
   });
   const containers = status?.containers ?? [];
-  if (containers.length === 0) return [row(["-", "-", created, state], "-")];
+  if (containers.length === 0) return [row(["-", "-", created, state, "-"], "-")];
   return containers.map((container) =>
     row(
       [
@@ -59,6 +59,7 @@ function rowsOf({ sandboxId, nodeId, status }: Sandbox, nowMs: number): Row[] {
         container.image || container.imageId.slice(0, 19),
         container.createdAt ? `${formatAge(nowMs - timestampMs(container.createdAt))} ago` : created,
         containerStatusText(container, nowMs),
+        String(container.restartCount),
       ],
       limitsText(container),
     ),
