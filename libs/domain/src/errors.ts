@@ -44,6 +44,7 @@ export const REASON_KINDS = {
   PROCESS_EXISTS: "already_exists",
   WRONG_STATE: "failed_precondition",
   LIMIT_BELOW_USE: "failed_precondition",
+  HOST_REFUSED: "failed_precondition",
   REQUEST_ID_REUSED: "failed_precondition",
   IMAGE_IN_USE: "failed_precondition",
   NO_TERMINAL: "failed_precondition",

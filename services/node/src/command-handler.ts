@@ -10,6 +10,7 @@ import { RequestLedger } from "@paddock/lifecycle";
 import { nodepb } from "@paddock/protocol";
 import { invalidFields, requestDigest } from "@paddock/rpc";
 import type { Call } from "./handlers/call.ts";
+import { hostFailure } from "./host/host-failure.ts";
 import type { NodeContext } from "./node-context.ts";
 import { COMMANDS, route } from "./routes.ts";
 
@@ -40,7 +41,10 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
     fence(ctx, request);
     const work = async (left: AbortSignal) => {
       const call: Call = { requestId, generation, signal: left, deadline };
-      return create(nodepb.CommandResponseSchema, { outcome: await route(ctx, command, call) });
+      const outcome = await route(ctx, command, call).catch((error: unknown) => {
+        throw hostFailure(error);
+      });
+      return create(nodepb.CommandResponseSchema, { outcome });
     };
     if (COMMANDS[command.case] === "reads") return await work(signal);
     if (requestId === "")

@@ -1,0 +1,15 @@
+import { CgroupError } from "@paddock/cgroups";
+import { PaddockError } from "@paddock/domain";
+import { QemuError } from "@paddock/qemu";
+
+const HINT = "the node's log has the whole story, and `paddock doctor` looks at its host";
+
+/** What the host's kernel or QEMU refused, as clients are told; all else as it is. */
+export function hostFailure(error: unknown): unknown {
+  if (error instanceof CgroupError || (error instanceof QemuError && error.kind === "qmp-refused"))
+    return new PaddockError("HOST_REFUSED", error.message, { hint: HINT, cause: error });
+  // The caller has left: why is for him to say.
+  if (error instanceof QemuError && error.kind !== "aborted")
+    return new PaddockError("VM_UNAVAILABLE", error.message, { hint: HINT, cause: error });
+  return error;
+}

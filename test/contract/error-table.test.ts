@@ -1,0 +1,30 @@
+/** The table of errors in the README at the top: every reason the code has, under its gRPC code, and no other. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { status } from "@grpc/grpc-js";
+import { REASON_KINDS } from "@paddock/domain";
+import { repositoryRoot } from "../harness/child-service.ts";
+
+const codeOf = (kind: string) => kind.toUpperCase();
+
+test("the table of errors has every reason under its code", () => {
+  const text = readFileSync(join(repositoryRoot, "README.md"), "utf8");
+  const rows = [...text.matchAll(/^\| ([A-Z_, ]+?) +\| (.+?) +\|$/gm)]
+    .map(
+      ([, codes = "", reasons = ""]) =>
+        [codes.split(", "), reasons.match(/\b[A-Z][A-Z_]+\b/g) ?? []] as const,
+    )
+    .filter(([codes]) => codes.every((code) => code in status));
+  const told = rows.flatMap(([codes, reasons]) => reasons.map((reason) => [reason, codes] as const));
+  // A reason that is the name of a code is what someone else said, who gave no reason.
+  const wanted = Object.entries(REASON_KINDS).filter(
+    ([reason, kind]) => !(reason in status) || kind === "internal" || kind === "cancelled",
+  );
+  assert.deepEqual(told.map(([reason]) => reason).toSorted(), wanted.map(([reason]) => reason).toSorted());
+  for (const [reason, codes] of told) {
+    const kind = REASON_KINDS[reason as keyof typeof REASON_KINDS];
+    assert.ok(codes.includes(codeOf(kind)), `${reason} is ${kind}`);
+  }
+});
