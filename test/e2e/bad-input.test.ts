@@ -93,6 +93,38 @@ test("an unknown sandbox, container, image and process are each NOT_FOUND with a
   });
 });
 
+test("a container named twice and an image's name that is none are refused by reasons of their own, and nothing is made", async () => {
+  const { sandboxes, containers, images } = stack.client;
+  const before = filesOfState();
+  const one = { containerId: "c1", image, process: idle };
+  const refusals = [
+    [[one, one], "CONTAINER_EXISTS"],
+    [[one, { ...one, containerId: "c2", image: "UPPER!" }], "INVALID_REFERENCE"],
+  ] as const;
+  for (const [containers, reason] of refusals) {
+    const spec = { containers: [...containers] };
+    const call = sandboxes.createSandbox({ ...id(), sandboxId: "refused", spec }, soon());
+    await assert.rejects(call, { reason });
+    await assert.rejects(sandboxes.getSandbox({ sandboxId: "refused" }), { reason: "SANDBOX_NOT_FOUND" });
+  }
+  // That of the test before.
+  const sandboxId = "some";
+  await assert.rejects(containers.createContainer({ ...id(), sandboxId, spec: one }, soon()), {
+    reason: "CONTAINER_EXISTS",
+  });
+  const upper = { ...one, containerId: "c2", image: "UPPER!" };
+  await assert.rejects(containers.createContainer({ ...id(), sandboxId, spec: upper }, soon()), {
+    reason: "INVALID_REFERENCE",
+  });
+  await assert.rejects(images.deleteImage({ ...id(), image: "UPPER!" }), { reason: "INVALID_REFERENCE" });
+  const { status } = await sandboxes.getSandboxStatus({ sandboxId });
+  assert.deepEqual(
+    status?.containers.map(({ containerId }) => containerId),
+    ["c1"],
+  );
+  assert.deepEqual(filesOfState(), before);
+});
+
 test("memory and CPUs that the host does not have are refused before anything is made", async () => {
   const before = filesOfState();
   for (const resources of [{ memoryBytes: 1n << 42n }, { vcpus: 200 }]) {

@@ -63,7 +63,9 @@ test("stats, top, logs, inspect, image ls, node ls and version print data on std
   assert.match((await run(["inspect", "box"])).stdout, /"sandboxId": "box"/);
   assert.match((await run(["image", "ls"])).stdout, /paddock\/tiny/);
   assert.match((await run(["node", "ls"])).stdout, /n1/);
-  assert.equal((await run(["version"])).code, 0);
+  const { server } = JSON.parse((await run(["version", "-o", "json"])).stdout);
+  assert.match(server.version, /^\d+\.\d+\.\d+/);
+  assert.deepEqual(server.apiVersions, ["paddock.v1"]);
 });
 
 test("exec -it gets a terminal of the caller's size and follows a resize", async () => {

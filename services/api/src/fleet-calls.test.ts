@@ -18,6 +18,7 @@ import {
 import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
+import { VERSION } from "./version.ts";
 
 let bench: ApiBench;
 let n1: FakeNode;
@@ -218,6 +219,14 @@ test("the log level is changed here and on the nodes, and those that fail are na
   const answer = await system.setLogLevel({ requestId: "l", level: LogLevel.WARN });
   assert.deepEqual([answer.nodeIds, answer.unreachableNodes], [["n1"], ["n2"]]);
   assert.equal(bench.app.log.level, "warn");
+});
+
+test("the api says its version and the protocols that it speaks", async () => {
+  const { version, runtimeVersion, apiVersions } = await bench.connection
+    .service(SystemService)
+    .getVersion({});
+  assert.deepEqual([version, runtimeVersion, apiVersions], [VERSION, process.version, ["paddock.v1"]]);
+  assert.match(version, /^\d+\.\d+\.\d+/);
 });
 
 test("a list goes on without a node that has left, and names it", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
@@ -211,13 +212,33 @@ test("a container's status is that in the sandbox's, and an unknown one is NOT_F
 });
 
 test("what does not exist yet is UNIMPLEMENTED by name", async () => {
-  const error = await caught(sandboxes().listRoutes({ sandboxId: "s" }));
-  assert.equal(error.reason, "NOT_IMPLEMENTED");
-  assert.match(error.message, /ListRoutes/);
-  assert.equal(
-    (await caught(nodes().cordonNode({ requestId: "r", nodeId: "n1" }))).reason,
-    "NOT_IMPLEMENTED",
-  );
+  const sandbox = { requestId: "r", sandboxId: "s" };
+  const node = { requestId: "r", nodeId: "n1" };
+  const device = { deviceId: "d", source: { case: "volume" as const, value: { name: "v" } } };
+  const drained = async () => {
+    for await (const _ of nodes().drainNode(node));
+  };
+  const calls: Record<string, () => Promise<unknown>> = {
+    "SandboxService.AddDevice": () => sandboxes().addDevice({ ...sandbox, device }),
+    "SandboxService.RemoveDevice": () => sandboxes().removeDevice({ ...sandbox, deviceId: "d" }),
+    "SandboxService.AddInterface": () =>
+      sandboxes().addInterface({ ...sandbox, interface: { interfaceId: "i" } }),
+    "SandboxService.RemoveInterface": () => sandboxes().removeInterface({ ...sandbox, interfaceId: "i" }),
+    "SandboxService.ListInterfaces": () => sandboxes().listInterfaces({ sandboxId: "s" }),
+    "SandboxService.UpdateRoutes": () => sandboxes().updateRoutes(sandbox),
+    "SandboxService.ListRoutes": () => sandboxes().listRoutes({ sandboxId: "s" }),
+    "NodeService.CordonNode": () => nodes().cordonNode(node),
+    "NodeService.UncordonNode": () => nodes().uncordonNode(node),
+    "NodeService.DrainNode": drained,
+  };
+  const table = readFileSync(new URL("../../../proto/README.md", import.meta.url), "utf8");
+  const missing = [...table.matchAll(/\| (\w+\.\w+) \| not implemented yet \|/g)].map(([, name]) => name);
+  assert.deepEqual(Object.keys(calls).sort(), missing.sort());
+  for (const [name, call] of Object.entries(calls)) {
+    const error = await caught(call());
+    assert.equal(error.reason, "NOT_IMPLEMENTED", name);
+    assert.equal(error.metadata.method, `paddock.v1.${name.replace(".", "/")}`);
+  }
 });
 
 test("a request too large for the bus is refused with a reason, and the next one works", async () => {

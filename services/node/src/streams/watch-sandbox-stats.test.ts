@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentpb } from "@paddock/protocol";
 import { NO_FIGURES } from "../testing/fake-machines.ts";
-import { SANDBOX, testBed } from "../testing/stream-test-bed.ts";
+import { MACHINE, SANDBOX, testBed } from "../testing/stream-test-bed.ts";
 
 const interval = { seconds: 0n, nanos: 100_000_000 };
 const request = { sandboxId: SANDBOX, interval };
@@ -54,6 +54,39 @@ test("a guest that does not answer leaves the host's figures", async () => {
     assert.deepEqual(response.containers, []);
     break;
   }
+});
+
+test("a paused sandbox tells its host's figures alone, a stopped one is refused", async () => {
+  await using bed = await testBed({
+    routes: (router) => {
+      router.service(agentpb.SandboxService, { getGuest: () => ({ guest: { onlineCpus: 2 } }) });
+      router.service(agentpb.ContainerService, { getContainerStats: () => ({ cpu: { usageUs: 7n } }) });
+    },
+  });
+  const seen = [];
+  for await (const { response } of bed.streams.watchSandboxStats({ request })) {
+    assert.ok(response?.host);
+    seen.push([response.guest?.onlineCpus, response.containers.length]);
+    if (seen.length === 1) bed.sandboxPhase = { kind: "paused", machine: MACHINE, startedAtMs: 1 };
+    if (seen.length === 2) bed.sandboxPhase = { kind: "running", machine: MACHINE, startedAtMs: 1 };
+    if (seen.length === 3)
+      bed.sandboxPhase = { kind: "stopped", cause: "requested", evidence: "", stoppedAtMs: 2 };
+  }
+  assert.deepEqual(
+    seen,
+    [
+      [2, 1],
+      [undefined, 0],
+      [2, 1],
+    ],
+    "it goes on with the resume and ends with the stop",
+  );
+  await assert.rejects(
+    async () => {
+      for await (const _ of bed.streams.watchSandboxStats({ request }));
+    },
+    { reason: "WRONG_STATE" },
+  );
 });
 
 test("a sandbox that does not exist has no figures", async () => {

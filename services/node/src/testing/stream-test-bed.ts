@@ -27,12 +27,14 @@ import { FakeAgent, type FakeAgentOptions } from "../agent/fake-agent.ts";
 import { LogBook, type LogTrouble } from "../logs/log-book.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
 import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
-import type { ContainerPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import type { ContainerPhase, SandboxPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
 import { streamHandlers } from "../streams/stream-handlers.ts";
 import { FakeCgroups } from "./fake-machines.ts";
 
 export const SANDBOX = "s1";
 export const CONTAINER = "c1";
+/** The sandbox's VM. */
+export const MACHINE = { pid: 1, startTicks: "2", bootId: "host" } as const;
 
 export type TestBed = AsyncDisposable & {
   readonly fake: FakeAgent;
@@ -45,6 +47,8 @@ export type TestBed = AsyncDisposable & {
   readonly troubles: LogTrouble[];
   /** What the node knows of the container. */
   phase: ContainerPhase;
+  /** What the node knows of the sandbox. */
+  sandboxPhase: SandboxPhase;
   readonly cgroups: FakeCgroups;
   /** The node's clock. */
   readonly nowMs: { value: number };
@@ -72,9 +76,13 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
   );
   const bugs: unknown[] = [];
   const nowMs = { value: 0 };
-  const state: { phase: ContainerPhase } = { phase: { kind: "running", pid: 7, startedAtMs: 1 } };
+  const state: { phase: ContainerPhase; sandboxPhase: SandboxPhase } = {
+    phase: { kind: "running", pid: 7, startedAtMs: 1 },
+    sandboxPhase: { kind: "running", machine: MACHINE, startedAtMs: 1 },
+  };
   const sandbox = liveSandbox(stateDir, link, {
     phase: () => state.phase,
+    sandboxPhase: () => state.sandboxPhase,
     imageId: image.id,
     log: options.log,
   });
@@ -117,6 +125,12 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
     set phase(phase) {
       state.phase = phase;
     },
+    get sandboxPhase() {
+      return state.sandboxPhase;
+    },
+    set sandboxPhase(phase) {
+      state.sandboxPhase = phase;
+    },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };
 }
@@ -132,9 +146,14 @@ function listen(server: Server): Promise<number> {
 function liveSandbox(
   stateDir: string,
   link: AgentLink,
-  container: { phase: () => ContainerPhase; imageId: string; log: TestBedOptions["log"] },
+  known: {
+    phase: () => ContainerPhase;
+    sandboxPhase: () => SandboxPhase;
+    imageId: string;
+    log: TestBedOptions["log"];
+  },
 ): LiveSandbox {
-  const { phase, imageId, log } = container;
+  const { phase, sandboxPhase, imageId, log } = known;
   const sandboxId = parseSandboxId(SANDBOX);
   const containerId = parseContainerId(CONTAINER);
   if (sandboxId === undefined || containerId === undefined) throw new Error("an id of the test bed is none");
@@ -152,7 +171,7 @@ function liveSandbox(
     agentSequence: 0,
     guestBootId: "boot",
     eventSequence: 0,
-    phase: { kind: "running", machine: { pid: 1, startTicks: "2", bootId: "host" }, startedAtMs: 1 },
+    phase: sandboxPhase(),
     containers: [
       {
         containerId,

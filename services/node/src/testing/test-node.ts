@@ -195,7 +195,7 @@ export class TestNode implements AsyncDisposable {
       },
       layers: { create: () => this.onLayer() },
       logs: { follow: () => undefined, stop: async () => undefined, remove: async () => undefined },
-      log: SILENT,
+      log: { ...SILENT },
       nowMs,
       newId,
       openLink: () => new AgentLink({ socketPath: guest.socketPath }),
