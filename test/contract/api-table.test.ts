@@ -28,7 +28,7 @@ const REFERENCE = [
   "CreateContainer DeleteContainer StartContainer StopContainer EnterContainer StatusContainer KillContainer PauseSandbox",
   "ResumeSandbox ProcessListContainer UpdateContainer StatsContainer PauseContainer ResumeContainer AddDevice AddInterface",
   "RemoveInterface ListInterfaces UpdateRoutes ListRoutes VCSandbox.Stats VCSandbox.WaitProcess VCSandbox.SignalProcess",
-  "VCSandbox.WinsizeProcess VCSandbox.IOStream",
+  "VCSandbox.WinsizeProcess VCSandbox.IOStream VCSandbox.Monitor",
 ].flatMap((line) => line.split(" "));
 
 const CALLS = new Map(
@@ -71,6 +71,26 @@ const MISSING = "not implemented yet";
 const there = rows.filter(({ asks }) => asks !== MISSING);
 const words = (cell: string): string[] => cell.split(",").flatMap((word) => word.trim() || []);
 const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** What a node does for a call; empty when the api does it without a handler of that name. */
+function sourceOf(call: string): string {
+  const name = kebab(CALLS.get(call) ?? "");
+  return ["handlers", "streams"]
+    .map((folder) => `services/node/src/${folder}/${name}.ts`)
+    .map((path) => (existsSync(join(root, path)) ? read(path) : ""))
+    .join("");
+}
+
+/** The questions to `decide` in a handler's source, as the table writes them. */
+function questionsIn(source: string): string[] {
+  const asked = [...source.matchAll(/\b(permits|permitsContainer|requireState|decide)\(([^)]*)\)/g)];
+  const questions = asked.flatMap(([, by = "", asking = ""]) => {
+    const about = by === "permits" || asking.includes('about: "sandbox"') ? "sandbox" : "container";
+    const requests = [...asking.matchAll(/(?<!about: )"([a-z_]+)"/g)].map(([, request]) => request);
+    return requests.map((request) => `${about} ${request}`);
+  });
+  return questions.sort();
+}
 
 /** Names of calls whose handlers are none: the api's and the node's own lists say so. */
 const missing = new Set([
@@ -132,10 +152,10 @@ describe("the table of the API in proto/README.md", () => {
       ...CONTAINER_REQUESTS.map((request) => `container ${request}`),
     ];
     // What they guard is not there yet.
-    const waiting = new Set(["sandbox change_hardware", "container update"]);
+    const waiting = ["sandbox change_hardware"];
     assert.deepEqual(
-      questions.filter((question) => !asked.has(question) && !waiting.has(question)),
-      [],
+      questions.filter((question) => !asked.has(question)),
+      waiting,
     );
   });
 
@@ -157,10 +177,16 @@ describe("the table of the API in proto/README.md", () => {
     }
   });
 
+  test("says what the handler of each call asks decide", () => {
+    for (const call of new Set(there.map((row) => row.call))) {
+      const asked = there.filter((row) => row.call === call).flatMap(({ asks }) => asks || []);
+      assert.deepEqual(questionsIn(sourceOf(call)), asked.toSorted(), call);
+    }
+  });
+
   test("says which calls take the lock", () => {
     for (const { call, lock } of there) {
-      const path = `services/node/src/handlers${kebab(`/${CALLS.get(call) ?? ""}`)}.ts`;
-      const takes = existsSync(join(root, path)) && /\b(locked|createSandboxEntry)\(/.test(read(path));
+      const takes = /\b(locked|createSandboxEntry|lock\.with|lock\.acquire)\(/.test(sourceOf(call));
       assert.equal(lock, takes ? "write" : "none", call);
     }
   });
