@@ -1,4 +1,4 @@
-import { PaddockError } from "@paddock/domain";
+import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
 import type { RunSandboxRequest, RunSandboxResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
 import { createdBefore, createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
@@ -40,19 +40,7 @@ async function finishRun(
       return { sandbox: changedSandbox(ctx, entry) };
     });
   } catch (error) {
-    throw undecided(error);
+    // The sandbox is there all the same: the api gives its id up after any other error.
+    throw ofUnknownOutcome(error);
   }
-}
-
-/** The error of a request whose sandbox is there all the same: the api gives the sandbox's id up after any other. */
-function undecided(error: unknown): unknown {
-  if (!(error instanceof PaddockError)) return error;
-  const { reason, message, hint, violations, retryAfterMs } = error;
-  return new PaddockError(reason, message, {
-    metadata: { ...error.metadata, outcome: "unknown" },
-    violations,
-    cause: error,
-    ...(hint !== undefined && { hint }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  });
 }
