@@ -1,6 +1,9 @@
 /** QEMU itself, without a daemon: what the node's machines are, with the real guest and with one of six instructions. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -16,6 +19,8 @@ import { talkingInit } from "../harness/talking-init.ts";
 
 const MIB = 1024 * 1024;
 const UID = 64_998;
+const BURSTS = 40;
+const PEERS = 25;
 
 type RealMachine = MachineFixture & { agent(): Promise<AgentClient> };
 
@@ -124,3 +129,31 @@ test("the last words of a guest whose QEMU was killed are the evidence", async (
   assert.match(evidence, /these were the last words$/);
   assert.ok(evidence.length <= 8192);
 });
+
+test("a guest is reached again and again, however many peers leave it in the midst of answers", async (t) => {
+  const signal = AbortSignal.timeout(120_000);
+  await using real = await realMachine();
+  const machine = await real.host.start(real.request, signal);
+  await real.booted();
+  // QEMU keeps buffers of the port when a peer goes; with all of them gone only a reset of the port by the agent helps.
+  for (let burst = 0; burst < BURSTS; burst++) {
+    for (let peer = 0; peer < PEERS; peer++) await leaves(real.request.paths.agentSocket);
+    // Until QEMU has taken them all it has no room for another.
+    const isReached = () =>
+      real.booted().then(
+        () => true,
+        () => false,
+      );
+    await until(isReached, `it answers after burst ${burst}`);
+  }
+  const resets = (await machine.serialTail()).match(/the port failed/g)?.length ?? 0;
+  t.diagnostic(`the agent reset its port ${resets} times`);
+});
+
+/** A peer that says HELLO and goes without waiting for the answer; QEMU may have no room for it. */
+async function leaves(path: string): Promise<void> {
+  const socket = connect(path);
+  const closed = once(socket, "close").catch(() => undefined);
+  socket.write(`PADDOCK/1 HELLO ${randomBytes(16).toString("hex")}\n`, () => socket.destroy());
+  await closed;
+}

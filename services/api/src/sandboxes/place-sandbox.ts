@@ -44,6 +44,7 @@ const TRY_NEXT: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
   "TOO_MANY",
   "IMAGE_NOT_FOUND",
   "STATE_UNWRITABLE",
+  "HOST_REFUSED",
   "NODE_UNAVAILABLE",
   "SHUTTING_DOWN",
 ]);
@@ -104,7 +105,6 @@ function placeAnew<C extends Create>(
 }
 
 /** Asks the node of a claim that this call has made, then the others. */
-
 async function tryNodes<C extends Create>(
   api: ApiContext,
   ctx: CallContext,
