@@ -244,6 +244,7 @@ test("containers of different CPUs of the host run on different CPUs of the gues
   assert.equal(node.guest.limits.get("c1")?.cpusetCpus, "0");
   assert.equal(node.guest.limits.get("c2")?.cpusetCpus, "1");
   assert.deepEqual(node.machines.only.pins, ["1", "3"]);
+  assert.equal(node.machines.only.heldTo, "1,3", "what QEMU does for them is done on their CPUs");
   const lifted = applied(node, () => onHost(node).cpuset === "1");
   await node.ask({ case: "deleteContainer", value: { containerId: "c2", force: true } });
   await lifted;

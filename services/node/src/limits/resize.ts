@@ -57,6 +57,8 @@ export async function resize(
   const size = await bring(ctx, entry, attachment, has, target, signal);
   if (!isSame(size, most)) await ctx.cgroups.apply(name, limitsFor(size));
   const limits = await ctx.cgroups.limits(name);
+  const formerCpuset = entry.applied?.limits.cpuset;
+  if (limits.cpuset !== formerCpuset) await machine.holdTo(limits.cpuset ?? ctx.hostCpus, signal);
   const pins = vcpuPins(
     demands.map(({ cpusetCpus }) => cpusetCpus),
     size.vcpus,

@@ -66,6 +66,11 @@ export interface Machine {
   readonly vcpuControl: "plug" | "guest";
   /** Kernel threads of its vCPUs, by their number; another set after each `setVcpus`. */
   vcpuThreads(signal: AbortSignal): Promise<readonly number[]>;
+  /**
+   * Holds all of its process to CPUs of the host, such as "0-3,8", vCPUs and what they need beside: a vCPU whose QEMU works for it
+   * on another CPU waits for that CPU, and gets less of its own than its share.
+   */
+  holdTo(cpus: string, signal: AbortSignal): Promise<void>;
   /** Holds each vCPU to CPUs of the host, as lists such as "0-3,8", by the vCPU's number. Those without a list stay as they are. */
   pinVcpus(cpus: readonly string[], signal: AbortSignal): Promise<void>;
   /**

@@ -2,6 +2,11 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 const TIMEOUT_MS = 5000;
+/** A thread that ends while the others are held makes `taskset` give up. */
+const TRIES = 3;
+
+const taskset = async (args: readonly string[], options: { signal: AbortSignal; timeout: number }) =>
+  void (await promisify(execFile)("taskset", args, options));
 
 /**
  * Holds each thread to CPUs of the host, as lists such as "0-3,8", in the order of the threads. Node has no sched_setaffinity(2);
@@ -16,7 +21,21 @@ export async function pinThreads(
   await Promise.all(
     threadIds.slice(0, cpus.length).map(async (threadId, index) => {
       const list = cpus[index] ?? "";
-      await promisify(execFile)("taskset", ["--cpu-list", "--pid", list, String(threadId)], options);
+      await taskset(["--cpu-list", "--pid", list, String(threadId)], options);
     }),
   );
+}
+
+/** Holds all threads of a process to a list of CPUs of the host; those they start are held with them. */
+export async function pinProcess(pid: number, cpus: string, signal: AbortSignal): Promise<void> {
+  const pin = () =>
+    taskset(["--all-tasks", "--cpu-list", "--pid", cpus, String(pid)], { signal, timeout: TIMEOUT_MS });
+  for (let left = TRIES - 1; left > 0; left--) {
+    try {
+      return await pin();
+    } catch {
+      signal.throwIfAborted();
+    }
+  }
+  await pin();
 }

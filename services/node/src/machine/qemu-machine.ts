@@ -21,7 +21,7 @@ import {
   waitForEnd,
 } from "@paddock/qemu";
 import type { DiskRates, Machine, MachineDisk, MachineEnd } from "./machine-port.ts";
-import { pinThreads } from "./pin-threads.ts";
+import { pinProcess, pinThreads } from "./pin-threads.ts";
 import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
 
 export type QemuMachineParts = {
@@ -121,6 +121,10 @@ export class QemuMachine implements Machine {
   async vcpuThreads(signal: AbortSignal): Promise<readonly number[]> {
     const threads = await this.#parts.monitor.vcpus({ signal, timeoutMs: QMP_TIMEOUT_MS });
     return threads.sort((a, b) => a.index - b.index).map(({ threadId }) => threadId);
+  }
+
+  async holdTo(cpus: string, signal: AbortSignal): Promise<void> {
+    await pinProcess(this.identity.pid, cpus, signal);
   }
 
   async pinVcpus(cpus: readonly string[], signal: AbortSignal): Promise<void> {

@@ -25,6 +25,8 @@ type Process = {
   machine: Machine | undefined;
   /** CPUs of the host that each vCPU is held to; undefined when none ever was. */
   pins: readonly string[] | undefined;
+  /** CPUs of the host that all of it is held to; undefined when it never was. */
+  heldTo: string | undefined;
   paused: boolean;
   vcpus: number;
   memoryBytes: number;
@@ -59,6 +61,7 @@ export class FakeMachines implements MachineHost {
       end: Promise.withResolvers(),
       rates: new Map(),
       machine: undefined,
+      heldTo: undefined,
       pins: undefined,
       paused: false,
       vcpus: this.vcpuControl === "guest" ? request.maxVcpus : request.vcpus,
@@ -117,6 +120,9 @@ export class FakeMachines implements MachineHost {
       memoryBytes: async () => process.memoryBytes,
       vcpuThreads: async () =>
         Array.from({ length: process.vcpus }, (_, index) => identity.pid * 1000 + index),
+      holdTo: async (cpus) => {
+        process.heldTo = cpus;
+      },
       pinVcpus: async (cpus) => {
         process.pins = cpus;
       },

@@ -47,9 +47,10 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
       }
     });
 
-    test("a vCPU can be held to CPUs of the host", async () => {
+    test("a vCPU, and the whole machine, can be held to CPUs of the host", async () => {
       const each = Array.from({ length: await threads() }, () => "0");
       await machine.pinVcpus(each, signal);
+      await machine.holdTo("0", signal);
     });
 
     test("memory comes and goes in one step, in whole blocks, between its start and its maximum", async () => {
