@@ -43,25 +43,31 @@ export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
     underWay.add(nodeId);
     try {
       await claimLacking(api, record, signal);
-      compared.set(nodeId, record.heartbeat.daemonInstanceId);
+      compared.set(nodeId, instanceOf(record));
     } catch (error) {
       // The next heartbeat tries again.
       api.log.debug({ nodeId, err: error }, "the sandboxes of a node could not be compared");
     } finally {
       underWay.delete(nodeId);
     }
+    // The heartbeat of a daemon that has started anew meanwhile was passed over.
+    const now = api.nodes.get(nodeId);
+    if (now?.liveness === "up" && instanceOf(now) !== instanceOf(record)) await compare(now);
   };
+  const isNew = (record: NodeRecord) => compared.get(record.nodeId) !== instanceOf(record);
   const stop = api.nodes.onChange(() => {
     const placed = placedOnNodes(api);
     for (const record of api.nodes.all()) {
       const { nodeId, heartbeat } = record;
-      const isNew = compared.get(nodeId) !== heartbeat.daemonInstanceId;
       const hasMore = (heartbeat.node?.sandboxes ?? 0) > (placed.get(nodeId) ?? 0);
-      if (record.liveness === "up" && (isNew || hasMore) && !underWay.has(nodeId)) void compare(record);
+      if (record.liveness === "up" && (isNew(record) || hasMore) && !underWay.has(nodeId))
+        void compare(record);
     }
   });
   signal.addEventListener("abort", stop, { once: true });
 }
+
+const instanceOf = ({ heartbeat }: NodeRecord): string => heartbeat.daemonInstanceId;
 
 /** How many sandboxes the registry has for each node. */
 function placedOnNodes(api: ApiContext): ReadonlyMap<string, number> {
