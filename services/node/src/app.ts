@@ -230,7 +230,7 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     machines,
     cgroups,
     images,
-    layers: new WritableLayers(join(stateDir, "layer-templates")),
+    layers: await WritableLayers.open(join(stateDir, "layer-templates")),
     logs,
     log,
     nowMs,

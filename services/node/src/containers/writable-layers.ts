@@ -2,8 +2,10 @@
  * Writable layers: sparse ext4 files.
  *
  * mke2fs takes 27 ms for any size, copying an empty file system that was made before takes 5 ms (measured, 1 GiB, ext4 host), so
- * one empty file system of each size is kept and copied, as a reflink where the host's file system can.
+ * one empty file system of a few sizes is kept and copied, as a reflink where the host's file system can. That of the default
+ * size is there before a sandbox asks for it.
  */
+
 import { execFile } from "node:child_process";
 import { chmod, chown, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,21 +17,37 @@ const run = promisify(execFile);
 export const DEFAULT_LAYER_BYTES = 1024 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 const BLOCK_BYTES = 4096;
+/** Sizes are a client's choice, and each that is kept takes room: later ones are made where they are wanted. */
+const KEPT_SIZES = 8;
+const FLAGS = ["-q", "-F", "-t", "ext4", "-m", "0", "-b", String(BLOCK_BYTES)];
+const EXTENDED = ["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"];
 
 export class WritableLayers {
   readonly #dir: string;
   readonly #templates = new Map<number, Promise<string>>();
 
-  /** `dir` keeps the empty file systems; it is made if missing. */
-  constructor(dir: string) {
+  private constructor(dir: string) {
     this.#dir = dir;
+  }
+
+  /** `dir` keeps the empty file systems; it is made anew: an earlier daemon may have died over one. */
+  static async open(dir: string): Promise<WritableLayers> {
+    await rm(dir, { recursive: true, force: true });
+    await mkdir(dir, { mode: 0o700 });
+    const layers = new WritableLayers(dir);
+    // On a full disk there is none yet, and a daemon all the same: whoever wants one makes it, or is told why not.
+    await layers.#template(DEFAULT_LAYER_BYTES)?.catch(() => undefined);
+    return layers;
   }
 
   /** Makes a file with an empty file system of that size, for that user alone. Throws NO_DISK_SPACE. */
   async create(path: string, bytes: number, uid: number): Promise<void> {
     try {
-      const template = await this.#template(Math.floor(bytes / BLOCK_BYTES) * BLOCK_BYTES);
-      await run("cp", ["--sparse=always", "--reflink=auto", "--", template, path], { timeout: TIMEOUT_MS });
+      const size = Math.floor(bytes / BLOCK_BYTES) * BLOCK_BYTES;
+      const template = await this.#template(size);
+      if (template === undefined) await makeFileSystem(path, size);
+      else
+        await run("cp", ["--sparse=always", "--reflink=auto", "--", template, path], { timeout: TIMEOUT_MS });
       await chmod(path, 0o600);
       await chown(path, uid, uid);
     } catch (error) {
@@ -38,42 +56,39 @@ export class WritableLayers {
     }
   }
 
-  /** Sizes are a client's choice, so a file is made aside and kept only when whole; one that fails is tried again. */
-  #template(bytes: number): Promise<string> {
+  /** The empty file system of a size that is kept; one that could not be made is tried again. */
+  #template(bytes: number): Promise<string> | undefined {
     const known = this.#templates.get(bytes);
-    if (known !== undefined) return known;
+    if (known !== undefined || this.#templates.size >= KEPT_SIZES) return known;
     const template = this.#makeTemplate(bytes);
     this.#templates.set(bytes, template);
     template.catch(() => this.#templates.delete(bytes));
     return template;
   }
 
+  /** Made aside: only a whole one has the name. */
   async #makeTemplate(bytes: number): Promise<string> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const path = join(this.#dir, `${bytes}.ext4`);
-    const aside = `${path}.${process.pid}`;
-    const file = await open(aside, "w", 0o600);
-    await file.truncate(bytes);
-    await file.close();
-    const extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard";
-    const args = [
-      "-q",
-      "-F",
-      "-t",
-      "ext4",
-      "-m",
-      "0",
-      "-b",
-      String(BLOCK_BYTES),
-      "-E",
-      extended,
-      "--",
-      aside,
-    ];
-    await run("mke2fs", args, { timeout: TIMEOUT_MS });
-    await rename(aside, path);
+    const aside = `${path}.new`;
+    try {
+      await makeFileSystem(aside, bytes);
+      await rename(aside, path);
+    } catch (error) {
+      await rm(aside, { force: true });
+      throw error;
+    }
     return path;
   }
+}
+
+async function makeFileSystem(path: string, bytes: number): Promise<void> {
+  const file = await open(path, "w", 0o600);
+  try {
+    await file.truncate(bytes);
+  } finally {
+    await file.close();
+  }
+  await run("mke2fs", [...FLAGS, ...EXTENDED, "--", path], { timeout: TIMEOUT_MS });
 }
 
 function explain(error: unknown, bytes: number): unknown {
