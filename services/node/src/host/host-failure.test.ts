@@ -16,6 +16,8 @@ test("what the host refuses has a reason of its own, and what is ours or the cal
   assert.equal(reasonOf(new CgroupError("refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("qmp-refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("deadline", "late")), "VM_UNAVAILABLE");
+  const full = Object.assign(new Error("ENOSPC: no space left on device, mkdir"), { code: "ENOSPC" });
+  assert.equal(reasonOf(full), "NO_DISK_SPACE");
   for (const error of [
     new QemuError("aborted", "left"),
     new PaddockError("WRONG_STATE", "x"),

@@ -4,12 +4,20 @@ import { QemuError } from "@paddock/qemu";
 
 const HINT = "the node's log has the whole story, and `paddock doctor` looks at its host";
 
-/** What the host's kernel or QEMU refused, as clients are told; all else as it is. */
+/** What the host's kernel, its file system or QEMU refused, as clients are told; all else as it is. */
 export function hostFailure(error: unknown): unknown {
   if (error instanceof CgroupError || (error instanceof QemuError && error.kind === "qmp-refused"))
     return new PaddockError("HOST_REFUSED", error.message, { hint: HINT, cause: error });
+  if (isNoSpace(error))
+    return new PaddockError("NO_DISK_SPACE", "the node's disk is full", {
+      hint: "make room on the file system of the node's state directory",
+      cause: error,
+    });
   // The caller has left: why is for him to say.
   if (error instanceof QemuError && error.kind !== "aborted")
     return new PaddockError("VM_UNAVAILABLE", error.message, { hint: HINT, cause: error });
   return error;
 }
+
+const isNoSpace = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");

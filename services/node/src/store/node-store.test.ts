@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -187,4 +187,26 @@ test("a process that is killed between two commits loses neither", async () => {
   const [loaded] = store.loadSandboxes();
   assert.ok(loaded?.kind === "record" && loaded.record.version >= last, "what was told was kept");
   assert.equal(store.outbox(1_000_000).length, loaded.record.version, "a record and its event come together");
+});
+
+test("on a full disk the state goes on being written for long, then throws NO_DISK_SPACE; with room it goes on", () => {
+  const disk = join(directory, "disk");
+  mkdirSync(disk);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=16m", "tmpfs", disk]);
+  try {
+    using store = new NodeStore(join(disk, "node.db"));
+    const ballast = join(disk, "ballast");
+    assert.throws(() => writeFileSync(ballast, Buffer.alloc(32 << 20)), { code: "ENOSPC" });
+    // More than the log takes before it begins anew.
+    for (let version = 1; version <= 2000; version++) store.commit({ record: { ...record, version } });
+    const grow = (by: number) => {
+      for (let more = 0; more < by; more++) store.commit({ record, events: [new Uint8Array(64 << 10)] });
+    };
+    grow(20);
+    assert.throws(() => grow(1000), { reason: "NO_DISK_SPACE" });
+    rmSync(ballast);
+    grow(20);
+  } finally {
+    execFileSync("umount", [disk]);
+  }
 });

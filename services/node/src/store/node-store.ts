@@ -11,6 +11,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { PaddockError } from "@paddock/domain";
 import type { LedgerEntry, LedgerStore, UndoJournal } from "@paddock/lifecycle";
 import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import { keepReserve } from "./disk-reserve.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
 import type { RequestOutcome } from "./request-outcome.ts";
 import { storeError } from "./store-error.ts";
@@ -79,6 +80,7 @@ export class NodeStore implements LedgerStore, Disposable {
     this.#database = new DatabaseSync(file);
     this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
     this.#database.exec(SCHEMA);
+    keepReserve(this.#database);
     chmodSync(file, 0o600);
   }
 

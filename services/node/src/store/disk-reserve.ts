@@ -1,0 +1,26 @@
+/**
+ * Room that the state keeps for itself, so that it can still be written when the rest of the disk is full: that a VM was lost, that a
+ * sandbox is deleted to make room.
+ *
+ * SQLite uses again what its files have: pages of the database that were freed, and the write-ahead log from its start after each
+ * checkpoint, which comes every 1000 pages. So a blob is written once and deleted. A file system that copies on write has no
+ * use of it.
+ */
+import type { DatabaseSync } from "node:sqlite";
+
+const RESERVE_BYTES = 4 * 1024 * 1024;
+
+/** Sees to the reserve of a database that was just opened. Without room there is none, and no error. */
+export function keepReserve(database: DatabaseSync): void {
+  try {
+    database.exec("CREATE TABLE IF NOT EXISTS reserve (filler BLOB NOT NULL) STRICT");
+    database.prepare("INSERT INTO reserve (filler) VALUES (zeroblob(?))").run(RESERVE_BYTES);
+    database.exec("DELETE FROM reserve; PRAGMA wal_checkpoint(PASSIVE)");
+  } catch (error) {
+    if (!isFull(error)) throw error;
+  }
+}
+
+const FULL = 13;
+const isFull = (error: unknown): boolean =>
+  error instanceof Error && "errcode" in error && error.errcode === FULL;
