@@ -67,6 +67,21 @@ const lifeOf = async (sandboxId: string) => {
   return (await exec(stack.client, args, { sandboxId, containerId: "c1" })).stdout;
 };
 
+/** What the guests have written so far is on the disk: they do not ask for room because of it later. */
+async function writtenOut(...sandboxIds: string[]): Promise<void> {
+  for (const sandboxId of sandboxIds) await exec(stack.client, ["sync"], { sandboxId, containerId: "c1" });
+}
+
+/** Why a sandbox does not do what it should; asks until it is, or is not, as a full disk takes no event. */
+async function unhealthy(sandboxId: string, isIt: boolean): Promise<string> {
+  for (;;) {
+    const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
+    const why = status?.unhealthy ?? assert.fail("a sandbox has a status");
+    if ((why !== "") === isIt) return why;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 const reasonOf = (call: Promise<unknown>): Promise<string> =>
   call.then(
     () => "none",
@@ -84,35 +99,66 @@ function fillUp(): void {
     }
 }
 
-test("with a disk that is full to the last byte calls fail with a reason, what runs goes on, and a VM that is lost meanwhile is told of later", async () => {
+const makeRoom = () => rmSync(join(mount, "ballast"));
+
+test("with a disk that is full to the last byte calls fail with a reason, what runs goes on and is paused, resumed and deleted, and a VM that is lost is told of", async () => {
   const { sandboxes } = stack.client;
   await using log = await EventLog.start(stack.client);
   const life = await lifeOf("healthy");
   const daemon = stack.nodePid;
+  await writtenOut("healthy", "other");
   fillUp();
   const spec = { containers: [{ containerId: "c1", image, process: idle }] };
   assert.equal(
     await reasonOf(sandboxes.createSandbox({ ...id(), sandboxId: "third", spec }, soon())),
     "NO_DISK_SPACE",
   );
-  assert.equal(
-    await reasonOf(sandboxes.pauseSandbox({ ...id(), sandboxId: "healthy" }, soon())),
-    "NO_DISK_SPACE",
-  );
+  // The state has room of its own.
+  await sandboxes.pauseSandbox({ ...id(), sandboxId: "healthy" }, soon());
+  await sandboxes.resumeSandbox({ ...id(), sandboxId: "healthy" }, soon());
   process.kill(machineOf("other"), "SIGKILL");
   await assert.rejects(lifeOf("other"), PaddockError);
   for (let round = 0; round < 10; round++) assert.equal(await lifeOf("healthy"), life);
-
-  rmSync(join(mount, "ballast"));
   const told = await log.find(
     ({ sandboxId, change }) =>
       sandboxId === "other" && change.case === "sandboxState" && change.value === SandboxState.STOPPED,
   );
   assert.equal(told.cause, StopCause.VM_LOST);
   assert.equal(stack.nodePid, daemon);
-  await sandboxes.pauseSandbox({ ...id(), sandboxId: "healthy" }, soon());
-  await sandboxes.resumeSandbox({ ...id(), sandboxId: "healthy" }, soon());
   await sandboxes.deleteSandbox({ ...id(), sandboxId: "other" }, soon());
+  makeRoom();
+});
+
+test("a VM that writes on a full disk stands still and says why, others go on; with room it goes on where it was, and has lost nothing", {
+  timeout: 120_000,
+}, async () => {
+  await runIdle(stack, "writer");
+  await writtenOut("healthy");
+  const at = { sandboxId: "writer", containerId: "c1" };
+  fillUp();
+  const script = "head -c 8388608 /dev/urandom > /big; md5sum < /big > /sum; sync; exit 7";
+  const writing = exec(stack.client, ["sh", "-c", script], { ...at, execId: "writing" });
+  // The daemon that carries its output is going down.
+  const cut = assert.rejects(writing, { kind: "unavailable" });
+  const why = "the VM of sandbox writer stands still: its node's disk is full";
+  assert.equal(await unhealthy("writer", true), why);
+  await assert.rejects(lifeOf("writer"), { reason: "NO_DISK_SPACE", message: why });
+  await lifeOf("healthy");
+  await stack.stopNode();
+  await stack.startNode();
+  assert.equal(await unhealthy("writer", true), why);
+  await lifeOf("healthy");
+  makeRoom();
+  assert.equal(await unhealthy("writer", false), "");
+  await cut;
+  const ended = await stack.client.processes.waitProcess({ ...at, execId: "writing" }, soon());
+  assert.equal(ended.status?.code, 7);
+  const check = await exec(stack.client, ["sh", "-c", "md5sum < /big | diff - /sum"], at);
+  assert.deepEqual([check.stdout, check.status.code], ["", 0]);
+  const host = Date.now();
+  const guest = Number((await exec(stack.client, ["date", "+%s"], at)).stdout) * 1000;
+  assert.ok(Math.abs(guest - host) < 5000, `the guest's clock is off by ${guest - host} ms`);
+  await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "writer", force: true }, soon());
 });
 
 test("a record that cannot be read is its sandbox's trouble alone: the VM runs on, nobody gets its user, and force deletes it", async () => {

@@ -261,6 +261,9 @@ export function scsiDisk(spec: DiskSpec): Record<string, string | number> {
     "scsi-id": integer(spec.target, 0, 255, "SCSI target"),
     lun: 0,
     serial: spec.serial,
+    // The host's disk is full: the machine stops (RunState "io-error") and `cont` writes again what could not be written. Other
+    // errors are the guest's to hear of.
+    werror: "enospc",
   };
 }
 

@@ -56,6 +56,18 @@ test("ps says which VM has not the size that its containers need, and no more of
   assert.equal(lines[4]?.at(-3), "Up");
 });
 
+test("ps says which VM does not do what it should", async () => {
+  await using api = await FakeApi.start();
+  const state = SandboxState.RUNNING;
+  serveSandboxes(api, [
+    { sandboxId: "sick", status: { ...GROWING, sandboxId: "sick", unhealthy: "the guest did not answer" } },
+    { sandboxId: "well", status: { sandboxId: "well", state } },
+  ]);
+  const lines = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);
+  assert.equal(lines[1]?.at(-3), "Up (unhealthy), wants 2 vCPUs, 512MiB");
+  assert.equal(lines.at(-1)?.at(-3), "Up");
+});
+
 test("ps says how often each container was started again, and nothing of a sandbox without any", async () => {
   await using api = await fixture();
   const lines = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);

@@ -43,7 +43,8 @@ function rowsOf({ sandboxId, nodeId, status }: Sandbox, nowMs: number): Row[] {
   const state = sandboxStateText(status?.state ?? SandboxState.UNSPECIFIED);
   const waiting = status && waitingText(status);
   const created = status?.createdAt ? `${formatAge(nowMs - timestampMs(status.createdAt))} ago` : "-";
-  const vm = waiting === undefined ? state : `${state}, ${waiting}`;
+  const health = status?.unhealthy ? " (unhealthy)" : "";
+  const vm = [`${state}${health}`, ...(waiting === undefined ? [] : [waiting])].join(", ");
   const place = [vm, nodeId || "-", status ? isolationText(status.isolation) : "-"];
   const size = status ? vmSizeText(status) : "-";
   const row = (cells: readonly string[], limits: string): Row => ({

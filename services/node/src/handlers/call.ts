@@ -70,11 +70,12 @@ export const shownSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
 export const changedSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
   sandboxOf(entry.record, statusContext(ctx, entry, { holders: [], waiters: [] }));
 
-const statusContext = (ctx: NodeContext, { applied }: SandboxEntry, lock: LockView): StatusContext => ({
+const statusContext = (ctx: NodeContext, { applied, held }: SandboxEntry, lock: LockView): StatusContext => ({
   nodeId: ctx.nodeId,
   isolation: ctx.isolation,
   lock,
   applied,
+  unhealthy: held?.message,
   vmOverheadBytes: ctx.vmOverheadBytes,
   cgroupLayout: ctx.cgroups.layout,
 });

@@ -45,7 +45,7 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
     const { sandboxId, record } = sandbox;
     const trouble = (problem: unknown) => this.#onTrouble({ sandboxId, containerId, problem });
     try {
-      const link = sandbox.agent;
+      const { link } = sandbox;
       const entry = this.#entry(sandbox, containerId);
       const before = entry.follower;
       entry.follower = (async () => {

@@ -87,6 +87,10 @@ export interface Machine {
   setMemory(memoryBytes: number, signal: AbortSignal): Promise<number>;
   /** Called after the guest has taken or given back memory or a vCPU by itself, later than asked. One listener. */
   onResized: () => void;
+  /** Whether it stands still because the disk of its host is full. It goes on by itself, with nothing lost, once there is room. */
+  readonly isHeld: boolean;
+  /** Called when that begins and ends. One listener. */
+  onHeld: () => void;
   /** Limits a disk in QEMU, whatever the guest does. Needs no guest. */
   limitDisk(id: string, rates: DiskRates, signal: AbortSignal): Promise<void>;
   pause(signal: AbortSignal): Promise<void>;

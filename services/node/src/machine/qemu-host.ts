@@ -16,6 +16,7 @@ import {
   spawnQemu,
   waitForMonitor,
 } from "@paddock/qemu";
+import { freeBytes } from "../host/disk-space.ts";
 import type { GuestFiles } from "../host/guest-files.ts";
 import type { SandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import type { Machine, MachineHost, MachineRequest, SandboxCgroups } from "./machine-port.ts";
@@ -81,6 +82,7 @@ export class QemuHost implements MachineHost {
         vcpuControl: this.#vcpuControl,
         serial,
         hostOomKills,
+        freeBytes: () => freeBytes(request.paths.dir),
       };
       return await QemuMachine.of({ ...parts, child: qemu });
     } catch (error) {
@@ -107,6 +109,7 @@ export class QemuHost implements MachineHost {
         vcpuControl: this.#vcpuControl,
         serial,
         hostOomKills,
+        freeBytes: () => freeBytes(paths.dir),
       });
     } catch (error) {
       if (!isAlive(identity)) return undefined;

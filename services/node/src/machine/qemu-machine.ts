@@ -4,6 +4,8 @@
  *     running ── GUEST_PANICKED, SHUTDOWN ──> ended, the process kept until it is killed (its console can be read)
  *        └────── monitor closed, process gone ──> ended
  *
+ * In between it may stand still because its host's disk is full: see `disk-hold.ts`.
+ *
  * QEMU is told to pause where it would exit, so that the reason and the console are there to be read, by this daemon or by
  * the next. A process that is gone tells by its closing monitor; a child of ours has an exit code on top.
  */
@@ -20,6 +22,7 @@ import {
   setVcpus,
   waitForEnd,
 } from "@paddock/qemu";
+import { DiskHold } from "./disk-hold.ts";
 import type { DiskRates, Machine, MachineDisk, MachineEnd } from "./machine-port.ts";
 import { pinProcess, pinThreads } from "./pin-threads.ts";
 import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
@@ -28,6 +31,8 @@ export type QemuMachineParts = {
   readonly identity: ProcessIdentity;
   readonly monitor: Monitor;
   readonly vcpuControl: Machine["vcpuControl"];
+  /** Of the file system that its disks are on. */
+  readonly freeBytes: () => Promise<number>;
   /** Of its serial console; released with the machine. */
   readonly serial: SerialReader;
   /** OOM kills of the host among its processes. */
@@ -44,12 +49,15 @@ const EXIT_PATIENCE_MS = 2000;
 /** In which what a dead process left in the socket of its console is read. */
 const DRAIN_MS = 1000;
 const PANIC_STATUS = "guest-panicked";
+/** Stopped for want of room: writes of disks are made so, see `scsiDisk`. */
+const IO_ERROR_STATUS = "io-error";
 const ENDED_STATUSES: readonly string[] = ["shutdown", PANIC_STATUS, "internal-error"];
 
 export class QemuMachine implements Machine {
   readonly identity: ProcessIdentity;
   readonly ended: Promise<MachineEnd>;
   readonly #parts: QemuMachineParts;
+  readonly #hold: DiskHold;
   readonly #end = Promise.withResolvers<MachineEnd>();
   #console = Buffer.alloc(0);
   #oomKillsBefore = 0;
@@ -66,6 +74,8 @@ export class QemuMachine implements Machine {
     session.on("SHUTDOWN", (event) => {
       if (event.data.guest === true) this.#notice("guest_shutdown", "the guest shut itself down");
     });
+    const { monitor, freeBytes } = parts;
+    this.#hold = new DiskHold({ monitor, freeBytes, onChange: () => this.onHeld() });
     onHotPlug(parts.monitor, (what) => {
       if (!this.#resizing.has(what)) this.onResized();
     });
@@ -81,6 +91,7 @@ export class QemuMachine implements Machine {
       throw error;
     });
     if (status === PANIC_STATUS) machine.#notice("guest_panic", "the guest's kernel panicked");
+    else if (status === IO_ERROR_STATUS) machine.#hold.begin();
     else if (ENDED_STATUSES.includes(status)) machine.#notice("guest_shutdown", `QEMU's state is ${status}`);
     return machine;
   }
@@ -105,6 +116,11 @@ export class QemuMachine implements Machine {
   }
 
   onResized: () => void = () => undefined;
+  onHeld: () => void = () => undefined;
+
+  get isHeld(): boolean {
+    return this.#hold.isHeld;
+  }
 
   get vcpuControl(): Machine["vcpuControl"] {
     return this.#parts.vcpuControl;
@@ -159,12 +175,14 @@ export class QemuMachine implements Machine {
   }
 
   async pause(signal: AbortSignal): Promise<void> {
+    this.#hold.isPaused = true;
     await this.#parts.monitor.pause({ signal, timeoutMs: QMP_TIMEOUT_MS });
   }
 
   async resume(signal: AbortSignal): Promise<void> {
     // One that has ended is stopped for good: QEMU would run a kernel that panicked.
     if (this.#noticed) return;
+    this.#hold.isPaused = false;
     await this.#parts.monitor.resume({ signal, timeoutMs: QMP_TIMEOUT_MS });
   }
 
@@ -190,6 +208,7 @@ export class QemuMachine implements Machine {
   }
 
   #letGo(): void {
+    this.#hold[Symbol.dispose]();
     this.#parts.monitor.close();
     this.#parts.serial.close();
   }
@@ -197,6 +216,7 @@ export class QemuMachine implements Machine {
   #notice(cause: MachineEnd["cause"], what: string): void {
     if (this.#noticed) return;
     this.#noticed = true;
+    this.#hold[Symbol.dispose]();
     void this.serialTail().then((console) => {
       const seen = showsPanic(console) ? "guest_panic" : cause;
       this.#end.resolve({ cause: seen, evidence: evidence(what, console) });
@@ -206,6 +226,7 @@ export class QemuMachine implements Machine {
   async #lost(): Promise<void> {
     if (this.#noticed) return;
     this.#noticed = true;
+    this.#hold[Symbol.dispose]();
     const gone = await waitForEnd(this.identity, EXIT_PATIENCE_MS);
     const kills = await this.#parts.hostOomKills().catch(() => 0);
     const how = gone ? await this.#describeExit() : "QEMU closed its monitor and still runs";

@@ -13,9 +13,11 @@ export interface LiveSandbox {
   readonly dir: string;
   /**
    * The link to the guest of the present VM; `agent.client({signal, deadlineMs})` gives the services, waiting while the link
-   * is made again. A later boot has another link. Throws WRONG_STATE when there is no VM.
+   * is made again. A later boot has another link. Throws WRONG_STATE when there is no VM, NO_DISK_SPACE while the VM stands still.
    */
   readonly agent: AgentLink;
+  /** The same for who is in no hurry, also while the VM stands still. */
+  readonly link: AgentLink;
   /** What is in force for its VM, if that is known. */
   readonly applied: Applied | undefined;
   /**

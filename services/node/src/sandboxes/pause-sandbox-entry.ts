@@ -36,18 +36,23 @@ export async function pauseSandboxEntry(ctx: NodeContext, entry: SandboxEntry): 
  * again, which is what was asked for.
  */
 export async function resumeSandboxEntry(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
-  const { machine, link } = attached(entry);
-  await machine.resume(AbortSignal.timeout(MONITOR_TIMEOUT_MS));
+  const attachment = attached(entry);
+  await attachment.machine.resume(AbortSignal.timeout(MONITOR_TIMEOUT_MS));
   entry.update((record) =>
     record.phase.kind === "paused" ? { ...record, phase: { ...record.phase, kind: "running" } } : record,
   );
+  await catchUp(ctx, entry, attachment);
+}
+
+/** Gives a guest whose vCPUs were stopped the time, and the VM what it is entitled to now. Never throws. */
+export async function catchUp(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): Promise<void> {
   try {
-    const client = await link.client({ deadlineMs: CLOCK_PATIENCE_MS });
+    const client = await attachment.link.client({ deadlineMs: CLOCK_PATIENCE_MS });
     await configureGuest(client, entry.record, ctx.nowMs(), AbortSignal.timeout(CLOCK_PATIENCE_MS));
   } catch (error) {
     ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "a resumed guest did not set its clock");
   }
-  if (entry.attachment !== undefined) resizeSoon(ctx, entry, entry.attachment);
+  if (entry.attachment === attachment) resizeSoon(ctx, entry, attachment);
 }
 
 /**

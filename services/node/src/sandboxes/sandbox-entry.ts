@@ -98,7 +98,23 @@ export class SandboxEntry implements LiveSandbox {
     return this.#attachment;
   }
 
+  /** Why calls on the guest are of no use now although there is a VM; undefined when they are. */
+  get held(): PaddockError | undefined {
+    if (this.#attachment?.machine.isHeld !== true) return undefined;
+    return new PaddockError(
+      "NO_DISK_SPACE",
+      `the VM of sandbox ${this.sandboxId} stands still: its node's disk is full`,
+      { hint: "make room on the file system of the node's state directory; the VM goes on by itself then" },
+    );
+  }
+
   get agent(): AgentLink {
+    const { held } = this;
+    if (held !== undefined) throw held;
+    return this.link;
+  }
+
+  get link(): AgentLink {
     if (this.#attachment !== undefined) return this.#attachment.link;
     const { kind } = this.#record.phase;
     if (machineOf(this.#record) !== undefined)

@@ -166,7 +166,7 @@ test("a guest that stops answering is an event, and so is that it answers again;
     asked += 1;
     if (silent) await node.forever;
   };
-  const watching = watchHealth(entry, attachment, node.context.log, { intervalMs: 10, patienceMs: 50 });
+  const watching = watchHealth(node.context, entry, attachment, { intervalMs: 10, patienceMs: 50 });
   await reaches(node, () => entry.record.unhealthy !== undefined);
   silent = false;
   await reaches(node, () => entry.record.unhealthy === undefined);
@@ -184,4 +184,48 @@ test("a guest that stops answering is an event, and so is that it answers again;
   assert.ok(asked <= before + 1, "but for a question that was under way");
   await node.ask({ case: "stopSandbox", value: { force: true } });
   await watching;
+});
+
+test("a VM that stands still for want of room says so at once and takes no calls; it is given the time when it goes on", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  const entry = entryOf(node);
+  let configured = 0;
+  node.guest.onCall = async (name) => {
+    if (name === "configureSandbox") configured++;
+  };
+  node.machines.hold(true);
+  await reaches(node, () => entry.record.unhealthy !== undefined);
+  const why = "the VM of sandbox s1 stands still: its node's disk is full";
+  const unhealthy = async () =>
+    sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.unhealthy;
+  assert.equal(await unhealthy(), why);
+  const refused = await node.ask({ case: "killContainer", value: { containerId: "c1" } });
+  assert.equal(refused.case === "error" && refused.value.message, why);
+  assert.equal(configured, 0);
+  node.machines.hold(false);
+  await reaches(node, () => entry.record.unhealthy === undefined);
+  assert.equal(configured, 1);
+  assert.equal(await unhealthy(), "");
+  assert.equal(
+    (await node.ask({ case: "killContainer", value: { containerId: "c1" } })).case,
+    "killContainer",
+  );
+  const told = eventsOf(node).flatMap(({ change }) =>
+    change.case === "health" ? [change.value.detail] : [],
+  );
+  assert.deepEqual(told, [why, ""]);
+});
+
+test("a sandbox whose VM stands still is stopped and deleted like one whose guest is silent", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  node.machines.hold(true);
+  const { status } = sandboxIn(await node.ask({ case: "stopSandbox", value: {} }));
+  assert.deepEqual(
+    [status?.stopCause, status?.stopEvidence],
+    [StopCause.GUEST_UNRESPONSIVE, "the VM of sandbox s1 stands still: its node's disk is full"],
+  );
+  await node.ask({ case: "deleteSandbox", value: {} });
+  assert.deepEqual(node.leftovers(), []);
 });

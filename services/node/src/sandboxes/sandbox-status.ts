@@ -19,13 +19,14 @@ import {
 } from "@paddock/protocol";
 import type { Applied } from "../limits/applied.ts";
 import type { HostLimits } from "../machine/machine-port.ts";
-import type {
-  ContainerPhase,
-  ContainerRecord,
-  ExitRecord,
-  SandboxPhase,
-  SandboxRecord,
-  StopCause,
+import {
+  type ContainerPhase,
+  type ContainerRecord,
+  type ExitRecord,
+  machineOf,
+  type SandboxPhase,
+  type SandboxRecord,
+  type StopCause,
 } from "./sandbox-record.ts";
 
 export type StatusContext = {
@@ -34,6 +35,8 @@ export type StatusContext = {
   readonly lock: LockView;
   /** What is in force for its VM, if that is known. */
   readonly applied?: Applied | undefined;
+  /** Why its VM stands still, if it does: newer than the record's word, which a full disk cannot take. */
+  readonly unhealthy?: string | undefined;
   /** The part of the memory limit that is declared for the machine itself, in bytes. */
   readonly vmOverheadBytes: number;
   readonly cgroupLayout: string;
@@ -75,6 +78,7 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
     wantedVcpus: applied?.wanted.vcpus ?? size.vcpus,
     wantedMemoryBytes: BigInt(applied?.wanted.memoryBytes ?? size.memoryBytes),
     ...(applied && { limits: hostLimitsOf(applied.limits, context) }),
+    unhealthy: machineOf(record) === undefined ? "" : (context.unhealthy ?? record.unhealthy ?? ""),
     bootDuration: durationFromMs(Math.round(record.bootDurationMs)),
     lock: {
       holder: holder?.name ?? "",

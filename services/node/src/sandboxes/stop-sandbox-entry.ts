@@ -83,6 +83,7 @@ async function askGuest(
   { machine, link }: Attachment,
   graceMs: number,
 ): Promise<string | undefined> {
+  if (entry.held !== undefined) return entry.held.message;
   try {
     // Stopped vCPUs can obey nothing.
     if (entry.record.phase.kind === "paused") await machine.resume(AbortSignal.timeout(RESUME_TIMEOUT_MS));

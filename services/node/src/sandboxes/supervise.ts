@@ -37,7 +37,7 @@ export function watchMachine(ctx: NodeContext, entry: SandboxEntry, attachment: 
 /** Begins to follow a guest that was configured; ends by itself when the sandbox is detached from this VM. */
 export function watchGuest(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
   void followGuest(ctx, entry, attachment);
-  void watchHealth(entry, attachment, ctx.log);
+  void watchHealth(ctx, entry, attachment);
 }
 
 async function onMachineEnd(

@@ -2,12 +2,14 @@
  * Asks a guest now and then whether it is there, and records when the answer changes.
  *
  * A kernel that hangs keeps its end of the link open and says nothing, so a broken link is no measure. A paused guest is not asked:
- * its vCPUs are stopped, and silence says nothing of it.
+ * its vCPUs are stopped, and silence says nothing of it. Nor is one that stands still for want of room: why is known.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { guestText } from "../agent/guest-text.ts";
+import type { NodeContext } from "../node-context.ts";
 import type { NodeLog } from "../node-log.ts";
+import { catchUp } from "./pause-sandbox-entry.ts";
 import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
 
 export type HealthOptions = {
@@ -21,24 +23,32 @@ const MAX_DETAIL = 256;
 
 /** Runs until the sandbox is detached from this VM. Never throws. */
 export async function watchHealth(
+  ctx: NodeContext,
   entry: SandboxEntry,
-  { link, lifetime }: Attachment,
-  log: Pick<NodeLog, "error" | "warn" | "info">,
+  attachment: Attachment,
   { intervalMs = 10_000, patienceMs = 10_000 }: HealthOptions = {},
 ): Promise<void> {
+  const { lifetime, machine } = attachment;
+  let waiting = new AbortController();
+  machine.onHeld = () => {
+    waiting.abort();
+    if (!machine.isHeld && !isPaused(entry)) void catchUp(ctx, entry, attachment);
+  };
   for (;;) {
-    await pause(intervalMs, undefined, { signal: lifetime }).catch(() => undefined);
+    waiting = new AbortController();
+    const signal = AbortSignal.any([lifetime, waiting.signal]);
+    await pause(intervalMs, undefined, { signal }).catch(() => undefined);
     if (lifetime.aborted) return;
     if (isPaused(entry)) continue;
-    const problem = await problemOf(link, lifetime, patienceMs);
+    const problem = await problemOf(entry, attachment, patienceMs);
     // Pausing may have come between the question and its answer.
     if (lifetime.aborted) return;
     if (problem !== undefined && isPaused(entry)) continue;
     try {
-      if (problem === undefined) recordHealthy(entry, log);
-      else recordUnhealthy(entry, problem, log);
+      if (problem === undefined) recordHealthy(entry, ctx.log);
+      else recordUnhealthy(entry, problem, ctx.log);
     } catch (error) {
-      log.error({ sandbox: entry.sandboxId, err: error }, "a guest's health could not be written down");
+      ctx.log.error({ sandbox: entry.sandboxId, err: error }, "a guest's health could not be written down");
     }
   }
 }
@@ -46,10 +56,11 @@ export async function watchHealth(
 const isPaused = ({ record }: SandboxEntry): boolean => record.phase.kind === "paused";
 
 async function problemOf(
-  link: Attachment["link"],
-  lifetime: AbortSignal,
+  entry: SandboxEntry,
+  { link, lifetime }: Attachment,
   patienceMs: number,
 ): Promise<string | undefined> {
+  if (entry.held !== undefined) return entry.held.message;
   try {
     const signal = AbortSignal.any([lifetime, AbortSignal.timeout(patienceMs)]);
     const client = await link.client({ signal });

@@ -28,6 +28,7 @@ type Process = {
   /** CPUs of the host that all of it is held to; undefined when it never was. */
   heldTo: string | undefined;
   paused: boolean;
+  held: boolean;
   vcpus: number;
   memoryBytes: number;
 };
@@ -64,6 +65,7 @@ export class FakeMachines implements MachineHost {
       heldTo: undefined,
       pins: undefined,
       paused: false,
+      held: false,
       vcpus: this.vcpuControl === "guest" ? request.maxVcpus : request.vcpus,
       memoryBytes: request.memoryBytes,
     };
@@ -98,6 +100,12 @@ export class FakeMachines implements MachineHost {
     this.only.machine?.onResized();
   }
 
+  /** The disk of the one machine's host is full, or has room again. */
+  hold(isHeld: boolean): void {
+    this.only.held = isHeld;
+    this.only.machine?.onHeld();
+  }
+
   /** The one process there is. */
   get only(): Process {
     const [process, ...others] = [...this.processes.values()];
@@ -111,6 +119,10 @@ export class FakeMachines implements MachineHost {
     process.machine = {
       identity,
       ended: end.promise,
+      get isHeld() {
+        return process.held;
+      },
+      onHeld: () => undefined,
       attachDisk: async (disk) => {
         await this.onAttachDisk(disk);
         disks.set(disk.id, disk);

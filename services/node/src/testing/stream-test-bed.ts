@@ -198,6 +198,7 @@ function liveSandbox(
     dir: paths.dir,
     endRecorded: async () => undefined,
     agent: link,
+    link,
     applied: undefined,
   };
 }

@@ -345,6 +345,14 @@ export declare type SandboxStatus = Message<"paddock.v1.SandboxStatus"> & {
    * @generated from field: paddock.v1.HostLimits limits = 19;
    */
   limits?: HostLimits | undefined;
+
+  /**
+   * Why it does not do what it should although it has a VM: its guest does not answer, or its node's disk is full and the VM stands
+   * still until there is room. Empty while all is well, and without a VM. At most 256 characters.
+   *
+   * @generated from field: string unhealthy = 20;
+   */
+  unhealthy: string;
 };
 
 /**
