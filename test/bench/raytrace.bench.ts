@@ -7,7 +7,7 @@
  * the node writes is lifted again) and with it. The time is the programs' own, the accounting that of the cgroup of the vCPUs.
  */
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, watch, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rayTracerImage } from "../fixtures/ray-tracer-image.ts";
@@ -68,14 +68,15 @@ async function remove({ containerId }: typeof MULTI): Promise<void> {
   );
 }
 
-/** Undoes each cap within milliseconds of its being written, until stopped. */
+/** Undoes each cap as soon as it is written, until stopped. */
 function liftCaps(cgroup: HostCgroup): Disposable {
-  const timer = setInterval(() => {
-    if (cgroup.limits().cpu === undefined) return;
-    const { file, value } = cgroup.uncapped();
-    writeFileSync(file, value);
-  }, 5);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  const { file, value } = cgroup.uncapped();
+  const lift = () => {
+    if (cgroup.limits().cpu !== undefined) writeFileSync(file, value);
+  };
+  const watcher = watch(file, lift);
+  lift();
+  return { [Symbol.dispose]: () => watcher.close() };
 }
 
 async function run(image: string, cgroup: HostCgroup, capped: boolean): Promise<Run> {
