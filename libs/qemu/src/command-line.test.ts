@@ -98,7 +98,7 @@ test("a template writes through to its file, a sandbox maps it privately", () =>
   ]);
 });
 
-test("a disk is raw without probing, and read-only down to the file", () => {
+test("a disk is raw without probing, read-only down to the file, and stops its machine rather than losing a write on a full disk", () => {
   const [switchWord, node = "", device = ""] = added({ disks: [disk] });
   assert.equal(switchWord, "-blockdev");
   assert.deepEqual(JSON.parse(node), {
@@ -116,6 +116,7 @@ test("a disk is raw without probing, and read-only down to the file", () => {
     "scsi-id": 3,
     lun: 0,
     serial: "layer-1",
+    werror: "enospc",
   });
 });
 
