@@ -17,7 +17,7 @@ import { inSeconds, Stack } from "../harness/stack.ts";
 import { median, report } from "./report.ts";
 
 const ROUNDS = Number(process.env.PADDOCK_RAYTRACE_ROUNDS ?? 3);
-const SIZE = (process.env.PADDOCK_RAYTRACE_SIZE ?? "640x480").split("x");
+const SIZE = (process.env.PADDOCK_RAYTRACE_SIZE ?? "1280x960").split("x");
 const PERIOD_US = 100_000n;
 const sandboxId = "raytrace";
 
