@@ -1,6 +1,7 @@
 import { CgroupError } from "@paddock/cgroups";
 import { PaddockError } from "@paddock/domain";
 import { QemuError } from "@paddock/qemu";
+import { diskFull } from "../store/store-error.ts";
 
 const HINT = "the node's log has the whole story, and `paddock doctor` looks at its host";
 
@@ -8,11 +9,7 @@ const HINT = "the node's log has the whole story, and `paddock doctor` looks at 
 export function hostFailure(error: unknown): unknown {
   if (error instanceof CgroupError || (error instanceof QemuError && error.kind === "qmp-refused"))
     return new PaddockError("HOST_REFUSED", error.message, { hint: HINT, cause: error });
-  if (isNoSpace(error))
-    return new PaddockError("NO_DISK_SPACE", "the node's disk is full", {
-      hint: "make room on the file system of the node's state directory",
-      cause: error,
-    });
+  if (isNoSpace(error)) return diskFull("the node's disk is full", error);
   // The caller has left: why is for him to say.
   if (error instanceof QemuError && error.kind !== "aborted")
     return new PaddockError("VM_UNAVAILABLE", error.message, { hint: HINT, cause: error });

@@ -7,6 +7,8 @@
  * use of it.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { PaddockError } from "@paddock/domain";
+import { storeError } from "./store-error.ts";
 
 const RESERVE_BYTES = 4 * 1024 * 1024;
 
@@ -17,10 +19,7 @@ export function keepReserve(database: DatabaseSync): void {
     database.prepare("INSERT INTO reserve (filler) VALUES (zeroblob(?))").run(RESERVE_BYTES);
     database.exec("DELETE FROM reserve; PRAGMA wal_checkpoint(PASSIVE)");
   } catch (error) {
-    if (!isFull(error)) throw error;
+    const told = storeError(error);
+    if (!(told instanceof PaddockError) || told.reason !== "NO_DISK_SPACE") throw told;
   }
 }
-
-const FULL = 13;
-const isFull = (error: unknown): boolean =>
-  error instanceof Error && "errcode" in error && error.errcode === FULL;

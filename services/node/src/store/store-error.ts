@@ -14,14 +14,17 @@ const UNWRITABLE: ReadonlySet<number> = new Set([
 export function storeError(error: unknown): unknown {
   if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return error;
   const code = error.errcode & 0xff;
-  if (code === FULL)
-    return new PaddockError("NO_DISK_SPACE", "the node's state cannot be written: its disk is full", {
-      hint: "make room on the file system of the node's state directory",
-      cause: error,
-    });
+  if (code === FULL) return diskFull("the node's state cannot be written: its disk is full", error);
   if (UNWRITABLE.has(code)) return unwritableState(error);
   return error;
 }
+
+/** The file system of the state directory has no room. */
+export const diskFull = (message: string, cause: unknown): PaddockError =>
+  new PaddockError("NO_DISK_SPACE", message, {
+    hint: "make room on the file system of the node's state directory",
+    cause,
+  });
 
 /** The node's state directory is read-only, or its disk fails. */
 export const unwritableState = (cause: unknown): PaddockError =>
