@@ -33,7 +33,6 @@ export class WritableLayers {
   /** `dir` keeps the empty file systems; it is made anew: an earlier daemon may have died over one. */
   static async open(dir: string): Promise<WritableLayers> {
     await rm(dir, { recursive: true, force: true });
-    await mkdir(dir, { mode: 0o700 });
     const layers = new WritableLayers(dir);
     // On a full disk there is none yet, and a daemon all the same: whoever wants one makes it, or is told why not.
     await layers.#template(DEFAULT_LAYER_BYTES)?.catch(() => undefined);
@@ -68,6 +67,7 @@ export class WritableLayers {
 
   /** Made aside: only a whole one has the name. */
   async #makeTemplate(bytes: number): Promise<string> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const path = join(this.#dir, `${bytes}.ext4`);
     const aside = `${path}.new`;
     try {

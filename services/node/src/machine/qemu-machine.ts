@@ -196,27 +196,31 @@ export class QemuMachine implements Machine {
   }
 
   async kill(_signal: AbortSignal): Promise<void> {
-    this.#noticed = true;
+    this.#watchNoMore();
     await endProcess(this.identity, { graceMs: 0 });
     this.#letGo();
     this.#end.resolve({ cause: "vm_lost", evidence: "the node ended the VM's process" });
   }
 
   release(): void {
-    this.#noticed = true;
+    this.#watchNoMore();
     this.#letGo();
   }
 
-  #letGo(): void {
+  /** Its end is known, or no concern of ours any more. */
+  #watchNoMore(): void {
+    this.#noticed = true;
     this.#hold[Symbol.dispose]();
+  }
+
+  #letGo(): void {
     this.#parts.monitor.close();
     this.#parts.serial.close();
   }
 
   #notice(cause: MachineEnd["cause"], what: string): void {
     if (this.#noticed) return;
-    this.#noticed = true;
-    this.#hold[Symbol.dispose]();
+    this.#watchNoMore();
     void this.serialTail().then((console) => {
       const seen = showsPanic(console) ? "guest_panic" : cause;
       this.#end.resolve({ cause: seen, evidence: evidence(what, console) });
@@ -225,8 +229,7 @@ export class QemuMachine implements Machine {
 
   async #lost(): Promise<void> {
     if (this.#noticed) return;
-    this.#noticed = true;
-    this.#hold[Symbol.dispose]();
+    this.#watchNoMore();
     const gone = await waitForEnd(this.identity, EXIT_PATIENCE_MS);
     const kills = await this.#parts.hostOomKills().catch(() => 0);
     const how = gone ? await this.#describeExit() : "QEMU closed its monitor and still runs";

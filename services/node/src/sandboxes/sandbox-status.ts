@@ -35,7 +35,7 @@ export type StatusContext = {
   readonly lock: LockView;
   /** What is in force for its VM, if that is known. */
   readonly applied?: Applied | undefined;
-  /** Why its VM stands still, if it does: newer than the record's word, which a full disk cannot take. */
+  /** Why its VM stands still, if it does; newer than the record's word, which may find no room. */
   readonly unhealthy?: string | undefined;
   /** The part of the memory limit that is declared for the machine itself, in bytes. */
   readonly vmOverheadBytes: number;
