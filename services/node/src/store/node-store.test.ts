@@ -210,3 +210,15 @@ test("on a full disk the state goes on being written for long, then throws NO_DI
     execFileSync("umount", [disk]);
   }
 });
+
+test("a daemon that died over the reserve leaves nothing of it", () => {
+  const file = newFile();
+  new NodeStore(file)[Symbol.dispose]();
+  using database = new DatabaseSync(file);
+  database.exec("INSERT INTO reserve (filler) VALUES (zeroblob(100000))");
+  using _store = new NodeStore(file);
+  assert.deepEqual(database.prepare("SELECT count(*) AS rows FROM reserve").get(), {
+    __proto__: null,
+    rows: 0,
+  });
+});
