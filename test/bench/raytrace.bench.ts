@@ -3,20 +3,24 @@
  * scaled to a small host.
  *
  * Two containers of one sandbox render the same scene, one by two threads with 1.2 CPUs, one by one thread with 0.4: three to
- * one, as the reference's times are. In turn without the cap on the host (each container is held by its guest alone; whatever
- * the node writes is lifted again) and with it. The time is the programs' own, the accounting that of the cgroup of the vCPUs.
+ * one, as the reference's times are. In turn with no cap on the host (each container is held by its guest alone), with the cap
+ * as the reference writes it (the sum of the quotas), and with that of the node (the sum, with a burst); what the node writes
+ * is undone for the first two. The times are the programs' own, the accounting that of the vCPUs' cgroup.
+ *
+ * A quota is a bound on speed, with and without a cap: a container that had its whole quota cannot be faster. So the part of its
+ * quota that each had, by the count of the guest's kernel, is printed beside the times; it does not move with the host's speed.
  */
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, watch, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rayTracerImage } from "../fixtures/ray-tracer-image.ts";
 import { hostCpus, runContainers } from "../harness/cpu-load.ts";
-import type { HostCgroup } from "../harness/host-cgroup.ts";
+import type { ControlFile, HostCgroup } from "../harness/host-cgroup.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
-import { median, report } from "./report.ts";
+import { median, report, type Series } from "./report.ts";
 
-const ROUNDS = Number(process.env.PADDOCK_RAYTRACE_ROUNDS ?? 3);
+const ROUNDS = Number(process.env.PADDOCK_RAYTRACE_ROUNDS ?? 4);
 const SIZE = (process.env.PADDOCK_RAYTRACE_SIZE ?? "1280x960").split("x");
 const PERIOD_US = 100_000n;
 const sandboxId = "raytrace";
@@ -26,19 +30,20 @@ const SINGLE = { containerId: "single", threads: 1, cpuQuotaUs: 40_000n };
 /** The reference's published seconds, by its arrangement of 6 CPUs for 6 threads and 1 CPU for one. */
 const REFERENCE = { before: { multi: 40, single: 122 }, after: { multi: 37, single: 124 } };
 
-type Times = { readonly multi: number; readonly single: number };
+/** One rendering: how long it took, and the part (0 to 1) of its quota that it had meanwhile. */
+type Rendering = { readonly seconds: number; readonly ofQuota: number };
 type Account = { readonly cpuSeconds: number; readonly throttled: number; readonly periods: number };
-type Run = { readonly times: Times; readonly account: Account };
+type Run = { readonly multi: Rendering; readonly single: Rendering } & Account;
 
-/** The seconds that the tracer in a container says it took. */
-async function secondsOf(containerId: string): Promise<number> {
+/** What the tracer in a container says of its rendering. */
+async function renderingOf({ containerId, cpuQuotaUs }: typeof MULTI): Promise<Rendering> {
   let text = "";
   const call = stack.client.processes.readLogs({ sandboxId, containerId, follow: true });
   for await (const { data } of call) text += Buffer.from(data).toString();
-  const seconds = /^seconds (\S+) picture [0-9a-f]{8}$/m.exec(text)?.[1];
-  if (seconds === undefined)
-    throw new Error(`the ray tracer of ${containerId} wrote ${JSON.stringify(text)}`);
-  return Number(seconds);
+  const figures = /^seconds (\S+) cpu (\S+) picture [0-9a-f]{8}$/m.exec(text);
+  if (!figures) throw new Error(`the ray tracer of ${containerId} wrote ${JSON.stringify(text)}`);
+  const [seconds, cpu] = [Number(figures[1]), Number(figures[2])];
+  return { seconds, ofQuota: cpu / (seconds * (Number(cpuQuotaUs) / Number(PERIOD_US))) };
 }
 
 async function create(image: string, { containerId, threads, cpuQuotaUs }: typeof MULTI): Promise<void> {
@@ -68,50 +73,94 @@ async function remove({ containerId }: typeof MULTI): Promise<void> {
   );
 }
 
-/** Undoes each cap as soon as it is written, until stopped. */
-function liftCaps(cgroup: HostCgroup): Disposable {
-  const { file, value } = cgroup.uncapped();
-  const lift = () => {
-    if (cgroup.limits().cpu !== undefined) writeFileSync(file, value);
+/** Writes to this file, as often as anyone writes another value there, that it limits nothing. */
+function keepUnset({ path, none }: ControlFile): Disposable {
+  const unset = () => {
+    if (!readFileSync(path, "utf8").startsWith(none)) writeFileSync(path, none);
   };
-  const watcher = watch(file, lift);
-  lift();
+  const watcher = watch(path, unset);
+  unset();
   return { [Symbol.dispose]: () => watcher.close() };
 }
 
-async function run(image: string, cgroup: HostCgroup, capped: boolean): Promise<Run> {
+const ARRANGEMENTS = {
+  /** Each container is held by its guest alone. */
+  "no cap": (cgroup: HostCgroup) => keepUnset(cgroup.capFile()),
+  /** The sum of the quotas and no more: what the reference wrote, before and after. */
+  "plain cap": (cgroup: HostCgroup) => keepUnset(cgroup.burstFile()),
+  /** What the node writes. */
+  cap: () => undefined,
+} as const;
+type Arrangement = keyof typeof ARRANGEMENTS;
+const arrangements: readonly Arrangement[] = ["no cap", "plain cap", "cap"];
+
+async function run(image: string, cgroup: HostCgroup, arrangement: Arrangement): Promise<Run> {
   await create(image, MULTI);
   await create(image, SINGLE);
-  using _ = capped ? undefined : liftCaps(cgroup);
+  using _ = ARRANGEMENTS[arrangement](cgroup);
   const before = cgroup.vcpus();
   await Promise.all([start(MULTI), start(SINGLE)]);
-  const [multi, single] = await Promise.all([secondsOf(MULTI.containerId), secondsOf(SINGLE.containerId)]);
+  const [multi, single] = await Promise.all([renderingOf(MULTI), renderingOf(SINGLE)]);
   const after = cgroup.vcpus();
   await remove(MULTI);
   await remove(SINGLE);
-  const account = {
+  return {
+    multi,
+    single,
     cpuSeconds: (after.usageUs - before.usageUs) / 1e6,
     throttled: after.throttledPeriods - before.throttledPeriods,
     periods: after.periods - before.periods,
   };
-  return { times: { multi, single }, account };
 }
 
-const middle = (runs: readonly Run[]): Times => ({
-  multi: median(runs.map(({ times }) => times.multi)),
-  single: median(runs.map(({ times }) => times.single)),
-});
+/** What the node's cap is held against. */
+const BASELINES = ["no cap", "plain cap"] as const;
 
-function printTables(before: Times, after: Times): void {
+const middle = (runs: readonly Run[], figure: (run: Run) => number): number => median(runs.map(figure));
+
+/** The reference's table and ours. */
+function printTables(runs: Record<Arrangement, readonly Run[]>): void {
   const row = (cells: readonly string[]) =>
-    console.log(cells.map((cell, index) => (index ? cell.padStart(12) : cell.padEnd(26))).join(""));
-  const lines = (name: string, threads: string, from: number, to: number) =>
-    row([name, threads, `${from.toFixed(1)} s`, `${to.toFixed(1)} s`, (to / from).toFixed(3)]);
-  row(["", "", "without cap", "with cap", "ratio"]);
-  lines("reference, 6 CPUs", "6 threads", REFERENCE.before.multi, REFERENCE.after.multi);
-  lines("reference, 1 CPU", "1 thread", REFERENCE.before.single, REFERENCE.after.single);
-  lines("here, 1.2 CPUs", "2 threads", before.multi, after.multi);
-  lines("here, 0.4 CPU", "1 thread", before.single, after.single);
+    console.log(cells.map((cell, index) => (index ? cell.padStart(14) : cell.padEnd(24))).join(""));
+  row(["reference", "", "before", "after", "ratio"]);
+  for (const [name, threads, from, to] of [
+    ["6 CPUs", "6 threads", REFERENCE.before.multi, REFERENCE.after.multi],
+    ["1 CPU", "1 thread", REFERENCE.before.single, REFERENCE.after.single],
+  ] as const)
+    row([name, threads, `${from} s`, `${to} s`, (to / from).toFixed(3)]);
+  row(["here", "", ...arrangements, "cap/no cap", "cap/plain cap"]);
+  for (const [name, threads, which] of [
+    ["1.2 CPUs", "2 threads", "multi"],
+    ["0.4 CPU", "1 thread", "single"],
+  ] as const) {
+    const seconds = arrangements.map((arrangement) => middle(runs[arrangement], (run) => run[which].seconds));
+    const ratios = BASELINES.map((over) => ratio(runs, which, over).toFixed(3));
+    const parts = arrangements.map((arrangement) => middle(runs[arrangement], (run) => run[which].ofQuota));
+    row([name, threads, ...seconds.map((figure) => `${figure.toFixed(1)} s`), ...ratios]);
+    row(["  part of its quota", "", ...parts.map((part) => `${(100 * part).toFixed(1)} %`)]);
+  }
+}
+
+/** Of the seconds with the node's cap over those of another arrangement. */
+const ratio = (
+  runs: Record<Arrangement, readonly Run[]>,
+  which: "multi" | "single",
+  over: Arrangement,
+): number => middle(runs.cap, (run) => run[which].seconds) / middle(runs[over], (run) => run[which].seconds);
+
+function seriesOf(arrangement: Arrangement, runs: readonly Run[]): Series[] {
+  const of = (name: string, unit: Series["unit"], figure: (run: Run) => number): Series => ({
+    name: `${arrangement}: ${name}`,
+    unit,
+    samples: runs.map(figure),
+  });
+  return [
+    of("multi-threaded", "s", (run) => run.multi.seconds),
+    of("single-threaded", "s", (run) => run.single.seconds),
+    of("CPU time of vCPUs", "s", (run) => run.cpuSeconds),
+    of("periods", "count", (run) => run.periods),
+    of("throttled periods", "count", (run) => run.throttled),
+  ];
 }
 
 const directory = mkdtempSync(join(tmpdir(), "raytrace-"));
@@ -119,56 +168,21 @@ await using stack = await Stack.start({ PADDOCK_CPU_OVERCOMMIT: "4" });
 try {
   const { imageId } = await stack.importImage(await rayTracerImage(directory));
   const cgroup = await runContainers(stack, sandboxId, [], 2);
-  const without: Run[] = [];
-  const withCap: Run[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    without.push(await run(imageId, cgroup, false));
-    withCap.push(await run(imageId, cgroup, true));
-  }
-  const [before, after] = [middle(without), middle(withCap)];
-  printTables(before, after);
+  const runs: Record<Arrangement, Run[]> = { "no cap": [], "plain cap": [], cap: [] };
+  for (let round = 0; round < ROUNDS; round++)
+    for (const arrangement of arrangements) runs[arrangement].push(await run(imageId, cgroup, arrangement));
+  printTables(runs);
   report(
     "raytrace",
     { accelerator: "software emulation (TCG)", "host CPUs": String(hostCpus()), rounds: String(ROUNDS) },
-    (["without", "with"] as const).flatMap((which) => {
-      const runs = which === "with" ? withCap : without;
-      const of = (figure: (run: Run) => number) => runs.map(figure);
-      return [
-        { name: `${which} cap: multi-threaded`, unit: "s" as const, samples: of(({ times }) => times.multi) },
-        {
-          name: `${which} cap: single-threaded`,
-          unit: "s" as const,
-          samples: of(({ times }) => times.single),
-        },
-        {
-          name: `${which} cap: CPU time of vCPUs`,
-          unit: "s" as const,
-          samples: of(({ account }) => account.cpuSeconds),
-        },
-        {
-          name: `${which} cap: periods`,
-          unit: "count" as const,
-          samples: of(({ account }) => account.periods),
-        },
-        {
-          name: `${which} cap: throttled periods`,
-          unit: "count" as const,
-          samples: of(({ account }) => account.throttled),
-        },
-      ];
-    }),
-    [
-      {
-        name: "multi_with_over_without",
-        value: after.multi / before.multi,
-        limit: REFERENCE.after.multi / REFERENCE.before.multi,
-      },
-      {
-        name: "single_with_over_without",
-        value: after.single / before.single,
-        limit: REFERENCE.after.single / REFERENCE.before.single,
-      },
-    ],
+    arrangements.flatMap((arrangement) => seriesOf(arrangement, runs[arrangement])),
+    BASELINES.flatMap((over) =>
+      (["multi", "single"] as const).map((which) => ({
+        name: `${which}_cap_over_${over.replace(" ", "_")}`,
+        value: ratio(runs, which, over),
+        limit: REFERENCE.after[which] / REFERENCE.before[which],
+      })),
+    ),
   );
 } finally {
   rmSync(directory, { recursive: true, force: true });

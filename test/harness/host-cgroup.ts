@@ -24,6 +24,9 @@ export type KernelLimits = {
   readonly pids: number | undefined;
 };
 
+/** A file of a cgroup, and the value by which it limits nothing. */
+export type ControlFile = { readonly path: string; readonly none: string };
+
 const hash = (text: string, digits: number) =>
   createHash("sha256").update(text).digest("hex").slice(0, digits);
 
@@ -72,10 +75,25 @@ export class HostCgroup {
     };
   }
 
-  /** What to write where so that the vCPUs run without a cap until the node writes one again. */
-  uncapped(): { readonly file: string; readonly value: string } {
-    const v1 = this.#find("vcpu/cpu.cfs_quota_us");
-    return v1 ? { file: v1, value: "-1" } : { file: this.#find("vcpu/cpu.max") ?? "", value: "max" };
+  /** The file that caps the vCPUs, and what is written there so that nothing does. */
+  capFile(): ControlFile {
+    return this.#vcpuFile({ "cpu.cfs_quota_us": "-1", "cpu.max": "max" });
+  }
+
+  /** The file that lets the vCPUs save unused time of one period for the next, and what is written there so that they do not. */
+  burstFile(): ControlFile {
+    return this.#vcpuFile({ "cpu.cfs_burst_us": "0", "cpu.max.burst": "0" });
+  }
+
+  /** The first of these files of the vCPUs' cgroup that there is. */
+  #vcpuFile(files: Readonly<Record<string, string>>): ControlFile {
+    for (const [name, none] of Object.entries(files)) {
+      const path = this.#find(`vcpu/${name}`);
+      if (path !== undefined) return { path, none };
+    }
+    throw new Error(
+      `no ${Object.keys(files).join(" or ")} in ${this.#directories.join(", ") || "any cgroup"}`,
+    );
   }
 
   #usageUs(directory: "" | "vcpu/"): number {
