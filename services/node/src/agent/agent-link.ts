@@ -47,6 +47,8 @@ export class AgentLink implements Disposable {
   readonly #onState: (state: LinkState) => void;
   readonly #closing = new AbortController();
   #state: LinkState = { kind: "connecting", attempt: 1 };
+  /** What the last connection ended of; kept while the next one is tried. */
+  #lastError: PaddockError | undefined;
   #changed = Promise.withResolvers<void>();
 
   /** Begins to connect at once. */
@@ -111,7 +113,7 @@ export class AgentLink implements Disposable {
   }
 
   #late(deadlineMs: number): PaddockError {
-    const last = this.#state.kind === "waiting" ? `: ${this.#state.error.message}` : "";
+    const last = this.#lastError === undefined ? "" : `: ${this.#lastError.message}`;
     return new PaddockError("GUEST_UNAVAILABLE", `no link to the guest within ${deadlineMs} ms${last}`);
   }
 
@@ -132,6 +134,7 @@ export class AgentLink implements Disposable {
       if (attempt > 1) this.#enter({ kind: "connecting", attempt });
       const { error, lastedMs } = await this.#connection(attemptMs);
       if (signal.aborted) return;
+      this.#lastError = error;
       attemptMs = lastedMs > 0 ? attempts.first : Math.min(attemptMs * 2, attempts.longest);
       if (lastedMs > goodAfterMs) pauseMs = pauses.first;
       this.#enter({ kind: "waiting", error, pauseMs });
