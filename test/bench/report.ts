@@ -13,7 +13,7 @@ const results = join(dirname(fileURLToPath(import.meta.url)), "results");
 /** Samples of one measured thing, in one unit. */
 export type Series = {
   readonly name: string;
-  readonly unit: "ms" | "s" | "MiB/s" | "CPUs" | "count";
+  readonly unit: "ms" | "s" | "MiB/s" | "ops/s" | "CPUs" | "count";
   readonly samples: readonly number[];
 };
 
