@@ -73,7 +73,7 @@ async function remove({ containerId }: typeof MULTI): Promise<void> {
   );
 }
 
-/** Writes to this file, as often as anyone writes another value there, that it limits nothing. */
+/** Keeps a file at the value that stands for nothing set: what the node writes there is undone when it is written. */
 function keepUnset({ path, none }: ControlFile): Disposable {
   const unset = () => {
     if (!readFileSync(path, "utf8").startsWith(none)) writeFileSync(path, none);

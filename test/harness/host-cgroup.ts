@@ -24,7 +24,7 @@ export type KernelLimits = {
   readonly pids: number | undefined;
 };
 
-/** A file of a cgroup, and the value by which it limits nothing. */
+/** A file of a cgroup, and the value that stands for nothing set. */
 export type ControlFile = { readonly path: string; readonly none: string };
 
 const hash = (text: string, digits: number) =>
@@ -75,12 +75,12 @@ export class HostCgroup {
     };
   }
 
-  /** The file that caps the vCPUs, and what is written there so that nothing does. */
+  /** The cap of the vCPUs. */
   capFile(): ControlFile {
     return this.#vcpuFile({ "cpu.cfs_quota_us": "-1", "cpu.max": "max" });
   }
 
-  /** The file that lets the vCPUs save unused time of one period for the next, and what is written there so that they do not. */
+  /** How much unused time of one period the vCPUs keep for the next. */
   burstFile(): ControlFile {
     return this.#vcpuFile({ "cpu.cfs_burst_us": "0", "cpu.max.burst": "0" });
   }
