@@ -92,10 +92,11 @@ const machine = (): string[] => [
  * One accelerator, never a list: with `kvm:tcg` a permission problem silently becomes emulation. Translated code has a ceiling:
  * QEMU's own, 1 GiB, is the guest's to fill, and the host pays. What does not fit is translated again.
  */
-const accelerator = (spec: MachineSpec): string[] => [
-  "-accel",
-  spec.accelerator === "kvm" ? "kvm" : `tcg,thread=multi,tb-size=${EMULATION_CODE_BYTES / MIB}`,
-];
+export function acceleratorArguments(spec: Pick<MachineSpec, "accelerator" | "emulationThreads">): string[] {
+  if (spec.accelerator === "kvm") return ["-accel", "kvm"];
+  const thread = spec.emulationThreads === "own" ? "multi" : "single";
+  return ["-accel", `tcg,thread=${thread},tb-size=${EMULATION_CODE_BYTES / MIB}`];
+}
 
 const cpu = (spec: MachineSpec): string[] => {
   check(/^[a-zA-Z0-9][a-zA-Z0-9_.,=+-]*$/.test(spec.cpuModel), `"${spec.cpuModel}" is not a CPU model`);
@@ -309,7 +310,7 @@ export function qemuArguments(spec: MachineSpec): string[] {
     ...name(spec),
     ...bare(),
     ...machine(),
-    ...accelerator(spec),
+    ...acceleratorArguments(spec),
     ...cpu(spec),
     ...smp(spec),
     ...memorySize(spec),

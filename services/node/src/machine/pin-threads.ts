@@ -9,7 +9,8 @@ const taskset = async (args: readonly string[], options: { signal: AbortSignal; 
   void (await promisify(execFile)("taskset", args, options));
 
 /**
- * Holds each thread to CPUs of the host, as lists such as "0-3,8", in the order of the threads. Node has no sched_setaffinity(2);
+ * Holds each thread to CPUs of the host, as lists such as "0-3,8", in the order of the threads. One that is there several times, because
+ * vCPUs share it, is held to all the CPUs of its lists. Node has no sched_setaffinity(2);
  * util-linux, which is needed anyway, brings `taskset`. Throws what the kernel refuses: no CPU of a list in the thread's cpuset.
  */
 export async function pinThreads(
@@ -18,11 +19,11 @@ export async function pinThreads(
   signal: AbortSignal,
 ): Promise<void> {
   const options = { signal, timeout: TIMEOUT_MS };
+  const lists = Map.groupBy(cpus.slice(0, threadIds.length), (_, index) => threadIds[index]);
   await Promise.all(
-    threadIds.slice(0, cpus.length).map(async (threadId, index) => {
-      const list = cpus[index] ?? "";
-      await taskset(["--cpu-list", "--pid", list, String(threadId)], options);
-    }),
+    [...lists].map(([threadId, each]) =>
+      taskset(["--cpu-list", "--pid", each.join(","), String(threadId)], options),
+    ),
   );
 }
 

@@ -3,6 +3,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
 import {
   type Accelerator,
+  type EmulationThreads,
   endProcess,
   identify,
   isAlive,
@@ -26,6 +27,7 @@ import { EVIDENCE_BYTES } from "./serial-text.ts";
 export type QemuHostOptions = {
   readonly binary: string;
   readonly accelerator: Accelerator;
+  readonly emulationThreads: EmulationThreads;
   /**
    * Who brings and takes vCPUs while a guest runs. By default the guest under emulation: QEMU 7.2 crashes when a vCPU is plugged
    * into a guest that is busy, see the README of libs/qemu.
@@ -148,12 +150,13 @@ export class QemuHost implements MachineHost {
   }
 
   #spec(request: MachineRequest): MachineSpec {
-    const { accelerator, cpuModel, guest } = this.#options;
+    const { accelerator, emulationThreads, cpuModel, guest } = this.#options;
     const { vcpus, maxVcpus } = request;
     const areAllThere = this.#vcpuControl === "guest";
     return {
       name: request.name,
       accelerator,
+      emulationThreads,
       cpuModel,
       vcpus: areAllThere ? maxVcpus : vcpus,
       maxVcpus,
