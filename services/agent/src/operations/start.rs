@@ -26,8 +26,10 @@ async fn run(agent: Arc<Agent>, id: String) -> Result<Arc<Container>, ContainerE
     container.enter(Phase::Starting);
     let runtime = container.runtime.clone();
     let started = blocking("start", &id, move || runtime.start()).await;
-    if let Ok(Started::Failed { reason, .. }) = &started {
-        container.set_reason(reason);
+    match &started {
+        Ok(Started::Running) => {}
+        Ok(Started::Failed { reason, .. }) => container.set_reason(reason),
+        Err(error) => container.set_reason(&error.to_string()),
     }
     container.enter(Phase::Running);
     // If init ended meanwhile, its end was held back until the reason was known.

@@ -1,6 +1,5 @@
 //! The words of a process: its command line, where the command is looked for, its environment and its directory.
 
-use super::c_strings::{Strings, c_strings};
 use super::error::{Result, RuntimeError};
 use super::user::User;
 use crate::pb;
@@ -59,15 +58,13 @@ pub(super) fn candidates(command: &str, search: &str) -> Vec<String> {
     search.split(':').take(64).map(join).collect()
 }
 
-/// The working directory's ancestors, outermost first, and itself.
-pub(super) fn directories(cwd: &str) -> Result<Strings> {
+/// The working directory of a request; "/" when it names none.
+pub(super) fn working_directory(cwd: &str) -> Result<&str> {
     let cwd = if cwd.is_empty() { "/" } else { cwd };
-    if !cwd.starts_with('/') || cwd.len() > 4095 {
+    if !cwd.starts_with('/') || cwd.len() > 4095 || cwd.contains('\0') {
         return Err(RuntimeError::InvalidSpec("cwd must be an absolute path of at most 4095 bytes".into()));
     }
-    let inner = cwd.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| &cwd[..at]);
-    let all: Vec<String> = inner.chain([cwd]).map(str::to_owned).collect();
-    Ok(Strings::new(c_strings(&all)?))
+    Ok(cwd)
 }
 
 #[cfg(test)]

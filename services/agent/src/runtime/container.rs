@@ -12,7 +12,7 @@ use super::cgroup::{self, Cgroup};
 use super::channel::{self, Message};
 use super::error::{Attempt, Result, RuntimeError};
 use super::launch_plan::Stdio;
-use super::report::Meaning;
+use super::report::{Meaning, Subject};
 use super::spawn::Child;
 use super::{exec, namespaces, process_list, pty};
 use crate::pb;
@@ -71,6 +71,8 @@ pub enum ExecOutcome {
 pub struct Container {
     pub(super) id: String,
     pub(super) hostname: String,
+    /// Its init, for messages.
+    pub(super) subject: Subject,
     pub(super) directory: PathBuf,
     pub(super) init: Child,
     pub(super) channel: Mutex<Option<OwnedFd>>,
@@ -101,7 +103,7 @@ impl Container {
         }
         match channel::receive(&channel, START_TIMEOUT, "the start of a container's command")? {
             Message::Closed => Ok(Started::Running),
-            Message::Launch(report) => match report.meaning("the container's command") {
+            Message::Launch(report) => match report.meaning(&self.subject) {
                 Meaning::CannotExecute { code, reason } => Ok(Started::Failed { code, reason }),
                 Meaning::Gone => Err(self.not_running()),
                 Meaning::Failed(error) => Err(error),

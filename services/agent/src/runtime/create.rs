@@ -17,6 +17,7 @@ use super::error::{Attempt, Result, RuntimeError};
 use super::launch_plan::{LaunchPlan, Stdio};
 use super::layout::{Layout, check_id};
 use super::namespaces::{self, OWN, OWN_PID};
+use super::report::Subject;
 use super::spawn::Child;
 use super::stage_init::BUILD_TIMEOUT;
 use super::stage_spec::{Layer, StageSpec};
@@ -128,6 +129,7 @@ impl Creation<'_> {
         let container = Container {
             id: id.clone(),
             hostname: spec.hostname,
+            subject: Subject::of(&spec.process.unwrap_or_default()),
             directory,
             init: child,
             channel: Mutex::new(Some(ours)),

@@ -18,7 +18,7 @@ use super::error::{Attempt, Result, RuntimeError};
 use super::launch;
 use super::launch_plan::{LaunchPlan, Stdio};
 use super::namespaces::{self, JOINED};
-use super::report::{Meaning, Report};
+use super::report::{Meaning, Report, Subject};
 use super::spawn::{self, Child, ChildStack, Memory};
 use super::user::Accounts;
 use crate::pb;
@@ -61,7 +61,7 @@ pub(super) fn exec(container: &Container, exec_id: &str, process: &pb::Process, 
     let Some(report) = Report::decode(bytes.get(..count).unwrap_or_default()) else {
         return Ok(ExecOutcome::Running { pid: child.pid });
     };
-    match report.meaning(process.args.first().map_or("", String::as_str)) {
+    match report.meaning(&Subject::of(process)) {
         Meaning::CannotExecute { code, reason } => Ok(ExecOutcome::Failed { code, reason }),
         Meaning::Gone => Err(container.not_running()),
         Meaning::Failed(error) => Err(error),

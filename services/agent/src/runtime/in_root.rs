@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::{Attempt, Result, RuntimeError};
+use super::report;
 
 const SYMLINKS: usize = 40;
 const COMPONENTS: usize = 256;
@@ -48,7 +49,23 @@ pub(super) enum Target {
 
 /// Opens `path` below `root` to mount on it, creating what is missing, symlinks resolved inside `root`.
 pub(super) fn open_or_create(root: &OwnedFd, path: &str, target: Target) -> Result<OwnedFd> {
-    Walk::new(root, path)?.run(target)
+    Walk::new(root, path, "mount destination")?.run(target)
+}
+
+/// Creates a working directory that is missing below `root`. One that a magic link of /proc stands in the way of is refused:
+/// what such a link says is not where it leads.
+pub(super) fn ensure_directory(root: &OwnedFd, path: &str) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let made = match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+        Ok(_) => return Ok(()),
+        Err(Errno::NOENT) => Walk::new(root, path, "working directory").and_then(|walk| walk.run(Target::Directory)),
+        Err(errno) => return Err(RuntimeError::InvalidSpec(report::directory_failure(path, errno))),
+    };
+    made.map(drop).map_err(|error| match error {
+        RuntimeError::System { errno, .. } => RuntimeError::InvalidSpec(report::directory_failure(path, errno)),
+        other => other,
+    })
 }
 
 /// Opens a standard place such as "dev" or "etc/hosts". A symlink there is no way to say where it shall be: it is
@@ -103,14 +120,16 @@ fn create(parent: BorrowedFd<'_>, name: &str, target: Target) -> std::result::Re
 struct Walk<'a> {
     root: &'a OwnedFd,
     shown: &'a str,
+    /// What the path is, for messages.
+    role: &'static str,
     walked: Vec<OwnedFd>,
     ahead: VecDeque<String>,
     symlinks: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn new(root: &'a OwnedFd, path: &'a str) -> Result<Self> {
-        let mut walk = Self { root, shown: path, walked: Vec::new(), ahead: VecDeque::new(), symlinks: 0 };
+    fn new(root: &'a OwnedFd, path: &'a str, role: &'static str) -> Result<Self> {
+        let mut walk = Self { root, shown: path, role, walked: Vec::new(), ahead: VecDeque::new(), symlinks: 0 };
         walk.push_front(path)?;
         Ok(walk)
     }
@@ -128,7 +147,7 @@ impl<'a> Walk<'a> {
 
     fn refuse(&self, why: &str) -> RuntimeError {
         let shown: String = self.shown.chars().take(256).collect();
-        RuntimeError::InvalidSpec(format!("mount destination {shown:?} {why}"))
+        RuntimeError::InvalidSpec(format!("{} {shown:?} {why}", self.role))
     }
 
     fn run(mut self, target: Target) -> Result<OwnedFd> {
@@ -155,9 +174,9 @@ impl<'a> Walk<'a> {
     }
 
     fn step(&mut self, component: &str, target: Target) -> Result<()> {
-        let shown = self.shown;
+        let (shown, role) = (self.shown, self.role);
         let parent = self.walked.last().unwrap_or(self.root).as_fd();
-        let what = || format!("walk to {component:?} of mount destination {shown:?}");
+        let what = || format!("walk to {component:?} of {role} {shown:?}");
         let kind = kind_at(parent, component).attempt(what)?;
         if kind == Some(FileType::Symlink) {
             let link = rustix::fs::readlinkat(parent, component, Vec::new()).attempt(what)?;

@@ -3,13 +3,14 @@
 //! This code runs in memory shared with the agent (see [`super::spawn`]): raw system calls on prepared data, nothing
 //! else. It is the same for a container's init and for an exec; they differ in what happened before.
 //!
-//! Order matters. The filter goes in while CAP_SYS_ADMIN is still held, which spares the process no_new_privs; ids change
+//! Order matters. Every descriptor that is not needed any more is closed before the container's namespaces are joined and
+//! before the working directory is entered: no path of the container, such as /proc/self/fd/N, leads to what is the agent's.
+//! The filter goes in while CAP_SYS_ADMIN is still held, which spares the process no_new_privs; ids change
 //! under PR_SET_KEEPCAPS so that capabilities can be set afterwards; signals are unblocked last, when no handler of
 //! the agent is left to run.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 
-use super::c_strings::Strings;
 use super::launch_plan::LaunchPlan;
 use super::raw::sys;
 use super::report::{Report, Step};
@@ -45,6 +46,9 @@ pub(super) unsafe fn fail(report: i32, failure: Report) -> ! {
     }
 }
 
+/// How often a working directory is looked up while others rename what is on the way.
+const RESOLVE_ATTEMPTS: u32 = 64;
+
 type Outcome = Result<(), Report>;
 
 fn check(step: Step, result: isize) -> Outcome {
@@ -58,10 +62,12 @@ unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
         if let Some(text) = &plan.oom_score_adj {
             set_oom_score(text)?;
         }
+        standard_streams(plan)?;
+        close_others(plan)?;
         if let Some((pidfd, namespaces)) = plan.join {
             check(Step::Namespaces, sys!(libc::SYS_setns, pidfd, namespaces))?;
+            sys!(libc::SYS_close, pidfd);
         }
-        standard_streams(plan)?;
         sys!(libc::SYS_umask, 0o022);
         working_directory(&plan.cwd)?;
         for limit in &plan.limits {
@@ -84,7 +90,7 @@ unsafe fn reset_signals(ignored: u64) {
     }
 }
 
-unsafe fn set_oom_score(text: &std::ffi::CStr) -> Outcome {
+unsafe fn set_oom_score(text: &CStr) -> Outcome {
     let bytes = text.to_bytes();
     // SAFETY: static path, bytes of the plan.
     unsafe {
@@ -107,24 +113,79 @@ unsafe fn standard_streams(plan: &LaunchPlan) -> Outcome {
         if plan.terminal {
             check(Step::Terminal, sys!(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0))?;
         }
-        const CLOSE_RANGE_CLOEXEC: u32 = 4;
+        for number in 0..3 {
+            give_stream(number, plan)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a pipe or terminal the user's, so that it can be opened again by its name, as /dev/stdout or as `tty` prints it. Other
+/// files, such as /dev/null, belong to more than this process.
+unsafe fn give_stream(number: i32, plan: &LaunchPlan) -> Outcome {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: `stat` is valid as zeroes and as the kernel fills it.
+    unsafe {
+        check(Step::Stdio, sys!(libc::SYS_fstat, number, stat.as_mut_ptr()))?;
+        let stat = stat.assume_init_ref();
+        let own = plan.terminal || stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
+        if own && stat.st_uid != plan.uid {
+            // The group stays: that of a terminal is `tty`.
+            check(Step::Stdio, sys!(libc::SYS_fchown, number, plan.uid, u32::MAX))?;
+        }
+        Ok(())
+    }
+}
+
+/// Closes all but the standard streams, the report, and the init's pidfd while it is to be joined. Only the report is left
+/// then, and `execve` closes it.
+unsafe fn close_others(plan: &LaunchPlan) -> Outcome {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    let pidfd = plan.join.map_or(plan.report, |(pidfd, _)| pidfd);
+    let needed = [pidfd.min(plan.report), pidfd.max(plan.report)];
+    let mut first = 3;
+    // SAFETY: numbers only.
+    unsafe {
+        for fd in needed {
+            if fd > first {
+                check(Step::Descriptors, sys!(libc::SYS_close_range, first, fd - 1, 0))?;
+            }
+            first = first.max(fd + 1);
+        }
+        check(Step::Descriptors, sys!(libc::SYS_close_range, first, u32::MAX, 0))?;
         check(Step::Descriptors, sys!(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC))
     }
 }
 
-unsafe fn working_directory(directories: &Strings) -> Outcome {
-    let Some((directory, _)) = directories.each().split_last() else {
-        return Ok(());
-    };
-    // SAFETY: strings of the plan.
+/// Enters the working directory, which must be below the root: no magic link of /proc leads there, however it is reached, and
+/// the kernel's own answer to "where am I" is asked for afterwards.
+unsafe fn working_directory(directory: &CStr) -> Outcome {
+    const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
+    const RESOLVE_IN_ROOT: u64 = 0x10;
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // `struct open_how` of `linux/openat2.h`: flags, mode, resolve.
+    let how = [flags as u64, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT];
+    // SAFETY: strings of the plan and static ones, and a structure of the size given.
     unsafe {
-        if sys!(libc::SYS_chdir, *directory) == 0 {
-            return Ok(());
+        let root = sys!(libc::SYS_openat, libc::AT_FDCWD, c"/".as_ptr(), flags, 0);
+        check(Step::WorkingDirectory, root)?;
+        let mut opened = -libc::EAGAIN as isize;
+        // EAGAIN: something was renamed meanwhile, and the kernel could not rule out that ".." leads outside.
+        for _ in 0..RESOLVE_ATTEMPTS {
+            opened = sys!(libc::SYS_openat2, root, directory.as_ptr(), how.as_ptr(), size_of_val(&how));
+            if opened != -libc::EAGAIN as isize {
+                break;
+            }
         }
-        for ancestor in directories.each() {
-            sys!(libc::SYS_mkdir, *ancestor, 0o755);
-        }
-        check(Step::WorkingDirectory, sys!(libc::SYS_chdir, *directory))
+        sys!(libc::SYS_close, root);
+        check(Step::WorkingDirectory, opened)?;
+        let entered = sys!(libc::SYS_fchdir, opened);
+        sys!(libc::SYS_close, opened);
+        check(Step::WorkingDirectory, entered)?;
+        let mut path = [0u8; libc::PATH_MAX as usize];
+        check(Step::WorkingDirectory, sys!(libc::SYS_getcwd, path.as_mut_ptr(), path.len()))?;
+        // A directory that cannot be reached from the root is told as "(unreachable)/...".
+        if path[0] == b'/' { Ok(()) } else { Err(Report::new(Step::WorkingDirectory, libc::EXDEV)) }
     }
 }
 

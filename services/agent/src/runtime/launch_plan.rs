@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::c_strings::{Strings, c_string, c_strings};
 use super::capabilities::{Capability, CapabilitySet, ProcessCapabilities};
-use super::command::{DEFAULT_PATH, candidates, check_strings, directories, environment};
+use super::command::{DEFAULT_PATH, candidates, check_strings, environment, working_directory};
 use super::error::{Attempt, Result, RuntimeError};
 use super::rlimits::{self, Limit};
 use super::seccomp::{self, Filter};
@@ -42,8 +42,8 @@ pub(super) struct LaunchPlan {
     pub(super) oom_score_adj: Option<CString>,
     /// A pidfd and the namespaces (CLONE_NEW*) of its process to join.
     pub(super) join: Option<(i32, u32)>,
-    /// The working directory's ancestors, outermost first, and itself.
-    pub(super) cwd: Strings,
+    /// The working directory.
+    pub(super) cwd: CString,
     pub(super) limits: Vec<Limit>,
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -81,7 +81,7 @@ impl LaunchPlan {
             ignored_signals: ignored_signals(),
             oom_score_adj: Some(oom_score_adj(process.oom_score_adj)?).filter(|score| *score != own_oom_score_adj()),
             join: None,
-            cwd: directories(&process.cwd)?,
+            cwd: c_string(working_directory(&process.cwd)?)?,
             limits: rlimits::with_default(rlimits::parse(&process.rlimits)?),
             uid: user.uid,
             gid: user.gid,
@@ -117,7 +117,7 @@ impl LaunchPlan {
         ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
         rlimits::parse(&process.rlimits)?;
         oom_score_adj(process.oom_score_adj)?;
-        directories(&process.cwd).map(drop)
+        working_directory(&process.cwd).map(drop)
     }
 }
 

@@ -4,6 +4,7 @@
 use rustix::io::Errno;
 
 use super::error::RuntimeError;
+use crate::pb;
 
 macro_rules! steps {
     ($($variant:ident $number:literal $text:literal,)*) => {
@@ -65,6 +66,32 @@ pub(super) enum Meaning {
     Failed(RuntimeError),
 }
 
+/// What a process was to be, for messages.
+pub(super) struct Subject {
+    command: String,
+    directory: String,
+}
+
+impl Subject {
+    pub(super) fn of(process: &pb::Process) -> Self {
+        let shown = |text: &str| text.chars().take(256).collect();
+        Self { command: shown(process.args.first().map_or("", String::as_str)), directory: shown(&process.cwd) }
+    }
+}
+
+/// Why a working directory cannot be entered.
+pub(super) fn directory_failure(path: &str, errno: Errno) -> String {
+    let path: String = path.chars().take(256).collect();
+    let why = match errno {
+        Errno::NOENT => "there is no such directory".to_owned(),
+        Errno::NOTDIR => "it is not a directory".to_owned(),
+        Errno::LOOP => "a link of /proc or too many symlinks are on the way".to_owned(),
+        Errno::XDEV => "it is outside the container's root".to_owned(),
+        errno => errno.to_string(),
+    };
+    format!("cannot enter the working directory {path:?}: {why}")
+}
+
 impl Report {
     pub(super) fn new(step: Step, errno: i32) -> Self {
         Self { step, errno }
@@ -96,10 +123,10 @@ impl Report {
         }
     }
 
-    /// What it means for `command`. A working directory or user that does not work out is the request's fault.
-    pub(super) fn meaning(self, command: &str) -> Meaning {
+    /// What it means for a process. A working directory or user that does not work out is the request's fault.
+    pub(super) fn meaning(self, subject: &Subject) -> Meaning {
         let errno = Errno::from_raw_os_error(self.errno);
-        let command: String = command.chars().take(256).collect();
+        let command = &subject.command;
         if self.is_execute() && !matches!(self.errno, libc::ENOMEM | libc::EAGAIN) {
             let why = match (self.step, self.errno) {
                 (Step::ExecuteDirectory, _) => "is a directory".to_owned(),
@@ -113,7 +140,10 @@ impl Report {
         }
         match (self.step, self.errno) {
             (Step::Namespaces, libc::ESRCH) => Meaning::Gone,
-            (Step::WorkingDirectory | Step::Rlimits, _) => {
+            (Step::WorkingDirectory, _) => {
+                Meaning::Failed(RuntimeError::InvalidSpec(directory_failure(&subject.directory, errno)))
+            }
+            (Step::Rlimits, _) => {
                 Meaning::Failed(RuntimeError::InvalidSpec(format!("{} of {command}: {errno}", self.step.text())))
             }
             _ => Meaning::Failed(RuntimeError::system(format!("{} for {command}", self.step.text()), errno)),

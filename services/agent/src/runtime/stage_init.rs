@@ -19,7 +19,10 @@ use super::launch_plan::LaunchPlan;
 use super::stage::{CHANNEL, SPEC};
 use super::stage_spec::StageSpec;
 use super::user::Accounts;
-use super::{channel, launch, masks, pivot, pty, request_mounts, rootfs, seccomp, spawn, standard_mounts, sysctl};
+use super::{
+    channel, command, in_root, launch, masks, pivot, pty, request_mounts, rootfs, seccomp, spawn, standard_mounts,
+    sysctl,
+};
 
 /// How long building a container may take.
 pub(super) const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,6 +69,7 @@ fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
     standard_mounts::mount(&root, &spec)?;
     files.mount_identity(&root, &spec)?;
     request_mounts::mount(&root, &spec, &files)?;
+    in_root::ensure_directory(&root, command::working_directory(&process.cwd)?)?;
     pivot::into(&root)?;
     sysctl::apply(&spec.sysctls)?;
     masks::apply()?;

@@ -1,5 +1,6 @@
 //! What a container is, seen from within and from without. These tests need root, and busybox-static.
 
+mod escapes;
 mod fixture;
 mod isolation;
 mod lifecycle;

@@ -20,9 +20,8 @@ fn a_process_runs_as_its_user_with_its_groups_and_home() {
     let mut process = process(&["sh", "-c", "id; echo $HOME; pwd; umask; echo $HOSTNAME"]);
     process.user = "app".into();
     process.additional_groups = vec!["77".into()];
-    process.cwd = "/made/on the/way".into();
-    let expected =
-        "uid=1000(app) gid=1001(app) groups=1001(app),44(video),77\n/home/app\n/made/on the/way\n0022\nsandbox-1\n";
+    process.cwd = "/home/app".into();
+    let expected = "uid=1000(app) gid=1001(app) groups=1001(app),44(video),77\n/home/app\n/home/app\n0022\nsandbox-1\n";
     let ended = container.run(&process);
     let told = ended.stdout.replace("groups=44(video),77,1001(app)", "groups=1001(app),44(video),77");
     assert_eq!(told.replace("groups=44(video),77", "groups=1001(app),44(video),77"), expected, "{ended:?}");

@@ -706,7 +706,8 @@ export declare type Process = Message<"paddock.agent.v1.Process"> & {
   env: string[];
 
   /**
-   * Working directory, absolute; created if missing. Empty means "/".
+   * Working directory, absolute; empty means "/". One that is missing is created for an init, and is INVALID_ARGUMENT for an
+   * exec. It is refused if a link of /proc (such as /proc/self/fd/N) is on the way.
    *
    * @generated from field: string cwd = 3;
    */
