@@ -33,17 +33,26 @@ const fn entry(target: &'static str, kind: &'static str, flags: MsFlags, data: &
     Mount { target, kind, flags, data }
 }
 
-/// Kernel settings: the agent's log is not rate-limited, no core files, nothing of the kernel for tenants to read,
-/// room for many processes and watches.
-const SYSCTLS: [(&str, &str); 6] = [
+/// Kernel settings: the agent's log is not rate-limited, no core files, nothing of the kernel for tenants to read, ports and
+/// pings for every user as in other container engines, and no bounds that the kernel took from the memory it booted with: a
+/// VM grows, and what bounds containers is their cgroups.
+const SYSCTLS: [(&str, &str); 11] = [
     // The kernel takes this one with the line's end only.
     ("kernel/printk_devkmsg", "on\n"),
     ("kernel/core_pattern", "|/bin/false"),
     ("kernel/pid_max", "4194304"),
+    ("kernel/threads-max", "4194304"),
+    ("fs/file-max", "9223372036854775807"),
     ("kernel/dmesg_restrict", "1"),
     ("kernel/kptr_restrict", "2"),
     ("fs/inotify/max_user_instances", "1024"),
+    ("fs/inotify/max_user_watches", "1048576"),
+    ("net/ipv4/ip_unprivileged_port_start", "0"),
+    ("net/ipv4/ping_group_range", "0 2147483647"),
 ];
+
+/// Signals that may be pending for the processes of a user, as on a host with 16 GiB.
+const PENDING_SIGNALS: u64 = 65_536;
 
 /// Mounts, cgroup, settings, loopback.
 pub fn prepare() {
@@ -58,6 +67,7 @@ pub fn prepare() {
     }
     // No OOM score: PID 1 is out of the OOM killer's reach, and a score of its own would make execs dearer (runtime/spawn.rs).
     report("open files", raise_open_files());
+    report("processes", unbound_processes());
     report("memory hot-plug", online_memory());
     report("loopback", raise_loopback());
     report("ctrl-alt-del", nix::sys::reboot::set_cad_enabled(false).map_err(Into::into));
@@ -122,6 +132,14 @@ fn online_memory() -> std::io::Result<()> {
 fn raise_open_files() -> std::io::Result<()> {
     use nix::sys::resource::{Resource, setrlimit};
     Ok(setrlimit(Resource::RLIMIT_NOFILE, 65_536, 1_048_576)?)
+}
+
+/// The kernel bounds the processes and pending signals of each user by half of the threads that fit the memory at boot: 815
+/// in 256 MiB, for user 0 of all containers together. What bounds them is the cgroups' pids and memory.
+fn unbound_processes() -> std::io::Result<()> {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+    setrlimit(Resource::RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY)?;
+    Ok(setrlimit(Resource::RLIMIT_SIGPENDING, PENDING_SIGNALS, PENDING_SIGNALS)?)
 }
 
 fn raise_loopback() -> std::io::Result<()> {

@@ -3,6 +3,11 @@
 //! All of it is mounted in the container's own mount namespace and nowhere else. It goes away with the container's
 //! last process, and the agent's namespace never holds a tenant's file system.
 //!
+//! A directory of the image can be renamed (`redirect_dir=on`): the writable layer notes where it came from. Such notes in
+//! an image would be dangerous if they were believed, and they are not: the kernel reads none in the lowest layer, and
+//! there is one image below. In the writable layer the kernel alone makes them; a container may set no `trusted.overlay.*`
+//! through the overlay, whatever its capabilities, and a note only names directories of the same image.
+//!
 //! A read-only root has a tiny upper layer as well, since places to mount on may be missing in the image; it is made
 //! read-only after they were created.
 
@@ -40,6 +45,7 @@ pub(super) fn mount(spec: &StageSpec) -> Result<OwnedFd> {
         ("workdir", &work.to_string_lossy()),
         ("index", "off"),
         ("metacopy", "off"),
+        ("redirect_dir", "on"),
     ];
     let overlay = mount_api::new_filesystem("overlay", &options, Flags::MOUNT_ATTR_NODEV)?;
     let root = Path::new(&spec.directory).join("root");

@@ -1,8 +1,9 @@
 //! Who a process runs as: the user of an image's config, looked up in the container's /etc/passwd and /etc/group.
 //!
 //! Both files are the tenant's. At most [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As other
-//! runtimes do: a number that is no known user is taken as it is with group 0, and a group that is given explicitly
-//! takes the place of the memberships in /etc/group.
+//! runtimes do: digits are an id and never a name, even if a user or group has such a name (CVE-2016-3697); a number that is
+//! no known user is taken as it is with group 0; a group that is given explicitly takes the place of the memberships in
+//! /etc/group; and the primary group is among the groups, so that setgid(2) cannot take it off (CVE-2022-2989).
 
 use std::os::fd::OwnedFd;
 
@@ -19,7 +20,7 @@ pub(super) struct User {
     pub(super) uid: u32,
     /// Primary group id.
     pub(super) gid: u32,
-    /// Supplementary group ids.
+    /// Supplementary group ids, the primary one among them.
     pub(super) groups: Vec<u32>,
     /// Home directory, "/" if unknown.
     pub(super) home: String,
@@ -50,12 +51,12 @@ impl Accounts {
     pub(super) fn resolve(&self, spec: &str, additional: &[String]) -> Result<User> {
         let (user_spec, group_spec) = spec.split_once(':').unwrap_or((spec, ""));
         let user_spec = if user_spec.is_empty() { "0" } else { user_spec };
-        let number = parse_id(user_spec);
-        let entry = self.users().find(|user| user.name == user_spec || Some(user.uid) == number);
-        let (uid, mut gid, home, name) = match (entry, number) {
+        let named = Named::parse("user", user_spec)?;
+        let entry = self.users().find(|user| named.is(user.name, user.uid));
+        let (uid, mut gid, home, name) = match (entry, named) {
             (Some(user), _) => (user.uid, user.gid, user.home, Some(user.name)),
-            (None, Some(uid)) => (uid, 0, "/", None),
-            (None, None) => return Err(unknown("user", user_spec)),
+            (None, Named::Id(uid)) => (uid, 0, "/", None),
+            (None, Named::Name(_)) => return Err(unknown("user", user_spec)),
         };
         let mut groups = Vec::new();
         if group_spec.is_empty() {
@@ -67,17 +68,24 @@ impl Accounts {
         for group in additional {
             groups.push(self.group_id(group)?);
         }
+        groups.retain(|group| *group != gid);
         groups.sort_unstable();
         groups.dedup();
-        groups.truncate(GROUPS);
+        groups.truncate(GROUPS - 1);
+        groups.push(gid);
+        groups.sort_unstable();
         let home = if home.starts_with('/') { home } else { "/" };
         Ok(User { uid, gid, groups, home: home.chars().filter(|c| *c != '\0').collect() })
     }
 
     fn group_id(&self, spec: &str) -> Result<u32> {
-        let number = parse_id(spec);
-        let known = self.groups().find(|group| group.name == spec || Some(group.gid) == number);
-        known.map(|group| group.gid).or(number).ok_or_else(|| unknown("group", spec))
+        match Named::parse("group", spec)? {
+            Named::Id(gid) => Ok(gid),
+            Named::Name(name) => {
+                let known = self.groups().find(|group| group.name == name);
+                known.map(|group| group.gid).ok_or_else(|| unknown("group", spec))
+            }
+        }
     }
 
     fn users(&self) -> impl Iterator<Item = Account<'_>> {
@@ -115,14 +123,42 @@ struct Group<'a> {
     members: &'a str,
 }
 
+/// What a request calls a user or a group.
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    Id(u32),
+    Name(&'a str),
+}
+
+impl<'a> Named<'a> {
+    fn parse(what: &str, spec: &'a str) -> Result<Self> {
+        if spec.is_empty() || !spec.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Self::Name(spec));
+        }
+        let out_of_range = || RuntimeError::InvalidSpec(format!("{what} {} is above 2147483647", shown(spec)));
+        parse_id(spec).map(Self::Id).ok_or_else(out_of_range)
+    }
+
+    fn is(self, name: &str, id: u32) -> bool {
+        match self {
+            Self::Id(wanted) => wanted == id,
+            Self::Name(wanted) => wanted == name,
+        }
+    }
+}
+
 /// Ids above 2^31 - 1 are refused: -1 means "leave as it is" to the kernel.
 fn parse_id(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten().filter(|id| *id <= i32::MAX as u32)
 }
 
+fn shown(spec: &str) -> String {
+    spec.chars().take(64).collect()
+}
+
 fn unknown(what: &str, spec: &str) -> RuntimeError {
-    let shown: String = spec.chars().take(64).collect();
+    let shown = shown(spec);
     RuntimeError::InvalidSpec(format!(
         "{what} {shown:?} is not in the container's /etc/{}; use a number, or an image that has it",
         if what == "user" { "passwd" } else { "group" }
@@ -144,7 +180,7 @@ mod tests {
     #[test]
     fn a_name_brings_its_group_home_and_memberships() {
         let user = accounts().resolve("app", &[]).unwrap();
-        let expected = User { uid: 1000, gid: 1001, groups: vec![29, 44], home: "/home/app".into() };
+        let expected = User { uid: 1000, gid: 1001, groups: vec![29, 44, 1001], home: "/home/app".into() };
         assert_eq!(user, expected);
         assert_eq!(accounts().resolve("1000", &[]).unwrap(), expected);
     }
@@ -158,14 +194,35 @@ mod tests {
     #[test]
     fn an_unknown_number_is_taken_as_it_is_with_group_0() {
         let user = accounts().resolve("4242", &[]).unwrap();
-        assert_eq!(user, User { uid: 4242, gid: 0, groups: vec![], home: "/".into() });
+        assert_eq!(user, User { uid: 4242, gid: 0, groups: vec![0], home: "/".into() });
         assert_eq!(accounts().resolve("4242:4343", &[]).unwrap().gid, 4343);
     }
 
     #[test]
     fn an_explicit_group_takes_the_place_of_memberships() {
         let user = accounts().resolve("app:video", &["audio".into(), "77".into()]).unwrap();
-        assert_eq!((user.gid, user.groups), (44, vec![29, 77]));
+        assert_eq!((user.gid, user.groups), (44, vec![29, 44, 77]));
+    }
+
+    #[test]
+    fn digits_are_an_id_even_if_a_user_or_group_has_them_for_a_name() {
+        let accounts = Accounts {
+            passwd: "1000:x:0:0::/root:/bin/sh\n99999999999:x:0:0::/:\napp:x:1000:1001::/home/app:/bin/sh\n".into(),
+            group: "7:x:0:\n1001:x:0:\nmany:x:7:\n".into(),
+        };
+        let user = accounts.resolve("1000", &[]).unwrap();
+        assert_eq!((user.uid, user.gid, user.home.as_str()), (1000, 1001, "/home/app"));
+        let user = accounts.resolve("1000:1001", &["7".into()]).unwrap();
+        assert_eq!((user.gid, user.groups), (1001, vec![7, 1001]));
+        assert!(accounts.resolve("99999999999", &[]).is_err(), "a number out of range is no name");
+    }
+
+    #[test]
+    fn the_primary_group_is_kept_however_many_there_are() {
+        let members = (0..2000).map(|number| format!("g{number}:x:{}:app\n", 5000 + number)).collect();
+        let accounts = Accounts { passwd: "app:x:1000:60000::/:\n".into(), group: members };
+        let user = accounts.resolve("app", &[]).unwrap();
+        assert_eq!((user.groups.len(), user.groups.last()), (GROUPS, Some(&60000)));
     }
 
     #[test]

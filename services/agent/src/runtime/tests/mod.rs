@@ -7,3 +7,4 @@ mod lifecycle;
 mod mounting;
 mod processes;
 mod terminals;
+mod users;
