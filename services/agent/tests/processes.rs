@@ -3,6 +3,8 @@
 // A test that cannot go on may say so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "processes/closing.rs"]
+mod closing;
 mod harness;
 
 use std::io::Write;

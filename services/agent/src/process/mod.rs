@@ -9,6 +9,7 @@
 //! A process outlives the streams of its clients: they come and go, by offsets.
 
 pub mod budget;
+mod closing;
 pub mod feed;
 pub mod pump;
 pub mod reaper;
@@ -74,6 +75,8 @@ pub struct Process {
     room: Notify,
     /// Stdin may have got something to write, or room.
     stdin_changed: Notify,
+    /// An output was cut off.
+    cut: Notify,
     terminal: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -86,6 +89,8 @@ struct State {
     stdout: Ring,
     stderr: Ring,
     stdin: Stdin,
+    /// Outputs whose readers have said that they read no more.
+    cut: Vec<Output>,
     abandoned: bool,
     /// Its container is removed: without a client, nobody will ever read what is left.
     retired: bool,
@@ -124,6 +129,7 @@ impl Process {
             stdout: ring(),
             stderr,
             stdin: Stdin::new(options.stdin),
+            cut: Vec::new(),
             abandoned: false,
             retired: false,
             sessions: 0,
@@ -137,6 +143,7 @@ impl Process {
             changed: Notify::new(),
             room: Notify::new(),
             stdin_changed: Notify::new(),
+            cut: Notify::new(),
             terminal,
         })
     }

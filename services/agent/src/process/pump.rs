@@ -3,7 +3,8 @@
 //! A pump reads only as much as the ring has room for, so a full ring leaves the bytes in the pipe and the process
 //! in its write. It ends at end-of-file, or after the process has ended and an orphan keeps the pipe open: then
 //! [`ORPHAN_GRACE`] later it takes what the pipe holds at that moment, ends the stream, and goes on reading only
-//! to throw away, so that the orphan neither blocks nor dies of SIGPIPE.
+//! to throw away, so that the orphan neither blocks nor dies of SIGPIPE. When the readers have cut the output off, it ends at
+//! once, and closes the pipe: then SIGPIPE is what the process is to get.
 
 use std::cell::RefCell;
 use std::io;
@@ -96,18 +97,31 @@ pub fn start(process: &Arc<Process>, output: Output, source: Source) {
 }
 
 async fn run(process: Arc<Process>, output: Output, source: Source) {
-    let whole = tokio::select! {
-        whole = pump(&process, output, &source, usize::MAX) => whole,
-        () = orphaned(&process) => false,
+    let ending = tokio::select! {
+        _ = pump(&process, output, &source, usize::MAX) => Ending::Whole,
+        () = orphaned(&process) => Ending::Orphaned,
+        () = process.cut_off(output) => Ending::Cut,
     };
-    if !whole {
+    if ending == Ending::Orphaned {
         pump(&process, output, &source, source.pending()).await;
     }
     lock(&process.state).ring(output).close();
     process.changed.notify_waiters();
-    if !whole {
-        discard(&process, &source).await;
+    match (ending, &source) {
+        (Ending::Whole, _) | (Ending::Cut, Source::Pipe(_)) => {}
+        (Ending::Orphaned, _) | (Ending::Cut, Source::Terminal) => discard(&process, &source).await,
     }
+}
+
+/// How an output came to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// By itself.
+    Whole,
+    /// An orphan keeps it open.
+    Orphaned,
+    /// Nobody wants to read it.
+    Cut,
 }
 
 async fn orphaned(process: &Process) {

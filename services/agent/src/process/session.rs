@@ -219,6 +219,10 @@ impl SessionInput {
             Some(Input::Resize(size)) => Ok(self.process.resize(&size)?),
             Some(Input::Signal(number)) => Ok(self.process.signal(number)?),
             Some(Input::Ack(ack)) => self.acknowledge(&ack),
+            Some(Input::OutputClose(close)) => {
+                self.process.close_output(Output::named(close.stream())?);
+                Ok(())
+            }
             None => Err(SessionError::Invalid("an input message is empty")),
         }
     }
@@ -245,6 +249,14 @@ impl SessionInput {
 }
 
 impl Output {
+    fn named(stream: pb::Stream) -> Result<Self, SessionError> {
+        match stream {
+            pb::Stream::Stdout => Ok(Self::Stdout),
+            pb::Stream::Stderr => Ok(Self::Stderr),
+            pb::Stream::Unspecified => Err(SessionError::Invalid("an output to close must be named")),
+        }
+    }
+
     fn other(self) -> Self {
         match self {
             Self::Stdout => Self::Stderr,

@@ -1,6 +1,6 @@
 //! The descriptors of a process: pipes or a terminal.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
@@ -88,6 +88,24 @@ pub fn check_size(size: &pb::TtySize) -> Result<(u16, u16), ProcessError> {
         (Ok(rows @ 1..), Ok(columns @ 1..)) => Ok((rows, columns)),
         _ => Err(ProcessError::BadSize { rows: size.rows, columns: size.columns }),
     }
+}
+
+/// Hangs a terminal up, as when a modem loses its line: its session gets SIGHUP, and whoever has it open reads an end and
+/// cannot write.
+pub fn hang_up(terminal: &OwnedFd) -> Result<(), ProcessError> {
+    /// `asm-generic/ioctls.h`.
+    const TIOCVHANGUP: libc::Ioctl = 0x5437;
+    let failed = system("hang up the terminal");
+    // SAFETY: TIOCGPTPEER takes open flags and answers a new descriptor, which is owned here from then on.
+    let slave = unsafe {
+        let peer =
+            libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+        OwnedFd::from_raw_fd(nix::Error::result(peer).map_err(&failed)?)
+    };
+    // SAFETY: no argument.
+    let result = unsafe { libc::ioctl(slave.as_raw_fd(), TIOCVHANGUP) };
+    nix::Error::result(result).map_err(failed)?;
+    Ok(())
 }
 
 /// Sets a terminal's size; the kernel tells the foreground processes.

@@ -106,7 +106,7 @@ impl<T: Response> Stream<T> {
 }
 
 impl Heard {
-    fn add(&mut self, output: Output) {
+    pub fn add(&mut self, output: Output) {
         assert!(self.exit.is_none(), "exited is the last message");
         match output {
             Output::Chunk(chunk) => {

@@ -34,6 +34,8 @@ export class FakeProcess {
   /** How often it was executed. */
   executions = 0;
   readonly signals: string[] = [];
+  /** Outputs that were closed. */
+  readonly closes: OutputStream[] = [];
   readonly sizes: { rows: number; columns: number }[] = [];
   acked = { stdout: 0n, stderr: 0n };
   lastStart: ExecRequest | AttachRequest | undefined;
@@ -56,8 +58,8 @@ export class FakeProcess {
     return this.#changed();
   }
 
-  end(code: number): this {
-    this.exit = create(ExitStatusSchema, { code });
+  end(code: number, reason = ""): this {
+    this.exit = create(ExitStatusSchema, { code, reason });
     return this.#changed();
   }
 
@@ -161,6 +163,7 @@ export class FakeProcess {
       this.stdin = Buffer.concat([this.stdin, input.value.data.subarray(known)]);
     }
     if (input.case === "stdinEof") this.stdinEnded = true;
+    if (input.case === "outputClose") this.closes.push(input.value.stream);
     if (input.case === "signal") this.signals.push(input.value);
     if (input.case === "resize") this.sizes.push({ rows: input.value.rows, columns: input.value.columns });
     if (input.case === "ack")

@@ -7,6 +7,7 @@
 import { constants } from "node:os";
 import { EXIT_BY_SIGPIPE } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
+import { printable } from "../output/printable.ts";
 import { OutputClosedError, OutputCursor } from "./output-cursor.ts";
 import { ProcessSession } from "./process-session.ts";
 import type { Opening, ProcessAddress } from "./process-stream.ts";
@@ -37,6 +38,8 @@ export async function carryProcess(run: CommandRun, process: CarriedProcess): Pr
     callOptions: () => run.callOptions({ isOpenEnded: true }),
     signal: run.signal,
     onNote: (note) => run.warn(note),
+    onReason: (reason) =>
+      void run.around.stderr.write(`${run.colors.red("error:")} cannot execute ${printable(reason)}\n`),
   });
   await using lent = new AsyncDisposableStack();
   lent.defer(() => void stdin.pause());

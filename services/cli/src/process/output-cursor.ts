@@ -15,6 +15,7 @@ export class OutputClosedError extends Error {
 export class OutputCursor {
   readonly #sink: Writable;
   #offset = 0n;
+  #isDiscarding = false;
 
   constructor(sink: Writable, offset = 0n) {
     this.#sink = sink;
@@ -31,9 +32,18 @@ export class OutputCursor {
     const missing = offset > this.#offset ? offset - this.#offset : 0n;
     const printed = missing > 0n ? 0 : Number(this.#offset - offset);
     if (printed >= data.length) return 0n;
-    await writeTo(this.#sink, data.subarray(printed));
+    if (!this.#isDiscarding) await writeTo(this.#sink, data.subarray(printed));
     this.#offset = offset + BigInt(data.length);
     return missing;
+  }
+
+  /** From now on moves on without printing: nobody reads it. */
+  discard(): void {
+    this.#isDiscarding = true;
+  }
+
+  get isDiscarding(): boolean {
+    return this.#isDiscarding;
   }
 
   /** Goes on at `offset`, which is not before the cursor. Answers the bytes passed over. */

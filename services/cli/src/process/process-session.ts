@@ -8,6 +8,9 @@
  * The session holds what must survive a broken stream: how far each output was printed, which stdin the process has not
  * acknowledged, and the id of the process. An Exec whose outcome is unknown is sent again under the same id: either it never
  * arrived and runs now, or it answers ALREADY_EXISTS and is attached to. So a command never runs twice.
+ *
+ * When the reader of our own output ends (`paddock exec web yes | head -1`), an exec is told: that output of its process is
+ * closed, as a pipe is between two programs, and it is followed to its end. A container's own process is let be.
  */
 import { PaddockError } from "@paddock/domain";
 import type { ExitStatus, OutputChunk, ProcessOutput, ProcessStarted } from "@paddock/protocol";
@@ -16,7 +19,7 @@ import type { CallOptions } from "@paddock/rpc";
 import type { Api } from "../client/api.ts";
 import { isRefused, isTransient } from "../client/call-failure.ts";
 import { backoffMs, sleep } from "../client/retry.ts";
-import type { OutputCursor } from "./output-cursor.ts";
+import { OutputClosedError, type OutputCursor } from "./output-cursor.ts";
 import {
   type Opening,
   openProcessStream,
@@ -33,6 +36,7 @@ const ACK_MS = 5;
 const RESUME_MS = 30_000;
 /** The same when the VM itself is said to be gone. */
 const RESUME_LOST_VM_MS = 5_000;
+const CLOSABLE = [OutputStream.STDOUT, OutputStream.STDERR] as const;
 /** How long the far side may take to close a stream whose process has ended. */
 const CLOSE_MS = 1_000;
 
@@ -48,6 +52,8 @@ export type ProcessSessionOptions = {
   readonly signal?: AbortSignal | undefined;
   /** Told of bytes that are lost, and of streams taken up again. */
   readonly onNote?: (note: string) => void;
+  /** Told why the command could not be executed. */
+  readonly onReason?: (reason: string) => void;
 };
 
 export class ProcessSession {
@@ -138,6 +144,7 @@ export class ProcessSession {
         this.#options.stdin?.acknowledge(output.value.offset);
         return undefined;
       case "exited":
+        if (output.value.reason !== "") this.#options.onReason?.(output.value.reason);
         return output.value;
       case "eof":
       case undefined:
@@ -156,6 +163,7 @@ export class ProcessSession {
     const { stdin } = this.#options;
     if (stdin) void this.#pumpStdin(stream, stdin, started.stdinOffset, closed);
     if (this.#resize) void stream.send(this.#resize);
+    for (const name of CLOSABLE) if (this.#cursor(name).isDiscarding) this.#closeOutput(stream, name);
     for (const input of this.#signals.splice(0)) void stream.send(input);
   }
 
@@ -167,11 +175,28 @@ export class ProcessSession {
   }
 
   async #onChunk(stream: ProcessStream, chunk: OutputChunk): Promise<void> {
-    this.#onGap(chunk.stream, await this.#cursor(chunk.stream).take(chunk.offset, chunk.data));
+    this.#onGap(chunk.stream, await this.#print(stream, chunk));
     const { stdout, stderr } = this.#options;
     const unacked = stdout.offset - this.#acked.stdout + stderr.offset - this.#acked.stderr;
     if (unacked >= ACK_BYTES) this.#acknowledge(stream);
     else if (unacked > 0n) this.#ackTimer ??= setTimeout(() => this.#acknowledge(stream), ACK_MS);
+  }
+
+  /** Answers the bytes that are missing before the chunk. */
+  async #print(stream: ProcessStream, chunk: OutputChunk): Promise<bigint> {
+    const cursor = this.#cursor(chunk.stream);
+    try {
+      return await cursor.take(chunk.offset, chunk.data);
+    } catch (error) {
+      if (!(error instanceof OutputClosedError) || this.#options.opening.kind !== "exec") throw error;
+      cursor.discard();
+      this.#closeOutput(stream, chunk.stream);
+      return cursor.take(chunk.offset, chunk.data);
+    }
+  }
+
+  #closeOutput(stream: ProcessStream, name: OutputStream): void {
+    void stream.send({ case: "outputClose", value: { stream: name } });
   }
 
   #acknowledge(stream: ProcessStream): void {

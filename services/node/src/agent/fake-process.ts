@@ -78,6 +78,7 @@ export class FakeProcess {
   readonly changed = new EventEmitter().setMaxListeners(0);
   readonly signals: number[] = [];
   readonly resizes: string[] = [];
+  readonly closes: number[] = [];
   readonly stdin: Buffer[] = [];
   stdinBytes = 0;
   stdinEnded = false;
@@ -146,6 +147,9 @@ export class FakeProcess {
       case "ack":
         this.stdout.acknowledge(holder, Number(input.value.stdoutOffset));
         this.stderr.acknowledge(holder, Number(input.value.stderrOffset));
+        break;
+      case "outputClose":
+        this.closes.push(input.value.stream);
         break;
       case undefined:
         throw new ConnectError("an empty input", Code.InvalidArgument);

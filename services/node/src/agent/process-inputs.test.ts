@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
+import { agentpb } from "@paddock/protocol";
 import fc from "fast-check";
 import { type InputMessage, ProcessInputs } from "./process-inputs.ts";
 
@@ -57,6 +58,19 @@ test("no more than a window of stdin is under way, and acknowledgements, sizes a
   const rest = await sent(inputs);
   assert.equal(stdinOf(rest).length, 0.5 * MIB);
   assert.deepEqual(rest.at(-1), { case: "stdinEof", value: { offset: BigInt(1.5 * MIB) } });
+});
+
+test("an output that is closed is told once on each connection", async () => {
+  const inputs = new ProcessInputs();
+  inputs.begin(0);
+  inputs.closeOutput("stderr");
+  inputs.closeOutput("stderr");
+  const told = [{ case: "outputClose", value: { stream: agentpb.Stream.STDERR } }];
+  assert.deepEqual(await sent(inputs), told);
+  assert.deepEqual(await sent(inputs), []);
+  inputs.suspend();
+  inputs.resume(0);
+  assert.deepEqual(await sent(inputs), told, "the connection before may have lost it");
 });
 
 test("who adds too much stdin waits until the guest has accepted some, or until he leaves", async () => {

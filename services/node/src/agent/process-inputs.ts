@@ -5,12 +5,12 @@
  * guest has accepted them, so that they can be sent again on another connection. Bytes beyond a window are not sent: the
  * guest then never waits in the midst of this stream, and acknowledgements of output, which travel on it too, are never
  * stuck behind stdin. All the rest needs little room: only the last acknowledgement and the last size of the terminal count,
- * and of signals, as for the kernel, whether one is pending.
+ * of signals, as for the kernel, whether one is pending, and of outputs, which of them are closed.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
-import type { agentpb } from "@paddock/protocol";
-import type { ByteOffsets } from "./process-output.ts";
+import { agentpb } from "@paddock/protocol";
+import type { ByteOffsets, OutputName } from "./process-output.ts";
 
 type Input = NonNullable<MessageInitShape<typeof agentpb.ProcessInputSchema>["input"]>;
 export type InputMessage = { readonly input: Input };
@@ -19,6 +19,8 @@ export type InputMessage = { readonly input: Input };
 const WINDOW_BYTES = 1024 * 1024;
 /** Bytes of stdin kept here before the client has to wait. */
 const KEPT_BYTES = 2 * 1024 * 1024;
+
+const STREAMS = { stdout: agentpb.Stream.STDOUT, stderr: agentpb.Stream.STDERR } as const;
 
 export class ProcessInputs {
   /** Stdin that the guest has not accepted, in order, without holes. */
@@ -34,6 +36,8 @@ export class ProcessInputs {
   #resize: { readonly rows: number; readonly columns: number } | undefined;
   #lastSize: { readonly rows: number; readonly columns: number } | undefined;
   readonly #signals = new Set<number>();
+  readonly #closed = new Set<OutputName>();
+  readonly #closesToSend = new Set<OutputName>();
   #changed = Promise.withResolvers<void>();
 
   /** The process has accepted `offset` bytes before this stream. */
@@ -57,6 +61,7 @@ export class ProcessInputs {
     this.#flowing = true;
     this.#endSent = false;
     this.#resize ??= this.#lastSize;
+    for (const name of this.#closed) this.#closesToSend.add(name);
   }
 
   /** Adds stdin. Bytes that came before are ignored. Throws STDIN_GAP, or INVALID_FIELD after the end. */
@@ -105,6 +110,13 @@ export class ProcessInputs {
     this.#wake();
   }
 
+  /** Nobody reads this output any more. */
+  closeOutput(name: OutputName): void {
+    this.#closed.add(name);
+    this.#closesToSend.add(name);
+    this.#wake();
+  }
+
   /** Whether more stdin may be added. */
   get hasRoom(): boolean {
     return this.#next - this.#accepted < KEPT_BYTES;
@@ -141,6 +153,11 @@ export class ProcessInputs {
     if (signal !== undefined) {
       this.#signals.delete(signal);
       return { input: { case: "signal", value: signal } };
+    }
+    const [name] = this.#closesToSend;
+    if (name !== undefined) {
+      this.#closesToSend.delete(name);
+      return { input: { case: "outputClose", value: { stream: STREAMS[name] } } };
     }
     return this.#takeStdin();
   }

@@ -57,6 +57,19 @@ test("an init is joined from an offset that only the log has, and goes over to t
   assert.deepEqual(bed.bugs, []);
 });
 
+test("the output of an init cannot be closed by a client", async () => {
+  await using bed = await testBed();
+  followed(bed).writeStdout(10);
+  const call = bed.streams.attach();
+  await call.write(attachStart(CONTAINER, { stdout: 0 }));
+  const closing = { case: "outputClose", value: { stream: OutputStream.STDOUT } } as const;
+  await call.write({ request: { message: { case: "input", value: { input: closing } } } });
+  await assert.rejects(
+    receive(call),
+    (error) => error instanceof PaddockError && error.reason === "INVALID_FIELD",
+  );
+});
+
 test("a link that breaks while an init is joined costs no byte", async () => {
   await using bed = await testBed();
   const process = followed(bed);

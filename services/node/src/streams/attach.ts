@@ -32,6 +32,7 @@ export async function* attach(
     },
     again: (agent, from, options) => join(agent, { containerId, execId, ...from }, options),
     requests: inputsOf(rest),
+    closesOutputs: execId !== containerId,
     explicitAck,
     signal: call.signal,
   });

@@ -1,11 +1,20 @@
 /** What a client sends to a process, checked and sorted. */
 import { PaddockError, parseSignal } from "@paddock/domain";
-import type { ProcessInput } from "@paddock/protocol";
+import { OutputStream, type ProcessInput } from "@paddock/protocol";
 import type { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ByteOffsets } from "../agent/process-output.ts";
 
+export type InputRules = {
+  /** Whether an output may be closed: not that of an init, which its log reads. */
+  readonly closesOutputs: boolean;
+};
+
 /** Hands a message on; answers with what it acknowledges, if it does. Throws INVALID_FIELD or STDIN_GAP. */
-export function takeInput({ input }: ProcessInput, inputs: ProcessInputs): ByteOffsets | undefined {
+export function takeInput(
+  { input }: ProcessInput,
+  inputs: ProcessInputs,
+  { closesOutputs }: InputRules,
+): ByteOffsets | undefined {
   switch (input.case) {
     case "stdin":
       inputs.stdin(
@@ -24,6 +33,14 @@ export function takeInput({ input }: ProcessInput, inputs: ProcessInputs): ByteO
       return undefined;
     case "ack":
       return { stdout: Number(input.value.stdoutOffset), stderr: Number(input.value.stderrOffset) };
+    case "outputClose":
+      if (!closesOutputs)
+        throw invalid(
+          "input.output_close",
+          "is not for a container's own process, whose log reads its output",
+        );
+      inputs.closeOutput(input.value.stream === OutputStream.STDERR ? "stderr" : "stdout");
+      return undefined;
     case undefined:
       throw invalid("input", "must be set");
     default:

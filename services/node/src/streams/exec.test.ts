@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
+import { agentpb, OutputStream } from "@paddock/protocol";
 import { patternBytes } from "../agent/fake-process.ts";
 import {
   ack,
@@ -231,6 +232,16 @@ test("signals and sizes reach the process, by name and number", async () => {
   assert.deepEqual(process?.signals, [10, 15]);
   const exited = outputs.at(-1);
   assert.ok(exited?.case === "exited" && exited.value.signal === 15 && exited.value.code === 143);
+});
+
+test("the client's word that it reads an output no more reaches the process", async () => {
+  await using bed = await testBed({ command });
+  const call = bed.streams.exec();
+  await call.write(execStart(["sleep"], { execId: "e" }));
+  await call.write(input({ case: "outputClose", value: { stream: OutputStream.STDERR } }));
+  await call.write(input({ case: "signal", value: "15" }));
+  await receive(call);
+  assert.deepEqual(bed.fake.processes.get(`${CONTAINER}/e`)?.closes, [agentpb.Stream.STDERR]);
 });
 
 test("an exec is refused where it cannot be, with the reason", async () => {

@@ -31,6 +31,7 @@ export async function* exec(
     first: (agent, options) => execInGuest(agent, { containerId, execId, process }, options),
     again: (agent, from, options) => attachProcess(agent, { containerId, execId, ...from }, options),
     requests: inputsOf(rest),
+    closesOutputs: true,
     explicitAck,
     signal: call.signal,
   });

@@ -39,6 +39,8 @@ export type ProcessStreamOptions = {
   readonly again: (agent: AgentClient, from: ByteOffsets, call: Call) => AsyncIterable<ProcessEvent>;
   /** The client's messages after `start`. */
   readonly requests: AsyncIterator<ProcessInput>;
+  /** Whether the client may close an output. */
+  readonly closesOutputs: boolean;
   /** Whether only the client's own acknowledgements count. */
   readonly explicitAck: boolean;
   readonly signal: AbortSignal;
@@ -187,7 +189,7 @@ class ProcessStream {
   async #readRequests(): Promise<void> {
     const { requests, explicitAck } = this.#options;
     for (let next = await requests.next(); next.done !== true; next = await requests.next()) {
-      const acknowledged = takeInput(next.value, this.#inputs);
+      const acknowledged = takeInput(next.value, this.#inputs, this.#options);
       if (acknowledged !== undefined) {
         checkAck(acknowledged, this.#forwarded);
         this.#acknowledge(acknowledged);

@@ -276,6 +276,14 @@ export declare type ProcessInput = Message<"paddock.v1.ProcessInput"> & {
     case: "signal";
   } | {
     /**
+     * Nobody reads this output any more. Not for a container's own process, whose output goes to its log too.
+     *
+     * @generated from field: paddock.v1.OutputClose output_close = 6;
+     */
+    value: OutputClose;
+    case: "outputClose";
+  } | {
+    /**
      * What the client has kept.
      *
      * @generated from field: paddock.v1.OutputAck ack = 5;
@@ -359,6 +367,28 @@ export declare type OutputAck = Message<"paddock.v1.OutputAck"> & {
  * Use `create(OutputAckSchema)` to create a new message.
  */
 export declare const OutputAckSchema: GenMessage<OutputAck>;
+
+/**
+ * OutputClose closes the reading end of an output, for all clients and for good, as when the reader of a pipe ends: the process
+ * gets SIGPIPE or EPIPE by its next write, and the stream ends at what was read before. A terminal is hung up (SIGHUP).
+ * To close again is no error. A client that leaves without it closes nothing: its process can be attached to again.
+ *
+ * @generated from message paddock.v1.OutputClose
+ */
+export declare type OutputClose = Message<"paddock.v1.OutputClose"> & {
+  /**
+   * Which; a terminal is `OUTPUT_STREAM_STDOUT`.
+   *
+   * @generated from field: paddock.v1.OutputStream stream = 1;
+   */
+  stream: OutputStream;
+};
+
+/**
+ * Describes the message paddock.v1.OutputClose.
+ * Use `create(OutputCloseSchema)` to create a new message.
+ */
+export declare const OutputCloseSchema: GenMessage<OutputClose>;
 
 /**
  * ProcessOutput is one message from a process.

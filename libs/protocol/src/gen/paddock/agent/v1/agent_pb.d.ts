@@ -2603,6 +2603,14 @@ export declare type ProcessInput = Message<"paddock.agent.v1.ProcessInput"> & {
      */
     value: OutputAck;
     case: "ack";
+  } | {
+    /**
+     * Nobody reads this output any more.
+     *
+     * @generated from field: paddock.agent.v1.OutputClose output_close = 6;
+     */
+    value: OutputClose;
+    case: "outputClose";
   } | { case: undefined; value?: undefined };
 };
 
@@ -2686,6 +2694,28 @@ export declare type OutputAck = Message<"paddock.agent.v1.OutputAck"> & {
  * Use `create(OutputAckSchema)` to create a new message.
  */
 export declare const OutputAckSchema: GenMessage<OutputAck>;
+
+/**
+ * OutputClose closes the reading end of an output, for all clients and for good: the process gets SIGPIPE or EPIPE by its next
+ * write, and the stream ends (`eof`) at what was read before. A terminal is hung up: SIGHUP, and an end of its stdin too. To
+ * close again is no error. A client that leaves without it closes nothing: its process can be attached to again.
+ *
+ * @generated from message paddock.agent.v1.OutputClose
+ */
+export declare type OutputClose = Message<"paddock.agent.v1.OutputClose"> & {
+  /**
+   * Which; a terminal is `STREAM_STDOUT`.
+   *
+   * @generated from field: paddock.agent.v1.Stream stream = 1;
+   */
+  stream: Stream;
+};
+
+/**
+ * Describes the message paddock.agent.v1.OutputClose.
+ * Use `create(OutputCloseSchema)` to create a new message.
+ */
+export declare const OutputCloseSchema: GenMessage<OutputClose>;
 
 /**
  * ProcessOutput is one message from a process.
