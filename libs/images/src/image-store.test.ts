@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { test } from "node:test";
-import { archiveOf, file, ociFiles, stream, tarOf } from "./testing/build-archive.ts";
+import { archiveOf, dockerFiles, file, ociFiles, stream, tarOf } from "./testing/build-archive.ts";
 import { storeFiles, temporaryStore } from "./testing/temporary-store.ts";
 
 const one = await archiveOf(ociFiles({ layers: [await tarOf([file("one")])] }));
@@ -44,7 +44,7 @@ test("a store opened again has the same images and names", async (t) => {
   await store.importStream(stream(two), { name: "registry.example:5000/team/b" });
   const again = await temporaryStore(t, { root });
   assert.deepEqual(await again.store.list(), await store.list());
-  assert.notEqual(await again.store.resolve("registry.example:5000/team/b:latest"), undefined);
+  assert.notEqual(again.store.find("registry.example:5000/team/b:latest"), undefined);
 });
 
 test("opening a store sweeps what an interrupted import left, and nothing else", async (t) => {
@@ -86,11 +86,75 @@ test("an image is found by name, id and unique beginning of its id", async (t) =
   const { store } = await temporaryStore(t);
   const { id } = await store.importStream(stream(one), { name: "docker.io/library/a" });
   for (const ref of ["a", "a:latest", "docker.io/a", id, id.slice(7), id.slice(0, 12), id.slice(7, 19)])
-    assert.equal((await store.resolve(ref))?.id, id, ref);
+    assert.equal(store.find(ref)?.id, id, ref);
   for (const ref of ["b", "a:2", "sha256:0000", "0".repeat(64)])
-    assert.equal(await store.resolve(ref), undefined, ref);
+    assert.equal(store.find(ref), undefined, ref);
   for (const ref of ["", "A", "a:", "../a", "a b", "sha256:xyz/..", `a:${"t".repeat(129)}`])
-    await assert.rejects(store.resolve(ref), { kind: "invalid_reference" }, ref);
+    assert.throws(() => store.find(ref), { kind: "invalid_reference" }, ref);
+});
+
+const idForms = [
+  `sha256:${"a".repeat(64)}`,
+  "sha256:3f9a",
+  "sha256",
+  "sha256:latest",
+  `docker.io/library/sha256:${"a".repeat(64)}`,
+  "sha512:1",
+  "a".repeat(64),
+  `${"a".repeat(64)}:1`,
+  "0123456789ab",
+  "0123456789ab:v1",
+];
+
+test("no image can be given a name that looks like an id", async (t) => {
+  const { store, root } = await temporaryStore(t);
+  for (const name of idForms) {
+    await assert.rejects(
+      store.importStream(stream(one), { name }),
+      { kind: "invalid_reference", message: /has the form of an image id/ },
+      name,
+    );
+    const named = await archiveOf(dockerFiles({ layers: [await tarOf([file("x")])], name }));
+    await assert.rejects(store.importStream(stream(named)), { kind: "invalid_reference" }, name);
+  }
+  assert.deepEqual(await storeFiles(root), []);
+});
+
+test("an image is addressed by its id even where another was named like it before that was refused", async (t) => {
+  const { store, root } = await temporaryStore(t);
+  const victim = await store.importStream(stream(one), { name: "good" });
+  const other = await store.importStream(stream(two), { name: "other" });
+  const names = { "good:latest": victim.id, "other:latest": other.id, [victim.id]: other.id };
+  await writeFile(join(root, "names.json"), JSON.stringify(names));
+  const told: unknown[] = [];
+  const again = await temporaryStore(t, { root, log: (_, details) => told.push(details) });
+  assert.equal(again.store.find(victim.id)?.id, victim.id);
+  assert.equal(again.store.find("good")?.id, victim.id, "the names beside the refused one are kept");
+  assert.deepEqual(told, [{ name: victim.id, id: other.id }]);
+  assert.equal((await again.store.remove(victim.id)).record.id, victim.id);
+  assert.equal(again.store.find("other")?.id, other.id);
+});
+
+test("a name of hex digits is a name alone, and never the beginning of an id", async (t) => {
+  const { store } = await temporaryStore(t);
+  const { id } = await store.importStream(stream(one), { name: "cafe" });
+  const other = await store.importStream(stream(two));
+  assert.equal(store.find("cafe")?.id, id);
+  assert.equal(store.find(other.id.slice(7, 11)), undefined);
+  assert.equal(store.find(other.id.slice(7, 19))?.id, other.id);
+  await assert.rejects(store.remove(other.id.slice(7, 17)), { kind: "not_found" });
+  assert.equal(store.get(other.id)?.id, other.id);
+  assert.equal(store.get("cafe"), undefined);
+  assert.equal(store.get(other.id.slice(0, 20)), undefined);
+});
+
+test("a reference with a registry's digest is refused with what it is", async (t) => {
+  const { store } = await temporaryStore(t);
+  await store.importStream(stream(one), { name: "a" });
+  assert.throws(() => store.find(`a@sha256:${"a".repeat(64)}`), {
+    kind: "invalid_reference",
+    message: /holds a digest/,
+  });
 });
 
 test("the beginning of more than one id is ambiguous", async (t) => {
@@ -99,18 +163,18 @@ test("the beginning of more than one id is ambiguous", async (t) => {
   await store.importStream(stream(two));
   const ids = (await store.list()).map(({ id }) => id.slice(7));
   const common = [...(ids[0] ?? "")].findIndex((digit, i) => ids[1]?.[i] !== digit);
-  await assert.rejects(store.resolve("sha256:").then(), { kind: "invalid_reference" });
+  assert.throws(() => store.find("sha256:"), { kind: "invalid_reference" });
   if (common > 0)
-    await assert.rejects(store.resolve(`sha256:${ids[0]?.slice(0, common)}`), { kind: "ambiguous" });
-  assert.equal((await store.resolve(`sha256:${ids[0]?.slice(0, common + 1)}`))?.id.slice(7), ids[0]);
+    assert.throws(() => store.find(`sha256:${ids[0]?.slice(0, common)}`), { kind: "ambiguous" });
+  assert.equal(store.find(`sha256:${ids[0]?.slice(0, common + 1)}`)?.id.slice(7), ids[0]);
 });
 
 test("a name moves to the image that was imported with it last", async (t) => {
   const { store } = await temporaryStore(t);
   const old = await store.importStream(stream(one), { name: "app:1" });
   const current = await store.importStream(stream(two), { name: "app:1" });
-  assert.equal((await store.resolve("app:1"))?.id, current.id);
-  assert.deepEqual((await store.resolve(old.id))?.names, []);
+  assert.equal(store.find("app:1")?.id, current.id);
+  assert.deepEqual(store.find(old.id)?.names, []);
 });
 
 test("removing one of several names keeps the image; removing the last deletes it", async (t) => {
@@ -118,7 +182,7 @@ test("removing one of several names keeps the image; removing the last deletes i
   const { id } = await store.importStream(stream(one), { name: "a" });
   await store.importStream(stream(one), { name: "b" });
   assert.equal((await store.remove("a")).deleted, false);
-  assert.equal((await store.resolve("b"))?.id, id);
+  assert.equal(store.find("b")?.id, id);
   assert.equal((await store.remove("b")).deleted, true);
   assert.deepEqual(await storeFiles(root), ["names.json"]);
   await assert.rejects(store.remove("b"), { kind: "not_found" });
@@ -129,7 +193,7 @@ test("an image in use is not removed", async (t) => {
   const { id } = await store.importStream(stream(one), { name: "a" });
   const inUse = (asked: string) => asked === id;
   for (const ref of ["a", id]) await assert.rejects(store.remove(ref, { inUse }), { kind: "in_use" });
-  assert.equal((await store.resolve("a"))?.id, id);
+  assert.equal(store.find("a")?.id, id);
   assert.equal((await store.remove(id, { inUse: () => false })).deleted, true);
 });
 

@@ -107,12 +107,17 @@ export class ImageStore {
   }
 
   /**
-   * Finds an image by name, by id, or by the beginning of its id if that is unique (at least 4 digits).
-   * Throws `invalid_reference` or `ambiguous`.
+   * Finds an image by name, by id, or by the beginning of its id if that is unique: what a client wrote. At once, so that a caller
+   * can pin what it found before a removal comes between. Throws `invalid_reference` or `ambiguous`.
    */
-  async resolve(ref: string): Promise<ImageRecord | undefined> {
+  find(ref: string): ImageRecord | undefined {
     const id = this.#find(ref);
     return id === undefined ? undefined : this.#record(id);
+  }
+
+  /** The image of exactly this id: what a record says. No name is looked at. */
+  get(id: string): ImageRecord | undefined {
+    return this.#images.has(id as Digest) ? this.#record(id as Digest) : undefined;
   }
 
   /** All images, the newest import first. */
@@ -186,11 +191,8 @@ export class ImageStore {
   }
 
   #find(ref: string): Digest | undefined {
-    const name = tryParseImageName(ref);
-    const named = name === undefined ? undefined : this.#names.get(name);
-    if (named !== undefined) return named;
     const prefix = parseIdPrefix(ref);
-    if (prefix === undefined) return name === undefined ? void parseImageName(ref) : undefined;
+    if (prefix === undefined) return this.#names.get(parseImageName(ref));
     const [found, ...others] = [...this.#images.keys()].filter((id) => digestHex(id).startsWith(prefix));
     if (others.length > 0)
       throw new ImageError(

@@ -17,7 +17,7 @@ import { type Digest, digestHex, parseDigest } from "./digest.ts";
 import { publish, syncDirectory } from "./durable-file.ts";
 import { parseStoredImage, type StoredImage, serializeStoredImage } from "./image-record.ts";
 import { JsonObject } from "./json.ts";
-import { type ImageName, parseImageName } from "./reference.ts";
+import { type ImageName, tryParseImageName } from "./reference.ts";
 
 /** Told of what an operator should know; nothing that is logged is secret. */
 export type ImageLog = (message: string, details: Readonly<Record<string, unknown>>) => void;
@@ -127,9 +127,12 @@ export class StoreFiles {
     const names = new Map<ImageName, Digest>();
     try {
       const stored = JsonObject.parse(await readFile(path, "utf8"), "names.json");
-      for (const name of stored.keys()) {
-        const id = parseDigest(stored.requiredString(name));
-        if (images.has(id)) names.set(parseImageName(name), id);
+      for (const text of stored.keys()) {
+        const id = parseDigest(stored.requiredString(text));
+        const name = tryParseImageName(text);
+        if (name === undefined)
+          this.#log("left out an image name that is no longer taken", { name: text, id });
+        else if (images.has(id)) names.set(name, id);
       }
     } catch (error) {
       const isNew = error instanceof Error && "code" in error && error.code === "ENOENT";

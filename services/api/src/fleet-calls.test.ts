@@ -111,8 +111,9 @@ const holdingImages = (node: FakeNode, images: { imageId: string; names?: string
   let left = images;
   node.commands.listImages = async () => create(ListImagesResponseSchema, { images: left });
   node.commands.deleteImage = async ({ image, requestId }) => {
-    const found = left.find(
-      ({ imageId, names }) => names?.includes(`${image}:latest`) || imageId.includes(image),
+    const isId = /^(sha256:|[0-9a-f]{12,}$)/.test(image);
+    const found = left.find(({ imageId, names }) =>
+      isId ? imageId.includes(image) : names?.includes(`${image}:latest`),
     );
     const imageId = done.get(requestId) ?? found?.imageId;
     if (imageId === undefined) throw new PaddockError("IMAGE_NOT_FOUND", "not here");
@@ -127,18 +128,24 @@ const leftOn = async (nodeId: string) =>
     .map(({ imageId }) => imageId);
 
 test("the beginning of an id that means different images on different nodes deletes none of them", async () => {
-  holdingImages(n1, [{ imageId: "sha256:abcd1" }]);
-  holdingImages(n2, [{ imageId: "sha256:abcd2" }]);
-  for (const image of ["abcd", "sha256:abc"])
+  holdingImages(n1, [{ imageId: "sha256:abcd000000001" }]);
+  holdingImages(n2, [{ imageId: "sha256:abcd000000002" }]);
+  for (const image of ["abcd00000000", "sha256:abc"])
     await assert.rejects(images().deleteImage({ requestId: "a1", image }), { reason: "AMBIGUOUS_REFERENCE" });
-  assert.deepEqual([await leftOn("n1"), await leftOn("n2")], [["sha256:abcd1"], ["sha256:abcd2"]]);
-  assert.equal((await images().deleteImage({ requestId: "a2", image: "abcd2" })).imageId, "sha256:abcd2");
-  assert.deepEqual([await leftOn("n1"), await leftOn("n2")], [["sha256:abcd1"], []]);
-  const again = await images().deleteImage({ requestId: "a2", image: "abcd2" });
-  assert.equal(again.imageId, "sha256:abcd2", "the same request has the same outcome");
+  assert.deepEqual(
+    [await leftOn("n1"), await leftOn("n2")],
+    [["sha256:abcd000000001"], ["sha256:abcd000000002"]],
+  );
+  assert.equal(
+    (await images().deleteImage({ requestId: "a2", image: "abcd000000002" })).imageId,
+    "sha256:abcd000000002",
+  );
+  assert.deepEqual([await leftOn("n1"), await leftOn("n2")], [["sha256:abcd000000001"], []]);
+  const again = await images().deleteImage({ requestId: "a2", image: "abcd000000002" });
+  assert.equal(again.imageId, "sha256:abcd000000002", "the same request has the same outcome");
 });
 
-test("a name that could be the beginning of an id is the name, on nodes too that know it not", async () => {
+test("a name of few hex digits is a name on every node, also where an id begins so", async () => {
   holdingImages(n1, [{ imageId: "sha256:0001", names: ["cafe:latest"] }]);
   holdingImages(n2, [{ imageId: "sha256:cafe1" }]);
   assert.equal((await images().deleteImage({ requestId: "a3", image: "cafe" })).imageId, "sha256:0001");

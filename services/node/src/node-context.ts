@@ -13,7 +13,7 @@ import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { NodeStore } from "./store/node-store.ts";
 
 /** What commands need of the image store. */
-export type NodeImages = Pick<ImageStore, "resolve" | "list" | "remove" | "blobPath">;
+export type NodeImages = Pick<ImageStore, "find" | "get" | "list" | "remove" | "blobPath">;
 
 /** Everything that handlers and operations work with. */
 export type NodeContext = {

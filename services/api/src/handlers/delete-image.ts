@@ -35,8 +35,8 @@ export const deleteImage =
     });
   };
 
-/** What a node takes for the beginning of an id, unless an image has it as its name. */
-const ID_BEGINNING = /^(?:sha256:)?([0-9a-f]{1,63})$/;
+/** What a node takes for the beginning of an id; nothing of that form is a name. */
+const ID_BEGINNING = /^(?:sha256:(?=[0-9a-f]{1,63}$)|(?=[0-9a-f]{12,63}$))([0-9a-f]+)$/;
 
 /**
  * The nodes that have the one image a reference means in the fleet, where each node alone could take it for another; undefined when
@@ -51,11 +51,8 @@ async function holders(
   const beginning = ID_BEGINNING.exec(reference)?.[1];
   if (beginning === undefined) return undefined;
   const images = await everyImage(api, ctx);
-  const name = reference.includes(":") ? reference : `${reference}:latest`;
-  const named = images.filter(({ names }) => names.includes(name));
-  const meant =
-    named.length > 0 ? named : images.filter(({ imageId }) => imageId.startsWith(`sha256:${beginning}`));
-  if (named.length === 0 && meant.length > 1) {
+  const meant = images.filter(({ imageId }) => imageId.startsWith(`sha256:${beginning}`));
+  if (meant.length > 1) {
     throw new PaddockError("AMBIGUOUS_REFERENCE", `${meant.length} images begin with ${reference}`, {
       hint: "give more of the id",
       metadata: { image: reference },

@@ -6,7 +6,7 @@ import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { containerOf, withContainer } from "../sandboxes/sandbox-record.ts";
 import { guestContainer } from "./guest-container.ts";
-import { requireImage } from "./require-image.ts";
+import { requireImageOfId } from "./require-image.ts";
 
 const TIMEOUT_MS = 30_000;
 
@@ -24,7 +24,7 @@ export async function makeAnew(
   const former = containerOf(entry.record, containerId);
   if (former?.phase.kind !== "stopped") return;
   const container = { ...former, instance: ctx.newId() };
-  const image = await requireImage(ctx, container.imageId);
+  const image = requireImageOfId(ctx, container.imageId);
   await ctx.logs.stop(entry.sandboxId, containerId);
   const counted = [...entitled(entry.record), container];
   await resize(ctx, entry, signal, { containers: counted, growOnly: true });

@@ -15,14 +15,14 @@ const REASONS = {
   invalid_reference: "INVALID_REFERENCE",
 } as const satisfies Record<ImageErrorKind, ErrorReason>;
 
-/** The image a reference names. Throws IMAGE_NOT_FOUND, AMBIGUOUS_REFERENCE or INVALID_REFERENCE. */
-export async function requireImage(
-  { images, nodeId }: Pick<NodeContext, "images" | "nodeId">,
-  reference: string,
-): Promise<ImageRecord> {
-  const image = await images.resolve(reference).catch((error: unknown) => {
-    throw imageFailure(error);
-  });
+type Images = Pick<NodeContext, "images" | "nodeId">;
+
+/**
+ * The image that a client's reference names: a name, an id or the beginning of one. At once, so that it can be pinned before anything
+ * else happens. Throws IMAGE_NOT_FOUND, AMBIGUOUS_REFERENCE or INVALID_REFERENCE.
+ */
+export function requireImage({ images, nodeId }: Images, reference: string): ImageRecord {
+  const image = found(() => images.find(reference));
   if (image !== undefined) return image;
   throw new PaddockError(
     "IMAGE_NOT_FOUND",
@@ -31,6 +31,23 @@ export async function requireImage(
       hint: "import it first; list the images to see what there is",
     },
   );
+}
+
+/** The image of a container's record, by its id alone. Throws IMAGE_NOT_FOUND. */
+export function requireImageOfId({ images, nodeId }: Images, imageId: string): ImageRecord {
+  const image = images.get(imageId);
+  if (image !== undefined) return image;
+  throw new PaddockError("IMAGE_NOT_FOUND", `image ${imageId} is no longer on node ${nodeId}`, {
+    hint: "import it again",
+  });
+}
+
+function found<T>(look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw imageFailure(error);
+  }
 }
 
 /** What the image store refused, as an error of a call. */

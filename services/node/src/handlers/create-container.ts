@@ -21,7 +21,7 @@ export async function createContainer(
     const known = containerOf(entry.record, spec.containerId);
     if (known?.requestId === call.requestId) return { container: shownContainer(entry, spec.containerId) };
     permits(entry, "create_container");
-    const image = await requireImage(ctx, spec.image);
+    const image = requireImage(ctx, spec.image);
     using _pin = ctx.sandboxes.pinImage(image.id);
     const index = freeIndex(entry.record.containers);
     const container = newContainer(spec, image, index, call.requestId, ctx);

@@ -90,7 +90,8 @@ test("images with large configs are listed on as many pages as the bus needs, ea
   const stored = [sized("1", 600_000), sized("2", 2_000_000), sized("3", 600_000), sized("4", 1000)];
   const images = {
     list: async () => stored,
-    resolve: async () => undefined,
+    find: () => undefined,
+    get: () => undefined,
     remove: assert.fail,
     blobPath: () => "",
   };

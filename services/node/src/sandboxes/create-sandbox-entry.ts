@@ -73,7 +73,7 @@ export async function createSandboxEntry<T>(
   const images = new Map<string, ImageRecord>();
   const containers: ContainerRecord[] = [];
   for (const [index, container] of spec.containers.entries()) {
-    const image = await requireImage(ctx, container.image);
+    const image = requireImage(ctx, container.image);
     pins.use(ctx.sandboxes.pinImage(image.id));
     checkContainerSpec(container, image.config);
     images.set(image.id, image);

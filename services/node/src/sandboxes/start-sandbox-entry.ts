@@ -1,5 +1,5 @@
 import type { ImageRecord } from "@paddock/images";
-import { requireImage } from "../containers/require-image.ts";
+import { requireImageOfId } from "../containers/require-image.ts";
 import { startContainer } from "../containers/start-container.ts";
 import type { NodeContext } from "../node-context.ts";
 import { bringUp } from "./bring-up.ts";
@@ -26,6 +26,6 @@ export async function startSandboxEntry(
 async function bootAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSignal): Promise<void> {
   const images = new Map<string, ImageRecord>();
   for (const { imageId } of entry.record.containers)
-    if (!images.has(imageId)) images.set(imageId, await requireImage(ctx, imageId));
+    if (!images.has(imageId)) images.set(imageId, requireImageOfId(ctx, imageId));
   await bringUp("boot", { node: ctx, entry, images }, signal, () => commitReady(ctx, entry, "boot"));
 }

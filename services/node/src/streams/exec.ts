@@ -5,6 +5,7 @@ import { type ExecStart, nodepb, type ProcessInput } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import { attachProcess, execProcess as execInGuest } from "../agent/process-call.ts";
 import { initProcess } from "../containers/init-process.ts";
+import { requireImageOfId } from "../containers/require-image.ts";
 import { execProcess } from "./convert/exec-process.ts";
 import { firstRequest, invalidStart } from "./first-request.ts";
 import { implyEofs } from "./imply-eofs.ts";
@@ -23,7 +24,7 @@ export async function* exec(
   const start = message.value;
   const live = requireContainer(context, start);
   requireState(live, "exec", "exec in");
-  const process = execProcess(requiredSpec(start), await initOf(context, live));
+  const process = execProcess(requiredSpec(start), initOf(context, live));
   const { containerId, explicitAck } = start;
   const execId = start.execId || randomUUIDv7();
   const outputs = processStream({
@@ -55,9 +56,7 @@ function requiredSpec({ process, execId, containerId }: ExecStart) {
 }
 
 /** The init as it was started. The image is there as long as the container is. */
-async function initOf({ images }: StreamContext, { container }: LiveContainer) {
+function initOf(context: StreamContext, { container }: LiveContainer) {
   const { imageId, containerId, spec } = container;
-  const image = await images.resolve(imageId);
-  if (image !== undefined) return initProcess(spec.process, image.config, containerId);
-  throw new PaddockError("IMAGE_NOT_FOUND", `image ${imageId} of container ${containerId} is gone`);
+  return initProcess(spec.process, requireImageOfId(context, imageId).config, containerId);
 }

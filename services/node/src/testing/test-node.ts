@@ -188,7 +188,8 @@ export class TestNode implements AsyncDisposable {
       machines,
       cgroups,
       images: {
-        resolve: async (reference) => (reference === "tiny" || reference === image.id ? image : undefined),
+        find: (reference) => (reference === "tiny" || reference === image.id ? image : undefined),
+        get: (id) => (id === image.id ? image : undefined),
         list: async () => [image],
         remove: async () => ({ record: image, deleted: true }),
         blobPath: () => "/images/blob",
