@@ -1,7 +1,9 @@
 import { posix } from "node:path";
+import { type Compression, sniffCompression, supported } from "./decompress.ts";
 import { ImageError, invalidArchive, quoteName } from "./image-error.ts";
-import { maxJsonBytes } from "./limits.ts";
+import { maxJsonBytes, maxTotalJsonBytes } from "./limits.ts";
 import type { Spool } from "./spool.ts";
+import type { TarEntry } from "./tar-entry.ts";
 import { readTar } from "./tar-reader.ts";
 
 /** Where a file of the archive lies in the spool, in bytes. */
@@ -14,11 +16,18 @@ export interface ArchiveFile {
 /** More files than any image archive has; a root file system has more, and is not indexed further. */
 const maxFiles = 20_000;
 
-/** The files of an OCI layout or docker archive, by name. Names never become paths on the host. */
+/** Nothing in an image archive has a longer name; a root file system may, and they are not kept. */
+const maxNameBytes = 1024;
+
+/**
+ * The files of an OCI layout or docker archive, by name; of two of one name the last, as if they were unpacked. Names never become
+ * paths on the host.
+ */
 export class ArchiveIndex {
   readonly #spool: Spool;
   readonly #files: ReadonlyMap<string, ArchiveFile>;
   readonly #links: ReadonlyMap<string, string>;
+  #jsonBytes = 0;
 
   private constructor(
     spool: Spool,
@@ -36,10 +45,10 @@ export class ArchiveIndex {
     const entries = readTar(spool.slice(0, spool.size), { requireEndMarker: true });
     for await (const entry of entries) {
       signal.throwIfAborted();
-      const name = posix.normalize(entry.path).replace(/^\.\//, "");
+      if (entry.path.length > maxNameBytes || entry.link.length > maxNameBytes) continue;
+      const name = indexedName(entry.path);
       if (entry.type === "symlink" || entry.type === "hardlink") links.set(name, linkTarget(name, entry));
       if (entry.type !== "file") continue;
-      if (files.has(name)) throw invalidArchive(`the archive holds ${quoteName(name)} twice`);
       files.set(name, { name, offset: entry.offset, size: entry.size });
       if (files.size + links.size > maxFiles) break;
     }
@@ -50,9 +59,20 @@ export class ArchiveIndex {
     return this.#files.has(name);
   }
 
-  /** A file by name; old docker archives say "same layer as that one" with a link, followed once. */
+  /** Whether any file of the archive has such a name. */
+  hasAny(pattern: RegExp): boolean {
+    return [...this.#files.keys()].some((name) => pattern.test(name));
+  }
+
+  /** A file by name, if it is there; old docker archives say "same layer as that one" with a link, followed once. */
+  find(name: string): ArchiveFile | undefined {
+    const key = indexedName(name);
+    return this.#files.get(key) ?? this.#files.get(this.#links.get(key) ?? "");
+  }
+
+  /** Like `find`. Throws `invalid_archive` if it is not there. */
   file(name: string): ArchiveFile {
-    const file = this.#files.get(name) ?? this.#files.get(this.#links.get(name) ?? "");
+    const file = this.find(name);
     if (file === undefined) throw invalidArchive(`the archive lacks ${quoteName(name)}, which it refers to`);
     return file;
   }
@@ -61,7 +81,14 @@ export class ArchiveIndex {
     return this.#spool.slice(file.offset, file.size);
   }
 
-  /** A small file as bytes. Throws `too_large` beyond 4 MiB. */
+  /** What a layer is compressed with, whatever its name or type says. Throws `unsupported`. */
+  async compression(layer: ArchiveFile): Promise<Compression> {
+    const start = this.content({ ...layer, size: Math.min(layer.size, 16) });
+    for await (const bytes of start) return supported(sniffCompression(bytes), "a layer");
+    return "none";
+  }
+
+  /** A document as bytes. Throws `too_large` beyond 4 MiB, or 64 MiB of all that were asked for. */
   async bytes(file: ArchiveFile): Promise<Buffer> {
     if (file.size > maxJsonBytes)
       throw new ImageError(
@@ -69,14 +96,23 @@ export class ArchiveIndex {
         `${quoteName(file.name)} is ${file.size} bytes long`,
         `a manifest or config may have up to ${maxJsonBytes} bytes`,
       );
+    this.#jsonBytes += file.size;
+    if (this.#jsonBytes > maxTotalJsonBytes)
+      throw new ImageError(
+        "too_large",
+        `the manifests and configs in the archive have more than ${maxTotalJsonBytes} bytes`,
+        "export one image per archive",
+      );
     const parts: Buffer[] = [];
     for await (const part of this.content(file)) parts.push(part);
     return Buffer.concat(parts);
   }
 }
 
-function linkTarget(name: string, entry: { type: string; link: string }): string {
-  return entry.type === "hardlink"
-    ? posix.normalize(entry.link)
-    : posix.normalize(posix.join(posix.dirname(name), entry.link));
+function indexedName(path: string): string {
+  return posix.normalize(path).replace(/^(?:\.?\/)+/, "");
+}
+
+function linkTarget(name: string, entry: Pick<TarEntry, "type" | "link">): string {
+  return indexedName(entry.type === "hardlink" ? entry.link : posix.join(posix.dirname(name), entry.link));
 }

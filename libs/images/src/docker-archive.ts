@@ -1,44 +1,77 @@
-/** The archive of `docker save` (and `podman save`): `manifest.json`, one config and tar per layer. */
+/**
+ * The archive of `docker save` (and `podman save`): `manifest.json`, one config and tar per layer. Also a directory that skopeo and
+ * podman call `dir:` or `docker-dir`: there `manifest.json` is one image manifest, and a blob is named by its digest.
+ */
 import type { ArchiveFile, ArchiveIndex } from "./archive-index.ts";
-import { sniffCompression } from "./decompress.ts";
 import { type Digest, digestHex, digestOf } from "./digest.ts";
 import { parseImageDocument } from "./image-config.ts";
-import { ImageError, invalidArchive } from "./image-error.ts";
+import { ImageError, invalidDocument } from "./image-error.ts";
 import { JsonObject, parseJson } from "./json.ts";
-import { parseImageName } from "./reference.ts";
+import { archiveName, noImage } from "./oci-descriptor.ts";
+import { otherPlatforms, severalImages } from "./oci-layout.ts";
+import { loadImage, readManifest } from "./oci-manifest.ts";
+import type { ImageName } from "./reference.ts";
 import type { LayerBlob, SourceImage, Wanted } from "./source-image.ts";
 
+const what = "manifest.json";
+
 export async function findDockerImage(archive: ArchiveIndex, wanted: Wanted): Promise<SourceImage> {
-  const entry = await chooseEntry(archive, wanted);
-  const configFile = archive.file(entry.requiredString("Config"));
+  const manifest = parseJson((await archive.bytes(archive.file(what))).toString("utf8"), what);
+  const image = Array.isArray(manifest)
+    ? await fromList(archive, manifest, wanted)
+    : await loadImage(archive, await readManifest(archive, JsonObject.of(manifest, what)), []);
+  const { architecture } = image.document;
+  if (architecture !== "" && architecture !== wanted.architecture)
+    throw otherPlatforms([`linux/${architecture.slice(0, 40)}`], wanted);
+  return image;
+}
+
+async function fromList(
+  archive: ArchiveIndex,
+  list: readonly unknown[],
+  wanted: Wanted,
+): Promise<SourceImage> {
+  const { config: configName, layers: paths, names } = chooseEntry(list, wanted);
+  const configFile = archive.file(configName);
   const config = await archive.bytes(configFile);
   const id = digestOf(config);
   verifyConfigName(configFile, id);
   const document = parseImageDocument(config.toString("utf8"));
-  const paths = entry.strings("Layers");
   if (paths.length !== document.diffIds.length)
-    throw invalidArchive(`manifest.json lists ${paths.length} layers, the config ${document.diffIds.length}`);
-  const layers = await Promise.all(paths.map((path, i) => layerBlob(archive, path, document.diffIds[i])));
-  return { id, document, layers, names: entry.strings("RepoTags").map(parseImageName) };
+    throw invalidDocument(what, `it lists ${paths.length} layers, the config ${document.diffIds.length}`);
+  const layers: LayerBlob[] = [];
+  for (const [index, path] of paths.entries())
+    layers.push(await layerBlob(archive, path, document.diffIds[index]));
+  return { id, document, layers, names };
 }
 
-async function chooseEntry(archive: ArchiveIndex, wanted: Wanted): Promise<JsonObject> {
-  const list = parseJson(
-    (await archive.bytes(archive.file("manifest.json"))).toString("utf8"),
-    "manifest.json",
-  );
-  if (!Array.isArray(list)) throw invalidArchive("manifest.json is not a list");
-  const entries = list.map((item) => JsonObject.of(item, "manifest.json"));
-  const named = entries.filter((entry) =>
-    entry.strings("RepoTags").some((tag) => wanted.name !== undefined && parseImageName(tag) === wanted.name),
-  );
-  const [chosen, ...others] = entries.length === 1 ? entries : named;
-  if (chosen === undefined && entries.length === 0) throw invalidArchive("the archive holds no image");
+interface ListedImage {
+  readonly config: string;
+  readonly layers: readonly string[];
+  readonly names: readonly ImageName[];
+}
+
+/** The one image that is listed, or the one of the wanted name; one that is listed once for each of its names is one. */
+function chooseEntry(list: readonly unknown[], wanted: Wanted): ListedImage {
+  const images = new Map<string, ListedImage>();
+  for (const item of JsonObject.of({ images: list }, what).objects("images")) {
+    const config = item.requiredString("Config");
+    const names = item.strings("RepoTags").flatMap(archiveName);
+    const known = images.get(config);
+    images.set(config, {
+      config,
+      layers: known?.layers ?? item.strings("Layers"),
+      names: [...(known?.names ?? []), ...names],
+    });
+  }
+  const all = [...images.values()];
+  const named = all.filter(({ names }) => wanted.name !== undefined && names.includes(wanted.name));
+  const [chosen, ...others] = all.length === 1 ? all : named;
+  if (chosen === undefined && all.length === 0) throw noImage();
   if (chosen === undefined || others.length > 0)
-    throw new ImageError(
-      "ambiguous",
-      `the archive holds ${entries.length} images`,
-      "give the name of one of them, or save one image per archive",
+    throw severalImages(
+      all.flatMap(({ names }) => names),
+      all.length,
     );
   return chosen;
 }
@@ -60,18 +93,5 @@ async function layerBlob(
   diffId: Digest | undefined,
 ): Promise<LayerBlob> {
   const file = archive.file(path);
-  const compression = await sniffFile(archive, file);
-  return { file, compression, stored: undefined, diffId };
-}
-
-/** docker leaves layers uncompressed; other writers of this format do not always. */
-async function sniffFile(archive: ArchiveIndex, file: ArchiveFile): Promise<LayerBlob["compression"]> {
-  const start = archive.content({ ...file, size: Math.min(file.size, 16) });
-  for await (const bytes of start) {
-    const compression = sniffCompression(bytes);
-    if (compression === "xz" || compression === "bzip2")
-      throw new ImageError("unsupported", `a layer compressed with ${compression}`, "use gzip or zstd");
-    return compression;
-  }
-  return "none";
+  return { file, compression: await archive.compression(file), stored: undefined, diffId };
 }

@@ -7,16 +7,16 @@ import { ImageError, quoteName } from "./image-error.ts";
 const maxPathBytes = 4095;
 const maxNameBytes = 255;
 
-/** Normalises the name of an entry. Throws `unsafe_path` for a name that is absolute or climbs. */
+/**
+ * Normalises the name of an entry. A leading `/` means the image's root, as builders (kaniko, Bazel, Nix) write it.
+ * Throws `unsafe_path` for a name that climbs.
+ */
 export function entryPath(name: string): string {
-  if (name.startsWith("/")) throw unsafe(name, "is absolute");
-  if (name === "") throw unsafe(name, "is empty");
   return components(name, name).join("/");
 }
 
 /** Normalises the target of a hard link, which names another entry of the image. */
 export function hardlinkTarget(name: string, link: string): string {
-  if (link.startsWith("/") || link === "") throw unsafe(name, "is a hard link to a path outside the image");
   const target = components(name, link).join("/");
   if (target === "") throw unsafe(name, "is a hard link to the root directory");
   return target;

@@ -45,11 +45,12 @@ async function refused(t: TestContext, refusal: Refusal): Promise<void> {
 }
 
 const badLayers: [string, ImageErrorKind, readonly Entry[]][] = [
-  ["an absolute name", "unsafe_path", [file("/etc/passwd")]],
+  ["an absolute name that climbs", "unsafe_path", [file("/../etc/passwd")]],
   ["a name with ..", "unsafe_path", [file("a/../../etc/passwd")]],
   ["a name longer than the kernel allows", "unsafe_path", [file(`${"x".repeat(200)}/`.repeat(21))]],
   ["a name component longer than 255 bytes", "unsafe_path", [file("x".repeat(256))]],
-  ["a hard link to an absolute path", "unsafe_path", [hardlink("passwd", "/etc/passwd")]],
+  ["a hard link to the root", "unsafe_path", [hardlink("passwd", "/")]],
+  ["a file as the root", "invalid_archive", [file("/./")]],
   ["a hard link that climbs out", "unsafe_path", [hardlink("passwd", "../etc/passwd")]],
   ["a hard link to nothing", "invalid_archive", [hardlink("a", "missing")]],
   ["a hard link to a directory", "invalid_archive", [directory("d"), hardlink("a", "d")]],
@@ -58,9 +59,6 @@ const badLayers: [string, ImageErrorKind, readonly Entry[]][] = [
   ["a file below a symbolic link", "unsafe_path", [symlink("a", "/etc"), file("a/passwd")]],
   ["a hard link through a symbolic link", "invalid_archive", [symlink("a", "etc"), hardlink("b", "a/hosts")]],
   ["a file below a file", "invalid_archive", [file("a"), file("a/b")]],
-  ["a file that appears twice", "invalid_archive", [file("a", "1"), file("./a", "2")]],
-  ["a directory that is also a file", "invalid_archive", [directory("a"), file("a")]],
-  ["a file where others lie below", "invalid_archive", [file("a/b"), file("a")]],
   ["a whiteout of nothing", "unsafe_path", [file("d/.wh.")]],
   ["a whiteout of the parent", "unsafe_path", [file("d/.wh...")]],
   ["a file below a whiteout", "unsafe_path", [file(".wh.d/file")]],
@@ -72,10 +70,8 @@ for (const [what, kind, entries] of badLayers)
     await refused(t, { archive: await archiveOf(files), kind });
   });
 
-test("a file or device that reaches through a lower layer's symbolic link is refused or without effect", async (t) => {
+test("a whiteout or device that reaches through a lower layer's symbolic link is without effect", async (t) => {
   const lower = await tarOf([directory("real"), file("real/x"), symlink("link", "real")]);
-  const through = ociFiles({ layers: [lower, await tarOf([file("link/y")])] });
-  await refused(t, { archive: await archiveOf(through), kind: "unsafe_path" });
   const { store } = await temporaryStore(t);
   const hides = [
     file("link/.wh.x"),
@@ -166,10 +162,12 @@ test("an archive that lacks a blob is refused", async (t) => {
   await refused(t, { archive: await archiveOf(files), kind: "invalid_archive", message: /lacks/ });
 });
 
-test("an archive that holds a blob twice is refused", async (t) => {
+test("of an archive that holds a blob twice the last is verified", async (t) => {
   const entries = [...ociFiles(image)].map(([name, content]) => ({ name, content }));
-  const archive = await tarOf([...entries, ...entries.slice(0, 1)]);
-  await refused(t, { archive, kind: "invalid_archive", message: /twice/ });
+  const forged = { name: entries[0]?.name ?? "", content: Buffer.from("forged") };
+  await refused(t, { archive: await tarOf([...entries, forged]), kind: "digest_mismatch" });
+  const { store } = await temporaryStore(t);
+  await store.importStream(stream(await tarOf([forged, ...entries])));
 });
 
 test("an archive cut short anywhere is refused", async (t) => {
@@ -198,8 +196,18 @@ test("documents that are not JSON or hold the wrong types are refused", async (t
     const archive = await archiveOf(new Map([...files, ["index.json", Buffer.from(text)]]));
     await refused(t, { archive, kind: "invalid_archive" });
   }
-  for (const config of [{ Env: ["novalue"] }, { Cmd: "sh" }, { Labels: { a: 1 } }, { Volumes: { rel: {} } }])
-    await refused(t, { archive: await archiveOf(ociFiles({ ...image, config })), kind: "invalid_archive" });
+  for (const config of [
+    { Env: "A=b" },
+    { Cmd: 7 },
+    { Labels: { a: 1 } },
+    { User: "app " },
+    { StopSignal: "a b" },
+  ])
+    await refused(t, {
+      archive: await archiveOf(ociFiles({ ...image, config })),
+      kind: "invalid_archive",
+      message: /^the image config: .*\(the image config is at fault/,
+    });
 });
 
 test("an image for another architecture or system is refused", async (t) => {
@@ -207,13 +215,16 @@ test("an image for another architecture or system is refused", async (t) => {
     await refused(t, { archive: await archiveOf(ociFiles({ ...image, document })), kind: "unsupported" });
 });
 
-test("a decompression bomb is refused by ratio, in a layer and around the archive", async (t) => {
-  const zeros = await tarOf([file("zeros", Buffer.alloc(70 * 1024 ** 2))]);
+test("what is small compressed and large unpacked is bounded by its bytes, in a layer and around the archive", async (t) => {
+  const zeros = await tarOf([file("zeros", Buffer.alloc(8 * 1024 ** 2))]);
   for (const compression of ["gzip", "zstd"] as const) {
     const archive = await archiveOf(ociFiles({ layers: [zeros], compression }));
-    await refused(t, { archive, kind: "too_large", message: /expands more than 250-fold/ });
+    const limits = { maxUnpackedBytes: 7 * 1024 ** 2 };
+    await refused(t, { archive, kind: "too_large", message: /layer 1 is larger than/, limits });
   }
-  await refused(t, { archive: zstdCompressSync(zeros), kind: "too_large", message: /the archive expands/ });
+  const limits = { maxArchiveBytes: 7 * 1024 ** 2 };
+  const archive = zstdCompressSync(zeros);
+  await refused(t, { archive, kind: "too_large", message: /the archive is larger than/, limits });
 });
 
 test("limits on bytes, entries, metadata and layers are kept", async (t) => {

@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { type Digest, parseDigest } from "./digest.ts";
-import { ImageError, invalidArchive } from "./image-error.ts";
+import { ImageError, invalidDocument } from "./image-error.ts";
 import { JsonObject } from "./json.ts";
 
 /** How a container of an image runs unless its creator says otherwise (OCI image spec, "config"). */
@@ -15,10 +15,10 @@ export interface ImageConfig {
   readonly user: string;
   /** Such as `SIGTERM` or `15`; "" if the image does not say. */
   readonly stopSignal: string;
-  /** Such as `80/tcp`. */
+  /** Such as `80/tcp`; what else an image names as one is left out. */
   readonly exposedPorts: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Absolute paths. */
+  /** Absolute paths; what else an image names as one is left out. */
   readonly volumes: readonly string[];
 }
 
@@ -26,47 +26,78 @@ export type Architecture = "amd64" | "arm64";
 
 /** An image's config document: what identifies it, and which layers it is made of. */
 export interface ImageDocument {
+  /** "" if it does not say. */
   readonly architecture: string;
   readonly created: string | undefined;
   readonly diffIds: readonly Digest[];
   readonly config: ImageConfig;
+  /** What is odd about it but no reason to refuse it, in words for a person. */
+  readonly warnings: readonly string[];
 }
+
+const what = "the image config";
+/** What containers are told of an image is bounded: it is kept, listed, and handed to each guest. */
+const maxConfigBytes = 1024 ** 2;
+const maxConfigStrings = 10_000;
+
+/** Other names of the architectures, as `uname -m` says them. */
+const architectureAliases: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
+
+/** An image's own architecture by its usual name. */
+export const normalArchitecture = (text: string): string =>
+  Object.hasOwn(architectureAliases, text) ? (architectureAliases[text] ?? text) : text;
 
 /** Parses an image's config document. Throws `invalid_archive` or `unsupported`. */
 export function parseImageDocument(text: string): ImageDocument {
-  const what = "the image config";
   const document = JsonObject.parse(text, what);
-  const os = document.string("os") ?? "linux";
+  const os = document.string("os") || "linux";
   if (os !== "linux")
-    throw new ImageError("unsupported", `an image for ${JSON.stringify(os)}`, "only linux images can run");
+    throw new ImageError("unsupported", `an image for ${quoteText(os)}`, "only linux images can run");
   const rootfs = document.object("rootfs");
-  if (rootfs === undefined) throw invalidArchive(`${what} names no layers`);
-  const created = Date.parse(document.string("created") ?? "");
+  if (rootfs === undefined) throw invalidDocument(what, "it names no layers (rootfs)");
+  const created = Date.parse(document.text("created") ?? "");
   return {
-    architecture: document.requiredString("architecture"),
+    architecture: normalArchitecture(document.string("architecture") ?? ""),
     created: Number.isNaN(created) ? undefined : new Date(created).toISOString(),
     diffIds: rootfs.strings("diff_ids").map(parseDigest),
-    config: parseConfig(document.object("config") ?? JsonObject.of({}, what)),
+    ...parseConfig(document.object("config") ?? JsonObject.of({}, what)),
   };
 }
 
-function parseConfig(config: JsonObject): ImageConfig {
-  return checkImageConfig({
-    entrypoint: config.strings("Entrypoint"),
-    cmd: config.strings("Cmd"),
-    env: config.strings("Env"),
+/** What other engines pass over is left out here, too, and told if a container would miss it. */
+function parseConfig(config: JsonObject): Pick<ImageDocument, "config" | "warnings"> {
+  const env = config.strings("Env");
+  const warnings = env
+    .filter((variable) => !isVariable(variable))
+    .map((variable) => `${what}: Env holds ${quoteText(variable)}, which sets no variable and is left out`);
+  const checked = checkImageConfig({
+    entrypoint: config.words("Entrypoint"),
+    cmd: config.words("Cmd"),
+    env: env.filter(isVariable),
     workingDir: config.string("WorkingDir") ?? "",
     user: config.string("User") ?? "",
-    stopSignal: config.string("StopSignal") ?? "",
-    exposedPorts: config.object("ExposedPorts")?.keys() ?? [],
+    stopSignal: normalSignal(config.string("StopSignal") ?? ""),
+    exposedPorts: (config.object("ExposedPorts")?.keys() ?? []).filter(isPort),
     labels: config.stringMap("Labels"),
-    volumes: config.object("Volumes")?.keys() ?? [],
+    volumes: (config.object("Volumes")?.keys() ?? []).filter(isVolume),
   });
+  return { config: checked, warnings: warnings.slice(0, maxWarnings) };
+}
+
+const maxWarnings = 20;
+const isVariable = (text: string): boolean => text.indexOf("=") > 0;
+const isPort = (text: string): boolean => /^[0-9]{1,5}(?:-[0-9]{1,5})?(?:\/[a-z]{2,5})?$/.test(text);
+const isVolume = (text: string): boolean => text.startsWith("/");
+
+/** A signal in the form that is kept: `sigquit` and `RTMIN+3` are taken as docker takes them. */
+function normalSignal(text: string): string {
+  const upper = text.toUpperCase();
+  return /^(?:SIG|[0-9]|$)/.test(upper) ? upper : `SIG${upper}`;
 }
 
 /**
  * Fills in and checks a config, whether from an archive or from a caller who imports a bare root file system.
- * Throws `invalid_archive` naming the field.
+ * Throws `invalid_archive` naming the field, or `too_large`.
  */
 export function checkImageConfig(config: Partial<ImageConfig>): ImageConfig {
   const checked: ImageConfig = {
@@ -80,15 +111,25 @@ export function checkImageConfig(config: Partial<ImageConfig>): ImageConfig {
     labels: config.labels ?? {},
     volumes: [...(config.volumes ?? [])].sort(),
   };
-  refuse("Env", checked.env, (variable) => variable.indexOf("=") > 0);
+  refuseLarge(checked);
+  refuse("Env", checked.env, isVariable);
   refuse("User", [checked.user], (user) => /^[^\s]{0,256}$/.test(user));
-  refuse("StopSignal", [checked.stopSignal], (signal) => /^(?:[A-Z0-9+-]{1,20})?$/.test(signal));
-  refuse("ExposedPorts", checked.exposedPorts, (port) =>
-    /^[0-9]{1,5}(?:-[0-9]{1,5})?(?:\/[a-z]{2,5})?$/.test(port),
-  );
-  refuse("Volumes", checked.volumes, (volume) => volume.startsWith("/"));
+  refuse("StopSignal", [checked.stopSignal], (signal) => /^(?:[A-Za-z0-9+-]{1,20})?$/.test(signal));
+  refuse("ExposedPorts", checked.exposedPorts, isPort);
+  refuse("Volumes", checked.volumes, isVolume);
   refuse("config", strings(checked), (text) => !text.includes("\0"));
   return checked;
+}
+
+function refuseLarge(config: ImageConfig): void {
+  const texts = [...strings(config), ...config.exposedPorts, config.user];
+  const bytes = texts.reduce((sum, text) => sum + text.length, 0);
+  if (texts.length > maxConfigStrings || bytes > maxConfigBytes)
+    throw new ImageError(
+      "too_large",
+      `${what} has ${texts.length} strings of ${bytes} bytes`,
+      `up to ${maxConfigStrings} strings and ${maxConfigBytes} bytes are taken`,
+    );
 }
 
 function strings(config: ImageConfig): string[] {
@@ -98,9 +139,10 @@ function strings(config: ImageConfig): string[] {
 
 function refuse(field: string, values: readonly string[], valid: (value: string) => boolean): void {
   const wrong = values.find((value) => !valid(value));
-  if (wrong !== undefined)
-    throw invalidArchive(`the image config: ${field} holds ${JSON.stringify(wrong.slice(0, 100))}`);
+  if (wrong !== undefined) throw invalidDocument(what, `${field} holds ${quoteText(wrong)}`);
 }
+
+const quoteText = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 /** The canonical config document of an image made from a bare root file system; its digest is the image's id. */
 export function writeImageDocument(

@@ -5,8 +5,9 @@
  * - `digest_mismatch`: bytes that do not hash to the digest that names them.
  * - `unsupported`: well-formed, but a media type, feature or platform this store does not take.
  * - `unsafe_path`: an entry that tries to leave the image's root or to write through a link.
- * - `too_large`: over a limit of the store (bytes, ratio, entries, layers).
+ * - `too_large`: over a limit of the store (bytes, entries, layers, memory, time).
  * - `no_space`: the disk's free-space floor would be crossed.
+ * - `failed`: the process that reads archives ended without an answer.
  * - `not_found`, `ambiguous`, `in_use`, `invalid_reference`: about a reference to an image.
  */
 export type ImageErrorKind =
@@ -16,6 +17,7 @@ export type ImageErrorKind =
   | "unsafe_path"
   | "too_large"
   | "no_space"
+  | "failed"
   | "not_found"
   | "ambiguous"
   | "in_use"
@@ -24,21 +26,42 @@ export type ImageErrorKind =
 /** A refusal of the image store. `message` says what was refused and why; `hint` what to do about it. */
 export class ImageError extends Error {
   readonly kind: ImageErrorKind;
+  /** The message without the hint. */
+  readonly what: string;
   readonly hint: string;
 
   constructor(kind: ImageErrorKind, what: string, hint: string, options?: ErrorOptions) {
     super(`${what} (${hint})`, options);
     this.name = "ImageError";
     this.kind = kind;
+    this.what = what;
     this.hint = hint;
   }
 }
 
 const damaged = "the archive is damaged or was cut short; make it again and send it again";
 
-/** An archive, manifest or config that is not well-formed. */
+/** An archive or a document in it that is not whole, or not what it claims to be. */
 export function invalidArchive(what: string, options?: ErrorOptions): ImageError {
   return new ImageError("invalid_archive", what, damaged, options);
+}
+
+/** A layer that is whole but says something that cannot be: the image was built so. */
+export function invalidLayer(what: string): ImageError {
+  return new ImageError(
+    "invalid_archive",
+    what,
+    "the layer is at fault, not its way here; build the image again",
+  );
+}
+
+/** A document in the archive that is whole JSON with a wrong value in it. */
+export function invalidDocument(document: string, what: string): ImageError {
+  return new ImageError(
+    "invalid_archive",
+    `${document}: ${what}`,
+    `${document} is at fault, not its way here; build the image again with that corrected`,
+  );
 }
 
 /**

@@ -24,6 +24,8 @@ export interface ImageRecord {
   readonly layerCount: number;
   /** Device nodes in the layers that were left out of the image. */
   readonly droppedDevices: number;
+  /** What is odd about the image but no reason to refuse it, in words for a person. */
+  readonly warnings: readonly string[];
   readonly config: ImageConfig;
 }
 
@@ -52,6 +54,8 @@ export function parseStoredImage(text: string): StoredImage {
     architecture: parseArchitecture(record.requiredString("architecture")),
     layerCount: record.size("layerCount"),
     droppedDevices: record.size("droppedDevices"),
+    // Records of before warnings were kept have none.
+    warnings: record.strings("warnings"),
     config: parseStoredConfig(config),
   };
 }

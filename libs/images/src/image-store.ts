@@ -6,15 +6,24 @@
  * layer by digest, so importing the same image twice is the same image whatever archive it came in.
  */
 import { rm } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
+import { convertInProcess } from "./conversion-process.ts";
+import type {
+  ArchiveFormat,
+  ConversionJob,
+  ConversionOptions,
+  ConversionResult,
+  ConvertArchive,
+  ImportProgress,
+} from "./convert-archive.ts";
 import { type Digest, digestHex } from "./digest.ts";
 import { publish } from "./durable-file.ts";
-import { mapDiskFull } from "./free-space.ts";
+import { FreeSpace, mapDiskFull } from "./free-space.ts";
 import type { Architecture, ImageConfig } from "./image-config.ts";
 import { ImageError } from "./image-error.ts";
 import type { ImageRecord } from "./image-record.ts";
-import { type ArchiveFormat, type ImportProgress, type ImportResult, importImage } from "./import-image.ts";
 import { defaultImageLimits, type ImageLimits } from "./limits.ts";
+import { receiveArchive } from "./receive-archive.ts";
 import { type ImageName, parseIdPrefix, parseImageName, tryParseImageName } from "./reference.ts";
 import { Slots } from "./slots.ts";
 import { type ImageLog, type StoreContents, StoreFiles } from "./store-files.ts";
@@ -27,6 +36,8 @@ export interface OpenImageStoreOptions {
   readonly architecture?: Architecture;
   readonly log?: ImageLog;
   readonly now?: () => Date;
+  /** How archives are converted; default: each in a process of its own. */
+  readonly convert?: ConvertArchive;
 }
 
 export interface ImportOptions {
@@ -52,6 +63,7 @@ export async function openImageStore(options: OpenImageStoreOptions): Promise<Im
     limits: { ...defaultImageLimits, ...options.limits },
     architecture: options.architecture ?? hostArchitecture(),
     now: options.now ?? (() => new Date()),
+    convert: options.convert ?? convertInProcess,
   });
 }
 
@@ -59,6 +71,7 @@ interface StoreSettings {
   readonly limits: ImageLimits;
   readonly architecture: Architecture;
   readonly now: () => Date;
+  readonly convert: ConvertArchive;
 }
 
 export class ImageStore {
@@ -85,24 +98,48 @@ export class ImageStore {
   async importStream(source: AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<ImageRecord> {
     const name = options.name === undefined ? undefined : parseImageName(options.name);
     const workDirectory = await this.#files.makeWorkDirectory();
+    const signal = options.signal ?? new AbortController().signal;
+    const onProgress = options.onProgress ?? (() => undefined);
+    const { limits, architecture } = this.#settings;
+    const received = join(workDirectory, "received");
     try {
-      const result = await importImage(source, {
-        ...this.#settings,
-        workDirectory,
-        slots: this.#slots,
-        name,
-        format: options.format ?? "auto",
-        config: options.config,
-        signal: options.signal ?? new AbortController().signal,
-        onProgress: options.onProgress ?? (() => undefined),
-        isKnown: (id) => this.#images.has(id),
+      await receiveArchive(source, {
+        path: received,
+        limits,
+        space: new FreeSpace(workDirectory, limits.minFreeBytes),
+        onReceived: (bytesDone) => onProgress({ phase: "receive", bytesDone }),
+        signal,
       });
+      const { format = "auto", config } = options;
+      const job = { workDirectory, received, format, name, config, architecture, limits };
+      const result = await this.#convert(job, { signal, onProgress });
       return await this.#inTurn(() => this.#commit(result, name === undefined ? result.names : [name]));
     } catch (error) {
-      options.signal?.throwIfAborted();
-      throw mapDiskFull(error, this.#settings.limits.minFreeBytes);
+      signal.throwIfAborted();
+      throw mapDiskFull(error, limits.minFreeBytes);
     } finally {
       await rm(workDirectory, { recursive: true, force: true });
+    }
+  }
+
+  async #convert(
+    job: Omit<ConversionJob, "known">,
+    { signal, onProgress }: ConversionOptions,
+  ): Promise<ConversionResult> {
+    using _slot = await this.#slots.take(signal);
+    const { maxConversionMs } = job.limits;
+    const tooSlow = AbortSignal.timeout(maxConversionMs);
+    const bounded = { signal: AbortSignal.any([signal, tooSlow]), onProgress };
+    try {
+      return await this.#settings.convert({ ...job, known: [...this.#images.keys()] }, bounded);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!tooSlow.aborted) throw error;
+      throw new ImageError(
+        "too_large",
+        `converting the image takes longer than ${maxConversionMs / 1000} s`,
+        "make the image smaller, or raise the node's image limits",
+      );
     }
   }
 
@@ -164,12 +201,14 @@ export class ImageStore {
     return [...blobs.values()].reduce((sum, size) => sum + size, 0);
   }
 
-  async #commit(result: ImportResult, names: readonly ImageName[]): Promise<ImageRecord> {
+  async #commit(result: ConversionResult, names: readonly ImageName[]): Promise<ImageRecord> {
     const { id } = result;
     if (!this.#images.has(id)) {
       if (result.kind === "known")
         throw new ImageError("not_found", `image ${id} was removed while it was imported`, "import it again");
-      const { image, squashfs } = result;
+      const { squashfs } = result;
+      const importedAt = this.#settings.now().toISOString();
+      const image = { ...result.image, createdAt: result.image.createdAt ?? importedAt, importedAt };
       await publish(squashfs, this.#files.blobPath(image.blob), 0o444);
       await this.#files.writeImage(image);
       this.#images.set(id, image);

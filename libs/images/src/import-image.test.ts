@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import type { ImportProgress } from "./import-image.ts";
+import type { ImportProgress } from "./convert-archive.ts";
 import {
   archiveOf,
   directory,

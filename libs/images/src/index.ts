@@ -1,3 +1,4 @@
+export type { ArchiveFormat, ImportProgress } from "./convert-archive.ts";
 export type { Digest } from "./digest.ts";
 export type { Architecture, ImageConfig } from "./image-config.ts";
 export { ImageError, type ImageErrorKind } from "./image-error.ts";
@@ -9,7 +10,6 @@ export {
   openImageStore,
   type RemoveOptions,
 } from "./image-store.ts";
-export type { ArchiveFormat, ImportProgress } from "./import-image.ts";
 export { defaultImageLimits, type ImageLimits } from "./limits.ts";
 export { type PackedEntry, packDirectory, packTar } from "./pack-tar.ts";
 export { type ImageName, parseImageName } from "./reference.ts";

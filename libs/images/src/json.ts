@@ -1,4 +1,5 @@
-import { invalidArchive } from "./image-error.ts";
+import { ImageError, invalidArchive, invalidDocument } from "./image-error.ts";
+import { maxJsonItems } from "./limits.ts";
 
 /**
  * Reads values out of JSON that somebody else wrote. Every accessor names the field it refuses; a missing or null
@@ -19,12 +20,24 @@ export class JsonObject {
 
   static of(value: unknown, what: string): JsonObject {
     if (typeof value !== "object" || value === null || Array.isArray(value))
-      throw invalidArchive(`${what} is not a JSON object`);
-    return new JsonObject(new Map(Object.entries(value)), what);
+      throw wrong(what, "is not a JSON object");
+    const fields = Object.entries(value);
+    refuseLong(what, fields.length);
+    return new JsonObject(new Map(fields), what);
   }
 
   keys(): string[] {
     return [...this.#fields.keys()];
+  }
+
+  has(key: string): boolean {
+    return this.#get(key) !== undefined;
+  }
+
+  /** A number; a value of another type counts as missing. */
+  number(key: string): number | undefined {
+    const value = this.#get(key);
+    return typeof value === "number" ? value : undefined;
   }
 
   string(key: string): string | undefined {
@@ -32,6 +45,12 @@ export class JsonObject {
     if (value !== undefined && typeof value !== "string") throw this.#wrong(key, "a string");
     if (value?.includes("\0")) throw this.#wrong(key, "free of NUL characters");
     return value;
+  }
+
+  /** A string; a value of another type counts as missing. For remarks that nothing depends on. */
+  text(key: string): string | undefined {
+    const value = this.#get(key);
+    return typeof value === "string" ? value : undefined;
   }
 
   requiredString(key: string): string {
@@ -64,6 +83,11 @@ export class JsonObject {
     });
   }
 
+  /** An array of strings; a string stands for an array of one, as docker reads it. */
+  words(key: string): string[] {
+    return typeof this.#get(key) === "string" ? [this.requiredString(key)] : this.strings(key);
+  }
+
   /** An object whose values are all strings. */
   stringMap(key: string): Record<string, string> {
     const object = this.object(key);
@@ -75,6 +99,7 @@ export class JsonObject {
     const value = this.#get(key);
     if (value === undefined) return [];
     if (!Array.isArray(value)) throw this.#wrong(key, "an array");
+    refuseLong(`${this.#what}: ${key}`, value.length);
     return value;
   }
 
@@ -83,8 +108,23 @@ export class JsonObject {
   }
 
   #wrong(key: string, expected: string): Error {
-    return invalidArchive(`${this.#what}: ${key} is not ${expected}`);
+    return wrong(this.#what, `${key} is not ${expected}`);
   }
+}
+
+/** What is wrong inside a document; the path into it belongs to the sentence, not to its name. */
+function wrong(where: string, what: string): ImageError {
+  const [document = "", ...path] = where.split(": ");
+  return invalidDocument(document, [...path, what].join(": "));
+}
+
+function refuseLong(what: string, items: number): void {
+  if (items > maxJsonItems)
+    throw new ImageError(
+      "too_large",
+      `${what} has ${items} items`,
+      `a manifest or config may have up to ${maxJsonItems} in one list`,
+    );
 }
 
 /** Parses JSON. Throws `invalid_archive`. */

@@ -4,7 +4,7 @@ import { decompress } from "./decompress.ts";
 import { type Digest, measured, verifyDigest } from "./digest.ts";
 import { ImageError } from "./image-error.ts";
 import type { ImageLimits } from "./limits.ts";
-import { type Inode, type LayerChange, MergedTree, type TreeNode } from "./merged-tree.ts";
+import { type Inode, type LayerChange, MergedTree, type TreeNode, walk } from "./merged-tree.ts";
 import { EntryBudget, layerChange } from "./read-layer.ts";
 import type { LayerBlob } from "./source-image.ts";
 import type { TarEntry } from "./tar-entry.ts";
@@ -46,12 +46,14 @@ export async function mergeLayers(options: LayersOptions): Promise<MergedLayers>
       `the image has ${layers.length} layers`,
       `a node takes up to ${limits.maxLayers}; squash the image`,
     );
-  const tree = new MergedTree();
   const budget = new EntryBudget(limits);
+  const tree = new MergedTree((pathBytes) => budget.spendImplied(pathBytes));
+  checkStoredBytes(layers, limits);
+  const verified = new Set<Digest>();
   const diffIds: Digest[] = [];
   let unpackedBytes = 0;
   for (const [index, layer] of layers.entries()) {
-    await verifyStored(layer, index, options);
+    await verifyStored(layer, index, options, verified);
     const maxBytes = limits.maxUnpackedBytes - unpackedBytes;
     const { diffId, size, changes } = await readChanges(layer, { index, maxBytes, budget }, options);
     if (layer.diffId !== undefined) verifyDigest(`layer ${index + 1}`, diffId, layer.diffId);
@@ -62,9 +64,26 @@ export async function mergeLayers(options: LayersOptions): Promise<MergedLayers>
   return { tree, diffIds, ...totals(tree), droppedDevices: budget.devices };
 }
 
-async function verifyStored(layer: LayerBlob, index: number, options: LayersOptions): Promise<void> {
+/** An image may name one blob as many layers; what is read is bounded, not only what it unpacks to. */
+function checkStoredBytes(layers: readonly LayerBlob[], { maxUnpackedBytes }: ImageLimits): void {
+  const storedBytes = layers.reduce((sum, { file }) => sum + file.size, 0);
+  if (storedBytes > maxUnpackedBytes)
+    throw new ImageError(
+      "too_large",
+      `the layers of the image have ${storedBytes} bytes as stored`,
+      "make the image smaller, or raise the node's image limits",
+    );
+}
+
+async function verifyStored(
+  layer: LayerBlob,
+  index: number,
+  options: LayersOptions,
+  verified: Set<Digest>,
+): Promise<void> {
   const { stored } = layer;
-  if (stored === undefined) return;
+  if (stored === undefined || verified.has(stored.digest)) return;
+  verified.add(stored.digest);
   const whole = measured(options.blobs.content(layer.file), (digest) =>
     verifyDigest(`layer ${index + 1} as stored`, digest, stored.digest),
   );
@@ -96,12 +115,11 @@ async function* uncompressed(
   maxBytes: number,
   options: LayersOptions,
 ): AsyncGenerator<Buffer> {
-  const { blobs, limits, signal, onBytes } = options;
+  const { blobs, signal, onBytes } = options;
   const stored = counted(blobs.content(layer.file), signal, onBytes);
   yield* decompress(stored, layer.compression, {
     what: `layer ${index + 1}`,
     maxBytes,
-    maxRatio: limits.maxCompressionRatio,
   });
 }
 
@@ -120,9 +138,13 @@ async function* counted(
 /** Second pass: the merged tree as one tar archive, in an order that depends on the layers alone. */
 export async function* mergedTar(tree: MergedTree, options: LayersOptions): AsyncGenerator<Buffer> {
   const files = new Map<Inode, string[]>();
-  for (const [path, node] of walk(tree.root, "")) {
+  for (const [path, node] of walk(tree.root)) {
     if (node.kind !== "file") yield tarHeader(plainRecord(path, node));
-    else files.set(node.inode, [...(files.get(node.inode) ?? []), path]);
+    else {
+      const paths = files.get(node.inode);
+      if (paths === undefined) files.set(node.inode, [path]);
+      else paths.push(path);
+    }
   }
   const perLayer = options.layers.map(() => new Map<number, { inode: Inode; paths: string[] }>());
   for (const [inode, paths] of files) perLayer[inode.layer]?.set(inode.ordinal, { inode, paths });
@@ -172,21 +194,10 @@ function plainRecord(path: string, node: Exclude<TreeNode, { kind: "file" }>): T
   }
 }
 
-/** All nodes but the root: parents before children, siblings in byte order. */
-export function* walk(node: TreeNode, path: string): Generator<[string, TreeNode]> {
-  if (path !== "") yield [path, node];
-  if (node.kind !== "directory") return;
-  const names = [...node.children.keys()].sort();
-  for (const name of names) {
-    const child = node.children.get(name);
-    if (child !== undefined) yield* walk(child, path === "" ? name : `${path}/${name}`);
-  }
-}
-
 function totals(tree: MergedTree): { contentBytes: number; newestMtime: number } {
   const inodes = new Set<Inode>();
   let newestMtime = 0;
-  for (const [, node] of walk(tree.root, "")) {
+  for (const [, node] of walk(tree.root)) {
     if (node.kind === "file") inodes.add(node.inode);
     const { mtime } = node.kind === "file" ? node.inode.attributes : node.attributes;
     newestMtime = Math.max(newestMtime, mtime);

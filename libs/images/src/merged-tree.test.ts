@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { walk } from "./layers.ts";
-import { type LayerChange, MergedTree } from "./merged-tree.ts";
+import { type LayerChange, MergedTree, walk } from "./merged-tree.ts";
 import {
   archiveOf,
   directory,
@@ -101,7 +100,7 @@ test("any stack of layers merges into what applying them one by one gives", () =
           }),
         );
       }
-      const merged = [...walk(tree.root, "")].map(([where, node]): [string, string] => [
+      const merged = [...walk(tree.root)].map(([where, node]): [string, string] => [
         where,
         node.kind === "file" ? `f${contents[node.inode.ordinal]}` : node.kind.slice(0, 1).replace("s", "l"),
       ]);

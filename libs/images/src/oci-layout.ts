@@ -1,12 +1,19 @@
 /** An OCI image layout: `oci-layout`, `index.json` and `blobs/sha256/<digest>` (OCI image spec 1.1). */
-import type { ArchiveFile, ArchiveIndex } from "./archive-index.ts";
-import type { Compression } from "./decompress.ts";
-import { type Digest, digestHex, digestOf, parseDigest, verifyDigest } from "./digest.ts";
-import { parseImageDocument } from "./image-config.ts";
-import { ImageError, invalidArchive } from "./image-error.ts";
+import type { ArchiveIndex } from "./archive-index.ts";
+import type { Digest } from "./digest.ts";
+import { ImageError } from "./image-error.ts";
 import { JsonObject } from "./json.ts";
-import { type ImageName, tryParseImageName } from "./reference.ts";
-import type { LayerBlob, SourceImage, Wanted } from "./source-image.ts";
+import {
+  type Descriptor,
+  noImage,
+  type Platform,
+  parseDescriptor,
+  platformOf,
+  readDocument,
+} from "./oci-descriptor.ts";
+import { loadImage, oldManifest, type ReadManifest, readManifest } from "./oci-manifest.ts";
+import type { ImageName } from "./reference.ts";
+import type { SourceImage, Wanted } from "./source-image.ts";
 
 const manifestTypes = new Set([
   "application/vnd.oci.image.manifest.v1+json",
@@ -16,164 +23,164 @@ const indexTypes = new Set([
   "application/vnd.oci.image.index.v1+json",
   "application/vnd.docker.distribution.manifest.list.v2+json",
 ]);
-const configTypes = new Set([
-  "application/vnd.oci.image.config.v1+json",
-  "application/vnd.docker.container.image.v1+json",
-]);
-const layerTypes: ReadonlyMap<string, Compression> = new Map([
-  ["application/vnd.oci.image.layer.v1.tar", "none"],
-  ["application/vnd.oci.image.layer.v1.tar+gzip", "gzip"],
-  ["application/vnd.oci.image.layer.v1.tar+zstd", "zstd"],
-  ["application/vnd.docker.image.rootfs.diff.tar", "none"],
-  ["application/vnd.docker.image.rootfs.diff.tar.gzip", "gzip"],
-  ["application/vnd.docker.image.rootfs.diff.tar.zstd", "zstd"],
-]);
+const oldManifestType = /^application\/vnd\.docker\.distribution\.manifest\.v1\+/;
 const maxIndexes = 16;
 const maxManifests = 1000;
 
-interface Descriptor {
-  readonly mediaType: string;
-  readonly digest: Digest;
-  readonly size: number;
-  readonly names: readonly ImageName[];
-  readonly architecture: string | undefined;
-}
-
 export async function findOciImage(archive: ArchiveIndex, wanted: Wanted): Promise<SourceImage> {
-  const layout = await readJson(archive, "oci-layout");
-  if (layout.string("imageLayoutVersion") !== "1.0.0")
+  // A layout that lacks the file of its version is one all the same; buggy writers make them.
+  const version = archive.has("oci-layout")
+    ? (await readJson(archive, "oci-layout")).string("imageLayoutVersion")
+    : "1.0.0";
+  if (version !== "1.0.0")
     throw new ImageError("unsupported", "an OCI layout of another version", "version 1.0.0 is taken");
-  const candidates = await listManifests(archive, await readJson(archive, "index.json"), new Set());
-  const chosen = chooseManifest(candidates, wanted);
-  const manifest = JsonObject.parse(await readBlob(archive, chosen, "the manifest"), "the manifest");
-  return loadImage(archive, manifest, chosen.names);
+  const walk: IndexWalk = { archive, wanted, visited: new Set(), found: [], passedOver: new Set() };
+  await visitIndex(walk, await readJson(archive, "index.json"), []);
+  return chooseImage(walk);
 }
 
-async function loadImage(
-  archive: ArchiveIndex,
-  manifest: JsonObject,
-  names: readonly ImageName[],
-): Promise<SourceImage> {
-  const what = "the manifest";
-  const configObject = manifest.object("config");
-  if (configObject === undefined) throw invalidArchive(`${what} names no config`);
-  const config = descriptor(configObject);
-  if (!configTypes.has(config.mediaType)) throw unknownType(config.mediaType, "an image config");
-  const document = parseImageDocument(await readBlob(archive, config, "the image config"));
-  const descriptors = manifest.objects("layers").map(descriptor);
-  if (descriptors.length !== document.diffIds.length)
-    throw invalidArchive(
-      `the manifest lists ${descriptors.length} layers, the config ${document.diffIds.length}`,
-    );
-  const layers = descriptors.map((layer, i) => layerBlob(archive, layer, document.diffIds[i]));
-  return { id: config.digest, document, layers, names };
+/** What an index and those nested in it lead to. */
+interface IndexWalk {
+  readonly archive: ArchiveIndex;
+  readonly wanted: Wanted;
+  readonly visited: Set<Digest>;
+  /** Manifests for the wanted platform, or for none that is known. */
+  readonly found: Descriptor[];
+  /** Other platforms, such as `linux/arm64`. */
+  readonly passedOver: Set<string>;
 }
 
-function layerBlob(archive: ArchiveIndex, layer: Descriptor, diffId: Digest | undefined): LayerBlob {
-  const compression = layerTypes.get(layer.mediaType);
-  if (compression === undefined) throw unknownType(layer.mediaType, "a layer");
-  return { file: blobFile(archive, layer), compression, stored: layer, diffId };
-}
-
-/** The image manifests an index leads to, through nested indexes; other artifacts are passed over. */
-async function listManifests(
-  archive: ArchiveIndex,
-  index: JsonObject,
-  visited: Set<Digest>,
-): Promise<Descriptor[]> {
-  const found: Descriptor[] = [];
+async function visitIndex(walk: IndexWalk, index: JsonObject, names: readonly ImageName[]): Promise<void> {
   for (const item of index.objects("manifests")) {
-    const entry = descriptor(item);
-    if (manifestTypes.has(entry.mediaType)) found.push(entry);
-    else if (indexTypes.has(entry.mediaType)) {
-      // Visited once each, or a small archive could send this round in circles for hours.
-      if (visited.has(entry.digest)) continue;
-      visited.add(entry.digest);
-      if (visited.size > maxIndexes)
-        throw new ImageError(
-          "unsupported",
-          `more than ${maxIndexes} image indexes`,
-          "export one image per archive",
-        );
-      const nested = JsonObject.parse(await readBlob(archive, entry, "an index"), "an index");
-      const inner = await listManifests(archive, nested, visited);
-      found.push(...inner.map((one) => ({ ...one, names: [...entry.names, ...one.names] })));
-    }
-    if (found.length > maxManifests)
+    const platform = platformOf(item);
+    if (platform !== undefined && !isWanted(platform, walk)) continue;
+    const entry = parseDescriptor(item);
+    const named = { ...entry, names: [...names, ...entry.names] };
+    if (oldManifestType.test(entry.mediaType)) throw oldManifest();
+    if (manifestTypes.has(entry.mediaType)) walk.found.push(named);
+    else if (indexTypes.has(entry.mediaType)) await visitNested(walk, named);
+    else if (entry.mediaType === "") await visitUntyped(walk, named);
+    if (walk.found.length > maxManifests)
       throw new ImageError(
         "too_large",
         `more than ${maxManifests} manifests`,
         "export one image per archive",
       );
   }
-  return found;
 }
 
-function chooseManifest(candidates: readonly Descriptor[], wanted: Wanted): Descriptor {
-  if (candidates.length === 0) throw invalidArchive("the archive holds no image");
-  const runnable = candidates.filter(
-    ({ architecture }) => architecture === undefined || architecture === wanted.architecture,
-  );
-  if (runnable.length === 0)
+function isWanted({ os, architecture }: Platform, { wanted, passedOver }: IndexWalk): boolean {
+  if (os === "linux" && architecture === wanted.architecture) return true;
+  // Of no platform are the attestations that BuildKit puts beside an image.
+  if (architecture !== "unknown" && passedOver.size < 20)
+    passedOver.add(`${os.slice(0, 20)}/${architecture.slice(0, 20)}`);
+  return false;
+}
+
+async function visitNested(walk: IndexWalk, entry: Descriptor): Promise<void> {
+  // Visited once each, or a small archive could send this round in circles for hours.
+  if (walk.visited.has(entry.digest)) return;
+  walk.visited.add(entry.digest);
+  if (walk.visited.size > maxIndexes)
     throw new ImageError(
       "unsupported",
-      `the archive has no image for ${wanted.architecture}`,
-      `export the image with --platform linux/${wanted.architecture}`,
+      `more than ${maxIndexes} image indexes`,
+      "export one image per archive",
     );
-  const named = runnable.filter(({ names }) => wanted.name !== undefined && names.includes(wanted.name));
-  const distinct = new Map((named.length > 0 ? named : runnable).map((one) => [one.digest, one]));
-  const [chosen, ...others] = distinct.values();
-  if (chosen === undefined || others.length > 0)
-    throw new ImageError(
-      "ambiguous",
-      `the archive holds ${distinct.size} images`,
-      "give the name of one of them, or export one image per archive",
-    );
-  const names = candidates.filter(({ digest }) => digest === chosen.digest).flatMap((one) => one.names);
-  return { ...chosen, names: [...new Set(names)] };
+  const text = await readDocument(walk.archive, entry, "an index");
+  await visitIndex(walk, JsonObject.parse(text, "an index"), entry.names);
 }
 
-function descriptor(object: JsonObject): Descriptor {
-  const annotations = object.stringMap("annotations");
-  const names = [
-    annotations["io.containerd.image.name"],
-    // The spec lets this be a bare tag ("latest"), which names no repository.
-    annotations["org.opencontainers.image.ref.name"]?.match(/.*[:/].*/)?.[0],
-  ];
-  return {
-    mediaType: object.requiredString("mediaType"),
-    digest: parseDigest(object.requiredString("digest")),
-    size: object.size("size"),
-    names: names.flatMap((name) => (name === undefined ? [] : (tryParseImageName(name) ?? []))),
-    architecture: object.object("platform")?.string("architecture"),
-  };
+/** An entry that does not say what it is: its content does. */
+async function visitUntyped(walk: IndexWalk, entry: Descriptor): Promise<void> {
+  const document = JsonObject.parse(await readDocument(walk.archive, entry, "a manifest"), "a manifest");
+  if (document.has("manifests")) await visitNested(walk, entry);
+  else if (document.has("layers")) walk.found.push(entry);
 }
 
-function blobFile(archive: ArchiveIndex, blob: Descriptor): ArchiveFile {
-  const file = archive.file(`blobs/sha256/${digestHex(blob.digest)}`);
-  if (file.size !== blob.size)
-    throw new ImageError(
-      "digest_mismatch",
-      `blob ${blob.digest} has ${file.size} bytes, not ${blob.size}`,
-      "the image was damaged or changed on its way; export it again",
+async function chooseImage({ archive, wanted, found, passedOver }: IndexWalk): Promise<SourceImage> {
+  if (found.length === 0) throw passedOver.size > 0 ? otherPlatforms([...passedOver], wanted) : noImage();
+  const named = found.filter(({ names }) => wanted.name !== undefined && names.includes(wanted.name));
+  const distinct = new Map((named.length > 0 ? named : found).map((one) => [one.digest, one]));
+  const { image, digest } = await onlyImage(archive, [...distinct.values()], wanted);
+  const names = found.filter((one) => one.digest === digest).flatMap((one) => one.names);
+  return loadImage(archive, image, [...new Set(names)]);
+}
+
+/** An image whose config is for the wanted platform. */
+interface Candidate {
+  readonly digest: Digest;
+  readonly variant: number;
+  readonly names: readonly ImageName[];
+  readonly image: ReadManifest;
+}
+
+/**
+ * The one image among manifests. Signatures, attestations and other artifacts beside it are passed over, as are images whose config
+ * is for another platform where the index does not say; the same image twice is one. If there is none, the first refusal says why.
+ */
+async function onlyImage(
+  archive: ArchiveIndex,
+  manifests: readonly Descriptor[],
+  wanted: Wanted,
+): Promise<Candidate> {
+  const candidates = new Map<Digest, Candidate>();
+  let refusal: unknown;
+  for (const manifest of manifests) {
+    try {
+      const image = await readCandidate(archive, manifest, wanted);
+      const variant = manifest.platform?.variant ?? 0;
+      if (!candidates.has(image.id))
+        candidates.set(image.id, { digest: manifest.digest, variant, names: manifest.names, image });
+    } catch (error) {
+      if (!(error instanceof ImageError) || error.kind === "too_large") throw error;
+      refusal ??= error;
+    }
+  }
+  // Of the variants of an architecture the lowest runs on every machine.
+  const lowest = Math.min(...[...candidates.values()].map(({ variant }) => variant));
+  const [chosen, ...others] = [...candidates.values()].filter(({ variant }) => variant === lowest);
+  if (chosen === undefined) throw refusal ?? noImage();
+  if (others.length > 0)
+    throw severalImages(
+      [chosen, ...others].flatMap(({ names }) => names),
+      others.length + 1,
     );
-  return file;
+  return chosen;
 }
 
-async function readBlob(archive: ArchiveIndex, blob: Descriptor, what: string): Promise<string> {
-  const bytes = await archive.bytes(blobFile(archive, blob));
-  verifyDigest(what, digestOf(bytes), blob.digest);
-  return bytes.toString("utf8");
+async function readCandidate(
+  archive: ArchiveIndex,
+  manifest: Descriptor,
+  wanted: Wanted,
+): Promise<ReadManifest> {
+  const text = await readDocument(archive, manifest, "the manifest");
+  const image = await readManifest(archive, JsonObject.parse(text, "the manifest"));
+  const { architecture } = image.document;
+  if (architecture !== "" && architecture !== wanted.architecture)
+    throw otherPlatforms([`linux/${architecture.slice(0, 40)}`], wanted);
+  return image;
+}
+
+/** Refuses an archive that has images for other platforms alone. */
+export function otherPlatforms(platforms: readonly string[], { architecture }: Wanted): ImageError {
+  return new ImageError(
+    "unsupported",
+    `the archive has an image for ${platforms.join(", ")} and none for linux/${architecture}, which this node runs`,
+    `export the image with --platform linux/${architecture}`,
+  );
+}
+
+/** Refuses an archive that has several images with nothing to choose by. */
+export function severalImages(names: readonly string[], count: number): ImageError {
+  const known = [...new Set(names)].slice(0, 10).join(", ");
+  return new ImageError(
+    "ambiguous",
+    `the archive holds ${count} images${known === "" ? "" : `: ${known}`}`,
+    "give the name of one of them, or export one image per archive",
+  );
 }
 
 async function readJson(archive: ArchiveIndex, name: string): Promise<JsonObject> {
   return JsonObject.parse((await archive.bytes(archive.file(name))).toString("utf8"), name);
-}
-
-function unknownType(mediaType: string, what: string): ImageError {
-  return new ImageError(
-    "unsupported",
-    `${what} of type ${JSON.stringify(mediaType.slice(0, 100))}`,
-    "only container images with plain, gzip or zstd layers are taken, not other artifacts or encrypted ones",
-  );
 }

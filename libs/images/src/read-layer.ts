@@ -1,5 +1,5 @@
 import { checkSymlink, entryPath, hardlinkTarget, splitPath, unsafe } from "./entry-path.ts";
-import { ImageError } from "./image-error.ts";
+import { ImageError, quoteName } from "./image-error.ts";
 import type { ImageLimits } from "./limits.ts";
 import type { Attributes, LayerChange } from "./merged-tree.ts";
 import type { TarEntry } from "./tar-entry.ts";
@@ -7,6 +7,11 @@ import type { TarEntry } from "./tar-entry.ts";
 const whiteoutPrefix = ".wh.";
 const opaqueMarker = ".wh..wh..opq";
 const unsigned32 = 0xffffffff;
+/** The number above it, all ones, means "no owner" to the kernel. */
+const maxOwner = unsigned32 - 1;
+/** Linux takes no more in a name and in the value of an extended attribute. */
+const maxXattrNameBytes = 255;
+const maxXattrValueBytes = 65_536;
 
 /** What all layers of one import have used up so far; shared between them so that limits are totals. */
 export class EntryBudget {
@@ -23,10 +28,20 @@ export class EntryBudget {
 
   /** Counts an entry. Throws `too_large` once a limit is passed. */
   spend(entry: TarEntry): void {
-    this.#entries += 1;
-    this.#metadataBytes += entry.path.length + entry.link.length;
-    for (const [name, value] of entry.xattrs) this.#metadataBytes += name.length + value.length;
+    let bytes = entry.path.length + entry.link.length;
+    for (const [name, value] of entry.xattrs) bytes += name.length + value.length;
     this.#ids.add(entry.uid).add(entry.gid);
+    this.#count(bytes);
+  }
+
+  /** Counts a directory that no entry names: it costs what one with an entry does. Throws `too_large`. */
+  spendImplied(pathBytes: number): void {
+    this.#count(pathBytes);
+  }
+
+  #count(bytes: number): void {
+    this.#entries += 1;
+    this.#metadataBytes += bytes;
     const { maxEntries, maxMetadataBytes } = this.#limits;
     if (this.#entries > maxEntries) throw tooLarge(`the image has more than ${maxEntries} entries`);
     if (this.#metadataBytes > maxMetadataBytes)
@@ -70,7 +85,7 @@ export function layerChange(
     case "device":
       budget.devices += 1;
       if (path === "") throw unsafe(entry.path, "is the root directory as a device");
-      return { kind: "whiteout", path };
+      return { kind: "omitted", path };
     default:
       return entry.type satisfies never;
   }
@@ -90,10 +105,10 @@ function whiteoutChange(path: string): LayerChange | undefined | "none" {
 }
 
 function attributesOf(entry: TarEntry): Attributes {
-  if (entry.uid > unsigned32 || entry.gid > unsigned32)
+  if (entry.uid > maxOwner || entry.gid > maxOwner)
     throw new ImageError(
       "unsupported",
-      `an owner id above ${unsigned32}`,
+      `an owner id above ${maxOwner}`,
       "build the image with 32-bit owner ids",
     );
   return {
@@ -116,6 +131,9 @@ function keptXattrs(xattrs: ReadonlyMap<string, string>): ReadonlyMap<string, st
     ([name]) =>
       name === "security.capability" || (name.startsWith("user.") && !name.startsWith("user.overlay.")),
   );
+  for (const [name, value] of kept)
+    if (name.length > maxXattrNameBytes || value.length > maxXattrValueBytes)
+      throw tooLarge(`the extended attribute ${quoteName(name)} has ${value.length} bytes`);
   return new Map(kept.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

@@ -1,28 +1,23 @@
 /**
- * The archive of one import, received into a private file. Two passes read it, so it has to rest somewhere;
- * an outer compression is undone on the way in, which makes every blob a plain slice of the file.
+ * The archive of one import as a file that any part of can be read again: two passes need it. An outer compression is undone into
+ * a second file, which makes every blob a plain slice.
  */
-import { type FileHandle, open } from "node:fs/promises";
-import { type Compression, decompress, sniffCompression } from "./decompress.ts";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, rm } from "node:fs/promises";
+import { type Compression, decompress, sniffCompression, supported } from "./decompress.ts";
 import type { FreeSpace } from "./free-space.ts";
-import { ImageError, invalidArchive } from "./image-error.ts";
+import { invalidArchive } from "./image-error.ts";
 import type { ImageLimits } from "./limits.ts";
 
-export interface SpoolOptions {
-  readonly path: string;
-  readonly limits: ImageLimits;
-  readonly space: FreeSpace;
-  readonly onReceived: (bytes: number) => void;
-  readonly signal: AbortSignal;
-}
-
-/** A received archive. Reading needs no lock: any number of slices can be read side by side. */
+/** An archive at rest. Reading needs no lock: any number of slices can be read side by side. */
 export class Spool implements AsyncDisposable {
+  readonly path: string;
   readonly #file: FileHandle;
   /** Bytes in the file. */
   readonly size: number;
 
-  constructor(file: FileHandle, size: number) {
+  constructor(path: string, file: FileHandle, size: number) {
+    this.path = path;
     this.#file = file;
     this.size = size;
   }
@@ -44,113 +39,71 @@ export class Spool implements AsyncDisposable {
   }
 }
 
-/** Receives an archive. The caller removes the file at `path`, whether this succeeds or throws. */
-export async function receive(source: AsyncIterable<Uint8Array>, options: SpoolOptions): Promise<Spool> {
-  const file = await open(options.path, "wx+", 0o600);
+export interface SpoolOptions {
+  /** File to undo an outer compression into. */
+  readonly plain: string;
+  readonly limits: ImageLimits;
+  readonly space: FreeSpace;
+  readonly signal: AbortSignal;
+  /** Told how much of a compressed archive has been read. */
+  readonly onRead: (bytes: number, total: number) => void;
+}
+
+/** Opens a received archive, after undoing its outer compression. A file that was compressed is removed. */
+export async function openSpool(received: string, options: SpoolOptions): Promise<Spool> {
+  const file = await open(received, "r");
   try {
-    return new Spool(file, await fill(file, source, options));
+    const { size } = await file.stat();
+    const head = Buffer.alloc(6);
+    const { bytesRead } = await file.read(head, 0, head.length, 0);
+    const compression = supported(sniffCompression(head.subarray(0, bytesRead)), "an archive");
+    if (compression === "none") return new Spool(received, file, size);
+    const plain = await undo(received, { compression, size }, options);
+    await file.close();
+    await rm(received);
+    return plain;
   } catch (error) {
     await file.close();
     throw error;
   }
 }
 
-async function fill(
-  file: FileHandle,
-  source: AsyncIterable<Uint8Array>,
+async function undo(
+  received: string,
+  { compression, size }: { compression: Compression; size: number },
   options: SpoolOptions,
-): Promise<number> {
-  const { limits, space } = options;
-  const { compression, stream } = await peek(received(abortable(source, options.signal), options));
-  let size = 0;
-  const plain = decompress(stream, compression, {
-    what: "the archive",
-    maxBytes: limits.maxArchiveBytes,
-    maxRatio: limits.maxCompressionRatio,
-  });
-  for await (const chunk of plain) {
-    await space.reserve(chunk.length);
-    await file.writeFile(chunk);
-    size += chunk.length;
+): Promise<Spool> {
+  const { limits, space, signal } = options;
+  const file = await open(options.plain, "wx+", 0o600);
+  try {
+    let bytes = 0;
+    const source = counted(createReadStream(received, { highWaterMark: 256 * 1024, signal }), (read) =>
+      options.onRead(read, size),
+    );
+    for await (const chunk of decompress(source, compression, {
+      what: "the archive",
+      maxBytes: limits.maxArchiveBytes,
+    })) {
+      await space.reserve(chunk.length);
+      await file.writeFile(chunk);
+      bytes += chunk.length;
+    }
+    if (bytes === 0) throw invalidArchive("the archive is empty");
+    return new Spool(options.plain, file, bytes);
+  } catch (error) {
+    await file.close();
+    throw error;
   }
-  if (size === 0) throw invalidArchive("the archive is empty");
-  return size;
 }
 
-async function* received(
-  source: AsyncIterable<Uint8Array>,
-  { limits, onReceived }: SpoolOptions,
-): AsyncGenerator<Uint8Array> {
+async function* counted(
+  source: AsyncIterable<Buffer>,
+  onRead: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
   let bytes = 0;
   for await (const chunk of source) {
-    bytes += chunk.byteLength;
-    if (bytes > limits.maxArchiveBytes)
-      throw new ImageError(
-        "too_large",
-        `the archive is larger than ${limits.maxArchiveBytes} bytes`,
-        "make the image smaller, or raise the node's image limits",
-      );
-    onReceived(bytes);
+    bytes += chunk.length;
+    onRead(bytes);
     yield chunk;
-  }
-}
-
-/** Looks at the first bytes of a stream without losing them. */
-async function peek(
-  source: AsyncGenerator<Uint8Array>,
-): Promise<{ compression: Compression; stream: AsyncIterable<Uint8Array> }> {
-  const head: Uint8Array[] = [];
-  let length = 0;
-  while (length < 6) {
-    const next = await source.next();
-    if (next.done === true) break;
-    head.push(next.value);
-    length += next.value.byteLength;
-  }
-  const compression = sniffCompression(Buffer.concat(head));
-  if (compression === "xz" || compression === "bzip2")
-    throw new ImageError(
-      "unsupported",
-      `an archive compressed with ${compression}`,
-      "compress it with gzip or zstd, or not at all",
-    );
-  return { compression, stream: chain(head, source) };
-}
-
-async function* chain(
-  head: readonly Uint8Array[],
-  rest: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  yield* head;
-  yield* rest;
-}
-
-/** Ends a stream with the signal's reason as soon as it is aborted, even while the source is silent. */
-async function* abortable(
-  source: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  signal.throwIfAborted();
-  const iterator = source[Symbol.asyncIterator]();
-  let abandon: (reason: unknown) => void = () => undefined;
-  const onAbort = () => abandon(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  let finished = false;
-  try {
-    for (;;) {
-      const next = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
-        abandon = reject;
-        iterator.next().then(resolve, reject);
-      });
-      if (next.done === true) {
-        finished = true;
-        return;
-      }
-      yield next.value;
-    }
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    // Not awaited: a source that hangs in next() would hang here as well.
-    if (!finished) void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }

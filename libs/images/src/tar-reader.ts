@@ -139,8 +139,8 @@ function isZero(block: Buffer): boolean {
   return block.equals(zeroBlock);
 }
 
+/** Cut before it is decoded: a slice of a string would keep the whole of it in memory. */
 function cString(bytes: Buffer): string {
-  const raw = bytes.toString("latin1");
-  const end = raw.indexOf("\0");
-  return end === -1 ? raw : raw.slice(0, end);
+  const end = bytes.indexOf(0);
+  return bytes.toString("latin1", 0, end === -1 ? bytes.length : end);
 }

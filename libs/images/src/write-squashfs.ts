@@ -26,11 +26,14 @@ export async function writeSquashfs(
   options: WriteSquashfsOptions,
 ): Promise<void> {
   const child = spawn("mksquashfs", squashfsArguments(options), {
-    stdio: ["pipe", "ignore", "pipe"],
+    // The fourth is our own standard error: waiting for its end is waiting for this process, too.
+    stdio: ["pipe", "ignore", "pipe", 2],
     env: environment(options),
     signal: options.signal,
     killSignal: "SIGKILL",
   });
+  const { stdin, stderr } = child;
+  if (stdin === null || stderr === null) throw new Error("mksquashfs was started without its pipes");
   // An aborted child reports twice, by this event and by its exit; the exit is what is waited for.
   let failure: unknown;
   child.on("error", (error) => {
@@ -38,10 +41,10 @@ export async function writeSquashfs(
   });
   const closed = new Promise((resolve) => child.once("close", resolve));
   let complaints = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  stderr.setEncoding("utf8").on("data", (text: string) => {
     complaints = (complaints + text).slice(0, 4096);
   });
-  const fed = await pipeline(Readable.from(tar), child.stdin).then(
+  const fed = await pipeline(Readable.from(tar), stdin).then(
     () => undefined,
     (error: unknown) => ({ error }),
   );

@@ -44,11 +44,18 @@ export function openImageSource(path: string, stdin: Readable): ImageSource {
   if (!stat) throw usageError(`there is no file "${path}"`);
   const suggestedName = nameOf(path);
   if (stat.isDirectory()) {
-    const format = existsSync(join(path, "oci-layout")) ? ImageFormat.OCI : ImageFormat.ROOTFS;
+    const format = formatOf(path);
     return { label: path, format, totalBytes: 0, chunks: packed(path), suggestedName };
   }
   const chunks = pieces(createReadStream(path, { highWaterMark: CHUNK_BYTES }));
   return { label: path, format: ImageFormat.UNSPECIFIED, totalBytes: stat.size, chunks, suggestedName };
+}
+
+/** A directory that skopeo and podman call `dir:` or `docker-dir` has the manifest of one image beside its blobs. */
+function formatOf(directory: string): ImageFormat {
+  const holds = (name: string) => existsSync(join(directory, name));
+  if (holds("oci-layout")) return ImageFormat.OCI;
+  return holds("manifest.json") && holds("version") ? ImageFormat.DOCKER : ImageFormat.ROOTFS;
 }
 
 const nameOf = (path: string): string =>

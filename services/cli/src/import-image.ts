@@ -4,6 +4,7 @@ import { type Image, ImageFormat } from "@paddock/protocol";
 import { CliError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
 import { openImageSource } from "./image-source.ts";
+import { printable } from "./output/printable.ts";
 import type { Phase } from "./output/progress.ts";
 import { formatBytes } from "./output/quantities.ts";
 
@@ -19,7 +20,7 @@ export async function importImage(
   options: ImportOptions = {},
 ): Promise<Image> {
   const source = openImageSource(path, run.around.stdin);
-  return run.progress.phase(
+  const { image, warnings } = await run.progress.phase(
     `importing ${source.label}`,
     async (phase) => {
       try {
@@ -28,16 +29,21 @@ export async function importImage(
         throw run.explain(error, { what: `import ${source.label}` });
       }
     },
-    (image) => `imported ${image.names[0] ?? image.imageId} (${formatBytes(image.sizeBytes)} on the node)`,
+    ({ image }) =>
+      `imported ${image.names[0] ?? image.imageId} (${formatBytes(image.sizeBytes)} on the node)`,
   );
+  for (const warning of warnings) run.warn(printable(warning));
+  return image;
 }
+
+type Imported = { readonly image: Image; readonly warnings: readonly string[] };
 
 async function transfer(
   run: CommandRun,
   source: ReturnType<typeof openImageSource>,
   options: ImportOptions,
   phase: Phase,
-): Promise<Image> {
+): Promise<Imported> {
   const call = run.api.images.importImage(run.callOptions({ isOpenEnded: true }));
   let sendFailure: unknown;
   const send = async () => {
@@ -64,8 +70,8 @@ async function transfer(
     }
   });
   try {
-    for await (const { message } of call) {
-      if (message.case === "image") return message.value;
+    for await (const { message, warnings } of call) {
+      if (message.case === "image") return { image: message.value, warnings };
       if (message.case === "progress") phase.update(progressText(message.value));
     }
     throw new PaddockError("UNAVAILABLE", "the api ended the import without an answer");

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { convertArchive } from "../convert-archive.ts";
 import { type ImageStore, type OpenImageStoreOptions, openImageStore } from "../image-store.ts";
 
 /** A directory that goes away with the test. */
@@ -11,7 +12,10 @@ export async function temporaryDirectory(t: TestContext): Promise<string> {
   return path;
 }
 
-/** An empty store for `amd64` images that goes away with the test. */
+/**
+ * An empty store for `amd64` images that goes away with the test. It converts in the test's own process, which is quicker;
+ * that a process of its own does the same is tested where that is.
+ */
 export async function temporaryStore(
   t: TestContext,
   options: Partial<OpenImageStoreOptions> = {},
@@ -20,6 +24,7 @@ export async function temporaryStore(
   const settings: OpenImageStoreOptions = {
     architecture: "amd64",
     limits: { minFreeBytes: 0 },
+    convert: convertArchive,
     ...options,
     root,
   };

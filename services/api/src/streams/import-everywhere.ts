@@ -24,6 +24,7 @@ type NodeImport = {
   readonly call: ReturnType<NodeClient["importImage"]>;
   progress: ImportProgress | undefined;
   image: Image | undefined;
+  warnings: readonly string[];
 };
 
 /** Progress, and at last the image with the nodes that have it. */
@@ -39,6 +40,7 @@ export async function* importEverywhere(
     call: api.streams.client(nodeId).importImage(forwarded(ctx)),
     progress: undefined,
     image: undefined,
+    warnings: [],
   }));
   const news = new News();
   const stopAll = () => {
@@ -55,7 +57,8 @@ export async function* importEverywhere(
       if (progress)
         yield create(ImportImageResponseSchema, { message: { case: "progress", value: progress } });
     }
-    yield create(ImportImageResponseSchema, { message: { case: "image", value: joined(imports) } });
+    const warnings = [...new Set(imports.flatMap((each) => each.warnings))];
+    yield create(ImportImageResponseSchema, { message: { case: "image", value: joined(imports) }, warnings });
   } finally {
     stopAll();
   }
@@ -84,6 +87,7 @@ async function follow(each: NodeImport, news: News): Promise<void> {
       const message = response?.message;
       if (message?.case === "progress") each.progress = message.value;
       if (message?.case === "image") each.image = message.value;
+      each.warnings = response?.warnings ?? [];
       news.arrived();
     }
   } catch (error) {

@@ -9,6 +9,7 @@ const REASONS = {
   unsafe_path: "UNSAFE_PATH",
   too_large: "TOO_LARGE",
   no_space: "NO_DISK_SPACE",
+  failed: "INTERNAL",
   not_found: "IMAGE_NOT_FOUND",
   ambiguous: "AMBIGUOUS_REFERENCE",
   in_use: "IMAGE_IN_USE",

@@ -44,11 +44,13 @@ export async function* importImage(
   const image = await importing.catch((error: unknown) => {
     throw imageFailure(error);
   });
-  yield respond({ case: "image", value: shownImage(image, nodeId) });
+  yield respond({ case: "image", value: shownImage(image, nodeId) }, image.warnings);
 }
 
-const respond = (message: NonNullable<nodepb.ImportImageResponse["response"]>["message"]) =>
-  create(nodepb.ImportImageResponseSchema, { response: { message } });
+const respond = (
+  message: NonNullable<nodepb.ImportImageResponse["response"]>["message"],
+  warnings: readonly string[] = [],
+) => create(nodepb.ImportImageResponseSchema, { response: { message, warnings: [...warnings] } });
 
 const progressOf = ({ phase, bytesDone, bytesTotal }: ImportProgress, { totalBytes }: ImportStart) => ({
   $typeName: "paddock.v1.ImportProgress" as const,

@@ -13,6 +13,7 @@ export function fakeImage(): ImageRecord {
     architecture: "amd64",
     layerCount: 1,
     droppedDevices: 0,
+    warnings: [],
     config: {
       entrypoint: [],
       cmd: ["/bin/sh"],

@@ -27,7 +27,7 @@ export declare type ContainerSpec = Message<"paddock.v1.ContainerSpec"> & {
   containerId: string;
 
   /**
-   * Image to run: a name, an id, or an unambiguous beginning of an id.
+   * Image to run: a name, an id, or an unambiguous beginning of an id: "sha256:" and hex digits, or at least 12 bare ones.
    *
    * @generated from field: string image = 2;
    */

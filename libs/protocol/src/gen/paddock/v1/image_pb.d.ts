@@ -242,6 +242,13 @@ export declare type ImportImageResponse = Message<"paddock.v1.ImportImageRespons
     value: Image;
     case: "image";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * With the image: what is odd about it but no reason to refuse it, in words for a person.
+   *
+   * @generated from field: repeated string warnings = 3;
+   */
+  warnings: string[];
 };
 
 /**
@@ -352,7 +359,7 @@ export declare type DeleteImageRequest = Message<"paddock.v1.DeleteImageRequest"
   requestId: string;
 
   /**
-   * A name, an id, or an unambiguous beginning of an id.
+   * A name, an id, or an unambiguous beginning of an id: "sha256:" and hex digits, or at least 12 bare ones. No name has that form.
    *
    * @generated from field: string image = 2;
    */

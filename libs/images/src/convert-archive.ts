@@ -1,10 +1,14 @@
+/**
+ * Turns a received archive into a squashfs file: all that reads what a stranger wrote. It runs in a process of its own
+ * (`conversion-process.ts`); nothing here knows that.
+ */
 import { createReadStream } from "node:fs";
 import { stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { ArchiveIndex } from "./archive-index.ts";
 import { type Digest, digestOf, measured } from "./digest.ts";
 import { findDockerImage } from "./docker-archive.ts";
-import { FreeSpace } from "./free-space.ts";
+import { FreeSpace, mapDiskFull } from "./free-space.ts";
 import {
   type Architecture,
   checkImageConfig,
@@ -18,9 +22,8 @@ import { type MergedLayers, mergedTar, mergeLayers } from "./layers.ts";
 import type { ImageLimits } from "./limits.ts";
 import { findOciImage } from "./oci-layout.ts";
 import type { ImageName } from "./reference.ts";
-import type { Slots } from "./slots.ts";
 import type { LayerBlob, SourceImage } from "./source-image.ts";
-import { receive, type Spool } from "./spool.ts";
+import { openSpool, type Spool } from "./spool.ts";
 import { writeSquashfs } from "./write-squashfs.ts";
 
 /** How an archive is to be read. `rootfs` is a tar of a whole root file system, such as `docker export` makes. */
@@ -33,61 +36,88 @@ export interface ImportProgress {
   readonly bytesTotal?: number;
 }
 
-export interface ImportJob {
+/** What to convert, as plain data. */
+export interface ConversionJob {
   /** Private directory of this import; its owner removes it afterwards. */
   readonly workDirectory: string;
+  /** The archive as it was received, in that directory. */
+  readonly received: string;
   readonly format: ArchiveFormat;
   readonly name: ImageName | undefined;
   /** Only for `rootfs`, which has no config of its own. */
   readonly config: Partial<ImageConfig> | undefined;
   readonly architecture: Architecture;
   readonly limits: ImageLimits;
+  /** Images the store has already; finding one of them ends the conversion early. */
+  readonly known: readonly Digest[];
+}
+
+export interface ConversionOptions {
   readonly signal: AbortSignal;
-  readonly now: () => Date;
   readonly onProgress: (progress: ImportProgress) => void;
-  /** Limits how many imports verify and convert at a time. */
-  readonly slots: Slots;
-  /** Whether the store has this image already, which ends the import early. */
-  readonly isKnown: (id: Digest) => boolean;
 }
 
 /** The outcome: an image that was known, or one whose squashfs waits at `squashfs` to be put in place. */
-export type ImportResult = { readonly id: Digest; readonly names: readonly ImageName[] } & (
+export type ConversionResult = { readonly id: Digest; readonly names: readonly ImageName[] } & (
   | { readonly kind: "known" }
-  | { readonly kind: "new"; readonly image: StoredImage; readonly squashfs: string }
+  | { readonly kind: "new"; readonly image: ConvertedImage; readonly squashfs: string }
 );
 
-/** Receives, verifies and converts an archive inside the job's own directory. Throws `ImageError`. */
-export async function importImage(source: AsyncIterable<Uint8Array>, job: ImportJob): Promise<ImportResult> {
+/** What is known of an image before it is in a store. */
+export type ConvertedImage = Omit<StoredImage, "importedAt" | "createdAt"> & {
+  readonly createdAt?: string | undefined;
+};
+
+/** A way to convert: here, or elsewhere. Throws `ImageError`, or the signal's reason. */
+export type ConvertArchive = (job: ConversionJob, options: ConversionOptions) => Promise<ConversionResult>;
+
+type Job = ConversionJob & ConversionOptions;
+
+/** Verifies and converts an archive inside the job's own directory. */
+export const convertArchive: ConvertArchive = async (plain, options) => {
+  const job = { ...plain, ...options };
+  try {
+    return await convertReceived(job);
+  } catch (error) {
+    throw mapDiskFull(error, job.limits.minFreeBytes);
+  }
+};
+
+async function convertReceived(job: Job): Promise<ConversionResult> {
   const space = new FreeSpace(job.workDirectory, job.limits.minFreeBytes);
-  await using spool = await receive(source, {
-    path: join(job.workDirectory, "archive.tar"),
+  await using spool = await openSpool(job.received, {
+    plain: join(job.workDirectory, "archive.tar"),
     limits: job.limits,
     space,
     signal: job.signal,
-    onReceived: (bytesDone) => job.onProgress({ phase: "receive", bytesDone }),
+    onRead: (bytesDone, bytesTotal) => job.onProgress({ phase: "verify", bytesDone, bytesTotal }),
   });
-  using _slot = await job.slots.take(job.signal);
-  const archive = await ArchiveIndex.read(spool, job.signal);
-  const found = await findImage(archive, spool, job);
-  if (found.image !== undefined && job.isKnown(found.image.id))
-    return { kind: "known", id: found.image.id, names: found.image.names };
-  const merged = await verify(archive, found.layers, job);
-  const image = found.image ?? rootfsImage(merged, job);
-  if (job.isKnown(image.id)) return { kind: "known", id: image.id, names: image.names };
-  const squashfs = await convert(archive, { layers: found.layers, merged, space }, job);
-  const stored = await describe(image, { merged, squashfs, layerCount: found.layers.length }, job);
-  return { kind: "new", id: image.id, names: image.names, image: stored, squashfs };
+  const { archive, image: found, layers } = await findImage(spool, job);
+  if (found !== undefined && job.known.includes(found.id))
+    return { kind: "known", id: found.id, names: found.names };
+  const merged = await verify(archive, layers, job);
+  const image = found ?? rootfsImage(merged, job);
+  if (job.known.includes(image.id)) return { kind: "known", id: image.id, names: image.names };
+  const squashfs = await convert({ archive, spool, layers, merged, space }, job);
+  const converted = await describe(image, { merged, squashfs, layerCount: layers.length }, job);
+  return { kind: "new", id: image.id, names: image.names, image: converted, squashfs };
 }
 
 type Identity = Pick<SourceImage, "id" | "document" | "names">;
 
-/** A bare root file system has no identity until its one layer has been hashed. */
-async function findImage(
-  archive: ArchiveIndex,
-  spool: Spool,
-  job: ImportJob,
-): Promise<{ image: Identity | undefined; layers: readonly LayerBlob[] }> {
+interface FoundImage {
+  readonly archive: ArchiveIndex;
+  readonly image: Identity | undefined;
+  readonly layers: readonly LayerBlob[];
+}
+
+type FindOptions = Pick<ConversionJob, "format" | "name" | "config" | "architecture"> & {
+  readonly signal: AbortSignal;
+};
+
+/** The image of an archive. A bare root file system has no identity until its one layer has been hashed. */
+export async function findImage(spool: Spool, job: FindOptions): Promise<FoundImage> {
+  const archive = await ArchiveIndex.read(spool, job.signal);
   const format = job.format === "auto" ? detectFormat(archive) : job.format;
   if (format !== "rootfs" && job.config !== undefined)
     throw new ImageError(
@@ -100,15 +130,12 @@ async function findImage(
     case "oci":
     case "docker": {
       const image = await (format === "oci" ? findOciImage : findDockerImage)(archive, wanted);
-      checkArchitecture(image.document.architecture, job.architecture);
-      return { image, layers: image.layers };
+      return { archive, image, layers: image.layers };
     }
     case "rootfs": {
       const file = { name: "the root file system", offset: 0, size: spool.size };
-      return {
-        image: undefined,
-        layers: [{ file, compression: "none", stored: undefined, diffId: undefined }],
-      };
+      const layer = { file, compression: "none", stored: undefined, diffId: undefined } as const;
+      return { archive, image: undefined, layers: [layer] };
     }
     default:
       return format satisfies never;
@@ -117,24 +144,19 @@ async function findImage(
 
 /** An archive with an OCI layout is one, even if `docker save` put its older manifest beside it. */
 function detectFormat(archive: ArchiveIndex): Exclude<ArchiveFormat, "auto"> {
-  if (archive.has("oci-layout") && archive.has("index.json")) return "oci";
-  return archive.has("manifest.json") ? "docker" : "rootfs";
+  if (archive.has("index.json") && (archive.has("oci-layout") || archive.hasAny(/^blobs\/sha256\//)))
+    return "oci";
+  if (archive.has("manifest.json")) return "docker";
+  if (archive.has("repositories") && archive.hasAny(/^[0-9a-f]{64}\/layer\.tar$/))
+    throw new ImageError(
+      "unsupported",
+      "an archive that docker before 1.10 saved",
+      "save the image again with a current docker",
+    );
+  return "rootfs";
 }
 
-function checkArchitecture(actual: string, expected: Architecture): void {
-  if (actual === expected) return;
-  throw new ImageError(
-    "unsupported",
-    `an image for ${JSON.stringify(actual.slice(0, 40))}; this node runs ${expected}`,
-    `export the image with --platform linux/${expected}`,
-  );
-}
-
-async function verify(
-  archive: ArchiveIndex,
-  layers: readonly LayerBlob[],
-  job: ImportJob,
-): Promise<MergedLayers> {
+async function verify(archive: ArchiveIndex, layers: readonly LayerBlob[], job: Job): Promise<MergedLayers> {
   const bytesTotal = layers.reduce((sum, { file }) => sum + file.size, 0);
   let bytesDone = 0;
   return mergeLayers({
@@ -149,22 +171,26 @@ async function verify(
   });
 }
 
-function rootfsImage(merged: MergedLayers, job: ImportJob): Identity {
+function rootfsImage(merged: MergedLayers, job: Job): Identity {
   const text = writeImageDocument(checkImageConfig(job.config ?? {}), job.architecture, merged.diffIds);
   return { id: digestOf(text), document: parseImageDocument(text), names: [] };
 }
 
-async function convert(
-  archive: ArchiveIndex,
-  input: { layers: readonly LayerBlob[]; merged: MergedLayers; space: FreeSpace },
-  job: ImportJob,
-): Promise<string> {
-  const { tree, contentBytes, newestMtime } = input.merged;
+interface Conversion {
+  readonly archive: ArchiveIndex;
+  readonly spool: Spool;
+  readonly layers: readonly LayerBlob[];
+  readonly merged: MergedLayers;
+  readonly space: FreeSpace;
+}
+
+async function convert({ archive, spool, layers, merged, space }: Conversion, job: Job): Promise<string> {
+  const { tree, contentBytes, newestMtime } = merged;
   const path = join(job.workDirectory, "image.squashfs");
   let bytesDone = 0;
   const tar = mergedTar(tree, {
     blobs: archive,
-    layers: input.layers,
+    layers,
     limits: job.limits,
     signal: job.signal,
     onBytes: (bytes) => {
@@ -172,13 +198,13 @@ async function convert(
       job.onProgress({ phase: "convert", bytesDone, bytesTotal: contentBytes });
     },
   });
-  await writeSquashfs(guarded(tar, input.space), {
+  await writeSquashfs(guarded(tar, space), {
     path,
     root: tree.root.attributes,
     newestMtime,
     signal: job.signal,
   });
-  await truncate(join(job.workDirectory, "archive.tar"));
+  await truncate(spool.path);
   return path;
 }
 
@@ -193,9 +219,8 @@ async function* guarded(tar: AsyncIterable<Buffer>, space: FreeSpace): AsyncGene
 async function describe(
   image: Identity,
   made: { merged: MergedLayers; squashfs: string; layerCount: number },
-  job: ImportJob,
-): Promise<StoredImage> {
-  const importedAt = job.now().toISOString();
+  job: Job,
+): Promise<ConvertedImage> {
   const bytesTotal = (await stat(made.squashfs)).size;
   let bytesDone = 0;
   let blob: Digest | undefined;
@@ -212,11 +237,20 @@ async function describe(
     blob,
     sizeBytes: bytesTotal,
     contentBytes: made.merged.contentBytes,
-    createdAt: image.document.created ?? importedAt,
-    importedAt,
+    createdAt: image.document.created,
     architecture: job.architecture,
     layerCount: made.layerCount,
     droppedDevices: made.merged.droppedDevices,
+    warnings: [...image.document.warnings, ...rootWarnings(made.merged)],
     config: image.document.config,
   };
+}
+
+/** A root that others may not enter is kept as it was packed, but nothing run as another user finds a file in it. */
+function rootWarnings({ tree }: MergedLayers): string[] {
+  const { mode } = tree.root.attributes;
+  if ((mode & 0o001) !== 0) return [];
+  return [
+    `the root directory of the image has mode ${mode.toString(8).padStart(4, "0")}: only root can read "/", and processes of other users cannot start`,
+  ];
 }
