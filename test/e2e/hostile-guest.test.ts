@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import type { ServerHttp2Stream } from "node:http2";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { SandboxState } from "@paddock/protocol";
 import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
@@ -14,7 +16,7 @@ import {
   HostileAgent,
   inAnswers,
 } from "../harness/hostile-agent.ts";
-import { runIdle } from "../harness/sandbox.ts";
+import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
 const MIB = 1024 * 1024;
@@ -132,4 +134,42 @@ test("whatever comes from a guest's port ends that session alone: the daemon sta
   for (const sandboxId of ["first", "second"])
     assert.equal((await inside(sandboxId)).stdout, lives.get(sandboxId), "its processes never noticed");
   await stack.client.sandboxes.stopSandbox({ requestId: randomUUID(), sandboxId: "second" }, soon());
+});
+
+test("a QEMU that its guest has taken over changes nothing of its host, and the daemon goes on", async () => {
+  const { vmDir, dir } = sandboxPaths(stack.stateDirectory, "healthy");
+  const { gid } = statSync(vmDir);
+  const victim = join(stack.stateDirectory, "victim");
+  writeFileSync(victim, "of the host", { mode: 0o600 });
+  const before = { names: readdirSync(vmDir).sort(), victim: statSync(victim) };
+  // What runs as the VM's user, beside its QEMU, is as hostile as QEMU itself can be.
+  for (const attempt of [
+    "for i in 0 1 2 3; do ln -sf $victim $vm/$i.ext4; ln -sf $victim $vm/$i.ext4.new; done",
+    "for i in 1 2 3; do ln -sf $victim $dir/$i.new; done",
+    "for name in qmp agent tty; do ln -sf $victim $vm/$name.sock; done",
+    "rm -f $vm/tty.sock; mkfifo $vm/tty.sock; rm -rf $vm/qmp.sock; mkdir $vm/qmp.sock",
+    "mv $vm $vm.old; mkdir $vm; chmod 777 $vm",
+    "chmod 666 $vm/*.sock $vm/*.ext4",
+  ]) {
+    const user = [`--reuid=${gid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs", "--"];
+    const env = { PATH: process.env.PATH, vm: vmDir, dir, victim };
+    spawnSync("setpriv", [...user, "sh", "-c", attempt], { env, timeout: 10_000, stdio: "ignore" });
+  }
+  assert.deepEqual(readdirSync(vmDir).sort(), before.names);
+  const spec = { containerId: "c2", image: await stack.tinyImage(), process: idle };
+  await stack.client.containers.createContainer(
+    { requestId: randomUUID(), sandboxId: "healthy", spec },
+    soon(),
+  );
+  await stack.stopNode();
+  await stack.startNode();
+  assert.equal((await inside("healthy")).status.code, 0);
+  await stack.client.containers.deleteContainer(
+    { requestId: randomUUID(), sandboxId: "healthy", containerId: "c2", force: true },
+    soon(),
+  );
+  assert.deepEqual(readdirSync(vmDir).sort(), before.names);
+  assert.equal(readFileSync(victim, "utf8"), "of the host");
+  const { uid, mode, ino } = statSync(victim);
+  assert.deepEqual({ uid, mode, ino }, { uid: 0, mode: before.victim.mode, ino: before.victim.ino });
 });

@@ -224,6 +224,20 @@ test("a thread that has ended is no error to place, and a leaf goes with its cgr
   assert.equal(await cgroup.exists(), false);
 });
 
+test("a thread of another's is not moved, whoever names it", async () => {
+  await withCgroup("foreign", async (cgroup) => {
+    const leaf = cgroup.leaf("vcpu");
+    await leaf.create();
+    const child = spawn("sleep", ["60"], { stdio: "ignore" });
+    try {
+      await leaf.place([child.pid ?? 0, -1]);
+      assert.deepEqual(await leaf.threads(), []);
+    } finally {
+      child.kill("SIGKILL");
+    }
+  });
+});
+
 test("limits are read back as the kernel has them", async () => {
   await withCgroup("limits", async (cgroup) => {
     const { version } = cgroup;

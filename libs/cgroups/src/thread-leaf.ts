@@ -49,11 +49,17 @@ export class ThreadLeaf {
     if (this.version === 1 && cpuset !== undefined) await inheritCpuset(dirname(cpuset), cpuset);
   }
 
-  /** Moves threads into it. One that has ended meanwhile is no error; one that is there already stays. */
+  /**
+   * Moves threads of the cgroup above into it. Those that are not there, because they have ended, belong to others or are here
+   * already, stay where they are.
+   */
   async place(threadIds: readonly number[]): Promise<void> {
     const file = this.version === 1 ? "tasks" : "cgroup.threads";
     for (const path of this.#paths()) {
+      const above = await readFile(join(dirname(path), file), "utf8").catch(() => "");
+      const movable = new Set(above.split("\n").filter((line) => line !== ""));
       for (const threadId of threadIds) {
+        if (!movable.has(String(threadId))) continue;
         await writeFile(join(path, file), String(threadId)).catch((cause: unknown) => {
           if (errorCode(cause) !== "ESRCH")
             throw new CgroupError("refused", `cannot move thread ${threadId} into ${path}`, { cause });

@@ -17,11 +17,11 @@ const spec: MachineSpec = {
   kernel: "/g/vmlinux",
   initramfs: "/g/initramfs.cpio",
   cmdline: "console=ttyS0 quiet",
-  qmpSocket: "/run/p/sb-1/qmp.sock",
-  agentSocket: "/run/p/sb-1/agent.sock",
+  qmpFd: 3,
+  agentFd: 4,
   agentPort: "paddock.agent.0",
   serialRingBytes: 65_536,
-  serialSocket: "/run/p/sb-1/tty.sock",
+  serialFd: 5,
   entropy: { maxBytes: 65_536, periodMs: 1000 },
   disks: [],
   nics: [],
@@ -44,14 +44,14 @@ test("a machine's whole command line is this", () => {
     ...["-kernel", "/g/vmlinux", "-initrd", "/g/initramfs.cpio", "-append", "console=ttyS0 quiet"],
     ...["-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause"],
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-chardev", "socket,id=qmp0,path=/run/p/sb-1/qmp.sock,server=on,wait=off"],
+    ...["-chardev", "socket,id=qmp0,fd=3,server=on,wait=off"],
     ...["-mon", "chardev=qmp0,mode=control,pretty=off"],
     ...["-chardev", "ringbuf,id=serial0,size=65536", "-device", "isa-serial,chardev=serial0,index=0"],
-    ...["-chardev", "socket,id=serial1,path=/run/p/sb-1/tty.sock,server=on,wait=off"],
+    ...["-chardev", "socket,id=serial1,fd=5,server=on,wait=off"],
     ...["-device", "isa-serial,chardev=serial1,index=1"],
     ...["-device", "pvpanic-pci,id=pvpanic0,addr=0x7"],
     ...["-device", "virtio-serial-pci,id=vserial0,max_ports=2,addr=0x3"],
-    ...["-chardev", "socket,id=agent0,path=/run/p/sb-1/agent.sock,server=on,wait=off"],
+    ...["-chardev", "socket,id=agent0,fd=4,server=on,wait=off"],
     "-device",
     "virtserialport,id=agentport0,bus=vserial0.0,nr=1,chardev=agent0,name=paddock.agent.0",
     ...["-object", "rng-random,id=rng0,filename=/dev/urandom"],
@@ -134,13 +134,13 @@ test("a network card runs no script and loads no boot ROM", () => {
   ]);
 });
 
-test("a comma in a socket's path stays part of the path", () => {
-  const words = qemuArguments({ ...spec, qmpSocket: "/run/a,server=off/q.sock" });
-  assert.ok(words.includes("socket,id=qmp0,path=/run/a,,server=off/q.sock,server=on,wait=off"));
+test("a comma in a machine's name stays part of the name", () => {
+  const words = qemuArguments({ ...spec, name: "/run/a,process=x/vm" });
+  assert.ok(words.includes("guest=/run/a,,process=x/vm,debug-threads=on"));
 });
 
 const refused: [string, Partial<MachineSpec>][] = [
-  ["a name with a comma", { name: "a,b" }],
+  ["a name with a newline", { name: "a\nb" }],
   ["a name that starts like a switch", { name: "-x" }],
   ["a CPU model with a blank", { cpuModel: "host -S" }],
   ["no vCPU", { vcpus: 0 }],
@@ -153,8 +153,8 @@ const refused: [string, Partial<MachineSpec>][] = [
   ["a ceiling that is no whole number of MiB", { memory: { ...spec.memory, maxBytes: 512 * MIB + 1 } }],
   ["a relative path", { kernel: "vmlinux" }],
   ["a path that climbs", { initramfs: "/g/../etc/shadow" }],
-  ["a newline in a path", { agentSocket: "/run/a\n.sock" }],
-  ["a socket path the kernel would cut", { qmpSocket: `/${"x".repeat(107)}` }],
+  ["a newline in a path", { kernel: "/g/vm\nlinux" }],
+  ["a descriptor that is a standard stream", { qmpFd: 2 }],
   ["a kernel line with a newline", { cmdline: "a\nb" }],
   ["a ring that is no power of two", { serialRingBytes: 5000 }],
   ["a device id with an equals sign", { disks: [{ ...disk, id: "a=b" }] }],

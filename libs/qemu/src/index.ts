@@ -4,6 +4,7 @@ export { type EndOptions, endProcess, waitForEnd } from "./end-process.ts";
 export { type DeviceAccess, type HostFacts, readHostFacts } from "./host-facts.ts";
 export { type HotPlugOptions, onHotPlug, setPluggedMemory, setVcpus } from "./hot-plug.ts";
 export { kernelCommandLine } from "./kernel-command-line.ts";
+export { type ListeningSocket, listeningSocket } from "./listening-socket.ts";
 export {
   type Accelerator,
   type DiskSpec,
@@ -26,7 +27,14 @@ export {
   type VcpuThread,
 } from "./monitor.ts";
 export { type Privileges, privilegePrefix } from "./privileges.ts";
-export { identify, isAlive, type ProcessIdentity, readBootId, signalProcess } from "./process-identity.ts";
+export {
+  identify,
+  isAlive,
+  type ProcessIdentity,
+  readBootId,
+  signalProcess,
+  threadsOf,
+} from "./process-identity.ts";
 export {
   type AcceleratorChoice,
   type ChooseOptions,

@@ -51,7 +51,7 @@ export interface NicSpec {
 }
 
 export interface MachineSpec {
-  /** Shown in the process list: `[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}`. */
+  /** Shown in the process list; begins with a letter, a digit or a slash. */
   readonly name: string;
   readonly accelerator: Accelerator;
   /** Of a machine that is emulated; with KVM each vCPU has its own. See `emulationThreads`. */
@@ -68,16 +68,16 @@ export interface MachineSpec {
   readonly initramfs: string;
   /** Kernel command line; see `kernelCommandLine`. */
   readonly cmdline: string;
-  /** Unix socket of the monitor, made by QEMU; its directory must be private. */
-  readonly qmpSocket: string;
-  /** Unix socket wired to the guest's port `agentPort`. */
-  readonly agentSocket: string;
+  /** Listening unix socket of the monitor, as a descriptor that QEMU inherits; see `listening-socket.ts`. */
+  readonly qmpFd: number;
+  /** The same, wired to the guest's port `agentPort`. */
+  readonly agentFd: number;
   /** Name of the virtio-serial port as the guest sees it. */
   readonly agentPort: string;
   /** Bytes of serial output that QEMU keeps; a power of two. */
   readonly serialRingBytes: number;
-  /** Unix socket that the output of the second serial port goes to while somebody is connected; see `SerialReader`. */
-  readonly serialSocket: string;
+  /** The same, that the output of the second serial port goes to while somebody is connected; see `SerialReader`. */
+  readonly serialFd: number;
   /** Entropy the guest may draw from the host. */
   readonly entropy: { readonly maxBytes: number; readonly periodMs: number };
   readonly disks: readonly DiskSpec[];

@@ -2,7 +2,7 @@
  * Which process, exactly: a pid alone is reused, so a record that outlives a daemon holds the pid, the time
  * the process started (clock ticks since boot, field 22 of /proc/PID/stat, proc(5)) and the id of that boot.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { QemuError } from "./qemu-error.ts";
 
 export interface ProcessIdentity {
@@ -48,6 +48,16 @@ export function isAlive(identity: ProcessIdentity): boolean {
   const stat = statOf(identity.pid);
   if (stat === undefined || stat.state === "Z" || stat.state === "X") return false;
   return stat.startTicks === identity.startTicks && identity.bootId === readBootId();
+}
+
+/** Kernel threads of that very process; none once it has ended. */
+export function threadsOf(identity: ProcessIdentity): ReadonlySet<number> {
+  try {
+    const threads = new Set(readdirSync(`/proc/${identity.pid}/task`).map(Number));
+    return isAlive(identity) ? threads : new Set();
+  } catch {
+    return new Set();
+  }
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chown, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Accelerator } from "./machine-spec.ts";
@@ -80,10 +80,8 @@ export async function proveGuest(options: ProveOptions): Promise<GuestProof> {
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   const initramfs = join(directory, "initramfs");
   await writeFile(initramfs, proofInitramfs(), { mode: 0o644 });
-  const user = options.privileges.user;
-  if (user !== undefined) {
-    await chown(directory, user.uid, user.gid);
-  }
+  // QEMU's user reads it and may not write here: a VM may have that user, too.
+  await chmod(directory, 0o711);
   const args = proofArguments(options.accelerator, options.cpuModel, options.kernel, initramfs);
   const words = [...privilegePrefix(options.privileges), options.binary, ...args];
   return await runProof(words, options);

@@ -11,7 +11,7 @@ import { resize } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import { undoing } from "../sandboxes/bring-up.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { writableLayerPath } from "../sandboxes/sandbox-paths.ts";
+import { layerPlace, writableLayerPath } from "../sandboxes/sandbox-paths.ts";
 import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
 import { containerDisks, layerBytes, MAX_CONTAINERS, machineDisks } from "./container-disks.ts";
 import { guestContainer } from "./guest-container.ts";
@@ -32,8 +32,8 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
     name: "writable-layer",
     async run({ node, entry: { paths, record }, container }) {
       if (containerDisks(container).upper === undefined) return;
-      const path = writableLayerPath(paths, container.index);
-      await node.layers.create(path, layerBytes(container), node.vmUidBase + record.slot);
+      const uid = node.vmUidBase + record.slot;
+      await node.layers.create({ ...layerPlace(paths, container.index), bytes: layerBytes(container), uid });
     },
     async undo({ entry: { paths }, container }) {
       await rm(writableLayerPath(paths, container.index), { force: true });

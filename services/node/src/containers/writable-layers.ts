@@ -7,7 +7,7 @@
  */
 
 import { execFile } from "node:child_process";
-import { chmod, chown, mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { PaddockError } from "@paddock/domain";
@@ -21,6 +21,15 @@ const BLOCK_BYTES = 4096;
 const KEPT_SIZES = 8;
 const FLAGS = ["-q", "-F", "-t", "ext4", "-m", "0", "-b", String(BLOCK_BYTES)];
 const EXTENDED = ["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"];
+
+export type LayerRequest = {
+  readonly path: string;
+  /** Where it is made first: on the same file system, in a directory that is the daemon's alone. */
+  readonly aside: string;
+  readonly bytes: number;
+  /** Its user and group. */
+  readonly uid: number;
+};
 
 export class WritableLayers {
   readonly #dir: string;
@@ -39,18 +48,26 @@ export class WritableLayers {
     return layers;
   }
 
-  /** Makes a file with an empty file system of that size, for that user alone. Throws NO_DISK_SPACE. */
-  async create(path: string, bytes: number, uid: number): Promise<void> {
+  /**
+   * Makes a file with an empty file system of that size, for that user alone, in the place of whatever has its name. Throws
+   * NO_DISK_SPACE.
+   */
+  async create({ path, aside, bytes, uid }: LayerRequest): Promise<void> {
     try {
       const size = Math.floor(bytes / BLOCK_BYTES) * BLOCK_BYTES;
       const template = await this.#template(size);
-      if (template === undefined) await makeFileSystem(path, size);
+      await rm(aside, { force: true });
+      // Its user has it when it is whole and no path leads to it that others may change.
+      await using file = await open(aside, "wx", 0o600);
+      if (template === undefined) await makeFileSystem(aside, size);
       else
-        await run("cp", ["--sparse=always", "--reflink=auto", "--", template, path], { timeout: TIMEOUT_MS });
-      await chmod(path, 0o600);
-      await chown(path, uid, uid);
+        await run("cp", ["--sparse=always", "--reflink=auto", "--", template, aside], {
+          timeout: TIMEOUT_MS,
+        });
+      await file.chown(uid, uid);
+      await rename(aside, path);
     } catch (error) {
-      await rm(path, { force: true });
+      await rm(aside, { force: true });
       throw explain(error, bytes);
     }
   }

@@ -2,6 +2,7 @@
 import { type ContainerRequest, decide, denial, PaddockError, type SandboxRequest } from "@paddock/domain";
 import type { LockView } from "@paddock/lifecycle";
 import type { NodeContext } from "../node-context.ts";
+import { lossOf } from "../sandboxes/lost-vm.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
 import { containerStatusOf, type StatusContext, sandboxOf } from "../sandboxes/sandbox-status.ts";
@@ -30,10 +31,11 @@ export async function locked<T>(
   );
 }
 
-/** Whether the sandbox's state asks for work (true) or has it done already (false). Throws WRONG_STATE. */
+/** Whether the sandbox's state asks for work (true) or has it done already (false). Throws WRONG_STATE, VM_UNAVAILABLE once the VM was lost. */
 export function permits(entry: SandboxEntry, request: SandboxRequest): boolean {
   const decision = decide({ about: "sandbox", state: entry.record.phase.kind, request });
-  if (decision.kind === "deny") throw denial(`${words(request)} sandbox ${entry.sandboxId}`, decision);
+  if (decision.kind === "deny")
+    throw lossOf(entry.record) ?? denial(`${words(request)} sandbox ${entry.sandboxId}`, decision);
   return decision.kind === "accept";
 }
 
@@ -51,7 +53,10 @@ export function permitsContainer(
     request,
   });
   if (decision.kind === "deny")
-    throw denial(`${words(request)} container ${containerId} of sandbox ${entry.sandboxId}`, decision);
+    throw (
+      lossOf(entry.record) ??
+      denial(`${words(request)} container ${containerId} of sandbox ${entry.sandboxId}`, decision)
+    );
   return decision.kind === "accept";
 }
 

@@ -264,3 +264,20 @@ test("disk rates are kept by the guest and by QEMU", async () => {
   );
   assert.equal(node.machines.only.rates.get("layer0")?.writeBytesPerSecond, 1_048_576);
 });
+
+test("a VM that says it has more than it can have raises no limit of its host", async () => {
+  await using node = await TestNode.start();
+  const spec = { resources: { maxMemoryBytes: BigInt(512 * MIB) }, containers: [limited("c1", 1, 128)] };
+  sandboxIn(await node.ask({ case: "createSandbox", value: { spec } }));
+  sandboxIn(await node.ask({ case: "startSandbox", value: {} }));
+  const before = onHost(node);
+  node.machines.onSetMemory = async () => 2 ** 60;
+  node.machines.onSetVcpus = async () => 10_000;
+  outcomesIn(await update(node, "c1", { memoryBytes: BigInt(256 * MIB), cpuQuotaUs: 200_000n }));
+  const { size } = node.context.sandboxes.require("s1").record;
+  const most = (size.maxMemoryBytes ?? size.memoryBytes) + node.context.vmOverheadBytes;
+  assert.ok(before.memoryBytes <= most && onHost(node).memoryBytes <= most, `${onHost(node).memoryBytes}`);
+  node.machines.only.memoryBytes = -(2 ** 60);
+  outcomesIn(await update(node, "c1", { cpuQuotaUs: 100_000n }));
+  assert.ok(onHost(node).memoryBytes >= size.memoryBytes);
+});

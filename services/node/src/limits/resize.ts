@@ -40,18 +40,19 @@ export async function resize(
   const demands = demandsOf(containers);
   const wanted = wantedSize(demands, entry.record.size, ctx.sizeDefaults.guestOverheadBytes);
   const { machine } = attachment;
+  const { name } = entry.paths;
   const threads = await machine.vcpuThreads(signal);
-  const has: MachineSize = {
+  // At once: a thread's number may become another's.
+  await ctx.cgroups.placeVcpus(name, threads);
+  const has = believable(entry, {
     vcpus: await vcpusInUse(attachment, threads.length, signal),
     memoryBytes: await machine.memoryBytes(signal),
-  };
+  });
   const target = growOnly ? larger(has, wanted) : wanted;
   const limitsFor = (size: MachineSize): HostLimits => ({
     ...hostLimits(demands, { ...size, overheadBytes: ctx.vmOverheadBytes }),
     pids: MAX_THREADS,
   });
-  const { name } = entry.paths;
-  await ctx.cgroups.placeVcpus(name, threads);
   const most = larger(has, target);
   await ctx.cgroups.apply(name, limitsFor(most));
   const size = await bring(ctx, entry, attachment, has, target, signal);
@@ -100,7 +101,18 @@ async function bring(
     target.memoryBytes === has.memoryBytes
       ? has.memoryBytes
       : await machine.setMemory(target.memoryBytes, signal);
-  return { vcpus, memoryBytes };
+  return believable(entry, { vcpus, memoryBytes });
+}
+
+/** What the VM says of its size, which its guest may have in its hands, within what it can have: its limits follow from it. */
+function believable({ record: { size } }: SandboxEntry, told: MachineSize): MachineSize {
+  const within = (value: number, least: number, most: number) =>
+    Math.min(Math.max(Math.trunc(value), least), most);
+  const { memoryBytes, maxMemoryBytes = memoryBytes } = size;
+  return {
+    vcpus: within(told.vcpus, 1, size.maxVcpus),
+    memoryBytes: within(told.memoryBytes, memoryBytes, Math.max(memoryBytes, maxMemoryBytes)),
+  };
 }
 
 const larger = (a: MachineSize, b: MachineSize): MachineSize => ({

@@ -109,7 +109,7 @@ export interface MachineHost {
   /** Takes over a machine that an earlier daemon started; undefined when that process is gone or another one. */
   adopt(
     identity: MachineIdentity,
-    request: Pick<MachineRequest, "name" | "paths">,
+    request: Pick<MachineRequest, "name" | "paths" | "uid">,
     signal: AbortSignal,
   ): Promise<Machine | undefined>;
   /** Ends whatever process was started for these paths, known or not, and waits until it is gone. */

@@ -1,5 +1,6 @@
 /** Machines as QEMU processes of this host, each with a user of its own. */
-import { readdir, readFile, rm } from "node:fs/promises";
+import { lstat, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { PaddockError } from "@paddock/domain";
 import {
   type Accelerator,
@@ -8,12 +9,14 @@ import {
   identify,
   isAlive,
   kernelCommandLine,
+  listeningSocket,
   type MachineSpec,
   Monitor,
   type ProcessIdentity,
   QemuError,
   qemuArguments,
   SerialReader,
+  type SpawnedQemu,
   spawnQemu,
   waitForMonitor,
 } from "@paddock/qemu";
@@ -23,6 +26,7 @@ import type { SandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import type { Machine, MachineHost, MachineRequest, SandboxCgroups } from "./machine-port.ts";
 import { diskSpec, QemuMachine } from "./qemu-machine.ts";
 import { EVIDENCE_BYTES } from "./serial-text.ts";
+import { ownVmDirectory, requireSockets, vmUserOf } from "./vm-directory.ts";
 
 export type QemuHostOptions = {
   readonly binary: string;
@@ -63,13 +67,8 @@ export class QemuHost implements MachineHost {
   }
 
   async start(request: MachineRequest, signal: AbortSignal): Promise<Machine> {
-    const { binary, groups, cgroups } = this.#options;
-    const qemu = await spawnQemu({
-      binary,
-      args: qemuArguments(this.#spec(request)),
-      privileges: { user: { uid: request.uid, gid: request.uid, groups } },
-      prefix: request.placement,
-    });
+    const { cgroups } = this.#options;
+    const qemu = await this.#spawn(request);
     try {
       const monitor = await waitForMonitor(qemu, {
         path: request.paths.qmpSocket,
@@ -94,13 +93,32 @@ export class QemuHost implements MachineHost {
     }
   }
 
+  /** It is given sockets that listen; the daemon lets go of them before anyone connects. */
+  async #spawn(request: MachineRequest): Promise<SpawnedQemu> {
+    const { binary, groups } = this.#options;
+    const { paths, uid } = request;
+    await ownVmDirectory(paths, uid);
+    await using qmp = await listeningSocket(paths.qmpSocket);
+    await using agent = await listeningSocket(paths.agentSocket);
+    await using serial = await listeningSocket(paths.serialSocket);
+    return await spawnQemu({
+      binary,
+      args: qemuArguments(this.#spec(request)),
+      privileges: { user: { uid, gid: uid, groups } },
+      prefix: request.placement,
+      descriptors: [qmp.fd, agent.fd, serial.fd],
+    });
+  }
+
   async adopt(
     identity: ProcessIdentity,
-    { name, paths }: Pick<MachineRequest, "name" | "paths">,
+    { name, paths, uid }: Pick<MachineRequest, "name" | "paths" | "uid">,
     signal: AbortSignal,
   ): Promise<Machine | undefined> {
     if (!isAlive(identity)) return undefined;
     try {
+      await ownVmDirectory(paths, uid);
+      await requireSockets(paths, uid);
       const monitor = await Monitor.open({ path: paths.qmpSocket, timeoutMs: ADOPT_TIMEOUT_MS, signal });
       const hostOomKills = () => this.#options.cgroups.oomKills(paths.name);
       // One that an earlier version started has no such socket: its console is then in QEMU alone.
@@ -123,7 +141,7 @@ export class QemuHost implements MachineHost {
     const strays = (await this.#processes()).filter(({ dir }) => dir === paths.dir);
     await Promise.all(strays.map(({ identity }) => endProcess(identity, { graceMs: 0 })));
     const sockets = [paths.qmpSocket, paths.agentSocket, paths.serialSocket];
-    await Promise.all(sockets.map((path) => rm(path, { force: true })));
+    await Promise.all(sockets.map((path) => rm(path, { force: true, recursive: true })));
   }
 
   async running(): Promise<readonly string[]> {
@@ -131,22 +149,40 @@ export class QemuHost implements MachineHost {
   }
 
   /**
-   * Every process whose command line names the monitor socket of a sandbox of this state directory. Recognising them so
-   * needs no record: it also finds one that was started just before the daemon died.
+   * Every process whose command line names the directory of a VM of this state directory, and that has the VM's user, or ours until
+   * it has dropped its rights. Recognising them so needs no record: it also finds one that was started just before the daemon
+   * died. One that hides is found by its cgroup, which it cannot leave.
    */
   async #processes(): Promise<{ identity: ProcessIdentity; dir: string }[]> {
-    const prefix = `${this.#options.sandboxesDir}/`;
     const found: { identity: ProcessIdentity; dir: string }[] = [];
     for (const entry of await readdir("/proc")) {
       if (!/^[0-9]+$/.test(entry)) continue;
       const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
-      const at = words.findIndex((word) => word.startsWith(`socket,id=qmp0,path=${prefix}`));
-      const name = words[at]?.slice(`socket,id=qmp0,path=${prefix}`.length).split("/")[0];
+      const dir = this.#directoryIn(words);
+      if (dir === undefined) continue;
       const identity = identify(Number(entry));
-      if (name !== undefined && /^[0-9a-f]{16}$/.test(name) && identity !== undefined)
-        found.push({ identity, dir: `${prefix}${name}` });
+      const user = await lstat(`/proc/${entry}`).catch(() => undefined);
+      if (identity === undefined || user === undefined) continue;
+      const vmUser = await vmUserOf({ vmDir: join(dir, "vm") });
+      if (user.uid === 0 || vmUser === undefined || user.uid === vmUser) found.push({ identity, dir });
     }
     return found;
+  }
+
+  /** The sandbox's directory of a VM with this command line. An earlier version named the monitor's socket there. */
+  #directoryIn(words: readonly string[]): string | undefined {
+    const base = `${this.#options.sandboxesDir}/`;
+    const marks = [
+      `guest=${base.replaceAll(",", ",,")}`,
+      `socket,id=qmp0,path=${base.replaceAll(",", ",,")}`,
+    ];
+    for (const word of words)
+      for (const mark of marks) {
+        if (!word.startsWith(mark)) continue;
+        const [name = ""] = word.slice(mark.length).split("/");
+        if (/^[0-9a-f]{16}$/.test(name)) return join(base, name);
+      }
+    return undefined;
   }
 
   #spec(request: MachineRequest): MachineSpec {
@@ -154,7 +190,7 @@ export class QemuHost implements MachineHost {
     const { vcpus, maxVcpus } = request;
     const areAllThere = this.#vcpuControl === "guest";
     return {
-      name: request.name,
+      name: request.paths.vmDir,
       accelerator,
       emulationThreads,
       cpuModel,
@@ -169,11 +205,11 @@ export class QemuHost implements MachineHost {
       initramfs: guest.initramfs,
       // The kernel starts no more than it is to use; its agent brings others online.
       cmdline: kernelCommandLine({ extra: areAllThere ? [`maxcpus=${vcpus}`] : [] }),
-      qmpSocket: request.paths.qmpSocket,
-      agentSocket: request.paths.agentSocket,
+      qmpFd: 3,
+      agentFd: 4,
       agentPort: AGENT_PORT,
       serialRingBytes: SERIAL_RING_BYTES,
-      serialSocket: request.paths.serialSocket,
+      serialFd: 5,
       entropy: { maxBytes: 64 * 1024, periodMs: 1000 },
       disks: request.disks.map(diskSpec),
       nics: [],

@@ -12,6 +12,7 @@
 import {
   type DiskSpec,
   endProcess,
+  isAlive,
   type Monitor,
   onHotPlug,
   type ProcessExit,
@@ -20,6 +21,7 @@ import {
   type SerialReader,
   setPluggedMemory,
   setVcpus,
+  threadsOf,
   waitForEnd,
 } from "@paddock/qemu";
 import { DiskHold } from "./disk-hold.ts";
@@ -136,10 +138,14 @@ export class QemuMachine implements Machine {
 
   async vcpuThreads(signal: AbortSignal): Promise<readonly number[]> {
     const threads = await this.#parts.monitor.vcpus({ signal, timeoutMs: QMP_TIMEOUT_MS });
-    return threads.sort((a, b) => a.index - b.index).map(({ threadId }) => threadId);
+    // QEMU may be its guest's: what it names is moved and pinned, so only what is its own counts.
+    const its = threadsOf(this.identity);
+    const ids = threads.sort((a, b) => a.index - b.index).map(({ threadId }) => threadId);
+    return [...new Set(ids)].filter((threadId) => its.has(threadId));
   }
 
   async holdTo(cpus: string, signal: AbortSignal): Promise<void> {
+    if (!isAlive(this.identity)) throw new QemuError("deadline", "the VM's process is gone");
     await pinProcess(this.identity.pid, cpus, signal);
   }
 

@@ -19,7 +19,7 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
   const { paths, sandboxId } = entry;
   const machine = await ctx.machines.adopt(
     identity,
-    { name: paths.name, paths },
+    { name: paths.name, paths, uid: ctx.vmUidBase + entry.record.slot },
     AbortSignal.timeout(MONITOR_BUDGET_MS),
   );
   if (machine === undefined) return false;

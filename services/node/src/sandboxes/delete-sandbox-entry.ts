@@ -16,11 +16,12 @@ export async function deleteSandboxEntry(
   requestId?: string,
 ): Promise<void> {
   const machine = entry.attachment?.machine;
-  entry.endExpected = true;
   entry.update((record) => ({
     ...record,
     phase: { kind: "deleting", ...(requestId !== undefined && { requestId }) },
   }));
+  // Only now: a deletion that could not be written down has not begun, and a loss of the VM is one.
+  entry.endExpected = true;
   entry.detach(new PaddockError("SANDBOX_NOT_FOUND", `sandbox ${entry.sandboxId} was deleted`));
   await releaseVm(ctx, entry, machine);
   await rm(entry.dir, { recursive: true, force: true });

@@ -3,12 +3,13 @@
  * gone, finishes deletions, undoes what was under way, and sweeps what no record owns. One sandbox that makes trouble
  * holds up no other: all go side by side, each with a budget of time.
  */
-import { readdir, rm, stat } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { undoSteps } from "@paddock/lifecycle";
 import { CONTAINER_STEPS } from "../containers/create-container-entry.ts";
 import { UPDATE_STEPS, updateScope } from "../containers/update-container-entry.ts";
+import { vmUserOf } from "../machine/vm-directory.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { UnfinishedOperation } from "../store/node-store.ts";
 import { adopt } from "./adopt.ts";
@@ -37,7 +38,9 @@ export type RecoverySummary = {
 type Outcome = keyof RecoverySummary | "untouched";
 
 const SWEEP_TIMEOUT_MS = 30_000;
-const ADOPT_RETRY_MS = 5000;
+/** Between two tries to take a VM over; doubles up to the most. */
+const ADOPT_RETRY_MS = 500;
+const MOST_ADOPT_RETRY_MS = 5000;
 
 /** Brings the node's sandboxes from the store to life. Never throws for one of them. */
 export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
@@ -74,11 +77,10 @@ export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
   return counts;
 }
 
-/** The slot of a sandbox whose record is lost: its VM's directory belongs to the VM's user. */
+/** The slot of a sandbox whose record is lost: its VM's directory tells the VM's user. */
 async function slotOf(ctx: NodeContext, sandboxId: string): Promise<number | undefined> {
-  const { vmDir } = sandboxPaths(ctx.stateDir, sandboxId);
-  const owner = await stat(vmDir).catch(() => undefined);
-  return owner && owner.uid >= ctx.vmUidBase ? owner.uid - ctx.vmUidBase : undefined;
+  const uid = await vmUserOf(sandboxPaths(ctx.stateDir, sandboxId));
+  return uid !== undefined && uid >= ctx.vmUidBase ? uid - ctx.vmUidBase : undefined;
 }
 
 async function recoverOne(
@@ -93,17 +95,18 @@ async function recoverOne(
       await finishStop(ctx, entry);
       return "stopped";
     }
-    const outcome = await recoverPhase(ctx, entry);
-    await undoContainers(ctx, entry, unfinished);
-    await undoUpdates(ctx, entry, unfinished);
-    return outcome;
+    return await recoverPhase(ctx, entry, unfinished);
   } catch (error) {
     ctx.log.error({ sandbox: entry.sandboxId, err: error }, "a sandbox could not be recovered as it should");
     return "failed";
   }
 }
 
-async function recoverPhase(ctx: NodeContext, entry: SandboxEntry): Promise<Outcome> {
+async function recoverPhase(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  unfinished: readonly UnfinishedOperation[],
+): Promise<Outcome> {
   const { phase } = entry.record;
   switch (phase.kind) {
     case "creating":
@@ -116,33 +119,41 @@ async function recoverPhase(ctx: NodeContext, entry: SandboxEntry): Promise<Outc
     case "stopped":
       // Whatever a stop that was cut short has left.
       await releaseVm(ctx, entry);
+      await undoUnfinished(ctx, entry, unfinished);
       return "untouched";
     case "ready":
     case "running":
     case "paused":
-      return await recoverMachine(ctx, entry);
+      return await recoverMachine(ctx, entry, unfinished);
     default:
       return phase satisfies never;
   }
 }
 
-async function recoverMachine(ctx: NodeContext, entry: SandboxEntry): Promise<Outcome> {
+async function recoverMachine(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  unfinished: readonly UnfinishedOperation[],
+): Promise<Outcome> {
   if (machineOf(entry.record)?.bootId !== ctx.bootId) {
     await giveUp(ctx, entry, "host_restart", "the host was booted again");
+    await undoUnfinished(ctx, entry, unfinished);
     return "hostRestarted";
   }
+  let isAdopted: boolean;
   try {
-    if (await adopt(ctx, entry)) return "adopted";
+    isAdopted = await adopt(ctx, entry);
   } catch (error) {
     ctx.log.error(
       { sandbox: entry.sandboxId, err: error },
       "a VM runs and could not be taken over, trying on",
     );
-    void adoptLater(ctx, entry);
+    void adoptLater(ctx, entry, unfinished);
     return "failed";
   }
-  await declareLost(ctx, entry);
-  return "lost";
+  if (!isAdopted) await declareLost(ctx, entry);
+  await undoUnfinished(ctx, entry, unfinished);
+  return isAdopted ? "adopted" : "lost";
 }
 
 async function declareLost(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
@@ -151,15 +162,27 @@ async function declareLost(ctx: NodeContext, entry: SandboxEntry): Promise<void>
   await giveUp(ctx, entry, kills > 0 ? "host_oom" : "vm_lost", evidence);
 }
 
-/** Tries until the VM answers, is gone, or was stopped or deleted meanwhile, which needs no answer of it. */
-async function adoptLater(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
+/**
+ * Tries until the VM answers, is gone, or was stopped or deleted meanwhile, which needs no answer of it. What was cut short in it is
+ * undone then and not before: its disks are in a VM that could not be asked to let go of them.
+ */
+async function adoptLater(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  unfinished: readonly UnfinishedOperation[],
+): Promise<void> {
   const isLeft = () => entry.attachment === undefined && machineOf(entry.record) !== undefined;
-  while (isLeft()) {
-    await pause(ADOPT_RETRY_MS, undefined, { ref: false });
-    const options = { name: "take over the VM", signal: AbortSignal.timeout(ADOPT_RETRY_MS) };
+  let isOver = false;
+  for (let pauseMs = ADOPT_RETRY_MS; !isOver; pauseMs = Math.min(pauseMs * 2, MOST_ADOPT_RETRY_MS)) {
+    await pause(pauseMs, undefined, { ref: false });
+    const options = { name: "take over the VM", signal: AbortSignal.timeout(MOST_ADOPT_RETRY_MS) };
     await ctx.lock
       .with(entry.sandboxId, "write", options, async () => {
-        if (isLeft() && !(await adopt(ctx, entry))) await declareLost(ctx, entry);
+        if (ctx.sandboxes.find(entry.sandboxId) === entry) {
+          if (isLeft() && !(await adopt(ctx, entry))) await declareLost(ctx, entry);
+          await undoUnfinished(ctx, entry, unfinished);
+        }
+        isOver = true;
       })
       .catch((error: unknown) =>
         ctx.log.debug({ sandbox: entry.sandboxId, err: error }, "not taken over yet"),
@@ -190,6 +213,15 @@ async function giveUp(
   await releaseVm(ctx, entry);
 }
 
+async function undoUnfinished(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  unfinished: readonly UnfinishedOperation[],
+): Promise<void> {
+  await undoContainers(ctx, entry, unfinished);
+  await undoUpdates(ctx, entry, unfinished);
+}
+
 /** Containers whose creation was cut short; after the VM was taken over, as their disks must be unplugged. */
 async function undoContainers(
   ctx: NodeContext,
@@ -199,6 +231,11 @@ async function undoContainers(
   for (const { scope, steps } of unfinished) {
     const container = unfinishedContainer(scope);
     if (container === undefined) continue;
+    // One that was created since has its place, and all that was left in it.
+    if (entry.record.containers.some(({ index }) => index === container.index)) {
+      for (const step of steps) ctx.store.journal(entry.sandboxId, scope).remove(step);
+      continue;
+    }
     const begun = CONTAINER_STEPS.filter(({ name }) => steps.includes(name));
     const birth = { node: ctx, entry, container, image: undefined };
     await undoSteps(begun, birth, undoing(ctx, entry.sandboxId, scope));

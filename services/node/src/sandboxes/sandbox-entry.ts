@@ -12,6 +12,7 @@ import type { Machine } from "../machine/machine-port.ts";
 import type { NodeStore } from "../store/node-store.ts";
 import type { RequestOutcome } from "../store/request-outcome.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
+import { lossOf } from "./lost-vm.ts";
 import { type Change, type EventContext, eventsOf, goneEvent } from "./sandbox-events.ts";
 import type { SandboxPaths } from "./sandbox-paths.ts";
 import { containerOf, machineOf, type SandboxRecord } from "./sandbox-record.ts";
@@ -125,6 +126,8 @@ export class SandboxEntry implements LiveSandbox {
           retryAfterMs: 5000,
         },
       );
+    const loss = lossOf(this.#record);
+    if (loss !== undefined) throw loss;
     throw new PaddockError("WRONG_STATE", `sandbox ${this.sandboxId} has no VM`, {
       metadata: { actual_state: kind, allowed_states: "ready,running" },
     });

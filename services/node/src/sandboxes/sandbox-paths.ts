@@ -3,9 +3,10 @@
  *
  *     <state>/sandboxes/<hash>/          root, 0711: others may pass, not look
  *         sandbox-id                     the id, for people
- *         vm/                            the VM's user, 0700
- *             qmp.sock agent.sock tty.sock   made by the VM's process
- *             <index>.ext4               writable layers
+ *         <index>.new                    a writable layer that is being made
+ *         vm/                            root, the VM's group, 0710: QEMU reaches its files and can change no name
+ *             qmp.sock agent.sock tty.sock   root; QEMU is given them as descriptors
+ *             <index>.ext4               writable layers; the VM's user, 0600
  *         logs/                          root, 0700
  *
  * A path of a unix socket holds 107 characters, an id up to 128: so the directory is named by the first 16 hex digits of
@@ -58,3 +59,9 @@ export function pathsOfName(stateDir: string, name: string): SandboxPaths {
 /** A container's writable layer; in the VM's directory, as the VM opens it. */
 export const writableLayerPath = (paths: SandboxPaths, index: number): string =>
   join(paths.vmDir, `${index}.ext4`);
+
+/** That, and where the daemon makes it: in a directory that no VM may write in. */
+export const layerPlace = (paths: SandboxPaths, index: number) => ({
+  path: writableLayerPath(paths, index),
+  aside: join(paths.dir, `${index}.new`),
+});

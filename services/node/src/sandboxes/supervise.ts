@@ -5,7 +5,6 @@
  * because the link to the guest is closed under him. Only the cleaning-up waits its turn.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { PaddockError } from "@paddock/domain";
 import type { agentpb } from "@paddock/protocol";
 import { GuestBatch } from "../events/guest-batch.ts";
 import { entitled } from "../limits/entitled.ts";
@@ -14,6 +13,7 @@ import { resizeSoon } from "../limits/resize.ts";
 import type { MachineEnd } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
 import { afterGuestEvents, afterGuestList, type FactContext } from "./guest-facts.ts";
+import { lostVm } from "./lost-vm.ts";
 import { releaseVm } from "./release-vm.ts";
 import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
 import type { Change } from "./sandbox-events.ts";
@@ -50,7 +50,7 @@ async function onMachineEnd(
   const { sandboxId } = entry;
   const cause: StopCause = end.cause === "guest_shutdown" ? "vm_lost" : end.cause;
   ctx.log.warn({ sandbox: sandboxId, cause, evidence: end.evidence }, "a VM ended unasked");
-  entry.detach(lost(sandboxId, cause, end.evidence));
+  entry.detach(lostVm(sandboxId, cause, end.evidence));
   await recordLoss(ctx, entry, cause, end.evidence);
   const options = { name: "clean up after a lost VM", signal: AbortSignal.timeout(CLEANUP_PATIENCE_MS) };
   await ctx.lock
@@ -93,14 +93,6 @@ async function recordLoss(
     }
     await pause(WRITE_RETRY_MS, undefined, { ref: false });
   }
-}
-
-/** The error that calls on the guest of a lost VM fail with. */
-function lost(sandboxId: string, cause: StopCause, evidence: string): PaddockError {
-  return new PaddockError("VM_UNAVAILABLE", `the VM of sandbox ${sandboxId} ended (${cause})`, {
-    metadata: { cause, evidence: evidence.slice(-1024) },
-    hint: "the sandbox is stopped; starting it boots it again",
-  });
 }
 
 const factsOf = (ctx: NodeContext, entry: SandboxEntry): FactContext => ({

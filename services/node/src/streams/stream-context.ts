@@ -3,6 +3,7 @@ import { type ContainerRequest, decide, denial, PaddockError } from "@paddock/do
 import type { ImageStore } from "@paddock/images";
 import type { LogBook } from "../logs/log-book.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
+import { lossOf } from "../sandboxes/lost-vm.ts";
 import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
 import type { StatsContext } from "../stats/sandbox-stats.ts";
 
@@ -26,7 +27,10 @@ export function requireContainer(
   throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${sandboxId} has no container ${containerId}`);
 }
 
-/** Throws WRONG_STATE when the states of sandbox and container do not allow the request; `what` is how the error names it. */
+/**
+ * Throws WRONG_STATE when the states of sandbox and container do not allow the request, VM_UNAVAILABLE when that is because the VM was
+ * lost; `what` is how the error names it.
+ */
 export function requireState(
   { sandbox, container }: LiveContainer,
   request: ContainerRequest,
@@ -36,5 +40,8 @@ export function requireState(
   const state = { sandbox: sandbox.record.phase.kind, state: phase.kind };
   const decision = decide({ about: "container", ...state, request });
   if (decision.kind === "deny")
-    throw denial(`${what} container ${containerId} of sandbox ${sandbox.sandboxId}`, decision);
+    throw (
+      lossOf(sandbox.record) ??
+      denial(`${what} container ${containerId} of sandbox ${sandbox.sandboxId}`, decision)
+    );
 }

@@ -37,6 +37,8 @@ export class FakeMachines implements MachineHost {
   readonly processes = new Map<number, Process>();
   /** Called when a machine is about to be started; may throw or never settle. */
   onStart: (request: MachineRequest) => Promise<void> = async () => undefined;
+  /** The same when a machine is about to be taken over. */
+  onAdopt: () => Promise<void> = async () => undefined;
   /** The same for a disk that is about to be plugged in. */
   onAttachDisk: (disk: MachineDisk) => Promise<void> = async () => undefined;
   /** Of machines that are started or taken over from now on. */
@@ -77,6 +79,7 @@ export class FakeMachines implements MachineHost {
 
   async adopt(identity: MachineIdentity): Promise<Machine | undefined> {
     const process = this.processes.get(identity.pid);
+    if (process !== undefined) await this.onAdopt();
     return process?.identity.startTicks === identity.startTicks ? this.#machine(process) : undefined;
   }
 

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { containerDisks, layerBytes } from "../../containers/container-disks.ts";
-import { writableLayerPath } from "../sandbox-paths.ts";
+import { layerPlace, writableLayerPath } from "../sandbox-paths.ts";
 import type { BootStep } from "./boot-context.ts";
 
 /** A writable layer for each container. */
@@ -10,7 +10,11 @@ export const writableLayers: BootStep = {
     const uid = node.vmUidBase + record.slot;
     for (const container of record.containers)
       if (containerDisks(container).upper !== undefined)
-        await node.layers.create(writableLayerPath(paths, container.index), layerBytes(container), uid);
+        await node.layers.create({
+          ...layerPlace(paths, container.index),
+          bytes: layerBytes(container),
+          uid,
+        });
   },
   async undo({ entry: { paths, record } }) {
     await Promise.all(
