@@ -24,6 +24,7 @@ import { type CallHead, type EdgeOptions, edgeMethods, type OpenCall, openCall }
 import { grpcMethod } from "./grpc-codec.ts";
 import { toServiceError } from "./grpc-error.ts";
 import { type AnyHandler, type BoundMethod, isIterable } from "./service-handlers.ts";
+import { TurnBudget } from "./turn-budget.ts";
 
 type Surface = {
   readonly metadata: Metadata;
@@ -35,13 +36,14 @@ type Surface = {
 
 /** Adds the methods (of `bindService`) of one or more services to a grpc-js server. */
 export function addGrpcMethods(server: Server, methods: readonly BoundMethod[], options: EdgeOptions): void {
+  const turns = new TurnBudget();
   const byService = Map.groupBy(edgeMethods(methods, options), ({ method }) => method.parent);
   for (const bound of byService.values()) {
     const definition: Record<string, ServiceDefinition[string]> = {};
     const implementation: UntypedServiceImplementation = {};
     for (const each of bound) {
       definition[each.method.localName] = grpcMethod(each.method);
-      implementation[each.method.localName] = grpcHandler(each, options);
+      implementation[each.method.localName] = grpcHandler(each, options, turns);
     }
     server.addService(definition, implementation);
   }
@@ -50,6 +52,7 @@ export function addGrpcMethods(server: Server, methods: readonly BoundMethod[], 
 function grpcHandler(
   { method, handle }: BoundMethod,
   options: EdgeOptions,
+  turns: TurnBudget,
 ): UntypedServiceImplementation[string] {
   const open = (call: Surface): OpenCall => {
     const opened = openCall(method, headOf(call), options);
@@ -67,7 +70,7 @@ function grpcHandler(
     case "client_streaming": {
       const clientStream: handleClientStreamingCall<Message, Message> = (call, callback) => {
         const opened = open(call);
-        answerOnce(opened, requestsOf(call, opened), handle, callback);
+        answerOnce(opened, requestsOf(call, opened, turns), handle, callback);
       };
       return clientStream;
     }
@@ -80,7 +83,7 @@ function grpcHandler(
     case "bidi_streaming": {
       const bidi: handleBidiStreamingCall<Message, Message> = (call) => {
         const opened = open(call);
-        void answerMany(call, opened, requestsOf(call, opened), handle);
+        void answerMany(call, opened, requestsOf(call, opened, turns), handle);
       };
       return bidi;
     }
@@ -144,6 +147,7 @@ const taken = (call: Writable, encoded: Uint8Array) =>
 async function* requestsOf(
   call: ServerReadableStream<Message, Message> | ServerDuplexStream<Message, Message>,
   { ctx, race }: OpenCall,
+  turns: TurnBudget,
 ): AsyncGenerator<Message> {
   const incoming: AsyncIterator<Message> = call.iterator({ destroyOnReturn: false });
   for (;;) {
@@ -152,6 +156,8 @@ async function* requestsOf(
       ctx.signal.throwIfAborted();
       return;
     }
+    const turn = turns.next();
+    if (turn !== undefined) await race.run(turn);
     yield value;
   }
 }

@@ -130,3 +130,14 @@ test("whatever connections break, the guest gets each byte once, in order, and o
     { numRuns: 60 },
   );
 });
+
+test("one-byte messages go to a guest that was slow in as few messages as large ones", async () => {
+  const inputs = new ProcessInputs();
+  inputs.begin(0);
+  for (let count = 0; count < MIB; count += 1) inputs.stdin(undefined, Uint8Array.of(count & 0xff));
+  const messages = await sent(inputs);
+  assert.ok(messages.length < 40, `${messages.length} messages`);
+  const whole = stdinOf(messages);
+  assert.equal(whole.length, MIB);
+  assert.ok(whole.every((byte, index) => byte === (index & 0xff)));
+});

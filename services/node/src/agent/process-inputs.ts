@@ -11,6 +11,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 import type { ByteOffsets, OutputName } from "./process-output.ts";
+import { StdinBuffer } from "./stdin-buffer.ts";
 
 type Input = NonNullable<MessageInitShape<typeof agentpb.ProcessInputSchema>["input"]>;
 export type InputMessage = { readonly input: Input };
@@ -24,12 +25,11 @@ const STREAMS = { stdout: agentpb.Stream.STDOUT, stderr: agentpb.Stream.STDERR }
 
 export class ProcessInputs {
   /** Stdin that the guest has not accepted, in order, without holes. */
-  #kept: { readonly offset: number; readonly data: Uint8Array }[] = [];
+  readonly #kept = new StdinBuffer();
   #accepted = 0;
   #sent = 0;
   /** Whether the guest has said from where stdin goes on. */
   #flowing = false;
-  #next = 0;
   #ended = false;
   #endSent = false;
   #ack: ByteOffsets | undefined;
@@ -38,13 +38,14 @@ export class ProcessInputs {
   readonly #signals = new Set<number>();
   readonly #closed = new Set<OutputName>();
   readonly #closesToSend = new Set<OutputName>();
-  #changed = Promise.withResolvers<void>();
+  /** What those wait for who look again after a change; there is one only while somebody waits. */
+  #changed: PromiseWithResolvers<void> | undefined;
 
   /** The process has accepted `offset` bytes before this stream. */
   begin(offset: number): void {
     this.#accepted = offset;
     this.#sent = offset;
-    this.#next = offset;
+    this.#kept.release(offset);
     this.#flowing = true;
     this.#wake();
   }
@@ -74,8 +75,7 @@ export class ProcessInputs {
     const fresh = data.subarray(this.#next - at);
     if (fresh.length === 0) return;
     if (this.#ended) throw new PaddockError("INVALID_FIELD", `stdin ended at offset ${this.#next}`);
-    this.#kept.push({ offset: this.#next, data: fresh });
-    this.#next += fresh.length;
+    this.#kept.append(fresh);
     this.#wake();
   }
 
@@ -88,9 +88,7 @@ export class ProcessInputs {
   stdinAccepted(offset: number): void {
     this.#accepted = Math.max(this.#accepted, offset);
     this.#sent = Math.max(this.#sent, this.#accepted);
-    this.#next = Math.max(this.#next, this.#accepted);
-    const first = this.#kept.findIndex((each) => each.offset + each.data.length > this.#accepted);
-    this.#kept.splice(0, first < 0 ? this.#kept.length : first);
+    this.#kept.release(this.#accepted);
     this.#wake();
   }
 
@@ -115,6 +113,11 @@ export class ProcessInputs {
     this.#closed.add(name);
     this.#closesToSend.add(name);
     this.#wake();
+  }
+
+  /** Offset behind the last byte of stdin that was added or accepted. */
+  get #next(): number {
+    return this.#kept.end;
   }
 
   /** Whether more stdin may be added. */
@@ -164,12 +167,10 @@ export class ProcessInputs {
 
   #takeStdin(): InputMessage | undefined {
     if (!this.#flowing) return undefined;
-    const window = this.#accepted + WINDOW_BYTES - this.#sent;
-    const chunk = this.#kept.find(({ offset, data }) => offset + data.length > this.#sent);
-    if (chunk !== undefined) {
+    if (this.#sent < this.#next) {
+      const window = this.#accepted + WINDOW_BYTES - this.#sent;
       if (window <= 0) return undefined;
-      const from = this.#sent - chunk.offset;
-      const data = chunk.data.subarray(from, from + Math.min(window, chunk.data.length - from));
+      const data = this.#kept.read(this.#sent, window);
       const offset = BigInt(this.#sent);
       this.#sent += data.length;
       return { input: { case: "stdin", value: { offset, data } } };
@@ -180,9 +181,8 @@ export class ProcessInputs {
   }
 
   #wake(): void {
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers();
-    resolve();
+    this.#changed?.resolve();
+    this.#changed = undefined;
   }
 
   async #change(signal: AbortSignal): Promise<void> {
@@ -190,6 +190,7 @@ export class ProcessInputs {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = () => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
+    this.#changed ??= Promise.withResolvers<void>();
     void this.#changed.promise.then(resolve);
     await promise.finally(() => signal.removeEventListener("abort", onAbort));
   }

@@ -1,0 +1,42 @@
+/**
+ * Keeps streams of small messages from taking the event loop for themselves.
+ *
+ * A packet may carry thousands of messages, and reading them settles promises only: the loop would not turn before the last one
+ * is handled, and with it wait all timers, sockets and calls of everybody else. So the streams of a server share what may be
+ * handled in one turn; what is beyond it waits for the next, in the order it came.
+ */
+const MESSAGES_PER_TURN = 128;
+
+export class TurnBudget {
+  readonly #perTurn: number;
+  #left: number;
+  #turning = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(messagesPerTurn = MESSAGES_PER_TURN) {
+    this.#perTurn = messagesPerTurn;
+    this.#left = messagesPerTurn;
+  }
+
+  /** What to wait for before the next message is handled; undefined mostly. */
+  next(): Promise<void> | undefined {
+    if (!this.#turning) {
+      this.#turning = true;
+      setImmediate(() => this.#turn());
+    }
+    if (this.#left > 0) {
+      this.#left -= 1;
+      return undefined;
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #turn(): void {
+    const ready = this.#waiting.slice(0, this.#perTurn);
+    this.#waiting = this.#waiting.slice(this.#perTurn);
+    this.#left = this.#perTurn - ready.length;
+    this.#turning = ready.length > 0;
+    if (this.#turning) setImmediate(() => this.#turn());
+    for (const resolve of ready) resolve();
+  }
+}
