@@ -205,6 +205,32 @@ test("the last lines of one stream are those that splitting all of it would give
   );
 });
 
+test("what is read without following ends at what there was when it was asked, however fast more comes", async () => {
+  await using dir = await directory();
+  const log = await ContainerLog.open({ directory: dir.path, limits: { maxFileBytes: 1000, maxFiles: 5 } });
+  await log.beginRun("a");
+  for (let line = 1; line <= 20; line += 1) await write(log, "stdout", `line ${line}\n`);
+  const selections = [{ tailLines: 1 }, { tailLines: 3 }, { sinceUs: 1 }, {}];
+  for (const selection of selections) {
+    const last = log.offsets.stdout;
+    let pieces = 0;
+    for await (const { offset, data } of readLog(log, { ...ALL, ...selection })) {
+      assert.ok(
+        offset + data.length <= last,
+        `${JSON.stringify(selection)}: read past the end of the question`,
+      );
+      pieces += 1;
+      // Twice as fast as it is read.
+      await write(log, "stdout", `more ${pieces}\n`);
+      await write(log, "stdout", `more ${pieces}\n`);
+      assert.ok(pieces < 500, `${JSON.stringify(selection)}: it does not end`);
+    }
+    assert.ok(pieces > 0);
+    if ("tailLines" in selection) assert.equal(pieces, selection.tailLines);
+  }
+  await log.close();
+});
+
 test("the last lines of two mixed streams are as many as asked for, and each stream's are its last", async () => {
   const piece = fc.record({
     stream: fc.constantFrom<LogStream>("stdout", "stderr"),

@@ -9,6 +9,9 @@ const BLOCK_BYTES = 256 * 1024;
 /** A place in a log: byte `bytes` of file `sequence`. */
 export type LogPlace = { readonly sequence: number; readonly bytes: number };
 
+export const isBefore = (a: LogPlace, b: LogPlace): boolean =>
+  a.sequence < b.sequence || (a.sequence === b.sequence && a.bytes < b.bytes);
+
 export type LogRecord = RecordHeader & { readonly place: LogPlace; readonly payload: Buffer };
 
 export type ForwardOptions = {
@@ -16,23 +19,28 @@ export type ForwardOptions = {
   readonly from?: LogPlace | undefined;
   /** Go on as records come, until the log is finished. */
   readonly follow?: boolean;
+  /** Where to end without `follow`; not set means where the log ends now. */
+  readonly until?: LogPlace | undefined;
   readonly signal: AbortSignal;
 };
 
 /**
- * Records from a place on. A file that is rotated away before it was read is left out: the records' offsets show it. So is what
+ * Records from a place on: those that are there when it begins, or with `follow` all that come until the log is finished. So a reader
+ * of a log that grows faster than it is read comes to an end. A file that is rotated away before it was read is left out: the records' offsets show it. So is what
  * follows a damaged record in its file. Payloads are views of a block that is not reused.
  */
 export async function* recordsForward(log: ContainerLog, options: ForwardOptions): AsyncGenerator<LogRecord> {
   const { follow = false, signal } = options;
+  const until = follow ? undefined : (options.until ?? log.position);
   let place = options.from ?? { sequence: log.files[0] ?? 0, bytes: 0 };
   for (;;) {
     signal.throwIfAborted();
     const finished = log.finished;
-    const end = log.position;
+    const end = until ?? log.position;
     if (place.sequence === end.sequence ? place.bytes < end.bytes : place.sequence < end.sequence) {
       for await (const record of recordsOfFile(log, place)) {
         signal.throwIfAborted();
+        if (until !== undefined && !isBefore(record.place, until)) return;
         yield record;
         place = { ...place, bytes: record.place.bytes + HEADER_BYTES + record.payloadBytes };
       }

@@ -7,7 +7,7 @@
  */
 import type { ContainerLog } from "./container-log.ts";
 import type { LogStream } from "./log-record.ts";
-import { type LogPlace, type LogRecord, recordsBackward, recordsForward } from "./log-records.ts";
+import { isBefore, type LogPlace, type LogRecord, recordsBackward, recordsForward } from "./log-records.ts";
 
 const NEWLINE = 10;
 
@@ -42,7 +42,7 @@ export async function* readLog(log: ContainerLog, selection: LogSelection): Asyn
   const end = log.position;
   const starts =
     tailLines === undefined ? undefined : await findTail(log, { ...selection, tailLines, sinceUs });
-  for await (const record of recordsForward(log, { from: starts?.from, follow, signal })) {
+  for await (const record of recordsForward(log, { from: starts?.from, until: end, follow, signal })) {
     const { kind, timeUs, payload, offset } = record;
     if (kind === "run" || !streams.includes(kind) || timeUs < sinceUs) continue;
     const skip =
@@ -94,6 +94,3 @@ async function findTail(
   for (const [stream] of left) if (found(stream)) break;
   return { from, of };
 }
-
-const isBefore = (a: LogPlace, b: LogPlace): boolean =>
-  a.sequence < b.sequence || (a.sequence === b.sequence && a.bytes < b.bytes);
