@@ -12,6 +12,7 @@
 import * as http2 from "node:http2";
 import type { Socket } from "node:net";
 import { PaddockError } from "@paddock/domain";
+import { CallLanes, LANE_HEADER } from "./call-lanes.ts";
 import { FloodWatch } from "./flood-watch.ts";
 import { guestText } from "./guest-text.ts";
 
@@ -22,7 +23,6 @@ export const AUTHORITY = "http://guest";
 const STREAM_WINDOW_BYTES = 512 * 1024;
 /** Bytes of all response streams that may be in flight. */
 const SESSION_WINDOW_BYTES = 8 * 1024 * 1024;
-const MAX_CALLS = 512;
 const NGHTTP2_NO_ERROR = 0;
 
 const SESSION_OPTIONS: Omit<http2.ClientSessionOptions, "createConnection"> = {
@@ -49,7 +49,7 @@ export class GuestSession implements AsyncDisposable {
   readonly closed: Promise<SessionEnd>;
   readonly #session: http2.ClientHttp2Session;
   readonly #flood: FloodWatch;
-  #calls = 0;
+  readonly #lanes = new CallLanes();
   #end: SessionEnd | undefined;
 
   /** A session on a socket whose handshake is done. */
@@ -97,19 +97,22 @@ export class GuestSession implements AsyncDisposable {
     options: Omit<http2.ClientSessionRequestOptions, "signal">,
   ): Promise<http2.ClientHttp2Stream> {
     if (this.end !== undefined) throw this.end.error;
-    if (this.#calls >= MAX_CALLS)
-      throw new PaddockError("TOO_MANY", `the sandbox has ${MAX_CALLS} calls under way`, {
-        hint: "end some exec, attach or wait calls first",
-      });
-    const stream = this.#session.request({ ...headers, ":method": method, ":path": path }, options);
-    this.#calls += 1;
+    const { [LANE_HEADER]: lane, ...sent } = headers;
+    const leave = this.#lanes.enter(path, lane);
+    let stream: http2.ClientHttp2Stream;
+    try {
+      stream = this.#session.request({ ...sent, ":method": method, ":path": path }, options);
+    } catch (error) {
+      leave();
+      throw error;
+    }
     this.#flood.callBegan();
     let answered = false;
     stream.once("response", () => {
       answered = true;
     });
     stream.once("close", () => {
-      this.#calls -= 1;
+      leave();
       this.#flood.callEnded();
       // A stream that ends with no error code and no answer is no error to connect-node, which would wait for ever.
       if (!answered) setImmediate(() => stream.emit("error", this.end?.error ?? unanswered(path)));

@@ -7,6 +7,8 @@ import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 import { type AgentClient, connectAgent } from "./connect-agent.ts";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
+import { attachProcess } from "./process-call.ts";
+import { ProcessInputs } from "./process-inputs.ts";
 
 const reason = (wanted: string) => (error: unknown) => {
   assert.ok(error instanceof PaddockError, String(error));
@@ -154,8 +156,8 @@ test("a stream of tiny messages without end is read at a bounded pace", async ()
   await using bed = await guest({
     routes: (router) =>
       router.service(agentpb.SandboxService, {
-        watchEvents: async function* () {
-          for (let sequence = 1n; ; sequence += 1n) yield { sequence };
+        watchEvents: async function* (_, { signal }) {
+          for (let sequence = 1n; !signal.aborted; sequence += 1n) yield { sequence };
         },
       }),
   });
@@ -176,11 +178,65 @@ test("a guest that does not answer is given up at the call's deadline", async ()
   await assert.rejects(bed.agent.sandbox.getGuest({}, { timeoutMs: 50 }), reason("DEADLINE"));
 });
 
-test("calls beyond a bound are refused, so that a stuck guest gathers no more", async () => {
+test("clients' streams beyond a bound are refused, and take no room of kills, health and logs", async () => {
+  await using bed = await guest({
+    routes: (router) =>
+      router.service(agentpb.ContainerService, { killContainer: () => ({}), listContainers: () => ({}) }),
+  });
+  const { agent, fake } = bed;
+  fake.add("c", "e");
+  const wait = () => agent.processes.waitProcess({ containerId: "c", execId: "e" }, { timeoutMs: 0 });
+  for (const each of Array.from({ length: 512 }, wait)) each.catch(() => undefined);
+  await assert.rejects(wait(), (error) => {
+    assert.ok(error instanceof PaddockError && error.hint?.includes("end some"), String(error));
+    return reason("TOO_MANY")(error);
+  });
+  await agent.sandbox.getGuest({}, { timeoutMs: 20_000 });
+  await agent.containers.killContainer({ containerId: "c" }, { timeoutMs: 20_000 });
+  await agent.containers.listContainers({}, { timeoutMs: 20_000 });
+  const leaving = new AbortController();
+  const followed = Array.from({ length: 128 }, async (_, index) => {
+    const containerId = `c${index}`;
+    fake.add(containerId, containerId);
+    const point = { containerId, execId: containerId };
+    const call = { inputs: new ProcessInputs(), signal: leaving.signal, follower: true };
+    for await (const { kind } of attachProcess(agent, point, call)) if (kind === "started") return;
+    assert.fail(`${containerId} is not followed`);
+  });
+  await Promise.all(followed);
+  leaving.abort();
+});
+
+test("calls of one kind that a guest does not answer take no room of another kind", async () => {
+  const never = Promise.withResolvers<Record<string, never>>().promise;
+  await using bed = await guest({
+    routes: (router) =>
+      router.service(agentpb.ContainerService, { getContainerStats: () => never, killContainer: () => ({}) }),
+  });
+  const { containers } = bed.agent;
+  const stats = () => containers.getContainerStats({ containerId: "c" }, { timeoutMs: 0 });
+  for (const each of Array.from({ length: 1000 }, stats)) each.catch(() => undefined);
+  await assert.rejects(stats(), reason("TOO_MANY"));
+  await containers.killContainer({ containerId: "c" }, { timeoutMs: 20_000 });
+});
+
+test("a call that has ended makes room, by its answer as by a caller who left", async () => {
   await using bed = await guest({});
-  bed.fake.add("c", "e");
-  const wait = () => bed.agent.processes.waitProcess({ containerId: "c", execId: "e" }, { timeoutMs: 0 });
-  const waiting = Array.from({ length: 512 }, wait);
-  for (const each of waiting) each.catch(() => undefined);
-  await assert.rejects(wait(), reason("TOO_MANY"));
+  const { agent, fake } = bed;
+  const waits = (execId: string, options: object = {}) =>
+    Array.from({ length: 512 }, () =>
+      agent.processes.waitProcess({ containerId: "c", execId }, { timeoutMs: 0, ...options }),
+    );
+  const leaving = new AbortController();
+  const process = fake.add("c", "e");
+  const left = Promise.allSettled(waits("e", { signal: leaving.signal }));
+  await agent.sandbox.getGuest({}, { timeoutMs: 20_000 });
+  leaving.abort(new Error("left"));
+  for (const each of await left) assert.ok(each.status === "rejected" && /left/.test(String(each.reason)));
+  await agent.sandbox.getGuest({}, { timeoutMs: 20_000 });
+  const answered = Promise.all(waits("e"));
+  process.end(7);
+  for (const { status } of await answered) assert.equal(status?.code, 7);
+  await agent.sandbox.getGuest({}, { timeoutMs: 20_000 });
+  assert.equal((await agent.processes.waitProcess({ containerId: "c", execId: "e" })).status?.code, 7);
 });

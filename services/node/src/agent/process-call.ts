@@ -2,6 +2,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
+import { LANE_HEADER, LOG_LANE } from "./call-lanes.ts";
 import type { AgentClient } from "./connect-agent.ts";
 import { pause } from "./pause.ts";
 import type { InputMessage, ProcessInputs } from "./process-inputs.ts";
@@ -26,7 +27,11 @@ type CallOptions = {
   readonly inputs: ProcessInputs;
   /** Ends the call; the process goes on. */
   readonly signal: AbortSignal;
+  /** Whether the daemon itself follows the process, which clients' streams must not keep from it. */
+  readonly follower?: boolean;
 };
+
+const FOLLOWER = { headers: { [LANE_HEADER]: LOG_LANE } };
 
 /** Starts a process and holds its output. Throws as the agent's Exec, and GUEST_FAILED for what the guest may not say. */
 export function execProcess(
@@ -57,7 +62,7 @@ export function attachProcess(
   const first = { message: { case: "start", value } } as const;
   const check = new OutputCheck({ execId, stdout, stderr });
   return events(options, check, (inputs, signal) =>
-    agent.processes.attach(requests(first, inputs), { signal }),
+    agent.processes.attach(requests(first, inputs), { signal, ...(options.follower && FOLLOWER) }),
   );
 }
 

@@ -114,7 +114,7 @@ export class LogFollower {
     const race = new AbortRace(this.#stopping.signal);
     const writing = new Writing(log, inputs);
     try {
-      for await (const event of attachProcess(agent, point, { inputs, signal })) {
+      for await (const event of attachProcess(agent, point, { inputs, signal, follower: true })) {
         if (event.kind === "started") this.#gate(agent).resolve();
         if (event.kind === "chunk") await race.run(writing.add(event.stream, event.offset, event.data));
       }
