@@ -6,7 +6,7 @@
  * PADDOCK_STORM_ROUNDS runs as many storms one after the other, each with the next seed: for what happens once in a hundred, with
  * few sandboxes and updates in each.
  */
-import { type StormResult, updateStorm } from "../harness/update-storm.ts";
+import { type StormResult, stormStack, updateStorm } from "../harness/update-storm.ts";
 import { report } from "./report.ts";
 
 const seed = Number(process.env.PADDOCK_STORM_SEED ?? Date.now() % 1_000_000);
@@ -15,12 +15,13 @@ const updates = Number(process.env.PADDOCK_STORM_UPDATES ?? 200);
 const rounds = Number(process.env.PADDOCK_STORM_ROUNDS ?? 1);
 
 let differences = 0;
+await using stack = await stormStack();
 const results: StormResult[] = [];
 for (let round = 0; round < rounds && differences === 0; round++) {
   const began = performance.now();
   try {
     const log = rounds === 1 ? (line: string) => console.error(line) : () => {};
-    results.push(await updateStorm({ seed: seed + round, sandboxes, updates, log }));
+    results.push(await updateStorm({ stack, seed: seed + round, sandboxes, updates, log }));
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     console.error(`storm ${round + 1} of ${rounds}, seed ${seed + round}: all agree, ${seconds} s`);
   } catch (error) {

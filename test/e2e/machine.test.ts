@@ -7,7 +7,6 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { checkQemu, emulationThreads } from "@paddock/qemu";
 import { newcArchive } from "../../deploy/guest/newc-archive.ts";
 import { type AgentClient, connectAgent } from "../../services/node/src/agent/connect-agent.ts";
 import { installGuestFiles } from "../../services/node/src/host/guest-files.ts";
@@ -43,7 +42,6 @@ async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   const host = new QemuHost({
     binary: "qemu-system-x86_64",
     accelerator: "tcg",
-    emulationThreads: emulationThreads(await checkQemu("qemu-system-x86_64")),
     // These guests are idle when vCPUs come and go, which emulation survives.
     vcpuControl: "plug",
     cpuModel: "max",

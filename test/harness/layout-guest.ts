@@ -4,17 +4,14 @@
  * Its root is an initramfs with Node, a shell, a few coreutils and the sources: no disk, no modules, no agent. What it says on
  * its serial console is the answer.
  */
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { globSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { globSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type ArchiveEntry, newcArchive } from "../../deploy/guest/newc-archive.ts";
+import { runBareGuest } from "./bare-guest.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PROGRAMS = ["sh", "mount", "cat", "sleep", "printf", "ln", "mkdir", "echo"];
-/** Under emulation all of it takes 30 s on an idle host, and no part of it more than 10 s. */
-const SILENCE_MS = 60_000;
-const BOOTS = 2;
 
 /** Files by their path in the guest, for a program with the libraries that it loads. */
 function programFiles(name: string, path: string): Map<string, string> {
@@ -83,49 +80,6 @@ export interface LayoutGuest {
   readonly tests: readonly string[];
 }
 
-/**
- * Runs them to their end in a VM of its own; what the serial console said. `scratch` is a directory for the VM's files.
- *
- * A VM that falls silent is booted once more. That was seen in 3 of some 45 runs with v1 on a busy host: both emulated vCPUs spin at
- * different places of tests that only write limits. A limit whose writing hangs is silent the second time, too.
- */
-export async function runInLayoutGuest(guest: LayoutGuest, scratch: string): Promise<string> {
-  const image = join(scratch, "initramfs");
-  writeFileSync(image, initramfs(initScript(guest.prepare, guest.tests)));
-  for (let boot = 1; ; boot++) {
-    const { said, fellSilent } = await bootOnce(image);
-    if (!fellSilent) return said;
-    if (boot === BOOTS) return `${said}\nthe VM said nothing for ${SILENCE_MS} ms and was ended\n`;
-    console.error(
-      `the VM said nothing for ${SILENCE_MS} ms and is booted again; its last words:\n${said.slice(-500)}`,
-    );
-  }
-}
-
-async function bootOnce(image: string): Promise<{ said: string; fellSilent: boolean }> {
-  const args = [
-    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"],
-    ...["-machine", "q35,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off", "-m", "1G", "-smp", "2"],
-    ...["-accel", "tcg", "-cpu", "max", "-initrd", image],
-    ...["-kernel", join(ROOT, "deploy/guest/out/vmlinux")],
-    ...[
-      "-append",
-      "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests no_timer_check random.trust_cpu=on",
-    ],
-  ];
-  const qemu = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "pipe", "inherit"] });
-  let said = "";
-  let fellSilent = false;
-  const silence = setTimeout(() => {
-    fellSilent = true;
-    qemu.kill("SIGKILL");
-  }, SILENCE_MS);
-  qemu.stdout.on("data", (chunk: Buffer) => {
-    said += chunk.toString();
-    silence.refresh();
-    if (/^END\r?$/m.test(said)) qemu.kill("SIGKILL");
-  });
-  await once(qemu, "close");
-  clearTimeout(silence);
-  return { said: said.replaceAll("\r", ""), fellSilent };
-}
+/** Runs them to their end in a VM of its own; what the serial console said. `scratch` is a directory for the VM's files. */
+export const runInLayoutGuest = (guest: LayoutGuest, scratch: string): Promise<string> =>
+  runBareGuest(initramfs(initScript(guest.prepare, guest.tests)), scratch);

@@ -9,7 +9,6 @@ const MIB = 1024 * 1024;
 const spec: MachineSpec = {
   name: "sb-1",
   accelerator: "tcg",
-  emulationThreads: "shared",
   cpuModel: "max",
   vcpus: 2,
   maxVcpus: 8,
@@ -73,11 +72,6 @@ test("KVM stands alone as the accelerator, so that a failure cannot turn into em
     "kvm",
     "host,arch-capabilities=off",
   ]);
-});
-
-test("the vCPUs of an emulated machine have one thread each only where that is asked for", () => {
-  assert.deepEqual(added({ emulationThreads: "own" }), ["tcg,thread=multi,tb-size=256"]);
-  assert.deepEqual(added({ emulationThreads: "own", accelerator: "kvm" }), ["kvm"]);
 });
 
 test("memory that may grow is a device of its own, of the whole blocks up to the ceiling, and reserves nothing", () => {

@@ -6,6 +6,7 @@
  * reasons for the safety switches are in the README.
  */
 import {
+  type Accelerator,
   type DiskSpec,
   EMULATION_CODE_BYTES,
   type MachineSpec,
@@ -84,13 +85,13 @@ const machine = (): string[] => [
 
 /**
  * One accelerator, never a list: with `kvm:tcg` a permission problem silently becomes emulation. Translated code has a ceiling:
- * QEMU's own, 1 GiB, is the guest's to fill, and the host pays. What does not fit is translated again.
+ * QEMU's own, 1 GiB, is the guest's to fill, and the host pays. What does not fit is translated again. All vCPUs are emulated by
+ * one thread: with one each QEMU runs code that its guest has changed since, and the guest hangs; see the README.
  */
-export function acceleratorArguments(spec: Pick<MachineSpec, "accelerator" | "emulationThreads">): string[] {
-  if (spec.accelerator === "kvm") return ["-accel", "kvm"];
-  const thread = spec.emulationThreads === "own" ? "multi" : "single";
-  return ["-accel", `tcg,thread=${thread},tb-size=${EMULATION_CODE_BYTES / MIB}`];
-}
+export const acceleratorArguments = (accelerator: Accelerator): string[] => [
+  "-accel",
+  accelerator === "kvm" ? "kvm" : `tcg,thread=single,tb-size=${EMULATION_CODE_BYTES / MIB}`,
+];
 
 const cpu = (spec: MachineSpec): string[] => {
   check(/^[a-zA-Z0-9][a-zA-Z0-9_.,=+-]*$/.test(spec.cpuModel), `"${spec.cpuModel}" is not a CPU model`);
@@ -302,7 +303,7 @@ export function qemuArguments(spec: MachineSpec): string[] {
     ...name(spec),
     ...bare(),
     ...machine(),
-    ...acceleratorArguments(spec),
+    ...acceleratorArguments(spec.accelerator),
     ...cpu(spec),
     ...smp(spec),
     ...memorySize(spec),

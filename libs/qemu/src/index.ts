@@ -1,5 +1,4 @@
 export { acceleratorArguments, qemuArguments, scsiDisk } from "./command-line.ts";
-export { type EmulationThreads, emulationThreads } from "./emulation-threads.ts";
 export { type EndOptions, endProcess, waitForEnd } from "./end-process.ts";
 export { type DeviceAccess, type HostFacts, readHostFacts } from "./host-facts.ts";
 export { type HotPlugOptions, onHotPlug, setPluggedMemory, setVcpus } from "./hot-plug.ts";

@@ -6,8 +6,6 @@
  * the spec can key a template.
  */
 
-import type { EmulationThreads } from "./emulation-threads.ts";
-
 export type Accelerator = "kvm" | "tcg";
 
 /** Where the guest's memory lives. */
@@ -54,8 +52,6 @@ export interface MachineSpec {
   /** Shown in the process list; begins with a letter, a digit or a slash. */
   readonly name: string;
   readonly accelerator: Accelerator;
-  /** Of a machine that is emulated; with KVM each vCPU has its own. See `emulationThreads`. */
-  readonly emulationThreads: EmulationThreads;
   /** Value of `-cpu`, for example `host`, `host,arch-capabilities=off` or `max`; see `prove-kvm.ts`. */
   readonly cpuModel: string;
   /** vCPUs at boot, at least 1. */

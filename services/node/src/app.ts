@@ -84,11 +84,6 @@ export class NodeApp implements AsyncDisposable {
     const store = stack.use(openStore(config, log));
     const host = overrides.host ?? (await readHost(config));
     log.info({ accelerator: host.accelerator, qemu: host.qemuVersion }, "the host was looked at");
-    if (host.accelerator.accelerator === "tcg" && host.emulationThreads === "shared")
-      log.warn(
-        { qemu: host.qemuVersion },
-        "the vCPUs of a VM take turns on one CPU: update QEMU to 9.1 or later",
-      );
     const logs = stack.use(
       new LogBook(({ sandboxId, containerId, problem }) =>
         log.warn(
@@ -193,7 +188,6 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     new QemuHost({
       binary: config.qemuBinary,
       accelerator: host.accelerator.accelerator,
-      emulationThreads: host.emulationThreads,
       cpuModel: host.accelerator.cpuModel,
       groups: host.groups,
       guest: host.guest,

@@ -1,14 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Amount } from "@paddock/domain";
 import { Isolation } from "@paddock/protocol";
-import {
-  type AcceleratorChoice,
-  checkQemu,
-  chooseAccelerator,
-  type EmulationThreads,
-  emulationThreads,
-  readHostFacts,
-} from "@paddock/qemu";
+import { type AcceleratorChoice, checkQemu, chooseAccelerator, readHostFacts } from "@paddock/qemu";
 import type { NodeConfig } from "../config.ts";
 import { freeBytes } from "./disk-space.ts";
 import { type GuestFiles, installGuestFiles } from "./guest-files.ts";
@@ -19,8 +12,6 @@ export type Host = {
   readonly accelerator: AcceleratorChoice;
   readonly isolation: Isolation;
   readonly qemuVersion: string;
-  /** Of a VM that is emulated: whether its vCPUs run at once or in turns. */
-  readonly emulationThreads: EmulationThreads;
   /** Groups that QEMU's user needs beside its own. */
   readonly groups: readonly number[];
   /** What may be promised. */
@@ -54,7 +45,6 @@ export async function readHost(config: NodeConfig): Promise<Host> {
     accelerator,
     isolation,
     qemuVersion,
-    emulationThreads: emulationThreads(version),
     groups,
     cpus,
     cpuList: readFileSync("/sys/devices/system/cpu/online", "utf8").trim(),

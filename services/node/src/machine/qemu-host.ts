@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { PaddockError } from "@paddock/domain";
 import {
   type Accelerator,
-  type EmulationThreads,
   endProcess,
   identify,
   isAlive,
@@ -31,7 +30,6 @@ import { ownVmDirectory, requireSockets, vmUserOf } from "./vm-directory.ts";
 export type QemuHostOptions = {
   readonly binary: string;
   readonly accelerator: Accelerator;
-  readonly emulationThreads: EmulationThreads;
   /**
    * Who brings and takes vCPUs while a guest runs. By default the guest under emulation: QEMU 7.2 crashes when a vCPU is plugged
    * into a guest that is busy, see the README of libs/qemu.
@@ -186,13 +184,12 @@ export class QemuHost implements MachineHost {
   }
 
   #spec(request: MachineRequest): MachineSpec {
-    const { accelerator, emulationThreads, cpuModel, guest } = this.#options;
+    const { accelerator, cpuModel, guest } = this.#options;
     const { vcpus, maxVcpus } = request;
     const areAllThere = this.#vcpuControl === "guest";
     return {
       name: request.paths.vmDir,
       accelerator,
-      emulationThreads,
       cpuModel,
       vcpus: areAllThere ? maxVcpus : vcpus,
       maxVcpus,

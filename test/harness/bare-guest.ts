@@ -1,0 +1,38 @@
+/** A VM of two vCPUs with our kernel, emulated as sandboxes are, and nothing else: what it says on its serial console is the answer. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { acceleratorArguments } from "@paddock/qemu";
+import { repositoryRoot } from "./child-service.ts";
+
+/** On an idle host none is silent for 10 s; on one with five times as much to do as it has CPUs, some are for more than a minute. */
+const SILENCE_MS = 240_000;
+
+/** Runs it until it has said "END" on a line of its own; what it said. `scratch` is a directory for the VM's files. */
+export async function runBareGuest(initramfs: Buffer, scratch: string): Promise<string> {
+  const image = join(scratch, "initramfs");
+  writeFileSync(image, initramfs);
+  const args = [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"],
+    ...["-machine", "q35,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off", "-m", "1G", "-smp", "2"],
+    ...[...acceleratorArguments("tcg"), "-cpu", "max"],
+    ...["-kernel", join(repositoryRoot, "deploy/guest/out/vmlinux"), "-initrd", image],
+    "-append",
+    "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests no_timer_check random.trust_cpu=on",
+  ];
+  const qemu = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "pipe", "inherit"] });
+  let said = "";
+  const silence = setTimeout(() => {
+    said += `\nthe VM said nothing for ${SILENCE_MS} ms and was ended\n`;
+    qemu.kill("SIGKILL");
+  }, SILENCE_MS);
+  qemu.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+    silence.refresh();
+    if (/^END\r?$/m.test(said)) qemu.kill("SIGKILL");
+  });
+  await once(qemu, "close");
+  clearTimeout(silence);
+  return said.replaceAll("\r", "");
+}
