@@ -1,0 +1,61 @@
+/**
+ * Addresses as "host:port", and what kind of host they name.
+ *
+ * The C library reads "0", "127.1" and "0x7f000001" as IPv4 addresses. Here they are none: an address is written in full, so that
+ * what is judged is what is dialled or listened on.
+ */
+import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
+
+/** A host and a port; IPv6 addresses without brackets, names in lower case without the dot at the end. */
+export type HostPort = { readonly host: string; readonly port: number };
+
+/** What "host:port" or "[v6]:port" says; undefined if it is no such address. */
+export function parseHostPort(text: string): HostPort | undefined {
+  const match = /^(.+):([0-9]{1,5})$/.exec(text);
+  const host = parseHost(match?.[1] ?? "");
+  const port = Number(match?.[2]);
+  return host === undefined || port > 65_535 ? undefined : { host, port };
+}
+
+/** A host as it is written in a URL: a name, an IPv4 address, or an IPv6 address in brackets. Undefined if it is none. */
+export function parseHost(text: string): string | undefined {
+  const v6 = /^\[([^\]]+)\]$/.exec(text)?.[1];
+  if (v6 !== undefined)
+    return isIPv6(v6) && !v6.includes("%") ? new URL(`http://${text}`).hostname.slice(1, -1) : undefined;
+  if (isIPv4(text)) return text;
+  const name = text.toLowerCase().replace(/\.$/, "");
+  return isName(name) ? name : undefined;
+}
+
+/** "host:port", with brackets where they are needed. */
+export const formatHostPort = ({ host, port }: HostPort): string =>
+  `${host.includes(":") ? `[${host}]` : host}:${port}`;
+
+/** Whether only this host can be reached by it. */
+export const isLoopback = (host: string): boolean => host === "localhost" || isIn(LOOPBACK, host);
+
+/** Whether it stands for all addresses of a host, which can be listened on but names nobody. */
+export const isWildcard = (host: string): boolean => isIn(WILDCARD, host);
+
+function isName(name: string): boolean {
+  if (name.length > 253) return false;
+  const labels = name.split(".");
+  const last = labels.at(-1) ?? "";
+  return (
+    labels.every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label)) &&
+    !/^([0-9]+|0x[0-9a-f]*)$/.test(last)
+  );
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
+LOOPBACK.addAddress("::1", "ipv6");
+const WILDCARD = new BlockList();
+WILDCARD.addSubnet("0.0.0.0", 8, "ipv4");
+WILDCARD.addAddress("::", "ipv6");
+
+/** IPv4 addresses are found in their IPv6 form too. */
+function isIn(list: BlockList, host: string): boolean {
+  const family = isIP(host);
+  return family !== 0 && list.check(host, family === 6 ? "ipv6" : "ipv4");
+}

@@ -1,0 +1,119 @@
+/**
+ * The api's side of a connection to a node. Nothing of HTTP/2 is said before both have proven who they are.
+ *
+ * It is a `ChannelCredentials` of our own because grpc-js's take no pre-shared key, check a host's name, which says nothing here, and
+ * are fixed once made: these use what the files hold at each new connection.
+ */
+import type { Socket } from "node:net";
+import { type ConnectionOptions, connect } from "node:tls";
+import { CallCredentials, ChannelCredentials } from "@grpc/grpc-js";
+import { type PeerCredentials, peerKey } from "./peer-credentials.ts";
+import { nameProblem } from "./peer-name.ts";
+
+type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
+
+/** TLS 1.3 has a pre-shared key only with a cipher of the key's hash. */
+export const SECRET_CIPHER = "TLS_AES_128_GCM_SHA256";
+/** How long either side may take to prove who it is. */
+export const PROOF_TIMEOUT_MS = 10_000;
+export const SECRET_IDENTITY = "paddock-stream";
+
+/** Part of the message of each call that failed because the proof did. */
+export const NOT_PROVEN = "could not prove to each other who they are";
+
+export type PeerChannelOptions = {
+  /** The credentials that count now. */
+  readonly credentials: () => PeerCredentials;
+  /** The node that is to be there. */
+  readonly nodeId: string;
+  /** Someone else is there, or a node that does not take us. */
+  readonly onRefused: (error: Error) => void;
+};
+
+export class PeerChannelCredentials extends ChannelCredentials {
+  readonly #options: PeerChannelOptions;
+
+  constructor(options: PeerChannelOptions) {
+    super();
+    this.#options = options;
+  }
+
+  override _isSecure(): boolean {
+    return true;
+  }
+
+  override _equals(other: ChannelCredentials): boolean {
+    return this === other;
+  }
+
+  override _createSecureConnector(
+    _target: unknown,
+    _options: unknown,
+    callCredentials?: CallCredentials,
+  ): SecureConnector {
+    return {
+      connect: (socket) => this.#prove(socket),
+      waitForReady: () => Promise.resolve(),
+      getCallCredentials: () => callCredentials ?? CallCredentials.createEmpty(),
+      destroy: () => {},
+    };
+  }
+
+  async #prove(socket: Socket): ReturnType<SecureConnector["connect"]> {
+    const { credentials, nodeId, onRefused } = this.#options;
+    try {
+      return { socket: await secured({ socket, ...proof(credentials(), nodeId) }), secure: true };
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const error = new Error(`api and node ${nodeId} ${NOT_PROVEN}: ${why}`, {
+        cause,
+      });
+      onRefused(error);
+      throw error;
+    }
+  }
+}
+
+function proof(credentials: PeerCredentials, nodeId: string): ConnectionOptions {
+  const always = { ALPNProtocols: ["h2"], minVersion: "TLSv1.3", rejectUnauthorized: true } as const;
+  switch (credentials.kind) {
+    case "secret":
+      return {
+        ...always,
+        ciphers: SECRET_CIPHER,
+        pskCallback: () => ({ psk: peerKey(credentials.secret, nodeId), identity: SECRET_IDENTITY }),
+        // A server may answer with a certificate in place of the secret; none will do.
+        ca: [],
+        checkServerIdentity: () => new Error("it has a certificate in place of the secret"),
+      };
+    case "certificate": {
+      const { certificate, key, ca } = credentials;
+      return {
+        ...always,
+        cert: certificate,
+        key,
+        ca,
+        checkServerIdentity: (_host, { subjectaltname }) => {
+          const problem = nameProblem(subjectaltname, { kind: "node", nodeId });
+          return problem === undefined ? undefined : new Error(problem);
+        },
+      };
+    }
+    default:
+      return credentials satisfies never;
+  }
+}
+
+function secured(options: ConnectionOptions): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = connect(options);
+  const timer = setTimeout(
+    () => socket.destroy(new Error(`nothing was proven within ${PROOF_TIMEOUT_MS / 1000} s`)),
+    PROOF_TIMEOUT_MS,
+  );
+  socket.once("secureConnect", () => resolve(socket));
+  // Later errors are the transport's, which listens by then; this listener stays for the time in between.
+  socket.on("error", reject);
+  socket.once("close", () => reject(new Error("the connection was closed")));
+  return promise.finally(() => clearTimeout(timer));
+}

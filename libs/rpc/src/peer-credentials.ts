@@ -1,0 +1,124 @@
+/**
+ * How the api and a node prove to each other who they are, on every connection between them. Both ways are TLS 1.3, so nobody on
+ * the way reads or changes what tenants type.
+ *
+ * - By certificate. Each has one of an authority that both trust, with its name as a URI: `paddock://api`, or `paddock://node/<node id>`.
+ *   The name decides, not the authority alone: a node's certificate does not open another node's port.
+ * - By a secret in a file that both can read and nobody else, on one host. It is used as pre-shared key of TLS, so it is never sent,
+ *   and someone who listens in a node's place learns nothing of it. Each node has a key of its own, derived from the secret and
+ *   its id: a connection that ends at another node fails.
+ */
+import { hkdfSync, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
+import { nameProblem, type PeerName } from "./peer-name.ts";
+import type { ReadFile } from "./watched-files.ts";
+
+/** Where the credentials are: PEM files, or one file with a secret. */
+export type PeerFiles =
+  | {
+      readonly kind: "certificate";
+      readonly certificateFile: string;
+      readonly keyFile: string;
+      readonly caFile: string;
+    }
+  | { readonly kind: "secret"; readonly secretFile: string };
+
+export type PeerCredentials =
+  | { readonly kind: "certificate"; readonly certificate: Buffer; readonly key: Buffer; readonly ca: Buffer }
+  | { readonly kind: "secret"; readonly secret: string };
+
+/** The settings of api and node daemon alike. */
+export const PEER_SETTINGS = {
+  certificate: "PADDOCK_STREAM_TLS_CERT_FILE",
+  key: "PADDOCK_STREAM_TLS_KEY_FILE",
+  ca: "PADDOCK_STREAM_TLS_CA_FILE",
+  secret: "PADDOCK_STREAM_SECRET_FILE",
+} as const;
+
+type PeerSetting = (typeof PEER_SETTINGS)[keyof typeof PEER_SETTINGS];
+
+/** Which files the settings name; an empty setting is none. Throws an Error for the operator when they are none, not all, or both. */
+export function peerFiles(settings: Readonly<Partial<Record<PeerSetting, string>>>): PeerFiles {
+  const { certificate, key, ca, secret } = PEER_SETTINGS;
+  const [certificateFile, keyFile, caFile] = [settings[certificate], settings[key], settings[ca]];
+  const secretFile = settings[secret];
+  if (certificateFile && keyFile && caFile && !secretFile)
+    return { kind: "certificate", certificateFile, keyFile, caFile };
+  if (certificateFile || keyFile || caFile) {
+    if (secretFile) throw new Error(`${secret} and ${certificate} exclude each other: set one of them`);
+    throw new Error(`${certificate}, ${key} and ${ca} belong together`);
+  }
+  if (secretFile) return { kind: "secret", secretFile };
+  throw new Error(
+    `api and node daemon must be able to prove to each other who they are: set ${secret} (on one host), or ${certificate}, ${key} and ${ca}`,
+  );
+}
+
+export const peerPaths = (files: PeerFiles): readonly string[] =>
+  files.kind === "secret" ? [files.secretFile] : [files.certificateFile, files.keyFile, files.caFile];
+
+/** What the files of `peerPaths` hold, for a service with the name `own`. Throws an Error for the operator. */
+export function parsePeerCredentials(files: readonly ReadFile[], own: PeerName): PeerCredentials {
+  const [first, key, ca] = files;
+  if (first === undefined) throw new Error("no file with credentials is named");
+  if (key === undefined || ca === undefined) return { kind: "secret", secret: parseSecret(first) };
+  const credentials = certificateOf(first, key);
+  certificatesIn(ca);
+  const problem = nameProblem(new X509Certificate(first.bytes).subjectAltName, own);
+  if (problem !== undefined) throw new Error(`${first.path}: ${problem}`);
+  return { kind: "certificate", certificate: credentials.certificate, key: credentials.key, ca: ca.bytes };
+}
+
+/** A certificate with those that sign it, and its key. Throws an Error for the operator when they do not belong together. */
+export function certificateOf(
+  certificate: ReadFile,
+  key: ReadFile,
+): { readonly certificate: Buffer; readonly key: Buffer } {
+  certificatesIn(certificate);
+  try {
+    createSecureContext({ cert: certificate.bytes, key: key.bytes });
+  } catch (error) {
+    throw new Error(
+      `${key.path} is not the private key of ${certificate.path}: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+  return { certificate: certificate.bytes, key: key.bytes };
+}
+
+/** Throws unless the file has one or more certificates, each of them whole: OpenSSL itself is content with the first. */
+function certificatesIn({ path, bytes }: ReadFile): void {
+  const text = bytes.toString("latin1");
+  const whole = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (whole.length === 0) throw new Error(`${path} has no certificate in PEM`);
+  if (whole.length !== text.split("-----BEGIN CERTIFICATE").length - 1)
+    throw new Error(`${path} ends within a certificate`);
+  for (const pem of whole) {
+    try {
+      new X509Certificate(pem);
+    } catch (error) {
+      throw new Error(
+        `${path} has a certificate that cannot be read: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  }
+}
+
+/** Others who can read it could speak for the api, and those who can write it could choose it. */
+function parseSecret({ path, bytes, mode, uid }: ReadFile): string {
+  if ((mode & 0o077) !== 0)
+    throw new Error(
+      `${path} can be read or changed by others than its owner (mode 0${mode.toString(8)}): chmod 600 ${path}`,
+    );
+  const own = process.geteuid?.();
+  if (uid !== 0 && uid !== own)
+    throw new Error(`${path} belongs to user ${uid}, not to this service's user ${own}`);
+  const text = bytes.toString("utf8").trim();
+  if (/^[\x21-\x7e]{32,512}$/.test(text)) return text;
+  throw new Error(
+    `${path} must hold one secret of 32 to 512 printable characters, as "openssl rand -hex 32" makes it`,
+  );
+}
+
+/** The key with which the api and the node `nodeId` prove the secret to each other. */
+export const peerKey = (secret: string, nodeId: string): Buffer =>
+  Buffer.from(hkdfSync("sha256", secret, "paddock stream", `node ${nodeId}`, 32));

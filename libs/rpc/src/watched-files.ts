@@ -1,0 +1,196 @@
+/**
+ * What some small files say, read again when they change: credentials that are replaced while the service runs.
+ *
+ * Files are replaced in different ways: written in place, renamed over, or by a symbolic link on the way that is made to lead elsewhere
+ * (Kubernetes does so with a link between the directory and its files). So the directories of the file and of each link on the way to
+ * it are watched, and a change in one of them leads to a look at the files themselves. A look every ten seconds finds
+ * what no event tells, as on network file systems.
+ *
+ * Only what makes sense as a whole is taken over: a half-written file, or a certificate whose key has not come yet, is told of once and
+ * changes nothing.
+ */
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  type FSWatcher,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  watch,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+
+/** A file as it was read. */
+export type ReadFile = {
+  readonly path: string;
+  readonly bytes: Buffer;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+};
+
+export type WatchedFilesOptions<T> = {
+  readonly paths: readonly string[];
+  /** What the files say together, in the order of `paths`. Throws an Error, fit for a log, when it makes no sense. */
+  readonly parse: (files: readonly ReadFile[]) => T;
+  /** The files have changed to something that makes no sense; the value of before counts on. */
+  readonly onProblem: (error: Error) => void;
+  /** Another value counts now. */
+  readonly onReload?: () => void;
+};
+
+/** Events of one replacement come together. */
+const SETTLE_MS = 50;
+const LOOK_AGAIN_MS = 10_000;
+const MAX_BYTES = 1024 * 1024;
+const MAX_LINKS = 40;
+
+export class WatchedFiles<T> implements Disposable {
+  readonly #options: WatchedFilesOptions<T>;
+  readonly #listeners = new Set<(value: T) => void>();
+  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #interval: NodeJS.Timeout;
+  #soon: NodeJS.Timeout | undefined;
+  #value: T;
+  #seen: string;
+
+  /** Reads the files and begins to watch them. Throws the Error of `parse`, or one that says which file cannot be read. */
+  constructor(options: WatchedFilesOptions<T>) {
+    this.#options = options;
+    this.#watch();
+    const files = options.paths.map(readSmallFile);
+    this.#seen = digestOf(files);
+    this.#value = options.parse(files);
+    this.#interval = setInterval(() => this.#look(), LOOK_AGAIN_MS).unref();
+  }
+
+  /** The newest value that makes sense. */
+  get current(): T {
+    return this.#value;
+  }
+
+  /** Calls `listener` with each new value; the result stops that. */
+  onChange(listener: (value: T) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#interval);
+    clearTimeout(this.#soon);
+    for (const watcher of this.#watchers.values()) watcher.close();
+    this.#watchers.clear();
+  }
+
+  #look(): void {
+    this.#watch();
+    let seen = "";
+    try {
+      const files = this.#options.paths.map(readSmallFile);
+      seen = digestOf(files);
+      if (seen === this.#seen) return;
+      this.#value = this.#options.parse(files);
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      const told = seen || error.message;
+      if (told !== this.#seen) this.#options.onProblem(error);
+      this.#seen = told;
+      return;
+    }
+    this.#seen = seen;
+    for (const listener of this.#listeners) listener(this.#value);
+    this.#options.onReload?.();
+  }
+
+  /** Watches what is to be watched now. A directory that cannot be watched is looked at by the interval alone. */
+  #watch(): void {
+    const wanted = new Map(
+      this.#options.paths.flatMap(directoriesOf).map((path) => [identityOf(path), path]),
+    );
+    for (const [identity, watcher] of this.#watchers) {
+      if (wanted.has(identity)) continue;
+      watcher.close();
+      this.#watchers.delete(identity);
+    }
+    for (const [identity, path] of wanted) {
+      if (this.#watchers.has(identity)) continue;
+      try {
+        const watcher = watch(path, { persistent: false }, () => this.#lookSoon());
+        watcher.on("error", () => this.#lookSoon());
+        this.#watchers.set(identity, watcher);
+      } catch {}
+    }
+  }
+
+  #lookSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#look();
+    }, SETTLE_MS).unref();
+  }
+}
+
+/** Reads a regular file of at most 1 MiB. Throws an Error that names it. */
+export function readSmallFile(path: string): ReadFile {
+  let descriptor: number | undefined;
+  try {
+    // A pipe would be waited for otherwise.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stat = fstatSync(descriptor);
+    if (!stat.isFile()) throw new Error("it is not a regular file");
+    if (stat.size > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`);
+    return { path, bytes: readFileSync(descriptor), mode: stat.mode & 0o7777, uid: stat.uid };
+  } catch (error) {
+    throw new Error(`${path} cannot be read: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** The directories in which a change may make `path` another file: its own, and that of each link on the way. */
+function directoriesOf(path: string): string[] {
+  const found = new Set<string>();
+  let rest = resolve(path);
+  for (let links = 0; links <= MAX_LINKS; links += 1) {
+    const link = firstLink(rest);
+    if (link === undefined) break;
+    found.add(link.directory);
+    rest = link.leadsTo;
+  }
+  return [...found, dirname(rest)];
+}
+
+function firstLink(path: string): { readonly directory: string; readonly leadsTo: string } | undefined {
+  const parts = path.split("/").slice(1);
+  let directory = "/";
+  for (const [index, part] of parts.entries()) {
+    const at = join(directory, part);
+    try {
+      return { directory, leadsTo: resolve(directory, readlinkSync(at), ...parts.slice(index + 1)) };
+    } catch {
+      directory = at;
+    }
+  }
+  return undefined;
+}
+
+/** A directory that was replaced has the same path and must be watched again. */
+function identityOf(path: string): string {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return path;
+  }
+}
+
+function digestOf(files: readonly ReadFile[]): string {
+  const hash = createHash("sha256");
+  for (const { bytes, mode, uid } of files) hash.update(`${bytes.length} ${mode} ${uid} `).update(bytes);
+  return hash.digest("hex");
+}
