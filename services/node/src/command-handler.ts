@@ -5,7 +5,6 @@
  */
 import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import type { CommandContext } from "@paddock/bus";
-import { PaddockError } from "@paddock/domain";
 import { RequestLedger } from "@paddock/lifecycle";
 import { nodepb } from "@paddock/protocol";
 import { invalidFields, requestDigest } from "@paddock/rpc";
@@ -32,13 +31,13 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
     request: nodepb.CommandRequest,
     { signal, deadline }: Pick<CommandContext, "signal" | "deadline">,
   ): Promise<nodepb.CommandResponse> => {
-    const { command, requestId, generation } = request;
+    const { command, requestId, sandboxId, generation } = request;
     if (command.case === undefined)
       throw invalidFields([
         { field: "command", description: "names nothing to do, or nothing this node knows" },
       ]);
     check(command.value);
-    fence(ctx, request);
+    ctx.sandboxes.fence(sandboxId, generation);
     const work = async (left: AbortSignal) => {
       const call: Call = { requestId, generation, signal: left, deadline };
       const outcome = await route(ctx, command, call).catch((error: unknown) => {
@@ -54,18 +53,6 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
     );
     return fromBinary(nodepb.CommandResponseSchema, bytes);
   };
-}
-
-/** A placement that was superseded must not act any more; a newer one for a sandbox that is here already is taken over. */
-function fence(ctx: NodeContext, { sandboxId, generation }: nodepb.CommandRequest): void {
-  const entry = sandboxId === "" ? undefined : ctx.sandboxes.find(sandboxId);
-  if (entry === undefined || generation === 0n) return;
-  const known = entry.record.generation;
-  if (generation < known)
-    throw new PaddockError("STALE_GENERATION", `sandbox ${sandboxId} was placed anew since`, {
-      metadata: { generation: String(generation), known_generation: String(known) },
-    });
-  if (generation > known) entry.update((record) => ({ ...record, generation }));
 }
 
 /** What makes two commands the same: what is asked, of which sandbox. Not the deadline. */

@@ -17,10 +17,13 @@ export const attach = (api: ApiContext) =>
   async function* (requests: AsyncIterable<AttachRequest>, ctx: CallContext): AsyncGenerator<AttachResponse> {
     const { first, rest } = await firstRequest(requests);
     const { sandboxId, explicitAck } = first.message.value;
-    const { client, options, failure } = await sandboxStream(api, ctx, sandboxId);
+    const { client, options, generation, failure } = await sandboxStream(api, ctx, sandboxId);
     yield* proxyProcess(first, rest, {
       call: client.attach(options),
-      toNode: (request: AttachRequest) => ({ request }),
+      toNode: (request: AttachRequest) => ({
+        request,
+        ...(request.message.case === "start" && { generation }),
+      }),
       toClient: ({ response }: nodepb.AttachResponse) => {
         const output = response?.output;
         return output && { output, response: create(AttachResponseSchema, { output }) };

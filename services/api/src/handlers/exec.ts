@@ -12,10 +12,13 @@ export const exec = (api: ApiContext) =>
   async function* (requests: AsyncIterable<ExecRequest>, ctx: CallContext): AsyncGenerator<ExecResponse> {
     const { first, rest } = await firstRequest(requests);
     const { sandboxId, explicitAck } = first.message.value;
-    const { client, options, failure } = await sandboxStream(api, ctx, sandboxId);
+    const { client, options, generation, failure } = await sandboxStream(api, ctx, sandboxId);
     yield* proxyProcess(first, rest, {
       call: client.exec(options),
-      toNode: (request: ExecRequest) => ({ request }),
+      toNode: (request: ExecRequest) => ({
+        request,
+        ...(request.message.case === "start" && { generation }),
+      }),
       toClient: ({ response }: nodepb.ExecResponse) => {
         const output = response?.output;
         return output && { output, response: create(ExecResponseSchema, { output }) };

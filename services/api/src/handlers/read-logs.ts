@@ -7,6 +7,6 @@ import { unwrapped } from "../streams/unwrapped.ts";
 /** Reads what a container's init wrote, from its node's log files. */
 export const readLogs = (api: ApiContext) =>
   async function* (request: ReadLogsRequest, ctx: CallContext): AsyncGenerator<ReadLogsResponse> {
-    const { client, options, failure } = await sandboxStream(api, ctx, request.sandboxId);
-    yield* unwrapped(client.readLogs({ request }, options), failure);
+    const { client, options, generation, failure } = await sandboxStream(api, ctx, request.sandboxId);
+    yield* unwrapped(client.readLogs({ request, generation }, options), failure);
   };

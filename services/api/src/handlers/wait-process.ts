@@ -8,10 +8,12 @@ import { sandboxStream } from "../streams/sandbox-stream.ts";
 export const waitProcess =
   (api: ApiContext) =>
   async (request: WaitProcessRequest, ctx: CallContext): Promise<WaitProcessResponse> => {
-    const { client, options, failure } = await sandboxStream(api, ctx, request.sandboxId);
-    const { response } = await client.waitProcess({ request }, options).catch((error: unknown) => {
-      throw failure(error);
-    });
+    const { client, options, generation, failure } = await sandboxStream(api, ctx, request.sandboxId);
+    const { response } = await client
+      .waitProcess({ request, generation }, options)
+      .catch((error: unknown) => {
+        throw failure(error);
+      });
     if (response === undefined) throw new PaddockError("INTERNAL", "the node answered a wait with nothing");
     return response;
   };

@@ -10,6 +10,6 @@ export const watchContainerStats = (api: ApiContext) =>
     request: WatchContainerStatsRequest,
     ctx: CallContext,
   ): AsyncGenerator<WatchContainerStatsResponse> {
-    const { client, options, failure } = await sandboxStream(api, ctx, request.sandboxId);
-    yield* unwrapped(client.watchContainerStats({ request }, options), failure);
+    const { client, options, generation, failure } = await sandboxStream(api, ctx, request.sandboxId);
+    yield* unwrapped(client.watchContainerStats({ request, generation }, options), failure);
   };

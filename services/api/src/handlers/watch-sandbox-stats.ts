@@ -10,6 +10,6 @@ export const watchSandboxStats = (api: ApiContext) =>
     request: WatchSandboxStatsRequest,
     ctx: CallContext,
   ): AsyncGenerator<WatchSandboxStatsResponse> {
-    const { client, options, failure } = await sandboxStream(api, ctx, request.sandboxId);
-    yield* unwrapped(client.watchSandboxStats({ request }, options), failure);
+    const { client, options, generation, failure } = await sandboxStream(api, ctx, request.sandboxId);
+    yield* unwrapped(client.watchSandboxStats({ request, generation }, options), failure);
   };

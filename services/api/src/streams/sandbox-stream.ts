@@ -7,6 +7,8 @@ import { isMisplaced, locateSandbox, settle } from "../sandboxes/locate-sandbox.
 export type SandboxStream = {
   readonly client: NodeClient;
   readonly options: ReturnType<typeof forwarded>;
+  /** Of the sandbox's placement; it goes in the first request to the node. */
+  readonly generation: bigint;
   /** What a failure of a call to the node is for the client. */
   readonly failure: (error: unknown) => unknown;
 };
@@ -18,10 +20,11 @@ export async function sandboxStream(
   sandboxId: string,
 ): Promise<SandboxStream> {
   const placed = await locateSandbox(api, sandboxId);
-  const { nodeId } = placed.placement;
+  const { nodeId, generation } = placed.placement;
   return {
     client: api.streams.client(nodeId),
     options: forwarded(ctx),
+    generation,
     failure: (error) => {
       // The stream has begun and cannot be asked elsewhere, but the next one can.
       if (isMisplaced(error)) void settle(api, placed, error).catch(() => {});

@@ -31,6 +31,11 @@ export interface LiveSandbox {
 export interface LiveSandboxes {
   /** Throws SANDBOX_NOT_FOUND or RECORD_CORRUPT. */
   require(sandboxId: string): LiveSandbox;
+  /**
+   * Throws STALE_GENERATION for a request of a placement that was superseded; a newer one of a sandbox that is here already is
+   * taken over. A sandbox that is not here has nothing to protect.
+   */
+  fence(sandboxId: string, generation: bigint): void;
 }
 
 /** What the node core tells whoever keeps the containers' logs. None may throw or wait for the guest without bound. */

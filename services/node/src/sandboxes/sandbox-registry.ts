@@ -1,6 +1,7 @@
 /** All sandboxes of this node, those whose record cannot be read too, and what they were promised. */
 import { type Amount, PaddockError } from "@paddock/domain";
 import { promisedSize } from "../limits/entitled.ts";
+import { refuseStale } from "./fence-generation.ts";
 import type { LiveSandboxes } from "./live-sandbox.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { hostName } from "./sandbox-paths.ts";
@@ -32,6 +33,13 @@ export class SandboxRegistry implements LiveSandboxes {
 
   find(sandboxId: string): SandboxEntry | undefined {
     return this.#entries.get(sandboxId);
+  }
+
+  fence(sandboxId: string, generation: bigint): void {
+    const entry = this.#entries.get(sandboxId);
+    if (entry === undefined) return;
+    refuseStale(entry.record, generation);
+    if (generation > entry.record.generation) entry.update((record) => ({ ...record, generation }));
   }
 
   /** By id. */

@@ -25,6 +25,7 @@ import {
 import { AgentLink } from "../agent/agent-link.ts";
 import { FakeAgent, type FakeAgentOptions } from "../agent/fake-agent.ts";
 import { LogBook, type LogTrouble } from "../logs/log-book.ts";
+import { refuseStale } from "../sandboxes/fence-generation.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
 import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import type { ContainerPhase, SandboxPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
@@ -56,6 +57,8 @@ export type TestBed = AsyncDisposable & {
 
 export type TestBedOptions = FakeAgentOptions & {
   readonly log?: { readonly maxFileBytes: bigint; readonly maxFiles: number };
+  /** Of the sandbox's placement; 1 when left out. */
+  readonly generation?: bigint;
 };
 
 export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
@@ -85,12 +88,14 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
     sandboxPhase: () => state.sandboxPhase,
     imageId: image.id,
     log: options.log,
+    generation: options.generation ?? 1n,
   });
   const sandboxes: LiveSandboxes = {
     require: (id) => {
       if (id === SANDBOX) return sandbox;
       throw new PaddockError("SANDBOX_NOT_FOUND", `no sandbox ${id}`);
     },
+    fence: (_, generation) => refuseStale(sandbox.record, generation),
   };
   const cgroups = new FakeCgroups();
   const stats = { cgroups, vmOverheadBytes: 1 << 20, nowMs: () => nowMs.value };
@@ -151,9 +156,10 @@ function liveSandbox(
     sandboxPhase: () => SandboxPhase;
     imageId: string;
     log: TestBedOptions["log"];
+    generation: bigint;
   },
 ): LiveSandbox {
-  const { phase, sandboxPhase, imageId, log } = known;
+  const { phase, sandboxPhase, imageId, log, generation } = known;
   const sandboxId = parseSandboxId(SANDBOX);
   const containerId = parseContainerId(CONTAINER);
   if (sandboxId === undefined || containerId === undefined) throw new Error("an id of the test bed is none");
@@ -161,7 +167,7 @@ function liveSandbox(
   const record = (): SandboxRecord => ({
     sandboxId,
     version: 1,
-    generation: 1n,
+    generation,
     requestId: "r",
     spec: create(SandboxSpecSchema, {}),
     size: { vcpus: 1, maxVcpus: 1, memoryBytes: 1 << 28 },

@@ -635,7 +635,8 @@ export declare type Heartbeat = Message<"paddock.node.v1.Heartbeat"> & {
   node?: Node | undefined;
 
   /**
-   * Address of its NodeStreamService, "host:port".
+   * Address at which the api reaches its NodeStreamService, "host:port". The api dials no other form, and no address that stands for
+   * all of a host.
    *
    * @generated from field: string stream_address = 2;
    */
@@ -729,6 +730,13 @@ export declare type ExecRequest = Message<"paddock.node.v1.ExecRequest"> & {
    * @generated from field: paddock.v1.ExecRequest request = 1;
    */
   request?: ExecRequest$1 | undefined;
+
+  /**
+   * Generation of the sandbox's placement, in the first request; checked as in CommandRequest.
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -769,6 +777,13 @@ export declare type AttachRequest = Message<"paddock.node.v1.AttachRequest"> & {
    * @generated from field: paddock.v1.AttachRequest request = 1;
    */
   request?: AttachRequest$1 | undefined;
+
+  /**
+   * Generation of the sandbox's placement, in the first request; checked as in CommandRequest.
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -809,6 +824,13 @@ export declare type WaitProcessRequest = Message<"paddock.node.v1.WaitProcessReq
    * @generated from field: paddock.v1.WaitProcessRequest request = 1;
    */
   request?: WaitProcessRequest$1 | undefined;
+
+  /**
+   * Generation of the sandbox's placement; checked as in CommandRequest.
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -849,6 +871,13 @@ export declare type ReadLogsRequest = Message<"paddock.node.v1.ReadLogsRequest">
    * @generated from field: paddock.v1.ReadLogsRequest request = 1;
    */
   request?: ReadLogsRequest$1 | undefined;
+
+  /**
+   * Generation of the sandbox's placement; checked as in CommandRequest.
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -889,6 +918,13 @@ export declare type WatchContainerStatsRequest = Message<"paddock.node.v1.WatchC
    * @generated from field: paddock.v1.WatchContainerStatsRequest request = 1;
    */
   request?: WatchContainerStatsRequest$1 | undefined;
+
+  /**
+   * Generation of the sandbox's placement; checked as in CommandRequest.
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -929,6 +965,13 @@ export declare type WatchSandboxStatsRequest = Message<"paddock.node.v1.WatchSan
    * @generated from field: paddock.v1.WatchSandboxStatsRequest request = 1;
    */
   request?: WatchSandboxStatsRequest$1 | undefined;
+
+  /**
+   * Generation of the sandbox's placement; checked as in CommandRequest.
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -999,7 +1042,9 @@ export declare const ImportImageResponseSchema: GenMessage<ImportImageResponse>;
 
 /**
  * NodeStreamService carries what is streamed, and calls on the path of an exec. The api forwards the client's request
- * after validating it; the node validates again. Metadata: `paddock-request-id`, `traceparent`, and the deadline of gRPC.
+ * after validating it; the node validates again. Metadata: `paddock-request-id`, `traceparent`, and the deadline of gRPC. Before
+ * the first call of a connection api and node have proven to each other who they are: by TLS 1.3 with certificates that name the api
+ * and this node, or with a key that both derive from a secret.
  *
  * @generated from service paddock.node.v1.NodeStreamService
  */
