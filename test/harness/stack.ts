@@ -79,12 +79,14 @@ export class Stack implements AsyncDisposable {
     const directory = mkdtempSync(join(tmpdir(), "stack-"));
     chmodSync(directory, 0o711);
     const nats = await startNats(directory);
+    const secret = { PADDOCK_STREAM_SECRET_FILE: streamSecretFile(directory) };
     const api = await startService(
       "api",
       {
         PADDOCK_NATS_URL: nats.url,
         PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
         PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
+        ...secret,
       },
       join(directory, "api.log"),
       { measured: options.measured },
@@ -95,6 +97,7 @@ export class Stack implements AsyncDisposable {
       PADDOCK_STATE_DIR: join(directory, "state"),
       PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:0",
       PADDOCK_ACCELERATOR: "tcg",
+      ...secret,
       ...nodeEnv,
     };
     const since = Date.now();
@@ -221,6 +224,13 @@ export class Stack implements AsyncDisposable {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
+}
+
+/** A file with a secret that api and node daemon share. */
+function streamSecretFile(directory: string): string {
+  const path = join(directory, "stream.secret");
+  writeFileSync(path, `${randomUUID()}${randomUUID()}\n`, { mode: 0o600 });
+  return path;
 }
 
 export const inSeconds = (seconds: number): Date => new Date(Date.now() + seconds * 1000);

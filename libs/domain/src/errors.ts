@@ -60,6 +60,8 @@ export const REASON_KINDS = {
   EVENTS_NOT_HELD: "out_of_range",
   NOT_IMPLEMENTED: "unimplemented",
   BAD_TOKEN: "unauthenticated",
+  HOST_NOT_ALLOWED: "permission_denied",
+  ORIGIN_NOT_ALLOWED: "permission_denied",
   DEADLINE: "deadline_exceeded",
   CANCELLED: "cancelled",
   NODE_UNAVAILABLE: "unavailable",

@@ -12,12 +12,12 @@ import {
   type EdgeOptions,
   Health,
   observeCalls,
-  tokenCheck,
   warmUp,
 } from "@paddock/rpc";
 import { callObserver, createLogger, type Logger, Metrics, startTracing } from "@paddock/telemetry";
 import type { ApiContext } from "./api-context.ts";
 import type { Config } from "./config.ts";
+import { type CredentialNews, openCredentials } from "./credentials.ts";
 import { listenGrpc } from "./listeners/grpc-listener.ts";
 import { listenHttp } from "./listeners/http-listener.ts";
 import type { Listener } from "./listeners/listener.ts";
@@ -57,20 +57,22 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   undo.use(bus);
   const nodes = undo.use(new NodeView(bus));
   const placements = undo.use(new PlacementRegistry(bus));
-  const streams = undo.use(new NodeStreams(nodes));
+  const credentials = undo.use(openCredentials(config, logCredentials(log)));
+  const streams = undo.use(new NodeStreams(nodes, () => credentials.stream.current, log));
   const events = new EventStream(bus);
   const api: ApiContext = { bus, nodes, placements, streams, events, log, now: Date.now };
 
   const shutdown = new AbortController();
   const health = new Health(SERVICES);
   const edge = edgeOptions(log, metrics, shutdown.signal);
-  const checkToken = config.token === undefined ? undefined : tokenCheck(config.token);
   const methods = routes(api);
-  const shared = { tls: config.tls, checkToken, methods, edge };
+  const { tls, checkToken } = credentials;
+  const shared = { tls, checkToken, methods, edge };
   const grpc = await listenGrpc({ ...shared, address: config.grpcAddress, health });
   undo.defer(() => grpc.destroy());
   const pages = { isReady: () => health.serving, metrics: () => metrics.expose() };
-  const http = await listenHttp({ ...shared, address: config.httpAddress, pages });
+  const { httpAddress: address, allowedHosts, corsOrigins } = config;
+  const http = await listenHttp({ ...shared, address, pages, allowedHosts, corsOrigins });
   undo.defer(() => http.destroy());
 
   rebuildRegistry(api, shutdown.signal);
@@ -120,6 +122,12 @@ async function drain(
   clearTimeout(timer);
   clearTimeout(destroy);
 }
+
+const logCredentials = (log: Logger): CredentialNews => ({
+  changed: (setting) => log.info({ setting }, "changed credentials are in force"),
+  unusable: (setting, err) =>
+    log.error({ setting, err }, "changed credentials cannot be used; those of before stay in force"),
+});
 
 function edgeOptions(log: Logger, metrics: Metrics, shutdown: AbortSignal): EdgeOptions {
   return {

@@ -9,7 +9,7 @@ import { CreateSandboxResponseSchema, NodeService, ProcessService, SandboxServic
 import { GrpcConnection } from "@paddock/rpc";
 import { type ChildService, startService } from "../../../test/harness/child-service.ts";
 import { startNats } from "../../../test/harness/nats.ts";
-import { eventually } from "./testing/api-bench.ts";
+import { eventually, streamSecretFile } from "./testing/api-bench.ts";
 import { bytesAt, CHUNK, chunk, exited, input, inputsOf, start, stdin } from "./testing/exec-messages.ts";
 import { FakeNode } from "./testing/fake-node.ts";
 
@@ -33,6 +33,7 @@ before(async () => {
       PADDOCK_NATS_URL: nats.url,
       PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
       PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
+      PADDOCK_STREAM_SECRET_FILE: streamSecretFile(directory),
     },
     join(directory, "api.log"),
   );

@@ -1,19 +1,21 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { TestAuthority } from "../../../libs/rpc/src/testing/test-authority.ts";
 import { parseConfig, readEnv } from "./config.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "config-"));
 after(() => rmSync(directory, { recursive: true }));
 const file = (name: string, text: string) => {
-  writeFileSync(join(directory, name), text);
+  writeFileSync(join(directory, name), text, { mode: 0o600 });
   return join(directory, name);
 };
-const parse = (env: Record<string, string>) => parseConfig(readEnv(env));
+const secret = { PADDOCK_STREAM_SECRET_FILE: file("secret", "s".repeat(32)) };
+const parse = (env: Record<string, string>) => parseConfig(readEnv({ ...secret, ...env }));
 
 test("without settings it listens on loopback alone", () => {
   const config = parse({ PATH: "/bin" });
@@ -21,6 +23,16 @@ test("without settings it listens on loopback alone", () => {
   assert.deepEqual(config.httpAddress, { host: "127.0.0.1", port: 7080 });
   assert.equal(config.natsUrl, "nats://127.0.0.1:4222");
 });
+
+const someTls = {
+  PADDOCK_API_TLS_CERT_FILE: file("cert", "c"),
+  PADDOCK_API_TLS_KEY_FILE: file("key", "k"),
+};
+function readableSecret(): string {
+  const path = file("readable", "s".repeat(32));
+  chmodSync(path, 0o640);
+  return path;
+}
 
 const refused: [string, Record<string, string>, RegExp][] = [
   [
@@ -42,6 +54,28 @@ const refused: [string, Record<string, string>, RegExp][] = [
   ["a name that looks like loopback", { PADDOCK_API_HTTP_ADDRESS: "127.evil.example:1" }, /TLS and a token/],
   ["a certificate without a key", { PADDOCK_API_TLS_CERT_FILE: "/x" }, /belong together/],
   ["a token file that is not there", { PADDOCK_API_TOKEN_FILE: "/nonexistent" }, /cannot be read/],
+  ["a certificate that is none", { ...someTls }, /PADDOCK_API_TLS_CERT_FILE: .*no certificate/],
+  ["no credentials for the streams", { PADDOCK_STREAM_SECRET_FILE: "" }, /prove to each other who they are/],
+  [
+    "credentials for the streams of both kinds",
+    {
+      PADDOCK_STREAM_TLS_CERT_FILE: "/c",
+      PADDOCK_STREAM_TLS_KEY_FILE: "/k",
+      PADDOCK_STREAM_TLS_CA_FILE: "/a",
+    },
+    /exclude each other/,
+  ],
+  [
+    "a secret that others can read",
+    { PADDOCK_STREAM_SECRET_FILE: readableSecret() },
+    /PADDOCK_STREAM_SECRET_FILE: .*chmod 600/,
+  ],
+  ["an allowed host that is none", { PADDOCK_API_ALLOWED_HOSTS: "https://a.example" }, /no host such as/],
+  ["every host", { PADDOCK_API_ALLOWED_HOSTS: "*" }, /no host such as/],
+  ["an origin with a path", { PADDOCK_API_CORS_ORIGINS: "https://a.example/x" }, /no origin/],
+  ["an origin without a scheme", { PADDOCK_API_CORS_ORIGINS: "a.example" }, /no origin/],
+  ["the origin of no page", { PADDOCK_API_CORS_ORIGINS: "null" }, /no origin/],
+  ["every origin without a token", { PADDOCK_API_CORS_ORIGINS: "*" }, /needs a token/],
   ["a token that is too short", { PADDOCK_API_TOKEN_FILE: file("short", "abc\n") }, /16 to 512/],
 ];
 for (const [what, env, message] of refused) {
@@ -52,23 +86,37 @@ for (const [what, env, message] of refused) {
 
 test("an address beyond loopback is accepted with TLS and a token, not with one of them", () => {
   const token = { PADDOCK_API_TOKEN_FILE: file("token", "0123456789abcdef\n") };
-  const tls = { PADDOCK_API_TLS_CERT_FILE: file("cert", "c"), PADDOCK_API_TLS_KEY_FILE: file("key", "k") };
+  const { certificateFile, keyFile } = new TestAuthority(directory).issue("DNS:api.example");
+  const tls = { PADDOCK_API_TLS_CERT_FILE: certificateFile, PADDOCK_API_TLS_KEY_FILE: keyFile };
   const open = { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:7070" };
   assert.throws(() => parse({ ...open, ...token }), /TLS and a token/);
   assert.throws(() => parse({ ...open, ...tls }), /TLS and a token/);
-  assert.equal(parse({ ...open, ...tls, ...token }).token, "0123456789abcdef");
+  assert.equal(parse({ ...open, ...tls, ...token }).tokenFile, token.PADDOCK_API_TOKEN_FILE);
 });
 
-test("the process ends with exit code 78 and one line when its settings are wrong", () => {
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [fileURLToPath(new URL("./main.ts", import.meta.url))],
-    {
-      env: { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:0" },
-      encoding: "utf8",
-      timeout: 30_000,
-    },
-  );
-  assert.equal(status, 78, stderr);
-  assert.equal(stderr.trim().split("\n").length, 1, stderr);
+for (const [what, env] of [
+  ["can be reached without TLS", { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:0", ...secret }],
+  ["name nothing to prove itself to nodes by", {}],
+] as const)
+  test(`the process ends with exit code 78 and one line when its settings ${what}`, () => {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [fileURLToPath(new URL("./main.ts", import.meta.url))],
+      { env, encoding: "utf8", timeout: 30_000 },
+    );
+    assert.equal(status, 78, stderr);
+    assert.equal(stderr.trim().split("\n").length, 1, stderr);
+  });
+
+test("hosts and origins are lists, without regard to case", () => {
+  const config = parse({
+    PADDOCK_API_ALLOWED_HOSTS: "Paddock.Example, other.example:8443,[FD00::1]:80,",
+    PADDOCK_API_CORS_ORIGINS: "https://App.Example, http://localhost:3000/",
+  });
+  assert.deepEqual(config.allowedHosts, [
+    { host: "paddock.example", port: undefined },
+    { host: "other.example", port: 8443 },
+    { host: "fd00::1", port: 80 },
+  ]);
+  assert.deepEqual(config.corsOrigins, new Set(["https://app.example", "http://localhost:3000"]));
 });

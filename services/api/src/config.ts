@@ -1,7 +1,16 @@
 /** Settings of the api, from the environment in two steps: what is there, and whether it makes sense. */
-import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
+import {
+  type HostPort,
+  isLoopback,
+  PEER_SETTINGS,
+  type PeerFiles,
+  parseHostPort,
+  peerFiles,
+} from "@paddock/rpc";
 import { type LogLevelName, parseLogLevel } from "@paddock/telemetry";
+import { openCredentials, type TlsFiles } from "./credentials.ts";
+import { type CorsOrigins, parseOrigin } from "./listeners/cross-origin.ts";
+import { type AllowedHost, parseAllowedHost } from "./listeners/known-hosts.ts";
 
 const NAMES = [
   "PADDOCK_NATS_URL",
@@ -12,23 +21,31 @@ const NAMES = [
   "PADDOCK_API_TLS_CERT_FILE",
   "PADDOCK_API_TLS_KEY_FILE",
   "PADDOCK_API_TOKEN_FILE",
+  "PADDOCK_API_ALLOWED_HOSTS",
+  "PADDOCK_API_CORS_ORIGINS",
+  PEER_SETTINGS.certificate,
+  PEER_SETTINGS.key,
+  PEER_SETTINGS.ca,
+  PEER_SETTINGS.secret,
   "OTEL_EXPORTER_OTLP_ENDPOINT",
 ] as const;
 
 type RawConfig = Readonly<Partial<Record<(typeof NAMES)[number], string>>>;
 
-export type Address = { readonly host: string; readonly port: number };
-
-export type Tls = { readonly certificate: Buffer; readonly key: Buffer };
-
 export type Config = {
   readonly natsUrl: string;
   readonly logLevel: LogLevelName;
   readonly readyFd: number | undefined;
-  readonly grpcAddress: Address;
-  readonly httpAddress: Address;
-  readonly tls: Tls | undefined;
-  readonly token: string | undefined;
+  readonly grpcAddress: HostPort;
+  readonly httpAddress: HostPort;
+  readonly tls: TlsFiles | undefined;
+  readonly tokenFile: string | undefined;
+  /** What it proves to nodes that it is the api by, and they that they are nodes. */
+  readonly stream: PeerFiles;
+  /** By which names the HTTP port may be asked, beside its own. */
+  readonly allowedHosts: readonly AllowedHost[];
+  /** From where web pages may call, beside the HTTP port itself. */
+  readonly corsOrigins: CorsOrigins;
   readonly otlpEndpoint: string | undefined;
 };
 
@@ -61,38 +78,74 @@ export function parseConfig(raw: RawConfig): Config {
     grpcAddress: address("PADDOCK_API_GRPC_ADDRESS", raw.PADDOCK_API_GRPC_ADDRESS ?? "127.0.0.1:7070"),
     httpAddress: address("PADDOCK_API_HTTP_ADDRESS", raw.PADDOCK_API_HTTP_ADDRESS ?? "127.0.0.1:7080"),
     tls: tls(raw.PADDOCK_API_TLS_CERT_FILE, raw.PADDOCK_API_TLS_KEY_FILE),
-    token: token(raw.PADDOCK_API_TOKEN_FILE),
+    tokenFile: raw.PADDOCK_API_TOKEN_FILE,
+    stream: stream(raw),
+    allowedHosts: allowedHosts(raw.PADDOCK_API_ALLOWED_HOSTS),
+    corsOrigins: corsOrigins(raw.PADDOCK_API_CORS_ORIGINS),
     otlpEndpoint: raw.OTEL_EXPORTER_OTLP_ENDPOINT,
   };
   refuseOpenDoors(config);
+  refuseBadFiles(config);
   return config;
 }
 
-/** Beyond the host itself, nobody is let in without a token, and no token is sent in the clear. */
+/** Beyond the host itself, nobody is let in without a token, and no token is sent in the clear. Nor is every web page without one. */
 function refuseOpenDoors(config: Config): void {
+  if (config.corsOrigins === "*" && config.tokenFile === undefined)
+    throw new ConfigError(
+      "PADDOCK_API_CORS_ORIGINS: * lets every web page call, which needs a token: set PADDOCK_API_TOKEN_FILE, or name the origins",
+    );
   const doors = [
     ["PADDOCK_API_GRPC_ADDRESS", config.grpcAddress],
     ["PADDOCK_API_HTTP_ADDRESS", config.httpAddress],
   ] as const;
   for (const [name, { host }] of doors) {
-    if (isLoopback(host) || (config.tls && config.token)) continue;
+    if (isLoopback(host) || (config.tls && config.tokenFile)) continue;
     throw new ConfigError(
       `${name}: ${host} can be reached from other hosts, which needs TLS and a token: set PADDOCK_API_TLS_CERT_FILE, PADDOCK_API_TLS_KEY_FILE and PADDOCK_API_TOKEN_FILE, or listen on 127.0.0.1`,
     );
   }
 }
 
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+function address(name: string, raw: string): HostPort {
+  const parsed = parseHostPort(raw);
+  if (parsed !== undefined) return parsed;
+  throw new ConfigError(`${name}: "${raw}" is no address such as 127.0.0.1:7070 or [::1]:7070`);
+}
 
-function address(name: string, raw: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(raw);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535) {
-    throw new ConfigError(`${name}: "${raw}" is no address such as 127.0.0.1:7070 or [::1]:7070`);
+function stream(raw: RawConfig): PeerFiles {
+  try {
+    return peerFiles(raw);
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error));
   }
-  return { host, port };
+}
+
+const listed = (raw: string | undefined): string[] =>
+  (raw ?? "").split(",").flatMap((part) => (part.trim() === "" ? [] : [part.trim()]));
+
+function allowedHosts(raw: string | undefined): AllowedHost[] {
+  return listed(raw).map((each) => {
+    const host = parseAllowedHost(each);
+    if (host !== undefined) return host;
+    throw new ConfigError(
+      `PADDOCK_API_ALLOWED_HOSTS: "${each}" is no host such as paddock.example or paddock.example:8443`,
+    );
+  });
+}
+
+function corsOrigins(raw: string | undefined): CorsOrigins {
+  const origins = listed(raw);
+  if (origins.includes("*")) return "*";
+  return new Set(
+    origins.map((each) => {
+      const origin = parseOrigin(each);
+      if (origin !== undefined) return origin;
+      throw new ConfigError(
+        `PADDOCK_API_CORS_ORIGINS: "${each}" is no origin such as https://app.example, nor *`,
+      );
+    }),
+  );
 }
 
 function natsUrl(raw: string): string {
@@ -111,32 +164,17 @@ function descriptor(raw: string | undefined): number | undefined {
   throw new ConfigError(`PADDOCK_READY_FD: "${raw}" is no number of an open descriptor above 2`);
 }
 
-function tls(certificateFile: string | undefined, keyFile: string | undefined): Tls | undefined {
+function tls(certificateFile: string | undefined, keyFile: string | undefined): TlsFiles | undefined {
   if (certificateFile === undefined && keyFile === undefined) return undefined;
-  if (certificateFile === undefined || keyFile === undefined) {
-    throw new ConfigError("PADDOCK_API_TLS_CERT_FILE and PADDOCK_API_TLS_KEY_FILE belong together");
-  }
-  return {
-    certificate: readSetting("PADDOCK_API_TLS_CERT_FILE", certificateFile),
-    key: readSetting("PADDOCK_API_TLS_KEY_FILE", keyFile),
-  };
+  if (certificateFile !== undefined && keyFile !== undefined) return { certificateFile, keyFile };
+  throw new ConfigError("PADDOCK_API_TLS_CERT_FILE and PADDOCK_API_TLS_KEY_FILE belong together");
 }
 
-function token(file: string | undefined): string | undefined {
-  if (file === undefined) return undefined;
-  const text = readSetting("PADDOCK_API_TOKEN_FILE", file).toString("utf8").trim();
-  if (/^[\x21-\x7e]{16,512}$/.test(text)) return text;
-  throw new ConfigError(
-    "PADDOCK_API_TOKEN_FILE: the file must hold one token of 16 to 512 printable characters",
-  );
-}
-
-function readSetting(name: string, file: string): Buffer {
+/** What the files hold is looked at here too, so that the process does not begin with what it could not use. */
+function refuseBadFiles(config: Config): void {
   try {
-    return readFileSync(file);
+    openCredentials(config, { changed: () => {}, unusable: () => {} })[Symbol.dispose]();
   } catch (error) {
-    throw new ConfigError(
-      `${name}: ${file} cannot be read: ${error instanceof Error ? error.message : error}`,
-    );
+    throw new ConfigError(error instanceof Error ? error.message : String(error));
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -259,9 +259,11 @@ test("with a token and TLS, nothing but health is answered without them", async 
   );
   const certificate = readFileSync(certFile);
   const token = "0123456789abcdef";
+  const tokenFile = join(directory, "token");
+  writeFileSync(tokenFile, token);
   await using own = await ApiBench.start(startNats, {
-    token,
-    tls: { certificate, key: readFileSync(keyFile) },
+    tokenFile,
+    tls: { certificateFile: certFile, keyFile },
   });
   using connection = tlsConnection(own.app.grpcAddress, certificate);
   const system = connection.service(SystemService);

@@ -13,7 +13,7 @@ import { createLogger } from "@paddock/telemetry";
 import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
 import { startApp } from "./app.ts";
 import { parseConfig } from "./config.ts";
-import { ApiBench, caught, eventually } from "./testing/api-bench.ts";
+import { ApiBench, caught, eventually, streamSecretFile } from "./testing/api-bench.ts";
 
 let directory: string;
 let nats: NatsServer;
@@ -52,6 +52,7 @@ async function anotherApi() {
     PADDOCK_NATS_URL: nats.url,
     PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
     PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
+    PADDOCK_STREAM_SECRET_FILE: streamSecretFile(directory),
   });
   const log = createLogger({ name: "other", level: "info", destination: { write: () => {} } });
   const other = await startApp(config, { log, drainMs: 10 });

@@ -106,7 +106,7 @@ export class NodeApp implements AsyncDisposable {
     const context = await openContext(parts, onChange);
     stack.defer(() => letGo(context));
     log.info(await recover(context), "recovered");
-    const streams = stack.use(await StreamServer.start({ ...context, images, logs }, config.streamAddress));
+    const streams = stack.use(await StreamServer.start({ ...context, images, logs }, config.streams));
     const bus = stack.use(new Bus({ url: config.natsUrl, name: `paddock-node-${config.nodeId}` }));
     await firstOf(bus.ready, signal);
     publisher = stack.use(new EventPublisher({ store, stream: new EventStream(bus), log }));

@@ -5,12 +5,29 @@
 import { hostname } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { MIB, parseNodeId } from "@paddock/domain";
+import {
+  formatHostPort,
+  type HostPort,
+  isLoopback,
+  isWildcard,
+  type PeerFiles,
+  parseHostPort,
+  parsePeerCredentials,
+  peerFiles,
+  peerPaths,
+  readSmallFile,
+} from "@paddock/rpc";
 import { LOG_LEVELS, type LogLevelName } from "@paddock/telemetry";
 
 const NAMES = {
   PADDOCK_NODE_ID: "",
   PADDOCK_STATE_DIR: "/var/lib/paddock",
   PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:7071",
+  PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS: "",
+  PADDOCK_STREAM_TLS_CERT_FILE: "",
+  PADDOCK_STREAM_TLS_KEY_FILE: "",
+  PADDOCK_STREAM_TLS_CA_FILE: "",
+  PADDOCK_STREAM_SECRET_FILE: "",
   PADDOCK_GUEST_DIR: resolve(import.meta.dirname, "../../../deploy/guest/out"),
   PADDOCK_QEMU_BINARY: "qemu-system-x86_64",
   PADDOCK_ACCELERATOR: "auto",
@@ -36,7 +53,7 @@ export type RawConfig = Readonly<Record<Name, string>>;
 export type NodeConfig = {
   readonly nodeId: string;
   readonly stateDir: string;
-  readonly streamAddress: string;
+  readonly streams: StreamSettings;
   readonly guestDir: string;
   readonly qemuBinary: string;
   readonly accelerator: "auto" | "kvm" | "tcg";
@@ -64,6 +81,15 @@ export type NodeConfig = {
   readonly otlpEndpoint: string | undefined;
 };
 
+/** How the api reaches the streams of this node. */
+export type StreamSettings = {
+  readonly listen: HostPort;
+  /** What the api is told; undefined: where it listens. Port 0 stands for the port that is got. */
+  readonly advertise: HostPort | undefined;
+  /** What node and api prove to each other who they are by. */
+  readonly credentials: PeerFiles;
+};
+
 /** Picks this daemon's settings. Throws on a PADDOCK_ name it does not know. */
 export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
   const unknown = Object.keys(env).filter(
@@ -76,6 +102,11 @@ export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
     PADDOCK_NODE_ID: value("PADDOCK_NODE_ID"),
     PADDOCK_STATE_DIR: value("PADDOCK_STATE_DIR"),
     PADDOCK_NODE_STREAM_ADDRESS: value("PADDOCK_NODE_STREAM_ADDRESS"),
+    PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS: value("PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS"),
+    PADDOCK_STREAM_TLS_CERT_FILE: value("PADDOCK_STREAM_TLS_CERT_FILE"),
+    PADDOCK_STREAM_TLS_KEY_FILE: value("PADDOCK_STREAM_TLS_KEY_FILE"),
+    PADDOCK_STREAM_TLS_CA_FILE: value("PADDOCK_STREAM_TLS_CA_FILE"),
+    PADDOCK_STREAM_SECRET_FILE: value("PADDOCK_STREAM_SECRET_FILE"),
     PADDOCK_GUEST_DIR: value("PADDOCK_GUEST_DIR"),
     PADDOCK_QEMU_BINARY: value("PADDOCK_QEMU_BINARY"),
     PADDOCK_ACCELERATOR: value("PADDOCK_ACCELERATOR"),
@@ -99,10 +130,11 @@ export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
 /** Understands the settings. Throws an Error that names the setting. */
 export function parseConfig(raw: RawConfig): NodeConfig {
   const readyFd = raw.PADDOCK_READY_FD;
+  const id = nodeId(raw.PADDOCK_NODE_ID);
   return {
-    nodeId: nodeId(raw.PADDOCK_NODE_ID),
+    nodeId: id,
     stateDir: absolutePath(raw, "PADDOCK_STATE_DIR"),
-    streamAddress: address(raw, "PADDOCK_NODE_STREAM_ADDRESS"),
+    streams: streams(raw, id),
     guestDir: absolutePath(raw, "PADDOCK_GUEST_DIR"),
     qemuBinary: nonEmpty(raw, "PADDOCK_QEMU_BINARY"),
     accelerator: oneOf(raw, "PADDOCK_ACCELERATOR", ["auto", "kvm", "tcg"]),
@@ -142,10 +174,34 @@ function absolutePath(raw: RawConfig, name: Name): string {
   return isAbsolute(raw[name]) ? join(raw[name], ".") : wrong(name, raw[name], "an absolute path");
 }
 
-function address(raw: RawConfig, name: Name): string {
-  return /^(\[[0-9a-fA-F:]+\]|[a-zA-Z0-9_.-]+):[0-9]{1,5}$/.test(raw[name])
-    ? raw[name]
-    : wrong(name, raw[name], "host:port");
+function address(raw: RawConfig, name: Name): HostPort {
+  return parseHostPort(raw[name]) ?? wrong(name, raw[name], "host:port");
+}
+
+/**
+ * Beyond the host itself the api is known by its certificate alone, and it is never told an address that stands for all of a host. What
+ * the files hold is looked at here too, so that the daemon does not begin with what it could not use.
+ */
+function streams(raw: RawConfig, id: string): StreamSettings {
+  const listen = address(raw, "PADDOCK_NODE_STREAM_ADDRESS");
+  const advertise =
+    raw.PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS === ""
+      ? undefined
+      : address(raw, "PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS");
+  const credentials = peerFiles(raw);
+  parsePeerCredentials(peerPaths(credentials).map(readSmallFile), { kind: "node", nodeId: id });
+  if (isWildcard((advertise ?? listen).host))
+    throw new Error(
+      `PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS must be an address at which the api reaches this node: ${formatHostPort(advertise ?? listen)} stands for all of this host's`,
+    );
+  const reached = [listen, ...(advertise === undefined ? [] : [advertise])].find(
+    ({ host }) => !isLoopback(host),
+  );
+  if (reached !== undefined && credentials.kind === "secret")
+    throw new Error(
+      `${formatHostPort(reached)} can be reached from other hosts, which needs certificates: set PADDOCK_STREAM_TLS_CERT_FILE, PADDOCK_STREAM_TLS_KEY_FILE and PADDOCK_STREAM_TLS_CA_FILE in place of PADDOCK_STREAM_SECRET_FILE, or PADDOCK_NODE_STREAM_ADDRESS to a loopback address`,
+    );
+  return { listen, advertise, credentials };
 }
 
 function nonEmpty(raw: RawConfig, name: Name): string {

@@ -1,50 +1,82 @@
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
-import { addGrpcMethods, bindService, createRequestCheck, SERVER_OPTIONS } from "@paddock/rpc";
+import {
+  addGrpcMethods,
+  bindService,
+  createRequestCheck,
+  formatHostPort,
+  listenForPeer,
+  type PeerListener,
+  parsePeerCredentials,
+  peerPaths,
+  SERVER_OPTIONS,
+  WatchedFiles,
+} from "@paddock/rpc";
+import type { StreamSettings } from "./config.ts";
 import type { NodeLog } from "./node-log.ts";
 import type { StreamContext } from "./streams/stream-context.ts";
 import { streamHandlers } from "./streams/stream-handlers.ts";
 
 const DRAIN_MS = 2000;
+/** Strangers who knock do not fill the log. */
+const REFUSALS_TOLD_EVERY_MS = 10_000;
 
-/** The gRPC server of NodeStreamService: what the api dials for exec, attach, logs and imports. */
+/** The gRPC server of NodeStreamService: what the api, and nobody else, dials for exec, attach, logs and imports. */
 export class StreamServer implements AsyncDisposable {
+  /** What the api is told. */
   readonly address: string;
   readonly #server: Server;
+  readonly #listener: PeerListener;
   readonly #shutdown: AbortController;
 
-  private constructor(server: Server, address: string, shutdown: AbortController) {
+  private constructor(server: Server, listener: PeerListener, address: string, shutdown: AbortController) {
     this.#server = server;
+    this.#listener = listener;
     this.address = address;
     this.#shutdown = shutdown;
   }
 
-  /** Listens at `host:port`; port 0 takes a free one. */
+  /** Listens as the settings say; port 0 takes a free one. */
   static async start(
     context: StreamContext & { readonly log: NodeLog },
-    address: string,
+    { listen, advertise, credentials: files }: StreamSettings,
   ): Promise<StreamServer> {
-    const { log } = context;
+    const { log, nodeId } = context;
     const server = new Server(SERVER_OPTIONS);
     const shutdown = new AbortController();
-    const handlers = streamHandlers(context);
-    addGrpcMethods(server, bindService(nodepb.NodeStreamService, handlers), {
+    addGrpcMethods(server, bindService(nodepb.NodeStreamService, streamHandlers(context)), {
       check: createRequestCheck(),
       onBug: (error, { method }) =>
         log.error({ err: error, method: method.name }, "a stream failed of a bug"),
       shutdown: shutdown.signal,
     });
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-      if (error) reject(new Error(`cannot listen at ${address}: ${error.message}`, { cause: error }));
-      else resolve(port);
+    const credentials = new WatchedFiles({
+      paths: peerPaths(files),
+      parse: (read) => parsePeerCredentials(read, { kind: "node", nodeId }),
+      onProblem: (err) =>
+        log.error(
+          { err },
+          "changed credentials of the streams cannot be used; those of before stay in force",
+        ),
+      onReload: () => log.info({}, "changed credentials of the streams are in force"),
     });
-    const port = await promise;
-    return new StreamServer(server, `${address.slice(0, address.lastIndexOf(":"))}:${port}`, shutdown);
+    shutdown.signal.addEventListener("abort", () => credentials[Symbol.dispose]());
+    const onRefused = refusals(log);
+    const listener = await listenForPeer(server, { address: listen, credentials, nodeId, onRefused }).catch(
+      (error: unknown) => {
+        credentials[Symbol.dispose]();
+        const why = error instanceof Error ? error.message : error;
+        throw new Error(`cannot listen at ${formatHostPort(listen)}: ${why}`, { cause: error });
+      },
+    );
+    const { host, port } = advertise ?? listen;
+    const address = formatHostPort({ host, port: port || listener.port });
+    return new StreamServer(server, listener, address, shutdown);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
     this.#shutdown.abort(
       new PaddockError("SHUTTING_DOWN", "the node daemon is going down", { retryAfterMs: 2000 }),
     );
@@ -54,4 +86,19 @@ export class StreamServer implements AsyncDisposable {
     await promise;
     clearTimeout(timer);
   }
+}
+
+/** Tells of those who are not the api: the first at once, the others by their number. */
+function refusals(log: NodeLog): (error: Error, peer: string) => void {
+  let untold = 0;
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  return (err, peer) => {
+    if (performance.now() - toldAtMs < REFUSALS_TOLD_EVERY_MS) {
+      untold += 1;
+      return;
+    }
+    log.warn({ err, peer, others: untold }, "a connection to the stream port was refused: it is not the api");
+    untold = 0;
+    toldAtMs = performance.now();
+  };
 }

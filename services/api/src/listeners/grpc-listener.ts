@@ -6,18 +6,22 @@ import {
   addReflection,
   type BoundMethod,
   type EdgeOptions,
+  formatHostPort,
   type Health,
+  type HostPort,
   SERVER_OPTIONS,
   type TokenCheck,
   tokenInterceptor,
 } from "@paddock/rpc";
-import type { Address, Tls } from "../config.ts";
+import type { Replaceable, Tls } from "../credentials.ts";
 import { SERVICES } from "../routes.ts";
+import { ReplaceableServerCredentials } from "./grpc-tls.ts";
 import type { Listener } from "./listener.ts";
+import { refuseBrowsers } from "./refuse-browsers.ts";
 
 export type GrpcListenerOptions = {
-  readonly address: Address;
-  readonly tls: Tls | undefined;
+  readonly address: HostPort;
+  readonly tls: Replaceable<Tls> | undefined;
   readonly checkToken: TokenCheck | undefined;
   readonly methods: readonly BoundMethod[];
   readonly edge: EdgeOptions;
@@ -29,25 +33,27 @@ export async function listenGrpc(options: GrpcListenerOptions): Promise<Listener
   const { address, tls, checkToken, methods, edge, health } = options;
   const server = new Server({
     ...SERVER_OPTIONS,
-    ...(checkToken === undefined
-      ? {}
-      : { interceptors: [tokenInterceptor(checkToken), ...SERVER_OPTIONS.interceptors] }),
+    interceptors: [
+      refuseBrowsers,
+      ...(checkToken === undefined ? [] : [tokenInterceptor(checkToken)]),
+      ...SERVER_OPTIONS.interceptors,
+    ],
   });
   addGrpcMethods(server, methods, edge);
   addReflection(server, SERVICES);
   health.addTo(server);
-  const credentials = tls
-    ? ServerCredentials.createSsl(null, [{ cert_chain: tls.certificate, private_key: tls.key }])
-    : ServerCredentials.createInsecure();
-  const host = address.host.includes(":") ? `[${address.host}]` : address.host;
+  const secure = tls && new ReplaceableServerCredentials(tls);
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(`${host}:${address.port}`, credentials, (error, bound) =>
+    server.bindAsync(formatHostPort(address), secure ?? ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
     ),
   );
   return {
-    address: `${host}:${port}`,
+    address: formatHostPort({ ...address, port }),
     drain: () => new Promise((resolve) => server.tryShutdown(() => resolve())),
-    destroy: () => server.forceShutdown(),
+    destroy: () => {
+      secure?.release();
+      server.forceShutdown();
+    },
   };
 }

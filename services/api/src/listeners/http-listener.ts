@@ -16,20 +16,26 @@ import {
   connectRoutes,
   type EdgeOptions,
   FLOW_CONTROL_WINDOW_BYTES,
+  type HostPort,
   type TokenCheck,
   toConnectError,
 } from "@paddock/rpc";
-import type { Address, Tls } from "../config.ts";
+import type { Replaceable, Tls } from "../credentials.ts";
+import type { CorsOrigins } from "./cross-origin.ts";
+import type { AllowedHost } from "./known-hosts.ts";
 import type { Listener } from "./listener.ts";
 import { type OperatorPages, serveOperatorPage } from "./operator-pages.ts";
+import { gated } from "./request-gate.ts";
 
 export type HttpListenerOptions = {
-  readonly address: Address;
-  readonly tls: Tls | undefined;
+  readonly address: HostPort;
+  readonly tls: Replaceable<Tls> | undefined;
   readonly checkToken: TokenCheck | undefined;
   readonly methods: readonly BoundMethod[];
   readonly edge: EdgeOptions;
   readonly pages: OperatorPages;
+  readonly allowedHosts: readonly AllowedHost[];
+  readonly corsOrigins: CorsOrigins;
 };
 
 type Handler = ReturnType<typeof connectNodeAdapter>;
@@ -42,11 +48,17 @@ const HTTP2_OPTIONS = {
 };
 /** A client that connects and says nothing is let go. */
 const FIRST_BYTES_TIMEOUT_MS = 10_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 const PREFACE = Buffer.from("PRI ");
 
 /** Listens. Rejects when the address cannot be had. */
 export async function listenHttp(options: HttpListenerOptions): Promise<Listener> {
-  const handler = handlerOf(options);
+  const { address: listen, allowedHosts, corsOrigins } = options;
+  const handler = gated(handlerOf(options), {
+    hosts: { listen: listen.host, allowed: allowedHosts },
+    corsOrigins,
+    isSecure: options.tls !== undefined,
+  });
   const sockets = new Set<Socket>();
   const { server, close } = options.tls ? secureServer(options.tls, handler) : clearServer(handler);
   server.on("connection", (socket: Socket) => {
@@ -54,7 +66,7 @@ export async function listenHttp(options: HttpListenerOptions): Promise<Listener
     socket.setNoDelay(true);
     socket.once("close", () => sockets.delete(socket));
   });
-  server.listen(options.address.port, options.address.host);
+  server.listen(listen.port, listen.host);
   await once(server, "listening");
   const { address, port, family } = server.address() as AddressInfo;
   return {
@@ -94,10 +106,14 @@ function handlerOf({ methods, edge, checkToken, pages }: HttpListenerOptions): H
 
 type Served = { readonly server: Server; readonly close: () => void };
 
-function secureServer(tls: Tls, handler: Handler): Served {
-  const server = http2.createSecureServer(
-    { ...HTTP2_OPTIONS, allowHTTP1: true, cert: tls.certificate, key: tls.key, minVersion: "TLSv1.2" },
-    handler,
+function secureServer(tls: Replaceable<Tls>, handler: Handler): Served {
+  const contextOf = ({ certificate, key }: Tls) =>
+    ({ cert: certificate, key, minVersion: "TLSv1.2" }) as const;
+  const options = { ...HTTP2_OPTIONS, allowHTTP1: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+  const server = http2.createSecureServer({ ...options, ...contextOf(tls.current) }, handler);
+  server.once(
+    "close",
+    tls.onChange((changed) => server.setSecureContext(contextOf(changed))),
   );
   const sessions = trackSessions(server);
   return { server, close: () => closeSessions(sessions) };

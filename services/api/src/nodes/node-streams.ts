@@ -1,34 +1,63 @@
 /**
  * gRPC connections to nodes: one for each, kept open, because an exec has no time to connect. Those of nodes that are gone, or have
  * another address now, are closed.
+ *
+ * A heartbeat is what a node says of itself. The address in it is dialled only when it is a host and a port, and when the credentials reach
+ * that far: a secret is for nodes on this host. What is dialled must prove that it is that node.
  */
 import type { NodeRecord, NodeView } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
-import { type CallContext, type CallOptions, GrpcConnection, type GrpcMethods } from "@paddock/rpc";
+import {
+  type CallContext,
+  type CallOptions,
+  formatHostPort,
+  GrpcConnection,
+  type GrpcMethods,
+  type HostPort,
+  isLoopback,
+  isWildcard,
+  NOT_PROVEN,
+  PeerChannelCredentials,
+  type PeerCredentials,
+  parseHostPort,
+} from "@paddock/rpc";
+import type { Logger } from "@paddock/telemetry";
 
 export type NodeClient = GrpcMethods<typeof nodepb.NodeStreamService>;
 
-type Open = { readonly address: string; readonly connection: GrpcConnection; readonly client: NodeClient };
+type Open = {
+  /** As the heartbeat has it. */
+  readonly address: string;
+  readonly connection: GrpcConnection;
+  readonly client: NodeClient;
+};
 
 export class NodeStreams implements Disposable {
   readonly #nodes: NodeView;
+  readonly #credentials: () => PeerCredentials;
+  readonly #log: Logger;
   readonly #open = new Map<string, Open>();
   readonly #forget: () => void;
 
-  constructor(nodes: NodeView) {
+  /** `credentials` answers with those that count now. */
+  constructor(nodes: NodeView, credentials: () => PeerCredentials, log: Logger) {
     this.#nodes = nodes;
+    this.#credentials = credentials;
+    this.#log = log;
     this.#forget = nodes.onChange(() => this.#sweep());
   }
 
-  /** The streaming service of a node. Throws `PaddockError` NODE_UNAVAILABLE when its address is not known. */
+  /** The streaming service of a node. Throws `PaddockError` NODE_UNAVAILABLE when its address is not known, or not one to dial. */
   client(nodeId: string): NodeClient {
     const address = addressOf(this.#nodes.get(nodeId));
     if (address === undefined) throw unreachable(nodeId, "it has not been seen");
     const open = this.#open.get(nodeId);
     if (open?.address === address) return open.client;
+    const problem = addressProblem(address, this.#credentials().kind);
+    if (problem !== undefined) throw unreachable(nodeId, problem);
     open?.connection.close();
-    const connection = new GrpcConnection(address);
+    const connection = new GrpcConnection(dialled(address), this.#channelTo(nodeId));
     const client = connection.service(nodepb.NodeStreamService);
     this.#open.set(nodeId, { address, connection, client });
     return client;
@@ -38,6 +67,15 @@ export class NodeStreams implements Disposable {
     this.#forget();
     for (const { connection } of this.#open.values()) connection.close();
     this.#open.clear();
+  }
+
+  #channelTo(nodeId: string): PeerChannelCredentials {
+    return new PeerChannelCredentials({
+      credentials: this.#credentials,
+      nodeId,
+      onRefused: (err) =>
+        this.#log.warn({ err, nodeId }, "no stream to a node: one of the two is not who it should be"),
+    });
   }
 
   #sweep(): void {
@@ -62,8 +100,11 @@ export const forwarded = (ctx: CallContext): CallOptions => ({
 
 /** What a failed call to a node is for the client: a broken connection is the node's absence. */
 export function nodeFailure(error: unknown, nodeId: string): unknown {
-  const bare = error instanceof PaddockError && error.reason === "UNAVAILABLE";
-  return bare ? unreachable(nodeId, "its stream address does not answer", error) : error;
+  if (!(error instanceof PaddockError) || error.reason !== "UNAVAILABLE") return error;
+  const why = error.message.includes(NOT_PROVEN)
+    ? "it and the api could not prove to each other who they are; the log of the api says why"
+    : "its stream address does not answer";
+  return unreachable(nodeId, why, error);
 }
 
 const unreachable = (nodeId: string, why: string, cause?: unknown): PaddockError =>
@@ -73,6 +114,21 @@ const unreachable = (nodeId: string, why: string, cause?: unknown): PaddockError
     retryAfterMs: 1_000,
     cause,
   });
+
+/** Why the address in a heartbeat is not dialled; undefined when it is. */
+export function addressProblem(address: string, credentials: PeerCredentials["kind"]): string | undefined {
+  const parsed = parseHostPort(address);
+  if (parsed === undefined || parsed.port === 0)
+    return `${JSON.stringify(address.slice(0, 100))}, its stream address, is no host and port`;
+  if (isWildcard(parsed.host))
+    return `${address}, its stream address, is not that of a host: set PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS`;
+  if (credentials === "secret" && !isLoopback(parsed.host))
+    return `${address}, its stream address, is on another host, which needs certificates: set PADDOCK_STREAM_TLS_CERT_FILE`;
+  return undefined;
+}
+
+/** Without a scheme grpc-js may take the host for one. */
+const dialled = (address: string): string => `dns:${formatHostPort(parseHostPort(address) as HostPort)}`;
 
 const addressOf = (record: NodeRecord | undefined): string | undefined =>
   record?.heartbeat.streamAddress || undefined;

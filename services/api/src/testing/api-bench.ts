@@ -1,5 +1,5 @@
 /** An api in this process with a real NATS server and fake nodes, for one test file. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PaddockError } from "@paddock/domain";
@@ -7,7 +7,7 @@ import { GrpcConnection } from "@paddock/rpc";
 import { createLogger } from "@paddock/telemetry";
 import { type App, startApp } from "../app.ts";
 import { type Config, parseConfig } from "../config.ts";
-import { FakeNode } from "./fake-node.ts";
+import { FakeNode, STREAM_SECRET } from "./fake-node.ts";
 
 /** A NATS server that the test has started below a directory. */
 export type BenchNats = { readonly url: string; stop(): Promise<void>; kill(): Promise<void> };
@@ -47,6 +47,7 @@ export class ApiBench implements AsyncDisposable {
       PADDOCK_NATS_URL: nats.url,
       PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
       PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
+      PADDOCK_STREAM_SECRET_FILE: streamSecretFile(directory),
     });
     const app = await startApp({ ...config, ...settings }, { log, drainMs: 1_000 });
     undo.defer(() => app.stop());
@@ -61,6 +62,13 @@ export class ApiBench implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#cleanUp.disposeAsync();
   }
+}
+
+/** A file with the secret of the fake nodes. */
+export function streamSecretFile(directory: string): string {
+  const path = join(directory, "stream.secret");
+  writeFileSync(path, STREAM_SECRET, { mode: 0o600 });
+  return path;
 }
 
 /** Waits until `check` passes; fails with its last error after 10 s. */

@@ -3,7 +3,7 @@
  * the same NATS subjects and the same gRPC service as a real one.
  */
 import { create } from "@bufbuild/protobuf";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server } from "@grpc/grpc-js";
 import { Bus, type CommandContext, type CommandServer, putHeartbeat, serveCommands } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
@@ -11,6 +11,8 @@ import {
   addGrpcMethods,
   bindService,
   createRequestCheck,
+  listenForPeer,
+  type PeerListener,
   SERVER_OPTIONS,
   type ServiceHandlers,
   toStatus,
@@ -31,6 +33,8 @@ export type FakeCommands = {
 };
 
 const GIB = 1024n ** 3n;
+/** What the api and its fake nodes prove to each other who they are by. */
+export const STREAM_SECRET = "tests-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
 export class FakeNode implements AsyncDisposable {
   readonly nodeId: string;
@@ -46,6 +50,7 @@ export class FakeNode implements AsyncDisposable {
   readonly #bus: Bus;
   readonly #server = new Server(SERVER_OPTIONS);
   #commandServer: CommandServer | undefined;
+  #listener: PeerListener | undefined;
   #sequence = 0n;
   #address = "";
 
@@ -111,12 +116,13 @@ export class FakeNode implements AsyncDisposable {
       check: createRequestCheck(),
       onBug: (error) => console.error(error),
     });
-    const port = await new Promise<number>((resolve, reject) =>
-      this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(error) : resolve(bound),
-      ),
-    );
-    this.#address = `127.0.0.1:${port}`;
+    this.#listener = await listenForPeer(this.#server, {
+      address: { host: "127.0.0.1", port: 0 },
+      credentials: { current: { kind: "secret", secret: STREAM_SECRET }, onChange: () => () => {} },
+      nodeId: this.nodeId,
+      onRefused: () => {},
+    });
+    this.#address = `127.0.0.1:${this.#listener.port}`;
   }
 
   /** Says in a heartbeat that its streams are served at another address. */
@@ -131,6 +137,7 @@ export class FakeNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener?.close();
     this.#server.forceShutdown();
     await this.#bus.close();
   }

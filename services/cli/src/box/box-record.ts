@@ -3,6 +3,7 @@
  *
  *   <state>/box.json        this record, readable by all: it holds no secret
  *   <state>/bus.conf        configuration of the NATS server with its password, for root alone
+ *   <state>/stream.secret   what api and node daemon prove to each other who they are by, for root alone
  *   <state>/logs/           bounded logs of the parts
  *   <state>/bus/            the NATS server's store
  *   <state>/node/           state of the node daemon
@@ -32,6 +33,7 @@ export type BoxRecord = {
 export const boxPaths = (stateDir: string) => ({
   record: join(stateDir, "box.json"),
   busConfig: join(stateDir, "bus.conf"),
+  streamSecret: join(stateDir, "stream.secret"),
   logs: join(stateDir, "logs"),
   busStore: join(stateDir, "bus"),
   node: join(stateDir, "node"),

@@ -1,6 +1,6 @@
 /** What "paddock up" starts, and with which settings. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { boxPaths } from "./box-record.ts";
 
@@ -53,21 +53,48 @@ export function writeBusConfig({ stateDir, ports }: BoxSettings): BusAccess {
   return access;
 }
 
+/** Settings of the daemons that say how they prove to each other who they are. */
+const STREAM_CREDENTIALS = "PADDOCK_STREAM_";
+
+/**
+ * Writes the secret by which api and node daemon know each other, another one at each start. Someone who has it can run programs in
+ * every container.
+ */
+export function writeStreamSecret({ stateDir }: BoxSettings): void {
+  const { streamSecret } = boxPaths(stateDir);
+  const path = `${streamSecret}.new`;
+  rmSync(path, { force: true });
+  writeFileSync(path, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
+  renameSync(path, streamSecret);
+}
+
+/** The secret of this host, unless the operator's settings name other credentials. */
+function streamCredentials({ env, stateDir }: BoxSettings): NodeJS.ProcessEnv {
+  const isSet = Object.keys(env).some((name) => name.startsWith(STREAM_CREDENTIALS) && env[name]);
+  return isSet ? {} : { PADDOCK_STREAM_SECRET_FILE: boxPaths(stateDir).streamSecret };
+}
+
 export const busUrl = ({ user, password }: BusAccess, port: number): string =>
   `nats://${user}:${password}@${LOOPBACK}:${port}`;
 
-export function apiEnv({ env, ports }: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+export function apiEnv(settings: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+  const { env, ports } = settings;
+  const isTheirs = (name: string) =>
+    name.startsWith("PADDOCK_API_") || name.startsWith(STREAM_CREDENTIALS) || SHARED.has(name);
   return {
-    ...inherited(env, (name) => name.startsWith("PADDOCK_API_") || SHARED.has(name)),
+    ...inherited(env, isTheirs),
+    ...streamCredentials(settings),
     PADDOCK_API_GRPC_ADDRESS: env.PADDOCK_API_GRPC_ADDRESS ?? `${LOOPBACK}:${ports.api}`,
     PADDOCK_API_HTTP_ADDRESS: env.PADDOCK_API_HTTP_ADDRESS ?? `${LOOPBACK}:${ports.http}`,
     PADDOCK_NATS_URL: natsUrl,
   };
 }
 
-export function nodeEnv({ env, ports, stateDir }: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+export function nodeEnv(settings: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+  const { env, ports, stateDir } = settings;
   return {
     ...inherited(env, (name) => !name.startsWith("PADDOCK_API_")),
+    ...streamCredentials(settings),
     PADDOCK_STATE_DIR: boxPaths(stateDir).node,
     PADDOCK_NODE_STREAM_ADDRESS: env.PADDOCK_NODE_STREAM_ADDRESS ?? `${LOOPBACK}:${ports.stream}`,
     PADDOCK_NATS_URL: natsUrl,

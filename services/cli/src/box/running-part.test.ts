@@ -8,7 +8,7 @@ import { CliError } from "../cli-error.ts";
 import { BoundedLog } from "./bounded-log.ts";
 import { lockBox } from "./box-lock.ts";
 import { readBoxRecord, writeBoxRecord } from "./box-record.ts";
-import { apiEnv, nodeEnv, writeBusConfig } from "./box-settings.ts";
+import { apiEnv, nodeEnv, writeBusConfig, writeStreamSecret } from "./box-settings.ts";
 import { logLine } from "./log-line.ts";
 import { RunningPart } from "./running-part.ts";
 
@@ -111,6 +111,7 @@ test("each daemon gets its own settings and none that it would refuse", () => {
     PADDOCK_API_TOKEN_FILE: "/t",
     PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:2",
     PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:3",
+    PADDOCK_STREAM_SECRET_FILE: "/s/stream.secret",
     PADDOCK_NATS_URL: "nats://x",
   });
   assert.deepEqual(nodeEnv(settings, "nats://x"), {
@@ -118,8 +119,27 @@ test("each daemon gets its own settings and none that it would refuse", () => {
     PADDOCK_ACCELERATOR: "tcg",
     PADDOCK_STATE_DIR: "/s/node",
     PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:4",
+    PADDOCK_STREAM_SECRET_FILE: "/s/stream.secret",
     PADDOCK_NATS_URL: "nats://x",
   });
+});
+
+test("the daemons share a secret that only root can read, another one at each start, unless their settings name other credentials", async () => {
+  const settings = { stateDir: directory, ports: { bus: 0, api: 0, http: 0, stream: 0 }, env: {} };
+  const path = join(directory, "stream.secret");
+  await writeFile(path, "left behind", { mode: 0o644 });
+  writeStreamSecret(settings);
+  const secret = await readFile(path, "utf8");
+  assert.match(secret, /^[0-9a-f]{64}\n$/);
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  writeStreamSecret(settings);
+  assert.notEqual(await readFile(path, "utf8"), secret);
+  const env = { PADDOCK_STREAM_TLS_CERT_FILE: "/c" };
+  for (const envOf of [apiEnv, nodeEnv]) {
+    assert.equal(envOf(settings, "nats://x").PADDOCK_STREAM_SECRET_FILE, path);
+    const own = envOf({ ...settings, env }, "nats://x");
+    assert.deepEqual([own.PADDOCK_STREAM_TLS_CERT_FILE, own.PADDOCK_STREAM_SECRET_FILE], ["/c", undefined]);
+  }
 });
 
 test("a state directory is held by one living process at a time", async () => {

@@ -21,6 +21,7 @@ import {
   nodeEnv,
   serviceEntry,
   writeBusConfig,
+  writeStreamSecret,
 } from "./box-settings.ts";
 import { type PartSpec, RunningPart } from "./running-part.ts";
 
@@ -82,11 +83,13 @@ export class Box {
     for (const name of ["node", "api", "bus"] as const) await this.#parts.get(name)?.stop(STOP_GRACE_MS);
     removeBoxRecord(this.#settings.stateDir);
     rmSync(boxPaths(this.#settings.stateDir).busConfig, { force: true });
+    rmSync(boxPaths(this.#settings.stateDir).streamSecret, { force: true });
   }
 
   async #start(): Promise<void> {
     const { report } = this.#events;
     const access = writeBusConfig(this.#settings);
+    writeStreamSecret(this.#settings);
     const busPort = await report(
       "starting the bus",
       () => this.#startBus(),

@@ -1,0 +1,137 @@
+/**
+ * Stands before everything that the HTTP port serves, pages and calls alike: requests for a host that is not ours, and those of web pages
+ * from elsewhere, end here. It answers as the Connect protocol does, which both clients and people can read.
+ */
+
+import { errorToJson } from "@connectrpc/connect/protocol-connect";
+import type { connectNodeAdapter } from "@connectrpc/connect-node";
+import { PaddockError } from "@paddock/domain";
+import { type HostPort, toConnectError } from "@paddock/rpc";
+import {
+  type CorsOrigins,
+  corsHeaders,
+  isCorsOrigin,
+  isSameOrigin,
+  preflightHeaders,
+} from "./cross-origin.ts";
+import { isKnownHost, type KnownHosts, parseAuthority } from "./known-hosts.ts";
+
+type Handler = ReturnType<typeof connectNodeAdapter>;
+type Request = Parameters<Handler>[0];
+type Response = Parameters<Handler>[1];
+
+export type GateRules = {
+  readonly hosts: KnownHosts;
+  readonly corsOrigins: CorsOrigins;
+  /** Whether the port speaks TLS. */
+  readonly isSecure: boolean;
+};
+
+type Verdict =
+  | { readonly kind: "pass"; readonly headers: Readonly<Record<string, string>> }
+  | { readonly kind: "preflight"; readonly headers: Readonly<Record<string, string>> }
+  | { readonly kind: "refuse"; readonly status: number; readonly error: PaddockError };
+
+/** The handler, behind the gate. */
+export const gated =
+  (handler: Handler, rules: GateRules): Handler =>
+  (request, response) => {
+    const verdict = judge(request, rules);
+    switch (verdict.kind) {
+      case "pass":
+        for (const [name, value] of Object.entries(verdict.headers)) response.setHeader(name, value);
+        handler(request, response);
+        return;
+      case "preflight":
+        response.writeHead(204, verdict.headers);
+        response.end();
+        return;
+      case "refuse":
+        refuse(request, response, verdict.status, verdict.error);
+        return;
+      default:
+        verdict satisfies never;
+    }
+  };
+
+function judge(request: Request, rules: GateRules): Verdict {
+  const authority = authorityOf(request);
+  if (authority === undefined || !isOurs(authority, request, rules)) {
+    return { kind: "refuse", status: 421, error: foreignHost(authority) };
+  }
+  const origins = valuesOf(request, "origin");
+  const [origin] = origins;
+  if (origin === undefined) {
+    return isFromOtherSite(request)
+      ? { kind: "refuse", status: 403, error: foreignOrigin("another site") }
+      : { kind: "pass", headers: {} };
+  }
+  if (origins.length > 1) return { kind: "refuse", status: 403, error: foreignOrigin(origins.join(", ")) };
+  if (isSameOrigin({ origin, authority, isSecure: rules.isSecure })) return { kind: "pass", headers: {} };
+  if (!isCorsOrigin(origin, rules.corsOrigins)) {
+    return { kind: "refuse", status: 403, error: foreignOrigin(origin) };
+  }
+  const isPreflight =
+    request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined;
+  return isPreflight
+    ? { kind: "preflight", headers: preflightHeaders(origin) }
+    : { kind: "pass", headers: corsHeaders(origin) };
+}
+
+/** The host that a request names, in each place where it may; undefined when that is none, or not one. */
+function authorityOf(request: Request): string | undefined {
+  const named = [...valuesOf(request, ":authority"), ...valuesOf(request, "host")];
+  if (request.httpVersionMajor < 2 && named.length !== 1) return undefined;
+  const url = request.url ?? "";
+  if (!url.startsWith("/") && url !== "*") named.push(URL.parse(url)?.host ?? "");
+  const [authority] = named;
+  return named.every((each) => each === authority) ? authority : undefined;
+}
+
+function isOurs(authority: string, { socket }: Request, { hosts, isSecure }: GateRules): boolean {
+  const asked = parseAuthority(authority, isSecure ? 443 : 80);
+  const local: HostPort = { host: socket.localAddress ?? "", port: socket.localPort ?? 0 };
+  return asked !== undefined && isKnownHost(asked, local, hosts);
+}
+
+/** All values of a header: Node keeps the first `host` alone in `headers`. */
+function valuesOf({ rawHeaders }: Request, wanted: string): string[] {
+  return rawHeaders.flatMap((name, index) =>
+    index % 2 === 0 && name.toLowerCase() === wanted ? [rawHeaders[index + 1] ?? ""] : [],
+  );
+}
+
+/** A page can make its browser ask with GET and no `origin`, as for an image. A person who follows a link is none of that. */
+function isFromOtherSite({ headers, method }: Request): boolean {
+  const site = headers["sec-fetch-site"];
+  if (site !== "cross-site" && site !== "same-site") return false;
+  return !(headers["sec-fetch-mode"] === "navigate" && (method === "GET" || method === "HEAD"));
+}
+
+const MAX_SHOWN = 200;
+const shown = (text: string): string => JSON.stringify(text.slice(0, MAX_SHOWN));
+
+const foreignHost = (authority: string | undefined): PaddockError =>
+  new PaddockError(
+    "HOST_NOT_ALLOWED",
+    authority === undefined
+      ? "the request must name one host, in `Host` or `:authority`"
+      : `the request is for the host ${shown(authority)}, which is not this api`,
+    { hint: "use the address that the api listens on, or add the host to PADDOCK_API_ALLOWED_HOSTS" },
+  );
+
+const foreignOrigin = (origin: string): PaddockError =>
+  new PaddockError("ORIGIN_NOT_ALLOWED", `web pages of ${shown(origin)} may not call this api`, {
+    hint: "add the origin to PADDOCK_API_CORS_ORIGINS if they are to",
+  });
+
+function refuse(request: Request, response: Response, status: number, error: PaddockError): void {
+  const { hint } = error;
+  const body = JSON.stringify({ ...errorToJson(toConnectError(error), undefined), hint });
+  // The body of the request is not read, so the connection cannot serve another one.
+  if (request.httpVersionMajor < 2) response.setHeader("connection", "close");
+  response.setHeader("content-type", "application/json");
+  response.setHeader("x-content-type-options", "nosniff");
+  response.writeHead(status);
+  response.end(request.method === "HEAD" ? "" : `${body}\n`);
+}
