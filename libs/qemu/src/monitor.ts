@@ -274,10 +274,14 @@ export class Monitor implements AsyncDisposable {
     const stop = new AbortController();
     const signal =
       options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-    const done = this.session.nextEvent("MIGRATION", (event) => final.has(String(event.data.status)), {
-      ...options,
-      signal,
-    });
+    const done = this.session.nextEvent(
+      "MIGRATION",
+      (event) => typeof event.data.status === "string" && final.has(event.data.status),
+      {
+        ...options,
+        signal,
+      },
+    );
     done.catch(() => {});
     try {
       await this.session.execute(command, { uri }, options);

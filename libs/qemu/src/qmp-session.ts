@@ -9,7 +9,6 @@
  * here as a greeting that misses its deadline. A daemon that was restarted connects again and must ask for
  * the state (`query-status`), because events of the time between are lost.
  */
-import { EventEmitter } from "node:events";
 import { QemuError } from "./qemu-error.ts";
 import { DEFAULT_MAX_LINE_BYTES, isJsonObject, type JsonObject, QmpTransport } from "./qmp-transport.ts";
 
@@ -43,10 +42,11 @@ function eventOf(message: JsonObject): QmpEvent | undefined {
   const stamp = isJsonObject(message.timestamp) ? message.timestamp : {};
   const seconds = typeof stamp.seconds === "number" ? stamp.seconds : 0;
   const micros = typeof stamp.microseconds === "number" ? stamp.microseconds : 0;
+  const atMs = seconds * 1000 + Math.floor(micros / 1000);
   return {
     name: message.event,
     data: isJsonObject(message.data) ? message.data : {},
-    atMs: seconds * 1000 + Math.floor(micros / 1000),
+    atMs: Number.isSafeInteger(atMs) ? atMs : 0,
   };
 }
 
@@ -79,7 +79,8 @@ function bounded<T>(
 
 export class QmpSession implements AsyncDisposable {
   readonly #calls = new Map<number, PendingCall>();
-  readonly #events = new EventEmitter();
+  /** By the event's name. No emitter of Node: an event that a guest makes QEMU call "error" would end the process. */
+  readonly #handlers = new Map<string, Set<(event: QmpEvent) => void>>();
   readonly #endings = new Set<(reason: QemuError) => void>();
   #transport: QmpTransport | undefined;
   #nextId = 1;
@@ -90,7 +91,6 @@ export class QmpSession implements AsyncDisposable {
   readonly closed: Promise<QemuError>;
 
   private constructor() {
-    this.#events.setMaxListeners(0);
     this.closed = new Promise((resolve) => this.#endings.add(resolve));
   }
 
@@ -119,7 +119,8 @@ export class QmpSession implements AsyncDisposable {
     const qmp = isJsonObject(this.#greeting?.QMP) ? this.#greeting.QMP : {};
     const version = isJsonObject(qmp.version) ? qmp.version : {};
     const numbers = isJsonObject(version.qemu) ? version.qemu : {};
-    return [numbers.major, numbers.minor, numbers.micro].join(".");
+    const parts = [numbers.major, numbers.minor, numbers.micro];
+    return parts.map((part) => (typeof part === "number" ? part : "?")).join(".");
   }
 
   /** Sends one command. A reply that comes after its deadline is dropped. */
@@ -133,10 +134,11 @@ export class QmpSession implements AsyncDisposable {
     });
   }
 
-  /** Calls `handler` for each event of that name, or of any with `"*"`; returns the way to stop. */
+  /** Calls `handler` for each event of that name; returns the way to stop. */
   on(name: string, handler: (event: QmpEvent) => void): () => void {
-    this.#events.on(name, handler);
-    return () => this.#events.off(name, handler);
+    const handlers = this.#handlers.get(name) ?? new Set();
+    this.#handlers.set(name, handlers.add(handler));
+    return () => handlers.delete(handler);
   }
 
   /** The next event that `accept` takes. Listening starts before this returns, so call it before the cause. */
@@ -195,8 +197,7 @@ export class QmpSession implements AsyncDisposable {
     }
     const event = eventOf(message);
     if (event !== undefined) {
-      this.#events.emit(event.name, event);
-      this.#events.emit("*", event);
+      for (const handler of [...(this.#handlers.get(event.name) ?? [])]) handler(event);
       return;
     }
     const call = typeof message.id === "number" ? this.#calls.get(message.id) : undefined;
@@ -211,9 +212,12 @@ export class QmpSession implements AsyncDisposable {
   }
 }
 
+/** Longest text of QEMU's that becomes part of an error, in characters. */
+const MAX_TEXT = 1024;
+
 function refusal(command: string, message: JsonObject): QemuError {
   const error = isJsonObject(message.error) ? message.error : {};
-  const text = typeof error.desc === "string" ? error.desc : "no description";
-  const detail = typeof error.class === "string" ? error.class : "GenericError";
+  const text = typeof error.desc === "string" ? error.desc.slice(0, MAX_TEXT) : "no description";
+  const detail = typeof error.class === "string" ? error.class.slice(0, MAX_TEXT) : "GenericError";
   return new QemuError("qmp-refused", `QMP ${command}: ${text}`, { detail });
 }

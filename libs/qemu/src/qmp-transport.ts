@@ -2,10 +2,11 @@
  * First layer of the monitor client: JSON objects over a unix socket, one a line, bounded.
  *
  * The peer is QEMU, which a guest may have taken over, so nothing it sends is trusted: a line longer than the
- * limit or one that is not a JSON object ends the connection.
+ * limit or one that is not a JSON object ends the connection, and lines are read no faster than `ReadPace` allows.
  */
 import { connect, type Socket } from "node:net";
 import { QemuError } from "./qemu-error.ts";
+import { ReadPace } from "./read-pace.ts";
 
 export type JsonObject = { readonly [key: string]: unknown };
 
@@ -19,15 +20,20 @@ export interface QmpTransportListener {
   closed(reason: QemuError): void;
 }
 
-/** 1 MiB holds the longest honest answer, a full serial ring in base64 of 512 KiB, with room to spare. */
-export const DEFAULT_MAX_LINE_BYTES = 1024 * 1024;
+/** Holds the longest honest answer, a full serial ring of 64 KiB in base64, with room to spare; reading it takes a few ms. */
+export const DEFAULT_MAX_LINE_BYTES = 256 * 1024;
 
 export class QmpTransport {
   readonly #socket: Socket;
   readonly #listener: QmpTransportListener;
   readonly #maxLineBytes: number;
-  #chunks: Buffer[] = [];
-  #pendingBytes = 0;
+  readonly #pace = new ReadPace();
+  /** A line that has not ended, in the first `#lineBytes` bytes. */
+  #line: Buffer = Buffer.alloc(0);
+  #lineBytes = 0;
+  /** What came and waits for its time. */
+  #waiting: Buffer | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   private constructor(socket: Socket, listener: QmpTransportListener, maxLineBytes: number) {
@@ -64,30 +70,75 @@ export class QmpTransport {
   #end(reason: QemuError): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#chunks = [];
+    clearTimeout(this.#timer);
+    this.#waiting = undefined;
+    this.#line = Buffer.alloc(0);
     this.#socket.destroy();
     this.#listener.closed(reason);
   }
 
   #receive(chunk: Buffer): void {
-    let rest = chunk;
-    while (!this.#closed) {
+    const waitMs = this.#pace.pay(0);
+    if (waitMs > 0) this.#wait(chunk, waitMs);
+    else this.#take(chunk);
+  }
+
+  #take(chunk: Buffer): void {
+    for (let rest = chunk; rest.length > 0 && !this.#closed; ) {
       const newline = rest.indexOf(0x0a);
       const part = newline < 0 ? rest : rest.subarray(0, newline);
-      this.#pendingBytes += part.length;
-      if (this.#pendingBytes > this.#maxLineBytes) {
+      if (this.#lineBytes + part.length > this.#maxLineBytes) {
         const limit = `a line of more than ${this.#maxLineBytes} bytes`;
         this.#end(new QemuError("qmp-protocol", `the monitor sent ${limit}; connection closed`));
         return;
       }
-      if (part.length > 0) this.#chunks.push(part);
-      if (newline < 0) return;
-      const line = Buffer.concat(this.#chunks).toString("utf8");
-      this.#chunks = [];
-      this.#pendingBytes = 0;
+      if (newline < 0) {
+        this.#keep(part);
+        return;
+      }
       rest = rest.subarray(newline + 1);
-      this.#deliver(line);
+      const waitMs = this.#pace.pay(this.#lineBytes + part.length);
+      this.#deliver(this.#whole(part));
+      if (waitMs > 0 && !this.#closed) {
+        this.#wait(rest, waitMs);
+        return;
+      }
     }
+  }
+
+  /** Reads on later. */
+  #wait(rest: Buffer, waitMs: number): void {
+    this.#socket.pause();
+    this.#waiting = this.#waiting === undefined ? rest : Buffer.concat([this.#waiting, rest]);
+    this.#timer ??= setTimeout(() => {
+      const waiting = this.#waiting ?? Buffer.alloc(0);
+      this.#timer = undefined;
+      this.#waiting = undefined;
+      this.#take(waiting);
+      if (this.#timer === undefined && !this.#closed) this.#socket.resume();
+    }, waitMs);
+  }
+
+  /** Adds to the line that has not ended, in a buffer that doubles: it may come byte by byte. */
+  #keep(part: Buffer): void {
+    const bytes = this.#lineBytes + part.length;
+    if (bytes > this.#line.length) {
+      const larger = Buffer.alloc(Math.max(bytes, Math.min(this.#line.length * 2, this.#maxLineBytes)));
+      this.#line.copy(larger, 0, 0, this.#lineBytes);
+      this.#line = larger;
+    }
+    part.copy(this.#line, this.#lineBytes);
+    this.#lineBytes = bytes;
+  }
+
+  /** The line that ends with `part`. */
+  #whole(part: Buffer): string {
+    if (this.#lineBytes === 0) return part.toString("utf8");
+    this.#keep(part);
+    const line = this.#line.toString("utf8", 0, this.#lineBytes);
+    this.#line = Buffer.alloc(0);
+    this.#lineBytes = 0;
+    return line;
   }
 
   #deliver(line: string): void {
