@@ -7,6 +7,7 @@ import { requireImage } from "../containers/require-image.ts";
 import { requireDiskSpace } from "../host/disk-space.ts";
 import type { NodeContext } from "../node-context.ts";
 import { newContainer } from "../sandboxes/create-sandbox-entry.ts";
+import { checkRecordSize } from "../sandboxes/record-size.ts";
 import { containerOf } from "../sandboxes/sandbox-record.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, locked, permits, shownContainer } from "./call.ts";
@@ -25,6 +26,8 @@ export async function createContainer(
     using _pin = ctx.sandboxes.pinImage(image.id);
     const index = freeIndex(entry.record.containers);
     const container = newContainer(spec, image, index, call.requestId, ctx);
+    const { spec: whole, containers } = entry.record;
+    checkRecordSize({ spec: whole, containers: [...containers.map((each) => each.spec), spec] });
     using _room = requireContainerFits(ctx, entry, container);
     checkContainerSpec(spec, image.config);
     await requireDiskSpace(ctx);

@@ -9,7 +9,8 @@ import { updateContainerEntry } from "../containers/update-container-entry.ts";
 import { requireGrowth } from "../limits/require-growth.ts";
 import { outcomesOf } from "../limits/update-outcomes.ts";
 import type { NodeContext } from "../node-context.ts";
-import { withContainer } from "../sandboxes/sandbox-record.ts";
+import { checkRecordSize, type RecordParts } from "../sandboxes/record-size.ts";
+import { type ContainerRecord, type SandboxRecord, withContainer } from "../sandboxes/sandbox-record.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
 
@@ -29,6 +30,10 @@ export async function updateContainer(
     });
     const container = { ...known, spec: { ...known.spec, resources } };
     const { containers } = withContainer(entry.record, containerId, () => container);
+    checkRecordSize(
+      specsOf(entry.record.spec, containers),
+      specsOf(entry.record.spec, entry.record.containers),
+    );
     using _room = requireGrowth(ctx, entry.record, containers);
     const before = entry.applied;
     await updateContainerEntry({ node: ctx, entry, container }, call.signal);
@@ -38,3 +43,8 @@ export async function updateContainer(
     };
   });
 }
+
+const specsOf = (spec: SandboxRecord["spec"], containers: readonly ContainerRecord[]): RecordParts => ({
+  spec,
+  containers: containers.map((each) => each.spec),
+});

@@ -1,6 +1,6 @@
 /** Creates a sandbox: everything is checked before anything is touched, and on failure nothing remains. */
 
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import {
   type Amount,
   admit,
@@ -20,6 +20,7 @@ import { requireImage } from "../containers/require-image.ts";
 import type { NodeContext } from "../node-context.ts";
 import { bringUp } from "./bring-up.ts";
 import { forget } from "./delete-sandbox-entry.ts";
+import { checkRecordSize } from "./record-size.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import type { ContainerRecord, SandboxRecord } from "./sandbox-record.ts";
 import { VM_OVERHEAD_BYTES } from "./sandbox-registry.ts";
@@ -61,7 +62,7 @@ export async function createSandboxEntry<T>(
   if (sandboxId === undefined) throw badId(request.sandboxId);
   ctx.sandboxes.requireFree(sandboxId);
   checkContainerIds(spec.containers);
-  checkSpecSize(spec);
+  checkRecordSize({ spec, containers: spec.containers });
   const size = sizeOf(ctx, spec);
   const demand: Amount = {
     milliCpus: size.vcpus * 1000,
@@ -142,17 +143,6 @@ export function commitReady(ctx: NodeContext, entry: SandboxEntry, finished: str
     finished,
   );
   for (const { containerId } of entry.record.containers) ctx.logs.follow(entry, containerId);
-}
-
-/** Every answer about a sandbox has its spec, and the bus carries 1 MiB at once: beyond this it could be created and never shown. */
-const MAX_SPEC_BYTES = 768 * 1024;
-
-function checkSpecSize(spec: SandboxSpec): void {
-  const bytes = toBinary(SandboxSpecSchema, spec).length;
-  if (bytes <= MAX_SPEC_BYTES) return;
-  throw new PaddockError("TOO_LARGE", `the spec has ${bytes} bytes, of ${MAX_SPEC_BYTES} that it may have`, {
-    hint: "put less into env, args and annotations, or create containers one by one",
-  });
 }
 
 /** A container's record as it begins. */

@@ -4,7 +4,7 @@
  * The text carries a schema number. What comes back is checked field by field: the file lives longer than the program,
  * and half a record must not become half a sandbox.
  */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
 import { ContainerSpecSchema, SandboxSpecSchema } from "@paddock/protocol";
 import {
@@ -26,10 +26,10 @@ export function encodeRecord(record: SandboxRecord): string {
     ...record,
     schema: SCHEMA,
     generation: String(record.generation),
-    spec: base64(toBinary(SandboxSpecSchema, record.spec)),
+    spec: specText(SandboxSpecSchema, record.spec),
     containers: record.containers.map((container) => ({
       ...container,
-      spec: base64(toBinary(ContainerSpecSchema, container.spec)),
+      spec: specText(ContainerSpecSchema, container.spec),
     })),
   });
 }
@@ -167,4 +167,13 @@ function parseExit(fields: Fields): ExitRecord {
   };
 }
 
-const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+/** Texts of specs. They are most of a record and change hardly ever, and a record is written at each change of anything. */
+const specTexts = new WeakMap<object, string>();
+
+function specText<S extends DescMessage>(schema: S, spec: MessageShape<S>): string {
+  const known = specTexts.get(spec);
+  if (known !== undefined) return known;
+  const text = Buffer.from(toBinary(schema, spec)).toString("base64");
+  specTexts.set(spec, text);
+  return text;
+}
