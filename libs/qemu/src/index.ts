@@ -45,6 +45,7 @@ export {
 export { QemuError, type QemuErrorKind } from "./qemu-error.ts";
 export { checkQemu, parseQemuVersion, type QemuVersion, refusalOf } from "./qemu-version.ts";
 export { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
+export { firstUnreachable } from "./reach.ts";
 export { type ReceiveStateOptions, receiveState, type StateReceiver } from "./receive-state.ts";
 export { SerialReader } from "./serial-reader.ts";
 export { type ProcessExit, type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";

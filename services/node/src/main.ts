@@ -2,6 +2,7 @@ import { closeSync, writeSync } from "node:fs";
 import { createLogger } from "@paddock/telemetry";
 import { NodeApp } from "./app.ts";
 import { type NodeConfig, parseConfig, readEnv } from "./config.ts";
+import { UnfitHost } from "./host/state-place.ts";
 
 /** sysexits.h: what the operator has to put right. */
 const EX_CONFIG = 78;
@@ -40,5 +41,5 @@ try {
 } catch (error) {
   if (stop.signal.aborted) process.exit(0);
   log.fatal({ err: error }, "the node daemon cannot go on");
-  process.exit(1);
+  process.exit(error instanceof UnfitHost ? EX_CONFIG : 1);
 }

@@ -10,6 +10,7 @@ import {
   kvmCheck,
   memoryCheck,
   rootCheck,
+  stateCheck,
 } from "../doctor/host-checks.ts";
 import { natsCheck, programCheck, qemuCheck } from "../doctor/program-checks.ts";
 import { stateDirOf } from "../settings.ts";
@@ -48,6 +49,7 @@ const checksOf = (stateDir: string, guestDir: string): HostCheck[] => [
   natsCheck,
   cgroupCheck,
   memoryCheck,
+  stateCheck(stateDir),
   diskCheck(stateDir),
 ];
 

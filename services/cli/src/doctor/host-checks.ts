@@ -1,9 +1,9 @@
 /** What this host must offer, beside programs. */
 import { existsSync, readFileSync } from "node:fs";
-import { readFile, stat, statfs } from "node:fs/promises";
+import { readFile, realpath, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { readHierarchy } from "@paddock/cgroups";
-import { proveGuest, readHostFacts } from "@paddock/qemu";
+import { firstUnreachable, proveGuest, readHostFacts } from "@paddock/qemu";
 import { formatBytes } from "../output/quantities.ts";
 import type { Finding, HostCheck } from "./host-check.ts";
 
@@ -103,6 +103,35 @@ export const cgroupCheck: HostCheck = {
     };
   },
 };
+
+/** sun_path is 108 bytes with its terminator (unix(7)); behind the state directory come a sandbox's directory and its socket. */
+const MAX_STATE_PATH_BYTES = 107 - Buffer.byteLength(`/node/sandboxes/${"0".repeat(16)}/vm/agent.sock`);
+
+/** Whether QEMU's user, who is nobody special, gets to what the node keeps for it. */
+export const stateCheck = (stateDir: string): HostCheck => ({
+  name: "state",
+  run: async () => {
+    const mend = "choose another --state-dir or PADDOCK_STATE_DIR";
+    if (Buffer.byteLength(stateDir) > MAX_STATE_PATH_BYTES)
+      return {
+        verdict: "missing",
+        found: `${stateDir} has more than ${MAX_STATE_PATH_BYTES} bytes: sockets below it would have no room`,
+        mend: mend.replace("another", "a shorter"),
+      };
+    if (process.getuid?.() !== 0) return { verdict: "warning", found: "not tried", mend: "use sudo" };
+    let directory = stateDir;
+    while (!existsSync(directory)) directory = dirname(directory);
+    const found = await firstUnreachable(`${directory}/`, { user: { ...PROOF_USER, groups: [] } });
+    // The daemon opens its own directory for others; what is above it is not the daemon's.
+    if (found === undefined || found === (await realpath(stateDir).catch(() => stateDir)))
+      return { verdict: "ok", found: `QEMU's user can enter ${directory}` };
+    return {
+      verdict: "missing",
+      found: `QEMU's user (uid ${PROOF_USER.uid}) cannot enter ${found}`,
+      mend: `chmod o+x ${found}, or ${mend}`,
+    };
+  },
+});
 
 export const diskCheck = (stateDir: string): HostCheck => ({
   name: "disk space",

@@ -5,6 +5,7 @@ import { type AcceleratorChoice, checkQemu, chooseAccelerator, readHostFacts } f
 import type { NodeConfig } from "../config.ts";
 import { freeBytes } from "./disk-space.ts";
 import { type GuestFiles, installGuestFiles } from "./guest-files.ts";
+import { requireReachable, requireShortPath } from "./state-place.ts";
 
 /** What this host is, found out once at the start. */
 export type Host = {
@@ -21,25 +22,32 @@ export type Host = {
   readonly cpuList: string;
 };
 
-/** Finds out. Throws an Error that says what is missing, also when production mode would have to emulate. */
+/**
+ * Finds out. Throws an Error that says what is missing, also when production mode would have to emulate; UnfitHost when VMs could not
+ * work with the state directory.
+ */
 export async function readHost(config: NodeConfig): Promise<Host> {
+  const { cpus, memoryBytes, missingPrograms } = await readHostFacts();
+  if (missingPrograms.length > 0) throw new Error(`missing programs: ${missingPrograms.join(", ")}`);
+  requireShortPath(config.stateDir);
   const guest = await installGuestFiles(config.guestDir, config.stateDir);
+  const groups = kvmGroups();
+  const privileges = { user: { uid: config.vmUidBase, gid: config.vmUidBase, groups } };
+  // Before KVM is tried: a guest that cannot be read proves nothing about it.
+  await requireReachable(config.stateDir, guest, privileges);
   const version = await checkQemu(config.qemuBinary);
   const qemuVersion = `${version.major}.${version.minor}.${version.micro}`;
-  const groups = kvmGroups();
   const accelerator = await chooseAccelerator({
     preference: config.accelerator,
     binary: config.qemuBinary,
     qemuVersion: version.packaged ?? qemuVersion,
     kernel: guest.kernel,
-    privileges: { user: { uid: config.vmUidBase, gid: config.vmUidBase, groups } },
+    privileges,
     cacheFile: `${config.stateDir}/accelerator.json`,
   });
   const isolation = accelerator.accelerator === "kvm" ? Isolation.KVM : Isolation.TCG_NO_GUARANTEE;
   if (config.production && isolation !== Isolation.KVM)
     throw new Error(`PADDOCK_PRODUCTION refuses emulation, which isolates nobody: ${accelerator.reason}`);
-  const { cpus, memoryBytes, missingPrograms } = await readHostFacts();
-  if (missingPrograms.length > 0) throw new Error(`missing programs: ${missingPrograms.join(", ")}`);
   return {
     guest,
     accelerator,

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type TestContext, test } from "node:test";
+import { sandboxesDir } from "../sandboxes/sandbox-paths.ts";
+import { requireReachable, requireShortPath } from "./state-place.ts";
+
+const privileges = { user: { uid: 64_996, gid: 64_996, groups: [] } };
+
+/** A state directory below one that is as `mktemp -d` makes it: its owner's alone. */
+function place(t: TestContext) {
+  const above = mkdtempSync(join(tmpdir(), "state-place-"));
+  t.after(() => rmSync(above, { recursive: true, force: true }));
+  const stateDir = join(above, "state");
+  mkdirSync(sandboxesDir(stateDir), { recursive: true, mode: 0o711 });
+  const kernel = join(stateDir, "kernel");
+  writeFileSync(kernel, "", { mode: 0o444 });
+  return { above, stateDir, guest: { kernel, initramfs: kernel } };
+}
+
+test("a directory above the state that QEMU's user may not enter is named, with the mend", async (t) => {
+  const { above, stateDir, guest } = place(t);
+  const mend = new RegExp(
+    `uid 64996\\) cannot enter ${above},.*chmod o\\+x it, or choose another PADDOCK_STATE_DIR`,
+  );
+  await assert.rejects(requireReachable(stateDir, guest, privileges), { name: "UnfitHost", message: mend });
+  const linked = `${above}-link`;
+  symlinkSync(above, linked);
+  t.after(() => rmSync(linked));
+  const through = { kernel: join(linked, "state/kernel"), initramfs: guest.initramfs };
+  await assert.rejects(requireReachable(join(linked, "state"), through, privileges), { message: mend });
+  chmodSync(above, 0o711);
+  await requireReachable(stateDir, guest, privileges);
+});
+
+test("a guest that QEMU's user may not read, and a closed directory of sandboxes, are named", async (t) => {
+  const { above, stateDir, guest } = place(t);
+  chmodSync(above, 0o711);
+  chmodSync(guest.kernel, 0o400);
+  await assert.rejects(requireReachable(stateDir, guest, privileges), { message: /cannot read .*kernel/ });
+  chmodSync(guest.kernel, 0o444);
+  chmodSync(sandboxesDir(stateDir), 0o700);
+  await assert.rejects(requireReachable(stateDir, guest, privileges), {
+    message: /cannot enter .*sandboxes/,
+  });
+});
+
+test("a path that leaves no room for sockets is refused, to the byte", () => {
+  const room = 107 - "/sandboxes/0123456789abcdef/vm/agent.sock".length;
+  requireShortPath(`/${"x".repeat(room - 1)}`);
+  assert.throws(() => requireShortPath(`/${"x".repeat(room)}`), {
+    name: "UnfitHost",
+    message: new RegExp(`path of ${room + 1} bytes, of which sockets leave room for ${room};`),
+  });
+});
+
+test("the daemon ends with 78 and says why, before it has done anything else", (t) => {
+  const { stateDir } = place(t);
+  const env = {
+    PATH: process.env.PATH,
+    PADDOCK_STATE_DIR: stateDir,
+    PADDOCK_ACCELERATOR: "tcg",
+    PADDOCK_GUEST_DIR: guestIn(stateDir),
+  };
+  const main = resolve(import.meta.dirname, "../main.ts");
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main], { env, timeout: 60_000 });
+  assert.equal(status, 78, `${stdout}${stderr}`);
+  assert.match(`${stdout}${stderr}`, /cannot enter .*chmod o\+x it/);
+});
+
+/** The smallest guest that can be installed. */
+function guestIn(dir: string): string {
+  const guestDir = join(dir, "out");
+  mkdirSync(guestDir);
+  const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  const files = { vmlinux: { sha256: EMPTY }, initramfs: { sha256: EMPTY } };
+  for (const name of Object.keys(files)) writeFileSync(join(guestDir, name), "");
+  const manifest = { kernel: "vmlinux", initramfs: "initramfs", kernelRelease: "6.1", files };
+  writeFileSync(join(guestDir, "manifest.json"), JSON.stringify(manifest));
+  return guestDir;
+}

@@ -1,0 +1,46 @@
+/** Whether VMs can work with what is kept in the state directory: found out at the start, not by the first VM that fails. */
+import { stat } from "node:fs/promises";
+import { firstUnreachable, type Privileges } from "@paddock/qemu";
+import { pathsOfName, sandboxesDir } from "../sandboxes/sandbox-paths.ts";
+import type { GuestFiles } from "./guest-files.ts";
+
+/** The host is not as it must be; the message says what mends it. The daemon ends with EX_CONFIG. */
+export class UnfitHost extends Error {
+  override readonly name = "UnfitHost";
+}
+
+/** sun_path is 108 bytes with its terminator (Linux, unix(7)). */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/** Throws UnfitHost when the sockets of its sandboxes would have longer paths than the kernel takes. */
+export function requireShortPath(stateDir: string): void {
+  const { agentSocket, qmpSocket, serialSocket } = pathsOfName(stateDir, "0".repeat(16));
+  const longest = Math.max(...[agentSocket, qmpSocket, serialSocket].map((path) => Buffer.byteLength(path)));
+  const over = longest - MAX_SOCKET_PATH_BYTES;
+  if (over <= 0) return;
+  const bytes = Buffer.byteLength(stateDir);
+  throw new UnfitHost(
+    `the state directory ${stateDir} has a path of ${bytes} bytes, of which sockets leave room for ${bytes - over}; ` +
+      "choose a shorter PADDOCK_STATE_DIR",
+  );
+}
+
+/** Throws UnfitHost unless QEMU's user reaches its guest, and its sandboxes. */
+export async function requireReachable(
+  stateDir: string,
+  guest: Pick<GuestFiles, "kernel" | "initramfs">,
+  privileges: Privileges,
+): Promise<void> {
+  for (const path of [guest.kernel, guest.initramfs, `${sandboxesDir(stateDir)}/`]) {
+    const found = await firstUnreachable(path, privileges);
+    if (found === undefined) continue;
+    const { uid } = privileges.user ?? {};
+    throw new UnfitHost(`QEMU's user (uid ${uid}) cannot ${await whatOf(found)}`);
+  }
+}
+
+async function whatOf(path: string): Promise<string> {
+  if (!(await stat(path)).isDirectory())
+    return `read ${path}; chmod a+r it, or remove it to have it copied again`;
+  return `enter ${path}, in which the node's state is; chmod o+x it, or choose another PADDOCK_STATE_DIR`;
+}
