@@ -10,12 +10,13 @@ import type { Readable, Writable } from "node:stream";
 import { PaddockError } from "@paddock/domain";
 import type { CallOptions } from "@paddock/rpc";
 import type { Command } from "commander";
-import pc from "picocolors";
 import { CliError, withExitCode } from "./cli-error.ts";
 import { type Api, openApi } from "./client/api.ts";
 import { explain } from "./client/call-failure.ts";
 import { retried } from "./client/retry.ts";
+import { colorsOf, writeFailure } from "./output/failure-text.ts";
 import { type Colors, Progress } from "./output/progress.ts";
+import { writeTo } from "./process/output-cursor.ts";
 import { isTerminal } from "./process/terminal.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
@@ -27,6 +28,8 @@ export type Surroundings = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Emits "SIGINT", "SIGTERM", … as `process` does. */
   readonly signals: Pick<EventEmitter, "on" | "off">;
+  /** Ends the process at once, whatever it is doing. */
+  readonly exit: (code: number) => void;
 };
 
 export type CallArguments = {
@@ -43,9 +46,6 @@ const CALL_TIMEOUT_MS = 180_000;
 /** A new key of idempotency. */
 export const newRequestId = (): string => `cli-${randomBytes(12).toString("hex")}`;
 
-/** A new id that is short enough to type and whose beginning tells it from others. */
-export const newId = (): string => randomBytes(6).toString("hex");
-
 export class CommandRun implements Disposable {
   readonly around: Surroundings;
   readonly settings: Settings;
@@ -60,6 +60,7 @@ export class CommandRun implements Disposable {
   /** The signal that ended the command. */
   interruptedBy: NodeJS.Signals | undefined;
   #abort = new AbortController();
+  readonly #lastWords = new Set<() => void>();
   #api: Api | undefined;
   #address: string;
 
@@ -67,7 +68,7 @@ export class CommandRun implements Disposable {
     this.around = around;
     this.settings = readSettings(command, around.env, isTerminal(around.stdout) && isTerminal(around.stderr));
     this.#address = this.settings.address;
-    this.colors = pc.createColors(this.settings.color);
+    this.colors = colorsOf(this.settings.color);
     this.progress = new Progress({
       stderr: around.stderr,
       isTerminal: isTerminal(around.stderr) && around.env.TERM !== "dumb",
@@ -92,6 +93,16 @@ export class CommandRun implements Disposable {
     this.#abort = new AbortController();
     this.onSignal = (name) => this.interrupt(name);
     await work();
+  }
+
+  /** Does `words`, which must not wait, when the process is ended in the middle of the command. Undo by disposing of it. */
+  beforeExit(words: () => void): Disposable {
+    this.#lastWords.add(words);
+    return { [Symbol.dispose]: () => void this.#lastWords.delete(words) };
+  }
+
+  sayLastWords(): void {
+    for (const words of this.#lastWords) words();
   }
 
   get isJson(): boolean {
@@ -145,9 +156,29 @@ export class CommandRun implements Disposable {
     return error instanceof CliError && error.exitCode === 1 ? withExitCode(error, exitCode) : error;
   }
 
-  /** Data, for whoever reads stdout. */
+  /** Data, for the reader of stdout. */
   print(text: string): void {
     this.around.stdout.write(text);
+  }
+
+  /** Data of which more follows: waits for a slow reader, until the user has had enough. */
+  async write(data: Uint8Array | string, sink: Writable = this.around.stdout): Promise<void> {
+    this.signal.throwIfAborted();
+    const left = Promise.withResolvers<never>();
+    const leave = () => left.reject(this.signal.reason);
+    this.signal.addEventListener("abort", leave, { once: true });
+    try {
+      await Promise.race([writeTo(sink, data), left.promise]);
+    } finally {
+      this.signal.removeEventListener("abort", leave);
+    }
+  }
+
+  /** Tells a failure that is not the end of the command; it exits 1, or with the failure's own code. */
+  report(error: unknown): void {
+    const { stderr } = this.around;
+    writeFailure(error, { stderr, colors: this.colors, verbose: this.settings.verbose });
+    if (this.exitCode === 0) this.exitCode = error instanceof CliError ? error.exitCode : 1;
   }
 
   /** A remark, for the person in front. */

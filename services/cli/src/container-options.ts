@@ -2,9 +2,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerSpecSchema } from "@paddock/protocol";
 import type { Command } from "commander";
+import { newId } from "./client/generated-id.ts";
 import { MAIN_CONTAINER } from "./client/targets.ts";
 import { collect } from "./command-definition.ts";
-import { type CommandRun, newId } from "./command-run.ts";
+import type { CommandRun } from "./command-run.ts";
 import { addLimitOptions, type LimitOptions, parseLimits, withSwap } from "./limit-options.ts";
 import { addProcessOptions, type ProcessOptions, processSpec } from "./process-options.ts";
 import { addVmOptions, type VmOptions } from "./vm-options.ts";

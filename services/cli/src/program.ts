@@ -1,17 +1,15 @@
 /** The command line as a whole: from words to an exit code. */
-import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
-import pc from "picocolors";
 import { CliError, EXIT_BY_SIGPIPE, EXIT_USAGE } from "./cli-error.ts";
 import { CLI_VERSION } from "./cli-version.ts";
 import type { Bind } from "./command-definition.ts";
 import { CommandRun, type Surroundings } from "./command-run.ts";
-import { COMMANDS } from "./commands/all.ts";
+import { COMMANDS, FAMILIAR_COMMANDS } from "./commands/all.ts";
+import { colorsOf, writeFailure } from "./output/failure-text.ts";
 import { OutputClosedError } from "./process/output-cursor.ts";
 import { isTerminal } from "./process/terminal.ts";
 import { addGlobalOptions } from "./settings.ts";
-
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"] as const;
+import { exitCodeOf, listenToSignals } from "./signals.ts";
 
 /** Runs one command line (without the names of the interpreter and the program). Never throws. */
 export async function runCli(words: readonly string[], around: Surroundings): Promise<number> {
@@ -37,6 +35,8 @@ function buildProgram(around: Surroundings, bind: Bind): Command {
     .enablePositionalOptions()
     .showHelpAfterError('hint: see "paddock --help", or --help after a command');
   for (const define of COMMANDS) program.addCommand(define(bind));
+  for (const define of FAMILIAR_COMMANDS) program.addCommand(define(bind), { hidden: true });
+  program.addHelpText("after", "\nKnown from docker: images, rmi, load, unpause and container ls work, too.");
   settle(program, around);
   return program;
 }
@@ -57,33 +57,19 @@ async function runCommand(
   body: Parameters<Bind>[1],
 ): Promise<number> {
   using run = new CommandRun(around, command);
-  const listeners = FORWARDED.map((name) => ({ name, listener: () => run.onSignal(name) }));
-  for (const { name, listener } of listeners) around.signals.on(name, listener);
+  using _signals = listenToSignals(around, run);
   try {
     await body(run, command);
-    return run.exitCode;
+    return run.interruptedBy ? exitCodeOf(run.interruptedBy) : run.exitCode;
   } catch (error) {
-    if (run.interruptedBy) return 128 + constants.signals[run.interruptedBy];
+    if (run.interruptedBy) return exitCodeOf(run.interruptedBy);
     if (error instanceof OutputClosedError) return EXIT_BY_SIGPIPE;
     return reportFailure(around, error, run.settings.verbose);
-  } finally {
-    for (const { name, listener } of listeners) around.signals.off(name, listener);
   }
 }
 
 function reportFailure(around: Surroundings, error: unknown, verbose: boolean): number {
-  const colors = pc.createColors(isTerminal(around.stderr) && around.env.NO_COLOR === undefined);
-  const write = (text: string) => around.stderr.write(`${text}\n`);
-  if (!(error instanceof CliError)) {
-    write(`${colors.red("error:")} ${error instanceof Error ? error.message : String(error)}`);
-    write("hint: this is a fault of paddock itself; -v shows where");
-    if (verbose && error instanceof Error) write(error.stack ?? "");
-    return 1;
-  }
-  write(`${colors.red("error:")} ${error.message}`);
-  for (const detail of error.details) write(detail);
-  if (error.hint !== undefined) write(`${colors.cyan("hint:")} ${error.hint}`);
-  if (error.requestId !== undefined) write(`${colors.dim("request id:")} ${error.requestId}`);
-  if (verbose && error.cause instanceof Error) write(error.cause.stack ?? error.cause.message);
-  return error.exitCode;
+  const colors = colorsOf(isTerminal(around.stderr) && around.env.NO_COLOR === undefined);
+  writeFailure(error, { stderr: around.stderr, colors, verbose });
+  return error instanceof CliError ? error.exitCode : 1;
 }

@@ -17,6 +17,10 @@ import {
   tlsConnection,
 } from "@paddock/rpc";
 import { usageError } from "../cli-error.ts";
+import { NoAnswerError } from "./call-failure.ts";
+
+/** A connection on this host or near it is there in a moment, or not at all. */
+const CONNECT_MS = 10_000;
 
 export type Api = {
   readonly address: string;
@@ -56,7 +60,7 @@ export function openApi({ address, token, tlsCa }: ApiOptions): Api {
     system: connection.service(SystemService),
     callOptions: (requestId, { timeoutMs, signal }) => ({
       ...(timeoutMs === undefined ? {} : { deadline: new Date(Date.now() + timeoutMs) }),
-      ...(signal ? { signal } : {}),
+      signal: AbortSignal.any([...(signal ? [signal] : []), unlessConnected(connection, address)]),
       metadata: {
         [REQUEST_ID_KEY]: requestId,
         authorization: token === undefined ? undefined : `Bearer ${token}`,
@@ -64,6 +68,15 @@ export function openApi({ address, token, tlsCa }: ApiOptions): Api {
     }),
     close: () => connection.close(),
   };
+}
+
+/** Fires when there is no connection after a while: a server that takes one and says nothing holds up a call for ever. */
+function unlessConnected(connection: GrpcConnection, address: string): AbortSignal {
+  const controller = new AbortController();
+  connection
+    .ready(new Date(Date.now() + CONNECT_MS))
+    .catch(() => controller.abort(new NoAnswerError(address, CONNECT_MS)));
+  return controller.signal;
 }
 
 /** Plain text never leaves this host: the token and all that tenants type would travel with it. */

@@ -1,11 +1,12 @@
 /** What a failed call tells: whether it was carried out, whether it may be repeated, and how to say it. */
 
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
-import type { ErrorKind, PaddockError } from "@paddock/domain";
+import { type ErrorKind, PaddockError } from "@paddock/domain";
 import { rpcpb } from "@paddock/protocol";
 import { RemoteError } from "@paddock/rpc";
 import { CliError } from "../cli-error.ts";
 import { printable } from "../output/printable.ts";
+import { formatSpan } from "../output/quantities.ts";
 
 const TRANSPORT_KINDS: ReadonlySet<string> = new Set(["unavailable", "internal", "cancelled"]);
 
@@ -16,9 +17,17 @@ const TRANSPORT_KINDS: ReadonlySet<string> = new Set(["unavailable", "internal",
 export const isTransportFailure = (error: PaddockError): boolean =>
   error instanceof RemoteError && error.status.details.length === 0 && TRANSPORT_KINDS.has(error.kind);
 
-/** Whether nobody listens there at all. */
+/** Somebody takes connections there and does not speak. */
+export class NoAnswerError extends PaddockError {
+  constructor(address: string, afterMs: number) {
+    super("UNAVAILABLE", `no answer from the api at ${address} for ${formatSpan(afterMs)}`);
+  }
+}
+
+/** Whether there is no api there at all. */
 export const isRefused = (error: PaddockError): boolean =>
-  isTransportFailure(error) && /ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN/.test(error.message);
+  error instanceof NoAnswerError ||
+  (isTransportFailure(error) && /ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN/.test(error.message));
 
 /** Whether the same call may succeed a moment later. */
 export const isTransient = (error: PaddockError): boolean =>
@@ -47,9 +56,10 @@ export function explain(error: PaddockError, attempt: Attempt): CliError {
 }
 
 const isUnreachable = (error: PaddockError): boolean =>
-  error.kind === "unavailable" && isTransportFailure(error);
+  error instanceof NoAnswerError || (error.kind === "unavailable" && isTransportFailure(error));
 
 function reasonOf(error: PaddockError, attempt: Attempt): string {
+  if (error instanceof NoAnswerError) return error.message;
   if (isUnreachable(error)) return `no answer from the api at ${attempt.address}`;
   return printable(error.message || error.reason);
 }

@@ -1,8 +1,12 @@
 /** The same act on each of the sandboxes and containers a command names, in order; each is printed when it is done. */
+import type { SandboxState } from "@paddock/protocol";
 import type { CallOptions } from "@paddock/rpc";
+import type { Command } from "commander";
+import { usageError } from "../cli-error.ts";
 import { type CommandRun, newRequestId } from "../command-run.ts";
+import { eachOperand } from "../each-operand.ts";
 import type { Api } from "./api.ts";
-import { findContainer, findSandbox, parseReference } from "./targets.ts";
+import { findContainer, findSandbox, listSandboxes, parseReference } from "./targets.ts";
 
 type Act = (api: Api, options: CallOptions) => Promise<unknown>;
 
@@ -13,25 +17,44 @@ export type TargetActs = {
   readonly container: (sandboxId: string, containerId: string, requestId: string) => Act;
 };
 
+export type AllOption = { readonly all?: boolean };
+
+/** Names of sandboxes and containers, or all sandboxes in these states. */
+export function addTargets(command: Command, all: string): Command {
+  return command
+    .argument("[target...]", "SANDBOX or SANDBOX/CONTAINER")
+    .option("-a, --all", `${all}, instead of naming them`);
+}
+
+/** What was named; with --all every sandbox whose state `isMeant`. Throws a usage error for neither and for both. */
+export async function targetsOf(
+  run: CommandRun,
+  { args, all = false }: { readonly args: readonly string[]; readonly all?: boolean | undefined },
+  isMeant: (state: SandboxState) => boolean = () => true,
+): Promise<readonly string[]> {
+  if (all && args.length > 0) throw usageError("--all and names exclude each other", "give one of them");
+  if (!all && args.length === 0)
+    throw usageError("missing required argument 'target'", "name sandboxes or containers, or write --all");
+  if (!all) return args;
+  const sandboxes = await listSandboxes(run);
+  return sandboxes.filter(({ status }) => status && isMeant(status.state)).map((each) => each.sandboxId);
+}
+
 export async function eachTarget(run: CommandRun, texts: readonly string[], acts: TargetActs): Promise<void> {
-  const references = texts.map((text) => ({ text, reference: parseReference(text) }));
-  for (const { text, reference } of references) {
+  for (const text of texts) parseReference(text);
+  await eachOperand(run, texts, async (text) => {
     const requestId = newRequestId();
-    if (reference.container === undefined) {
+    if (parseReference(text).container === undefined) {
       const { sandboxId } = await findSandbox(run, text);
-      await invoke(
-        run,
-        acts,
-        { name: `sandbox ${sandboxId}`, requestId },
-        acts.sandbox(sandboxId, requestId),
-      );
-    } else {
-      const { sandboxId, containerId } = await findContainer(run, text);
-      const name = `container ${sandboxId}/${containerId}`;
-      await invoke(run, acts, { name, requestId }, acts.container(sandboxId, containerId, requestId));
+      const name = `sandbox ${sandboxId}`;
+      await invoke(run, acts, { name, requestId }, acts.sandbox(sandboxId, requestId));
+      return { line: text, json: { sandboxId } };
     }
-    run.print(`${text}\n`);
-  }
+    const { sandboxId, containerId } = await findContainer(run, text);
+    const name = `container ${sandboxId}/${containerId}`;
+    await invoke(run, acts, { name, requestId }, acts.container(sandboxId, containerId, requestId));
+    return { line: text, json: { sandboxId, containerId } };
+  });
 }
 
 const invoke = (

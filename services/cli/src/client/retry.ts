@@ -5,7 +5,7 @@
  * of the first.
  */
 import { PaddockError } from "@paddock/domain";
-import { isRefused } from "./call-failure.ts";
+import { isRefused, NoAnswerError } from "./call-failure.ts";
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2_000;
@@ -49,4 +49,4 @@ export async function retried<T>(call: () => Promise<T>, signal?: AbortSignal): 
 }
 
 const isWorthAnother = (error: PaddockError): boolean =>
-  error.kind === "unavailable" && error.reason !== "VM_UNAVAILABLE";
+  error.kind === "unavailable" && error.reason !== "VM_UNAVAILABLE" && !(error instanceof NoAnswerError);

@@ -1,7 +1,9 @@
 /**
- * Sandboxes and containers as people name them: `SANDBOX`, `SANDBOX/CONTAINER`, or any unambiguous beginning of an id.
+ * Sandboxes and containers as people name them: `SANDBOX` or `SANDBOX/CONTAINER`.
  *
- * The whole id is tried first, so that naming a thing exactly costs one call and never depends on what else there is.
+ * A name that somebody chose is matched whole, by every command: "rm job-1" never means job-10. Only an id that was generated may
+ * be shortened, as long as no other one begins so. The whole id is tried first, so that naming a thing exactly costs one call
+ * and never depends on what else there is.
  */
 import { PaddockError, parseSandboxId } from "@paddock/domain";
 import type { ContainerStatus, Sandbox, SandboxStatus } from "@paddock/protocol";
@@ -9,6 +11,7 @@ import { CliError, usageError } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
 import { printable } from "../output/printable.ts";
 import { closest } from "./closest.ts";
+import { isShortFor } from "./generated-id.ts";
 import { retried } from "./retry.ts";
 
 /** The container that `paddock run` makes in a sandbox of its own. */
@@ -37,15 +40,16 @@ export function parseReference(text: string): Reference {
 export async function findSandbox(run: CommandRun, text: string): Promise<SandboxTarget> {
   const what = `find sandbox "${printable(text)}"`;
   try {
-    const { status } = await retried(() =>
-      run.api.sandboxes.getSandboxStatus({ sandboxId: text }, run.callOptions({})),
+    const { status } = await retried(
+      () => run.api.sandboxes.getSandboxStatus({ sandboxId: text }, run.callOptions({})),
+      run.signal,
     );
     if (status) return { sandboxId: status.sandboxId, status };
   } catch (error) {
     if (!(error instanceof PaddockError) || error.kind !== "not_found") throw run.explain(error, { what });
   }
   const all = await listSandboxes(run);
-  const matches = all.filter(({ sandboxId }) => sandboxId.startsWith(text));
+  const matches = all.filter(({ sandboxId }) => isShortFor(text, sandboxId));
   const [only] = matches;
   if (only?.status && matches.length === 1) return { sandboxId: only.sandboxId, status: only.status };
   throw notFound(
@@ -79,7 +83,7 @@ export async function findContainer(run: CommandRun, text: string): Promise<Cont
     run,
     `container in sandbox "${target.sandboxId}"`,
     name,
-    ids.filter((id) => id.startsWith(name)),
+    ids.filter((id) => isShortFor(name, id)),
     ids,
   );
 }
@@ -89,7 +93,7 @@ const impliedContainer = (containers: readonly ContainerStatus[]): ContainerStat
 
 function namedContainer(containers: readonly ContainerStatus[], name: string): ContainerStatus | undefined {
   const exact = containers.find((c) => c.containerId === name);
-  const matches = containers.filter((c) => c.containerId.startsWith(name));
+  const matches = containers.filter((c) => isShortFor(name, c.containerId));
   return exact ?? (matches.length === 1 ? matches[0] : undefined);
 }
 
@@ -126,7 +130,8 @@ function notFound(
     const hint = `it could be ${matches.slice(0, 5).join(", ")}${matches.length > 5 ? ", …" : ""}: write more of it`;
     return new CliError(`"${printable(text)}" begins the id of more than one ${kind}`, { exitCode, hint });
   }
-  const similar = closest(text, all);
+  const begun = text === "" ? undefined : all.find((id) => id.startsWith(text));
+  const similar = begun ?? closest(text, all);
   const hint = similar === undefined ? 'see "paddock ps -a"' : `did you mean ${similar}?`;
   return new CliError(`there is no ${kind} "${printable(text)}"`, { exitCode, hint });
 }

@@ -1,18 +1,23 @@
 /** The commands, in the order the help lists them. */
 import type { CommandDefinition } from "../command-definition.ts";
 import { attachCommand } from "./attach.ts";
+import { containerCommand } from "./container.ts";
 import { createCommand } from "./create.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
 import { eventsCommand } from "./events.ts";
 import { execCommand } from "./exec.ts";
 import { imageCommand } from "./image.ts";
+import { imageImportCommand } from "./image-import.ts";
+import { imageLsCommand } from "./image-ls.ts";
+import { imageRmCommand } from "./image-rm.ts";
 import { inspectCommand } from "./inspect.ts";
 import { killCommand } from "./kill.ts";
 import { logsCommand } from "./logs.ts";
 import { nodeCommand } from "./node.ts";
 import { pauseCommand } from "./pause.ts";
 import { psCommand } from "./ps.ts";
+import { restartCommand } from "./restart.ts";
 import { resumeCommand } from "./resume.ts";
 import { rmCommand } from "./rm.ts";
 import { runCommand } from "./run.ts";
@@ -41,6 +46,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   updateCommand,
   startCommand,
   stopCommand,
+  restartCommand,
   pauseCommand,
   resumeCommand,
   killCommand,
@@ -50,4 +56,12 @@ export const COMMANDS: readonly CommandDefinition[] = [
   imageCommand,
   nodeCommand,
   versionCommand,
+];
+
+/** Names that people know from docker for the same things; they work, and the help lists the others. */
+export const FAMILIAR_COMMANDS: readonly CommandDefinition[] = [
+  containerCommand,
+  (bind) => imageLsCommand(bind).name("images"),
+  (bind) => imageRmCommand(bind).name("rmi"),
+  (bind) => imageImportCommand(bind).name("load"),
 ];

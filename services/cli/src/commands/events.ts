@@ -6,7 +6,6 @@ import { type CommandDefinition, describedCommand } from "../command-definition.
 import { eventLine } from "../output/event-text.ts";
 import { toJsonLine } from "../output/json.ts";
 import { printable } from "../output/printable.ts";
-import { writeTo } from "../process/output-cursor.ts";
 
 type EventsOptions = { readonly follow?: boolean; readonly sinceToken?: string; readonly sandbox?: string };
 
@@ -25,8 +24,8 @@ export const eventsCommand: CommandDefinition = (bind) => {
     const query = { resumeToken: options.sinceToken ?? "", sandboxId: sandboxOf(options) };
     for await (const response of watchEvents(run, query)) {
       const { event } = response;
-      if (run.isJson) await writeTo(run.around.stdout, toJsonLine(WatchResponseSchema, response));
-      else if (event !== undefined) await writeTo(run.around.stdout, eventLine(event));
+      if (run.isJson) await run.write(toJsonLine(WatchResponseSchema, response));
+      else if (event !== undefined) await run.write(eventLine(event));
       if (event === undefined && options.follow === false) return;
     }
   });

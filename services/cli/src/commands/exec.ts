@@ -1,7 +1,7 @@
 import { EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
+import { newId } from "../client/generated-id.ts";
 import { findContainer } from "../client/targets.ts";
 import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
-import { newId } from "../command-run.ts";
 import { carryProcess } from "../process/carry-process.ts";
 import { addProcessOptions, type ProcessOptions, processSpec } from "../process-options.ts";
 

@@ -1,4 +1,5 @@
 import { ImageFormat, ImageSchema } from "@paddock/protocol";
+import { Option } from "commander";
 import { usageError } from "../cli-error.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import { importImage } from "../import-image.ts";
@@ -13,6 +14,7 @@ const FORMATS: Readonly<Record<string, ImageFormat>> = {
 type ImportOptions = {
   readonly name?: string;
   readonly format?: string;
+  readonly input?: string;
   readonly command?: readonly string[];
 };
 
@@ -23,12 +25,16 @@ export const imageImportCommand: CommandDefinition = (bind) => {
     "image import --name tools:1 --format rootfs rootfs.tar.gz",
     "image import ./rootfs-directory --name base",
   ])
-    .argument("<source>", 'an archive, a directory (OCI layout or root file system), or "-" for stdin')
+    .argument("[source]", 'an archive, a directory (OCI layout or root file system), or "-" for stdin')
     .option("--name <name>", "name to give it, such as python:3.11")
     .option("--format <format>", '"oci", "docker" or "rootfs"; else it is found out')
+    .addOption(new Option("-i, --input <file>").hideHelp())
     .option("--command <word...>", "for a root file system: what to run");
-  return bind(command, async (run, { args: [source = ""] }) => {
-    const { name, format, command: words } = command.opts<ImportOptions>();
+  return bind(command, async (run, { args: [operand] }) => {
+    const { name, format, input, command: words } = command.opts<ImportOptions>();
+    const source = operand ?? input;
+    if (source === undefined)
+      throw usageError("missing required argument 'source'", 'name an archive, or write "-" for stdin');
     const known = format === undefined ? undefined : FORMATS[format];
     if (format !== undefined && known === undefined) {
       throw usageError(`"${format}" is not a form of image`, 'write "oci", "docker" or "rootfs"');

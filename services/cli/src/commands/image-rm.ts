@@ -1,5 +1,6 @@
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import { newRequestId } from "../command-run.ts";
+import { eachOperand } from "../each-operand.ts";
 import { printable } from "../output/printable.ts";
 
 export const imageRmCommand: CommandDefinition = (bind) => {
@@ -8,13 +9,13 @@ export const imageRmCommand: CommandDefinition = (bind) => {
     "image rm sha256:3f9a1c",
   ]).argument("<image...>", "name, id, or the beginning of an id");
   return bind(command, async (run, { args }) => {
-    for (const image of args) {
+    await eachOperand(run, args, async (image) => {
       const requestId = newRequestId();
       const { imageId } = await run.call(
         { what: `remove image "${printable(image)}"`, requestId },
         (api, options) => api.images.deleteImage({ requestId, image }, options),
       );
-      run.print(`${imageId}\n`);
-    }
+      return { line: imageId, json: { imageId } };
+    });
   });
 };

@@ -1,7 +1,9 @@
-import { toJson } from "@bufbuild/protobuf";
+import { type JsonValue, toJson } from "@bufbuild/protobuf";
 import { ContainerStatusSchema, SandboxSchema } from "@paddock/protocol";
+import { CliError } from "../cli-error.ts";
 import { findContainer, findSandbox, parseReference } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import type { CommandRun } from "../command-run.ts";
 
 export const inspectCommand: CommandDefinition = (bind) => {
   const command = describedCommand("inspect", "show all that is known of sandboxes or containers, as JSON", [
@@ -9,18 +11,28 @@ export const inspectCommand: CommandDefinition = (bind) => {
     "inspect web/main | jq '.[0].exitStatus'",
   ]).argument("<target...>", "SANDBOX or SANDBOX/CONTAINER");
   return bind(command, async (run, { args }) => {
-    const found = [];
+    for (const text of args) parseReference(text);
+    const found: JsonValue[] = [];
     for (const text of args) {
-      if (parseReference(text).container !== undefined) {
-        found.push(toJson(ContainerStatusSchema, (await findContainer(run, text)).container));
-        continue;
+      try {
+        found.push(await inspected(run, text));
+      } catch (error) {
+        // The others are shown all the same.
+        if (!(error instanceof CliError) || run.interruptedBy !== undefined) throw error;
+        run.report(error);
       }
-      const { sandboxId } = await findSandbox(run, text);
-      const { sandbox } = await run.call({ what: `inspect sandbox "${sandboxId}"` }, (api, options) =>
-        api.sandboxes.getSandbox({ sandboxId }, options),
-      );
-      if (sandbox) found.push(toJson(SandboxSchema, sandbox));
     }
     run.print(`${JSON.stringify(found, null, 2)}\n`);
   });
 };
+
+async function inspected(run: CommandRun, text: string): Promise<JsonValue> {
+  if (parseReference(text).container !== undefined)
+    return toJson(ContainerStatusSchema, (await findContainer(run, text)).container);
+  const { sandboxId } = await findSandbox(run, text);
+  const { sandbox } = await run.call({ what: `inspect sandbox "${sandboxId}"` }, (api, options) =>
+    api.sandboxes.getSandbox({ sandboxId }, options),
+  );
+  if (!sandbox) throw new CliError(`cannot inspect sandbox "${sandboxId}": the api answered without it`);
+  return toJson(SandboxSchema, sandbox);
+}

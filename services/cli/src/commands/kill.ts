@@ -1,8 +1,9 @@
 import { parseSignal, signalName } from "@paddock/domain";
 import { usageError } from "../cli-error.ts";
-import { findContainer } from "../client/targets.ts";
+import { findContainer, parseReference } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import { newRequestId } from "../command-run.ts";
+import { eachOperand } from "../each-operand.ts";
 
 type KillOptions = { readonly signal: string; readonly all?: boolean };
 
@@ -21,7 +22,8 @@ export const killCommand: CommandDefinition = (bind) => {
     if (number === undefined)
       throw usageError(`"${text}" is not a signal`, 'write such as "TERM", "SIGHUP" or "9"');
     const signal = /^\d+$/.test(text) ? signalName(number) : text.toUpperCase();
-    for (const target of args) {
+    for (const target of args) parseReference(target);
+    await eachOperand(run, args, async (target) => {
       const { sandboxId, containerId } = await findContainer(run, target);
       const requestId = newRequestId();
       await run.call({ what: `send ${signal} to "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
@@ -30,7 +32,7 @@ export const killCommand: CommandDefinition = (bind) => {
           options,
         ),
       );
-      run.print(`${target}\n`);
-    }
+      return { line: target, json: { sandboxId, containerId } };
+    });
   });
 };

@@ -8,7 +8,6 @@ import { toJsonLine } from "../output/json.ts";
 import { LineStamper } from "../output/line-stamper.ts";
 import { parseSpan } from "../output/quantities.ts";
 import { followLogs, type LogQuery } from "../process/follow-logs.ts";
-import { writeTo } from "../process/output-cursor.ts";
 
 type LogsOptions = {
   readonly follow?: boolean;
@@ -50,15 +49,15 @@ async function print(
   const stampers = { out: new LineStamper(), err: new LineStamper() };
   for await (const record of records) {
     if (run.isJson) {
-      await writeTo(stdout, toJsonLine(ReadLogsResponseSchema, record));
+      await run.write(toJsonLine(ReadLogsResponseSchema, record));
       continue;
     }
     const isError = record.stream === OutputStream.STDERR;
     const stamper = isError ? stampers.err : stampers.out;
     const time = record.time ? new Date(timestampMs(record.time)) : undefined;
-    await writeTo(
-      isError ? stderr : stdout,
+    await run.write(
       options.timestamps && time ? stamper.stamp(record.data, time) : record.data,
+      isError ? stderr : stdout,
     );
   }
 }

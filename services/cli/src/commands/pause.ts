@@ -1,13 +1,22 @@
-import { eachTarget } from "../client/each-target.ts";
+import { SandboxState } from "@paddock/protocol";
+import { type AllOption, addTargets, eachTarget, targetsOf } from "../client/each-target.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 
 export const pauseCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("pause", "freeze sandboxes (their vCPUs) or single containers", [
-    "pause web",
-    "pause web/main",
-  ]).argument("<target...>", "SANDBOX or SANDBOX/CONTAINER");
+  const command = addTargets(
+    describedCommand("pause", "freeze sandboxes (their vCPUs) or single containers", [
+      "pause web",
+      "pause web/main",
+    ]),
+    "every sandbox that runs",
+  );
   return bind(command, async (run, { args }) => {
-    await eachTarget(run, args, {
+    const targets = await targetsOf(
+      run,
+      { args, all: command.opts<AllOption>().all },
+      (state) => state === SandboxState.RUNNING,
+    );
+    await eachTarget(run, targets, {
       verb: { base: "pause", ing: "pausing", done: "paused" },
       sandbox: (sandboxId, requestId) => (api, options) =>
         api.sandboxes.pauseSandbox({ requestId, sandboxId }, options),

@@ -1,15 +1,24 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Sandbox, SandboxSchema, SandboxState } from "@paddock/protocol";
+import { usageError } from "../cli-error.ts";
 import { listSandboxes } from "../client/targets.ts";
-import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { type CommandDefinition, collect, describedCommand } from "../command-definition.ts";
 import { columns } from "../output/columns.ts";
 import { toJsonArray } from "../output/json.ts";
 import { limitsText, vmSizeText, waitingText } from "../output/limits-text.ts";
 import { printable } from "../output/printable.ts";
 import { formatAge } from "../output/quantities.ts";
 import { containerStatusText, isolationText, sandboxStateText } from "../output/status-text.ts";
+import { parseFilter, rowsOf, type SandboxRow } from "../sandbox-filter.ts";
 
-type PsOptions = { readonly all?: boolean; readonly limits?: boolean };
+type PsOptions = {
+  readonly all?: boolean;
+  readonly limits?: boolean;
+  readonly filter?: readonly string[];
+  readonly last?: string;
+  readonly latest?: boolean;
+  readonly trunc?: boolean;
+};
 
 const HEADING = ["SANDBOX", "CONTAINER", "IMAGE", "CREATED", "STATUS", "RESTARTS", "VM", "NODE", "ISOLATION"];
 const LIMITS_HEADING = [...HEADING, "LIMITS", "VM SIZE"];
@@ -19,27 +28,57 @@ export const psCommand: CommandDefinition = (bind) => {
     "ps",
     "ps -a",
     "ps --limits",
-    "ps -a -q",
+    "ps -a -q --filter status=exited",
+    "ps --filter image=python:3.11 --filter label=team=web",
     "ps -o json",
   ])
     .alias("ls")
     .option("-a, --all", "stopped ones, too")
+    .option(
+      "-f, --filter <KEY=VALUE>",
+      "these alone: status, name, id, image, label, node or exited (a code); may be repeated",
+      collect,
+    )
+    .option("-n, --last <number>", "the last ones created alone, also stopped ones")
+    .option("-l, --latest", "the last one created alone")
+    .option("--no-trunc", "whole ids of images")
     .option("--limits", "what containers may use, and what their VMs have and may grow to");
   return bind(command, async (run) => {
-    const all = await listSandboxes(run);
-    const { all: isAll = false, limits: withLimits = false } = command.opts<PsOptions>();
-    const shown = all.filter((s) => isAll || s.status?.state !== SandboxState.STOPPED);
-    if (run.isJson) return run.print(toJsonArray(SandboxSchema, shown));
-    if (run.settings.quiet) return run.print(shown.map(({ sandboxId }) => `${sandboxId}\n`).join(""));
-    const rows = shown.flatMap((sandbox) => rowsOf(sandbox, Date.now()));
-    if (!withLimits) return run.print(columns([HEADING, ...rows.map(({ cells }) => cells)]));
+    const options = command.opts<PsOptions>();
+    const wanted = selectionOf(options);
+    const shown = wanted(await listSandboxes(run));
+    const sandboxes = [...new Set(shown.map(({ sandbox }) => sandbox))];
+    if (run.isJson) return run.print(toJsonArray(SandboxSchema, sandboxes));
+    if (run.settings.quiet) return run.print(sandboxes.map(({ sandboxId }) => `${sandboxId}\n`).join(""));
+    const rows = shown.map((row) => rowOf(row, Date.now(), options.trunc !== false));
+    if (!options.limits) return run.print(columns([HEADING, ...rows.map(({ cells }) => cells)]));
     run.print(columns([LIMITS_HEADING, ...rows.map(({ cells, limits }) => [...cells, ...limits])]));
   });
 };
 
+function selectionOf({ all, filter, last, latest }: PsOptions): (all: readonly Sandbox[]) => SandboxRow[] {
+  const { isMet, hasStatus } = parseFilter(filter ?? []);
+  if (last !== undefined && !/^\d{1,6}$/.test(last))
+    throw usageError(`"${last}" is not a number of sandboxes`);
+  const count = latest ? 1 : last === undefined ? undefined : Number(last);
+  const withStopped = all === true || hasStatus || count !== undefined;
+  return (sandboxes) => {
+    const states = sandboxes.filter((s) => withStopped || s.status?.state !== SandboxState.STOPPED);
+    const met = states.map((sandbox) => ({ sandbox, rows: rowsOf(sandbox).filter(isMet) }));
+    const found = met.filter(({ rows }) => rows.length > 0);
+    return (count === undefined ? found : newest(found, count)).flatMap(({ rows }) => rows);
+  };
+}
+
+function newest<T extends { readonly sandbox: Sandbox }>(found: readonly T[], count: number): T[] {
+  const bornMs = ({ sandbox }: T) => (sandbox.status?.createdAt ? timestampMs(sandbox.status.createdAt) : 0);
+  return [...found].sort((a, b) => bornMs(b) - bornMs(a)).slice(0, count);
+}
+
 type Row = { readonly cells: readonly string[]; readonly limits: readonly string[] };
 
-function rowsOf({ sandboxId, nodeId, status }: Sandbox, nowMs: number): Row[] {
+function rowOf({ sandbox, container }: SandboxRow, nowMs: number, isShort: boolean): Row {
+  const { sandboxId, nodeId, status } = sandbox;
   const state = sandboxStateText(status?.state ?? SandboxState.UNSPECIFIED);
   const waiting = status && waitingText(status);
   const created = status?.createdAt ? `${formatAge(nowMs - timestampMs(status.createdAt))} ago` : "-";
@@ -51,18 +90,15 @@ function rowsOf({ sandboxId, nodeId, status }: Sandbox, nowMs: number): Row[] {
     cells: [sandboxId, ...cells, ...place].map(printable),
     limits: [printable(limits), size],
   });
-  const containers = status?.containers ?? [];
-  if (containers.length === 0) return [row(["-", "-", created, state, "-"], "-")];
-  return containers.map((container) =>
-    row(
-      [
-        container.containerId,
-        container.image || container.imageId.slice(0, 19),
-        container.createdAt ? `${formatAge(nowMs - timestampMs(container.createdAt))} ago` : created,
-        containerStatusText(container, nowMs),
-        String(container.restartCount),
-      ],
-      limitsText(container),
-    ),
+  if (!container) return row(["-", "-", created, state, "-"], "-");
+  return row(
+    [
+      container.containerId,
+      container.image || (isShort ? container.imageId.slice(0, 19) : container.imageId),
+      container.createdAt ? `${formatAge(nowMs - timestampMs(container.createdAt))} ago` : created,
+      containerStatusText(container, nowMs),
+      String(container.restartCount),
+    ],
+    limitsText(container),
   );
 }

@@ -1,13 +1,19 @@
-import { eachTarget } from "../client/each-target.ts";
+import { SandboxState } from "@paddock/protocol";
+import { type AllOption, addTargets, eachTarget, targetsOf } from "../client/each-target.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 
 export const resumeCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("resume", "let paused sandboxes or containers go on", [
-    "resume web",
-    "resume web/main",
-  ]).argument("<target...>", "SANDBOX or SANDBOX/CONTAINER");
+  const command = addTargets(
+    describedCommand("resume", "let paused sandboxes or containers go on", ["resume web", "resume web/main"]),
+    "every sandbox that is paused",
+  ).alias("unpause");
   return bind(command, async (run, { args }) => {
-    await eachTarget(run, args, {
+    const targets = await targetsOf(
+      run,
+      { args, all: command.opts<AllOption>().all },
+      (state) => state === SandboxState.PAUSED,
+    );
+    await eachTarget(run, targets, {
       verb: { base: "resume", ing: "resuming", done: "resumed" },
       sandbox: (sandboxId, requestId) => (api, options) =>
         api.sandboxes.resumeSandbox({ requestId, sandboxId }, options),

@@ -15,7 +15,6 @@ import type { CommandRun } from "../command-run.ts";
 import { parseSpan } from "../output/quantities.ts";
 import { STATS_HEADING, statsRows } from "../output/stats-table.ts";
 import { tableOutput } from "../output/table-output.ts";
-import { writeTo } from "../process/output-cursor.ts";
 
 type StatsOptions = { readonly stream?: boolean; readonly interval: string };
 type Readings = ReadonlyMap<string, Reading>;
@@ -49,7 +48,7 @@ export const statsCommand: CommandDefinition = (bind) => {
     for (;;) {
       const now = await readAll(run, named, ENDED);
       if (named.length > 0 && now.size === 0) return;
-      if (run.isJson) await writeTo(run.around.stdout, linesOf(before, now));
+      if (run.isJson) await run.write(linesOf(before, now));
       else await table.show([...now.values()].flatMap((each) => statsRows(before.get(each.sandboxId), each)));
       if (!isStream) return;
       before = now;

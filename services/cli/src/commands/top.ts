@@ -13,7 +13,6 @@ import {
 } from "../output/process-table.ts";
 import { parseSpan } from "../output/quantities.ts";
 import { tableOutput } from "../output/table-output.ts";
-import { writeTo } from "../process/output-cursor.ts";
 
 type TopOptions = { readonly watch?: boolean; readonly interval: string };
 
@@ -43,7 +42,7 @@ export const topCommand: CommandDefinition = (bind) => {
     for (let before: ProcessReading | undefined; ; ) {
       const processes = await listProcesses(run, target);
       const now = { atMs: performance.now(), processes };
-      if (run.isJson) await writeTo(run.around.stdout, jsonOf(processes, isWatched));
+      if (run.isJson) await run.write(jsonOf(processes, isWatched));
       else await table.show(isWatched ? watchedRows(before, now) : processRows(processes));
       if (!isWatched) return;
       before = now;

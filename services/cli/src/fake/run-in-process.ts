@@ -23,6 +23,7 @@ export function startCli(
 ): Started {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const signals = new EventEmitter();
+  const ended = Promise.withResolvers<number>();
   const seen = { out: Buffer.alloc(0), err: Buffer.alloc(0) };
   const changes = new EventEmitter();
   stdout.on("data", (data: Buffer) => {
@@ -39,6 +40,7 @@ export function startCli(
     stdout,
     stderr,
     signals,
+    exit: ended.resolve,
     env: { PADDOCK_STATE_DIR: "/nonexistent", ...address, ...env },
   };
   const text = () => `${seen.out}${seen.err}`;
@@ -47,7 +49,7 @@ export function startCli(
     signals,
     out: () => seen.out.toString(),
     err: () => seen.err.toString(),
-    exit: runCli(words, around),
+    exit: Promise.race([runCli(words, around), ended.promise]),
     closeOutput: () => stdout.destroy(),
     shows: (wanted) =>
       new Promise((resolve) => {

@@ -1,6 +1,5 @@
 /** Where a table goes that is printed more than once: drawn in its place on a terminal, else line after line. */
 import type { CommandRun } from "../command-run.ts";
-import { writeTo } from "../process/output-cursor.ts";
 import { isTerminal } from "../process/terminal.ts";
 import { Columns, columns } from "./columns.ts";
 import { LiveTable } from "./live-table.ts";
@@ -12,15 +11,20 @@ export type TableOutput = Disposable & {
 
 /** `isLive` says whether there is more than one table to come. */
 export function tableOutput(
-  { around }: Pick<CommandRun, "around">,
+  run: Pick<CommandRun, "around" | "write" | "beforeExit">,
   heading: readonly string[],
   { isLive }: { readonly isLive: boolean },
 ): TableOutput {
+  const { around } = run;
   if (isLive && isTerminal(around.stdout) && around.env.TERM !== "dumb") {
     const table = new LiveTable(around.stdout);
+    const lastWords = run.beforeExit(() => table[Symbol.dispose]());
     return {
       show: (rows) => table.draw(columns([heading, ...rows])),
-      [Symbol.dispose]: () => table[Symbol.dispose](),
+      [Symbol.dispose]: () => {
+        lastWords[Symbol.dispose]();
+        table[Symbol.dispose]();
+      },
     };
   }
   const all = new Columns();
@@ -29,7 +33,7 @@ export function tableOutput(
     show: (rows) => {
       const text = all.text(isFirst ? [heading, ...rows] : rows);
       isFirst = false;
-      return writeTo(around.stdout, text);
+      return run.write(text);
     },
     [Symbol.dispose]: () => {},
   };

@@ -1,20 +1,18 @@
 /**
  * Our terminal, streams and signals lent to a process in a sandbox until it ends.
  *
- * Signals we get are the process's, not ours: one Ctrl-C asks it to end and leaves the decision to it. Three say that the
- * user has had enough of both. On a terminal of its own Ctrl-C is a key like any other and never becomes a signal here.
+ * Signals we get are the process's, not ours: one Ctrl-C asks it to end and leaves the decision to it. The second says that
+ * the user has had enough of both. On a terminal of its own Ctrl-C is a key like any other and never becomes a signal here.
  */
-import { constants } from "node:os";
 import { EXIT_BY_SIGPIPE } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
 import { printable } from "../output/printable.ts";
+import { exitCodeOf } from "../signals.ts";
 import { OutputClosedError, OutputCursor } from "./output-cursor.ts";
 import { ProcessSession } from "./process-session.ts";
 import type { Opening, ProcessAddress } from "./process-stream.ts";
 import { StdinWindow } from "./stdin-window.ts";
 import { enterRawMode, isTerminal, terminalSize, watchSize } from "./terminal.ts";
-
-const ENOUGH = 3;
 
 export type CarriedProcess = {
   /** Completes "cannot …". */
@@ -47,10 +45,10 @@ export async function carryProcess(run: CommandRun, process: CarriedProcess): Pr
   if (process.terminal && process.stdin && isTerminal(stdin)) lent.defer(enterRawMode(stdin));
   if (process.terminal) lent.defer(forwardSize(run, session));
   try {
-    return (await session.run()).code;
+    return (await Promise.race([session.run(), enough(run.signal)])).code;
   } catch (error) {
     if (error instanceof OutputClosedError) return EXIT_BY_SIGPIPE;
-    if (run.interruptedBy) return 128 + constants.signals[run.interruptedBy];
+    if (run.interruptedBy) return exitCodeOf(run.interruptedBy);
     throw run.explain(error, { what: process.what });
   }
 }
@@ -58,14 +56,13 @@ export async function carryProcess(run: CommandRun, process: CarriedProcess): Pr
 const firstOffset = (opening: Opening, key: "stdoutOffset" | "stderrOffset"): bigint =>
   opening.kind === "attach" ? (opening[key] ?? 0n) : 0n;
 
+/** Also while a reader of our output keeps the session waiting. */
+const enough = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+
 function forwardSignals(run: CommandRun, session: ProcessSession): () => void {
   const before = run.onSignal;
-  let interrupts = 0;
-  run.onSignal = (name) => {
-    if (name === "SIGINT") interrupts += 1;
-    if (name === "SIGINT" && interrupts >= ENOUGH) run.interrupt(name);
-    else session.sendSignal(name);
-  };
+  run.onSignal = (name) => session.sendSignal(name);
   return () => {
     run.onSignal = before;
   };

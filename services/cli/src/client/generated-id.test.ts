@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { isGeneratedId, isShortFor, newId } from "./generated-id.ts";
+
+test("an id that we generate is known as one, and any beginning of four characters or more stands for it", () => {
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 5, maxLength: 5 }),
+      fc.integer({ min: 4, max: 12 }),
+      (bytes, length) => {
+        const id = newId(() => Buffer.from(bytes));
+        assert.match(id, /^[0-9a-f]{12}$/);
+        assert.ok(isGeneratedId(id));
+        assert.ok(isShortFor(id.slice(0, length), id));
+        assert.ok(!isShortFor(id.slice(0, 3), id));
+      },
+    ),
+  );
+});
+
+test("an id that the api generates is known as one; UUIDs that clients make are names that they chose", () => {
+  assert.ok(isShortFor("0b1c2d3e", "0b1c2d3e-4f50-8a6b-9c7d-8e9fa0b1c2d3"));
+  assert.ok(!isShortFor("0b1c2d3e", "0b1c2d3e-4f50-4a6b-9c7d-8e9fa0b1c2d3"));
+  assert.ok(!isShortFor("0b1c2d3e", "0b1c2d3e-4f50-7a6b-9c7d-8e9fa0b1c2d3"));
+});
+
+test("a chosen name is never shortened, however much it looks like an id", () => {
+  for (const name of [
+    "job-10",
+    "deadbeef",
+    "deadbeef0001",
+    "202601311200",
+    "cafebabecafe",
+    "0123456789abcdef",
+  ]) {
+    assert.ok(isShortFor(name, name));
+    assert.ok(!isShortFor(name.slice(0, -1), name), name);
+  }
+});
