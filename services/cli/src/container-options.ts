@@ -16,6 +16,8 @@ export type ContainerOptions = ProcessOptions &
     readonly name?: string;
     readonly sandbox?: string;
     readonly label?: readonly string[];
+    readonly entrypoint?: string;
+    readonly hostname?: string;
     readonly readOnly?: boolean;
   };
 
@@ -23,7 +25,9 @@ export function addContainerOptions(command: Command): Command {
   addProcessOptions(command)
     .option("--name <id>", "id of the sandbox; with --sandbox, of the container")
     .option("--sandbox <id>", "add the container to this sandbox instead of a new one")
-    .option("--label <KEY=VALUE>", "label; may be repeated", collect)
+    .option("-l, --label <KEY=VALUE>", "label; may be repeated", collect)
+    .option("--entrypoint <program>", 'what to execute in place of the image\'s entrypoint; "" for none')
+    .option("--hostname <name>", "its hostname; else the sandbox's")
     .option("--read-only", "no writing to its root file system");
   return addVmOptions(addLimitOptions(command));
 }
@@ -48,7 +52,12 @@ export function containerSpec(
   return {
     containerId: what.containerId,
     image: what.image,
-    process: processSpec(run, options, what.args),
+    process: processSpec(run, options, []),
+    ...(options.entrypoint === undefined
+      ? {}
+      : { entrypoint: { words: options.entrypoint === "" ? [] : [options.entrypoint] } }),
+    args: [...what.args],
+    hostname: options.hostname ?? "",
     resources: withSwap(parseLimits(options), options.memorySwap, undefined),
     readOnlyRootfs: options.readOnly === true,
     labels: labels(options.label ?? []),

@@ -10,7 +10,10 @@ export const createCommand: CommandDefinition = (bind) => {
     "create --sandbox job --name helper debian:bookworm sleep inf",
   ])
     .argument("<image>", "name or id of an image, or an archive such as ./app.tar")
-    .argument("[command...]", "what to run instead of what the image says")
+    .argument(
+      "[args...]",
+      "arguments of the image's entrypoint, in place of the image's command; without entrypoint the command",
+    )
     .passThroughOptions();
   return bind(addContainerOptions(command), async (run, { args: [image = "", ...operands], opts }) => {
     const options: ContainerOptions = opts.call(command);

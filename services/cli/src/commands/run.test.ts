@@ -43,7 +43,8 @@ test("run boots a sandbox, follows its command from the first byte and exits wit
   assert.match(err, /^✓ sandbox [0-9a-f]{12} runs, VM booted by emulation in 2\.0 s \(\d+ ms\)\n/);
   const container = f.ran[0]?.spec?.containers[0];
   assert.equal(container?.image, "tiny:1");
-  assert.deepEqual(container?.process?.args, ["echo", "hello"]);
+  assert.deepEqual([container?.args, container?.process?.args], [["echo", "hello"], []]);
+  assert.equal(container?.entrypoint, undefined);
   const start = f.process.lastStart?.message;
   assert.ok(start?.case === "start" && "stdoutOffset" in start.value && start.value.stdoutOffset === 0n);
   assert.deepEqual(f.deleted, []);
@@ -99,6 +100,18 @@ test("run sizes the VM and lets it grow as it is told, and refuses to size one t
     ["--max-vcpus", "241"],
   ])
     assert.equal((await cli(f.api, ["run", ...odd, "tiny"])).code, 2, odd.join(" "));
+});
+
+test("--entrypoint replaces the image's, with the words behind the image as its arguments, and clears it when empty", async () => {
+  await using f = await fixture();
+  f.process.end(0);
+  await cli(f.api, ["run", "--entrypoint", "/bin/sh", "tiny", "-c", "true"]);
+  await cli(f.api, ["run", "--entrypoint", "", "--name", "two", "tiny", "ls"]);
+  const said = f.ran.map(({ spec }) => [spec?.containers[0]?.entrypoint?.words, spec?.containers[0]?.args]);
+  assert.deepEqual(said, [
+    [["/bin/sh"], ["-c", "true"]],
+    [[], ["ls"]],
+  ]);
 });
 
 test("run --rm deletes the sandbox when the command has ended", async () => {

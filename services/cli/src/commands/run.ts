@@ -22,9 +22,13 @@ export const runCommand: CommandDefinition = (bind) => {
     "run -d --name web ./web.tar",
     "run -d --name db --cpus 0.5 --memory 256m --max-vcpus 4 --max-memory 2g debian:bookworm sleep inf",
     "run --rm --sandbox web debian:bookworm ps aux",
+    "run --rm -it --entrypoint sh web:1 -x",
   ])
     .argument("<image>", "name or id of an image, or an archive such as ./app.tar")
-    .argument("[command...]", "what to run instead of what the image says")
+    .argument(
+      "[args...]",
+      "arguments of the image's entrypoint, in place of the image's command; without entrypoint the command",
+    )
     .option("--rm", "delete it at the end")
     .option("-d, --detach", "do not wait for it; print its id")
     .passThroughOptions();

@@ -28,7 +28,7 @@ export function guestContainer(
       ...(upper && { upper: { target: upper.target, lun: 0 } }),
       readOnly: spec.readOnlyRootfs,
     },
-    process: initProcess(spec.process, image, containerId),
+    process: initProcess(spec, image),
     hostname: spec.hostname,
     mounts: spec.mounts.map(guestMount),
     resources: limitsAtCreation(container, cpusetCpus),
@@ -39,7 +39,7 @@ export function guestContainer(
 
 /** Throws what creating a container of this spec would throw for its spec alone, before anything is touched. */
 export function checkContainerSpec(spec: ContainerSpec, image: ImageConfig): void {
-  initProcess(spec.process, image, spec.containerId);
+  initProcess(spec, image);
   for (const mount of spec.mounts) guestMount(mount);
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
-import { agentpb, ProcessSpecSchema } from "@paddock/protocol";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { agentpb, ContainerSpecSchema } from "@paddock/protocol";
 import fc from "fast-check";
 import { fakeImage } from "../testing/fake-image.ts";
 import { initProcess, mergeEnv, stopSignalOf } from "./init-process.ts";
@@ -15,18 +15,19 @@ const image = {
   workingDir: "/app",
   user: "app",
 };
-const spec = (init: object) => create(ProcessSpecSchema, init);
+type Init = MessageInitShape<typeof ContainerSpecSchema>;
+const spec = (init: Init) => create(ContainerSpecSchema, { containerId: "c1", ...init });
 
 test("what the client does not say comes from the image", () => {
-  const process = initProcess(undefined, image, "c1");
+  const process = initProcess(spec({}), image);
   assert.deepEqual(process.args, ["/entry", "run"]);
   assert.equal(process.cwd, "/app");
   assert.equal(process.user, "app");
   assert.ok(process.defaultCapabilities);
 });
 
-test("the client's arguments replace entrypoint and command, and its user and directory the image's", () => {
-  const process = initProcess(spec({ args: ["sh"], cwd: "/tmp", user: "0" }), image, "c1");
+test("the process's arguments replace entrypoint and command, and its user and directory the image's", () => {
+  const process = initProcess(spec({ process: { args: ["sh"], cwd: "/tmp", user: "0" } }), image);
   assert.deepEqual(process.args, ["sh"]);
   assert.equal(process.cwd, "/tmp");
   assert.equal(process.user, "0");
@@ -56,17 +57,17 @@ test("no variable comes twice, and the client's are never lost", () => {
 
 test("a container of which neither client nor image says what to run is refused", () => {
   const bare = { ...image, entrypoint: [], cmd: [] };
-  assert.throws(() => initProcess(spec({}), bare, "c1"), { reason: "INVALID_FIELD" });
+  assert.throws(() => initProcess(spec({}), bare), { reason: "INVALID_FIELD" });
 });
 
 test("an empty set of capabilities is none, not the default set", () => {
-  const process = initProcess(spec({ capabilities: { names: [] } }), image, "c1");
+  const process = initProcess(spec({ process: { capabilities: { names: [] } } }), image);
   assert.equal(process.defaultCapabilities, false);
   assert.deepEqual(process.capabilities, []);
 });
 
 test("the policy for unread output is handed on", () => {
-  const process = initProcess(spec({ output: { dropOldest: true, ringBytes: 65536 } }), image, "c1");
+  const process = initProcess(spec({ process: { output: { dropOldest: true, ringBytes: 65536 } } }), image);
   assert.equal(process.overflow, agentpb.OverflowPolicy.DROP_OLDEST);
   assert.equal(process.ringBytes, 65536);
 });
@@ -75,4 +76,39 @@ test("the image's stop signal is used, and SIGTERM when it has none or nonsense"
   assert.equal(stopSignalOf({ ...image, stopSignal: "SIGQUIT" }), 3);
   assert.equal(stopSignalOf({ ...image, stopSignal: "" }), 15);
   assert.equal(stopSignalOf({ ...image, stopSignal: "SIGNONSENSE" }), 15);
+});
+
+const bare = { ...image, entrypoint: [], cmd: [] };
+for (const { says, init, of = image, runs } of [
+  { says: "nothing", init: {}, runs: ["/entry", "run"] },
+  { says: "arguments", init: { args: ["a", "b"] }, runs: ["/entry", "a", "b"] },
+  { says: "an entrypoint", init: { entrypoint: { words: ["/bin/sh", "-c"] } }, runs: ["/bin/sh", "-c"] },
+  {
+    says: "an entrypoint and arguments",
+    init: { entrypoint: { words: ["/bin/sh"] }, args: ["-x"] },
+    runs: ["/bin/sh", "-x"],
+  },
+  { says: "no entrypoint, and arguments", init: { entrypoint: { words: [] }, args: ["ls"] }, runs: ["ls"] },
+  { says: "one empty argument", init: { args: [""] }, runs: ["/entry", ""] },
+  { says: "arguments for an image that has no entrypoint", init: { args: ["ls"] }, of: bare, runs: ["ls"] },
+  { says: "the whole command line", init: { process: { args: ["ls", "-l"] } }, runs: ["ls", "-l"] },
+]) {
+  test(`a spec that says ${says} runs ${JSON.stringify(runs)}`, () => {
+    assert.deepEqual(initProcess(spec(init), of).args, runs);
+  });
+}
+
+test("a cleared entrypoint takes the image's command with it, and leaves nothing to run without arguments", () => {
+  assert.throws(() => initProcess(spec({ entrypoint: { words: [] } }), image), {
+    reason: "INVALID_FIELD",
+    message: /entrypoint was cleared/,
+  });
+});
+
+test("a command that is given in two ways is refused", () => {
+  for (const other of [{ args: ["a"] }, { entrypoint: { words: ["sh"] } }, { entrypoint: {} }])
+    assert.throws(() => initProcess(spec({ process: { args: ["ls"] }, ...other }), image), {
+      reason: "INVALID_FIELD",
+      message: /two ways/,
+    });
 });

@@ -2,36 +2,61 @@
 import { create } from "@bufbuild/protobuf";
 import { PaddockError, parseSignal } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
-import { agentpb, type ProcessSpec } from "@paddock/protocol";
+import { agentpb, type ContainerSpec, type ProcessSpec } from "@paddock/protocol";
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SIGTERM = 15;
 
+/** What of a container's spec says how its init runs. */
+export type InitSpec = Pick<ContainerSpec, "containerId" | "process" | "entrypoint" | "args">;
+
 /**
- * Merges a process with its image. Arguments of the client replace both entrypoint and command; its variables are added
- * to the image's, replacing those of the same name; the rest replaces when set. Throws INVALID_FIELD when neither says what to run.
+ * Merges a container's process with its image: the words of the command as `ContainerSpec` documents them; the client's variables
+ * are added to the image's, replacing those of the same name; the rest replaces when set. Throws INVALID_FIELD when nothing says what
+ * to run, or two ways of saying it are mixed.
  */
-export function initProcess(
-  spec: ProcessSpec | undefined,
-  image: ImageConfig,
-  containerId: string,
-): agentpb.Process {
-  const args = spec?.args.length ? spec.args : [...image.entrypoint, ...image.cmd];
-  if (args.length === 0)
-    throw new PaddockError(
-      "INVALID_FIELD",
-      `container ${containerId} has no command, and neither has its image`,
+export function initProcess(spec: InitSpec, image: ImageConfig): agentpb.Process {
+  const { process } = spec;
+  return agentProcess(process, {
+    args: commandOf(spec, image),
+    env: mergeEnv(image.env, process?.env ?? []),
+    cwd: process?.cwd || image.workingDir || "/",
+    user: process?.user || image.user,
+  });
+}
+
+function commandOf(spec: InitSpec, image: ImageConfig): string[] {
+  const whole = spec.process?.args ?? [];
+  if (whole.length > 0) {
+    if (spec.entrypoint !== undefined || spec.args.length > 0) throw mixed(spec);
+    return whole;
+  }
+  const entrypoint = spec.entrypoint?.words ?? image.entrypoint;
+  const defaultArgs = spec.entrypoint === undefined ? image.cmd : [];
+  const command = [...entrypoint, ...(spec.args.length > 0 ? spec.args : defaultArgs)];
+  if (command.length === 0) throw nothingToRun(spec);
+  return command;
+}
+
+const mixed = ({ containerId }: InitSpec): PaddockError =>
+  new PaddockError("INVALID_FIELD", `container ${containerId} has its command in two ways`, {
+    violations: [
       {
-        violations: [
-          { field: "spec.process.args", description: "must be given, as the image names no command" },
-        ],
+        field: "spec.process.args",
+        description: "is the whole command line, and excludes spec.entrypoint and spec.args",
       },
-    );
-  return agentProcess(spec, {
-    args,
-    env: mergeEnv(image.env, spec?.env ?? []),
-    cwd: spec?.cwd || image.workingDir || "/",
-    user: spec?.user || image.user,
+    ],
+  });
+
+function nothingToRun({ containerId, entrypoint }: InitSpec): PaddockError {
+  const why =
+    entrypoint === undefined
+      ? `container ${containerId} has no command, and neither has its image`
+      : `container ${containerId} has no command: its entrypoint was cleared, and the image's command with it`;
+  return new PaddockError("INVALID_FIELD", why, {
+    violations: [
+      { field: "spec.args", description: "must be given, or spec.entrypoint, as there is nothing to run" },
+    ],
   });
 }
 

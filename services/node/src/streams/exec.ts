@@ -57,6 +57,5 @@ function requiredSpec({ process, execId, containerId }: ExecStart) {
 
 /** The init as it was started. The image is there as long as the container is. */
 function initOf(context: StreamContext, { container }: LiveContainer) {
-  const { imageId, containerId, spec } = container;
-  return initProcess(spec.process, requireImageOfId(context, imageId).config, containerId);
+  return initProcess(container.spec, requireImageOfId(context, container.imageId).config);
 }

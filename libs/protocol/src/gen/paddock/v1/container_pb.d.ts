@@ -95,6 +95,30 @@ export declare type ContainerSpec = Message<"paddock.v1.ContainerSpec"> & {
    * @generated from field: paddock.v1.LogPolicy log = 11;
    */
   log?: LogPolicy | undefined;
+
+  /**
+   * What its init executes is `entrypoint` and behind it `args`, each the image's own where it is not given here, as docker does it
+   * (Kubernetes calls the two `command` and `args`):
+   *
+   *   entrypoint | args  | executed
+   *   not set    | empty | the image's entrypoint, the image's command
+   *   not set    | given | the image's entrypoint, args
+   *   set        | empty | entrypoint; the image's command belongs to the image's entrypoint and is left out
+   *   set        | given | entrypoint, args
+   *
+   * An `entrypoint` that is set and has no words clears the image's. `process.args` is the third way: the whole command line, in
+   * place of all of these; it excludes the other two. Nothing to execute at all is INVALID_ARGUMENT.
+   *
+   * @generated from field: paddock.v1.Entrypoint entrypoint = 12;
+   */
+  entrypoint?: Entrypoint | undefined;
+
+  /**
+   * Arguments behind the entrypoint, in place of the image's command; at most 1024, each at most 128 KiB and without NUL.
+   *
+   * @generated from field: repeated string args = 13;
+   */
+  args: string[];
 };
 
 /**
@@ -102,6 +126,26 @@ export declare type ContainerSpec = Message<"paddock.v1.ContainerSpec"> & {
  * Use `create(ContainerSpecSchema)` to create a new message.
  */
 export declare const ContainerSpecSchema: GenMessage<ContainerSpec>;
+
+/**
+ * Entrypoint is a program and its first arguments, in place of an image's.
+ *
+ * @generated from message paddock.v1.Entrypoint
+ */
+export declare type Entrypoint = Message<"paddock.v1.Entrypoint"> & {
+  /**
+   * Its words, at most 1024, each at most 128 KiB and without NUL; none means no entrypoint.
+   *
+   * @generated from field: repeated string words = 1;
+   */
+  words: string[];
+};
+
+/**
+ * Describes the message paddock.v1.Entrypoint.
+ * Use `create(EntrypointSchema)` to create a new message.
+ */
+export declare const EntrypointSchema: GenMessage<Entrypoint>;
 
 /**
  * LogPolicy bounds a container's log files.
@@ -137,8 +181,9 @@ export declare const LogPolicySchema: GenMessage<LogPolicy>;
  */
 export declare type ProcessSpec = Message<"paddock.v1.ProcessSpec"> & {
   /**
-   * Command and arguments, at most 1024, each at most 128 KiB and without NUL. For an init, empty means the image's
-   * entrypoint and command. For an exec, at least one.
+   * The whole command line, at most 1024 words, each at most 128 KiB and without NUL. For an init it replaces both the image's
+   * entrypoint and its command; empty means that these and the `entrypoint` and `args` of the ContainerSpec decide. For an exec, at
+   * least one: an exec has nothing to do with the entrypoint.
    *
    * @generated from field: repeated string args = 1;
    */
