@@ -8,7 +8,8 @@ const TAIL_BYTES = 16 * 1024;
 export class BoundedLog {
   readonly path: string;
   readonly #maxBytes: number;
-  #fd: number;
+  /** Undefined when closed. */
+  #fd: number | undefined;
   #size: number;
   #tail = "";
 
@@ -22,6 +23,7 @@ export class BoundedLog {
 
   write(data: Buffer): void {
     if (this.#size + data.length > this.#maxBytes) this.#rotate();
+    if (this.#fd === undefined) return;
     writeSync(this.#fd, data);
     this.#size += data.length;
     this.#tail = `${this.#tail}${data}`.slice(-TAIL_BYTES);
@@ -32,11 +34,15 @@ export class BoundedLog {
     return this.#tail.trimEnd().split("\n").slice(-lines);
   }
 
+  /** Once or more often. */
   close(): void {
-    closeSync(this.#fd);
+    // A number that was closed may be another file's by now.
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
   }
 
   #rotate(): void {
+    if (this.#fd === undefined) return;
     closeSync(this.#fd);
     renameSync(this.path, `${this.path}.1`);
     this.#fd = openSync(this.path, "a", 0o600);

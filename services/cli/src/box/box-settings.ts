@@ -32,13 +32,18 @@ export const nodeBinary = (): string => process.execPath;
 
 export type BusAccess = { readonly user: string; readonly password: string };
 
+/** Another password at each start. */
+export const newBusAccess = (): BusAccess => ({
+  user: "paddock",
+  password: randomBytes(24).toString("hex"),
+});
+
 /**
- * Writes the NATS server's configuration. Whoever can talk to the bus can command the node daemon, which is root: so it
- * listens on loopback alone, and has a password that is made anew at each start.
+ * Writes the NATS server's configuration. A client of the bus can command the node daemon, which is root: so the server listens on
+ * loopback alone and demands a password.
  */
-export function writeBusConfig({ stateDir, ports }: BoxSettings): BusAccess {
+export function writeBusConfig({ stateDir, ports }: BoxSettings, access: BusAccess): void {
   const paths = boxPaths(stateDir);
-  const access = { user: "paddock", password: randomBytes(24).toString("hex") };
   mkdirSync(paths.busStore, { recursive: true, mode: 0o700 });
   const lines = [
     `host: ${LOOPBACK}`,
@@ -50,7 +55,6 @@ export function writeBusConfig({ stateDir, ports }: BoxSettings): BusAccess {
     "",
   ];
   writeFileSync(paths.busConfig, lines.join("\n"), { mode: 0o600 });
-  return access;
 }
 
 /** Settings of the daemons that say how they prove to each other who they are. */

@@ -8,7 +8,7 @@ import { CliError } from "../cli-error.ts";
 import { BoundedLog } from "./bounded-log.ts";
 import { lockBox } from "./box-lock.ts";
 import { readBoxRecord, writeBoxRecord } from "./box-record.ts";
-import { apiEnv, nodeEnv, writeBusConfig, writeStreamSecret } from "./box-settings.ts";
+import { apiEnv, newBusAccess, nodeEnv, writeBusConfig, writeStreamSecret } from "./box-settings.ts";
 import { logLine } from "./log-line.ts";
 import { RunningPart } from "./running-part.ts";
 
@@ -89,12 +89,16 @@ test("a log is never larger than two files", async () => {
 
 test("the bus listens on loopback with a password that only root can read", async () => {
   const settings = { stateDir: directory, ports: { bus: 0, api: 0, http: 0, stream: 0 }, env: {} };
-  const { password } = writeBusConfig(settings);
+  const access = newBusAccess();
+  writeBusConfig(settings, access);
+  const { password } = access;
   const text = await readFile(join(directory, "bus.conf"), "utf8");
   assert.match(text, /^host: 127\.0\.0\.1\nport: -1\n/);
   assert.ok(text.includes(password) && password.length >= 32);
   assert.equal((await stat(join(directory, "bus.conf"))).mode & 0o777, 0o600);
-  assert.notEqual(writeBusConfig(settings).password, password);
+  assert.notEqual(newBusAccess().password, password);
+  writeBusConfig({ ...settings, ports: { ...settings.ports, bus: 4222 } }, access);
+  assert.match(await readFile(join(directory, "bus.conf"), "utf8"), /^host: 127\.0\.0\.1\nport: 4222\n/);
 });
 
 test("each daemon gets its own settings and none that it would refuse", () => {

@@ -103,7 +103,12 @@ export class RunningPart {
     }
   }
 
-  /** SIGTERM, then SIGKILL after `graceMs`. */
+  /** SIGKILL, without waiting. */
+  kill(): void {
+    if (!this.#isEnded) this.#child.kill("SIGKILL");
+  }
+
+  /** SIGTERM, then SIGKILL after `graceMs`. May be called again. */
   async stop(graceMs: number): Promise<void> {
     if (!this.#isEnded) {
       this.#child.kill("SIGTERM");

@@ -17,12 +17,14 @@ import {
   type BoxSettings,
   type BusAccess,
   busUrl,
+  newBusAccess,
   nodeBinary,
   nodeEnv,
   serviceEntry,
   writeBusConfig,
   writeStreamSecret,
 } from "./box-settings.ts";
+import { keepPart } from "./keep-part.ts";
 import { type PartSpec, RunningPart } from "./running-part.ts";
 
 const BUS_READY_MS = 15_000;
@@ -31,8 +33,6 @@ const API_READY_MS = 60_000;
 const NODE_READY_MS = 180_000;
 const STOP_GRACE_MS = 20_000;
 const POLL_MS = 20;
-const RESTART_FIRST_MS = 500;
-const RESTART_LONGEST_MS = 30_000;
 
 /** Runs a phase of the start and tells of it. */
 export type Report = <T>(label: string, work: () => Promise<T>, done: (value: T) => string) => Promise<T>;
@@ -58,16 +58,23 @@ export class Box {
     this.#events = events;
   }
 
-  /** Starts all parts; when one fails, stops the others and throws its `CliError`. */
-  static async start(settings: BoxSettings, events: BoxEvents): Promise<Box> {
-    const { stateDir } = settings;
-    mkdirSync(stateDir, { recursive: true, mode: 0o711 });
-    const box = new Box(settings, events);
+  /** A box of which nothing is started yet. */
+  static in(settings: BoxSettings, events: BoxEvents): Box {
+    mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
+    return new Box(settings, events);
+  }
+
+  /**
+   * Starts all parts; when one fails, or `signal` fires first, stops the others and throws its `CliError` or the signal's
+   * reason.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    const aborted = Promise.withResolvers<never>();
+    signal.addEventListener("abort", () => aborted.reject(signal.reason), { once: true });
     try {
-      await box.#start();
-      return box;
+      await Promise.race([this.#start(), aborted.promise]);
     } catch (error) {
-      await box.stop();
+      await this.stop();
       throw error;
     }
   }
@@ -86,9 +93,16 @@ export class Box {
     rmSync(boxPaths(this.#settings.stateDir).streamSecret, { force: true });
   }
 
+  /** Ends the parts without waiting, for when there is no time. VMs go on. */
+  kill(): void {
+    this.#isStopping = true;
+    for (const part of this.#parts.values()) part.kill();
+  }
+
   async #start(): Promise<void> {
     const { report } = this.#events;
-    const access = writeBusConfig(this.#settings);
+    const access = newBusAccess();
+    writeBusConfig(this.#settings, access);
     writeStreamSecret(this.#settings);
     const busPort = await report(
       "starting the bus",
@@ -97,6 +111,8 @@ export class Box {
     );
     // Both at once, as they do not wait for one another; told one after the other.
     const settings = withPorts(this.#settings, { bus: busPort });
+    // A bus that is started again has to be found where it was.
+    writeBusConfig(settings, access);
     const api = this.#startApi(settings, access);
     const node = this.#startNode(settings, access);
     for (const each of [api, node]) each.catch(() => {});
@@ -159,6 +175,7 @@ export class Box {
   }
 
   #launch(spec: Omit<PartSpec, "logPath" | "onOutput">): RunningPart {
+    if (this.#isStopping) throw new CliError(`the ${spec.title} is not started: all is being stopped`);
     const logPath = join(boxPaths(this.#settings.stateDir).logs, `${spec.name}.log`);
     const part = new RunningPart({ ...spec, logPath, onOutput: this.#events.onOutput });
     this.#parts.set(spec.name, part);
@@ -174,25 +191,31 @@ export class Box {
     writeBoxRecord(settings.stateDir, this.#record);
   }
 
-  async #keepAlive(name: PartName, settings: BoxSettings, access: BusAccess): Promise<void> {
-    for (let pauseMs = RESTART_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RESTART_LONGEST_MS)) {
-      const part = this.#parts.get(name);
-      const how = await part?.ended;
-      if (this.#isStopping) return;
-      this.#events.onNote(`the ${part?.spec.title} ${how}; it is started again in ${pauseMs} ms`);
-      await sleep(pauseMs);
-      if (this.#isStopping) return;
-      part?.log.close();
-      try {
-        if (name === "bus") await this.#startBus();
-        if (name === "api") await this.#startApi(settings, access);
-        if (name === "node") await this.#startNode(settings, access);
-        this.#writeRecord(settings, this.record);
-        pauseMs = RESTART_FIRST_MS / 2;
-      } catch (error) {
-        this.#events.onNote(error instanceof Error ? error.message : String(error));
-        await this.#parts.get(name)?.stop(STOP_GRACE_MS);
-      }
+  #keepAlive(name: PartName, settings: BoxSettings, access: BusAccess): Promise<void> {
+    return keepPart({
+      current: () => {
+        const part = this.#parts.get(name);
+        if (!part) throw new Error(`the part ${name} was never started`);
+        return { title: part.spec.title, ended: part.ended };
+      },
+      restart: () => this.#restart(name, settings, access),
+      onNote: (note) => !this.#isStopping && this.#events.onNote(note),
+      isStopping: () => this.#isStopping,
+      sleep,
+      nowMs: () => performance.now(),
+    });
+  }
+
+  async #restart(name: PartName, settings: BoxSettings, access: BusAccess): Promise<void> {
+    await this.#parts.get(name)?.stop(STOP_GRACE_MS);
+    try {
+      if (name === "bus") await this.#startBus();
+      if (name === "api") await this.#startApi(settings, access);
+      if (name === "node") await this.#startNode(settings, access);
+      this.#writeRecord(settings, this.record);
+    } catch (error) {
+      await this.#parts.get(name)?.stop(STOP_GRACE_MS);
+      throw error;
     }
   }
 }

@@ -63,6 +63,7 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
 }
 
 function alreadyUp(run: CommandRun, address: string, stateDir: string): void {
+  if (run.isJson) run.print(`${JSON.stringify(readBoxRecord(stateDir), null, 2)}\n`);
   run.progress.note(`already up, with its api on ${address} (state in ${stateDir})`);
 }
 
@@ -72,7 +73,7 @@ async function takeOver(run: CommandRun, stateDir: string): Promise<Disposable> 
   const record = readBoxRecord(stateDir);
   if (record && isBoxUp(record)) {
     run.around.stderr.write(
-      "some parts were running without the process that watches over them; starting anew\n",
+      "some parts were running without the process that watches over them; starting again\n",
     );
     await stopBox(stateDir, record);
   }
@@ -81,19 +82,19 @@ async function takeOver(run: CommandRun, stateDir: string): Promise<Disposable> 
 
 async function inFront(run: CommandRun, settings: BoxSettings, began: number): Promise<void> {
   const { stderr } = run.around;
-  const stop = Promise.withResolvers<void>();
-  run.onSignal = () => stop.resolve();
   let isReady = false;
   using _lock = await takeOver(run, settings.stateDir);
-  const box = await Box.start(settings, {
+  const box = Box.in(settings, {
     report: progressReport(run),
     onNote: (note) => run.warn(note),
     onOutput: (part, line) =>
       isReady && !run.settings.quiet && stderr.write(`${logLine(part, line, run.colors)}\n`),
   });
+  using _lastWords = run.beforeExit(() => box.kill());
+  await box.start(run.signal);
   readyText(run, settings.stateDir, began);
   isReady = true;
-  await stop.promise;
+  await told(run);
   isReady = false;
   await run.progress.phase(
     "stopping the node daemon, the api and the bus",
@@ -103,20 +104,27 @@ async function inFront(run: CommandRun, settings: BoxSettings, began: number): P
   run.warn('VMs that run go on; the next "paddock up" takes them up again');
 }
 
+/** Until a signal says that it is enough; the next one ends us. */
+function told(run: CommandRun): Promise<void> {
+  return new Promise((resolve) => {
+    run.onSignal = () => resolve();
+  });
+}
+
 /** What "up --detach" starts: it stays, watches over the parts, and ends them when it is told to end. */
 async function inBackground(run: CommandRun, settings: BoxSettings): Promise<void> {
-  const stop = Promise.withResolvers<void>();
-  run.onSignal = () => stop.resolve();
   const events: BoxEvents = {
     report: channelReport,
     onNote: (note) => run.around.stderr.write(`${new Date().toISOString()} ${note}\n`),
   };
   try {
     using _lock = await takeOver(run, settings.stateDir);
-    const box = await Box.start(settings, events);
+    const box = Box.in(settings, events);
+    using _lastWords = run.beforeExit(() => box.kill());
+    await box.start(run.signal);
     tellReady();
     closeSync(CHANNEL_FD);
-    await stop.promise;
+    await told(run);
     await box.stop();
   } catch (error) {
     tellFailed(error);
@@ -146,10 +154,14 @@ async function startInBackground(run: CommandRun, settings: BoxSettings): Promis
     child.kill("SIGTERM");
     run.interrupt(name);
   };
-  await followStart(channel, progressReport(run));
+  const started = followStart(channel, progressReport(run));
+  await Promise.race([started, interrupted(run.signal)]);
   channel.destroy();
   child.unref();
 }
+
+const interrupted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 
 const progressReport =
   (run: CommandRun): Report =>

@@ -1,0 +1,62 @@
+/**
+ * A part that ends by itself is started again, after a pause that doubles with each failure. It is short again once a start has held
+ * for a while: a part that is ready and then dies, over and over, is a failure, too.
+ */
+import { CliError } from "../cli-error.ts";
+
+const FIRST_MS = 500;
+const LONGEST_MS = 30_000;
+const HELD_MS = 30_000;
+
+export type KeptPart = {
+  readonly title: string;
+  /** How it ended, in words. */
+  readonly ended: Promise<string>;
+};
+
+export type KeepOptions = {
+  /** The part as it runs now. */
+  readonly current: () => KeptPart;
+  /** Starts it again and waits until it is ready. */
+  readonly restart: () => Promise<void>;
+  /** Told what ended or failed, and when it is tried again. */
+  readonly onNote: (note: string) => void;
+  readonly isStopping: () => boolean;
+  readonly sleep: (ms: number) => Promise<void>;
+  readonly nowMs: () => number;
+};
+
+/** Until the box is stopped. Never rejects. */
+export async function keepPart(options: KeepOptions): Promise<void> {
+  const { current, restart, onNote, isStopping, sleep, nowMs } = options;
+  let pauseMs = FIRST_MS;
+  for (;;) {
+    const { title, ended } = current();
+    const beganMs = nowMs();
+    const how = await ended;
+    if (nowMs() - beganMs >= HELD_MS) pauseMs = FIRST_MS;
+    onNote(`the ${title} ${how}`);
+    for (let isUp = false; !isUp; ) {
+      if (isStopping()) return;
+      onNote(`the ${title} is started again in ${pauseMs} ms`);
+      await sleep(pauseMs);
+      if (isStopping()) return;
+      pauseMs = Math.min(pauseMs * 2, LONGEST_MS);
+      isUp = await restart().then(
+        () => true,
+        (error: unknown) => {
+          onNote(textOf(error));
+          return false;
+        },
+      );
+    }
+    onNote(`the ${title} runs again`);
+  }
+}
+
+function textOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const lines =
+    error instanceof CliError ? [...error.details, ...(error.hint ? [`hint: ${error.hint}`] : [])] : [];
+  return [message, ...lines].join("\n");
+}
