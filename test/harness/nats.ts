@@ -11,15 +11,30 @@ export type NatsServer = {
   kill(): Promise<void>;
 };
 
+export type NatsServerOptions = {
+  /** Whether it has JetStream; true unless said otherwise. */
+  readonly jetstream?: boolean;
+  /** A configuration, beside the address and what is said here. */
+  readonly configFile?: string;
+  readonly env?: Readonly<Record<string, string>>;
+};
+
 /** Starts a server that keeps its data below `directory`. A given `port` is taken again after a restart. */
-export async function startNats(directory: string, port = -1): Promise<NatsServer> {
+export async function startNats(
+  directory: string,
+  port = -1,
+  { jetstream = true, configFile, env = {} }: NatsServerOptions = {},
+): Promise<NatsServer> {
   const ports = join(directory, "nats-ports");
   mkdirSync(ports, { recursive: true });
   const written = portsFile(ports);
   const child = spawn(
     "nats-server",
-    ["-a", "127.0.0.1", "-p", String(port), "-js", "-sd", join(directory, "nats"), "--ports_file_dir", ports],
-    { stdio: "ignore" },
+    ["-a", "127.0.0.1", "-p", String(port), "--ports_file_dir", ports].concat(
+      jetstream ? ["-js", "-sd", join(directory, "nats")] : [],
+      configFile === undefined ? [] : ["-c", configFile],
+    ),
+    { stdio: "ignore", env: { ...process.env, ...env } },
   );
   const exited = once(child, "exit");
   const url = await Promise.race([

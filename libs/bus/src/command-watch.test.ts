@@ -33,13 +33,14 @@ async function daemon(nodeId: string, instanceId: string, handler: CommandHandle
   const bus = new Bus({ url: nats.url, name: nodeId });
   await bus.ready;
   const server = serveCommands(bus, nodeId, handler, {
-    maxConcurrent: 4,
+    limits: { perKind: 4, perSandbox: 4 },
+    kindOf: () => "reads",
     daemonInstanceId: instanceId,
     toStatus: () => create(StatusSchema, { code: 13 }),
   });
   await bus.connection().flush();
   await beat(bus, nodeId, instanceId);
-  return { server, die: () => bus.connection().close() };
+  return { server, die: () => bus.close() };
 }
 
 const beat = (bus: Bus, nodeId: string, daemonInstanceId: string) =>
@@ -48,7 +49,7 @@ const beat = (bus: Bus, nodeId: string, daemonInstanceId: string) =>
 const send = (nodeId: string, nodes?: NodeView) => {
   const deadline = new Date(Date.now() + 60_000);
   const body = { $typeName: "paddock.v1.GetSandboxRequest", sandboxId: "s" } as const;
-  const command = newCommand({ case: "getSandbox", value: body }, { requestId: "r", deadline });
+  const command = newCommand({ case: "getSandbox", value: body }, { requestId: "r" });
   return requestCommand(api, nodeId, command, { deadline, ...(nodes === undefined ? {} : { nodes }) });
 };
 const never: CommandHandler = () => new Promise(() => {});

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { isOutcomeUnknown, PaddockError } from "@paddock/domain";
-import { nodepb, StatusSchema } from "@paddock/protocol";
+import { nodepb, StatusSchema, StopSandboxRequestSchema } from "@paddock/protocol";
 import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
 import { Bus } from "./bus.ts";
 import { newCommand, requestCommand } from "./request-command.ts";
@@ -34,10 +34,10 @@ after(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const command = (sandboxId = "s", deadlineMs = 5_000) =>
+const command = (sandboxId = "s") =>
   newCommand(
     { case: "getSandbox", value: { $typeName: "paddock.v1.GetSandboxRequest", sandboxId } },
-    { requestId: "r", deadline: new Date(Date.now() + deadlineMs), sandboxId },
+    { requestId: "r", sandboxId },
   );
 const answer = (sandboxId: string) =>
   create(nodepb.CommandResponseSchema, {
@@ -45,9 +45,10 @@ const answer = (sandboxId: string) =>
   });
 const soon = (ms = 5_000) => ({ deadline: new Date(Date.now() + ms) });
 
-async function serve(nodeId: string, handler: CommandHandler, maxConcurrent = 4): Promise<CommandServer> {
+async function serve(nodeId: string, handler: CommandHandler, perKind = 4): Promise<CommandServer> {
   const server = serveCommands(node, nodeId, handler, {
-    maxConcurrent,
+    limits: { perKind, perSandbox: 2 },
+    kindOf: ({ command }) => (command.case === "getSandbox" ? "reads" : "changes"),
     daemonInstanceId: "boot-1",
     toStatus: (error) => create(StatusSchema, { code: 13, message: words(error) }),
   });
@@ -102,9 +103,12 @@ test("a node that does not answer in time is a deadline with an unknown outcome"
   void server;
 });
 
-test("the deadline in the command aborts the handler, and the node says so itself", async () => {
+test("the time that is left for a command aborts the handler, and the node says so itself", async () => {
   const server = await serve("strict", (_request, { signal }) => untilAborted(signal));
-  const response = await requestCommand(api, "strict", command("s", 50), soon());
+  const response = await requestCommand(api, "strict", command(), {
+    ...soon(),
+    nodeDeadline: new Date(Date.now() + 50),
+  });
   assert.equal(outcomeOf(response), "DEADLINE");
   await server.stop(1_000);
 });
@@ -127,21 +131,95 @@ test("a caller that leaves aborts the handler", async () => {
   await server.stop(1_000);
 });
 
-test("one command more than a node takes at a time is refused, not queued", async () => {
+/** A node whose commands all wait until `open` is called. */
+async function waiting(nodeId: string, perKind: number) {
   const gate = Promise.withResolvers<void>();
   const server = await serve(
-    "busy",
+    nodeId,
     async (request) => {
       await gate.promise;
       return answer(request.sandboxId);
     },
-    2,
+    perKind,
   );
-  const calls = [1, 2, 3].map(() => requestCommand(api, "busy", command(), soon()));
+  return { server, open: gate.resolve };
+}
+const stopCommand = (sandboxId: string) =>
+  newCommand(
+    { case: "stopSandbox", value: create(StopSandboxRequestSchema, { sandboxId }) },
+    { requestId: "r", sandboxId },
+  );
+
+test("one command more than a node takes at a time is refused, not queued", async () => {
+  const { server, open } = await waiting("busy", 2);
+  const calls = ["a", "b", "c"].map((id) => requestCommand(api, "busy", command(id), soon()));
   const third = await calls[2];
   assert.equal(third && outcomeOf(third), "TOO_MANY");
-  gate.resolve();
+  open();
   assert.deepEqual((await Promise.all(calls)).map(outcomeOf), ["getSandbox", "getSandbox", "TOO_MANY"]);
+  await server.stop(1_000);
+});
+
+test("a node that is full of commands of one kind takes those of another", async () => {
+  const { server, open } = await waiting("full", 2);
+  const changes = ["a", "b"].map((id) => requestCommand(api, "full", stopCommand(id), soon()));
+  const refused = await requestCommand(api, "full", stopCommand("c"), soon());
+  assert.equal(outcomeOf(refused), "TOO_MANY");
+  const read = requestCommand(api, "full", command("a"), soon());
+  while (server.inFlight < 3) await api.connection().flush();
+  open();
+  assert.equal(outcomeOf(await read), "getSandbox");
+  await Promise.all(changes);
+  await server.stop(1_000);
+});
+
+test("what waits for one sandbox leaves room for the others, and gives its own back", async () => {
+  const { server, open } = await waiting("shared", 4);
+  const calls = [1, 2].map(() => requestCommand(api, "shared", command("one"), soon()));
+  const refused = await requestCommand(api, "shared", command("one"), soon());
+  assert.equal(outcomeOf(refused), "TOO_MANY");
+  const other = requestCommand(api, "shared", command("other"), soon());
+  while (server.inFlight < 3) await api.connection().flush();
+  open();
+  assert.equal(outcomeOf(await other), "getSandbox");
+  await Promise.all(calls);
+  for (const _ of [1, 2, 3])
+    assert.equal(outcomeOf(await requestCommand(api, "shared", command("one"), soon())), "getSandbox");
+  await server.stop(1_000);
+});
+
+test("a command has the time that its caller has left, whatever a clock of another host says", async (t) => {
+  const clocks = Promise.withResolvers<CommandContext>();
+  const server = await serve("fast-clock", (_request, ctx) => {
+    clocks.resolve(ctx);
+    return untilAborted(ctx.signal);
+  });
+  const controller = new AbortController();
+  const sent = requestCommand(api, "fast-clock", command(), { ...soon(60_000), signal: controller.signal });
+  // What the node's host calls now is an hour later than what the caller's did as it sent.
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 3_600_000 });
+  const { signal, deadline } = await clocks.promise;
+  const leftMs = (deadline?.getTime() ?? 0) - Date.now();
+  t.mock.timers.reset();
+  await node.connection().flush();
+  assert.equal(signal.aborted, false);
+  assert.ok(leftMs > 50_000 && leftMs <= 60_000, `${leftMs}`);
+  controller.abort(new PaddockError("CANCELLED", "enough"));
+  await assert.rejects(sent, { reason: "CANCELLED" });
+  await server.stop(1_000);
+});
+
+test("commands are heard and answered on the next connection, and by one that began on the one before", async () => {
+  const { server, open } = await waiting("again", 4);
+  const early = requestCommand(api, "again", command("early"), soon(30_000));
+  while (server.inFlight < 1) await api.connection().flush();
+  await node.connection().close();
+  while (!node.connected) await new Promise((resolve) => setTimeout(resolve, 10));
+  await node.connection().flush();
+  const late = requestCommand(api, "again", command("late"), soon());
+  while (server.inFlight < 2) await api.connection().flush();
+  open();
+  assert.deepEqual((await Promise.all([early, late])).map(outcomeOf), ["getSandbox", "getSandbox"]);
   await server.stop(1_000);
 });
 

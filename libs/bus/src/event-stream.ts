@@ -4,7 +4,7 @@
  * What is published is told apart by its event's id. JetStream drops what it has seen in the last two minutes; a publisher that was
  * away for longer asks for the last event of the sandbox (`lastIdOf`) before it publishes again what it is not sure of.
  *
- * A place in the stream is a sequence number together with the stream's time of birth: a stream that was made anew counts from 1
+ * A place in the stream is a sequence number together with the stream's time of birth: a stream that was made again counts from 1
  * again, and a number of the old one would point at something else.
  */
 import {
@@ -12,13 +12,12 @@ import {
   JetStreamApiError,
   type JetStreamManager,
   jetstream,
-  jetstreamManager,
   RetentionPolicy,
   StorageType,
   type StreamInfo,
 } from "@nats-io/jetstream";
-import { PaddockError } from "@paddock/domain";
 import type { Bus } from "./bus.ts";
+import { StoreStream } from "./store-stream.ts";
 import { EVENTS_STREAM, EVENTS_SUBJECTS, eventSubject } from "./subjects.ts";
 
 export type EventStreamOptions = {
@@ -57,17 +56,31 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
 const NS_PER_MS = 1_000_000;
 const NO_MESSAGE = 10037;
-const STREAM_NOT_FOUND = 10059;
-const STREAM_NAME_IN_USE = 10058;
 
-/** The stream on one connection. It is created on first use if it is missing; one that exists is taken as it is. */
+/** The stream on one connection. It is created when an operation finds it missing; the limits of one that exists are left as they are. */
 export class EventStream {
   readonly #bus: Bus;
-  readonly #options: Required<EventStreamOptions>;
+  readonly #stream: StoreStream;
 
   constructor(bus: Bus, options: EventStreamOptions = {}) {
     this.#bus = bus;
-    this.#options = { maxAgeMs: DAY_MS, maxBytes: 256 * MIB, replicas: 1, ...options };
+    const { maxAgeMs = DAY_MS, maxBytes = 256 * MIB, replicas = 1 } = options;
+    this.#stream = new StoreStream(bus, {
+      title: "the stream of events",
+      config: {
+        name: EVENTS_STREAM,
+        subjects: [EVENTS_SUBJECTS],
+        storage: StorageType.File,
+        retention: RetentionPolicy.Limits,
+        discard: DiscardPolicy.Old,
+        max_age: maxAgeMs * NS_PER_MS,
+        max_bytes: maxBytes,
+        num_replicas: replicas,
+        // A direct read names the subject, so that a node can have permission for its own alone.
+        allow_direct: true,
+        allow_rollup_hdrs: false,
+      },
+    });
   }
 
   /** The connection it is on. */
@@ -77,7 +90,7 @@ export class EventStream {
 
   /** Settles when the server has stored the event. Throws `PaddockError` BUS_UNAVAILABLE: then it may be stored or not. */
   async publish({ eventId, nodeId, sandboxId, bytes }: OutgoingEvent): Promise<void> {
-    await this.#onStream(async () => {
+    await this.#stream.do(async () => {
       const client = jetstream(this.#bus.connection(), { timeout: TIMEOUT_MS });
       await client.publish(eventSubject(sandboxId, nodeId), bytes, {
         msgID: eventId,
@@ -89,75 +102,34 @@ export class EventStream {
 
   /** Id of the last event that is stored of a sandbox of a node; undefined when there is none. Throws BUS_UNAVAILABLE. */
   async lastIdOf(nodeId: string, sandboxId: string): Promise<string | undefined> {
-    return await this.#onStream(async (manager) => {
-      try {
-        const query = { last_by_subj: eventSubject(sandboxId, nodeId) };
-        const message = await manager.streams.getMessage(EVENTS_STREAM, query);
-        return message?.header.get("Nats-Msg-Id") || undefined;
-      } catch (error) {
-        if (error instanceof JetStreamApiError && error.code === NO_MESSAGE) return undefined;
+    return await this.#stream.do(async (manager) => {
+      const query = { last_by_subj: eventSubject(sandboxId, nodeId) };
+      const message = await manager.direct.getMessage(EVENTS_STREAM, query).catch((error: unknown) => {
+        // A stream of an older version answers no direct reads.
+        if (error instanceof Error && error.name === "JetStreamNotEnabled") return byLeader(manager, query);
         throw error;
-      }
+      });
+      return message?.header.get("Nats-Msg-Id") || undefined;
     });
   }
 
   /** What is held now. Throws BUS_UNAVAILABLE. */
   async extent(): Promise<EventExtent> {
-    return await this.#onStream(async (manager) => extentOf(await manager.streams.info(EVENTS_STREAM)));
+    return await this.#stream.do(async (manager) => extentOf(await manager.streams.info(EVENTS_STREAM)));
   }
 
-  /** Runs an operation, after creating the stream if that is what it fails of. */
-  async #onStream<T>(operation: (manager: JetStreamManager) => Promise<T>): Promise<T> {
-    try {
-      const options = { timeout: TIMEOUT_MS, checkAPI: false };
-      const manager = await jetstreamManager(this.#bus.connection(), options);
-      try {
-        return await operation(manager);
-      } catch (error) {
-        if (!(await this.#create(manager, error))) throw error;
-        return await operation(manager);
-      }
-    } catch (error) {
-      if (error instanceof PaddockError) throw error;
-      throw new PaddockError("BUS_UNAVAILABLE", "the stream of events did not answer", {
-        hint: "check that nats-server runs with JetStream (-js) and its store directory has room",
-        retryAfterMs: 1_000,
-        cause: error,
-      });
-    }
-  }
-
-  /** Whether the stream was missing and is there now. */
-  async #create(manager: JetStreamManager, error: unknown): Promise<boolean> {
-    if (!(error instanceof Error) || !(await isMissing(manager, error))) return false;
-    const { maxAgeMs, maxBytes, replicas } = this.#options;
-    try {
-      await manager.streams.add({
-        name: EVENTS_STREAM,
-        subjects: [EVENTS_SUBJECTS],
-        storage: StorageType.File,
-        retention: RetentionPolicy.Limits,
-        discard: DiscardPolicy.Old,
-        max_age: maxAgeMs * NS_PER_MS,
-        max_bytes: maxBytes,
-        num_replicas: replicas,
-      });
-    } catch (refused) {
-      // Another client was first, perhaps with other limits.
-      if (!(refused instanceof JetStreamApiError && refused.code === STREAM_NAME_IN_USE)) throw refused;
-    }
-    return true;
+  /** Makes the stream if it is missing, for publishers that may not. Throws BUS_UNAVAILABLE. */
+  async open(): Promise<void> {
+    await this.#stream.open();
   }
 }
 
-/** A publish to a missing stream fails for want of a responder, which a JetStream that is coming up looks like, too. */
-async function isMissing(manager: JetStreamManager, error: Error): Promise<boolean> {
-  if (error instanceof JetStreamApiError) return error.code === STREAM_NOT_FOUND;
+async function byLeader(manager: JetStreamManager, query: { readonly last_by_subj: string }) {
   try {
-    await manager.streams.info(EVENTS_STREAM);
-    return false;
-  } catch (cause) {
-    return cause instanceof JetStreamApiError && cause.code === STREAM_NOT_FOUND;
+    return await manager.streams.getMessage(EVENTS_STREAM, query);
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === NO_MESSAGE) return null;
+    throw error;
   }
 }
 

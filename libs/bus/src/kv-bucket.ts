@@ -3,47 +3,49 @@
  *
  * Facts of nats-server 2.9 that shape this: a time to live for one key is ignored, and the expiry of a bucket's makes no
  * event; so nothing here expires. Reads go to the stream's leader, not to a replica (`allow_direct: false`), so that they see what was written.
+ * A writer with permission for one key could empty the bucket by a header ("Nats-Rollup: all"), so that is off (`allow_rollup_hdrs: false`).
  */
-import { JetStreamApiError, jetstream } from "@nats-io/jetstream";
+import {
+  DiscardPolicy,
+  JetStreamApiError,
+  jetstream,
+  RetentionPolicy,
+  StorageType,
+} from "@nats-io/jetstream";
 import { type KV, type KvEntry, Kvm } from "@nats-io/kv";
-import { PaddockError } from "@paddock/domain";
 import type { Bus } from "./bus.ts";
-import { idOfKey, keyOfId } from "./subjects.ts";
+import { type KvWatcher, watchBucket } from "./kv-watch.ts";
+import { StoreStream } from "./store-stream.ts";
+import { keyOfId } from "./subjects.ts";
 
 /** A value with the number of its last change, which rises with every change of the bucket. */
 export type Versioned = { readonly value: Uint8Array; readonly revision: number };
 
-export type WatchEvent = {
-  readonly id: string;
-  /** Undefined when it was deleted. */
-  readonly value: Uint8Array | undefined;
-  readonly revision: number;
-  /** When the server stored it, by the server's clock. */
-  readonly storedAt: Date;
-  /** Whether it surely changed just now; false for what was there when the watch began. */
-  readonly isChange: boolean;
-  /** Whether everything that was there when the watch began has been told. */
-  readonly isComplete: boolean;
-  /** Which beginning of the watch this belongs to; rises when the watch has to begin anew. */
-  readonly epoch: number;
-};
-
 const OPERATION_TIMEOUT_MS = 3_000;
-const REOPEN_WAIT_MS = 300;
-const LISTEN_TRIES = 6;
-const LISTEN_WAIT_MS = 200;
 
-/** A bucket by name. It is opened, and created if missing, on first use. */
+/** A bucket by name. It is created when an operation finds it missing. */
 export class KvBucket {
   readonly #bus: Bus;
   readonly #name: string;
-  readonly #replicas: number;
-  #opening: Promise<KV> | undefined;
+  readonly #stream: StoreStream;
 
   constructor(bus: Bus, name: string, options: { readonly replicas?: number } = {}) {
     this.#bus = bus;
     this.#name = name;
-    this.#replicas = options.replicas ?? 1;
+    this.#stream = new StoreStream(bus, {
+      title: `the registry ${name}`,
+      config: {
+        name: `KV_${name}`,
+        subjects: [`$KV.${name}.>`],
+        storage: StorageType.File,
+        retention: RetentionPolicy.Limits,
+        discard: DiscardPolicy.New,
+        max_msgs_per_subject: 1,
+        num_replicas: options.replicas ?? 1,
+        allow_direct: false,
+        allow_rollup_hdrs: false,
+      },
+    });
   }
 
   /** The value of an id, or undefined. */
@@ -77,107 +79,18 @@ export class KvBucket {
     return (await done) !== undefined;
   }
 
-  /** All ids that have a value, in no order. */
-  async ids(): Promise<string[]> {
-    return this.#do(async (kv) => {
-      const ids: string[] = [];
-      for await (const key of await kv.keys()) ids.push(idOfKey(key));
-      return ids;
+  /** Tells `watcher` of every value there is and then of every change, until `signal` aborts, over any loss. */
+  watch(watcher: KvWatcher, signal: AbortSignal): Promise<void> {
+    return watchBucket({ bus: this.#bus, bucket: this.#name, stream: this.#stream }, watcher, signal);
+  }
+
+  #do<T>(operation: (kv: KV) => Promise<T>): Promise<T> {
+    return this.#stream.do(async () => {
+      const manager = new Kvm(jetstream(this.#bus.connection(), { timeout: OPERATION_TIMEOUT_MS }));
+      return await operation(await manager.open(this.#name, { allow_direct: false }));
     });
-  }
-
-  /**
-   * Calls `onEvent` with every value there is and then with every change, until `signal` aborts. After a loss of the
-   * connection it begins anew with all values.
-   */
-  async watch(onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {
-    for (let epoch = 1; !signal.aborted; epoch++) {
-      try {
-        await this.#bus.ready;
-        await this.#watchOnce(onEvent, signal, epoch);
-      } catch {
-        // The connection is away or the stream has no leader yet; both pass.
-      }
-      if (!signal.aborted) await pause(REOPEN_WAIT_MS, signal);
-    }
-  }
-
-  async #watchOnce(onEvent: (event: WatchEvent) => void, signal: AbortSignal, epoch: number): Promise<void> {
-    const kv = await this.#open();
-    const entries = await kv.watch();
-    const stop = () => entries.stop();
-    // A consumer of a server that was away may be gone; a new one is cheap and sure.
-    const forget = this.#bus.onChange(stop);
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      if (signal.aborted) return;
-      let isComplete = false;
-      for await (const entry of entries) {
-        // nats.js calls the last of what was there an update already.
-        const isChange = isComplete;
-        isComplete = entry.isUpdate;
-        onEvent({
-          id: idOfKey(entry.key),
-          value: entry.operation === "PUT" ? entry.value : undefined,
-          revision: entry.revision,
-          storedAt: entry.created,
-          isChange,
-          isComplete,
-          epoch,
-        });
-      }
-    } finally {
-      forget();
-      signal.removeEventListener("abort", stop);
-    }
-  }
-
-  async #do<T>(operation: (kv: KV) => Promise<T>): Promise<T> {
-    this.#bus.connection();
-    try {
-      return await this.#whenListening(operation);
-    } catch (error) {
-      if (error instanceof PaddockError) throw error;
-      throw new PaddockError("BUS_UNAVAILABLE", `the registry ${this.#name} did not answer`, {
-        hint: "check that nats-server runs with JetStream (-js) and its store directory has room",
-        retryAfterMs: 1_000,
-        cause: error,
-      });
-    }
-  }
-
-  /**
-   * A stream that was just made, or whose server has just come back, may not listen yet. Then nothing was stored, so the same
-   * operation is tried again for a moment.
-   */
-  async #whenListening<T>(operation: (kv: KV) => Promise<T>): Promise<T> {
-    for (let left = LISTEN_TRIES; ; left -= 1) {
-      try {
-        return await operation(await this.#open());
-      } catch (error) {
-        if (!isNotListening(error) || left <= 1) throw error;
-        await new Promise((resolve) => setTimeout(resolve, LISTEN_WAIT_MS));
-      }
-    }
-  }
-
-  #open(): Promise<KV> {
-    this.#opening ??= this.#create().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
-  }
-
-  #create(): Promise<KV> {
-    const manager = new Kvm(jetstream(this.#bus.connection(), { timeout: OPERATION_TIMEOUT_MS }));
-    return manager.create(this.#name, { history: 1, replicas: this.#replicas, allow_direct: false });
   }
 }
-
-/** The subject has no one who answers: so says nats.js of a stream that is not there. */
-const isNotListening = (error: unknown): boolean =>
-  error instanceof Error && error.name === "JetStreamNotEnabled";
 
 const versioned = (entry: KvEntry): Versioned | undefined =>
   entry.operation === "PUT" ? { value: entry.value, revision: entry.revision } : undefined;
@@ -192,14 +105,3 @@ async function unlessWrongRevision(write: Promise<number>): Promise<number | und
     throw error;
   }
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-  });

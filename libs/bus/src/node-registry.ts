@@ -2,14 +2,15 @@
  * Which nodes there are, and how they are.
  *
  * A node puts a heartbeat into the bucket every 5 s. Readers watch, and judge by their own monotonic clock how long ago they saw
- * the last one: never by comparing two hosts' clocks, and never by an expiry of the bucket, which makes no event. The one
- * exception is what was there when the watch began: its age is how long ago the server stored it, so that a node which died
- * yesterday does not come back to life for 15 s with each start of an api.
+ * the last one: never by comparing two hosts' clocks, and never by an expiry of the bucket, which makes no event. What was there
+ * when the watch began is as old as the server says, by its own clock alone, so that a node which died yesterday does not come back to
+ * life for 15 s with each start of an api.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { nodepb } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
-import { KvBucket, type WatchEvent } from "./kv-bucket.ts";
+import { KvBucket } from "./kv-bucket.ts";
+import type { WatchBegin, WatchedValue } from "./kv-watch.ts";
 import { NODES_BUCKET } from "./subjects.ts";
 
 /** Time between two heartbeats, in milliseconds. */
@@ -36,7 +37,11 @@ export async function putHeartbeat(bus: Bus, heartbeat: nodepb.Heartbeat): Promi
   await bucketOf(bus).put(nodeId, toBinary(nodepb.HeartbeatSchema, heartbeat));
 }
 
-type Seen = { readonly heartbeat: nodepb.Heartbeat; readonly seenAtMs: number; readonly epoch: number };
+type Seen = {
+  readonly heartbeat: nodepb.Heartbeat;
+  readonly seenAtMs: number;
+  readonly epoch: number;
+};
 
 /** A live view of the nodes, by watching. `nowMs` is a monotonic clock in milliseconds. */
 export class NodeView implements AsyncDisposable {
@@ -45,10 +50,36 @@ export class NodeView implements AsyncDisposable {
   readonly #nowMs: () => number;
   readonly #watching: Promise<void>;
   readonly #listeners = new Set<() => void>();
+  /** Nodes that a lost registry knew and that have not been heard of since. */
+  readonly #awaited = new Set<string>();
+  #epoch = 0;
+  #incarnation = "";
+  #isFilled = false;
 
   constructor(bus: Bus, nowMs: () => number = () => performance.now()) {
     this.#nowMs = nowMs;
-    this.#watching = bucketOf(bus).watch((event) => this.#apply(event), this.#stop.signal);
+    const watcher = {
+      onBegin: (begin: WatchBegin) => this.#begin(begin),
+      onValue: (value: WatchedValue) => this.#apply(value),
+      onFilled: () => this.#fill(),
+      onLost: () => this.#setFilled(false),
+    };
+    this.#watching = bucketOf(bus).watch(watcher, this.#stop.signal);
+  }
+
+  /** Whether everything that was in the registry when the watch began has been seen, and the watch goes on. */
+  get isFilled(): boolean {
+    return this.#isFilled;
+  }
+
+  /** Which registry it was: another word after the registry was lost and made again. */
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  /** Nodes that were alive when the registry was lost, and have not been heard of since. They are here until they count as down. */
+  awaited(): string[] {
+    return [...this.#awaited].filter((nodeId) => (this.get(nodeId)?.liveness ?? "down") !== "down");
   }
 
   /** All nodes ever seen and not removed, by id. */
@@ -66,7 +97,7 @@ export class NodeView implements AsyncDisposable {
     return { nodeId, heartbeat: seen.heartbeat, ageMs, liveness: livenessOf(ageMs) };
   }
 
-  /** Calls `listener` after each heartbeat or removal; the result stops that. */
+  /** Calls `listener` after each heartbeat or removal, and when `isFilled` changes; the result stops that. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -77,24 +108,37 @@ export class NodeView implements AsyncDisposable {
     await this.#watching;
   }
 
-  #apply(event: WatchEvent): void {
-    const heartbeat = event.value && parse(event.value);
-    if (heartbeat === undefined) this.#seen.delete(event.id);
-    else this.#seen.set(event.id, { heartbeat, seenAtMs: this.#seenAt(event), epoch: event.epoch });
-    if (event.isComplete) this.#sweep(event.epoch);
+  #begin({ epoch, incarnation, isOtherStream }: WatchBegin): void {
+    this.#epoch = epoch;
+    this.#incarnation = incarnation;
+    // The nodes live on, though the registry was lost: each puts its heartbeat again.
+    if (isOtherStream) for (const nodeId of this.#seen.keys()) this.#awaited.add(nodeId);
+    this.#setFilled(false);
+  }
+
+  #apply({ id, value, ageMs }: WatchedValue): void {
+    const heartbeat = value && parse(value);
+    this.#awaited.delete(id);
+    if (heartbeat === undefined) this.#seen.delete(id);
+    else this.#seen.set(id, { heartbeat, seenAtMs: this.#nowMs() - ageMs, epoch: this.#epoch });
+    this.#tell();
+  }
+
+  /** What the registry does not hold is gone, unless it was lost itself. */
+  #fill(): void {
+    for (const [nodeId, { epoch }] of this.#seen)
+      if (epoch < this.#epoch && !this.#awaited.has(nodeId)) this.#seen.delete(nodeId);
+    this.#setFilled(true);
+  }
+
+  #setFilled(isFilled: boolean): void {
+    if (this.#isFilled === isFilled) return;
+    this.#isFilled = isFilled;
+    this.#tell();
+  }
+
+  #tell(): void {
     for (const listener of this.#listeners) listener();
-  }
-
-  /** A value that was there before is as old as the server says. */
-  #seenAt(event: WatchEvent): number {
-    if (event.isChange && event.epoch === (this.#seen.get(event.id)?.epoch ?? event.epoch))
-      return this.#nowMs();
-    return this.#nowMs() - Math.max(0, Date.now() - event.storedAt.getTime());
-  }
-
-  /** After the watch began anew and told all there is, what it did not tell is gone. */
-  #sweep(epoch: number): void {
-    for (const [nodeId, seen] of this.#seen) if (seen.epoch < epoch) this.#seen.delete(nodeId);
   }
 }
 

@@ -4,11 +4,16 @@
  * A sandbox id is claimed by a compare-and-set before any node is asked, which makes it unique in the fleet. Lookups on the path
  * of an exec are answered from a local copy that a watch keeps; what it does not hold is read from the bucket. The copy may be
  * behind: the node that is asked has the last word (SANDBOX_NOT_FOUND, STALE_GENERATION), and then `forget` makes the next lookup read.
+ *
+ * When the bucket was lost (its stream is another one than before) the copy is what is left of it: it goes on answering, and what the new
+ * bucket lacks of it is claimed again, with the generation and the request it had, before the registry counts as filled. So the id of a
+ * sandbox whose node is away is not given to another.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { nodepb } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
-import { KvBucket, type Versioned, type WatchEvent } from "./kv-bucket.ts";
+import { KvBucket, type Versioned } from "./kv-bucket.ts";
+import type { WatchBegin, WatchedValue } from "./kv-watch.ts";
 import { SANDBOXES_BUCKET } from "./subjects.ts";
 
 /** A placement with the revision it was read at. */
@@ -19,7 +24,22 @@ export type Claim =
   /** Someone has the id; `placed` says who. */
   | { readonly kind: "taken"; readonly placed: PlacedSandbox };
 
-type Held = PlacedSandbox & { readonly epoch: number };
+type Held = PlacedSandbox & {
+  readonly epoch: number;
+  /** When it was stored, by the monotonic clock. */
+  readonly sinceMs: number;
+  /** Whether it is of a bucket that was lost, and not yet in the one there is: its revision means nothing. */
+  readonly isLost: boolean;
+};
+
+export type PlacementRegistryOptions = {
+  /** A monotonic clock in milliseconds. */
+  readonly nowMs?: () => number;
+  /** Called when the bucket was lost and what it had was claimed again: how many. */
+  readonly onRestored?: (count: number) => void;
+};
+
+const RESTORE_RETRY_MS = 500;
 
 /** The placements of the fleet. All methods throw `PaddockError` BUS_UNAVAILABLE when NATS is away. */
 export class PlacementRegistry implements AsyncDisposable {
@@ -27,12 +47,46 @@ export class PlacementRegistry implements AsyncDisposable {
   readonly #held = new Map<string, Held>();
   readonly #stop = new AbortController();
   readonly #watching: Promise<void>;
+  readonly #options: PlacementRegistryOptions;
+  readonly #nowMs: () => number;
+  readonly #listeners = new Set<() => void>();
   #epoch = 0;
-  #sweptEpoch = 0;
+  #incarnation = "";
+  #isFilled = false;
+  #highest = 0n;
 
-  constructor(bus: Bus) {
+  constructor(bus: Bus, options: PlacementRegistryOptions = {}) {
+    this.#options = options;
+    this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#bucket = new KvBucket(bus, SANDBOXES_BUCKET);
-    this.#watching = this.#bucket.watch((event) => this.#apply(event), this.#stop.signal);
+    const watcher = {
+      onBegin: (begin: WatchBegin) => this.#begin(begin),
+      onValue: (value: WatchedValue) => this.#apply(value),
+      onFilled: () => void this.#fill(this.#epoch),
+      onLost: () => this.#setFilled(false),
+    };
+    this.#watching = this.#bucket.watch(watcher, this.#stop.signal);
+  }
+
+  /** Whether everything that was in the registry when the watch began has been seen, and the watch goes on. */
+  get isFilled(): boolean {
+    return this.#isFilled;
+  }
+
+  /** Which registry it is: another word after the registry was lost and made again. */
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  /** The highest generation that was ever seen here. The next one is above it, whatever the clock says that makes it. */
+  get highestGeneration(): bigint {
+    return this.#highest;
+  }
+
+  /** Calls `listener` when `isFilled` changes; the result stops that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Claims `placement.sandboxId` for that placement unless the id is taken. */
@@ -72,6 +126,16 @@ export class PlacementRegistry implements AsyncDisposable {
     return stored && parse(stored);
   }
 
+  /**
+   * How long ago a placement was stored, in milliseconds: at least, for it counts from when this registry heard of that very
+   * revision. Never by the clock of who claimed it. A placement that was not heard of yet is 0 old.
+   */
+  ageMs({ placement, revision }: PlacedSandbox): number {
+    const held = this.#held.get(placement.sandboxId);
+    if (held === undefined || held.revision !== revision) return 0;
+    return Math.max(0, this.#nowMs() - held.sinceMs);
+  }
+
   /** Makes the next lookup of a sandbox read the registry. */
   forget(sandboxId: string): void {
     this.#held.delete(sandboxId);
@@ -87,27 +151,60 @@ export class PlacementRegistry implements AsyncDisposable {
     await this.#watching;
   }
 
-  #apply(event: WatchEvent): void {
-    this.#epoch = event.epoch;
-    const held = this.#held.get(event.id);
-    // What we wrote ourselves is held at once; the watch tells of it, and of what was before it, later.
-    const isNews = held === undefined || held.revision <= event.revision;
-    const placed = event.value && parse({ value: event.value, revision: event.revision });
-    if (isNews && placed === undefined) this.#held.delete(event.id);
-    else if (isNews && placed !== undefined) this.#hold(placed);
-    if (event.isComplete) this.#sweep(event.epoch);
+  #begin({ epoch, incarnation, isOtherStream }: WatchBegin): void {
+    this.#epoch = epoch;
+    this.#incarnation = incarnation;
+    if (isOtherStream) for (const [id, held] of this.#held) this.#held.set(id, { ...held, isLost: true });
+    this.#setFilled(false);
   }
 
-  #hold(placed: PlacedSandbox): PlacedSandbox {
-    this.#held.set(placed.placement.sandboxId, { ...placed, epoch: this.#epoch });
+  #apply({ id, value, revision, ageMs }: WatchedValue): void {
+    const held = this.#held.get(id);
+    // What we wrote ourselves is held at once; the watch tells of it, and of what was before it, later.
+    if (held !== undefined && !held.isLost && held.revision > revision) return;
+    const placed = value && parse({ value, revision });
+    if (placed === undefined) this.#held.delete(id);
+    else this.#hold(placed, ageMs);
+  }
+
+  #hold(placed: PlacedSandbox, ageMs = 0): PlacedSandbox {
+    const { sandboxId, generation } = placed.placement;
+    const known = this.#held.get(sandboxId);
+    const isSame = known !== undefined && !known.isLost && known.revision === placed.revision;
+    const sinceMs = isSame ? known.sinceMs : this.#nowMs() - ageMs;
+    this.#held.set(sandboxId, { ...placed, epoch: this.#epoch, sinceMs, isLost: false });
+    if (generation > this.#highest) this.#highest = generation;
     return placed;
   }
 
-  /** After the watch began anew and told all there is, what it did not tell is gone. */
-  #sweep(epoch: number): void {
-    if (this.#sweptEpoch === epoch) return;
-    this.#sweptEpoch = epoch;
-    for (const [id, held] of this.#held) if (held.epoch < epoch) this.#held.delete(id);
+  /** After everything was told: what was not told is gone, unless the bucket was lost. */
+  async #fill(epoch: number): Promise<void> {
+    for (const [id, held] of this.#held) if (!held.isLost && held.epoch < epoch) this.#held.delete(id);
+    const lost = [...this.#held.values()].filter(({ isLost }) => isLost);
+    for (const { placement } of lost) if (!(await this.#restore(placement, epoch))) return;
+    if (lost.length > 0) this.#options.onRestored?.(lost.length);
+    if (this.#epoch === epoch && !this.#stop.signal.aborted) this.#setFilled(true);
+  }
+
+  /** Claims a placement of a lost bucket again; false when the watch has begun again meanwhile. */
+  async #restore(placement: nodepb.Placement, epoch: number): Promise<boolean> {
+    while (this.#epoch === epoch && !this.#stop.signal.aborted) {
+      if (this.#held.get(placement.sandboxId)?.isLost !== true) return true;
+      try {
+        const { placed } = await this.claim(placement);
+        this.#hold(placed);
+        return true;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, RESTORE_RETRY_MS));
+      }
+    }
+    return false;
+  }
+
+  #setFilled(isFilled: boolean): void {
+    if (this.#isFilled === isFilled) return;
+    this.#isFilled = isFilled;
+    for (const listener of this.#listeners) listener();
   }
 }
 

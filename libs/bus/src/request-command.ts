@@ -19,11 +19,13 @@ import { nodepb } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
 import { CommandWatch } from "./command-watch.ts";
 import type { NodeView } from "./node-registry.ts";
-import { COMMAND_ID_HEADER, cancelSubject, commandSubject } from "./subjects.ts";
+import { COMMAND_ID_HEADER, cancelSubject, commandSubject, TIME_LEFT_HEADER } from "./subjects.ts";
 
 export type RequestCommandOptions = {
-  /** When to give up waiting. It is the caller's business to put a deadline into the command too. */
+  /** When to give up waiting, by this host's clock. */
   readonly deadline: Date;
+  /** When the node shall give up, by this host's clock; `deadline` unless said otherwise. What is left of it is sent. */
+  readonly nodeDeadline?: Date;
   /** Gives up when it aborts, and tells the node. */
   readonly signal?: AbortSignal;
   /** When `signal` aborts, tell the node but still wait, until the deadline, for what became of the command. */
@@ -81,9 +83,13 @@ function encode(command: nodepb.CommandRequest, connection: NatsConnection): Uin
   );
 }
 
-function headersOf(commandId: string, { trace }: RequestCommandOptions): MsgHdrs {
+function headersOf(
+  commandId: string,
+  { trace, deadline, nodeDeadline = deadline }: RequestCommandOptions,
+): MsgHdrs {
   const result = headers();
   result.set(COMMAND_ID_HEADER, commandId);
+  result.set(TIME_LEFT_HEADER, String(Math.max(0, nodeDeadline.getTime() - Date.now())));
   if (trace?.traceparent) result.set("traceparent", trace.traceparent);
   if (trace?.tracestate) result.set("tracestate", trace.tracestate);
   return result;
@@ -172,21 +178,18 @@ function abortReason(signal: AbortSignal, metadata: Readonly<Record<string, stri
   });
 }
 
-/** A command with its deadline and idempotency key filled in. */
+/** A command with its idempotency key filled in. */
 export function newCommand(
   command: nodepb.CommandRequest["command"],
   fields: {
     readonly requestId: string;
-    readonly deadline: Date;
     readonly sandboxId?: string;
     readonly generation?: bigint;
   },
 ): nodepb.CommandRequest {
-  const ms = fields.deadline.getTime();
   return create(nodepb.CommandRequestSchema, {
     command,
     requestId: fields.requestId,
-    deadline: { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 },
     sandboxId: fields.sandboxId ?? "",
     generation: fields.generation ?? 0n,
   });

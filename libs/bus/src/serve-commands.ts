@@ -1,20 +1,29 @@
 /**
- * Commands, the node's side: each is answered exactly once, never more than `maxConcurrent` run at a time, and a shutdown
+ * Commands, the node's side: each is answered exactly once, no more run at a time than there is room for, and a shutdown
  * answers what was begun before it lets go of the subject.
+ *
+ * How long its caller waits comes with a command as what is left of it, and counts from when it arrives: hosts' clocks differ.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
 import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
 import { nodepb, type Status } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
+import { type CommandKind, type CommandLimits, CommandRoom } from "./command-room.ts";
 import { NOT_RUNNING, RUNNING } from "./command-watch.ts";
-import { COMMAND_ID_HEADER, cancelSubject, commandSubject, runningSubject } from "./subjects.ts";
+import {
+  COMMAND_ID_HEADER,
+  cancelSubject,
+  commandSubject,
+  runningSubject,
+  TIME_LEFT_HEADER,
+} from "./subjects.ts";
 
 /** What a handler knows of a command beside the command. */
 export type CommandContext = {
   /** Aborts with a `PaddockError` when the deadline passes, the caller leaves, or the server stops. */
   readonly signal: AbortSignal;
-  /** When the caller's patience ends; undefined when it did not say. */
+  /** When the caller's patience ends, by this host's clock; undefined when it did not say. */
   readonly deadline: Date | undefined;
   readonly trace: { readonly traceparent?: string; readonly tracestate?: string };
 };
@@ -27,7 +36,9 @@ export type CommandHandler = (
 
 export type ServeCommandsOptions = {
   /** Commands that run at the same time; one more is answered with TOO_MANY. */
-  readonly maxConcurrent: number;
+  readonly limits: CommandLimits;
+  /** The kind of a command, by which it has its room. */
+  readonly kindOf: (command: nodepb.CommandRequest) => CommandKind;
   /** The Status of a thrown value (`toStatus` of `@paddock/rpc`). It may log. */
   readonly toStatus: (error: unknown, requestId: string) => Status;
   /** Put into every answer. */
@@ -49,70 +60,82 @@ type Running = { readonly controller: AbortController; readonly done: Promise<vo
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Serves the commands of a node. `bus` must have been connected once (`await bus.ready`); losses later are survived. */
+/** Serves the commands of a node on the connection there is and on each later one. */
 export function serveCommands(
   bus: Bus,
   nodeId: string,
   handler: CommandHandler,
   options: ServeCommandsOptions,
 ): CommandServer {
-  const connection = bus.connection();
   const running = new Map<string, Running>();
+  const room = new CommandRoom(nodeId, options.limits);
+  let subscriptions: readonly Subscription[] = [];
+  let questions: Subscription | undefined;
   let unnamed = 0;
 
   const accept = (message: Msg): void => {
     const commandId = message.headers?.get(COMMAND_ID_HEADER) || `unnamed-${unnamed++}`;
-    if (running.size >= options.maxConcurrent) {
-      respond(connection, message, errorResponse(tooMany(nodeId, options.maxConcurrent), "", options));
-      return;
+    let requestId = "";
+    try {
+      const command = parse(message);
+      requestId = command.requestId;
+      const giveBack = room.take(options.kindOf(command), command.sandboxId);
+      const controller = new AbortController();
+      const done = run(bus, { message, command, handler, controller, options }).finally(() => {
+        running.delete(commandId);
+        giveBack();
+      });
+      running.set(commandId, { controller, done });
+    } catch (error) {
+      respond(bus, message, errorResponse(error, requestId, options));
     }
-    const controller = new AbortController();
-    const done = run(connection, message, handler, controller, options).finally(() =>
-      running.delete(commandId),
-    );
-    running.set(commandId, { controller, done });
   };
-  const commands = connection.subscribe(commandSubject(nodeId), {
-    callback: (_error, message) => {
-      if (message) accept(message);
-    },
-  });
-  const cancels = connection.subscribe(cancelSubject(nodeId), {
-    callback: (_error, message) => {
-      running.get(message.string())?.controller.abort(new PaddockError("CANCELLED", "the caller has left"));
-    },
-  });
-  const questions = connection.subscribe(runningSubject(nodeId), {
-    callback: (_error, message) => {
-      message?.respond(running.has(message.string()) ? RUNNING : NOT_RUNNING);
-    },
-  });
+  const subscribe = (connection: NatsConnection): void => {
+    const commands = connection.subscribe(commandSubject(nodeId), {
+      callback: (_error, message) => {
+        if (message) accept(message);
+      },
+    });
+    const cancels = connection.subscribe(cancelSubject(nodeId), {
+      callback: (_error, message) => {
+        running.get(message.string())?.controller.abort(new PaddockError("CANCELLED", "the caller has left"));
+      },
+    });
+    questions = connection.subscribe(runningSubject(nodeId), {
+      callback: (_error, message) => {
+        message?.respond(running.has(message.string()) ? RUNNING : NOT_RUNNING);
+      },
+    });
+    subscriptions = [commands, cancels];
+  };
+  const forget = bus.onConnection(subscribe);
   return {
     get inFlight() {
       return running.size;
     },
     stop: async (graceMs) => {
-      await stopServing(bus, [commands, cancels], running, graceMs);
-      questions.unsubscribe();
+      forget();
+      await stopServing(bus, subscriptions, running, graceMs);
+      questions?.unsubscribe();
     },
   };
 }
 
-async function run(
-  connection: NatsConnection,
-  message: Msg,
-  handler: CommandHandler,
-  controller: AbortController,
-  options: ServeCommandsOptions,
-): Promise<void> {
-  let requestId = "";
-  let timer: NodeJS.Timeout | undefined;
+type Begun = {
+  readonly message: Msg;
+  readonly command: nodepb.CommandRequest;
+  readonly handler: CommandHandler;
+  readonly controller: AbortController;
+  readonly options: ServeCommandsOptions;
+};
+
+async function run(bus: Bus, { message, command, handler, controller, options }: Begun): Promise<void> {
+  const { requestId } = command;
+  const leftMs = timeLeftOf(message);
+  const timer = abortAfter(controller, leftMs);
   let response: nodepb.CommandResponse;
   try {
-    const command = parse(message);
-    requestId = command.requestId;
-    const deadline = deadlineOf(command);
-    timer = abortAt(controller, deadline);
+    const deadline = leftMs === undefined ? undefined : new Date(Date.now() + leftMs);
     response = await handler(command, { signal: controller.signal, deadline, trace: traceOf(message) });
     if (options.daemonInstanceId !== undefined) response.daemonInstanceId = options.daemonInstanceId;
   } catch (error) {
@@ -122,7 +145,7 @@ async function run(
   } finally {
     clearTimeout(timer);
   }
-  respond(connection, message, response, (error) => errorResponse(error, requestId, options));
+  respond(bus, message, response, (error) => errorResponse(error, requestId, options));
 }
 
 function parse(message: Msg): nodepb.CommandRequest {
@@ -136,13 +159,18 @@ function parse(message: Msg): nodepb.CommandRequest {
   }
 }
 
-/** Answers. A response the bus cannot carry becomes TOO_LARGE; when the connection is down the caller has been told already. */
+/**
+ * Answers, on the connection there is now. A response the bus cannot carry becomes TOO_LARGE; without a connection the caller has been
+ * told already.
+ */
 function respond(
-  connection: NatsConnection,
+  bus: Bus,
   message: Msg,
   response: nodepb.CommandResponse,
   tooLarge?: (error: unknown) => nodepb.CommandResponse,
 ): void {
+  if (!bus.connected || !message.reply) return;
+  const connection = bus.connection();
   const payload = toBinary(nodepb.CommandResponseSchema, response);
   const limit = connection.info?.max_payload ?? 1024 * 1024;
   if (payload.length > limit && tooLarge) {
@@ -151,10 +179,10 @@ function respond(
       `the answer has ${payload.length} bytes, more than the ${limit} of the bus`,
     );
     // What was asked is done.
-    respond(connection, message, tooLarge(ofUnknownOutcome(error)));
+    respond(bus, message, tooLarge(ofUnknownOutcome(error)));
     return;
   }
-  if (!connection.isClosed()) message.respond(payload);
+  if (!connection.isClosed()) connection.publish(message.reply, payload);
 }
 
 function errorResponse(
@@ -168,18 +196,17 @@ function errorResponse(
   });
 }
 
-function deadlineOf({ deadline }: nodepb.CommandRequest): Date | undefined {
-  if (deadline === undefined) return undefined;
-  return new Date(Number(deadline.seconds) * 1000 + Math.floor(deadline.nanos / 1e6));
+/** What is left of the caller's patience as the command arrives, in milliseconds; undefined when it did not say. */
+function timeLeftOf(message: Msg): number | undefined {
+  const text = message.headers?.get(TIME_LEFT_HEADER) ?? "";
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-function abortAt(controller: AbortController, deadline: Date | undefined): NodeJS.Timeout | undefined {
-  if (deadline === undefined) return undefined;
-  const waitMs = deadline.getTime() - Date.now();
-  if (waitMs > MAX_TIMER_MS) return undefined;
+function abortAfter(controller: AbortController, leftMs: number | undefined): NodeJS.Timeout | undefined {
+  if (leftMs === undefined || leftMs > MAX_TIMER_MS) return undefined;
   const expire = () =>
     controller.abort(new PaddockError("DEADLINE", "the command did not end before its deadline"));
-  return setTimeout(expire, Math.max(0, waitMs)).unref();
+  return setTimeout(expire, leftMs).unref();
 }
 
 function traceOf(message: Msg): CommandContext["trace"] {
@@ -188,19 +215,14 @@ function traceOf(message: Msg): CommandContext["trace"] {
   return { ...(traceparent ? { traceparent } : {}), ...(tracestate ? { tracestate } : {}) };
 }
 
-const tooMany = (nodeId: string, maxConcurrent: number) =>
-  new PaddockError("TOO_MANY", `node ${nodeId} works on ${maxConcurrent} commands already`, {
-    retryAfterMs: 500,
-  });
-
 async function stopServing(
   bus: Bus,
   subscriptions: readonly Subscription[],
   running: ReadonlyMap<string, Running>,
   graceMs: number,
 ): Promise<void> {
-  if (bus.connected) await Promise.all(subscriptions.map((each) => each.drain()));
-  else for (const each of subscriptions) each.unsubscribe();
+  // A connection that breaks meanwhile hears no more either.
+  await Promise.all(subscriptions.map((each) => each.drain().catch(() => {})));
   const allDone = () => Promise.all([...running.values()].map(({ done }) => done));
   const { promise: graceOver, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, graceMs);

@@ -39,3 +39,12 @@ export const SANDBOXES_BUCKET = "paddock_sandboxes";
 
 /** Header that names a command, so that it can be cancelled. */
 export const COMMAND_ID_HEADER = "Paddock-Command-Id";
+
+/** Header that says how long the caller of a command waits, in milliseconds from when it arrives: hosts' clocks differ. */
+export const TIME_LEFT_HEADER = "Paddock-Time-Left-Ms";
+
+/** Prefix of the reply subjects of a node: NATS' permissions let it read these alone. */
+export const nodeInboxPrefix = (nodeId: string): string => `_INBOX_node_${token(nodeId)}`;
+
+/** Prefix of the reply subjects of the apis. */
+export const API_INBOX_PREFIX = "_INBOX_api";

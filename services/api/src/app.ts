@@ -1,10 +1,10 @@
 /**
  * The wiring of the api, by hand, and the order in which it comes up and goes down.
  *
- *   up:   bus (connects in the background) -> views of the registry -> listeners -> health follows the bus
+ *   up:   bus (connects in the background) -> views of the registry -> listeners -> health follows the sight of the registry
  *   down: health NOT_SERVING -> listeners drain -> what is left is aborted -> node connections -> bus
  */
-import { Bus, EventStream, NodeView, PlacementRegistry } from "@paddock/bus";
+import { API_INBOX_PREFIX, Bus, EventStream, logBusEvents, NodeView, PlacementRegistry } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import {
   type CallContext,
@@ -18,17 +18,21 @@ import { callObserver, createLogger, type Logger, Metrics, startTracing } from "
 import type { ApiContext } from "./api-context.ts";
 import type { Config } from "./config.ts";
 import { type CredentialNews, openCredentials } from "./credentials.ts";
+import { keepEvents } from "./events/keep-events.ts";
 import { listenGrpc } from "./listeners/grpc-listener.ts";
 import { listenHttp } from "./listeners/http-listener.ts";
 import type { Listener } from "./listeners/listener.ts";
 import { NodeStreams } from "./nodes/node-streams.ts";
 import { routes, SERVICES } from "./routes.ts";
 import { rebuildRegistry } from "./sandboxes/rebuild-registry.ts";
+import { RegistrySight } from "./sandboxes/registry-sight.ts";
 
 export type AppOverrides = {
   readonly log?: Logger;
   /** How long a shutdown waits for calls in flight, in milliseconds. */
   readonly drainMs?: number;
+  /** The clock by which claims grow old, in milliseconds. */
+  readonly monotonicMs?: () => number;
 };
 
 /** A running api. */
@@ -42,7 +46,7 @@ export type App = {
 
 const DRAIN_MS = 10_000;
 
-/** Starts the api. It listens at once, and takes calls (health SERVING) when NATS is connected. */
+/** Starts the api. It listens at once, and takes calls (health SERVING) when it has seen the registry. */
 export async function startApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
   const log = overrides.log ?? createLogger({ name: "api", level: config.logLevel });
   const metrics = new Metrics();
@@ -52,15 +56,23 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const bus = new Bus({
     url: config.natsUrl,
     name: "paddock-api",
-    onEvent: (event, detail) => log.info(detail, `nats ${event}`),
+    files: config.natsFiles,
+    inboxPrefix: API_INBOX_PREFIX,
+    onEvent: logBusEvents(log),
   });
   undo.use(bus);
   const nodes = undo.use(new NodeView(bus));
-  const placements = undo.use(new PlacementRegistry(bus));
+  const placements = undo.use(
+    new PlacementRegistry(bus, {
+      ...(overrides.monotonicMs === undefined ? {} : { nowMs: overrides.monotonicMs }),
+      onRestored: (count) => log.warn({ count }, "the registry was lost: placements were claimed again"),
+    }),
+  );
+  const sight = undo.use(new RegistrySight({ bus, nodes, placements }));
   const credentials = undo.use(openCredentials(config, logCredentials(log)));
   const streams = undo.use(new NodeStreams(nodes, () => credentials.stream.current, log));
   const events = new EventStream(bus);
-  const api: ApiContext = { bus, nodes, placements, streams, events, log, now: Date.now };
+  const api: ApiContext = { bus, nodes, placements, sight, streams, events, log, now: Date.now };
 
   const shutdown = new AbortController();
   const health = new Health(SERVICES);
@@ -70,16 +82,22 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const shared = { tls, checkToken, methods, edge };
   const grpc = await listenGrpc({ ...shared, address: config.grpcAddress, health });
   undo.defer(() => grpc.destroy());
-  const pages = { isReady: () => health.serving, metrics: () => metrics.expose() };
+  const pages = {
+    isReady: () => health.serving,
+    notReady: () => sight.missing,
+    metrics: () => metrics.expose(),
+  };
   const { httpAddress: address, allowedHosts, corsOrigins } = config;
   const http = await listenHttp({ ...shared, address, pages, allowedHosts, corsOrigins });
   undo.defer(() => http.destroy());
 
   rebuildRegistry(api, shutdown.signal);
   undo.defer(() => shutdown.abort());
-  const forget = bus.onChange((connected) => health.set(connected));
+  const show = () => health.set(sight.missing === undefined);
+  const forget = sight.onChange(show);
   undo.defer(forget);
-  if (bus.connected) health.set(true);
+  show();
+  keepEvents(events, bus, shutdown.signal);
   void warmUp(
     edge.check,
     methods.map(({ method }) => method),

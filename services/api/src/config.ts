@@ -1,4 +1,5 @@
 /** Settings of the api, from the environment in two steps: what is there, and whether it makes sense. */
+import { BUS_SETTINGS, type BusSettings, parseBusSettings } from "@paddock/bus";
 import {
   type HostPort,
   isLoopback,
@@ -13,7 +14,7 @@ import { type CorsOrigins, parseOrigin } from "./listeners/cross-origin.ts";
 import { type AllowedHost, parseAllowedHost } from "./listeners/known-hosts.ts";
 
 const NAMES = [
-  "PADDOCK_NATS_URL",
+  ...(Object.keys(BUS_SETTINGS) as (keyof typeof BUS_SETTINGS)[]),
   "PADDOCK_LOG_LEVEL",
   "PADDOCK_READY_FD",
   "PADDOCK_API_GRPC_ADDRESS",
@@ -34,6 +35,7 @@ type RawConfig = Readonly<Partial<Record<(typeof NAMES)[number], string>>>;
 
 export type Config = {
   readonly natsUrl: string;
+  readonly natsFiles: BusSettings["files"];
   readonly logLevel: LogLevelName;
   readonly readyFd: number | undefined;
   readonly grpcAddress: HostPort;
@@ -71,8 +73,10 @@ export function parseConfig(raw: RawConfig): Config {
   if (logLevel === undefined) {
     throw new ConfigError(`PADDOCK_LOG_LEVEL: "${level}" is none of trace, debug, info, warn, error`);
   }
+  const nats = busSettings(raw);
   const config: Config = {
-    natsUrl: natsUrl(raw.PADDOCK_NATS_URL ?? "nats://127.0.0.1:4222"),
+    natsUrl: nats.url,
+    natsFiles: nats.files,
     logLevel,
     readyFd: descriptor(raw.PADDOCK_READY_FD),
     grpcAddress: address("PADDOCK_API_GRPC_ADDRESS", raw.PADDOCK_API_GRPC_ADDRESS ?? "127.0.0.1:7070"),
@@ -148,14 +152,12 @@ function corsOrigins(raw: string | undefined): CorsOrigins {
   );
 }
 
-function natsUrl(raw: string): string {
-  for (const url of raw.split(",")) {
-    const protocol = URL.parse(url)?.protocol;
-    if (protocol !== "nats:" && protocol !== "tls:") {
-      throw new ConfigError("PADDOCK_NATS_URL: not one or more of nats://host:port or tls://host:port");
-    }
+function busSettings(raw: RawConfig): BusSettings {
+  try {
+    return parseBusSettings(raw);
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error));
   }
-  return raw;
 }
 
 function descriptor(raw: string | undefined): number | undefined {

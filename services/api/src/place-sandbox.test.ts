@@ -19,11 +19,13 @@ import type { FakeNode } from "./testing/fake-node.ts";
 let bench: ApiBench;
 let n1: FakeNode;
 let n2: FakeNode;
+/** How much more time has passed, as claims grow old, than in truth. */
+let aheadMs = 0;
 const sandboxes = () => bench.connection.service(SandboxService);
 const seen = (node: FakeNode) => node.seen.map(({ command }) => command.case);
 
 before(async () => {
-  bench = await ApiBench.start(startNats);
+  bench = await ApiBench.start(startNats, {}, { monotonicMs: () => performance.now() + aheadMs });
   n1 = await bench.node("n1");
   n2 = await bench.node("n2");
   // Busier, so that n1 is the first choice.
@@ -126,10 +128,15 @@ test("an old claim that its node knows nothing of is given up by the next create
         nodeId: "n2",
         generation: 1n,
         requestId: "long-ago",
-        claimedAt: timestampFromMs(Date.now() - 600_000),
+        // By the clock of an api that is an hour ahead.
+        claimedAt: timestampFromMs(Date.now() + 3_600_000),
       }),
     );
   await claim("old");
+  const early = await caught(sandboxes().createSandbox(request("old")));
+  assert.equal(early.reason, "SANDBOX_EXISTS");
+  assert.deepEqual(seen(n2), [], "a claim is young when it has just been heard of");
+  aheadMs += 600_000;
   n1.commands.createSandbox = made("n1");
   for (const error of [new PaddockError("TOO_MANY", "busy"), undefined]) {
     n2.commands.getSandbox = error === undefined ? found("n2") : refuse(error);

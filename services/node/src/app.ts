@@ -2,7 +2,14 @@
 import { randomUUID } from "node:crypto";
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Bus, type CommandServer, EventStream, serveCommands } from "@paddock/bus";
+import {
+  Bus,
+  type CommandServer,
+  EventStream,
+  logBusEvents,
+  nodeInboxPrefix,
+  serveCommands,
+} from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
@@ -25,6 +32,7 @@ import type { NodeContext } from "./node-context.ts";
 import type { NodeLog } from "./node-log.ts";
 import { observeCommands } from "./observe-commands.ts";
 import { commandCheck } from "./request-rules.ts";
+import { kindOf } from "./routes.ts";
 import { recover } from "./sandboxes/recover.ts";
 import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
 import { sandboxesDir, sandboxPaths } from "./sandboxes/sandbox-paths.ts";
@@ -48,7 +56,8 @@ const MIB = 1024 * 1024;
 const GUEST_OVERHEAD_BYTES = 64 * MIB;
 /** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
 const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
-const MAX_COMMANDS = 256;
+/** What waits for one sandbox leaves room for those of others, of the same kind. */
+const COMMAND_LIMITS = { perKind: 256, perSandbox: 32 };
 const COMMAND_GRACE_MS = 10_000;
 
 export class NodeApp implements AsyncDisposable {
@@ -107,7 +116,15 @@ export class NodeApp implements AsyncDisposable {
     stack.defer(() => letGo(context));
     log.info(await recover(context), "recovered");
     const streams = stack.use(await StreamServer.start({ ...context, images, logs }, config.streams));
-    const bus = stack.use(new Bus({ url: config.natsUrl, name: `paddock-node-${config.nodeId}` }));
+    const bus = stack.use(
+      new Bus({
+        url: config.natsUrl,
+        files: config.natsFiles,
+        name: `paddock-node-${config.nodeId}`,
+        inboxPrefix: nodeInboxPrefix(config.nodeId),
+        onEvent: logBusEvents(log),
+      }),
+    );
     await firstOf(bus.ready, signal);
     publisher = stack.use(new EventPublisher({ store, stream: new EventStream(bus), log }));
     const commands = serve(bus, context, daemonInstanceId);
@@ -152,7 +169,8 @@ async function firstOf(promise: Promise<void>, signal: AbortSignal | undefined):
 function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): CommandServer {
   const handler = observeCommands(commandHandler(context, commandCheck()), context.log);
   return serveCommands(bus, context.nodeId, handler, {
-    maxConcurrent: MAX_COMMANDS,
+    limits: COMMAND_LIMITS,
+    kindOf,
     daemonInstanceId,
     toStatus,
   });

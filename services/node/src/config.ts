@@ -4,6 +4,7 @@
  */
 import { hostname } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
+import { BUS_SETTINGS, type BusSettings, parseBusSettings } from "@paddock/bus";
 import { MIB, parseNodeId } from "@paddock/domain";
 import {
   formatHostPort,
@@ -41,7 +42,7 @@ const NAMES = {
   PADDOCK_DISK_FLOOR_BYTES: String(512 * MIB),
   PADDOCK_BOOT_TIMEOUT_MS: "60000",
   PADDOCK_NODE_LABELS: "",
-  PADDOCK_NATS_URL: "nats://127.0.0.1:4222",
+  ...BUS_SETTINGS,
   PADDOCK_LOG_LEVEL: "info",
   PADDOCK_READY_FD: "",
   OTEL_EXPORTER_OTLP_ENDPOINT: "",
@@ -75,6 +76,7 @@ export type NodeConfig = {
   readonly bootTimeoutMs: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly natsUrl: string;
+  readonly natsFiles: BusSettings["files"];
   readonly logLevel: LogLevelName;
   readonly readyFd: number | undefined;
   /** Where traces go; undefined: nowhere. */
@@ -121,6 +123,11 @@ export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
     PADDOCK_BOOT_TIMEOUT_MS: value("PADDOCK_BOOT_TIMEOUT_MS"),
     PADDOCK_NODE_LABELS: value("PADDOCK_NODE_LABELS"),
     PADDOCK_NATS_URL: value("PADDOCK_NATS_URL"),
+    PADDOCK_NATS_CA_FILE: value("PADDOCK_NATS_CA_FILE"),
+    PADDOCK_NATS_CERT_FILE: value("PADDOCK_NATS_CERT_FILE"),
+    PADDOCK_NATS_KEY_FILE: value("PADDOCK_NATS_KEY_FILE"),
+    PADDOCK_NATS_NKEY_FILE: value("PADDOCK_NATS_NKEY_FILE"),
+    PADDOCK_NATS_CREDS_FILE: value("PADDOCK_NATS_CREDS_FILE"),
     PADDOCK_LOG_LEVEL: value("PADDOCK_LOG_LEVEL"),
     PADDOCK_READY_FD: value("PADDOCK_READY_FD"),
     OTEL_EXPORTER_OTLP_ENDPOINT: value("OTEL_EXPORTER_OTLP_ENDPOINT"),
@@ -131,6 +138,7 @@ export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
 export function parseConfig(raw: RawConfig): NodeConfig {
   const readyFd = raw.PADDOCK_READY_FD;
   const id = nodeId(raw.PADDOCK_NODE_ID);
+  const nats = parseBusSettings(raw);
   return {
     nodeId: id,
     stateDir: absolutePath(raw, "PADDOCK_STATE_DIR"),
@@ -148,7 +156,8 @@ export function parseConfig(raw: RawConfig): NodeConfig {
     diskFloorBytes: integer(raw, "PADDOCK_DISK_FLOOR_BYTES", 0, 2 ** 50),
     bootTimeoutMs: integer(raw, "PADDOCK_BOOT_TIMEOUT_MS", 1000, 600_000),
     labels: labels(raw.PADDOCK_NODE_LABELS),
-    natsUrl: nonEmpty(raw, "PADDOCK_NATS_URL"),
+    natsUrl: nats.url,
+    natsFiles: nats.files,
     logLevel: oneOf(raw, "PADDOCK_LOG_LEVEL", LOG_LEVELS),
     otlpEndpoint: raw.OTEL_EXPORTER_OTLP_ENDPOINT || undefined,
     readyFd: readyFd === "" ? undefined : integer(raw, "PADDOCK_READY_FD", 1, 65_535),

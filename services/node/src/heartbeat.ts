@@ -1,4 +1,7 @@
-/** Tells the fleet what this node is: every 5 s, and soon after what it has promised changes. */
+/**
+ * Tells the fleet what this node is: every 5 s, soon after what it has promised changes, and at once on each connection: the registry
+ * may have lost what it was told.
+ */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, HEARTBEAT_INTERVAL_MS, putHeartbeat } from "@paddock/bus";
@@ -16,6 +19,8 @@ export type HeartbeatOptions = {
 
 /** Changes that come together are told together. */
 const COALESCE_MS = 50;
+/** Pause after one that was not delivered: a registry that was lost is refilled by them. */
+const RETRY_MS = 1_000;
 
 export class Heartbeat implements Disposable {
   readonly #bus: Bus;
@@ -26,11 +31,16 @@ export class Heartbeat implements Disposable {
   #told = "";
   #stopped = false;
   #beating = false;
+  #failing = false;
+  readonly #forget: () => void;
 
   constructor(bus: Bus, ctx: NodeContext, options: HeartbeatOptions) {
     this.#bus = bus;
     this.#ctx = ctx;
     this.#options = options;
+    this.#forget = bus.onChange((connected) => {
+      if (connected && this.#sequence > 0n) this.#schedule(0);
+    });
   }
 
   /** Puts the first one and goes on until disposed of. */
@@ -47,6 +57,7 @@ export class Heartbeat implements Disposable {
   [Symbol.dispose](): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    this.#forget();
   }
 
   #schedule(ms: number): void {
@@ -61,12 +72,21 @@ export class Heartbeat implements Disposable {
     this.#sequence += 1n;
     try {
       await putHeartbeat(this.#bus, this.#message());
+      if (this.#failing) this.#ctx.log.info({}, "heartbeats are delivered again");
+      this.#failing = false;
     } catch (error) {
-      this.#ctx.log.warn({ err: error }, "a heartbeat was not delivered");
+      // Told once for each outage.
+      if (!this.#failing) this.#ctx.log.warn({ err: error }, "heartbeats cannot be delivered, trying again");
+      this.#failing = true;
     } finally {
       this.#beating = false;
-      this.#schedule(this.#allocation() === this.#told ? HEARTBEAT_INTERVAL_MS : COALESCE_MS);
+      this.#schedule(this.#pauseMs());
     }
+  }
+
+  #pauseMs(): number {
+    if (this.#failing) return RETRY_MS;
+    return this.#allocation() === this.#told ? HEARTBEAT_INTERVAL_MS : COALESCE_MS;
   }
 
   #allocation(): string {

@@ -24,7 +24,7 @@ export function observeCommands(handle: CommandHandler, log: NodeLog): CommandHa
     });
     try {
       const response = await handle(command, { ...ctx, trace: span.headers });
-      const changes = name !== "nothing" && COMMANDS[name] === "changes";
+      const changes = name !== "nothing" && COMMANDS[name] !== "reads";
       log[changes ? "info" : "debug"](fields(), "done");
       span.end();
       return response;

@@ -1,5 +1,6 @@
 /** The commands of a node, and the handler of each: the only list. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { CommandKind } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
 import { invalidFields } from "@paddock/rpc";
@@ -37,17 +38,20 @@ export type CommandCase = Exclude<Command["case"], undefined>;
 /** The outcome of a command, without what protobuf adds to a message. */
 export type Outcome = NonNullable<MessageInitShape<typeof nodepb.CommandResponseSchema>["outcome"]>;
 
-/** What a command does: the outcome of one that changes something is kept, so that repeating it changes nothing. */
+/**
+ * What a command does. It says in which room of the node a command waits (see `CommandRoom`), so that a stop gets through when changes
+ * and reads hang. The outcome of one that changes or controls something is kept, so that repeating it changes nothing.
+ */
 export const COMMANDS = {
   createSandbox: "changes",
   runSandbox: "changes",
   startSandbox: "changes",
-  stopSandbox: "changes",
-  deleteSandbox: "changes",
+  stopSandbox: "controls",
+  deleteSandbox: "controls",
   getSandbox: "reads",
   listSandboxes: "reads",
-  pauseSandbox: "changes",
-  resumeSandbox: "changes",
+  pauseSandbox: "controls",
+  resumeSandbox: "controls",
   getSandboxStats: "reads",
   addDevice: "changes",
   removeDevice: "changes",
@@ -58,20 +62,24 @@ export const COMMANDS = {
   listRoutes: "reads",
   createContainer: "changes",
   startContainer: "changes",
-  stopContainer: "changes",
-  deleteContainer: "changes",
-  killContainer: "changes",
-  pauseContainer: "changes",
-  resumeContainer: "changes",
+  stopContainer: "controls",
+  deleteContainer: "controls",
+  killContainer: "controls",
+  pauseContainer: "controls",
+  resumeContainer: "controls",
   updateContainer: "changes",
   getContainerStats: "reads",
   listProcesses: "reads",
-  signalProcess: "changes",
+  signalProcess: "controls",
   resizeTty: "reads",
   listImages: "reads",
   deleteImage: "changes",
   setLogLevel: "reads",
-} as const satisfies Record<CommandCase, "reads" | "changes">;
+} as const satisfies Record<CommandCase, CommandKind>;
+
+/** The kind of a command; one that names nothing to do reads. */
+export const kindOf = ({ command }: nodepb.CommandRequest): CommandKind =>
+  command.case === undefined ? "reads" : COMMANDS[command.case];
 
 /** Carries a command out. Throws what its handler throws. */
 export async function route(ctx: NodeContext, command: Command, call: Call): Promise<Outcome> {

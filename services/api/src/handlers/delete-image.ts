@@ -12,6 +12,7 @@ import { everyImage } from "../lists/every-image.ts";
 export const deleteImage =
   (api: ApiContext) =>
   async (body: DeleteImageRequest, ctx: CallContext): Promise<DeleteImageResponse> => {
+    await api.sight.seen(ctx);
     const nodeIds = await holders(api, ctx, body.image);
     const command = { name: "deleteImage", body, requestId: body.requestId } as const;
     const every = await askEveryNode(api, ctx, command, ({ nodeId }) => nodeIds?.has(nodeId) ?? true);

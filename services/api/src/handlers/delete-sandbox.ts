@@ -10,11 +10,25 @@ export const deleteSandbox =
   (api: ApiContext) =>
   async (request: DeleteSandboxRequest, ctx: CallContext): Promise<DeleteSandboxResponse> => {
     const placed = await api.placements.read(request.sandboxId);
-    if (placed === undefined) return deletedBefore(api, ctx, request);
+    if (placed === undefined) return notPlaced(api, ctx, request);
     const response = await askSandbox(api, ctx, "deleteSandbox", request);
     await api.placements.release(placed);
     return response;
   };
+
+/** The registry has no such sandbox, unless it has been lost and knows it by now. */
+async function notPlaced(
+  api: ApiContext,
+  ctx: CallContext,
+  request: DeleteSandboxRequest,
+): Promise<DeleteSandboxResponse> {
+  await api.sight.seen(ctx);
+  const placed = await api.placements.read(request.sandboxId);
+  if (placed === undefined) return deletedBefore(api, ctx, request);
+  const response = await askSandbox(api, ctx, "deleteSandbox", request);
+  await api.placements.release(placed);
+  return response;
+}
 
 /** The registry has no such sandbox. If it was deleted by this very request, the node that did it remembers. */
 async function deletedBefore(

@@ -12,6 +12,7 @@ export const importImage = (api: ApiContext) =>
     ctx: CallContext,
   ): AsyncGenerator<ImportImageResponse> {
     const { first, rest } = await firstRequest(requests);
+    await api.sight.seen(ctx);
     const nodeIds = api.nodes
       .all()
       .filter(({ liveness }) => liveness === "up")

@@ -17,6 +17,7 @@ export const listImages =
   (api: ApiContext) =>
   async (request: ListImagesRequest, ctx: CallContext): Promise<ListImagesResponse> => {
     const pageSize = pageSizeOf(request.pageSize);
+    await api.sight.seen(ctx);
     const body = create(ListImagesRequestSchema, {
       ...request,
       pageSize,

@@ -5,7 +5,7 @@ import {
   ListNodesResponseSchema,
   NodeSchema,
 } from "@paddock/protocol";
-import { afterIdOf, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
+import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { mergePages } from "../lists/merge-pages.ts";
 import { nodeMessage } from "../nodes/node-message.ts";
@@ -13,7 +13,8 @@ import { nodeMessage } from "../nodes/node-message.ts";
 /** Lists the nodes, by id, as their heartbeats tell. */
 export const listNodes =
   (api: ApiContext) =>
-  async (request: ListNodesRequest): Promise<ListNodesResponse> => {
+  async (request: ListNodesRequest, ctx: CallContext): Promise<ListNodesResponse> => {
+    await api.sight.seen(ctx);
     const after = afterIdOf(request.pageToken);
     const nodes = api.nodes
       .all()

@@ -17,6 +17,7 @@ export const listSandboxes =
   (api: ApiContext) =>
   async (request: ListSandboxesRequest, ctx: CallContext): Promise<ListSandboxesResponse> => {
     const pageSize = pageSizeOf(request.pageSize);
+    await api.sight.seen(ctx);
     const { nodeId } = request;
     if (nodeId !== "" && api.nodes.get(nodeId) === undefined) {
       throw new PaddockError("NODE_NOT_FOUND", `there is no node ${nodeId}`, {

@@ -5,6 +5,8 @@ import type { TokenCheck } from "@paddock/rpc";
 export type OperatorPages = {
   /** Whether calls are taken now. */
   readonly isReady: () => boolean;
+  /** Why not, when it is the registry that has not been seen. */
+  readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
 };
 
@@ -46,7 +48,9 @@ async function pageOf(
     case "/healthz":
       return plain(200, "ok\n");
     case "/readyz":
-      return pages.isReady() ? plain(200, "ready\n") : plain(503, "not ready\n");
+      return pages.isReady()
+        ? plain(200, "ready\n")
+        : plain(503, `not ready: ${pages.notReady() ?? "going down"}\n`);
     case "/metrics":
       if (!isAllowed(request, checkToken)) return plain(401, "a token is needed\n");
       return { status: 200, ...(await pages.metrics()) };

@@ -42,17 +42,18 @@ export async function askNode<C extends CommandName>(
 ): Promise<CommandAnswer<C>> {
   const now = api.now();
   const clientDeadline = ctx.deadline?.getTime() ?? now + NO_DEADLINE_MS;
-  const deadline = new Date(clientDeadline - Math.min(MARGIN_MS, Math.max(0, (clientDeadline - now) / 10)));
+  const margin = Math.min(MARGIN_MS, Math.max(0, (clientDeadline - now) / 10));
+  const nodeDeadline = new Date(clientDeadline - margin);
   // TypeScript cannot see that name and body belong together once C is a type parameter; `Ask` ties them.
   const command = { case: ask.name, value: ask.body } as Command;
   const request = newCommand(command, {
     requestId: ask.requestId ?? ctx.requestId,
-    deadline,
     ...(ask.sandboxId === undefined ? {} : { sandboxId: ask.sandboxId }),
     ...(ask.generation === undefined ? {} : { generation: ask.generation }),
   });
   const response = await requestCommand(api.bus, ask.nodeId, request, {
     deadline: new Date(clientDeadline + (ask.awaitOutcome ? OUTCOME_GRACE_MS : 0)),
+    nodeDeadline,
     signal: ctx.signal,
     nodes: api.nodes,
     trace: ctx.trace,

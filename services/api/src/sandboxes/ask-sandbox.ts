@@ -21,7 +21,7 @@ export async function askSandbox<C extends SandboxCommand>(
   name: C,
   body: CommandBody<C> & SandboxBody,
 ): Promise<CommandAnswer<C>> {
-  const placed = await locateSandbox(api, body.sandboxId);
+  const placed = await locateSandbox(api, ctx, body.sandboxId);
   try {
     return await askPlaced(api, ctx, name, body, placed);
   } catch (error) {

@@ -10,16 +10,25 @@ import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
 
 /**
- * Age of a claim, in milliseconds, from which a node that is up and does not know the sandbox is believed: a create that is under
+ * Age of a claim as this api has seen it, in milliseconds, from which a node that is up and does not know the sandbox is believed: a create that is under
  * way is known to its node long before.
  */
 const CLAIM_SETTLES_AFTER_MS = 150_000;
 
-/** The placement of a sandbox. Throws `PaddockError` SANDBOX_NOT_FOUND. */
-export async function locateSandbox(api: ApiContext, sandboxId: string): Promise<PlacedSandbox> {
+/** The placement of a sandbox. Throws `PaddockError` SANDBOX_NOT_FOUND, BUS_UNAVAILABLE. */
+export async function locateSandbox(
+  api: ApiContext,
+  ctx: CallContext,
+  sandboxId: string,
+): Promise<PlacedSandbox> {
   const placed = await api.placements.lookup(sandboxId);
-  if (placed === undefined) throw noSandbox(sandboxId);
-  return placed;
+  if (placed !== undefined) return placed;
+  // It may not have been claimed again yet since the registry was lost.
+  if (api.sight.missing === undefined) throw noSandbox(sandboxId);
+  await api.sight.seen(ctx);
+  const found = await api.placements.lookup(sandboxId);
+  if (found === undefined) throw noSandbox(sandboxId);
+  return found;
 }
 
 export const noSandbox = (sandboxId: string): PaddockError =>
@@ -48,7 +57,7 @@ export async function settle(
     return current;
   }
   const isGone = error instanceof PaddockError && error.reason === "SANDBOX_NOT_FOUND";
-  if (isGone && claimAgeMs(api, current) > CLAIM_SETTLES_AFTER_MS) {
+  if (isGone && api.placements.ageMs(current) > CLAIM_SETTLES_AFTER_MS) {
     api.log.info({ sandboxId, nodeId: current.placement.nodeId }, "gave up a claim without a sandbox");
     await api.placements.release(current);
   }
@@ -57,7 +66,7 @@ export async function settle(
 
 /** Whether an old claim has no sandbox, as its node says; it is given up then, and the id is free. */
 export async function isVacant(api: ApiContext, ctx: CallContext, placed: PlacedSandbox): Promise<boolean> {
-  if (claimAgeMs(api, placed) <= CLAIM_SETTLES_AFTER_MS) return false;
+  if (api.placements.ageMs(placed) <= CLAIM_SETTLES_AFTER_MS) return false;
   const { sandboxId, nodeId, generation } = placed.placement;
   const body = create(GetSandboxRequestSchema, { sandboxId });
   try {
@@ -68,6 +77,3 @@ export async function isVacant(api: ApiContext, ctx: CallContext, placed: Placed
     return (await api.placements.read(sandboxId)) === undefined;
   }
 }
-
-const claimAgeMs = (api: ApiContext, { placement }: PlacedSandbox): number =>
-  api.now() - Number(placement.claimedAt?.seconds ?? 0n) * 1000;

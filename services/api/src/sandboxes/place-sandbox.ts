@@ -12,8 +12,8 @@
  * Only who made a claim gives it up. A failure of a repeat says nothing of what an earlier attempt has made or is making; and as a
  * repeat renews the claim before it asks, an attempt that has failed meanwhile cannot take it away from under it. A kept
  * claim is settled by the next create or read after a while (`settle`). The generation is the wall clock in
- * milliseconds, raised above the one before on a move: it must keep rising when the registry has been lost and rebuilt from the
- * nodes, which a revision of the bucket would not.
+ * milliseconds, raised above every one that was seen before, as the clock of another api may be ahead: it must keep rising when the registry
+ * has been lost and rebuilt from the nodes, which a revision of the bucket would not.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -56,6 +56,8 @@ export async function placeSandbox<C extends Create>(
   creation: Creation<C>,
 ): Promise<CommandAnswer<C>> {
   const { sandboxId } = creation.body;
+  // An id that the registry lacks is free only when it lacks nothing.
+  await api.sight.seen(ctx);
   const existing = await api.placements.read(sandboxId);
   if (existing !== undefined && !(await isVacant(api, ctx, existing)))
     return repeat(api, ctx, creation, existing);
@@ -165,7 +167,7 @@ async function release(api: ApiContext, placed: PlacedSandbox): Promise<void> {
   try {
     await api.placements.release(placed);
   } catch (error) {
-    api.log.warn({ sandboxId: placed.placement.sandboxId, error }, "a claim could not be released");
+    api.log.warn({ sandboxId: placed.placement.sandboxId, err: error }, "a claim could not be released");
   }
 }
 
@@ -177,10 +179,12 @@ function claimFor<C extends Create>(
 ): nodepb.Placement {
   const nowMs = api.now();
   const byClock = BigInt(nowMs);
+  const seen = api.placements.highestGeneration;
+  const before = seen > generationBefore ? seen : generationBefore;
   return create(nodepb.PlacementSchema, {
     sandboxId: body.sandboxId,
     nodeId,
-    generation: byClock > generationBefore ? byClock : generationBefore + 1n,
+    generation: byClock > before ? byClock : before + 1n,
     requestId: body.requestId,
     requestDigest: digest,
     claimedAt: timestampFromMs(nowMs),

@@ -2,8 +2,8 @@
  * The registry from the nodes.
  *
  * What runs is known by the nodes; JetStream may lose what it was told in its last minute, or everything. So when a node appears, or its
- * daemon has started anew, or it counts more sandboxes than are placed on it, its sandboxes are listed and those that the registry lacks are
- * claimed for it. A claim is a compare-and-set: it never takes an id from another node, and several apis doing this at the same time
+ * daemon has started again, or it counts more sandboxes than are placed on it, or the registry is another one than before, its sandboxes are
+ * listed and those that the registry lacks, or has with an earlier generation, are claimed for it. A claim is a compare-and-set: it never takes an id from another node, and several apis doing this at the same time
  * do no harm. The request that created the sandbox is not known here; it stays empty, and `placeSandbox` lets the node judge a repeated request.
  */
 import { create } from "@bufbuild/protobuf";
@@ -36,35 +36,46 @@ const SETTLED: ReadonlySet<SandboxState | undefined> = new Set([
 
 /** Watches the heartbeats and claims what the registry lacks, until `signal` aborts. */
 export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
-  const compared = new Map<string, string>();
   const underWay = new Set<string>();
+  const failed = new Map<string, string>();
   const compare = async (record: NodeRecord): Promise<void> => {
     const { nodeId } = record;
     underWay.add(nodeId);
     try {
       await claimLacking(api, record, signal);
-      compared.set(nodeId, instanceOf(record));
+      failed.delete(nodeId);
     } catch (error) {
       // The next heartbeat tries again.
+      failed.set(nodeId, instanceOf(record));
       api.log.debug({ nodeId, err: error }, "the sandboxes of a node could not be compared");
     } finally {
       underWay.delete(nodeId);
     }
-    // The heartbeat of a daemon that has started anew meanwhile was passed over.
+    api.sight.compared(record);
+    // The heartbeat of a daemon that has started again meanwhile was passed over.
     const now = api.nodes.get(nodeId);
     if (now?.liveness === "up" && instanceOf(now) !== instanceOf(record)) await compare(now);
   };
-  const isNew = (record: NodeRecord) => compared.get(record.nodeId) !== instanceOf(record);
-  const stop = api.nodes.onChange(() => {
+  const look = () => {
+    // Before, what was lost and what is only not read yet look the same.
+    if (!api.nodes.isFilled || !api.placements.isFilled) return;
     const placed = placedOnNodes(api);
     for (const record of api.nodes.all()) {
       const { nodeId, heartbeat } = record;
       const hasMore = (heartbeat.node?.sandboxes ?? 0) > (placed.get(nodeId) ?? 0);
-      if (record.liveness === "up" && (isNew(record) || hasMore) && !underWay.has(nodeId))
-        void compare(record);
+      const isNew = !api.sight.isCompared(record) || failed.get(nodeId) === instanceOf(record);
+      if (record.liveness === "up" && (isNew || hasMore) && !underWay.has(nodeId)) void compare(record);
     }
-  });
-  signal.addEventListener("abort", stop, { once: true });
+  };
+  const stops = [api.nodes.onChange(look), api.placements.onChange(look)];
+  signal.addEventListener(
+    "abort",
+    () => {
+      for (const stop of stops) stop();
+    },
+    { once: true },
+  );
+  look();
 }
 
 const instanceOf = ({ heartbeat }: NodeRecord): string => heartbeat.daemonInstanceId;
@@ -93,14 +104,22 @@ async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: Abo
 
 async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Promise<boolean> {
   if (!SETTLED.has(sandbox.status?.state)) return false;
-  if (await api.placements.lookup(sandbox.sandboxId)) return false;
+  const { sandboxId, generation } = sandbox;
+  const known = await api.placements.lookup(sandboxId);
+  if (known !== undefined && known.placement.generation >= generation) return false;
   const placement = create(nodepb.PlacementSchema, {
-    sandboxId: sandbox.sandboxId,
+    sandboxId,
     nodeId,
-    generation: sandbox.generation,
+    generation,
     claimedAt: timestampFromMs(api.now()),
   });
-  return (await api.placements.claim(placement)).kind === "claimed";
+  if (known === undefined) return (await api.placements.claim(placement)).kind === "claimed";
+  // The registry has forgotten a later placement; the node would refuse every command of an earlier one.
+  const request = known.placement.nodeId === nodeId ? known.placement : placement;
+  const { requestId, requestDigest } = request;
+  return (
+    (await api.placements.move({ ...placement, requestId, requestDigest }, known.revision)) !== undefined
+  );
 }
 
 /** A call that no client made. */

@@ -19,7 +19,7 @@ export async function sandboxStream(
   ctx: CallContext,
   sandboxId: string,
 ): Promise<SandboxStream> {
-  const placed = await locateSandbox(api, sandboxId);
+  const placed = await locateSandbox(api, ctx, sandboxId);
   const { nodeId, generation } = placed.placement;
   return {
     client: api.streams.client(nodeId),

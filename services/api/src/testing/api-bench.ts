@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { PaddockError } from "@paddock/domain";
 import { GrpcConnection } from "@paddock/rpc";
 import { createLogger } from "@paddock/telemetry";
-import { type App, startApp } from "../app.ts";
+import { type App, type AppOverrides, startApp } from "../app.ts";
 import { type Config, parseConfig } from "../config.ts";
 import { FakeNode, STREAM_SECRET } from "./fake-node.ts";
 
@@ -31,6 +31,7 @@ export class ApiBench implements AsyncDisposable {
   static async start(
     startNats: (directory: string) => Promise<BenchNats>,
     settings: Partial<Config> = {},
+    overrides: AppOverrides = {},
   ): Promise<ApiBench> {
     await using undo = new AsyncDisposableStack();
     const directory = mkdtempSync(join(tmpdir(), "api-"));
@@ -49,7 +50,7 @@ export class ApiBench implements AsyncDisposable {
       PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
       PADDOCK_STREAM_SECRET_FILE: streamSecretFile(directory),
     });
-    const app = await startApp({ ...config, ...settings }, { log, drainMs: 1_000 });
+    const app = await startApp({ ...config, ...settings }, { log, drainMs: 1_000, ...overrides });
     undo.defer(() => app.stop());
     return new ApiBench(nats, app, logs, undo.move());
   }

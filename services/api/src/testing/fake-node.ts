@@ -47,6 +47,8 @@ export class FakeNode implements AsyncDisposable {
   sandboxes = 0;
   /** Every command that a client's call brought, in order. */
   readonly seen: nodepb.CommandRequest[] = [];
+  /** When each of them is to be given up, by this process's clock. */
+  readonly deadlines: (Date | undefined)[] = [];
   readonly #bus: Bus;
   readonly #server = new Server(SERVER_OPTIONS);
   #commandServer: CommandServer | undefined;
@@ -69,7 +71,8 @@ export class FakeNode implements AsyncDisposable {
     await node.#bus.ready;
     await node.#listen();
     node.#commandServer = serveCommands(node.#bus, nodeId, (request, ctx) => node.#answer(request, ctx), {
-      maxConcurrent: 64,
+      limits: { perKind: 64, perSandbox: 64 },
+      kindOf: () => "reads",
       toStatus,
     });
     await node.#bus.connection().flush();
@@ -143,7 +146,10 @@ export class FakeNode implements AsyncDisposable {
   }
 
   async #answer(request: nodepb.CommandRequest, ctx: CommandContext): Promise<nodepb.CommandResponse> {
-    if (request.requestId !== REBUILD_REQUEST_ID) this.seen.push(request);
+    if (request.requestId !== REBUILD_REQUEST_ID) {
+      this.seen.push(request);
+      this.deadlines.push(ctx.deadline);
+    }
     const { command } = request;
     if (command.case === undefined) throw new Error("an empty command");
     // The map above ties each answer to its command; that tie cannot be written for one picked at run time.

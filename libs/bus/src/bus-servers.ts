@@ -1,0 +1,71 @@
+/**
+ * Addresses of NATS servers: one or several, separated by commas, such as "tls://host-1:password@bus-1:4222,tls://bus-2:4222".
+ *
+ * "tls://" is a demand: a server that does not offer TLS, or shows a certificate that is not valid for the host in its address, is not
+ * talked to. So all servers of a list are either "tls://" or "nats://": one plain server in a list would undo the others.
+ */
+import { isIP } from "node:net";
+
+/** One server, taken apart. */
+export type BusServer = {
+  readonly host: string;
+  readonly port: number;
+  /** Whether TLS is demanded. */
+  readonly isTls: boolean;
+  readonly login: BusLogin | undefined;
+};
+
+/** What an address says of who logs in. */
+export type BusLogin = { readonly user: string; readonly password: string } | { readonly token: string };
+
+const DEFAULT_PORT = 4222;
+
+/**
+ * The servers of a list. A server without a login takes the first one of the list. Throws an Error whose text holds no part of the
+ * address that may be a password.
+ */
+export function parseBusServers(urls: string): BusServer[] {
+  const servers = urls.split(",").map((url, index) => parseServer(url.trim(), index + 1));
+  if (new Set(servers.map(({ isTls }) => isTls)).size > 1)
+    throw new Error("tls:// and nats:// are mixed: one plain server would undo the TLS of the others");
+  const login = servers.find((each) => each.login !== undefined)?.login;
+  return servers.map((server) => ({ ...server, login: server.login ?? login }));
+}
+
+/** The address without its login, for people. */
+export const shownServer = ({ host, port, isTls }: BusServer): string =>
+  `${isTls ? "tls" : "nats"}://${hostPort({ host, port })}`;
+
+/** "host:port", as a client dials it. */
+export const hostPort = ({ host, port }: Pick<BusServer, "host" | "port">): string =>
+  `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+
+/** Whether only this host can be reached under the name. */
+export const isLoopbackHost = (host: string): boolean =>
+  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+
+function parseServer(text: string, place: number): BusServer {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== "nats:" && url.protocol !== "tls:") || url.hostname === "")
+    throw new Error(`address ${place} is not nats://host:port or tls://host:port`);
+  if (!["", "/"].includes(url.pathname) || url.search !== "" || url.hash !== "")
+    throw new Error(
+      `address ${place} has something behind the port: in a user or password write "/", "?", "#", "@" and "," as %2F, %3F, %23, %40 and %2C`,
+    );
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: url.port === "" ? DEFAULT_PORT : Number(url.port),
+    isTls: url.protocol === "tls:",
+    login: loginOf(url, place),
+  };
+}
+
+function loginOf({ username, password }: URL, place: number): BusLogin | undefined {
+  if (username === "" && password === "") return undefined;
+  try {
+    const user = decodeURIComponent(username);
+    return password === "" ? { token: user } : { user, password: decodeURIComponent(password) };
+  } catch {
+    throw new Error(`address ${place} has a % in its user or password that begins no %XX`);
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * How many commands a node works on at the same time.
+ *
+ * Three kinds have room of their own, so that none can shut the others out: "changes" may wait for a lock or a boot for minutes;
+ * "controls" (stop, kill, delete, pause) must get through exactly then; "reads" are what shows what is the matter. And of each kind a
+ * sandbox may use a part only: what waits for one sandbox cannot use up the room of the others.
+ */
+import { PaddockError } from "@paddock/domain";
+
+export type CommandKind = "reads" | "controls" | "changes";
+
+export type CommandLimits = {
+  /** Commands of one kind at the same time. */
+  readonly perKind: number;
+  /** Of them, those about one sandbox. */
+  readonly perSandbox: number;
+};
+
+/** Counts what is under way. */
+export class CommandRoom {
+  readonly #nodeId: string;
+  readonly #limits: CommandLimits;
+  readonly #counts = new Map<string, number>();
+
+  constructor(nodeId: string, limits: CommandLimits) {
+    this.#nodeId = nodeId;
+    this.#limits = limits;
+  }
+
+  /** Takes room for a command; the result gives it back. `sandboxId` is "" for a command about none. Throws TOO_MANY. */
+  take(kind: CommandKind, sandboxId: string): () => void {
+    const { perKind, perSandbox } = this.#limits;
+    const ofKind = { key: kind, limit: perKind, of: `node ${this.#nodeId}` };
+    // No id has a blank.
+    const ofSandbox = { key: `${kind} ${sandboxId}`, limit: perSandbox, of: `sandbox ${sandboxId}` };
+    const shares = sandboxId === "" ? [ofKind] : [ofSandbox, ofKind];
+    for (const { key, limit, of } of shares)
+      if ((this.#counts.get(key) ?? 0) >= limit) throw tooMany(of, kind, limit, sandboxId, this.#nodeId);
+    for (const { key } of shares) this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+    return () => {
+      for (const { key } of shares) {
+        const left = (this.#counts.get(key) ?? 0) - 1;
+        if (left > 0) this.#counts.set(key, left);
+        else this.#counts.delete(key);
+      }
+    };
+  }
+}
+
+const WORDS: Readonly<Record<CommandKind, string>> = {
+  reads: "reads",
+  controls: "calls that stop, kill, delete or pause",
+  changes: "changes",
+};
+
+const tooMany = (of: string, kind: CommandKind, limit: number, sandboxId: string, nodeId: string) =>
+  new PaddockError("TOO_MANY", `${limit} ${WORDS[kind]} of ${of} are under way already`, {
+    hint:
+      sandboxId === ""
+        ? "call again when some of them have ended"
+        : "the status of the sandbox says what they wait for; call again when some of them have ended",
+    metadata: {
+      node_id: nodeId,
+      limit: String(limit),
+      ...(sandboxId === "" ? {} : { sandbox_id: sandboxId }),
+    },
+    retryAfterMs: 500,
+  });

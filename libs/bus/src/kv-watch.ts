@@ -1,0 +1,240 @@
+/**
+ * The watch of a bucket.
+ *
+ * ```text
+ *   away ---- connected ----> onBegin ---- all values ----> onFilled ---- changes ----+
+ *    ^                                                                                |
+ *    +--- connection lost, stream or its consumer gone (noticed within seconds): onLost
+ * ```
+ *
+ * It begins again after every loss with all values: a consumer of a server that was away may be gone or late, and a new one is cheap and
+ * sure. A stream that was lost and made again counts revisions from 1, so each beginning says whether it is of the same stream.
+ *
+ * Ages are differences of the server's clock alone: when it made the consumer of this beginning, less when it stored the value.
+ */
+import { AckPolicy, type Consumer, DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
+import type { Bus } from "./bus.ts";
+import type { StoreStream } from "./store-stream.ts";
+import { idOfKey } from "./subjects.ts";
+
+export type WatchBegin = {
+  /** Rises with each beginning. */
+  readonly epoch: number;
+  /** Which stream it is: when the server made it, and how often it has lost its end since. */
+  readonly incarnation: string;
+  /** Whether the beginning before was of another stream, or of a longer one: what that one held may be lost. */
+  readonly isOtherStream: boolean;
+};
+
+export type WatchedValue = {
+  readonly id: string;
+  /** Undefined when it was deleted. */
+  readonly value: Uint8Array | undefined;
+  readonly revision: number;
+  /** How long ago it was stored, in milliseconds; 0 for a change that is told as it happens. */
+  readonly ageMs: number;
+};
+
+export type KvWatcher = {
+  onBegin(begin: WatchBegin): void;
+  onValue(value: WatchedValue): void;
+  /** Everything that was there at the beginning has been told. */
+  onFilled(): void;
+  /** The watch is not current any more; it begins again as soon as it can. */
+  onLost(): void;
+};
+
+export type WatchedBucket = { readonly bus: Bus; readonly bucket: string; readonly stream: StoreStream };
+
+const REOPEN_WAIT_MS = 300;
+const BATCH = 256;
+/** How long one request for changes waits, in milliseconds; after each it is checked that the consumer is there and has told all. */
+const QUIET_MS = 4_000;
+/** How long the server keeps a consumer that does not ask. */
+const FORGET_AFTER_MS = 60_000;
+const NS_PER_MS = 1_000_000;
+const TIMEOUT_MS = 3_000;
+const OPERATION_HEADER = "KV-Operation";
+
+/** Watches until `signal` aborts. */
+export async function watchBucket(
+  bucket: WatchedBucket,
+  watcher: KvWatcher,
+  signal: AbortSignal,
+): Promise<void> {
+  const seen = new SeenStream();
+  for (let epoch = 1; !signal.aborted; epoch++) {
+    let hasBegun = false;
+    try {
+      await orAborted(bucket.bus.ready, signal);
+      await watchOnce(bucket, seen, watcher, signal, (isOtherStream) => {
+        hasBegun = true;
+        watcher.onBegin({ epoch, incarnation: seen.incarnation, isOtherStream });
+      });
+    } catch {
+      // The connection is away, or the stream is gone or has no leader yet; all pass.
+    }
+    if (hasBegun) watcher.onLost();
+    if (!signal.aborted) await pause(REOPEN_WAIT_MS, signal);
+  }
+}
+
+/** Which stream was read, and how far: a server that lost power, or was given an old copy, has the same stream and not all of it. */
+class SeenStream {
+  #created: string | undefined;
+  #last = 0;
+  #cuts = 0;
+
+  get incarnation(): string {
+    return `${this.#created}/${this.#cuts}`;
+  }
+
+  /** Whether it is another one than before, or has lost its end. */
+  begin(created: string, lastSequence: number): boolean {
+    const isOther = this.#created !== undefined && this.#created !== created;
+    const isCut = !isOther && lastSequence < this.#last;
+    if (isCut) this.#cuts += 1;
+    this.#created = created;
+    this.#last = lastSequence;
+    return isOther || isCut;
+  }
+
+  read(sequence: number): void {
+    this.#last = Math.max(this.#last, sequence);
+  }
+}
+
+async function watchOnce(
+  { bus, bucket, stream }: WatchedBucket,
+  seen: SeenStream,
+  watcher: KvWatcher,
+  signal: AbortSignal,
+  begin: (isOtherStream: boolean) => void,
+): Promise<void> {
+  const stopped = new AbortController();
+  const stop = () => stopped.abort();
+  const forget = bus.onChange(stop);
+  signal.addEventListener("abort", stop, { once: true });
+  let consumer: Consumer | undefined;
+  try {
+    if (signal.aborted) return;
+    await stream.open();
+    const { config, ...opened } = await openConsumer(bus, stream, bucket);
+    consumer = opened.consumer;
+    // Asked for after the consumer was made, so that it is the same stream's.
+    const { created, state } = await (await stream.manager()).streams.info(config.name);
+    begin(seen.begin(String(created), state.last_seq));
+    const reading = {
+      ...watcher,
+      onValue: (value: WatchedValue) => {
+        seen.read(value.revision);
+        watcher.onValue(value);
+      },
+    };
+    await follow(opened, `$KV.${bucket}.`, reading, stopped.signal);
+  } finally {
+    forget();
+    signal.removeEventListener("abort", stop);
+    if (consumer !== undefined && bus.connected) await consumer.delete().catch(() => false);
+  }
+}
+
+type OpenConsumer = { readonly consumer: Consumer; readonly pending: number; readonly beganMs: number };
+
+async function openConsumer(
+  bus: Bus,
+  stream: StoreStream,
+  bucket: string,
+): Promise<OpenConsumer & { readonly config: { readonly name: string } }> {
+  const name = `KV_${bucket}`;
+  const manager = await stream.manager();
+  const info = await manager.consumers.add(name, {
+    ack_policy: AckPolicy.None,
+    deliver_policy: DeliverPolicy.LastPerSubject,
+    filter_subject: `$KV.${bucket}.>`,
+    inactive_threshold: FORGET_AFTER_MS * NS_PER_MS,
+    mem_storage: true,
+    num_replicas: 1,
+  });
+  const client = jetstream(bus.connection(), { timeout: TIMEOUT_MS });
+  return {
+    consumer: await client.consumers.get(name, info.name),
+    pending: info.num_pending,
+    beganMs: Date.parse(String(info.created)),
+    config: { name },
+  };
+}
+
+/** Tells of values and changes. Returns when something was lost on the way; throws when the consumer is gone. */
+async function follow(
+  { consumer, pending, beganMs }: OpenConsumer,
+  prefix: string,
+  watcher: KvWatcher,
+  signal: AbortSignal,
+): Promise<void> {
+  let delivered = 0;
+  let isFilled = pending === 0;
+  if (isFilled) watcher.onFilled();
+  while (!signal.aborted) {
+    const before = delivered;
+    for await (const message of fetched(consumer, signal)) {
+      if (message.info.deliverySequence !== delivered + 1) return;
+      delivered += 1;
+      watcher.onValue(watchedValue(message, prefix, isFilled ? undefined : beganMs));
+      if (isFilled || (delivered < pending && message.info.pending > 0)) continue;
+      isFilled = true;
+      watcher.onFilled();
+    }
+    if (signal.aborted || delivered - before === BATCH) continue;
+    const info = await consumer.info();
+    if (info.delivered.consumer_seq !== delivered) return;
+    // What was to be told was removed meanwhile.
+    if (!isFilled && info.num_pending === 0) {
+      isFilled = true;
+      watcher.onFilled();
+    }
+  }
+}
+
+function watchedValue(message: JsMsg, prefix: string, beganMs: number | undefined): WatchedValue {
+  const operation = message.headers?.get(OPERATION_HEADER) ?? "";
+  return {
+    id: idOfKey(message.subject.slice(prefix.length)),
+    value: operation === "" || operation === "PUT" ? message.data : undefined,
+    revision: message.seq,
+    ageMs: beganMs === undefined ? 0 : Math.max(0, beganMs - message.info.timestampNanos / NS_PER_MS),
+  };
+}
+
+/** One batch. Ends when it is full, when its time is over, or when the signal fires. */
+async function* fetched(consumer: Consumer, signal: AbortSignal): AsyncGenerator<JsMsg> {
+  const messages = await consumer.fetch({ max_messages: BATCH, expires: QUIET_MS });
+  const stop = () => messages.stop();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    yield* messages;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    messages.stop();
+  }
+}
+
+function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  const done = () => resolve();
+  signal.addEventListener("abort", done, { once: true });
+  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", done));
+}
+
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });

@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { EventSchema, nodepb } from "@paddock/protocol";
+import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
+import { Bus } from "./bus.ts";
+import { readEvents } from "./event-reader.ts";
+import { EventStream } from "./event-stream.ts";
+import { NodeView, putHeartbeat } from "./node-registry.ts";
+import { PlacementRegistry } from "./placement-registry.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "lost-store-"));
+let nats: NatsServer;
+let api: Bus;
+let node: Bus;
+
+before(async () => {
+  nats = await startNats(directory);
+  api = new Bus({ url: nats.url, name: "api" });
+  node = new Bus({ url: nats.url, name: "node" });
+  await Promise.all([api.ready, node.ready]);
+});
+after(async () => {
+  await Promise.all([api.close(), node.close()]);
+  await nats.stop();
+  rmSync(directory, { recursive: true });
+});
+
+const heartbeat = (nodeId: string, sequence: number) =>
+  create(nodepb.HeartbeatSchema, { node: { nodeId }, sequence: BigInt(sequence) });
+const placement = (sandboxId: string, generation = 1n) =>
+  create(nodepb.PlacementSchema, { sandboxId, nodeId: "n1", generation, requestId: `by-${sandboxId}` });
+
+/** Kills the server and starts it with an empty store. */
+async function wipeAndRestart(): Promise<void> {
+  const port = Number(new URL(nats.url).port);
+  await nats.kill();
+  rmSync(join(directory, "nats"), { recursive: true });
+  nats = await startNats(directory, port);
+}
+
+/** The ways to lose what JetStream held. */
+const losses: readonly [string, () => Promise<void>][] = [
+  ["a server that comes back with an empty store", wipeAndRestart],
+  [
+    "streams that an operator deletes",
+    async () => {
+      const manager = await jetstreamManager(api.connection());
+      for (const name of ["KV_paddock_nodes", "KV_paddock_sandboxes", "PADDOCK_EVENTS"])
+        await manager.streams.delete(name);
+    },
+  ],
+  [
+    "a server that comes back without JetStream, and later with an empty one",
+    async () => {
+      const port = Number(new URL(nats.url).port);
+      await nats.kill();
+      rmSync(join(directory, "nats"), { recursive: true });
+      nats = await startNats(directory, port, { jetstream: false });
+      await eventually(() => assert.ok(api.connected && node.connected));
+      await assert.rejects(putHeartbeat(node, heartbeat("n1", 2)), { reason: "BUS_UNAVAILABLE" });
+      await nats.kill();
+      nats = await startNats(directory, port);
+    },
+  ],
+];
+
+for (const [what, lose] of losses) {
+  test(`after ${what}, heartbeats, claims and both views go on`, async () => {
+    await using view = new NodeView(api);
+    await using registry = new PlacementRegistry(api);
+    await putHeartbeat(node, heartbeat("n1", 1));
+    // Revisions of the next bucket are below these.
+    for (let sequence = 1; sequence <= 20; sequence++) await registry.claim(placement(`early-${sequence}`));
+    const { placed } = await registry.claim(placement("kept", 42n));
+    await eventually(() => assert.equal(view.get("n1")?.heartbeat.sequence, 1n));
+    await eventually(() => assert.ok(view.isFilled && registry.isFilled));
+    const { incarnation } = registry;
+    await lose();
+    await eventually(async () => {
+      await putHeartbeat(node, heartbeat("n1", 3));
+      assert.equal(view.get("n1")?.heartbeat.sequence, 3n);
+    });
+    await eventually(() =>
+      assert.ok(view.isFilled && registry.isFilled && registry.incarnation !== incarnation),
+    );
+    assert.deepEqual(view.awaited(), []);
+    const stored = await registry.read("kept");
+    assert.equal(stored?.placement.generation, 42n, "the generation does not go back");
+    assert.equal(stored?.placement.requestId, placed.placement.requestId);
+    assert.equal((await registry.claim(placement("kept"))).kind, "taken", "the id is not given away");
+    await using other = new PlacementRegistry(node);
+    await other.claim(placement(`later ${what.length}`.replace(" ", "-")));
+    await eventually(() =>
+      assert.ok(registry.known().some((each) => each.placement.sandboxId.startsWith("later"))),
+    );
+    const moved = stored && (await registry.move({ ...stored.placement, nodeId: "n9" }, stored.revision));
+    assert.equal(moved && (await registry.release(moved)), true);
+  });
+
+  test(`after ${what}, events are published again, and a reader is told that those before are gone`, async () => {
+    const stream = new EventStream(api);
+    const publisher = new EventStream(node);
+    const publish = (eventId: string) =>
+      publisher.publish({
+        eventId,
+        nodeId: "n1",
+        sandboxId: "s",
+        bytes: toBinary(EventSchema, create(EventSchema, { eventId })),
+      });
+    const id = what.replaceAll(" ", "-");
+    await publish(`before-${id}`);
+    const extent = await stream.extent();
+    const from = { streamCreated: extent.streamCreated, sequence: extent.lastSequence };
+    const reader = readEvents(stream, from, { signal: AbortSignal.timeout(60_000) });
+    await reader.next();
+    const told = assert.rejects(
+      (async () => {
+        for await (const _ of reader);
+      })(),
+      { reason: "EVENTS_NOT_HELD" },
+    );
+    await lose();
+    await eventually(() => publish(`after-${id}`));
+    await told;
+    assert.equal(await publisher.lastIdOf("n1", "s"), `after-${id}`);
+    assert.equal((await stream.extent()).lastSequence, 1);
+  });
+}
+
+test("a registry that has lost its end is another one: what it lacks is claimed again", async () => {
+  let restored = 0;
+  const onRestored = (count: number) => {
+    restored += count;
+  };
+  await using registry = new PlacementRegistry(api, { onRestored });
+  await registry.claim(placement("first"));
+  const port = Number(new URL(nats.url).port);
+  const [store, copy] = [join(directory, "nats"), join(directory, "copy")];
+  await nats.stop();
+  cpSync(store, copy, { recursive: true });
+  nats = await startNats(directory, port);
+  await eventually(() => registry.claim(placement("last", 7n)));
+  await eventually(() => assert.ok(registry.isFilled));
+  const { created } = await (await jetstreamManager(api.connection())).streams.info("KV_paddock_sandboxes");
+  await nats.kill();
+  rmSync(store, { recursive: true });
+  cpSync(copy, store, { recursive: true });
+  nats = await startNats(directory, port);
+  await eventually(() => assert.ok(restored > 0 && registry.isFilled));
+  const manager = await jetstreamManager(api.connection());
+  assert.equal(String((await manager.streams.info("KV_paddock_sandboxes")).created), String(created));
+  assert.equal((await registry.read("last"))?.placement.generation, 7n);
+});
+
+/** Waits until `check` passes; fails with its last error after 30 s. */
+async function eventually(check: () => unknown): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  for (;;) {
+    try {
+      await check();
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
