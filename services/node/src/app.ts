@@ -131,7 +131,7 @@ export class NodeApp implements AsyncDisposable {
     stack.defer(() => commands.stop(COMMAND_GRACE_MS));
     heartbeat = stack.use(
       new Heartbeat(bus, context, {
-        streamAddress: streams.address,
+        streamAddress: streams.advertised,
         daemonInstanceId,
         version: VERSION,
         qemuVersion: host.qemuVersion,

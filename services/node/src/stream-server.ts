@@ -24,24 +24,34 @@ const REFUSALS_TOLD_EVERY_MS = 10_000;
 
 /** The gRPC server of NodeStreamService: what the api, and nobody else, dials for exec, attach, logs and imports. */
 export class StreamServer implements AsyncDisposable {
-  /** What the api is told. */
+  /** Where it listens. */
   readonly address: string;
+  /** What the api is told. */
+  readonly advertised: string;
   readonly #server: Server;
   readonly #listener: PeerListener;
   readonly #shutdown: AbortController;
 
-  private constructor(server: Server, listener: PeerListener, address: string, shutdown: AbortController) {
+  private constructor(
+    server: Server,
+    listener: PeerListener,
+    { listen, advertise }: StreamSettings,
+    shutdown: AbortController,
+  ) {
     this.#server = server;
     this.#listener = listener;
-    this.address = address;
     this.#shutdown = shutdown;
+    const { host, port } = advertise ?? listen;
+    this.address = formatHostPort({ ...listen, port: listener.port });
+    this.advertised = formatHostPort({ host, port: port || listener.port });
   }
 
   /** Listens as the settings say; port 0 takes a free one. */
   static async start(
     context: StreamContext & { readonly log: NodeLog },
-    { listen, advertise, credentials: files }: StreamSettings,
+    settings: StreamSettings,
   ): Promise<StreamServer> {
+    const { listen, credentials: files } = settings;
     const { log, nodeId } = context;
     const server = new Server(SERVER_OPTIONS);
     const shutdown = new AbortController();
@@ -70,9 +80,7 @@ export class StreamServer implements AsyncDisposable {
         throw new Error(`cannot listen at ${formatHostPort(listen)}: ${why}`, { cause: error });
       },
     );
-    const { host, port } = advertise ?? listen;
-    const address = formatHostPort({ host, port: port || listener.port });
-    return new StreamServer(server, listener, address, shutdown);
+    return new StreamServer(server, listener, settings, shutdown);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
