@@ -2,6 +2,7 @@
 //!
 //! - stage -> agent `R`: ready, waiting to start; carries the terminal's master if the stage made one.
 //! - stage -> agent `F<kind><text>`: building the container failed.
+//! - stage -> agent `B<pid>`: the process was born in its PID namespace; carries its pidfd.
 //! - stage -> agent `L…`: a step of the launch failed ([`super::report`]).
 //! - agent -> stage `G`: go.
 //!
@@ -32,6 +33,8 @@ pub(super) enum Message {
     Ready(Option<OwnedFd>),
     /// The container could not be built.
     Failed(RuntimeError),
+    /// The process is there, and waits to start. What it says of itself is not checked.
+    Born(i32, OwnedFd),
     /// A step of the launch failed.
     Launch(Report),
     /// The stage's end is closed: the command runs, or the stage was killed.
@@ -66,6 +69,9 @@ pub(super) fn receive(channel: &OwnedFd, timeout: Duration, what: &str) -> Resul
     Ok(match message {
         [] => Message::Closed,
         [b'R'] => Message::Ready(descriptor),
+        [b'B', a, b, c, d] if let Some(pidfd) = descriptor => {
+            Message::Born(i32::from_le_bytes([*a, *b, *c, *d]), pidfd)
+        }
         [b'F', kind, text @ ..] => Message::Failed(failure(*kind, &String::from_utf8_lossy(text))),
         [report::TAG, ..] if let Some(report) = Report::decode(message) => Message::Launch(report),
         _ => Message::Failed(RuntimeError::Stage(format!("{what} sent nonsense"))),
@@ -118,6 +124,16 @@ pub(super) fn send_ready(channel: &OwnedFd, terminal: Option<BorrowedFd<'_>>) ->
     rustix::net::sendmsg(channel, &[IoSlice::new(b"R")], &mut ancillary, SendFlags::NOSIGNAL)
         .map(drop)
         .attempt(|| "report to the agent")
+}
+
+/// For a stage: hands over the process that it made.
+pub(super) fn send_born(channel: &OwnedFd, pid: i32, pidfd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [pidfd];
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let [a, b, c, d] = pid.to_le_bytes();
+    rustix::net::sendmsg(channel, &[IoSlice::new(&[b'B', a, b, c, d])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
 }
 
 /// For a stage: says why it failed.

@@ -109,7 +109,7 @@ impl Container {
                 Meaning::Failed(error) => Err(error),
             },
             Message::Failed(error) => Err(error),
-            Message::Ready(_) => Err(RuntimeError::Stage("the init stage is ready twice".into())),
+            Message::Ready(_) | Message::Born(..) => Err(RuntimeError::Stage("the init stage is ready twice".into())),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Creating a container: check everything, wait for disks, make the cgroup, start the init stage in it, and hear that it
 //! has built the container. What was made is undone in reverse when a later step fails.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::report::Subject;
 use super::spawn::Child;
 use super::stage_init::BUILD_TIMEOUT;
 use super::stage_spec::{Layer, StageSpec};
-use super::{request_mounts, seccomp, stage, sysctl};
+use super::{exec, request_mounts, seccomp, stage, sysctl};
 use crate::pb::{self, mount::Source};
 
 const UNDO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,13 +104,13 @@ impl Creation<'_> {
         let cgroup = undo.cgroup.as_ref().map(Cgroup::open);
         let open_cgroup = cgroup.unwrap_or_else(|| Err(RuntimeError::Stage("the cgroup is gone".into())))?;
         let (ours, theirs) = channel::pair()?;
-        let child = self.spawn(&spec, stdio, &open_cgroup, &theirs)?;
+        let mut child = self.spawn(&spec, stdio, &open_cgroup, &theirs)?;
         drop(theirs);
         let master = match channel::receive(&ours, BUILD_TIMEOUT, "the container's init stage")? {
             Message::Ready(master) => master,
             Message::Failed(error) => return Err(error),
-            Message::Launch(report) => {
-                return Err(RuntimeError::Stage(format!("the init stage failed: {report:?}")));
+            Message::Launch(_) | Message::Born(..) => {
+                return Err(RuntimeError::Stage("the init stage sent nonsense".into()));
             }
             Message::Closed => {
                 return Err(RuntimeError::Stage(format!(
@@ -118,6 +118,10 @@ impl Creation<'_> {
                 )));
             }
         };
+        let subject = Subject::of(&spec.process.unwrap_or_default());
+        if let (true, Some(cgroup)) = (spec.apart, &undo.cgroup) {
+            child = exec::take_born(&ours, cgroup, &subject)?;
+        }
         if !resources.disks.is_empty()
             && let Some(cgroup) = &undo.cgroup
         {
@@ -129,7 +133,7 @@ impl Creation<'_> {
         let container = Container {
             id: id.clone(),
             hostname: spec.hostname,
-            subject: Subject::of(&spec.process.unwrap_or_default()),
+            subject,
             directory,
             init: child,
             channel: Mutex::new(Some(ours)),
@@ -172,6 +176,7 @@ impl Creation<'_> {
             filter: LaunchPlan::filter(&process)?.map_or_else(Vec::new, |filter| seccomp::to_bytes(&filter)),
             process: Some(process),
             own_terminal,
+            apart: sandbox.share_pid_namespace,
         })
     }
 
@@ -200,14 +205,14 @@ impl Creation<'_> {
         };
         let streams = streams.each_ref().map(AsFd::as_fd);
         let id = &self.request.container_id;
-        let shared = self.sandbox.share_pid_namespace;
-        stage::spawn_init(cgroup, streams, channel, &spec.encode_to_vec(), |spawn| {
-            if shared {
-                namespaces::born_in_shared(|| spawn(OWN))
-            } else {
-                spawn(OWN | OWN_PID).attempt(|| format!("create the init of container {id}"))
-            }
-        })
+        let bytes = spec.encode_to_vec();
+        let start = |member: Option<BorrowedFd<'_>>, own: u64| {
+            stage::spawn_init(cgroup, streams, channel, &bytes, member, |spawn| {
+                spawn(own).attempt(|| format!("create the init of container {id}"))
+            })
+        };
+        // Others in a shared PID namespace see no stage; in one of its own there is nobody yet.
+        if spec.apart { namespaces::with_shared(|holder| start(Some(holder), OWN)) } else { start(None, OWN | OWN_PID) }
     }
 }
 

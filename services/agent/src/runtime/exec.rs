@@ -2,7 +2,7 @@
 //!
 //! Everything is looked up and laid out here; the new process is born in the container's cgroup and PID namespace,
 //! joins the other namespaces by the init's pidfd in one call, and executes. There is no process in between and no
-//! program but the command's.
+//! program but the command's. Where a container may trace what it sees, a stage does the same out of its sight.
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -12,23 +12,99 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::channel::wait_readable;
+use super::cgroup::Cgroup;
+use super::channel::{self, Message, wait_readable};
 use super::container::{Container, ExecOutcome};
 use super::error::{Attempt, Result, RuntimeError};
-use super::launch;
-use super::launch_plan::{LaunchPlan, Stdio};
+use super::launch_plan::{self, LaunchPlan, Stdio};
 use super::namespaces::{self, JOINED};
 use super::report::{Meaning, Report, Subject};
+use super::seccomp::{self, Filter};
 use super::spawn::{self, Child, ChildStack, Memory};
+use super::stage_spec::StageSpec;
 use super::user::Accounts;
+use super::{launch, stage};
 use crate::pb;
+use prost::Message as _;
 
 const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
+const WHAT: &str = "the start of a process";
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn exec(container: &Container, exec_id: &str, process: &pb::Process, stdio: Stdio) -> Result<ExecOutcome> {
-    let accounts = Accounts::read(&container.root()?);
     let filter = LaunchPlan::filter(process)?;
+    match launch_plan::leave_for_newcomers() {
+        Some(_leave) => in_sight(container, exec_id, process, stdio, filter),
+        None => apart(container, process, stdio, filter),
+    }
+}
+
+/// Prepares the process by a stage, which nobody in the container sees.
+fn apart(container: &Container, process: &pb::Process, stdio: Stdio, filter: Option<Filter>) -> Result<ExecOutcome> {
+    let subject = Subject::of(process);
+    let spec = StageSpec {
+        hostname: container.hostname.clone(),
+        filter: filter.map_or_else(Vec::new, |filter| seccomp::to_bytes(&filter)),
+        process: Some(pb::Process { terminal: stdio.terminal, ..process.clone() }),
+        apart: true,
+        ..Default::default()
+    };
+    let streams = stdio.into_descriptors()?;
+    let (ours, theirs) = channel::pair()?;
+    let init = container.init.pidfd.as_fd();
+    let borrowed = streams.each_ref().map(AsFd::as_fd);
+    let stage = stage::spawn_exec(container.open_cgroup.as_fd(), borrowed, &theirs, &spec.encode_to_vec(), init)?;
+    drop((theirs, streams));
+    let kill = |child: &Child| {
+        pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
+    };
+    let ended = |error| if namespaces::has_ended(init) { container.not_running() } else { error };
+    let child = take_born(&ours, &container.cgroup, &subject).inspect_err(|_| kill(&stage)).map_err(ended)?;
+    channel::send_go(&ours);
+    match channel::receive(&ours, EXEC_TIMEOUT, WHAT).inspect_err(|_| kill(&child))? {
+        Message::Closed => Ok(ExecOutcome::Running { pid: child.pid }),
+        Message::Launch(report) => outcome(container, report, &subject),
+        Message::Failed(error) => Err(error),
+        Message::Ready(_) | Message::Born(..) => Err(nonsense()),
+    }
+}
+
+/// Takes over the process that a stage made in a container's PID namespace. A tracer there may speak for it, so what is said is
+/// believed only of a process of that container.
+pub(super) fn take_born(channel: &OwnedFd, cgroup: &Cgroup, subject: &Subject) -> Result<Child> {
+    match channel::receive(channel, EXEC_TIMEOUT, WHAT)? {
+        Message::Born(pid, pidfd) if pid > 0 && pid_of(&pidfd) == Some(pid) && cgroup.holds(pid) => {
+            Ok(Child { pid, pidfd })
+        }
+        Message::Launch(report) => match report.meaning(subject) {
+            Meaning::Failed(error) => Err(error),
+            Meaning::CannotExecute { .. } | Meaning::Gone => Err(nonsense()),
+        },
+        Message::Failed(error) => Err(error),
+        Message::Closed => Err(RuntimeError::Stage("the process's stage ended without a word".into())),
+        Message::Born(..) | Message::Ready(_) => Err(nonsense()),
+    }
+}
+
+fn nonsense() -> RuntimeError {
+    RuntimeError::Stage("the process's stage sent nonsense".into())
+}
+
+/// The PID that a pidfd stands for.
+fn pid_of(pidfd: &OwnedFd) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
+}
+
+/// Makes the process in the container's PID namespace at once.
+fn in_sight(
+    container: &Container,
+    exec_id: &str,
+    process: &pb::Process,
+    stdio: Stdio,
+    filter: Option<Filter>,
+) -> Result<ExecOutcome> {
+    let accounts = Accounts::read(&container.root()?);
     let mut plan = Box::new(LaunchPlan::prepare(process, &accounts, &container.hostname, filter)?);
     plan.terminal = stdio.terminal;
     let streams = stdio.into_descriptors()?;
@@ -61,7 +137,25 @@ pub(super) fn exec(container: &Container, exec_id: &str, process: &pb::Process, 
     let Some(report) = Report::decode(bytes.get(..count).unwrap_or_default()) else {
         return Ok(ExecOutcome::Running { pid: child.pid });
     };
-    match report.meaning(&Subject::of(process)) {
+    // It has only to end, but does that on the stack and with the plan that are about to be given to others.
+    if let Err(error) = wait_for_end(&child) {
+        std::mem::forget((plan, stack));
+        return Err(error);
+    }
+    outcome(container, report, &Subject::of(process))
+}
+
+/// Waits until a child that has reported is gone; one that its container has stopped is killed.
+fn wait_for_end(child: &Child) -> Result<()> {
+    wait_readable(child.pidfd.as_fd(), KILL_TIMEOUT, WHAT).or_else(|_| {
+        pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
+        wait_readable(child.pidfd.as_fd(), KILL_TIMEOUT, WHAT)
+    })
+}
+
+/// What a report means for the caller.
+fn outcome(container: &Container, report: Report, subject: &Subject) -> Result<ExecOutcome> {
+    match report.meaning(subject) {
         Meaning::CannotExecute { code, reason } => Ok(ExecOutcome::Failed { code, reason }),
         Meaning::Gone => Err(container.not_running()),
         Meaning::Failed(error) => Err(error),
@@ -71,9 +165,8 @@ pub(super) fn exec(container: &Container, exec_id: &str, process: &pb::Process, 
 /// Waits for the report or its absence. A child that does not get there in time (its container can stop it) is killed;
 /// an error means that it could not be seen to end.
 fn wait(reports: &OwnedFd, child: &Child) -> Result<()> {
-    let what = "the start of an exec's command";
-    wait_readable(reports.as_fd(), EXEC_TIMEOUT, what).or_else(|_| {
+    wait_readable(reports.as_fd(), EXEC_TIMEOUT, WHAT).or_else(|_| {
         pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
-        wait_readable(reports.as_fd(), KILL_TIMEOUT, what)
+        wait_readable(reports.as_fd(), KILL_TIMEOUT, WHAT)
     })
 }

@@ -10,7 +10,9 @@
 //! the agent is left to run.
 
 use std::ffi::{CStr, c_void};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
+use super::channel;
 use super::launch_plan::LaunchPlan;
 use super::raw::sys;
 use super::report::{Report, Step};
@@ -23,7 +25,39 @@ pub(super) unsafe extern "C" fn run(plan: *const c_void) -> ! {
     // SAFETY: per this function's contract, and that of the calls below.
     unsafe {
         let plan = &*plan.cast::<LaunchPlan>();
-        let failure = match prepare(plan) {
+        let failure = match prepare(plan).and_then(|()| begin(plan)) {
+            Ok(()) => execute(plan),
+            Err(failure) => failure,
+        };
+        fail(plan.report, failure)
+    }
+}
+
+/// Carries out a plan from a stage of one thread, apart from the PID namespace its children are born in: nobody there sees a
+/// process of ours before it has dropped its rights and closed what was open. Only then is the process born there, as a child of the
+/// stage's own parent, which is told of it, and executes the command when it is told to.
+pub(super) fn run_apart(plan: &LaunchPlan, agent: &OwnedFd) -> ! {
+    const CLONE_PIDFD: i32 = 0x1000;
+    let mut pidfd: i32 = -1;
+    // SAFETY: this process has one thread and its own memory; all pointers are into the plan or to a local.
+    unsafe {
+        if let Err(failure) = prepare(plan) {
+            fail(plan.report, failure);
+        }
+        let born = sys!(libc::SYS_clone, libc::CLONE_PARENT | CLONE_PIDFD, 0, &raw mut pidfd, 0, 0);
+        if born < 0 {
+            fail(plan.report, Report::new(Step::Birth, -born as i32));
+        }
+        if born > 0 {
+            channel::send_born(agent, born as i32, BorrowedFd::borrow_raw(pidfd)).ok();
+            loop {
+                sys!(libc::SYS_exit_group, 0);
+            }
+        }
+        if !channel::wait_go(agent) {
+            fail(plan.report, Report::new(Step::Birth, libc::ECANCELED));
+        }
+        let failure = match begin(plan) {
             Ok(()) => execute(plan),
             Err(failure) => failure,
         };
@@ -73,7 +107,18 @@ unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
         for limit in &plan.limits {
             check(Step::Rlimits, sys!(libc::SYS_prlimit64, 0, limit.resource, limit.value.as_ptr(), 0))?;
         }
-        privileges(plan)?;
+        privileges(plan)
+    }
+}
+
+/// What needs no rights, and is the process's own: its session, its terminal, and its signals.
+unsafe fn begin(plan: &LaunchPlan) -> Outcome {
+    // SAFETY: numbers, and a local.
+    unsafe {
+        check(Step::Session, sys!(libc::SYS_setsid))?;
+        if plan.terminal {
+            check(Step::Terminal, sys!(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0))?;
+        }
         let none = 0u64;
         check(Step::Signals, sys!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8))
     }
@@ -106,12 +151,8 @@ unsafe fn set_oom_score(text: &CStr) -> Outcome {
 unsafe fn standard_streams(plan: &LaunchPlan) -> Outcome {
     // SAFETY: numbers only.
     unsafe {
-        check(Step::Session, sys!(libc::SYS_setsid))?;
         for (number, fd) in plan.stdio.iter().enumerate() {
             check(Step::Stdio, sys!(libc::SYS_dup3, *fd, number, 0))?;
-        }
-        if plan.terminal {
-            check(Step::Terminal, sys!(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0))?;
         }
         for number in 0..3 {
             give_stream(number, plan)?;

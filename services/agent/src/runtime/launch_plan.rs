@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::c_strings::{Strings, c_string, c_strings};
 use super::capabilities::{Capability, CapabilitySet, ProcessCapabilities};
@@ -14,8 +14,15 @@ use super::seccomp::{self, Filter};
 use super::user::Accounts;
 use crate::pb;
 
-/// Whether any process was ever given CAP_SYS_PTRACE.
-static TRACERS: AtomicBool = AtomicBool::new(false);
+/// Whether any process was ever given CAP_SYS_PTRACE. Held for reading while a newcomer is within a container's sight before it
+/// has dropped its rights: the first tracer comes after it.
+static TRACERS: RwLock<bool> = RwLock::new(false);
+
+/// Leave to make a newcomer within a container's sight, as long as there is no tracer.
+pub(super) fn leave_for_newcomers() -> Option<RwLockReadGuard<'static, bool>> {
+    let tracers = TRACERS.read().unwrap_or_else(PoisonError::into_inner);
+    if *tracers { None } else { Some(tracers) }
+}
 
 /// The child's ends of a process's standard streams. With `terminal` all three are one terminal, which becomes the
 /// controlling one.
@@ -101,14 +108,14 @@ impl LaunchPlan {
     pub(super) fn filter(process: &pb::Process) -> Result<Option<Filter>> {
         let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
         if capabilities.held.contains(Capability::SysPtrace) {
-            TRACERS.store(true, Ordering::Relaxed);
+            *TRACERS.write().unwrap_or_else(PoisonError::into_inner) = true;
         }
         Ok((!process.seccomp_unconfined).then(|| seccomp::default_filter(capabilities.held)))
     }
 
     /// Whether the process may share the agent's memory until it executes; [`super::spawn`] says why it may not.
     pub(super) fn may_share_memory(&self) -> bool {
-        self.oom_score_adj.is_none() && !TRACERS.load(Ordering::Relaxed)
+        self.oom_score_adj.is_none()
     }
 
     /// Refuses what [`Self::prepare`] would refuse, except for names of users: before anything is created.
@@ -137,6 +144,14 @@ fn own_oom_score_adj() -> CString {
         CString::new(text.trim()).unwrap_or_default()
     };
     OWN.get_or_init(read).clone()
+}
+
+/// For a stage: takes the OOM score of what it is to become, while it sees itself in /proc.
+pub(super) fn adopt_oom_score(process: &pb::Process) -> Result<()> {
+    let score = oom_score_adj(process.oom_score_adj)?;
+    std::fs::write("/proc/self/oom_score_adj", score.to_bytes()).attempt(|| "set the OOM score")?;
+    own_oom_score_adj();
+    Ok(())
 }
 
 fn last_capability() -> u8 {

@@ -39,6 +39,7 @@ mod rootfs;
 mod seccomp;
 mod spawn;
 pub mod stage;
+mod stage_exec;
 mod stage_holder;
 mod stage_init;
 mod stage_spec;

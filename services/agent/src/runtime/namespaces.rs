@@ -54,15 +54,36 @@ fn own_pid_namespace() -> std::result::Result<&'static OwnedFd, Errno> {
     Ok(OWN_NAMESPACE.get_or_init(|| fd))
 }
 
-fn set_pid_namespace(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+/// Says that the calling thread's children are to be born in the PID namespace of a process.
+pub(super) fn set_pid_namespace(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    join(of, libc::CLONE_NEWPID as u32)
+}
+
+/// For a stage: joins all namespaces of a container; its PID namespace for the children.
+pub(super) fn join_all(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    join(of, JOINED | libc::CLONE_NEWPID as u32)
+}
+
+/// For a stage: runs `work` among the mounts of another process, and comes back to its own.
+pub(super) fn among_mounts_of<T>(of: BorrowedFd<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let own = rustix::fs::open("/proc/self/ns/mnt", flags, Mode::empty()).attempt(|| "open the mount namespace")?;
+    join(of, libc::CLONE_NEWNS as u32).attempt(|| "join a mount namespace")?;
+    let done = work();
+    join(own.as_fd(), libc::CLONE_NEWNS as u32).attempt(|| "return to the mount namespace")?;
+    done
+}
+
+fn join(of: BorrowedFd<'_>, namespaces: u32) -> std::result::Result<(), Errno> {
     // SAFETY: takes a descriptor and a number.
-    let result = unsafe { super::raw::sys!(libc::SYS_setns, of.as_raw_fd(), libc::CLONE_NEWPID) };
+    let result = unsafe { super::raw::sys!(libc::SYS_setns, of.as_raw_fd(), namespaces) };
     if result < 0 { Err(Errno::from_raw_os_error(-result as i32)) } else { Ok(()) }
 }
 
-/// Runs `create` with children being born in the sandbox's shared PID namespace. Its holder is started when there is
-/// none yet, or when it was killed.
-pub(super) fn born_in_shared<T>(create: impl FnOnce() -> std::result::Result<T, Errno>) -> Result<T> {
+/// Runs `create` with the holder of the sandbox's shared PID namespace. It is started when there is none yet, or when it was
+/// killed.
+pub(super) fn with_shared<T>(create: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
     static HOLDER: Mutex<Option<(Child, OwnedFd)>> = Mutex::new(None);
     let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
     if holder.as_ref().is_none_or(|(child, _)| has_ended(child.pidfd.as_fd())) {
@@ -71,7 +92,7 @@ pub(super) fn born_in_shared<T>(create: impl FnOnce() -> std::result::Result<T, 
     let Some((child, _)) = holder.as_ref() else {
         return Err(Errno::SRCH).attempt(|| "find the holder of the shared PID namespace");
     };
-    born_beside(child.pidfd.as_fd(), create).attempt(|| "create a process in the shared PID namespace")
+    create(child.pidfd.as_fd())
 }
 
 /// Whether a process has ended (reaped or not).

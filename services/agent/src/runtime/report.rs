@@ -43,6 +43,7 @@ steps! {
     User 14 "change the user",
     Execute 15 "execute the command",
     ExecuteDirectory 16 "execute the command",
+    Birth 17 "create the process",
 }
 
 /// Marks a report among a stage's other messages.

@@ -2,9 +2,10 @@
 //!
 //! - `stage-init` becomes a container's init: it builds the container from within its namespaces, waits to be told to go,
 //!   and executes the command ([`super::stage_init`]).
+//! - `stage-exec` prepares an exec where a container could trace it, and out of its sight ([`super::stage_exec`]).
 //! - `stage-holder` is PID 1 of a shared PID namespace ([`super::stage_holder`]).
 //!
-//! An exec needs no stage; see [`super::exec`].
+//! Any other exec needs no stage; see [`super::exec`].
 
 use std::ffi::{CStr, CString, OsString, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -13,21 +14,23 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::c_strings::Strings;
-use super::channel;
-use super::error::{Attempt, Result};
+use super::channel::{self, Message};
+use super::error::{Attempt, Result, RuntimeError};
 use super::launch::fail;
 use super::namespaces::OWN_PID;
 use super::raw::sys;
 use super::report::{Report, Step};
 use super::spawn::{self, Child, ChildStack, Memory};
-use super::{stage_holder, stage_init};
+use super::{stage_exec, stage_holder, stage_init};
 
 const INIT: &CStr = c"stage-init";
+const EXEC: &CStr = c"stage-exec";
 const HOLDER: &CStr = c"stage-holder";
 
-/// Where a stage finds its channel and its spec.
+/// Where a stage finds its channel, its spec, and the pidfd of a process whose namespaces it is to join, if any.
 pub(super) const CHANNEL: i32 = 3;
 pub(super) const SPEC: i32 = 4;
+pub(super) const MEMBER: i32 = 5;
 const FIRST_FREE: i32 = 10;
 
 /// Runs a stage and never returns, if this process is to be one. Call it first in `main`.
@@ -42,6 +45,9 @@ pub(super) fn run(name: &[u8]) {
     if name == INIT.to_bytes() {
         stage_init::run();
     }
+    if name == EXEC.to_bytes() {
+        stage_exec::run();
+    }
     if name == HOLDER.to_bytes() {
         stage_holder::run();
     }
@@ -49,7 +55,7 @@ pub(super) fn run(name: &[u8]) {
 
 /// A stage to start: descriptors are put in place, then the agent's program is executed.
 struct Entry {
-    descriptors: [(i32, i32); 5],
+    descriptors: [(i32, i32); 6],
     executable: i32,
     argv: Strings,
     envp: Strings,
@@ -61,11 +67,26 @@ pub(super) fn spawn_init(
     stdio: [BorrowedFd<'_>; 3],
     channel: &OwnedFd,
     spec: &[u8],
+    member: Option<BorrowedFd<'_>>,
     create: impl FnOnce(&dyn Fn(u64) -> std::result::Result<Child, Errno>) -> Result<Child>,
 ) -> Result<Child> {
     let spec = memory_file(spec)?;
-    let lifted = lift(&[stdio[0], stdio[1], stdio[2], channel.as_fd(), spec.as_fd()])?;
+    let member = member.unwrap_or(spec.as_fd());
+    let lifted = lift(&[stdio[0], stdio[1], stdio[2], channel.as_fd(), spec.as_fd(), member])?;
     spawn_stage(INIT, cgroup.as_fd(), &lifted, create)
+}
+
+/// Starts an exec stage in the agent's own namespaces. It is to join those of `member`.
+pub(super) fn spawn_exec(
+    cgroup: BorrowedFd<'_>,
+    stdio: [BorrowedFd<'_>; 3],
+    channel: &OwnedFd,
+    spec: &[u8],
+    member: BorrowedFd<'_>,
+) -> Result<Child> {
+    let spec = memory_file(spec)?;
+    let lifted = lift(&[stdio[0], stdio[1], stdio[2], channel.as_fd(), spec.as_fd(), member])?;
+    spawn_stage(EXEC, cgroup, &lifted, |spawn| spawn(0).attempt(|| "create an exec's stage"))
 }
 
 /// Starts a holder in a PID namespace of its own, and waits until it is there. It lives as long as its channel.
@@ -74,15 +95,18 @@ pub(super) fn spawn_holder() -> Result<(Child, OwnedFd)> {
     let null = rustix::fs::open("/dev/null", flags, Mode::empty()).attempt(|| "open /dev/null")?;
     let (ours, theirs) = channel::pair()?;
     let null_fd = null.as_fd();
-    let lifted = lift(&[null_fd, null_fd, null_fd, theirs.as_fd(), null_fd])?;
+    let lifted = lift(&[null_fd, null_fd, null_fd, theirs.as_fd(), null_fd, null_fd])?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let cgroup = rustix::fs::open(own_cgroup()?, flags, Mode::empty()).attempt(|| "open the agent's cgroup")?;
     let child = spawn_stage(HOLDER, cgroup.as_fd(), &lifted, |spawn| {
         spawn(OWN_PID).attempt(|| "create the holder of the shared PID namespace")
     })?;
     drop((theirs, lifted));
-    channel::receive(&ours, stage_init::BUILD_TIMEOUT, "the holder of the shared PID namespace")?;
-    Ok((child, ours))
+    match channel::receive(&ours, stage_init::BUILD_TIMEOUT, "the holder of the shared PID namespace")? {
+        Message::Ready(_) => Ok((child, ours)),
+        Message::Failed(error) => Err(error),
+        other => Err(RuntimeError::Stage(format!("the holder of the shared PID namespace failed: {other:?}"))),
+    }
 }
 
 fn spawn_stage(
@@ -95,7 +119,7 @@ fn spawn_stage(
     let executable = rustix::fs::open("/proc/self/exe", flags, Mode::empty()).attempt(|| "open the agent's program")?;
     // Above the numbers that are about to be overwritten.
     let executable = rustix::io::fcntl_dupfd_cloexec(&executable, FIRST_FREE).attempt(|| "duplicate a descriptor")?;
-    let mut descriptors = [(-1, -1); 5];
+    let mut descriptors = [(-1, -1); 6];
     for ((number, slot), fd) in (0..).zip(&mut descriptors).zip(lifted) {
         *slot = (fd.as_raw_fd(), number);
     }
@@ -133,7 +157,7 @@ unsafe extern "C" fn execute(entry: *const c_void) -> ! {
         for (from, to) in &entry.descriptors {
             sys!(libc::SYS_dup3, *from, *to, 0);
         }
-        sys!(libc::SYS_close_range, SPEC + 1, u32::MAX, CLOSE_RANGE_CLOEXEC);
+        sys!(libc::SYS_close_range, MEMBER + 1, u32::MAX, CLOSE_RANGE_CLOEXEC);
         let result = sys!(
             libc::SYS_execveat,
             entry.executable,

@@ -16,12 +16,12 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use super::error::{Attempt, Result, RuntimeError};
 use super::file_mounts::Files;
 use super::launch_plan::LaunchPlan;
-use super::stage::{CHANNEL, SPEC};
+use super::stage::{CHANNEL, MEMBER, SPEC};
 use super::stage_spec::StageSpec;
 use super::user::Accounts;
 use super::{
-    channel, command, in_root, launch, masks, pivot, pty, request_mounts, rootfs, seccomp, spawn, standard_mounts,
-    sysctl,
+    channel, command, in_root, launch, launch_plan, masks, mount_api, namespaces, pivot, pty, request_mounts, rootfs,
+    seccomp, spawn, standard_mounts, sysctl,
 };
 
 /// How long building a container may take.
@@ -32,21 +32,25 @@ pub(super) fn run() -> ! {
     rustix::thread::set_name(c"paddock-init").ok();
     spawn::forbid_tracing();
     // SAFETY: the stage was started with these two in place, and nothing else owns them.
-    let (agent, spec) = unsafe { (OwnedFd::from_raw_fd(CHANNEL), OwnedFd::from_raw_fd(SPEC)) };
-    let (plan, terminal) = match build(&spec) {
+    let (agent, spec, member) =
+        unsafe { (OwnedFd::from_raw_fd(CHANNEL), OwnedFd::from_raw_fd(SPEC), OwnedFd::from_raw_fd(MEMBER)) };
+    let (plan, terminal, apart) = match read_spec(&spec).and_then(|spec| build(&spec, &member)) {
         Ok(built) => built,
         Err(error) => {
             channel::send_failure(&agent, &error);
             std::process::exit(126);
         }
     };
-    drop(spec);
+    drop((spec, member));
     let master = terminal.as_ref().map(|terminal| terminal.master.as_fd());
     if channel::send_ready(&agent, master).is_err() {
         std::process::exit(126);
     }
     // A master that stays open here would hide the agent's hang-up from the container.
     let _slave = terminal.map(|terminal| terminal.slave);
+    if apart {
+        launch::run_apart(&plan, &agent);
+    }
     if !channel::wait_go(&agent) {
         std::process::exit(126);
     }
@@ -54,9 +58,12 @@ pub(super) fn run() -> ! {
     unsafe { launch::run((&raw const plan).cast::<c_void>()) }
 }
 
-fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
-    let spec = read_spec(spec)?;
+fn build(spec: &StageSpec, member: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>, bool)> {
     let process = spec.process.as_ref().ok_or_else(|| RuntimeError::InvalidSpec("there is no process".into()))?;
+    if spec.apart {
+        launch_plan::adopt_oom_score(process)?;
+        namespaces::set_pid_namespace(member.as_fd()).attempt(|| "join the sandbox's PID namespace")?;
+    }
     // Modes are given exactly.
     rustix::process::umask(Mode::empty());
     rustix::system::sethostname(spec.hostname.as_bytes()).attempt(|| "set the hostname")?;
@@ -64,11 +71,18 @@ fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
     unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.attempt(|| "make a cgroup namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).attempt(|| "make mounts private")?;
-    let root = rootfs::mount(&spec)?;
-    let files = Files::mount(&spec)?;
-    standard_mounts::mount(&root, &spec)?;
-    files.mount_identity(&root, &spec)?;
-    request_mounts::mount(&root, &spec, &files)?;
+    let root = rootfs::mount(spec)?;
+    let files = Files::mount(spec)?;
+    // A new /proc is about the PID namespace of the one who mounts it.
+    let proc = if spec.apart {
+        let of_holder = || mount_api::clone_of(rustix::fs::CWD, "/proc", mount_api::Flags::empty());
+        namespaces::among_mounts_of(member.as_fd(), of_holder)?
+    } else {
+        mount_api::new_filesystem("proc", &[], mount_api::NO_PRIVILEGES)?
+    };
+    standard_mounts::mount(&root, spec, &proc)?;
+    files.mount_identity(&root, spec)?;
+    request_mounts::mount(&root, spec, &files)?;
     in_root::ensure_directory(&root, command::working_directory(&process.cwd)?)?;
     pivot::into(&root)?;
     sysctl::apply(&spec.sysctls)?;
@@ -83,18 +97,23 @@ fn build(spec: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>)> {
     plan.report = CHANNEL;
     plan.stdio = [0, 1, 2];
     let terminal = if spec.own_terminal { Some(pty::open(&root)?) } else { None };
-    // The launch wants its streams above the places they go to.
+    lift_streams(&mut plan, terminal.as_ref())?;
+    Ok((plan, terminal, spec.apart))
+}
+
+/// The launch wants its streams above the places they go to.
+pub(super) fn lift_streams(plan: &mut LaunchPlan, terminal: Option<&pty::Terminal>) -> Result<()> {
     for slot in &mut plan.stdio {
-        let from = terminal.as_ref().map_or(*slot, |terminal| terminal.slave.as_raw_fd());
+        let from = terminal.map_or(*slot, |terminal| terminal.slave.as_raw_fd());
         // SAFETY: an open descriptor, borrowed for the call.
         let from = unsafe { BorrowedFd::borrow_raw(from) };
         let lifted = rustix::io::fcntl_dupfd_cloexec(from, 10).attempt(|| "duplicate a standard stream")?;
         *slot = lifted.into_raw_fd();
     }
-    Ok((plan, terminal))
+    Ok(())
 }
 
-fn read_spec(file: &OwnedFd) -> Result<StageSpec> {
+pub(super) fn read_spec(file: &OwnedFd) -> Result<StageSpec> {
     let size = rustix::fs::fstat(file).attempt(|| "look at the spec")?.st_size;
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
     let mut filled = 0;

@@ -53,6 +53,9 @@ pub(super) struct StageSpec {
     /// The compiled filter; empty for none.
     #[prost(bytes = "vec", tag = "15")]
     pub(super) filter: Vec<u8>,
+    /// Whether the process is to be born in the PID namespace of the process whose pidfd the stage has, apart from the stage.
+    #[prost(bool, tag = "16")]
+    pub(super) apart: bool,
 }
 
 /// Where a layer of the root comes from.

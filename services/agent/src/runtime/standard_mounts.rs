@@ -21,9 +21,8 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 /// Mounts all of them below `root`. The calling process must be in the container's namespaces.
-pub(super) fn mount(root: &OwnedFd, spec: &StageSpec) -> Result<()> {
-    let proc = mount_api::new_filesystem("proc", &[], NO_PRIVILEGES)?;
-    mount_api::attach(&proc, &in_root::open_or_replace(root, "", "proc", Target::Directory)?, "/proc")?;
+pub(super) fn mount(root: &OwnedFd, spec: &StageSpec, proc: &OwnedFd) -> Result<()> {
+    mount_api::attach(proc, &in_root::open_or_replace(root, "", "proc", Target::Directory)?, "/proc")?;
     sys(root)?;
     dev(root, spec)
 }

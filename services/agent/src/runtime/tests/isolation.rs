@@ -126,13 +126,3 @@ fn a_container_that_watches_for_newcomers_reads_nothing_of_the_agent() {
     let own = rustix::process::dumpable_behavior().unwrap();
     assert_eq!(own, rustix::process::DumpableBehavior::NotDumpable);
 }
-
-#[test]
-fn an_exec_beside_a_tracer_works_on_a_copy() {
-    let fixture = Fixture::new();
-    let container = fixture.sleeper();
-    let mut tracer = process(&["cat", "/proc/self/status"]);
-    (tracer.default_capabilities, tracer.capabilities) = (false, vec!["CAP_SYS_PTRACE".into()]);
-    assert!(container.run(&tracer).stdout.contains("CapEff:\t0000000000080000"));
-    assert_eq!(container.sh("echo fine").stdout, "fine\n");
-}

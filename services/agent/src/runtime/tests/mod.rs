@@ -7,4 +7,5 @@ mod lifecycle;
 mod mounting;
 mod processes;
 mod terminals;
+mod tracers;
 mod users;
