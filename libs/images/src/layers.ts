@@ -2,7 +2,7 @@
 import type { ArchiveFile } from "./archive-index.ts";
 import { decompress } from "./decompress.ts";
 import { type Digest, measured, verifyDigest } from "./digest.ts";
-import { ImageError } from "./image-error.ts";
+import { ImageError, quoteName } from "./image-error.ts";
 import type { ImageLimits } from "./limits.ts";
 import { type Inode, type LayerChange, MergedTree, type TreeNode, walk } from "./merged-tree.ts";
 import { EntryBudget, layerChange } from "./read-layer.ts";
@@ -61,7 +61,7 @@ export async function mergeLayers(options: LayersOptions): Promise<MergedLayers>
     diffIds.push(diffId);
     unpackedBytes += size;
   }
-  return { tree, diffIds, ...totals(tree), droppedDevices: budget.devices };
+  return { tree, diffIds, ...totals(tree, limits), droppedDevices: budget.devices };
 }
 
 /** An image may name one blob as many layers; what is read is bounded, not only what it unpacks to. */
@@ -194,10 +194,23 @@ function plainRecord(path: string, node: Exclude<TreeNode, { kind: "file" }>): T
   }
 }
 
-function totals(tree: MergedTree): { contentBytes: number; newestMtime: number } {
+function totals(
+  tree: MergedTree,
+  { maxDirectoryEntries }: ImageLimits,
+): { contentBytes: number; newestMtime: number } {
   const inodes = new Set<Inode>();
+  const refuseLarge = (path: string, node: TreeNode) => {
+    if (node.kind === "directory" && node.children.size > maxDirectoryEntries)
+      throw new ImageError(
+        "too_large",
+        `the directory ${quoteName(path)} of the image has ${node.children.size} entries`,
+        `a node takes up to ${maxDirectoryEntries} in one directory; spread them`,
+      );
+  };
   let newestMtime = 0;
-  for (const [, node] of walk(tree.root)) {
+  refuseLarge("/", tree.root);
+  for (const [path, node] of walk(tree.root)) {
+    refuseLarge(path, node);
     if (node.kind === "file") inodes.add(node.inode);
     const { mtime } = node.kind === "file" ? node.inode.attributes : node.attributes;
     newestMtime = Math.max(newestMtime, mtime);

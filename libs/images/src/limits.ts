@@ -6,6 +6,8 @@ export interface ImageLimits {
   readonly maxUnpackedBytes: number;
   /** Most entries in all layers together, with the directories that no entry names. Each costs about 500 bytes of memory during an import. */
   readonly maxEntries: number;
+  /** Most entries of one directory. mksquashfs compares each new name with all names before it: 100,000 cost it minutes. */
+  readonly maxDirectoryEntries: number;
   /** Most bytes of names, link targets and extended attributes in all layers together. */
   readonly maxMetadataBytes: number;
   /** Most layers in an image. */
@@ -27,6 +29,7 @@ export const defaultImageLimits: ImageLimits = {
   maxArchiveBytes: 16 * GiB,
   maxUnpackedBytes: 32 * GiB,
   maxEntries: 500_000,
+  maxDirectoryEntries: 100_000,
   maxMetadataBytes: 128 * 1024 ** 2,
   maxLayers: 256,
   maxConcurrentConversions: 2,

@@ -82,7 +82,7 @@ function ustar(record: TarRecord, typeflag: string, size: number): Buffer {
   block.write("ustar\x0000", 257, "latin1");
   block.fill(0x20, 148, 156);
   let sum = 0;
-  for (const byte of block) sum += byte;
+  for (let i = 0; i < blockBytes; i++) sum += block[i] ?? 0;
   block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return block;
 }
