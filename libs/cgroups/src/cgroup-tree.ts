@@ -3,7 +3,7 @@
  *
  * The parent is the hierarchy's root under v1, where a daemon's own cgroup may change from start to start,
  * and the daemon's own cgroup under v2, which is what systemd delegates (Delegate=yes): nothing outside of it is
- * written. v2 forbids processes in a cgroup that hands controllers to its children, so there the daemon moves
+ * written, but for cgroups that an earlier daemon made from another one. v2 forbids processes in a cgroup that hands controllers to its children, so there the daemon moves
  * itself into a leaf first.
  */
 import { access, mkdir, readdir, readFile, realpath, rmdir, writeFile } from "node:fs/promises";
@@ -12,6 +12,7 @@ import { Cgroup } from "./cgroup.ts";
 import { CgroupError } from "./cgroup-error.ts";
 import type { CgroupVersion } from "./control-file.ts";
 import { errorCode } from "./error-code.ts";
+import { treesInUse } from "./former-trees.ts";
 import { CONTROLLERS, type Controller, type Hierarchy } from "./hierarchy.ts";
 import { inheritCpuset } from "./inherit-cpuset.ts";
 
@@ -57,6 +58,34 @@ export class CgroupTree {
     const open = hierarchy.layout === "v2" ? openV2 : openV1;
     const roots = await open(hierarchy, parent);
     return new CgroupTree(hierarchy.layout, roots);
+  }
+
+  /**
+   * Trees of v2 that are elsewhere, because an earlier daemon was started in another cgroup: those of `known`, and those in which
+   * processes of cgroups are whose names begin with `prefix`. Those that are no more are left out.
+   */
+  async former(hierarchy: Hierarchy, known: readonly string[], prefix: string): Promise<CgroupTree[]> {
+    const { v2 } = hierarchy;
+    if (this.version === 1 || v2 === undefined) return [];
+    const mountPoint = await realpath(v2.mountPoint);
+    const paths = new Set([...known, ...(await treesInUse({ ...v2, mountPoint }, TREE, prefix))]);
+    const trees: CgroupTree[] = [];
+    for (const path of paths) {
+      const isOne = path.startsWith(`${mountPoint}/`) && path.endsWith(`/${TREE}`) && path !== this.path;
+      if (!isOne || (await realpath(path).catch(() => "")) !== path) continue;
+      trees.push(new CgroupTree(this.layout, await rootsOfV2(path)));
+    }
+    return trees;
+  }
+
+  /** Where its cgroups are, under v2; under v1 in the first hierarchy. */
+  get path(): string {
+    return this.roots.values().next().value ?? "";
+  }
+
+  /** Whether the cgroup of that name exists in it. */
+  async has(name: string): Promise<boolean> {
+    return await this.get(name).exists();
   }
 
   /** Makes the cgroup of that name, or finds it: creating is idempotent. */
@@ -173,6 +202,10 @@ async function openV2(hierarchy: Hierarchy, parent: readonly string[]): Promise<
   await enableControllers(directory);
   const tree = join(directory, TREE);
   await makeDirectory(tree);
+  return rootsOfV2(tree);
+}
+
+async function rootsOfV2(tree: string): Promise<Map<Controller, string>> {
   const controllers = await enableControllers(tree);
   const roots = new Map<Controller, string>(controllers.map((controller) => [controller, tree]));
   // CPU time is counted in every v2 cgroup, with or without the controller.

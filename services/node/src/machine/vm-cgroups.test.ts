@@ -6,7 +6,9 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { CgroupTree, readHierarchy } from "@paddock/cgroups";
@@ -192,3 +194,57 @@ test("a cgroup without a leaf, as earlier versions made it, is found, used and r
   await cgroups.remove("flat");
   assert.ok(!(await cgroups.list()).includes("flat"));
 });
+
+const hierarchy = await readHierarchy();
+const noV2 = hierarchy.v2 === undefined && "no v2 mount";
+
+test("a daemon that is started in another v2 cgroup finds what an earlier one made, with processes and without", {
+  skip: noV2,
+}, async (t) => {
+  const mount = hierarchy.v2?.mountPoint ?? "";
+  const stateDir = mkdtempSync(join(tmpdir(), "cgroup-trees-"));
+  t.after(() => rmSync(stateDir, { recursive: true, force: true }));
+  const started = async (cgroup: string) => {
+    const ownV2Path = `/vm-cgroups-${process.pid}-${cgroup}`;
+    mkdirSync(join(mount, ownV2Path), { recursive: true });
+    t.after(() => removeTree(join(mount, ownV2Path)));
+    // On a hybrid host this mount has no controllers, but places and kills like any other.
+    return await VmCgroups.open(stateDir, { ...hierarchy, layout: "v2", v1: new Map(), ownV2Path });
+  };
+  const names = ["0".repeat(16), "1".repeat(16)] as const;
+  const first = await started("shell");
+  for (const name of names) await treeOnly(first, name);
+  const [command = "", ...args] = [...first.placement(names[0]), "sh", "-c", "echo up; sleep 60"];
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+
+  const second = await started("service");
+  assert.deepEqual([...(await second.list())].sort(), [...names]);
+  await second.remove(names[1]);
+  assert.deepEqual(await second.list(), [names[0]]);
+  rmSync(join(stateDir, "cgroup-trees"));
+  const third = await started("another");
+  assert.deepEqual(await third.list(), [names[0]], "by its processes, without a record");
+  assert.notEqual(
+    third.placement(names[1])[4],
+    first.placement(names[1])[4],
+    "new ones are made where it is",
+  );
+  const closed = once(child, "close");
+  await third.remove(names[0]);
+  await closed;
+  assert.deepEqual(await third.list(), []);
+});
+
+/** Its directory alone: limits need controllers. */
+async function treeOnly(tree: VmCgroups, name: string): Promise<void> {
+  const procs = tree.placement(name).find((word) => word.endsWith("cgroup.procs")) ?? "";
+  mkdirSync(dirname(procs));
+}
+
+/** Of cgroups, whose files come and go with them. */
+function removeTree(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeTree(join(path, entry.name));
+  rmdirSync(path);
+}
