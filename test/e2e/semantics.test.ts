@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, SandboxState, StopCause } from "@paddock/protocol";
+import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
 import { begin } from "../harness/begin.ts";
 import { type ExecOptions, exec } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
+const MIB = 1024n * 1024n;
 let stack: Stack;
 let image: string;
 const sandboxId = "s";
@@ -291,3 +295,21 @@ async function answerMs(call: () => Promise<unknown>): Promise<number> {
   }
   return times.sort((a, b) => a - b)[7] ?? 0;
 }
+
+test("what is written and removed takes no room of the host for good, and the host's page cache is not the VM's memory", async () => {
+  await runIdle(stack, "disk");
+  const at = { sandboxId: "disk", containerId: "c1", deadline: inSeconds(180) };
+  const layer = join(sandboxPaths(stack.stateDirectory, "disk").vmDir, "0.ext4");
+  const takenMib = () => statSync(layer).blocks / 2 / 1024;
+  const write = "dd if=/dev/urandom of=/big bs=1M count=100 && sync";
+  assert.equal((await exec(stack.client, ["sh", "-c", write], at)).status.code, 0);
+  assert.ok(takenMib() > 95, `${takenMib()} MiB are taken by 100 MiB`);
+  const { host } = await stack.client.sandboxes.getSandboxStats({ sandboxId: "disk" }, soon());
+  const { memoryUsageBytes = 0n, memoryCacheBytes = 0n, memoryPeakBytes = 0n } = host ?? {};
+  assert.ok(memoryUsageBytes > 0n && memoryUsageBytes + memoryCacheBytes <= memoryPeakBytes + 16n * MIB);
+  const again = `rm /big; sync; for i in 1 2; do ${write}; rm /big; sync; done; sync`;
+  assert.equal((await exec(stack.client, ["sh", "-c", again], at)).status.code, 0);
+  // ext4 discards what a transaction has freed once that is on the disk.
+  while (takenMib() > 40) await exec(stack.client, ["sync"], at);
+  await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "disk", force: true }, soon());
+});

@@ -1,7 +1,7 @@
 /** Memory: a hard limit, and no swap that matters. */
 import { CgroupError } from "./cgroup-error.ts";
 import type { CgroupVersion, ControlFile } from "./control-file.ts";
-import { keyedNumber } from "./usage.ts";
+import { reclaimableBytes } from "./usage.ts";
 
 /**
  * v1 charges memsw first. Were both limits the same, the memory limit would never be the one that is hit, and Linux 6.18 counts
@@ -39,13 +39,6 @@ export function memoryFiles(version: CgroupVersion, limits: MemoryLimits): Contr
   return [{ ...file("memory.swap.max"), value: swap, optional: true }, file("memory.max")];
 }
 
-/** Of what is charged, in bytes, what no reclaim gives back as there is no swap; from the texts of memory.current and memory.stat. */
-export function unreclaimableBytes(current: string, stat: string): number {
-  const reclaimable = ["inactive_file", "active_file", "slab_reclaimable"].map((key) =>
-    Number(keyedNumber(stat, key) ?? 0),
-  );
-  return Math.max(
-    0,
-    reclaimable.reduce((rest, bytes) => rest - bytes, Number(current)),
-  );
-}
+/** Of what is charged under v2, in bytes, what no reclaim gives back; from the texts of memory.current and memory.stat. */
+export const unreclaimableBytes = (current: string, stat: string): number =>
+  Math.max(0, Number(current) - reclaimableBytes(2, stat));

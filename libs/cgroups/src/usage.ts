@@ -17,6 +17,8 @@ export interface CgroupUsage {
   readonly throttledNs?: bigint;
   /** Charged now, in bytes, page cache included. */
   readonly memoryBytes?: number;
+  /** Of that, what the kernel takes back when others need it, in bytes: page cache, and slabs where they are counted. */
+  readonly memoryCacheBytes?: number;
   /** Most that was ever charged, in bytes. */
   readonly memoryPeakBytes?: number;
   /** Times its memory limit was hit. */
@@ -43,6 +45,19 @@ export function keyedNumber(text: string | undefined, key: string): string | und
   return value !== undefined && /^\d+$/.test(value) ? value : undefined;
 }
 
+/** v1 counts what is below a cgroup in figures of its own, and slabs not at all. */
+const RECLAIMABLE = {
+  1: ["total_inactive_file", "total_active_file"],
+  2: ["inactive_file", "active_file", "slab_reclaimable"],
+} as const;
+
+/**
+ * Of what is charged, in bytes, what reclaim gives back as there is no swap; from the text of memory.stat. Shared memory is page cache,
+ * too, and none of it: that would need swap.
+ */
+export const reclaimableBytes = (version: CgroupVersion, stat: string): number =>
+  RECLAIMABLE[version].reduce((sum, key) => sum + Number(keyedNumber(stat, key) ?? 0), 0);
+
 type Parts = { [K in keyof CgroupUsage]: CgroupUsage[K] | undefined };
 
 function defined(parts: Parts): CgroupUsage {
@@ -68,6 +83,7 @@ export async function readUsage(
 async function readV1(directories: ReadonlyMap<Controller, string>): Promise<Parts> {
   const [memory, cpuacct] = [directories.get("memory"), directories.get("cpuacct")];
   const stat = await read(directories.get("cpu"), "cpu.stat");
+  const memoryStat = await read(memory, "memory.stat");
   return {
     cpuNs: big(await read(cpuacct, "cpuacct.usage")),
     cpuUserNs: big(await read(cpuacct, "cpuacct.usage_user")),
@@ -76,6 +92,7 @@ async function readV1(directories: ReadonlyMap<Controller, string>): Promise<Par
     throttledPeriods: big(keyedNumber(stat, "nr_throttled")),
     throttledNs: big(keyedNumber(stat, "throttled_time")),
     memoryBytes: numeric(await read(memory, "memory.usage_in_bytes")),
+    memoryCacheBytes: memoryStat === undefined ? undefined : reclaimableBytes(1, memoryStat),
     memoryPeakBytes: numeric(await read(memory, "memory.max_usage_in_bytes")),
     memoryMaxEvents: numeric(await read(memory, "memory.failcnt")),
     oomKills: numeric(keyedNumber(await read(memory, "memory.oom_control"), "oom_kill")),
@@ -86,6 +103,7 @@ async function readV2(directories: ReadonlyMap<Controller, string>): Promise<Par
   const memory = directories.get("memory");
   const stat = await read(directories.get("cpu"), "cpu.stat");
   const events = await read(memory, "memory.events");
+  const memoryStat = await read(memory, "memory.stat");
   return {
     cpuNs: big(keyedNumber(stat, "usage_usec"), 1000n),
     cpuUserNs: big(keyedNumber(stat, "user_usec"), 1000n),
@@ -94,6 +112,7 @@ async function readV2(directories: ReadonlyMap<Controller, string>): Promise<Par
     throttledPeriods: big(keyedNumber(stat, "nr_throttled")),
     throttledNs: big(keyedNumber(stat, "throttled_usec"), 1000n),
     memoryBytes: numeric(await read(memory, "memory.current")),
+    memoryCacheBytes: memoryStat === undefined ? undefined : reclaimableBytes(2, memoryStat),
     memoryPeakBytes: numeric(await read(memory, "memory.peak")),
     memoryMaxEvents: numeric(keyedNumber(events, "max")),
     oomKills: numeric(keyedNumber(events, "oom_kill")),

@@ -120,6 +120,17 @@ test("a disk is raw without probing, read-only down to the file, and stops its m
   });
 });
 
+test("what a guest discards of a writable disk is punched out of its file", () => {
+  const [, node = ""] = added({ disks: [{ ...disk, path: "/s/0.ext4", readOnly: false }] });
+  assert.deepEqual(JSON.parse(node), {
+    driver: "raw",
+    "node-name": "rootfs0",
+    "read-only": false,
+    discard: "unmap",
+    file: { driver: "file", filename: "/s/0.ext4", "read-only": false, discard: "unmap" },
+  });
+});
+
 test("a network card runs no script and loads no boot ROM", () => {
   assert.deepEqual(added({ nics: [nic] }), [
     "-netdev",

@@ -1,5 +1,5 @@
 /** Third layer of the monitor client: the commands Paddock uses, with typed answers. */
-import { scsiDisk } from "./command-line.ts";
+import { blockNode, scsiDisk } from "./command-line.ts";
 import { type DiskSpec, MEMORY_DEVICE, SERIAL_RING } from "./machine-spec.ts";
 import { QemuError } from "./qemu-error.ts";
 import { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
@@ -193,9 +193,7 @@ export class Monitor implements AsyncDisposable {
   async addDisk(disk: DiskSpec, options?: QmpCallOptions): Promise<void> {
     // Built first: it validates every field before QEMU is told anything.
     const device = scsiDisk(disk);
-    const file = { driver: "file", filename: disk.path, "read-only": disk.readOnly };
-    const node = { driver: "raw", "node-name": disk.id, "read-only": disk.readOnly, file };
-    await this.session.execute("blockdev-add", node, options);
+    await this.session.execute("blockdev-add", blockNode(disk), options);
     try {
       await this.addDevice(device, options);
     } catch (error) {

@@ -81,7 +81,8 @@ fn upper_filesystem(spec: &StageSpec) -> Result<OwnedFd> {
         // The disk is a sparse file: its inode tables read as zeros already, and the kernel's writing them again would take
         // 16 MiB of the host's disk for each GiB of the layer.
         Some(layer) => {
-            let options = [("source", layer.source.as_str()), ("noinit_itable", "")];
+            // What is removed in it goes back to the host.
+            let options = [("source", layer.source.as_str()), ("noinit_itable", ""), ("discard", "")];
             mount_api::new_filesystem(&layer.fstype, &options, flags)
         }
         None => {

@@ -129,7 +129,10 @@ export type CgroupFigures = {
   readonly periods: bigint;
   readonly throttledPeriods: bigint;
   readonly throttledUs: bigint;
+  /** Without what the host's kernel takes back when others need it, such as its page cache of the VM's disks. */
   readonly memoryBytes: number;
+  readonly memoryCacheBytes: number;
+  /** Of both together. */
   readonly memoryPeakBytes: number;
   readonly memoryMaxEvents: bigint;
   readonly oomKills: bigint;

@@ -66,6 +66,7 @@ async function hostStats(context: StatsContext, sandbox: LiveSandbox): Promise<H
     throttledPeriods: used.throttledPeriods,
     throttledUs: used.throttledUs,
     memoryUsageBytes: BigInt(used.memoryBytes),
+    memoryCacheBytes: BigInt(used.memoryCacheBytes),
     memoryPeakBytes: BigInt(used.memoryPeakBytes),
     memoryMaxEvents: used.memoryMaxEvents,
     memoryOverheadBytes: BigInt(Math.max(0, used.memoryBytes - given)),

@@ -183,6 +183,7 @@ export const NO_FIGURES: CgroupFigures = {
   throttledPeriods: 0n,
   throttledUs: 0n,
   memoryBytes: 0,
+  memoryCacheBytes: 0,
   memoryPeakBytes: 0,
   memoryMaxEvents: 0n,
   oomKills: 0n,

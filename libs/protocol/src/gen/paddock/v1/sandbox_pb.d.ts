@@ -1136,7 +1136,7 @@ export declare type HostStats = Message<"paddock.v1.HostStats"> & {
   vcpuUsageUs: bigint;
 
   /**
-   * Memory charged to the VM, in bytes.
+   * Memory of the VM that its host cannot take back, in bytes: without the host's page cache of the VM's disks.
    *
    * @generated from field: uint64 memory_usage_bytes = 4;
    */
@@ -1213,7 +1213,7 @@ export declare type HostStats = Message<"paddock.v1.HostStats"> & {
   cpuSystemUs: bigint;
 
   /**
-   * Highest memory charged, in bytes; 0 when the kernel does not say.
+   * Highest memory charged, page cache included, in bytes; 0 when the kernel does not say.
    *
    * @generated from field: uint64 memory_peak_bytes = 15;
    */
@@ -1253,6 +1253,13 @@ export declare type HostStats = Message<"paddock.v1.HostStats"> & {
    * @generated from field: string source = 20;
    */
   source: string;
+
+  /**
+   * Memory charged to the VM beside, in bytes, that the host takes back when others need it: its page cache of the VM's disks.
+   *
+   * @generated from field: uint64 memory_cache_bytes = 21;
+   */
+  memoryCacheBytes: bigint;
 };
 
 /**
