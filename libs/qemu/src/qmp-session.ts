@@ -213,11 +213,13 @@ export class QmpSession implements AsyncDisposable {
 }
 
 /** Longest text of QEMU's that becomes part of an error, in characters. */
-const MAX_TEXT = 1024;
+const MAX_TEXT = 512;
 
 function refusal(command: string, message: JsonObject): QemuError {
   const error = isJsonObject(message.error) ? message.error : {};
-  const text = typeof error.desc === "string" ? error.desc.slice(0, MAX_TEXT) : "no description";
+  const told = typeof error.desc === "string" ? error.desc : "no description";
+  // It is shown to people, and QEMU may be its guest's.
+  const text = told.slice(0, MAX_TEXT).replaceAll(/[^\x20-\x7e]/g, " ");
   const detail = typeof error.class === "string" ? error.class.slice(0, MAX_TEXT) : "GenericError";
   return new QemuError("qmp-refused", `QMP ${command}: ${text}`, { detail });
 }

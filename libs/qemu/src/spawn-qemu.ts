@@ -33,13 +33,26 @@ export interface SpawnedQemu {
 
 const STDERR_BYTES = 8192;
 
-/** Keeps the end of a stream. */
+/** Pieces of stderr that are read at once, and the pause before each one after that: a guest may have QEMU say things without end. */
+const BURST_READS = 64;
+const READ_PAUSE_MS = 20;
+
+/** Keeps the end of a stream; printable, as guest-controlled strings may be in it. */
 function tailOf(child: ChildProcess): () => string {
+  const { stderr } = child;
   let tail = Buffer.alloc(0);
-  child.stderr?.on("data", (chunk: Buffer) => {
+  let reads = 0;
+  stderr?.on("data", (chunk: Buffer) => {
     tail = Buffer.concat([tail, chunk]).subarray(-STDERR_BYTES);
+    if (++reads <= BURST_READS) return;
+    stderr.pause();
+    setTimeout(() => stderr.resume(), READ_PAUSE_MS).unref();
   });
-  return () => tail.toString("utf8").trim();
+  return () =>
+    tail
+      .toString("latin1")
+      .replaceAll(/[^\n\t\x20-\x7e]/g, "")
+      .trim();
 }
 
 function exitOf(code: number | null, signal: NodeJS.Signals | null): ProcessExit {

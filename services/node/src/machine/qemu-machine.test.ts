@@ -22,7 +22,9 @@ async function hostileMachine(t: TestContext, answers: Answers, child: ChildProc
     socket.write(`${JSON.stringify({ QMP: {} })}\n`);
     createInterface({ input: socket }).on("line", (line) => {
       const { execute, id } = JSON.parse(line);
-      socket.write(`${JSON.stringify({ return: answers[execute] ?? {}, id })}\n`);
+      const error =
+        execute === "stop" ? { class: "GenericError", desc: `\x1b[2J${"x".repeat(9999)}` } : undefined;
+      socket.write(`${JSON.stringify(error ? { error, id } : { return: answers[execute] ?? {}, id })}\n`);
     });
   }).listen(path);
   await once(server, "listening");
@@ -53,4 +55,15 @@ test("threads that a taken-over QEMU names and that are not its own are not its 
   await once(child, "exit");
   assert.deepEqual(await machine.vcpuThreads(signal), []);
   await assert.rejects(machine.holdTo("0", signal), /is gone/);
+});
+
+test("what a taken-over QEMU gives as its reason is shown short and without control characters", async (t) => {
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  t.after(() => child.kill("SIGKILL"));
+  const machine = await hostileMachine(t, { "query-status": { status: "running" } }, child);
+  await assert.rejects(machine.pause(AbortSignal.timeout(10_000)), (error) => {
+    assert.ok(error instanceof Error && error.message.length < 600);
+    assert.match(error.message, /^QMP stop: [\x20-\x7e]*$/);
+    return true;
+  });
 });
