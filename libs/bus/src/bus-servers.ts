@@ -46,11 +46,16 @@ export const isLoopbackHost = (host: string): boolean =>
 
 function parseServer(text: string, place: number): BusServer {
   const url = URL.parse(text);
-  if (url === null || (url.protocol !== "nats:" && url.protocol !== "tls:") || url.hostname === "")
-    throw new Error(`address ${place} is not nats://host:port or tls://host:port`);
-  if (!["", "/"].includes(url.pathname) || url.search !== "" || url.hash !== "")
+  const isAddress =
+    url !== null &&
+    (url.protocol === "nats:" || url.protocol === "tls:") &&
+    url.hostname !== "" &&
+    ["", "/"].includes(url.pathname) &&
+    url.search === "" &&
+    url.hash === "";
+  if (!isAddress)
     throw new Error(
-      `address ${place} has something behind the port: in a user or password write "/", "?", "#", "@" and "," as %2F, %3F, %23, %40 and %2C`,
+      `address ${place} is not nats://host:port or tls://host:port, perhaps with user:password@, where "/", "?", "#", "@" and "," are written as %2F, %3F, %23, %40 and %2C`,
     );
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, "$1"),

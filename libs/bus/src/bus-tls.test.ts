@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { nkeys } from "@nats-io/transport-node";
+import { makeAuthority, makeCertificate } from "../../../test/harness/certificates.ts";
+import { startNats } from "../../../test/harness/nats.ts";
+import { Bus, type BusOptions } from "./bus.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "bus-tls-"));
+after(() => rmSync(directory, { recursive: true }));
+const authority = makeAuthority(directory);
+const stranger = makeAuthority(directory, "stranger");
+const byAddress = makeCertificate(directory, "by-address", authority, "IP:127.0.0.1,DNS:localhost");
+// What the client library checks the certificate of an IP address for, if it is left to itself.
+const byName = makeCertificate(directory, "by-name", authority, "DNS:localhost");
+const client = makeCertificate(directory, "client", authority, "DNS:node");
+
+/** A server with some configuration, its "host:port", and a connection to it or why there is none. */
+async function server(name: string, configuration: string) {
+  const own = join(directory, name);
+  const configFile = `${own}.conf`;
+  writeFileSync(configFile, configuration);
+  const nats = await startNats(own, -1, { configFile, jetstream: false });
+  return {
+    pid: nats.pid,
+    host: new URL(nats.url).host,
+    configFile,
+    [Symbol.asyncDispose]: () => nats.stop(),
+  };
+}
+const tls = ({ cert, key }: { cert: string; key: string }, more = "") =>
+  `tls { cert_file: "${cert}", key_file: "${key}", ${more} }\n`;
+
+async function outcomeOf(options: Omit<BusOptions, "name">): Promise<string> {
+  const failed = Promise.withResolvers<string>();
+  await using bus = new Bus({
+    ...options,
+    name: "test",
+    onEvent: (event) => {
+      if (event.kind === "connect-failed")
+        failed.resolve(`${event.err} ${(event.err as Error)?.cause ?? ""}`);
+    },
+  });
+  return await Promise.race([bus.ready.then(() => "connected"), failed.promise]);
+}
+
+test("tls:// is not satisfied by a server without TLS, and sends it no password", async () => {
+  await using plain = await server("plain", 'authorization { user: u, password: "p" }\n');
+  assert.match(await outcomeOf({ url: `tls://u:p@${plain.host}` }), /does not support 'tls'/);
+  assert.equal(await outcomeOf({ url: `nats://u:p@${plain.host}` }), "connected");
+});
+
+test("a server is taken for the host in its address alone, by an authority that is trusted", async () => {
+  const files = { ca: authority.cert };
+  await using right = await server("right", tls(byAddress));
+  assert.equal(await outcomeOf({ url: `tls://${right.host}`, files }), "connected");
+  assert.match(await outcomeOf({ url: `tls://${right.host}` }), /certificate/);
+  assert.match(await outcomeOf({ url: `tls://${right.host}`, files: { ca: stranger.cert } }), /certificate/);
+  await using wrong = await server("wrong", tls(byName));
+  assert.match(await outcomeOf({ url: `tls://${wrong.host}`, files }), /127\.0\.0\.1/);
+  const named = wrong.host.replace("127.0.0.1", "localhost");
+  assert.equal(await outcomeOf({ url: `tls://${named}`, files }), "connected");
+});
+
+test("a server that demands it is shown the client's certificate", async () => {
+  await using mutual = await server("mutual", tls(byAddress, `ca_file: "${authority.cert}", verify: true`));
+  const url = `tls://${mutual.host}`;
+  assert.equal(await outcomeOf({ url, files: { ca: authority.cert, ...client } }), "connected");
+  assert.notEqual(await outcomeOf({ url, files: { ca: authority.cert } }), "connected");
+});
+
+test("a client logs in by an nkey, and by another one after the file has changed, without a restart", async () => {
+  const [first, second] = [nkeys.createUser(), nkeys.createUser()];
+  const users = (key: typeof first) => `authorization { users: [ { nkey: ${key.getPublicKey()} } ] }\n`;
+  const nkey = join(directory, "node.nk");
+  const write = (key: typeof first) =>
+    writeFileSync(nkey, `${new TextDecoder().decode(key.getSeed())}\n`, { mode: 0o600 });
+  write(first);
+  await using keyed = await server("keyed", users(first));
+  await using bus = new Bus({ url: `nats://${keyed.host}`, name: "keyed", files: { nkey } });
+  await bus.ready;
+  const lost = new Promise<void>((resolve) => bus.onChange((connected) => !connected && resolve()));
+  writeFileSync(keyed.configFile, users(second));
+  process.kill(keyed.pid, "SIGHUP");
+  await lost;
+  const back = new Promise<void>((resolve) => bus.onChange((connected) => connected && resolve()));
+  write(second);
+  await back;
+});
+
+test("a secret that others can read is refused at each connect, and taken when it is closed to them", async () => {
+  const open = join(directory, "open.key");
+  copyFileSync(client.key, open);
+  chmodSync(open, 0o640);
+  await using mutual = await server("closed", tls(byAddress, `ca_file: "${authority.cert}", verify: true`));
+  const url = `tls://${mutual.host}`;
+  const files = { ca: authority.cert, cert: client.cert, key: open };
+  assert.match(await outcomeOf({ url, files }), /open\.key is open to others.*0640.*chmod 600/);
+  chmodSync(open, 0o600);
+  assert.equal(await outcomeOf({ url, files }), "connected");
+});
