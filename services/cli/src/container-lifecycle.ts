@@ -1,6 +1,6 @@
 /** Making and removing containers with the sandboxes they are in. */
 import { PaddockError } from "@paddock/domain";
-import { Isolation, type Sandbox } from "@paddock/protocol";
+import { type ContainerStatus, Isolation, type Sandbox } from "@paddock/protocol";
 import { CliError } from "./cli-error.ts";
 import { type CommandRun, newRequestId } from "./command-run.ts";
 import { type ContainerOptions, type ContainerPlace, containerSpec } from "./container-options.ts";
@@ -22,18 +22,20 @@ function specsOf(run: CommandRun, { options, place, image, args }: NewContainer)
   return { container, sandbox: { containers: [container], ...(resources && { resources }) } };
 }
 
-/** Creates and starts a container, with a sandbox of its own unless it goes into one that is there. */
-export async function runContainer(run: CommandRun, container: NewContainer): Promise<void> {
+/** Creates and starts a container, with a sandbox of its own unless it goes into one that is there. Answers what the api says of it. */
+export async function runContainer(
+  run: CommandRun,
+  container: NewContainer,
+): Promise<ContainerStatus | undefined> {
   const { place } = container;
   const { sandbox: spec } = specsOf(run, container);
   if (!place.isNewSandbox) {
     await createInSandbox(run, container);
-    await startContainer(run, place);
-    return;
+    return startContainer(run, place);
   }
   const requestId = newRequestId();
   const what = `run "${printable(container.image)}"`;
-  await run.progress.phase(
+  const { sandbox: made } = await run.progress.phase(
     `booting sandbox ${place.sandboxId}`,
     () =>
       run.call({ what, requestId }, (api, options) =>
@@ -41,6 +43,7 @@ export async function runContainer(run: CommandRun, container: NewContainer): Pr
       ),
     ({ sandbox }) => `sandbox ${place.sandboxId} runs${bootText(sandbox)}`,
   );
+  return made?.status?.containers.find(({ containerId }) => containerId === place.containerId);
 }
 
 /** Creates a container that waits to be started. */
@@ -75,14 +78,16 @@ async function createInSandbox(run: CommandRun, container: NewContainer): Promis
   );
 }
 
-export async function startContainer(
+async function startContainer(
   run: CommandRun,
   { sandboxId, containerId }: ContainerPlace,
-): Promise<void> {
+): Promise<ContainerStatus | undefined> {
   const requestId = newRequestId();
-  await run.call({ what: `start container "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
-    api.containers.startContainer({ requestId, sandboxId, containerId }, options),
+  const { container } = await run.call(
+    { what: `start container "${sandboxId}/${containerId}"`, requestId },
+    (api, options) => api.containers.startContainer({ requestId, sandboxId, containerId }, options),
   );
+  return container;
 }
 
 /** Removes what `run` made, in whatever state it is. That it is not there is what was wanted. */

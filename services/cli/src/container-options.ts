@@ -44,6 +44,16 @@ export const newPlace = (options: ContainerOptions): ContainerPlace =>
     ? { sandboxId: options.name ?? newId(), containerId: MAIN_CONTAINER, isNewSandbox: true }
     : { sandboxId: options.sandbox, containerId: options.name ?? newId(), isNewSandbox: false };
 
+/** As it is named on the command line. */
+export const nameOf = (place: ContainerPlace): string =>
+  place.isNewSandbox ? place.sandboxId : `${place.sandboxId}/${place.containerId}`;
+
+/** What was made, for scripts. */
+export function printPlace(run: CommandRun, place: ContainerPlace): void {
+  const { sandboxId, containerId } = place;
+  run.print(run.isJson ? `${JSON.stringify({ sandboxId, containerId }, null, 2)}\n` : `${nameOf(place)}\n`);
+}
+
 export function containerSpec(
   run: CommandRun,
   options: ContainerOptions,

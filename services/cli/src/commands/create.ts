@@ -1,6 +1,6 @@
 import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
 import { createContainer } from "../container-lifecycle.ts";
-import { addContainerOptions, type ContainerOptions, newPlace } from "../container-options.ts";
+import { addContainerOptions, type ContainerOptions, newPlace, printPlace } from "../container-options.ts";
 import { isImagePath } from "../image-source.ts";
 import { importImage } from "../import-image.ts";
 
@@ -20,6 +20,6 @@ export const createCommand: CommandDefinition = (bind) => {
     const place = newPlace(options);
     const imageId = isImagePath(image) ? (await importImage(run, image)).imageId : image;
     await createContainer(run, { options, place, image: imageId, args: carriedCommand(operands) });
-    run.print(`${place.isNewSandbox ? place.sandboxId : `${place.sandboxId}/${place.containerId}`}\n`);
+    printPlace(run, place);
   });
 };

@@ -30,7 +30,9 @@ export const doctorCommand: CommandDefinition = (bind) => {
     for (const check of checksOf(stateDir, guestDirectory(env))) {
       const finding = await perform(check);
       findings.push(finding);
-      if (!run.isJson) run.print(lineOf(run, finding));
+      if (run.isJson) continue;
+      if (!run.settings.quiet) run.print(lineOf(run, finding));
+      else if (finding.verdict === "missing") run.print(`${finding.name}\n`);
     }
     if (run.isJson) run.print(`${JSON.stringify(findings, null, 2)}\n`);
     if (findings.some(({ verdict }) => verdict === "missing")) run.exitCode = 1;

@@ -30,17 +30,22 @@ async function downBody(run: CommandRun, command: Command): Promise<void> {
   if (!record || !isBoxUp(record)) {
     run.progress.note(`nothing is up (state in ${stateDir})`);
     if (record) await stopBox(stateDir, record);
-    return;
+    return printStopped(run, stateDir, []);
   }
-  if (!options.keep) await deleteSandboxes(run, record);
+  const deleted = options.keep ? [] : await deleteSandboxes(run, record);
   await run.progress.phase(
     "stopping the node daemon, the api and the bus",
     () => stopBox(stateDir, record),
     () => "stopped the node daemon, the api and the bus",
   );
+  printStopped(run, stateDir, deleted);
 }
 
-async function deleteSandboxes(run: CommandRun, record: BoxRecord): Promise<void> {
+function printStopped(run: CommandRun, stateDir: string, deleted: readonly string[]): void {
+  if (run.isJson) run.print(`${JSON.stringify({ stateDir, deletedSandboxes: deleted }, null, 2)}\n`);
+}
+
+async function deleteSandboxes(run: CommandRun, record: BoxRecord): Promise<readonly string[]> {
   run.useAddress(record.apiAddress);
   let ids: string[];
   try {
@@ -52,7 +57,7 @@ async function deleteSandboxes(run: CommandRun, record: BoxRecord): Promise<void
       cause: error,
     });
   }
-  if (ids.length === 0) return;
+  if (ids.length === 0) return [];
   const noun = ids.length === 1 ? "1 sandbox" : `${ids.length} sandboxes`;
   run.progress.note(`of this host: ${ids.join(", ")}`);
   await run.progress.phase(
@@ -67,4 +72,5 @@ async function deleteSandboxes(run: CommandRun, record: BoxRecord): Promise<void
     },
     () => `deleted ${noun}`,
   );
+  return ids;
 }

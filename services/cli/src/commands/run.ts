@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
+import { CliError, EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
 import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
 import { type CommandRun, newRequestId } from "../command-run.ts";
 import { removePlace, runContainer } from "../container-lifecycle.ts";
@@ -7,10 +7,13 @@ import {
   addContainerOptions,
   type ContainerOptions,
   type ContainerPlace,
+  nameOf,
   newPlace,
+  printPlace,
 } from "../container-options.ts";
 import { isImagePath } from "../image-source.ts";
 import { importImage } from "../import-image.ts";
+import { printable } from "../output/printable.ts";
 import { carryProcess } from "../process/carry-process.ts";
 
 type RunOptions = ContainerOptions & { readonly rm?: boolean; readonly detach?: boolean };
@@ -52,14 +55,28 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
   const spec = { options, place, image: imageId, args: carriedCommand(operands) };
   await using undo = new AsyncDisposableStack();
   if (options.rm) undo.defer(() => run.cleanUp(() => removePlace(run, place)));
+  let started: Awaited<ReturnType<typeof runContainer>>;
   try {
-    await runContainer(run, spec);
+    started = await runContainer(run, spec);
   } catch (error) {
     if (!options.rm && run.interruptedBy) await run.cleanUp(() => removePlace(run, place));
     throw error;
   }
-  if (options.detach) return run.print(`${nameOf(place)}\n`);
-  run.exitCode = await followInit(run, place, options);
+  if (options.detach) {
+    printPlace(run, place);
+    const { reason = "", code = 0 } = started?.exitStatus ?? {};
+    // It is there, and told with its name; nobody else would look why it does not run.
+    if (reason !== "")
+      throw new CliError(`cannot execute the command: ${printable(reason)}`, { exitCode: code });
+    return;
+  }
+  try {
+    run.exitCode = await followInit(run, place, options);
+  } catch (error) {
+    // A command that could not be executed has ended like any other.
+    if (!(error instanceof CliError) || error.exitCode === EXIT_NOT_CARRIED) throw error;
+    run.report(error);
+  }
   if (!options.rm && place.isNewSandbox && !run.interruptedBy) await stopFinished(run, place.sandboxId);
 }
 
@@ -75,9 +92,6 @@ async function stopFinished(run: CommandRun, sandboxId: string): Promise<void> {
     () => `stopped sandbox ${sandboxId}; it is kept until "paddock rm ${sandboxId}"`,
   );
 }
-
-const nameOf = (place: ContainerPlace): string =>
-  place.isNewSandbox ? place.sandboxId : `${place.sandboxId}/${place.containerId}`;
 
 /** From its first byte: nothing it said before we got here is lost. */
 const followInit = (run: CommandRun, place: ContainerPlace, options: RunOptions): Promise<number> =>

@@ -43,6 +43,8 @@ export const topCommand: CommandDefinition = (bind) => {
       const processes = await listProcesses(run, target);
       const now = { atMs: performance.now(), processes };
       if (run.isJson) await run.write(jsonOf(processes, isWatched));
+      else if (run.settings.quiet)
+        await run.write(processes.map(({ process }) => `${process.pid}\n`).join(""));
       else await table.show(isWatched ? watchedRows(before, now) : processRows(processes));
       if (!isWatched) return;
       before = now;

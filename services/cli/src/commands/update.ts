@@ -37,6 +37,7 @@ export const updateCommand: CommandDefinition = (bind) => {
       () => `updated container ${sandboxId}/${containerId}`,
     );
     if (run.isJson) run.print(toJsonText(UpdateContainerResponseSchema, response));
+    else if (run.settings.quiet) run.print(`${target}\n`);
     else run.print(columns([HEADING, ...outcomeRows(response)]));
     if (response.outcomes.some(({ effect }) => effect === ResourceEffect.NEXT_START)) {
       run.warn(
