@@ -97,6 +97,22 @@ test("an event that is published again is stored once, and the last one of a san
   assert.equal(await stream.lastIdOf("n2", "s.d"), undefined);
 });
 
+test("a place is found by time: before all, between two events, and behind the last", async () => {
+  await publish("t1");
+  const first = await here();
+  const message = await (await jetstreamManager(bus.connection())).streams.getMessage(EVENTS_STREAM, {
+    seq: first.sequence,
+  });
+  const storedMs = Date.parse(message?.time.toISOString() ?? "");
+  // The server stores at a later millisecond from here on.
+  while (Date.now() <= storedMs + 1) await publish("t1");
+  await publish("t2");
+  assert.deepEqual(await stream.placeAt(0), { ...first, sequence: 0 });
+  const from = await stream.placeAt(storedMs + 1);
+  assert.deepEqual(events(await read(from, (so) => so.includes("."))), ["t2"]);
+  assert.deepEqual(await stream.placeAt(Date.now() + 3_600_000), await here());
+});
+
 test("a place in quiet times moves on past events of others, so that it does not grow old", async () => {
   const from = await here();
   await publish("e1", "other");

@@ -8,6 +8,8 @@
  * again, and a number of the old one would point at something else.
  */
 import {
+  AckPolicy,
+  DeliverPolicy,
   DiscardPolicy,
   JetStreamApiError,
   type JetStreamManager,
@@ -121,6 +123,30 @@ export class EventStream {
   /** Makes the stream if it is missing, for publishers that may not. Throws BUS_UNAVAILABLE. */
   async open(): Promise<void> {
     await this.#stream.open();
+  }
+
+  /**
+   * The place behind which lie the events that were stored at `timeMs` (by the server's clock) or later; of those that are not kept any
+   * more it says nothing. Throws BUS_UNAVAILABLE.
+   */
+  async placeAt(timeMs: number): Promise<EventPosition> {
+    return await this.#stream.do(async (manager) => {
+      const { streamCreated, firstSequence, lastSequence } = extentOf(
+        await manager.streams.info(EVENTS_STREAM),
+      );
+      // The server finds the place for a consumer, which is of no other use.
+      const { name, delivered } = await manager.consumers.add(EVENTS_STREAM, {
+        ack_policy: AckPolicy.None,
+        deliver_policy: DeliverPolicy.StartTime,
+        opt_start_time: new Date(timeMs).toISOString(),
+        inactive_threshold: TIMEOUT_MS * NS_PER_MS,
+        mem_storage: true,
+        num_replicas: 1,
+      });
+      await manager.consumers.delete(EVENTS_STREAM, name).catch(() => false);
+      const sequence = Math.min(Math.max(delivered.stream_seq, firstSequence - 1, 0), lastSequence);
+      return { streamCreated, sequence };
+    });
   }
 }
 

@@ -88,6 +88,11 @@ export class CommandRun implements Disposable {
     this.#abort.abort();
   }
 
+  /** Ends all calls in flight for a reason of the command's own. */
+  endCalls(reason: Error): void {
+    this.#abort.abort(reason);
+  }
+
   /** Does what has to be done even when the user has had enough. A second signal ends that, too. */
   async cleanUp(work: () => Promise<void>): Promise<void> {
     this.#abort = new AbortController();

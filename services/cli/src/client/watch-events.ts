@@ -1,4 +1,5 @@
 /** Events over as many streams as it takes: one that broke is asked for again from the token of its last response. */
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
 import type { WatchResponse } from "@paddock/protocol";
 import type { CommandRun } from "../command-run.ts";
@@ -7,14 +8,23 @@ import { backoffMs, sleep } from "./retry.ts";
 
 const ATTEMPTS = 10;
 
-export type EventQuery = { readonly resumeToken: string; readonly sandboxId: string };
+export type EventQuery = {
+  readonly resumeToken: string;
+  readonly sandboxId: string;
+  /** Where to begin without a token; now when it is not given. */
+  readonly since?: Timestamp | undefined;
+};
 
 export async function* watchEvents(run: CommandRun, query: EventQuery): AsyncGenerator<WatchResponse> {
+  const { since, ...rest } = query;
   let { resumeToken } = query;
   for (let attempt = 0; ; ) {
     try {
       const options = run.callOptions({ isOpenEnded: true });
-      for await (const response of run.api.events.watch({ ...query, resumeToken }, options)) {
+      for await (const response of run.api.events.watch(
+        { ...rest, resumeToken, ...(since && { since }) },
+        options,
+      )) {
         attempt = 0;
         yield response;
         resumeToken = response.resumeToken;

@@ -148,6 +148,36 @@ test("each event is told once and in order, wherever connections break or stream
   assert.ok(api.calls.length >= 5, `${api.calls.length} connections`);
 });
 
+test("--since is a time, a span or a token, and --no-follow alone shows all that is kept", async () => {
+  await using api = await FakeApi.start();
+  const asked: WatchRequest[] = [];
+  api.serverStream(EventService.method.watch, async function* (request) {
+    asked.push(request);
+    yield bookmark("t1");
+  });
+  const token = "1MjAyNi0wMS0zMVQxMjowMDowMFogMQ";
+  for (const since of [["--since", "2026-01-31T12:00:00Z"], ["--since", "10m"], ["--since", token], []])
+    assert.equal((await cli(api, ["events", "--no-follow", ...since])).code, 0);
+  const seconds = asked.map(({ since }) => since && Number(since.seconds));
+  assert.equal(seconds[0], Date.parse("2026-01-31T12:00:00Z") / 1000);
+  assert.ok(Math.abs(Date.now() / 1000 - 600 - (seconds[1] ?? 0)) < 60);
+  assert.deepEqual([asked[2]?.resumeToken, asked[2]?.since], [token, undefined]);
+  assert.deepEqual([seconds[3], asked[3]?.resumeToken], [0, ""]);
+  assert.equal((await cli(api, ["events", "--since", "soon"])).code, 2);
+});
+
+test("--until ends at a time that was, and at one to come also when nothing happens", async () => {
+  await using api = await FakeApi.start();
+  api.serverStream(EventService.method.watch, async function* () {
+    yield* [ready(1), ready(2), ready(3), bookmark("t3")];
+    await new Promise(() => {});
+  });
+  const was = await cli(api, ["events", "--until", "1970-01-01T00:00:02Z"]);
+  assert.deepEqual([was.code, was.out.trim().split("\n").length], [0, 2]);
+  const soon = await cli(api, ["events", "--until", new Date(Date.now() + 300).toISOString()]);
+  assert.deepEqual([soon.code, soon.out.trim().split("\n").length, soon.err], [0, 3, ""]);
+});
+
 test("events that are not kept any more are an error with what to do", async () => {
   await using api = await FakeApi.start();
   api.serverStream(EventService.method.watch, async function* () {

@@ -6,13 +6,14 @@ import { type CommandDefinition, describedCommand } from "../command-definition.
 import type { CommandRun } from "../command-run.ts";
 import { toJsonLine } from "../output/json.ts";
 import { LineStamper } from "../output/line-stamper.ts";
-import { parseSpan } from "../output/quantities.ts";
+import { parseTime } from "../output/quantities.ts";
 import { followLogs, type LogQuery } from "../process/follow-logs.ts";
 
 type LogsOptions = {
   readonly follow?: boolean;
   readonly tail?: string;
   readonly since?: string;
+  readonly until?: string;
   readonly timestamps?: boolean;
   readonly stream?: string;
 };
@@ -25,20 +26,33 @@ export const logsCommand: CommandDefinition = (bind) => {
   ])
     .argument("<target>", "SANDBOX or SANDBOX/CONTAINER")
     .option("-f, --follow", "go on as output comes, until it ends")
-    .option("-n, --tail <lines>", "only the last lines")
+    .option("-n, --tail <lines>", 'only the last lines; "all" is the default')
     .option(
       "--since <time>",
       'only what was written since then, such as "10m" (ago) or "2026-01-31T12:00:00Z"',
     )
+    .option("--until <time>", "only what was written before")
     .option("-t, --timestamps", "begin each line with its time")
     .option("--stream <name>", '"stdout" or "stderr" alone');
   return bind(command, async (run, { args: [target = ""] }) => {
     const options = command.opts<LogsOptions>();
     const query = queryOf(options);
     const { sandboxId, containerId } = await findContainer(run, target);
-    await print(run, options, followLogs(run, { sandboxId, containerId, ...query }));
+    const untilMs = options.until === undefined ? undefined : parseTime(options.until, Date.now());
+    const records = followLogs(run, { sandboxId, containerId, ...query });
+    await print(run, options, untilMs === undefined ? records : before(untilMs, records));
   });
 };
+
+async function* before(
+  untilMs: number,
+  records: AsyncIterable<ReadLogsResponse>,
+): AsyncGenerator<ReadLogsResponse> {
+  for await (const record of records) {
+    if (record.time && timestampMs(record.time) >= untilMs) return;
+    yield record;
+  }
+}
 
 async function print(
   run: CommandRun,
@@ -68,18 +82,12 @@ function queryOf(options: LogsOptions): LogQuery {
   if (stream !== undefined && stream !== "stdout" && stream !== "stderr") {
     throw usageError(`"${stream}" is not a stream`, 'write "stdout" or "stderr"');
   }
-  if (tail !== undefined && !/^\d{1,7}$/.test(tail)) throw usageError(`"${tail}" is not a number of lines`);
+  const lines = tail === "all" ? undefined : tail;
+  if (lines !== undefined && !/^\d{1,7}$/.test(lines)) throw usageError(`"${tail}" is not a number of lines`);
   return {
     follow: follow === true,
     streams: stream === undefined ? [] : [streams[stream]],
-    ...(tail === undefined ? {} : { tailLines: Number(tail) }),
-    ...(since === undefined ? {} : { since: timestampFromMs(timeOf(since)) }),
+    ...(lines === undefined ? {} : { tailLines: Number(lines) }),
+    ...(since === undefined ? {} : { since: timestampFromMs(parseTime(since, Date.now())) }),
   };
-}
-
-function timeOf(text: string): number {
-  const date = /^\d{4}-/.test(text) ? Date.parse(text) : Date.now() - parseSpan(text);
-  if (Number.isNaN(date))
-    throw usageError(`"${text}" is not a time`, 'write such as "10m" or "2026-01-31T12:00:00Z"');
-  return date;
 }

@@ -71,3 +71,17 @@ export function formatAge(ms: number): string {
   const count = Math.floor(seconds / size);
   return `${count} ${name}${count === 1 ? "" : "s"}`;
 }
+
+/** "10m" (ago), "2026-01-31T12:00:00Z", "1769860800" (seconds since 1970): milliseconds since 1970. */
+export function parseTime(text: string, nowMs: number): number {
+  const timeMs = pointMs(text.trim()) ?? nowMs - parseSpan(text);
+  if (Number.isNaN(timeMs))
+    throw usageError(`"${text}" is not a time`, 'write such as "10m" (ago) or "2026-01-31T12:00:00Z"');
+  return Math.max(0, timeMs);
+}
+
+/** Seconds since 1970 have nine digits or more; a smaller number is a span. */
+function pointMs(text: string): number | undefined {
+  if (/^\d{4}-/.test(text)) return Date.parse(text);
+  return /^\d{9,11}(\.\d+)?$/.test(text) ? Number(text) * 1000 : undefined;
+}

@@ -22,7 +22,7 @@ export declare const file_paddock_v1_event: GenFile;
  */
 export declare type WatchRequest = Message<"paddock.v1.WatchRequest"> & {
   /**
-   * Token of the last response seen; empty means from now on. Tokens are good for this fleet, whichever api gave them.
+   * Token of the last response seen; empty means from `since` on, or from now on. Tokens are good for this fleet, whichever api gave them.
    *
    * @generated from field: string resume_token = 1;
    */
@@ -34,6 +34,14 @@ export declare type WatchRequest = Message<"paddock.v1.WatchRequest"> & {
    * @generated from field: string sandbox_id = 2;
    */
   sandboxId: string;
+
+  /**
+   * Where to begin without a token: with the first event that was stored at this time or later, by the bus's clock. A time before what
+   * is kept means all that is kept, and one to come means from now on. Ignored when there is a token.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 3;
+   */
+  since?: Timestamp | undefined;
 };
 
 /**
