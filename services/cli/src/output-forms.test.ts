@@ -1,0 +1,140 @@
+/** `-o json` and `-q` over all commands: what is on stdout is JSON and nothing else, or ids and nothing else. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import {
+  ContainerService,
+  EventService,
+  ImageService,
+  NodeService,
+  OutputStream,
+  ProcessService,
+  SandboxService,
+  SystemService,
+} from "@paddock/protocol";
+import { identify } from "@paddock/qemu";
+import { writeBoxRecord } from "./box/box-record.ts";
+import { COMMANDS } from "./commands/all.ts";
+import { FakeApi } from "./fake/fake-api.ts";
+import { FakeProcess } from "./fake/fake-process.ts";
+import { fakeSandbox, serveSandboxes } from "./fake/fake-sandbox.ts";
+import { cli } from "./fake/run-in-process.ts";
+
+const directory = await mkdtemp(join(tmpdir(), "paddock-forms-"));
+after(() => rm(directory, { recursive: true }));
+const [up, down] = [join(directory, "up"), join(directory, "down")];
+const supervisor = identify(process.pid);
+assert.ok(supervisor);
+const ports = { bus: 1, api: 2, http: 3, stream: 4 };
+const at = { apiAddress: "127.0.0.1:2", httpAddress: "127.0.0.1:3", nodeId: "n" };
+writeBoxRecord(up, { version: 1, ...at, supervisor, parts: [], ports });
+
+/** An api with a sandbox "web" that answers all that the commands below ask. */
+async function wholeApi(): Promise<FakeApi> {
+  const api = await FakeApi.start();
+  serveSandboxes(api, [fakeSandbox("web")]);
+  const { runSandbox, createSandbox, ...sandbox } = SandboxService.method;
+  const made = ({ sandboxId }: { sandboxId: string }) => ({ sandbox: { sandboxId } });
+  api.unary(runSandbox, made).unary(createSandbox, made);
+  api.unary(sandbox.deleteSandbox, () => ({})).unary(sandbox.stopSandbox, () => ({}));
+  api.unary(sandbox.startSandbox, () => ({})).unary(sandbox.pauseSandbox, () => ({}));
+  api.unary(sandbox.resumeSandbox, () => ({})).unary(sandbox.getSandboxStats, () => ({ host: {} }));
+  const container = ContainerService.method;
+  api.unary(container.killContainer, () => ({})).unary(container.updateContainer, () => ({}));
+  api.unary(container.listProcesses, () => ({ processes: [{ pid: 7, command: "sh" }] }));
+  api.unary(ProcessService.method.waitProcess, () => ({ status: { code: 3 } }));
+  api.serverStream(ProcessService.method.readLogs, async function* () {
+    yield { stream: OutputStream.STDOUT, data: Buffer.from("hi\n") };
+  });
+  api.serverStream(EventService.method.watch, async function* () {
+    yield* [{ resumeToken: "t1", event: { sandboxId: "web" } }, { resumeToken: "t1" }];
+  });
+  const image = { imageId: `sha256:${"a".repeat(64)}`, names: ["tiny:1"] };
+  api.unary(ImageService.method.listImages, () => ({ images: [image] }));
+  api.unary(ImageService.method.deleteImage, () => ({ imageId: image.imageId }));
+  api.duplex(ImageService.method.importImage, async ({ requests, send }) => {
+    for await (const { message } of requests) if (message.case === "start") break;
+    send({ message: { case: "image", value: image } });
+  });
+  api.unary(NodeService.method.listNodes, () => ({ nodes: [{ nodeId: "n1" }] }));
+  api.unary(SystemService.method.getVersion, () => ({ version: "1" }));
+  return api;
+}
+
+const ID = /^[a-zA-Z0-9][a-zA-Z0-9_.:/-]*$/;
+
+/** `quiet` is what -q leaves: ids, or data that was asked for, which it does not touch. */
+const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true }[] = [
+  { words: ["up", "--state-dir", up], quiet: "ids" },
+  { words: ["down", "--state-dir", down], quiet: "ids" },
+  { words: ["doctor", "--state-dir", down], quiet: "ids" },
+  { words: ["run", "-d", "tiny"], quiet: "ids" },
+  { words: ["run", "--name", "new", "tiny"], quiet: "data", init: true },
+  { words: ["exec", "web", "true"], quiet: "data" },
+  { words: ["attach", "web"], quiet: "data", init: true },
+  { words: ["create", "tiny"], quiet: "ids" },
+  { words: ["ps"], quiet: "ids" },
+  { words: ["logs", "web"], quiet: "data" },
+  { words: ["events", "--no-follow"], quiet: "data" },
+  { words: ["stats", "--no-stream", "web"], quiet: "data" },
+  { words: ["top", "web"], quiet: "ids" },
+  { words: ["update", "--cpus", "1", "web"], quiet: "ids" },
+  { words: ["start", "web"], quiet: "ids" },
+  { words: ["stop", "web", "gone"], quiet: "ids" },
+  { words: ["restart", "web"], quiet: "ids" },
+  { words: ["pause", "web"], quiet: "ids" },
+  { words: ["resume", "web"], quiet: "ids" },
+  { words: ["kill", "web"], quiet: "ids" },
+  { words: ["wait", "web"], quiet: "ids" },
+  { words: ["inspect", "web", "gone"], quiet: "data" },
+  { words: ["rm", "-f", "web", "gone"], quiet: "ids" },
+  { words: ["image", "import", "-"], quiet: "ids" },
+  { words: ["image", "ls"], quiet: "ids" },
+  { words: ["image", "inspect", "tiny"], quiet: "data" },
+  { words: ["image", "rm", "tiny:1"], quiet: "ids" },
+  { words: ["images"], quiet: "ids" },
+  { words: ["rmi", "tiny:1"], quiet: "ids" },
+  { words: ["container", "ls"], quiet: "ids" },
+  { words: ["node", "ls"], quiet: "ids" },
+  { words: ["version"], quiet: "data" },
+];
+
+/** What goes on is one line at a time; anything else is one document. */
+function parsed(out: string): unknown {
+  try {
+    return JSON.parse(out);
+  } catch {
+    return out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  }
+}
+
+for (const { words, quiet, init } of CASES) {
+  test(`"${words.join(" ")}" prints JSON alone with -o json, and ${quiet} alone with -q`, async () => {
+    await using api = await wholeApi();
+    const process = init ? FakeProcess.init("main") : new FakeProcess();
+    process.serve(api).write("stdout", "hello\n").end(0);
+    const [first = "", ...rest] = words;
+    const json = await cli(api, ["-o", "json", first, ...rest]);
+    assert.notEqual(json.code, 2, json.err);
+    assert.equal(typeof parsed(json.out), "object");
+    await using another = await wholeApi();
+    const again = init ? FakeProcess.init("main") : new FakeProcess();
+    again.serve(another).write("stdout", "hello\n").end(0);
+    const { out, err } = await cli(another, ["-q", first, ...rest]);
+    if (quiet === "ids") for (const line of out.split("\n").slice(0, -1)) assert.match(line, ID);
+    assert.ok(!/✓|note:/.test(err), err);
+  });
+}
+
+test("the table above has every command", () => {
+  const tried = new Set(CASES.map(({ words }) => words[0]));
+  const missing = COMMANDS.map((define) => define((command) => command).name()).filter(
+    (name) => !tried.has(name),
+  );
+  assert.deepEqual(missing, []);
+});
