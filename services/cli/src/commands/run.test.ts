@@ -4,6 +4,7 @@ import { PaddockError } from "@paddock/domain";
 import { ContainerService, type RunSandboxRequest, SandboxService } from "@paddock/protocol";
 import { FakeApi } from "../fake/fake-api.ts";
 import { FakeProcess } from "../fake/fake-process.ts";
+import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
 import { cli, startCli } from "../fake/run-in-process.ts";
 
 type Fixture = AsyncDisposable & {
@@ -201,4 +202,32 @@ test("run --sandbox adds a container to a sandbox that is there and --rm removes
   const { code, out } = await cli(api, ["run", "-q", "--rm", "--sandbox", "web", "--name", "side", "tiny"]);
   assert.deepEqual({ code, out }, { code: 0, out: "beside\n" });
   assert.deepEqual(calls, ["create web/side", "start web/side", "delete web/side true"]);
+});
+
+test("a command that is not in the image is told by its name, beside the code that says so to scripts", async () => {
+  await using f = await fixture();
+  f.process.end(127, "nosuch: not found");
+  const { code, out, err } = await cli(f.api, ["run", "--name", "job", "tiny", "nosuch"]);
+  assert.deepEqual([code, out, f.stopped], [127, "", ["job"]]);
+  assert.match(err, /error: cannot execute the command: nosuch: not found\n/);
+});
+
+test("run -d of a command that is not in the image prints the id, says why and exits as it did", async () => {
+  await using api = await FakeApi.start();
+  const exitStatus = { code: 126, reason: "/etc: is a directory" };
+  api.unary(SandboxService.method.runSandbox, ({ sandboxId }) => ({
+    sandbox: { sandboxId, status: { sandboxId, containers: [{ containerId: "main", exitStatus }] } },
+  }));
+  const { code, out, err } = await cli(api, ["run", "-d", "--name", "job", "tiny", "/etc"]);
+  assert.deepEqual([code, out], [126, "job\n"]);
+  assert.match(err, /error: cannot execute the command: \/etc: is a directory\n/);
+});
+
+test("exec of a command that is not there is told by its name, too", async () => {
+  await using api = await FakeApi.start();
+  serveSandboxes(api, [fakeSandbox("web")]);
+  new FakeProcess().serve(api).end(127, "nosuch: not found");
+  const { code, err } = await cli(api, ["exec", "web", "nosuch"]);
+  assert.equal(code, 127);
+  assert.equal(err, "error: cannot execute the command: nosuch: not found\n");
 });

@@ -58,6 +58,7 @@ export class FakeProcess {
     return this.#changed();
   }
 
+  /** `reason` is why it could not be executed. */
   end(code: number, reason = ""): this {
     this.exit = create(ExitStatusSchema, { code, reason });
     return this.#changed();
