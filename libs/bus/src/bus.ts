@@ -57,6 +57,7 @@ const RETRY_MS = 250;
 const MAX_RETRY_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 const TELL_AGAIN_MS = 60_000;
+const ANSWER_TIMEOUT_MS = 2_000;
 
 /** A connection to NATS that outlives its losses. */
 export class Bus implements AsyncDisposable {
@@ -117,13 +118,25 @@ export class Bus implements AsyncDisposable {
     return () => this.#connectionListeners.delete(listener);
   }
 
+  /**
+   * Does something with the connection there is, if there is one, and settles when it is done or the connection is lost: what the client
+   * library waits for on a connection that is lost never comes. A server that answers nothing is waited for 2 s.
+   */
+  async untilLost(work: (connection: NatsConnection) => Promise<unknown>): Promise<void> {
+    const connection = this.#connection;
+    if (connection === undefined || connection.isClosed()) return;
+    const { promise: tooLong, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ANSWER_TIMEOUT_MS);
+    // A connection that is lost meanwhile fails the work, too.
+    await Promise.race([work(connection).catch(() => {}), connection.closed(), tooLong]);
+    clearTimeout(timer);
+  }
+
   /** Lets subscriptions finish what they received, flushes what was published, and disconnects. */
   async close(): Promise<void> {
     this.#closing.abort();
-    const connection = this.#connection;
-    // A connection that breaks meanwhile is closed, too.
-    if (connection !== undefined && !connection.isClosed() && !connection.isDraining())
-      await connection.drain().catch(() => {});
+    await this.untilLost((connection) => connection.drain());
+    await this.#connection?.close();
     await this.#running;
   }
 

@@ -221,8 +221,7 @@ async function stopServing(
   running: ReadonlyMap<string, Running>,
   graceMs: number,
 ): Promise<void> {
-  // A connection that breaks meanwhile hears no more either.
-  await Promise.all(subscriptions.map((each) => each.drain().catch(() => {})));
+  await bus.untilLost(() => Promise.all(subscriptions.map((each) => each.drain())));
   const allDone = () => Promise.all([...running.values()].map(({ done }) => done));
   const { promise: graceOver, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, graceMs);
@@ -234,5 +233,5 @@ async function stopServing(
     );
   }
   await allDone();
-  if (bus.connected) await bus.connection().flush();
+  await bus.untilLost((connection) => connection.flush());
 }
