@@ -161,6 +161,12 @@ test("a guest that stops answering is an event, and so is that it answers again;
   assert.ok(attachment);
   let silent = true;
   let asked = 0;
+  const figures = await node.cgroups.usage();
+  let vcpuUs = 0n;
+  node.cgroups.usage = async () => {
+    vcpuUs += 1_500_000n;
+    return { ...figures, vcpuUs };
+  };
   node.guest.onCall = async (name) => {
     if (name !== "getGuest") return;
     asked += 1;
@@ -174,7 +180,10 @@ test("a guest that stops answering is an event, and so is that it answers again;
   assert.deepEqual(
     health.map(({ healthy, detail }) => ({ healthy, detail })),
     [
-      { healthy: false, detail: "the guest did not answer within 50 ms" },
+      {
+        healthy: false,
+        detail: "the guest did not answer within 50 ms; its vCPUs had 1.50 s of CPU time meanwhile",
+      },
       { healthy: true, detail: "" },
     ],
   );

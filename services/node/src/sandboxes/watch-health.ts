@@ -40,7 +40,7 @@ export async function watchHealth(
     await pause(intervalMs, undefined, { signal }).catch(() => undefined);
     if (lifetime.aborted) return;
     if (isPaused(entry)) continue;
-    const problem = await problemOf(entry, attachment, patienceMs);
+    const problem = await problemOf(ctx, entry, attachment, patienceMs);
     // Pausing may have come between the question and its answer.
     if (lifetime.aborted) return;
     if (problem !== undefined && isPaused(entry)) continue;
@@ -56,11 +56,13 @@ export async function watchHealth(
 const isPaused = ({ record }: SandboxEntry): boolean => record.phase.kind === "paused";
 
 async function problemOf(
+  ctx: NodeContext,
   entry: SandboxEntry,
   { link, lifetime }: Attachment,
   patienceMs: number,
 ): Promise<string | undefined> {
   if (entry.held !== undefined) return entry.held.message;
+  const usedBefore = await vcpuSeconds(ctx, entry);
   try {
     const signal = AbortSignal.any([lifetime, AbortSignal.timeout(patienceMs)]);
     const client = await link.client({ signal });
@@ -69,10 +71,19 @@ async function problemOf(
   } catch (error) {
     const isLate =
       !(error instanceof PaddockError) || error.kind === "cancelled" || error.reason === "DEADLINE";
-    if (isLate) return `the guest did not answer within ${patienceMs} ms`;
-    return guestText(error.message, MAX_DETAIL);
+    if (!isLate) return guestText(error.message, MAX_DETAIL);
+    const used = (await vcpuSeconds(ctx, entry)) - usedBefore;
+    const had = Number.isNaN(used) ? "" : `; its vCPUs had ${used.toFixed(2)} s of CPU time meanwhile`;
+    return `the guest did not answer within ${patienceMs} ms${had}`;
   }
 }
+
+/** Tells a guest that spins from one that stands still, or that the host has no time for. NaN where the kernel does not say. */
+const vcpuSeconds = ({ cgroups }: NodeContext, { paths }: SandboxEntry): Promise<number> =>
+  cgroups.usage(paths.name).then(
+    ({ vcpuUs }) => Number(vcpuUs) / 1e6,
+    () => Number.NaN,
+  );
 
 function recordUnhealthy(entry: SandboxEntry, problem: string, log: Pick<NodeLog, "warn">): void {
   if (entry.record.unhealthy !== undefined) return;
