@@ -1,0 +1,141 @@
+/**
+ * The readers of archives against inputs that nobody meant. Whatever they are given, they end, and with an `ImageError` or with a tree
+ * whose paths stay inside the root. `PADDOCK_FUZZ_RUNS` sets the number of inputs for each reader; a failing one is kept in `corpus/`.
+ */
+import assert from "node:assert/strict";
+import { open, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import fc from "fast-check";
+import { findImage } from "./convert-archive.ts";
+import { decompress, sniffCompression } from "./decompress.ts";
+import { parseImageDocument } from "./image-config.ts";
+import { ImageError } from "./image-error.ts";
+import { mergeLayers } from "./layers.ts";
+import { defaultImageLimits } from "./limits.ts";
+import { walk } from "./merged-tree.ts";
+import { Spool } from "./spool.ts";
+import { parsePax } from "./tar-pax.ts";
+import { readTar } from "./tar-reader.ts";
+import { stream } from "./testing/build-archive.ts";
+import { type CorpusName, corpus, keepFound } from "./testing/corpus.ts";
+import { type Mutation, mutation } from "./testing/mutate.ts";
+import { temporaryDirectory } from "./testing/temporary-store.ts";
+
+const numRuns = Number(process.env.PADDOCK_FUZZ_RUNS ?? 250);
+const limits = {
+  ...defaultImageLimits,
+  maxUnpackedBytes: 4 * 1024 ** 2,
+  maxEntries: 2000,
+  maxMetadataBytes: 1024 ** 2,
+};
+const signal = new AbortController().signal;
+
+/** Ends well, or with a refusal that has a hint. */
+async function endsWell(reader: CorpusName, input: Buffer, read: (input: Buffer) => unknown): Promise<void> {
+  try {
+    await read(input);
+  } catch (error) {
+    if (error instanceof ImageError && error.hint !== "") return;
+    throw new Error(`kept as ${keepFound(reader, input)}`, { cause: error });
+  }
+}
+
+/** Every input of the corpus as it is, then changed ones. */
+async function fuzz(reader: CorpusName, read: (input: Buffer) => unknown): Promise<void> {
+  const seeds = corpus(reader);
+  for (const [, input] of seeds) await endsWell(reader, input, read);
+  const change: fc.Arbitrary<[Buffer, Mutation]> = fc.tuple(
+    fc.constantFrom(...seeds.map(([, input]) => input)),
+    mutation,
+  );
+  await fc.assert(
+    fc.asyncProperty(change, ([input, mutate]) => endsWell(reader, mutate(input), read)),
+    { numRuns },
+  );
+}
+
+async function readEntries(input: Buffer): Promise<void> {
+  let bytes = 0;
+  for await (const entry of readTar(stream(input, 700), { requireEndMarker: false })) {
+    assert.ok(Number.isSafeInteger(entry.size) && entry.size >= 0);
+    for await (const part of entry.body) bytes += part.length;
+  }
+  assert.ok(bytes <= input.length);
+}
+
+test("the tar reader ends with entries or a refusal, whatever it reads", () => fuzz("tar", readEntries));
+
+test("pax records end as records or a refusal, whatever is read", () =>
+  fuzz("pax", (input) => {
+    for (const scope of ["entry", "global"] as const)
+      for (const [key, value] of parsePax(input, scope)) assert.ok(key.length + value.length < input.length);
+  }));
+
+test("an image's config ends as a config or a refusal, whatever is read", () =>
+  fuzz("document", (input) => {
+    const { config, diffIds } = parseImageDocument(input.toString("utf8"));
+    assert.ok(config.workingDir.startsWith("/"));
+    assert.ok(config.env.every((variable) => variable.indexOf("=") > 0));
+    assert.ok(diffIds.every((id) => /^sha256:[0-9a-f]{64}$/.test(id)));
+  }));
+
+test("a compressed stream ends as bytes within their bound or a refusal, whatever is read", () =>
+  fuzz("frame", async (input) => {
+    const compression = sniffCompression(input);
+    if (compression === "xz" || compression === "bzip2") return;
+    let bytes = 0;
+    const options = { maxBytes: 100_000, what: "a layer" };
+    for await (const chunk of decompress(stream(input, 100), compression, options)) bytes += chunk.length;
+    assert.ok(bytes <= 100_000);
+  }));
+
+test("an archive ends as a tree inside its root or a refusal, whatever is read", async (t) => {
+  const path = join(await temporaryDirectory(t), "archive");
+  await fuzz("archive", async (input) => {
+    await writeFile(path, input);
+    await using spool = new Spool(path, await open(path, "r"), input.length);
+    const wanted = {
+      format: "auto",
+      name: undefined,
+      config: undefined,
+      architecture: "amd64",
+      signal,
+    } as const;
+    const { archive, layers } = await findImage(spool, wanted);
+    const options = { blobs: archive, layers, limits, signal, onBytes: () => undefined };
+    const { tree } = await mergeLayers(options);
+    for (const [name] of walk(tree.root)) {
+      assert.ok(!name.startsWith("/") && name.length <= 4095, name);
+      for (const part of name.split("/")) assert.ok(part !== "" && part !== "." && part !== "..", name);
+    }
+  });
+});
+
+test("framing of gzip and zstd in any mix is undone or refused", async () => {
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => gzipSync(bytes)),
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => zstdCompressSync(bytes)),
+    // A skippable frame, as zstd:chunked and eStargz's kin put their tables into.
+    fc.uint8Array({ maxLength: 30 }).map((bytes) => {
+      const head = Buffer.from("502a4d1800000000", "hex");
+      head.writeUInt32LE(bytes.length, 4);
+      return Buffer.concat([head, bytes]);
+    }),
+    fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(piece, { maxLength: 5 }), async (pieces) => {
+      const input = Buffer.concat(pieces);
+      await endsWell("frame", input, async () => {
+        const compression = sniffCompression(input);
+        if (compression === "xz" || compression === "bzip2") return;
+        const options = { maxBytes: 10_000, what: "a layer" };
+        for await (const chunk of decompress(stream(input, 64), compression, options))
+          assert.ok(chunk.length <= 10_000);
+      });
+    }),
+    { numRuns },
+  );
+});
