@@ -43,8 +43,8 @@ const refusals: Record<string, { archive: () => Promise<Buffer>; reason: string 
     },
     reason: "INVALID_ARCHIVE",
   },
-  "with an absolute path in a layer": {
-    archive: async () => oci([good, await tarOf([file("/etc/evil")])]),
+  "with an absolute path that climbs in a layer": {
+    archive: async () => oci([good, await tarOf([file("/etc/../../evil")])]),
     reason: "UNSAFE_PATH",
   },
   "with .. in a layer": {
