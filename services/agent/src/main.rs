@@ -3,6 +3,8 @@
 mod agent;
 mod container;
 mod events;
+#[cfg(test)]
+mod fuzzing;
 mod link;
 mod log;
 mod machine;

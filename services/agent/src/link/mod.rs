@@ -96,3 +96,7 @@ async fn connection(link: &Arc<Link>, stream: LinkStream, dispatch: Dispatch) {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "fuzz_test.rs"]
+mod fuzz_tests;

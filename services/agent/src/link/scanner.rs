@@ -26,6 +26,7 @@ const HELLO: &[u8] = b"PADDOCK/1 HELLO ";
 const READY: &[u8] = b"PADDOCK/1 READY ";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADER_BYTES: usize = 9;
+const LENGTH_BYTES: usize = 3;
 
 /// The nonce of a HELLO: 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,12 +155,14 @@ impl Scanner {
     }
 
     fn frame_header(&mut self, seen: usize, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(HEADER_BYTES - seen);
+        // The length alone at first: of what cannot be a header, the rest is searched, since a HELLO may end in it.
+        let wanted = if seen < LENGTH_BYTES { LENGTH_BYTES } else { HEADER_BYTES };
+        let count = bytes.len().min(wanted - seen);
         self.header[seen..seen + count].copy_from_slice(&bytes[..count]);
         let seen = seen + count;
         let [high, middle, low, ..] = self.header;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        self.state = if seen >= 3 && length > MAX_FRAME_BYTES {
+        self.state = if seen >= LENGTH_BYTES && length > MAX_FRAME_BYTES {
             State::Searching
         } else if seen < HEADER_BYTES {
             State::Header { seen }

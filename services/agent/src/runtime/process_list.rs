@@ -155,4 +155,23 @@ mod tests {
         let started = SystemTime::try_from(entry.started_at.unwrap()).unwrap();
         assert!(started.elapsed().unwrap() < Duration::from_secs(600));
     }
+
+    #[test]
+    fn whatever_proc_says_of_a_process_is_read() {
+        let directory = std::env::temp_dir().join(format!("paddock-proc-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let clock = Clock::read();
+        crate::fuzzing::fuzz("process", |bytes| {
+            let mut parts = bytes.splitn(3, |byte| *byte == 0);
+            for name in ["stat", "status", "cmdline"] {
+                // A command line has NULs of its own, which the corpus writes as 1.
+                let part = parts.next().unwrap_or_default().iter().map(|byte| if *byte == 1 { 0 } else { *byte });
+                std::fs::write(directory.join(name), part.collect::<Vec<u8>>()).unwrap();
+            }
+            if let Some(entry) = process(&directory, &clock) {
+                assert!(entry.columns.command.len() <= 256 && entry.columns.args.len() <= COMMAND_LINE_BYTES);
+            }
+        });
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -232,4 +232,23 @@ mod tests {
         }
         assert!(accounts().resolve("app", &["nogroup".into()]).is_err());
     }
+
+    #[test]
+    fn whatever_a_container_writes_into_its_accounts_is_looked_up() {
+        crate::fuzzing::fuzz("accounts", |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (passwd, group) = text.split_once('\0').unwrap_or((&text, ""));
+            let accounts = Accounts { passwd: passwd.into(), group: group.into() };
+            let words = || text.split([':', ',', '\n', '\0']).take(16);
+            for spec in words().chain(["", "0", "1000", "app", "app:audio", "4294967295"]) {
+                let more: Vec<String> = words().map(str::to_owned).collect();
+                for additional in [&[][..], &more] {
+                    let Ok(user) = accounts.resolve(spec, additional) else { continue };
+                    assert!(user.groups.contains(&user.gid) && user.groups.len() <= GROUPS);
+                    assert!(user.home.starts_with('/') && !user.home.contains('\0'));
+                    accounts.name_of(user.uid);
+                }
+            }
+        });
+    }
 }

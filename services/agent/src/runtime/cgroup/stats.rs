@@ -193,4 +193,17 @@ mod tests {
         assert_eq!(stats.len(), 1);
         assert_eq!((stats[0].usage_bytes, stats[0].limit_bytes, stats[0].max_events), (4_194_304, 0, 3));
     }
+
+    #[test]
+    fn whatever_the_files_of_a_cgroup_say_is_read() {
+        crate::fuzzing::fuzz("cgroup", |bytes| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            cpu(&text);
+            memory(&|_: &str| text.clone());
+            io(&text, &BlockDevices::new());
+            hugepages(&|_: &str| text.clone());
+            network(&text);
+            number(&text);
+        });
+    }
 }

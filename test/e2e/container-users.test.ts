@@ -1,0 +1,93 @@
+/** What a container's processes are and may: users, streams, working directories, bounds; as `docker run` and `docker exec` have it. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { after, before, test } from "node:test";
+import { CommandLine, PADDOCK } from "../harness/command-line.ts";
+import { exec } from "../harness/exec.ts";
+import { runIdle } from "../harness/sandbox.ts";
+import { inSeconds, Stack } from "../harness/stack.ts";
+
+let stack: Stack;
+let paddock: CommandLine;
+const at = { sandboxId: "users", containerId: "c1" };
+const sh = (script: string, process: object = {}) =>
+  exec(stack.client, ["sh", "-c", script], { ...at, process });
+
+before(async () => {
+  stack = await Stack.start();
+  await runIdle(stack, at.sandboxId);
+  paddock = new CommandLine(stack);
+});
+after(async () => {
+  paddock?.[Symbol.dispose]();
+  await stack?.[Symbol.asyncDispose]();
+});
+
+test("no descriptor's number leads to the guest's own root", async () => {
+  for (let number = 0; number < 40; number += 1)
+    for (const cwd of [`/proc/self/fd/${number}`, `/dev/fd/${number}/..`])
+      await assert.rejects(sh("ls -a", { cwd }), /working directory|INVALID/, cwd);
+  for (const cwd of ["/proc/self/root", "/proc/1/cwd"]) await assert.rejects(sh("ls -a", { cwd }));
+});
+
+test("a missing working directory is an error of an exec and is not made", async () => {
+  await assert.rejects(sh("pwd", { cwd: "/nope/x" }), /cannot enter the working directory "\/nope\/x"/);
+  assert.equal((await sh("test -e /nope")).status.code, 1);
+});
+
+test("the standard streams belong to the user, who can open them again", async () => {
+  const done = await sh("echo o >/dev/stdout; echo e >/dev/stderr", { user: "1000" });
+  assert.deepEqual([done.stdout, done.stderr, done.status.code], ["o\n", "e\n", 0]);
+});
+
+test("the terminal belongs to the user", async () => {
+  const done = await sh("stat -c %u $(tty); echo hi >$(tty)", { user: "1000", terminal: true });
+  assert.equal(done.stdout, "1000\r\nhi\r\n");
+});
+
+test("a user of digits is a uid, though a user has them for a name", async () => {
+  await sh("echo 4321:x:0:0::/root:/bin/sh >>/etc/passwd");
+  const done = await sh("id -u; grep Groups /proc/self/status", { user: "4321" });
+  assert.match(done.stdout, /^4321\nGroups:\t0 ?\n$/);
+});
+
+test("ports from 0 up and pings are for every user", async () => {
+  const files = "/proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range";
+  assert.deepEqual((await sh(`cat ${files}`)).stdout.split(/\s+/).slice(0, 3), ["0", "0", "2147483647"]);
+});
+
+test("threads, processes and files are not bounded by the memory the VM booted with", async () => {
+  const done = await sh("cat /proc/sys/kernel/threads-max /proc/sys/kernel/pid_max; ulimit -u");
+  assert.equal(done.stdout, "4194304\n4194304\nunlimited\n");
+});
+
+test("a command that is not there is named, by exec and by run, with 127", async () => {
+  const ran = await paddock.run(["exec", "users", "nosuch"]);
+  assert.deepEqual([ran.code, ran.stderr], [127, "error: cannot execute nosuch: not found\n"]);
+  const image = await stack.tinyImage();
+  const container = { containerId: "c2", image, process: { args: ["nosuch"] } };
+  const call = { deadline: inSeconds(60) };
+  const spec = { sandboxId: at.sandboxId, spec: container };
+  await stack.client.containers.createContainer({ requestId: randomUUID(), ...spec }, call);
+  await stack.client.containers.startContainer(
+    { requestId: randomUUID(), sandboxId: at.sandboxId, containerId: "c2" },
+    call,
+  );
+  const attached = await paddock.run(["attach", "users/c2"]);
+  assert.equal(attached.code, 127);
+  assert.match(attached.stderr, /cannot execute nosuch: not found/);
+});
+
+test("a command whose reader has left gets SIGPIPE and goes", async () => {
+  const yes = spawn(PADDOCK, ["exec", "users", "yes"], {
+    env: paddock.env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const exit = new Promise<number | null>((resolve) => yes.once("exit", resolve));
+  await new Promise((resolve) => yes.stdout.once("data", resolve));
+  yes.stdout.destroy();
+  assert.equal(await exit, 141);
+  const listed = await stack.client.containers.listProcesses(at, { deadline: inSeconds(30) });
+  assert.ok(listed.processes.every(({ args }) => args[0] !== "yes"));
+});
