@@ -197,7 +197,8 @@ export declare type ProcessSpec = Message<"paddock.v1.ProcessSpec"> & {
   env: string[];
 
   /**
-   * Working directory, absolute; empty means the image's.
+   * Working directory, absolute; empty means the image's. A missing one is created for a container's own process, and is
+   * INVALID_ARGUMENT for an exec. Links of /proc, such as /proc/self/fd/N, are refused.
    *
    * @generated from field: string cwd = 3;
    */
