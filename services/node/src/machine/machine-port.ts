@@ -64,7 +64,7 @@ export interface Machine {
    * the start and uses as many as its agent is told.
    */
   readonly vcpuControl: "plug" | "guest";
-  /** Kernel threads of its vCPUs, by their number; another set after each `setVcpus`. */
+  /** Kernel threads of its vCPUs, by their number; under emulation all share one; another set after each `setVcpus`. */
   vcpuThreads(signal: AbortSignal): Promise<readonly number[]>;
   /**
    * Holds all of its process to CPUs of the host, such as "0-3,8", vCPUs and what they need beside: a vCPU whose QEMU works for it
