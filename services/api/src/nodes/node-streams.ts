@@ -109,7 +109,7 @@ export function nodeFailure(error: unknown, nodeId: string): unknown {
 
 const unreachable = (nodeId: string, why: string, cause?: unknown): PaddockError =>
   new PaddockError("NODE_UNAVAILABLE", `node ${nodeId} cannot be reached: ${why}`, {
-    hint: `check that the node daemon runs on ${nodeId}`,
+    hint: `check that the node daemon runs on ${nodeId}, and that its log refuses no connection of the api`,
     metadata: { node_id: nodeId },
     retryAfterMs: 1_000,
     cause,

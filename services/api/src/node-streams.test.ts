@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
+import {
+  ContainerService,
+  CreateSandboxResponseSchema,
+  NodeService,
+  nodepb,
+  ProcessService,
+  SandboxService,
+} from "@paddock/protocol";
+import { startNats } from "../../../test/harness/nats.ts";
+import { ApiBench, eventually } from "./testing/api-bench.ts";
+import { drained, exited, start } from "./testing/exec-messages.ts";
+import type { FakeNode } from "./testing/fake-node.ts";
+
+let bench: ApiBench;
+let node: FakeNode;
+before(async () => {
+  bench = await ApiBench.start(startNats);
+  node = await bench.node("n1");
+  node.commands.createSandbox = async (body) =>
+    create(CreateSandboxResponseSchema, { sandbox: { sandboxId: body.sandboxId } });
+  await eventually(() => bench.connection.service(NodeService).getNode({ nodeId: "n1" }));
+  await bench.connection.service(SandboxService).createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
+});
+after(() => bench[Symbol.asyncDispose]());
+
+const processes = () => bench.connection.service(ProcessService);
+
+test("the first request of every stream has the generation of the sandbox's placement", async () => {
+  const seen: Record<string, bigint[]> = {};
+  const note = (name: string, { generation }: { readonly generation: bigint }) => {
+    seen[name] = [...(seen[name] ?? []), generation];
+  };
+  const first = async <R extends { readonly generation: bigint }>(
+    name: string,
+    requests: AsyncIterable<R>,
+  ) => {
+    for await (const request of requests) {
+      note(name, request);
+      break;
+    }
+  };
+  node.streams.exec = async function* (requests) {
+    await first("exec", requests);
+    yield exited();
+  };
+  node.streams.attach = async function* (requests) {
+    await first("attach", requests);
+    yield create(nodepb.AttachResponseSchema, { response: { output: exited().response?.output } });
+  };
+  node.streams.waitProcess = async (request) => {
+    note("waitProcess", request);
+    return create(nodepb.WaitProcessResponseSchema, { response: {} });
+  };
+  node.streams.readLogs = async function* (request) {
+    note("readLogs", request);
+    yield create(nodepb.ReadLogsResponseSchema, { response: {} });
+  };
+  node.streams.watchContainerStats = async function* (request) {
+    note("watchContainerStats", request);
+    yield create(nodepb.WatchContainerStatsResponseSchema, { response: {} });
+  };
+  node.streams.watchSandboxStats = async function* (request) {
+    note("watchSandboxStats", request);
+    yield create(nodepb.WatchSandboxStatsResponseSchema, { response: {} });
+  };
+  const target = { sandboxId: "s", containerId: "c" };
+  const exec = processes().exec();
+  await exec.write(start());
+  await drained(exec);
+  const attach = processes().attach();
+  await attach.write({ message: { case: "start", value: { ...target, execId: "c" } } });
+  await drained(attach);
+  await processes().waitProcess({ ...target, execId: "c" });
+  await drained(processes().readLogs(target));
+  await drained(bench.connection.service(ContainerService).watchContainerStats(target));
+  await drained(bench.connection.service(SandboxService).watchSandboxStats({ sandboxId: "s" }));
+  const generation = node.seen.find(({ command }) => command.case === "createSandbox")?.generation;
+  assert.ok(generation);
+  const once = [generation];
+  assert.deepEqual(seen, {
+    exec: once,
+    attach: once,
+    waitProcess: once,
+    readLogs: once,
+    watchContainerStats: once,
+    watchSandboxStats: once,
+  });
+});
+
+test("an address in a heartbeat that is no host and port, or on another host without certificates, is not dialled", async () => {
+  const direct = node.streamAddress;
+  const port = direct.split(":")[1];
+  const wrong = {
+    "unix:/run/docker.sock": /no host and port/,
+    [`ipv4:${direct}`]: /no host and port/,
+    "127.0.0.1:0": /no host and port/,
+    [`0.0.0.0:${port}`]: /PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS/,
+    [`[::]:${port}`]: /PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS/,
+    "169.254.169.254:80": /on another host, which needs certificates/,
+    "node.example:7071": /on another host, which needs certificates/,
+  };
+  for (const [address, why] of Object.entries(wrong)) {
+    await node.advertise(address);
+    await eventually(async () => {
+      await assert.rejects(drained(processes().readLogs({ sandboxId: "s", containerId: "c" })), (error) => {
+        assert.ok(error instanceof PaddockError && error.reason === "NODE_UNAVAILABLE", String(error));
+        assert.match(error.message, why);
+        return true;
+      });
+    });
+  }
+  await node.advertise(direct);
+});
+
+test("someone else who listens at a node's address gets nothing, and the client is told why", async () => {
+  const direct = node.streamAddress;
+  await using other = await bench.node("n2");
+  let asked = 0;
+  other.streams.readLogs = async function* () {
+    asked += 1;
+    yield create(nodepb.ReadLogsResponseSchema, { response: {} });
+  };
+  await node.advertise(other.streamAddress);
+  await eventually(async () => {
+    await assert.rejects(drained(processes().readLogs({ sandboxId: "s", containerId: "c" })), (error) => {
+      assert.ok(error instanceof PaddockError && error.reason === "NODE_UNAVAILABLE", String(error));
+      assert.match(error.message, /could not prove to each other who they are/);
+      return true;
+    });
+  });
+  assert.equal(asked, 0);
+  assert.ok(bench.logs.some((line) => line.includes("one of the two is not who it should be")));
+  await node.advertise(direct);
+});
