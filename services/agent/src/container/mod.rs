@@ -151,9 +151,17 @@ impl Container {
         all
     }
 
+    /// The container as clients see it, with its init alone among the processes.
+    pub fn describe_briefly(&self) -> pb::Container {
+        self.described(vec![self.init.info()])
+    }
+
     /// The container as clients see it.
     pub fn describe(&self) -> pb::Container {
-        let processes: Vec<_> = self.processes().iter().map(|process| process.info()).collect();
+        self.described(self.processes().iter().map(|process| process.info()).collect())
+    }
+
+    fn described(&self, processes: Vec<pb::ProcessInfo>) -> pb::Container {
         let life = lock(&self.life);
         let (started_at, announced) = (life.started_at, life.oom.announced);
         drop(life);

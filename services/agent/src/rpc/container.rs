@@ -5,12 +5,16 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::agent::Agent;
+use crate::container::Container;
 use crate::operations::{control, create, remove, start};
 use crate::pb;
 use crate::pb::container_service_server::ContainerService;
 
 /// The service.
 pub struct Containers(pub Arc<Agent>);
+
+/// Containers whose figures one call may ask for.
+const STATS_LIMIT: usize = 128;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -42,15 +46,17 @@ impl ContainerService for Containers {
 
     async fn get_container(&self, request: Request<pb::GetContainerRequest>) -> Answer<pb::GetContainerResponse> {
         self.0.require_configured()?;
-        let container = self.0.containers.get(&request.into_inner().container_id)?;
-        let container = Some(container.describe());
+        let request = request.into_inner();
+        let container = self.0.containers.get(&request.container_id)?;
+        let container = Some(described(&container, request.without_execs));
         Ok(Response::new(pb::GetContainerResponse { container }))
     }
 
-    async fn list_containers(&self, _: Request<pb::ListContainersRequest>) -> Answer<pb::ListContainersResponse> {
+    async fn list_containers(&self, request: Request<pb::ListContainersRequest>) -> Answer<pb::ListContainersResponse> {
         self.0.require_configured()?;
+        let brief = request.into_inner().without_execs;
         let all = self.0.containers.all();
-        let containers = all.iter().map(|container| container.describe()).collect();
+        let containers = all.iter().map(|container| described(container, brief)).collect();
         Ok(Response::new(pb::ListContainersResponse { containers }))
     }
 
@@ -93,10 +99,35 @@ impl ContainerService for Containers {
         Ok(Response::new(control::stats(container).await?))
     }
 
+    async fn list_container_stats(
+        &self,
+        request: Request<pb::ListContainerStatsRequest>,
+    ) -> Answer<pb::ListContainerStatsResponse> {
+        self.0.require_configured()?;
+        let pb::ListContainerStatsRequest { container_ids, with_guest } = request.into_inner();
+        if container_ids.len() > STATS_LIMIT {
+            return Err(Status::invalid_argument(format!("more than {STATS_LIMIT} container_ids")));
+        }
+        let mut containers = Vec::with_capacity(container_ids.len());
+        for container_id in container_ids {
+            let Ok(container) = self.0.containers.get(&container_id) else { continue };
+            // One that is being removed is left out as well.
+            if let Ok(figures) = control::stats(container).await {
+                containers.push(pb::ContainerFigures { container_id, figures: Some(figures) });
+            }
+        }
+        let guest = with_guest.then(|| super::sandbox::Sandboxes(self.0.clone()).guest());
+        Ok(Response::new(pb::ListContainerStatsResponse { containers, guest }))
+    }
+
     async fn list_processes(&self, request: Request<pb::ListProcessesRequest>) -> Answer<pb::ListProcessesResponse> {
         self.0.require_configured()?;
         let container = self.0.containers.get(&request.into_inner().container_id)?;
         let processes = control::processes(container).await?;
         Ok(Response::new(pb::ListProcessesResponse { processes }))
     }
+}
+
+fn described(container: &Container, without_execs: bool) -> pb::Container {
+    if without_execs { container.describe_briefly() } else { container.describe() }
 }

@@ -19,7 +19,8 @@ const EVENTS_AHEAD: usize = 16;
 pub struct Sandboxes(pub Arc<Agent>);
 
 impl Sandboxes {
-    fn guest(&self) -> pb::Guest {
+    /// What the agent knows of its machine.
+    pub(super) fn guest(&self) -> pb::Guest {
         let memory = facts::memory();
         pb::Guest {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),

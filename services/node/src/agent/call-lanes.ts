@@ -41,7 +41,6 @@ const OFTEN: ReadonlyMap<string, number> = new Map([
   [pathOf(ContainerService.method.killContainer), 64],
   [pathOf(ProcessService.method.signalProcess), 64],
   [pathOf(ProcessService.method.resizeTty), 64],
-  [pathOf(ContainerService.method.getContainerStats), 32],
   [pathOf(ContainerService.method.listProcesses), 16],
 ]);
 

@@ -211,12 +211,12 @@ test("calls of one kind that a guest does not answer take no room of another kin
   const never = Promise.withResolvers<Record<string, never>>().promise;
   await using bed = await guest({
     routes: (router) =>
-      router.service(agentpb.ContainerService, { getContainerStats: () => never, killContainer: () => ({}) }),
+      router.service(agentpb.ContainerService, { listProcesses: () => never, killContainer: () => ({}) }),
   });
   const { containers } = bed.agent;
-  const stats = () => containers.getContainerStats({ containerId: "c" }, { timeoutMs: 0 });
-  for (const each of Array.from({ length: 1000 }, stats)) each.catch(() => undefined);
-  await assert.rejects(stats(), reason("TOO_MANY"));
+  const list = () => containers.listProcesses({ containerId: "c" }, { timeoutMs: 0 });
+  for (const each of Array.from({ length: 1000 }, list)) each.catch(() => undefined);
+  await assert.rejects(list(), reason("TOO_MANY"));
   await containers.killContainer({ containerId: "c" }, { timeoutMs: 20_000 });
 });
 

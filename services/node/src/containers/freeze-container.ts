@@ -65,7 +65,10 @@ async function look(ctx: NodeContext, entry: SandboxEntry, containerId: string):
   };
   try {
     const { containers } = await entry.agent.client({ deadlineMs: LINK_TIMEOUT_MS });
-    const { container } = await containers.getContainer({ containerId }, { timeoutMs: LOOK_TIMEOUT_MS });
+    const { container } = await containers.getContainer(
+      { containerId, withoutExecs: true },
+      { timeoutMs: LOOK_TIMEOUT_MS },
+    );
     if (container === undefined)
       throw new PaddockError("GUEST_FAILED", "the guest's answer has no container");
     entry.update((record) => afterGuestContainer(record, { ...container, containerId }, facts));

@@ -21,7 +21,7 @@ export async function startContainer(
     .then((answer) => answer.container)
     .catch(async (error: unknown) => {
       if (!(error instanceof PaddockError) || error.reason !== "INVALID_FIELD") throw error;
-      const { container: told } = await containers.getContainer({ containerId }, options);
+      const { container: told } = await containers.getContainer({ containerId, withoutExecs: true }, options);
       if (told?.exitStatus === undefined) throw error;
       return told;
     });

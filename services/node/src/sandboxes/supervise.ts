@@ -5,7 +5,9 @@
  * because the link to the guest is closed under him. Only the cleaning-up waits its turn.
  */
 import { setTimeout as pause } from "node:timers/promises";
+import { PaddockError } from "@paddock/domain";
 import type { agentpb } from "@paddock/protocol";
+import type { AgentClient } from "../agent/connect-agent.ts";
 import { GuestBatch } from "../events/guest-batch.ts";
 import { entitled } from "../limits/entitled.ts";
 import { lowerCpu } from "../limits/lower-cpu.ts";
@@ -133,10 +135,11 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
     again = new AbortController();
     const signal = AbortSignal.any([lifetime, again.signal]);
     try {
-      const { sandbox, containers } = await link.client({ signal: lifetime });
-      const list = await containers.listContainers({}, { signal: lifetime, timeoutMs: LIST_TIMEOUT_MS });
+      const client = await link.client({ signal: lifetime });
+      const { sandbox } = client;
+      const listed = await listContainers(client, entry.record, lifetime);
       if (lifetime.aborted) return;
-      update(afterGuestList(entry.record, list.containers, factsOf(ctx, entry)));
+      update(afterGuestList(entry.record, listed, factsOf(ctx, entry)));
       for await (const event of sandbox.watchEvents({ afterSequence: BigInt(seen) }, { signal })) {
         if (lifetime.aborted) return;
         if (again.signal.aborted) break;
@@ -146,7 +149,12 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
       }
     } catch (error) {
       if (lifetime.aborted) return;
-      ctx.log.debug({ sandbox: entry.sandboxId, err: error }, "lost the guest's events, following anew");
+      // A link that broke tells of itself; whatever else keeps the exits of containers from being heard of is an operator's to know.
+      const level = error instanceof PaddockError && error.kind === "unavailable" ? "debug" : "warn";
+      ctx.log[level](
+        { sandbox: entry.sandboxId, err: error },
+        "a guest's events are not followed, trying again",
+      );
     } finally {
       batch.flush();
     }
@@ -154,4 +162,33 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, attachment: At
     await pause(pauseMs, undefined, { signal: lifetime }).catch(() => undefined);
     pauseMs = Math.min(pauseMs * 2, MOST_RETRY_PAUSE_MS);
   }
+}
+
+/**
+ * What the guest has, without execs: a thousand ended ones are remembered of each container. An agent of an earlier daemon's
+ * guest tells of all, which may be more than one answer holds, and is then asked for one container at a time.
+ */
+async function listContainers(
+  { containers }: AgentClient,
+  record: SandboxRecord,
+  signal: AbortSignal,
+): Promise<agentpb.Container[]> {
+  const options = { signal, timeoutMs: LIST_TIMEOUT_MS };
+  try {
+    return (await containers.listContainers({ withoutExecs: true }, options)).containers;
+  } catch (error) {
+    if (!(error instanceof PaddockError) || error.reason !== "TOO_MANY") throw error;
+  }
+  const told: agentpb.Container[] = [];
+  for (const { containerId } of record.containers) {
+    const { container } = await containers
+      .getContainer({ containerId, withoutExecs: true }, options)
+      .catch((error: unknown) => {
+        if (error instanceof PaddockError && error.reason === "CONTAINER_NOT_FOUND")
+          return { container: undefined };
+        throw error;
+      });
+    if (container !== undefined) told.push(container);
+  }
+  return told;
 }

@@ -9,8 +9,8 @@ import { containerDisks } from "../containers/container-disks.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { containerOf } from "../sandboxes/sandbox-record.ts";
 import { guestTime } from "../streams/convert/guest-time.ts";
+import { guestFigures } from "./guest-figures.ts";
 
-const PATIENCE_MS = 5000;
 /** Devices a container may be shown with; a guest names as many as it likes. */
 const MAX_DEVICES = 256;
 const MAX_PAGE_SIZES = 4;
@@ -23,8 +23,7 @@ export async function readContainerStats(
   containerId: string,
   signal: AbortSignal,
 ): Promise<ContainerStats> {
-  const { containers } = await sandbox.agent.client({ signal, deadlineMs: PATIENCE_MS });
-  const figures = await containers.getContainerStats({ containerId }, { signal, timeoutMs: PATIENCE_MS });
+  const figures = await guestFigures(sandbox.agent).container(containerId, signal);
   const container = containerOf(sandbox.record, containerId);
   return containerStats(containerId, figures, container && containerDisks(container));
 }

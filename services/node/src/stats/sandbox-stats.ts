@@ -12,8 +12,7 @@ import type { SandboxCgroups } from "../machine/machine-port.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { guestSpan } from "../streams/convert/guest-time.ts";
 import { readContainerStats } from "./container-stats.ts";
-
-const GUEST_TIMEOUT_MS = 5000;
+import { guestFigures } from "./guest-figures.ts";
 
 /** What reading needs of the node. */
 export type StatsContext = {
@@ -84,8 +83,7 @@ async function hostStats(context: StatsContext, sandbox: LiveSandbox): Promise<H
 }
 
 async function guestStats(sandbox: LiveSandbox, signal: AbortSignal): Promise<GuestStats> {
-  const client = await sandbox.agent.client({ signal, deadlineMs: GUEST_TIMEOUT_MS });
-  const { guest } = await client.sandbox.getGuest({}, { signal, timeoutMs: GUEST_TIMEOUT_MS });
+  const guest = await guestFigures(sandbox.agent).guest(signal);
   const uptime = guestSpan(guest?.uptime);
   return create(GuestStatsSchema, {
     onlineCpus: guest?.onlineCpus ?? 0,

@@ -8,6 +8,7 @@ import { FakeAgent } from "../agent/fake-agent.ts";
 type FakeContainer = { state: agentpb.ContainerState; instance: string; exit?: agentpb.ExitStatus };
 type CallName =
   | "getGuest"
+  | "listContainers"
   | "configureSandbox"
   | "setOnlineCpus"
   | "createContainer"
@@ -22,6 +23,8 @@ export class FakeGuest implements AsyncDisposable {
   readonly containers = new Map<string, FakeContainer>();
   /** Limits of each, as they were set last. */
   readonly limits = new Map<string, agentpb.Resources>();
+  /** Whether it was asked for a list that execs make long. */
+  listedWithExecs = false;
   /** CPUs that it uses, where it has the control of them. */
   onlineCpus = 1;
   /** Called before each call is served; may throw or never settle. */
@@ -155,7 +158,11 @@ export class FakeGuest implements AsyncDisposable {
         if (resources !== undefined) guest.limits.set(containerId, resources);
         return {};
       },
-      listContainers: () => ({ containers: [...guest.containers.keys()].map((id) => guest.#told(id)) }),
+      listContainers: async ({ withoutExecs }) => {
+        guest.listedWithExecs ||= !withoutExecs;
+        await guest.onCall("listContainers");
+        return { containers: [...guest.containers.keys()].map((id) => guest.#told(id)) };
+      },
       getContainer: ({ containerId }) => ({ container: guest.#told(containerId) }),
     });
   }

@@ -1456,6 +1456,13 @@ export declare type GetContainerRequest = Message<"paddock.agent.v1.GetContainer
    * @generated from field: string container_id = 1;
    */
   containerId: string;
+
+  /**
+   * Whether execs are left out of `processes`.
+   *
+   * @generated from field: bool without_execs = 2;
+   */
+  withoutExecs: boolean;
 };
 
 /**
@@ -1485,11 +1492,17 @@ export declare type GetContainerResponse = Message<"paddock.agent.v1.GetContaine
 export declare const GetContainerResponseSchema: GenMessage<GetContainerResponse>;
 
 /**
- * ListContainersRequest has no fields.
+ * ListContainersRequest says how much to tell.
  *
  * @generated from message paddock.agent.v1.ListContainersRequest
  */
 export declare type ListContainersRequest = Message<"paddock.agent.v1.ListContainersRequest"> & {
+  /**
+   * Whether execs are left out of `processes`: a thousand ended ones are remembered of each container.
+   *
+   * @generated from field: bool without_execs = 1;
+   */
+  withoutExecs: boolean;
 };
 
 /**
@@ -1694,6 +1707,87 @@ export declare type GetContainerStatsRequest = Message<"paddock.agent.v1.GetCont
  * Use `create(GetContainerStatsRequestSchema)` to create a new message.
  */
 export declare const GetContainerStatsRequestSchema: GenMessage<GetContainerStatsRequest>;
+
+/**
+ * ListContainerStatsRequest names containers.
+ *
+ * @generated from message paddock.agent.v1.ListContainerStatsRequest
+ */
+export declare type ListContainerStatsRequest = Message<"paddock.agent.v1.ListContainerStatsRequest"> & {
+  /**
+   * Their ids, at most 128.
+   *
+   * @generated from field: repeated string container_ids = 1;
+   */
+  containerIds: string[];
+
+  /**
+   * Whether the guest's own figures are wanted too.
+   *
+   * @generated from field: bool with_guest = 2;
+   */
+  withGuest: boolean;
+};
+
+/**
+ * Describes the message paddock.agent.v1.ListContainerStatsRequest.
+ * Use `create(ListContainerStatsRequestSchema)` to create a new message.
+ */
+export declare const ListContainerStatsRequestSchema: GenMessage<ListContainerStatsRequest>;
+
+/**
+ * ListContainerStatsResponse has the figures of those that are there.
+ *
+ * @generated from message paddock.agent.v1.ListContainerStatsResponse
+ */
+export declare type ListContainerStatsResponse = Message<"paddock.agent.v1.ListContainerStatsResponse"> & {
+  /**
+   * One for each container.
+   *
+   * @generated from field: repeated paddock.agent.v1.ContainerFigures containers = 1;
+   */
+  containers: ContainerFigures[];
+
+  /**
+   * The guest, as GetGuest would report it; set when it was wanted.
+   *
+   * @generated from field: paddock.agent.v1.Guest guest = 2;
+   */
+  guest?: Guest | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.ListContainerStatsResponse.
+ * Use `create(ListContainerStatsResponseSchema)` to create a new message.
+ */
+export declare const ListContainerStatsResponseSchema: GenMessage<ListContainerStatsResponse>;
+
+/**
+ * ContainerFigures are the figures of one container.
+ *
+ * @generated from message paddock.agent.v1.ContainerFigures
+ */
+export declare type ContainerFigures = Message<"paddock.agent.v1.ContainerFigures"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string container_id = 1;
+   */
+  containerId: string;
+
+  /**
+   * What GetContainerStats would answer.
+   *
+   * @generated from field: paddock.agent.v1.GetContainerStatsResponse figures = 2;
+   */
+  figures?: GetContainerStatsResponse | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.ContainerFigures.
+ * Use `create(ContainerFiguresSchema)` to create a new message.
+ */
+export declare const ContainerFiguresSchema: GenMessage<ContainerFigures>;
 
 /**
  * GetContainerStatsResponse has the figures.
@@ -3386,6 +3480,17 @@ export declare const ContainerService: GenService<{
     methodKind: "unary";
     input: typeof GetContainerStatsRequestSchema;
     output: typeof GetContainerStatsResponseSchema;
+  },
+  /**
+   * ListContainerStats reads the cgroups of several containers, and the guest's own figures, at one time. A container that is not there is
+   * left out.
+   *
+   * @generated from rpc paddock.agent.v1.ContainerService.ListContainerStats
+   */
+  listContainerStats: {
+    methodKind: "unary";
+    input: typeof ListContainerStatsRequestSchema;
+    output: typeof ListContainerStatsResponseSchema;
   },
   /**
    * ListProcesses reports the processes of the container's cgroup. Errors: NOT_FOUND.
