@@ -209,7 +209,7 @@ test("a command that is not in the image is told by its name, beside the code th
   f.process.end(127, "nosuch: not found");
   const { code, out, err } = await cli(f.api, ["run", "--name", "job", "tiny", "nosuch"]);
   assert.deepEqual([code, out, f.stopped], [127, "", ["job"]]);
-  assert.match(err, /error: cannot execute the command: nosuch: not found\n/);
+  assert.match(err, /error: cannot execute nosuch: not found\n/);
 });
 
 test("run -d of a command that is not in the image prints the id, says why and exits as it did", async () => {
@@ -220,7 +220,7 @@ test("run -d of a command that is not in the image prints the id, says why and e
   }));
   const { code, out, err } = await cli(api, ["run", "-d", "--name", "job", "tiny", "/etc"]);
   assert.deepEqual([code, out], [126, "job\n"]);
-  assert.match(err, /error: cannot execute the command: \/etc: is a directory\n/);
+  assert.match(err, /error: cannot execute \/etc: is a directory\n/);
 });
 
 test("exec of a command that is not there is told by its name, too", async () => {
@@ -229,5 +229,5 @@ test("exec of a command that is not there is told by its name, too", async () =>
   new FakeProcess().serve(api).end(127, "nosuch: not found");
   const { code, err } = await cli(api, ["exec", "web", "nosuch"]);
   assert.equal(code, 127);
-  assert.equal(err, "error: cannot execute the command: nosuch: not found\n");
+  assert.equal(err, "error: cannot execute nosuch: not found\n");
 });

@@ -43,8 +43,6 @@ export async function carryProcess(run: CommandRun, process: CarriedProcess): Pr
     callOptions: () => run.callOptions({ isOpenEnded: true }),
     signal: run.signal,
     onNote: (note) => run.warn(note),
-    onReason: (reason) =>
-      void run.around.stderr.write(`${run.colors.red("error:")} cannot execute ${printable(reason)}\n`),
   });
   await using lent = new AsyncDisposableStack();
   lent.defer(() => void stdin.pause());
@@ -65,7 +63,7 @@ export async function carryProcess(run: CommandRun, process: CarriedProcess): Pr
 
 /** The command was not in the image, or is none. The process's own code, 126 or 127, says so to scripts, this to people. */
 const notExecuted = ({ reason, code }: ExitStatus): CliError =>
-  new CliError(`cannot execute the command: ${printable(reason)}`, { exitCode: code });
+  new CliError(`cannot execute ${printable(reason)}`, { exitCode: code });
 
 const statusJson = (status: ExitStatus): JsonValue =>
   toJson(ExitStatusSchema, status, { alwaysEmitImplicit: true });

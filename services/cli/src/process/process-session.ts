@@ -52,8 +52,6 @@ export type ProcessSessionOptions = {
   readonly signal?: AbortSignal | undefined;
   /** Told of bytes that are lost, and of streams taken up again. */
   readonly onNote?: (note: string) => void;
-  /** Told why the command could not be executed. */
-  readonly onReason?: (reason: string) => void;
 };
 
 export class ProcessSession {
@@ -144,7 +142,6 @@ export class ProcessSession {
         this.#options.stdin?.acknowledge(output.value.offset);
         return undefined;
       case "exited":
-        if (output.value.reason !== "") this.#options.onReason?.(output.value.reason);
         return output.value;
       case "eof":
       case undefined:
