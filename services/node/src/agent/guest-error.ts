@@ -16,6 +16,16 @@ const { ContainerService, ProcessService } = agentpb;
 const BELOW_USE = /: [a-z_.]+ is [0-9]+, and [0-9]+ are in use that cannot be given back$/;
 const NO_TERMINAL = /: the process has no terminal$/;
 
+/** Methods that wait for nothing in the guest: one that does not answer them in time does not answer. */
+const PROMPT: ReadonlySet<DescMethod> = new Set<DescMethod>([
+  ContainerService.method.killContainer,
+  ContainerService.method.getContainerStats,
+  ContainerService.method.listContainerStats,
+  ContainerService.method.listProcesses,
+  ProcessService.method.signalProcess,
+  ProcessService.method.resizeTty,
+]);
+
 /** The error a call on the guest fails with, for whatever its transport threw. */
 export function guestError(error: unknown, method: DescMethod): PaddockError {
   if (error instanceof PaddockError) return error;
@@ -42,7 +52,7 @@ function reasonOf(code: Code, method: DescMethod, text: string): ErrorReason {
     case Code.ResourceExhausted:
       return "TOO_MANY";
     case Code.DeadlineExceeded:
-      return "DEADLINE";
+      return PROMPT.has(method) ? "GUEST_UNAVAILABLE" : "DEADLINE";
     case Code.Canceled:
       return "CANCELLED";
     case Code.Unavailable:

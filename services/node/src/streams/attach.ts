@@ -4,6 +4,7 @@ import type { CallContext } from "@paddock/rpc";
 import { type AttachPoint, attachProcess } from "../agent/process-call.ts";
 import { attachInit } from "./attach-init.ts";
 import { firstRequest, invalidStart } from "./first-request.ts";
+import { whileAnswering } from "./guest-watch.ts";
 import { implyEofs } from "./imply-eofs.ts";
 import { type ProcessStreamOptions, processStream } from "./process-stream.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
@@ -23,19 +24,22 @@ export async function* attach(
   requireState(live, "attach", "attach to");
   const link = live.sandbox.agent;
   const join = joiner(context, live, execId);
-  const outputs = processStream({
-    link,
-    first: (agent, options) => {
-      const stdout = stdoutOffset === undefined ? undefined : Number(stdoutOffset);
-      const stderr = stderrOffset === undefined ? undefined : Number(stderrOffset);
-      return join(agent, { containerId, execId, stdout, stderr }, options);
-    },
-    again: (agent, from, options) => join(agent, { containerId, execId, ...from }, options),
-    requests: inputsOf(rest),
-    closesOutputs: execId !== containerId,
-    explicitAck,
-    signal: call.signal,
-  });
+  const inputs = inputsOf(rest);
+  const outputs = whileAnswering(live.sandbox, call.signal, (signal) =>
+    processStream({
+      link,
+      first: (agent, options) => {
+        const stdout = stdoutOffset === undefined ? undefined : Number(stdoutOffset);
+        const stderr = stderrOffset === undefined ? undefined : Number(stderrOffset);
+        return join(agent, { containerId, execId, stdout, stderr }, options);
+      },
+      again: (agent, from, options) => join(agent, { containerId, execId, ...from }, options),
+      requests: inputs,
+      closesOutputs: execId !== containerId,
+      explicitAck,
+      signal,
+    }),
+  );
   for await (const output of implyEofs(outputs)) {
     if (output.output.case === "exited" && execId === containerId)
       await live.sandbox.endRecorded(containerId);

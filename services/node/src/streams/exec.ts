@@ -8,6 +8,7 @@ import { initProcess } from "../containers/init-process.ts";
 import { requireImageOfId } from "../containers/require-image.ts";
 import { execProcess } from "./convert/exec-process.ts";
 import { firstRequest, invalidStart } from "./first-request.ts";
+import { whileAnswering } from "./guest-watch.ts";
 import { implyEofs } from "./imply-eofs.ts";
 import { processStream } from "./process-stream.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
@@ -27,15 +28,19 @@ export async function* exec(
   const process = execProcess(requiredSpec(start), initOf(context, live));
   const { containerId, explicitAck } = start;
   const execId = start.execId || randomUUIDv7();
-  const outputs = processStream({
-    link: live.sandbox.agent,
-    first: (agent, options) => execInGuest(agent, { containerId, execId, process }, options),
-    again: (agent, from, options) => attachProcess(agent, { containerId, execId, ...from }, options),
-    requests: inputsOf(rest),
-    closesOutputs: true,
-    explicitAck,
-    signal: call.signal,
-  });
+  const link = live.sandbox.agent;
+  const inputs = inputsOf(rest);
+  const outputs = whileAnswering(live.sandbox, call.signal, (signal) =>
+    processStream({
+      link,
+      first: (agent, options) => execInGuest(agent, { containerId, execId, process }, options),
+      again: (agent, from, options) => attachProcess(agent, { containerId, execId, ...from }, options),
+      requests: inputs,
+      closesOutputs: true,
+      explicitAck,
+      signal,
+    }),
+  );
   for await (const output of implyEofs(outputs))
     yield create(nodepb.ExecResponseSchema, { response: { output } });
 }

@@ -5,6 +5,7 @@ import type { CallContext } from "@paddock/rpc";
 import type { AgentLink } from "../agent/agent-link.ts";
 import { publicExitStatus, recordedExitStatus } from "./convert/exit-status.ts";
 import { invalidStart } from "./first-request.ts";
+import { GuestWatch } from "./guest-watch.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
 /** Answers when a process has ended, over any number of connections to the guest. See `paddock.v1.ProcessService.WaitProcess`. */
@@ -17,9 +18,10 @@ export async function waitProcess(
   const { containerId, execId } = request;
   const live = requireContainer(context, request);
   requireState(live, "wait", `wait for process ${execId} of`);
+  using watch = new GuestWatch(live.sandbox, signal);
   const status =
     recordedExit(live, execId) ??
-    (await guestExit(live.sandbox.agent, { containerId, execId }, signal).catch((error: unknown) => {
+    (await guestExit(live.sandbox.agent, { containerId, execId }, watch.signal).catch((error: unknown) => {
       // The VM may have ended right behind the process; what was recorded of it counts.
       const recorded = recordedExit(requireContainer(context, request), execId);
       if (recorded === undefined) throw error;
