@@ -26,10 +26,10 @@ async fn nothing_but_the_guest_is_answered_before_it_is_configured() {
     let client = agent.connect().await;
     let guest = client.sandboxes().get_guest(pb::GetGuestRequest {}).await.unwrap().into_inner().guest.unwrap();
     assert!(!guest.configured && guest.memory_total_bytes > 0);
-    let refused = client.containers().list_containers(pb::ListContainersRequest {}).await.unwrap_err();
+    let refused = client.containers().list_containers(pb::ListContainersRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     client.configure().await;
-    client.containers().list_containers(pb::ListContainersRequest {}).await.unwrap();
+    client.containers().list_containers(pb::ListContainersRequest::default()).await.unwrap();
 }
 
 #[tokio::test]
