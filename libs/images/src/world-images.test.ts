@@ -23,10 +23,7 @@ import { temporaryStore } from "./testing/temporary-store.ts";
 
 type Files = Map<string, Buffer>;
 type Json = Record<string, unknown>;
-interface Made {
-  readonly record: ImageRecord;
-  readonly blob: string;
-}
+type Made = { readonly record: ImageRecord; readonly blob: string };
 
 async function taken(t: TestContext, files: Files): Promise<Made> {
   const { store } = await temporaryStore(t);

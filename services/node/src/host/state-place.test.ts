@@ -58,8 +58,11 @@ test("a path that leaves no room for sockets is refused, to the byte", () => {
 
 test("the daemon ends with 78 and says why, before it has done anything else", (t) => {
   const { stateDir } = place(t);
+  const secret = join(stateDir, "stream.secret");
+  writeFileSync(secret, "s".repeat(32), { mode: 0o600 });
   const env = {
     PATH: process.env.PATH,
+    PADDOCK_STREAM_SECRET_FILE: secret,
     PADDOCK_STATE_DIR: stateDir,
     PADDOCK_ACCELERATOR: "tcg",
     PADDOCK_GUEST_DIR: guestIn(stateDir),
