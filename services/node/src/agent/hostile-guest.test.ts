@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import * as http2 from "node:http2";
 import type { Socket } from "node:net";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
@@ -17,16 +18,11 @@ const reason = (wanted: string) => (error: unknown) => {
 };
 
 async function guest(options: FakeAgentOptions) {
-  const fake = await FakeAgent.start(options);
-  const agent = await connectAgent({ socketPath: fake.socketPath, deadlineMs: 5000 });
-  return {
-    fake,
-    agent,
-    [Symbol.asyncDispose]: async () => {
-      await agent[Symbol.asyncDispose]();
-      await fake[Symbol.asyncDispose]();
-    },
-  };
+  await using undo = new AsyncDisposableStack();
+  const fake = undo.use(await FakeAgent.start(options));
+  const agent = undo.use(await connectAgent({ socketPath: fake.socketPath, deadlineMs: 5000 }));
+  const made = undo.move();
+  return { fake, agent, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }
 
 /** Writes what `next` makes until the peer has had enough. */
@@ -157,7 +153,11 @@ test("a stream of tiny messages without end is read at a bounded pace", async ()
     routes: (router) =>
       router.service(agentpb.SandboxService, {
         watchEvents: async function* (_, { signal }) {
-          for (let sequence = 1n; !signal.aborted; sequence += 1n) yield { sequence };
+          // This guest shares the event loop with its reader, who could not be heard to leave otherwise.
+          for (let sequence = 1n; !signal.aborted; sequence += 1n) {
+            if (sequence % 100n === 0n) await turn();
+            yield { sequence };
+          }
         },
       }),
   });
