@@ -58,9 +58,9 @@ async function endsOf(sandboxId: string, cause: StopCause, evidence: RegExp): Pr
   assert.equal(container?.state, ContainerState.STOPPED);
   assert.equal(container?.stopCause, cause);
   assert.equal(container?.exitStatus, undefined);
-  await assert.rejects(exec(stack.client, ["true"], { sandboxId, containerId: "c1" }), {
-    reason: "WRONG_STATE",
-  });
+  // One that was stopped is started again; one whose VM was lost says so.
+  const reason = cause === StopCause.GUEST_UNRESPONSIVE ? "WRONG_STATE" : "VM_UNAVAILABLE";
+  await assert.rejects(exec(stack.client, ["true"], { sandboxId, containerId: "c1" }), { reason });
   return event.time ? timestampMs(event.time) : Number.NaN;
 }
 

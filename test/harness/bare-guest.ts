@@ -16,7 +16,7 @@ export async function runBareGuest(initramfs: Buffer, scratch: string): Promise<
   const args = [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"],
     ...["-machine", "q35,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off", "-m", "1G", "-smp", "2"],
-    ...[...acceleratorArguments("tcg"), "-cpu", "max"],
+    ...[...acceleratorArguments({ accelerator: "tcg", vcpus: 2, maxVcpus: 2 }), "-cpu", "max"],
     ...["-kernel", join(repositoryRoot, "deploy/guest/out/vmlinux"), "-initrd", image],
     "-append",
     "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests no_timer_check random.trust_cpu=on",

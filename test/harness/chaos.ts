@@ -136,7 +136,7 @@ function surplus(names: readonly string[], allowed: ReadonlySet<string>): string
 function machineName(pid: string): string {
   const path = `/proc/${pid}/cmdline`;
   const command = existsSync(path) ? readFileSync(path, "latin1") : "";
-  return /path=.*?\/sandboxes\/([0-9a-f]{16})\//.exec(command)?.[1] ?? `process ${pid}`;
+  return /\/sandboxes\/([0-9a-f]{16})\//.exec(command)?.[1] ?? `process ${pid}`;
 }
 
 async function deleteAll(stack: Stack): Promise<void> {

@@ -37,7 +37,7 @@ test("a machine's whole command line is this", () => {
     ...["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"],
     "-machine",
     "q35,memory-backend=ram0,sata=off,usb=off,smbus=off,hpet=off,vmport=off,smm=off",
-    ...["-accel", "tcg,thread=single,tb-size=256", "-cpu", "max"],
+    ...["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"],
     ...["-smp", "cpus=2,maxcpus=8,sockets=8,cores=1,threads=1"],
     ...["-m", "size=256M", "-object", "memory-backend-ram,id=ram0,size=256M"],
     ...["-kernel", "/g/vmlinux", "-initrd", "/g/initramfs.cpio", "-append", "console=ttyS0 quiet"],
@@ -72,6 +72,10 @@ test("KVM stands alone as the accelerator, so that a failure cannot turn into em
     "kvm",
     "host,arch-capabilities=off",
   ]);
+});
+
+test("one thread emulates all vCPUs, unless more can be plugged in", () => {
+  assert.deepEqual(added({ vcpus: 8 }).slice(0, 1), ["tcg,thread=single,tb-size=256"]);
 });
 
 test("memory that may grow is a device of its own, of the whole blocks up to the ceiling, and reserves nothing", () => {

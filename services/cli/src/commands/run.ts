@@ -66,8 +66,7 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
     printPlace(run, place);
     const { reason = "", code = 0 } = started?.exitStatus ?? {};
     // It is there, and told with its name; nobody else would look why it does not run.
-    if (reason !== "")
-      throw new CliError(`cannot execute ${printable(reason)}`, { exitCode: code });
+    if (reason !== "") throw new CliError(`cannot execute ${printable(reason)}`, { exitCode: code });
     return;
   }
   try {

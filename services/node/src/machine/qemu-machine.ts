@@ -141,7 +141,7 @@ export class QemuMachine implements Machine {
     // QEMU may be its guest's: what it names is moved and pinned, so only what is its own counts.
     const its = threadsOf(this.identity);
     const ids = threads.sort((a, b) => a.index - b.index).map(({ threadId }) => threadId);
-    return [...new Set(ids)].filter((threadId) => its.has(threadId));
+    return ids.filter((threadId) => its.has(threadId));
   }
 
   async holdTo(cpus: string, signal: AbortSignal): Promise<void> {
