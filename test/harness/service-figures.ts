@@ -18,3 +18,11 @@ export async function figuresOf(service: ChildProcess): Promise<ServiceFigures> 
   const count = (of: string) => readdirSync(`/proc/${service.pid}/${of}`).length;
   return { descriptors: count("fd"), threads: count("task"), ...memory };
 }
+
+/** The longest time in milliseconds for which the event loop of a `measured` service was blocked since this was asked last; 0 at first. */
+export async function longestBlockOf(service: ChildProcess): Promise<number> {
+  const answer = once(service, "message");
+  service.send("block");
+  const [{ longestBlockMs }] = (await answer) as [{ longestBlockMs: number }];
+  return longestBlockMs;
+}

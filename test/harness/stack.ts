@@ -23,7 +23,7 @@ import { type ChildService, repositoryRoot, type StartOptions, startService } fr
 import { Failpoints } from "./failpoints.ts";
 import { machinesOf } from "./machines.ts";
 import { type NatsServer, startNats } from "./nats.ts";
-import { figuresOf, type ServiceFigures } from "./service-figures.ts";
+import { figuresOf, longestBlockOf, type ServiceFigures } from "./service-figures.ts";
 
 export type PaddockClient = {
   readonly sandboxes: GrpcMethods<typeof SandboxService>;
@@ -128,6 +128,11 @@ export class Stack implements AsyncDisposable {
   /** What a service holds now; of a stack that was started `measured`. */
   figures(service: "api" | "node"): Promise<ServiceFigures> {
     return figuresOf((service === "api" ? this.#api : this.#node).process);
+  }
+
+  /** The longest block of the node daemon's event loop since this was asked last, in milliseconds; of a stack that was started `measured`. */
+  longestBlock(): Promise<number> {
+    return longestBlockOf(this.#node.process);
   }
 
   /** SIGKILL for the node daemon. Its VMs go on. */
