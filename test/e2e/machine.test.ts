@@ -44,6 +44,8 @@ async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
     accelerator: "tcg",
     // These guests are idle when vCPUs come and go, which emulation survives.
     vcpuControl: "plug",
+    // It brings its CPUs online first, and the host has other work.
+    guestPatienceMs: 30_000,
     cpuModel: "max",
     groups: [],
     guest: { ...guest, initramfs: initramfs === undefined ? guest.initramfs : ours },

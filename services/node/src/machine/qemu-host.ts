@@ -35,6 +35,8 @@ export type QemuHostOptions = {
    * into a guest that is busy, see the README of libs/qemu.
    */
   readonly vcpuControl?: Machine["vcpuControl"];
+  /** Time a guest has to take or give back what is plugged, in milliseconds. Default 3000. */
+  readonly guestPatienceMs?: number;
   readonly cpuModel: string;
   /** Groups of the VM's user, such as the one that owns /dev/kvm. */
   readonly groups: readonly number[];
@@ -52,6 +54,8 @@ const MONITOR_TIMEOUT_MS = 15_000;
 const ADOPT_TIMEOUT_MS = 3000;
 /** None until interfaces can be plugged in: four root ports cost the guest 0.1 s of its boot under emulation. */
 const HOTPLUG_PORTS = 0;
+/** How long a guest may take to let go of a vCPU, and in which some memory must have come or gone; measured 0.1 s and 1 s (emulated). */
+const GUEST_PATIENCE_MS = 3000;
 
 export class QemuHost implements MachineHost {
   readonly #options: QemuHostOptions;
@@ -79,6 +83,7 @@ export class QemuHost implements MachineHost {
         identity: qemu.identity,
         monitor,
         vcpuControl: this.#vcpuControl,
+        guestPatienceMs: this.#options.guestPatienceMs ?? GUEST_PATIENCE_MS,
         serial,
         hostOomKills,
         freeBytes: () => freeBytes(request.paths.dir),
@@ -125,6 +130,7 @@ export class QemuHost implements MachineHost {
         identity,
         monitor,
         vcpuControl: this.#vcpuControl,
+        guestPatienceMs: this.#options.guestPatienceMs ?? GUEST_PATIENCE_MS,
         serial,
         hostOomKills,
         freeBytes: () => freeBytes(paths.dir),

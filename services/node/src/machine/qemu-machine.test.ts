@@ -34,6 +34,7 @@ async function hostileMachine(t: TestContext, answers: Answers, child: ChildProc
     identity,
     monitor: await Monitor.open({ path }),
     vcpuControl: "plug",
+    guestPatienceMs: 3000,
     freeBytes: async () => 0,
     serial: new SerialReader(join(dir, "tty.sock"), 1024),
     hostOomKills: async () => 0,

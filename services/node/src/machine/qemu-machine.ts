@@ -33,6 +33,8 @@ export type QemuMachineParts = {
   readonly identity: ProcessIdentity;
   readonly monitor: Monitor;
   readonly vcpuControl: Machine["vcpuControl"];
+  /** Time a guest has to take or give back what is plugged, in milliseconds; what it does later is told by `onResized`. */
+  readonly guestPatienceMs: number;
   /** Of the file system that its disks are on. */
   readonly freeBytes: () => Promise<number>;
   /** Of its serial console; released with the machine. */
@@ -44,8 +46,6 @@ export type QemuMachineParts = {
 };
 
 const QMP_TIMEOUT_MS = 5000;
-/** How long a guest may take to let go of a vCPU, and in which some memory must have come or gone; measured 0.1 s and 1 s (emulated). */
-const GUEST_PATIENCE_MS = 3000;
 /** A process that closed its monitor has this long to be seen as gone. */
 const EXIT_PATIENCE_MS = 2000;
 /** In which what a dead process left in the socket of its console is read. */
@@ -155,14 +155,14 @@ export class QemuMachine implements Machine {
 
   async setVcpus(vcpus: number, signal: AbortSignal): Promise<number> {
     if (this.vcpuControl === "guest") return (await this.vcpuThreads(signal)).length;
-    const options = { signal, guestMs: GUEST_PATIENCE_MS };
+    const options = { signal, guestMs: this.#parts.guestPatienceMs };
     return await this.#resize("vcpu", () => setVcpus(this.#parts.monitor, vcpus, options));
   }
 
   async setMemory(memoryBytes: number, signal: AbortSignal): Promise<number> {
     const { monitor } = this.#parts;
     const { baseBytes } = await monitor.memory({ signal, timeoutMs: QMP_TIMEOUT_MS });
-    const options = { signal, guestMs: GUEST_PATIENCE_MS };
+    const options = { signal, guestMs: this.#parts.guestPatienceMs };
     const plugged = () => setPluggedMemory(monitor, memoryBytes - baseBytes, options);
     return baseBytes + (await this.#resize("memory", plugged));
   }
