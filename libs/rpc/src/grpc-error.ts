@@ -1,5 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Metadata, type ServiceError, type StatusObject } from "@grpc/grpc-js";
+import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import { StatusSchema } from "@paddock/protocol";
 import { fromStatus, parseStatus, toStatus } from "./status.ts";
@@ -8,12 +8,12 @@ const DETAILS_KEY = "grpc-status-details-bin";
 
 /** The grpc-js error of any thrown value, with the whole Status in the trailer that the gRPC ecosystem reads. */
 export function toServiceError(error: unknown, requestId?: string): ServiceError {
-  const status = toStatus(error, requestId);
+  const sent = toStatus(error, requestId);
   const metadata = new Metadata();
-  metadata.set(DETAILS_KEY, Buffer.from(toBinary(StatusSchema, status)));
-  return Object.assign(new Error(status.message), {
-    code: status.code,
-    details: status.message.toWellFormed(),
+  metadata.set(DETAILS_KEY, Buffer.from(toBinary(StatusSchema, sent)));
+  return Object.assign(new Error(sent.message), {
+    code: sent.code,
+    details: sent.message.toWellFormed(),
     metadata,
   });
 }
@@ -27,8 +27,16 @@ export function fromServiceError(error: unknown): PaddockError {
   const raw = error.metadata.get(DETAILS_KEY)[0];
   const sent = Buffer.isBuffer(raw) ? parseStatus(raw) : undefined;
   if (sent && sent.code === Number(error.code)) return fromStatus(sent);
-  return fromStatus(create(StatusSchema, { code: error.code, message: error.details }));
+  const code = isTornOff(error) ? status.UNAVAILABLE : error.code;
+  return fromStatus(create(StatusSchema, { code, message: error.details }));
 }
+
+/**
+ * Whether the connection ended under the call before its status came. grpc-js calls that INTERNAL, as if the server had broken the
+ * protocol; servers of ours send each status with its details.
+ */
+const isTornOff = ({ code, details }: StatusObject): boolean =>
+  code === status.INTERNAL && /^Received RST_STREAM with code 0\b/.test(details);
 
 const isStatusObject = (error: unknown): error is StatusObject =>
   typeof error === "object" &&

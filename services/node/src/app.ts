@@ -57,7 +57,7 @@ const GUEST_OVERHEAD_BYTES = 64 * MIB;
 /** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
 const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
 /** What waits for one sandbox leaves room for those of others, of the same kind. */
-const COMMAND_LIMITS = { perKind: 256, perSandbox: 32 };
+const COMMAND_LIMITS = { perKind: 1024, perSandbox: 128 };
 const COMMAND_GRACE_MS = 10_000;
 
 export class NodeApp implements AsyncDisposable {
