@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { file, hardlink, ociFiles, tarOf } from "../../libs/images/src/testing/build-archive.ts";
 import { exec } from "../harness/exec.ts";
-import { idle, runIdle } from "../harness/sandbox.ts";
+import { idle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 import { report, type Series } from "./report.ts";
 
@@ -73,7 +73,15 @@ async function watchMany(stack: Stack): Promise<void> {
 
 const scratch = mkdtempSync(join(tmpdir(), "stall-"));
 await using stack = await Stack.start({}, { measured: true });
-await runIdle(stack, at.sandboxId);
+// Room for all containers that are watched.
+const spec = {
+  resources: { memoryBytes: 1024n << 20n },
+  containers: [{ containerId: "c1", image: await stack.tinyImage(), process: idle }],
+};
+await stack.client.sandboxes.runSandbox(
+  { requestId: randomUUID(), sandboxId: at.sandboxId, spec },
+  { deadline: inSeconds(120) },
+);
 const archive = await linksArchive(scratch);
 const series: Series[] = [];
 const targets: { name: string; value: number; limit: number }[] = [];
