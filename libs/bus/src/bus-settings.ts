@@ -1,7 +1,7 @@
 /**
  * The settings of the connection to NATS, the same for the api and the node daemon.
  *
- * Whoever can talk to the bus commands the node daemons, which are root. So without TLS only a server on this very host is
+ * A client of the bus commands the node daemons, which are root. So without TLS only a server on this very host is
  * talked to, and a combination of settings that contradicts itself, or that a reader could take for more than it is, is refused.
  */
 import { type BusFiles, readBusFiles } from "./bus-files.ts";

@@ -24,7 +24,7 @@ import { COMMAND_ID_HEADER, cancelSubject, commandSubject, TIME_LEFT_HEADER } fr
 export type RequestCommandOptions = {
   /** When to give up waiting, by this host's clock. */
   readonly deadline: Date;
-  /** When the node shall give up, by this host's clock; `deadline` unless said otherwise. What is left of it is sent. */
+  /** When the node gives up, by this host's clock; `deadline` unless said otherwise. What is left of it is sent. */
   readonly nodeDeadline?: Date;
   /** Gives up when it aborts, and tells the node. */
   readonly signal?: AbortSignal;

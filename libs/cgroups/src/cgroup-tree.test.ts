@@ -224,7 +224,7 @@ test("a thread that has ended is no error to place, and a leaf goes with its cgr
   assert.equal(await cgroup.exists(), false);
 });
 
-test("a thread of another's is not moved, whoever names it", async () => {
+test("a thread of another's is not moved when a caller names it", async () => {
   await withCgroup("foreign", async (cgroup) => {
     const leaf = cgroup.leaf("vcpu");
     await leaf.create();

@@ -164,13 +164,13 @@ async function readEntries(input: Buffer): Promise<void> {
 
 test("the tar reader ends with entries or a refusal, whatever it reads", () => fuzz("tar", readEntries));
 
-test("pax records end as records or a refusal, whatever is read", () =>
+test("pax records end as records or a refusal, for any input", () =>
   fuzz("pax", (input) => {
     for (const scope of ["entry", "global"] as const)
       for (const [key, value] of parsePax(input, scope)) assert.ok(key.length + value.length < input.length);
   }));
 
-test("an image's config ends as a config or a refusal, whatever is read", () =>
+test("an image's config ends as a config or a refusal, for any input", () =>
   fuzz("document", (input) => {
     const { config, diffIds } = parseImageDocument(input.toString("utf8"));
     assert.ok(config.workingDir.startsWith("/"));
@@ -178,7 +178,7 @@ test("an image's config ends as a config or a refusal, whatever is read", () =>
     assert.ok(diffIds.every((id) => /^sha256:[0-9a-f]{64}$/.test(id)));
   }));
 
-test("a compressed stream ends as bytes within their bound or a refusal, whatever is read", () =>
+test("a compressed stream ends as bytes within their bound or a refusal, for any input", () =>
   fuzz("frame", async (input) => {
     const compression = sniffCompression(input);
     if (compression === "xz" || compression === "bzip2") return;
@@ -188,7 +188,7 @@ test("a compressed stream ends as bytes within their bound or a refusal, whateve
     assert.ok(bytes <= 100_000);
   }));
 
-test("an archive ends as a tree inside its root or a refusal, whatever is read", async (t) => {
+test("an archive ends as a tree inside its root or a refusal, for any input", async (t) => {
   const path = join(await temporaryDirectory(t), "archive");
   await fuzz("archive", async (input) => {
     await writeFile(path, input);

@@ -2,7 +2,7 @@
  * References to images: names, and ids. No text is both.
  *
  * An id is `sha256:` and up to 64 hex digits, or 12 to 64 bare hex digits: the short id that lists show, up to the whole one. A text
- * of that form is never looked up as a name, and no image may have it as its name; else whoever makes an archive could take the
+ * of that form is never looked up as a name, and no image may have it as its name; otherwise the maker of an archive could take the
  * place of an image that is addressed by its id. Everything else is a name and never the beginning of an id.
  */
 import { ImageError } from "./image-error.ts";
