@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { ProcessService, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "./fake/fake-api.ts";
-import { fakeSandbox, serveSandboxes } from "./fake/fake-sandbox.ts";
-import { cli, startCli } from "./fake/run-in-process.ts";
+import { FakeApi } from "./testing/fake-api.ts";
+import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
+import { cli, startCli } from "./testing/run-in-process.ts";
 
 async function fixture(onDelete: (sandboxId: string) => Promise<void> | void = () => {}) {
   const api = await FakeApi.start();

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { ImageFormat, ImageService, type ImportStart } from "@paddock/protocol";
-import { FakeApi } from "./fake/fake-api.ts";
-import { cli, startCli } from "./fake/run-in-process.ts";
+import { FakeApi } from "./testing/fake-api.ts";
+import { cli, startCli } from "./testing/run-in-process.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "paddock-import-"));
 after(() => rm(directory, { recursive: true }));

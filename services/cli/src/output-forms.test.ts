@@ -15,12 +15,12 @@ import {
   SystemService,
 } from "@paddock/protocol";
 import { identify } from "@paddock/qemu";
-import { writeBoxRecord } from "./box/box-record.ts";
 import { COMMANDS } from "./commands/all.ts";
-import { FakeApi } from "./fake/fake-api.ts";
-import { FakeProcess } from "./fake/fake-process.ts";
-import { fakeSandbox, serveSandboxes } from "./fake/fake-sandbox.ts";
-import { cli } from "./fake/run-in-process.ts";
+import { writeFleetRecord } from "./local-fleet/fleet-record.ts";
+import { FakeApi } from "./testing/fake-api.ts";
+import { FakeProcess } from "./testing/fake-process.ts";
+import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
+import { cli } from "./testing/run-in-process.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "paddock-forms-"));
 after(() => rm(directory, { recursive: true }));
@@ -29,7 +29,7 @@ const supervisor = identify(process.pid);
 assert.ok(supervisor);
 const ports = { bus: 1, api: 2, http: 3, stream: 4 };
 const at = { apiAddress: "127.0.0.1:2", httpAddress: "127.0.0.1:3", nodeId: "n" };
-writeBoxRecord(up, { version: 1, ...at, supervisor, parts: [], ports });
+writeFleetRecord(up, { version: 1, ...at, supervisor, parts: [], ports });
 
 /** An api with a sandbox "web" that answers all that the commands below ask. */
 async function wholeApi(): Promise<FakeApi> {

@@ -6,9 +6,9 @@ import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { ContainerService, NodeService, NodeState, SandboxService, SystemService } from "@paddock/protocol";
 import { COMMANDS } from "./commands/all.ts";
-import { FakeApi } from "./fake/fake-api.ts";
-import { fakeSandbox, serveSandboxes } from "./fake/fake-sandbox.ts";
-import { cli } from "./fake/run-in-process.ts";
+import { FakeApi } from "./testing/fake-api.ts";
+import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
+import { cli } from "./testing/run-in-process.ts";
 
 test("a word that is no command exits 2 and says which one it may have been", async () => {
   const { code, out, err } = await cli(undefined, ["rnu"]);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ContainerState, SandboxState } from "@paddock/protocol";
-import { FakeApi } from "./fake/fake-api.ts";
-import { fakeSandbox, serveSandboxes } from "./fake/fake-sandbox.ts";
-import { cli } from "./fake/run-in-process.ts";
+import { FakeApi } from "./testing/fake-api.ts";
+import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
+import { cli } from "./testing/run-in-process.ts";
 
 const SANDBOXES = [
   fakeSandbox("web", ["main", "helper"]),

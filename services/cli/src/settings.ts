@@ -1,9 +1,9 @@
 /** Options every command knows, read from the command line, then the environment, then what "paddock up" left behind. */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { readBoxRecord } from "./box/box-record.ts";
 import { usageError } from "./cli-error.ts";
 import { hostOf } from "./client/api.ts";
+import { readFleetRecord } from "./local-fleet/fleet-record.ts";
 import { parseSpan } from "./output/quantities.ts";
 
 export const DEFAULT_API = "127.0.0.1:7070";
@@ -51,7 +51,7 @@ export function readSettings(command: Command, env: Env, isTerminal: boolean): S
   const output = raw.output ?? "table";
   if (output !== "table" && output !== "json")
     throw usageError(`"${output}" is not a form of output`, 'write "table" or "json"');
-  const address = raw.api ?? env.PADDOCK_API ?? readBoxRecord(stateDirOf(env))?.apiAddress ?? DEFAULT_API;
+  const address = raw.api ?? env.PADDOCK_API ?? readFleetRecord(stateDirOf(env))?.apiAddress ?? DEFAULT_API;
   const tlsCaFile = raw.tlsCa ?? env.PADDOCK_TLS_CA;
   const tokenFile = raw.tokenFile ?? env.PADDOCK_TOKEN_FILE;
   hostOf(address);

@@ -5,10 +5,10 @@ import { createServer, type Socket } from "node:net";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { EventService, ProcessService, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "./fake/fake-api.ts";
-import { FakeProcess } from "./fake/fake-process.ts";
-import { fakeSandbox, serveSandboxes } from "./fake/fake-sandbox.ts";
-import { cli, startCli } from "./fake/run-in-process.ts";
+import { FakeApi } from "./testing/fake-api.ts";
+import { FakeProcess } from "./testing/fake-process.ts";
+import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
+import { cli, startCli } from "./testing/run-in-process.ts";
 
 const MAIN = resolve(import.meta.dirname, "main.ts");
 

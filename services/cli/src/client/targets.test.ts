@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ContainerService, ProcessService, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { FakeProcess } from "../fake/fake-process.ts";
-import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
-import { cli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { FakeProcess } from "../testing/fake-process.ts";
+import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
+import { cli } from "../testing/run-in-process.ts";
 import { newId } from "./generated-id.ts";
 
 /** Ids with a given beginning, as they are generated. */

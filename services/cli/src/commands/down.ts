@@ -1,12 +1,12 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { type BoxRecord, readBoxRecord } from "../box/box-record.ts";
-import { isBoxUp, stopBox } from "../box/stop-box.ts";
 import { CliError } from "../cli-error.ts";
 import { listSandboxes } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
 import { deleteSandbox } from "../container-lifecycle.ts";
+import { type FleetRecord, readFleetRecord } from "../local-fleet/fleet-record.ts";
+import { isFleetUp, stopFleet } from "../local-fleet/stop-fleet.ts";
 import { stateDirOf } from "../settings.ts";
 
 type DownOptions = { readonly keep?: boolean; readonly stateDir?: string };
@@ -26,16 +26,16 @@ export const downCommand: CommandDefinition = (bind) => {
 async function downBody(run: CommandRun, command: Command): Promise<void> {
   const options = command.opts<DownOptions>();
   const stateDir = resolve(options.stateDir ?? stateDirOf(run.around.env));
-  const record = readBoxRecord(stateDir);
-  if (!record || !isBoxUp(record)) {
+  const record = readFleetRecord(stateDir);
+  if (!record || !isFleetUp(record)) {
     run.progress.note(`nothing is up (state in ${stateDir})`);
-    if (record) await stopBox(stateDir, record);
+    if (record) await stopFleet(stateDir, record);
     return printStopped(run, stateDir, []);
   }
   const deleted = options.keep ? [] : await deleteSandboxes(run, record);
   await run.progress.phase(
     "stopping the node daemon, the api and the bus",
-    () => stopBox(stateDir, record),
+    () => stopFleet(stateDir, record),
     () => "stopped the node daemon, the api and the bus",
   );
   printStopped(run, stateDir, deleted);
@@ -45,7 +45,7 @@ function printStopped(run: CommandRun, stateDir: string, deleted: readonly strin
   if (run.isJson) run.print(`${JSON.stringify({ stateDir, deletedSandboxes: deleted }, null, 2)}\n`);
 }
 
-async function deleteSandboxes(run: CommandRun, record: BoxRecord): Promise<readonly string[]> {
+async function deleteSandboxes(run: CommandRun, record: FleetRecord): Promise<readonly string[]> {
   run.useAddress(record.apiAddress);
   let ids: string[];
   try {

@@ -12,8 +12,8 @@ import {
   type WatchRequest,
   type WatchResponseSchema,
 } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { cli, startCli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { cli, startCli } from "../testing/run-in-process.ts";
 
 type Response = MessageInitShape<typeof WatchResponseSchema>;
 type EventInit = Exclude<MessageInitShape<typeof EventSchema>, Event>;

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { ContainerState, SandboxState, type SandboxStatusSchema } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { serveSandboxes } from "../fake/fake-sandbox.ts";
-import { cli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { serveSandboxes } from "../testing/fake-sandbox.ts";
+import { cli } from "../testing/run-in-process.ts";
 
 const MIB = 1024n * 1024n;
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { ContainerService, type RunSandboxRequest, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { FakeProcess } from "../fake/fake-process.ts";
-import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
-import { cli, startCli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { FakeProcess } from "../testing/fake-process.ts";
+import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
+import { cli, startCli } from "../testing/run-in-process.ts";
 
 type Fixture = AsyncDisposable & {
   api: FakeApi;

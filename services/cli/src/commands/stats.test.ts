@@ -5,9 +5,9 @@ import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { type GetSandboxStatsResponseSchema, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
-import { cli, startCli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
+import { cli, startCli } from "../testing/run-in-process.ts";
 
 type Stats = MessageInitShape<typeof GetSandboxStatsResponseSchema>;
 

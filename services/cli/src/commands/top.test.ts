@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { ContainerService, ContainerState, SandboxState } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { serveSandboxes } from "../fake/fake-sandbox.ts";
-import { cli, startCli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { serveSandboxes } from "../testing/fake-sandbox.ts";
+import { cli, startCli } from "../testing/run-in-process.ts";
 
 const { RUNNING, PAUSED, STOPPED } = ContainerState;
 

@@ -3,16 +3,16 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isAlive } from "@paddock/qemu";
 import { type Command, Option } from "commander";
-import { lockBox } from "../box/box-lock.ts";
-import { boxPaths, readBoxRecord } from "../box/box-record.ts";
-import { type BoxPorts, type BoxSettings, nodeBinary } from "../box/box-settings.ts";
-import { logLine } from "../box/log-line.ts";
-import { Box, type BoxEvents, type Report } from "../box/start-box.ts";
-import { isBoxUp, stopBox } from "../box/stop-box.ts";
-import { CHANNEL_FD, channelReport, followStart, tellFailed, tellReady } from "../box/up-channel.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
+import { lockFleet } from "../local-fleet/fleet-lock.ts";
+import { fleetPaths, readFleetRecord } from "../local-fleet/fleet-record.ts";
+import { type FleetPorts, type FleetSettings, nodeBinary } from "../local-fleet/fleet-settings.ts";
+import { type FleetEvents, LocalFleet, type Report } from "../local-fleet/local-fleet.ts";
+import { logLine } from "../local-fleet/log-line.ts";
+import { isFleetUp, stopFleet } from "../local-fleet/stop-fleet.ts";
+import { CHANNEL_FD, channelReport, followStart, tellFailed, tellReady } from "../local-fleet/up-channel.ts";
 import { formatSpan } from "../output/quantities.ts";
 import { stateDirOf } from "../settings.ts";
 
@@ -50,8 +50,8 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
       hint: "use sudo",
     });
   }
-  const settings: BoxSettings = { stateDir, ports: portsOf(options), env: run.around.env };
-  const record = readBoxRecord(stateDir);
+  const settings: FleetSettings = { stateDir, ports: portsOf(options), env: run.around.env };
+  const record = readFleetRecord(stateDir);
   if (record && isAlive(record.supervisor)) return alreadyUp(run, record.apiAddress, stateDir);
   if (options.inBackground) return inBackground(run, settings);
   const began = performance.now();
@@ -63,42 +63,42 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
 }
 
 function alreadyUp(run: CommandRun, address: string, stateDir: string): void {
-  if (run.isJson) run.print(`${JSON.stringify(readBoxRecord(stateDir), null, 2)}\n`);
+  if (run.isJson) run.print(`${JSON.stringify(readFleetRecord(stateDir), null, 2)}\n`);
   run.progress.note(`already up, with its api on ${address} (state in ${stateDir})`);
 }
 
-/** Takes the state directory, and ends what is left of a box whose watching process was killed. */
+/** Takes the state directory, and ends what is left of a fleet whose watching process was killed. */
 async function takeOver(run: CommandRun, stateDir: string): Promise<Disposable> {
-  const unlock = lockBox(stateDir);
-  const record = readBoxRecord(stateDir);
-  if (record && isBoxUp(record)) {
+  const unlock = lockFleet(stateDir);
+  const record = readFleetRecord(stateDir);
+  if (record && isFleetUp(record)) {
     run.around.stderr.write(
       "some parts were running without the process that watches over them; starting again\n",
     );
-    await stopBox(stateDir, record);
+    await stopFleet(stateDir, record);
   }
   return { [Symbol.dispose]: unlock };
 }
 
-async function inFront(run: CommandRun, settings: BoxSettings, began: number): Promise<void> {
+async function inFront(run: CommandRun, settings: FleetSettings, began: number): Promise<void> {
   const { stderr } = run.around;
   let isReady = false;
   using _lock = await takeOver(run, settings.stateDir);
-  const box = Box.in(settings, {
+  const fleet = LocalFleet.in(settings, {
     report: progressReport(run),
     onNote: (note) => run.warn(note),
     onOutput: (part, line) =>
       isReady && !run.settings.quiet && stderr.write(`${logLine(part, line, run.colors)}\n`),
   });
-  using _lastWords = run.beforeExit(() => box.kill());
-  await box.start(run.signal);
+  using _lastWords = run.beforeExit(() => fleet.kill());
+  await fleet.start(run.signal);
   readyText(run, settings.stateDir, began);
   isReady = true;
   await told(run);
   isReady = false;
   await run.progress.phase(
     "stopping the node daemon, the api and the bus",
-    () => box.stop(),
+    () => fleet.stop(),
     () => "stopped",
   );
   run.warn('VMs that run go on; the next "paddock up" takes them up again');
@@ -112,28 +112,28 @@ function told(run: CommandRun): Promise<void> {
 }
 
 /** What "up --detach" starts: it stays, watches over the parts, and ends them when it is told to end. */
-async function inBackground(run: CommandRun, settings: BoxSettings): Promise<void> {
-  const events: BoxEvents = {
+async function inBackground(run: CommandRun, settings: FleetSettings): Promise<void> {
+  const events: FleetEvents = {
     report: channelReport,
     onNote: (note) => run.around.stderr.write(`${new Date().toISOString()} ${note}\n`),
   };
   try {
     using _lock = await takeOver(run, settings.stateDir);
-    const box = Box.in(settings, events);
-    using _lastWords = run.beforeExit(() => box.kill());
-    await box.start(run.signal);
+    const fleet = LocalFleet.in(settings, events);
+    using _lastWords = run.beforeExit(() => fleet.kill());
+    await fleet.start(run.signal);
     tellReady();
     closeSync(CHANNEL_FD);
     await told(run);
-    await box.stop();
+    await fleet.stop();
   } catch (error) {
     tellFailed(error);
     throw error;
   }
 }
 
-async function startInBackground(run: CommandRun, settings: BoxSettings): Promise<void> {
-  const { logs } = boxPaths(settings.stateDir);
+async function startInBackground(run: CommandRun, settings: FleetSettings): Promise<void> {
+  const { logs } = fleetPaths(settings.stateDir);
   mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
   mkdirSync(logs, { recursive: true, mode: 0o700 });
   const logPath = join(logs, "supervisor.log");
@@ -169,12 +169,12 @@ const progressReport =
     run.progress.phase(label, work, done);
 
 function readyText(run: CommandRun, stateDir: string, began: number): void {
-  const record = readBoxRecord(stateDir);
+  const record = readFleetRecord(stateDir);
   if (run.isJson) run.print(`${JSON.stringify(record, null, 2)}\n`);
   run.progress.note(run.colors.bold(`up after ${formatSpan(performance.now() - began)}`));
 }
 
-function portsOf(options: UpOptions): BoxPorts {
+function portsOf(options: UpOptions): FleetPorts {
   const port = (text: string): number => {
     const number = Number(text);
     if (!/^\d{1,5}$/.test(text) || number > 65_535) throw usageError(`"${text}" is not a port`);
@@ -188,7 +188,7 @@ function portsOf(options: UpOptions): BoxPorts {
   };
 }
 
-const portArguments = (ports: BoxPorts): string[] => [
+const portArguments = (ports: FleetPorts): string[] => [
   ...["--bus-port", String(ports.bus), "--api-port", String(ports.api)],
   ...["--http-port", String(ports.http), "--stream-port", String(ports.stream)],
 ];

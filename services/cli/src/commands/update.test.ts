@@ -8,9 +8,9 @@ import {
   type ResourceOutcomeSchema,
   type UpdateContainerRequest,
 } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
-import { cli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
+import { cli } from "../testing/run-in-process.ts";
 
 type Outcome = MessageInitShape<typeof ResourceOutcomeSchema>;
 

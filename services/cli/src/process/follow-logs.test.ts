@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OutputStream, ProcessService, type ReadLogsRequest } from "@paddock/protocol";
-import { FakeApi } from "../fake/fake-api.ts";
-import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
-import { cli, startCli } from "../fake/run-in-process.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
+import { cli, startCli } from "../testing/run-in-process.ts";
 
 const time = (seconds: number) => ({ seconds: BigInt(seconds), nanos: 0 });
 const record = (seconds: number, offset: number, text: string, stream = OutputStream.STDOUT) => ({

@@ -4,9 +4,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
-import { FakeApi } from "../fake/fake-api.ts";
-import { FakeProcess } from "../fake/fake-process.ts";
-import { fakeSandbox, serveSandboxes } from "../fake/fake-sandbox.ts";
+import { FakeApi } from "../testing/fake-api.ts";
+import { FakeProcess } from "../testing/fake-process.ts";
+import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 
 const paddock = resolve(import.meta.dirname, "../../bin/paddock");
 

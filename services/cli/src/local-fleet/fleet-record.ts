@@ -1,7 +1,7 @@
 /**
  * What "paddock up" leaves in its state directory for later commands: where its parts listen and which processes they are.
  *
- *   <state>/box.json        this record, readable by all: it holds no secret
+ *   <state>/fleet.json      this record, readable by all: it holds no secret
  *   <state>/bus.conf        configuration of the NATS server with its password, for root alone
  *   <state>/stream.secret   what api and node daemon prove to each other who they are by, for root alone
  *   <state>/logs/           bounded logs of the parts
@@ -14,7 +14,7 @@ import type { ProcessIdentity } from "@paddock/qemu";
 
 export type PartName = "bus" | "api" | "node";
 
-export type BoxRecord = {
+export type FleetRecord = {
   readonly version: 1;
   readonly apiAddress: string;
   readonly httpAddress: string;
@@ -30,8 +30,8 @@ export type BoxRecord = {
   };
 };
 
-export const boxPaths = (stateDir: string) => ({
-  record: join(stateDir, "box.json"),
+export const fleetPaths = (stateDir: string) => ({
+  record: join(stateDir, "fleet.json"),
   busConfig: join(stateDir, "bus.conf"),
   streamSecret: join(stateDir, "stream.secret"),
   logs: join(stateDir, "logs"),
@@ -40,9 +40,9 @@ export const boxPaths = (stateDir: string) => ({
 });
 
 /** The record, or undefined when there is none that can be read. */
-export function readBoxRecord(stateDir: string): BoxRecord | undefined {
+export function readFleetRecord(stateDir: string): FleetRecord | undefined {
   try {
-    const record = JSON.parse(readFileSync(boxPaths(stateDir).record, "utf8"));
+    const record = JSON.parse(readFileSync(fleetPaths(stateDir).record, "utf8"));
     return record.version === 1 ? record : undefined;
   } catch {
     return undefined;
@@ -50,11 +50,12 @@ export function readBoxRecord(stateDir: string): BoxRecord | undefined {
 }
 
 /** Appears whole or not at all. */
-export function writeBoxRecord(stateDir: string, record: BoxRecord): void {
-  const { record: path } = boxPaths(stateDir);
+export function writeFleetRecord(stateDir: string, record: FleetRecord): void {
+  const { record: path } = fleetPaths(stateDir);
   mkdirSync(stateDir, { recursive: true, mode: 0o711 });
   writeFileSync(`${path}.new`, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o644 });
   renameSync(`${path}.new`, path);
 }
 
-export const removeBoxRecord = (stateDir: string): void => rmSync(boxPaths(stateDir).record, { force: true });
+export const removeFleetRecord = (stateDir: string): void =>
+  rmSync(fleetPaths(stateDir).record, { force: true });

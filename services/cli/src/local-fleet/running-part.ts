@@ -7,7 +7,7 @@ import pc from "picocolors";
 import { CliError } from "../cli-error.ts";
 import { formatSpan } from "../output/quantities.ts";
 import { BoundedLog } from "./bounded-log.ts";
-import type { PartName } from "./box-record.ts";
+import type { PartName } from "./fleet-record.ts";
 import { logLine } from "./log-line.ts";
 
 const TAIL_LINES = 15;

@@ -6,7 +6,7 @@
 import { writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { CliError } from "../cli-error.ts";
-import type { Report } from "./start-box.ts";
+import type { Report } from "./local-fleet.ts";
 
 export const CHANNEL_FD = 3;
 
@@ -45,7 +45,7 @@ export function tellFailed(error: unknown): void {
   tell({ failed: { message: known.message, hint: known.hint, details: known.details } });
 }
 
-/** The reading side: shows each phase, and ends when the box is ready. Throws what failed it. */
+/** The reading side: shows each phase, and ends when the fleet is ready. Throws what failed it. */
 export async function followStart(pipe: NodeJS.ReadableStream, report: Report): Promise<void> {
   let finish: ((text: string) => void) | undefined;
   let abandon: ((error: CliError) => void) | undefined;

@@ -26,7 +26,7 @@ export type KeepOptions = {
   readonly nowMs: () => number;
 };
 
-/** Until the box is stopped. Never rejects. */
+/** Until the fleet is stopped. Never rejects. */
 export async function keepPart(options: KeepOptions): Promise<void> {
   const { current, restart, onNote, isStopping, sleep, nowMs } = options;
   let pauseMs = FIRST_MS;

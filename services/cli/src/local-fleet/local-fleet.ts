@@ -11,19 +11,25 @@ import { join } from "node:path";
 import { identify, type ProcessIdentity } from "@paddock/qemu";
 import { CliError } from "../cli-error.ts";
 import { sleep } from "../client/retry.ts";
-import { type BoxRecord, boxPaths, type PartName, removeBoxRecord, writeBoxRecord } from "./box-record.ts";
+import {
+  type FleetRecord,
+  fleetPaths,
+  type PartName,
+  removeFleetRecord,
+  writeFleetRecord,
+} from "./fleet-record.ts";
 import {
   apiEnv,
-  type BoxSettings,
   type BusAccess,
   busUrl,
+  type FleetSettings,
   newBusAccess,
   nodeBinary,
   nodeEnv,
   serviceEntry,
   writeBusConfig,
   writeStreamSecret,
-} from "./box-settings.ts";
+} from "./fleet-settings.ts";
 import { keepPart } from "./keep-part.ts";
 import { type PartSpec, RunningPart } from "./running-part.ts";
 
@@ -37,7 +43,7 @@ const POLL_MS = 20;
 /** Runs a phase of the start and tells of it. */
 export type Report = <T>(label: string, work: () => Promise<T>, done: (value: T) => string) => Promise<T>;
 
-export type BoxEvents = {
+export type FleetEvents = {
   readonly report: Report;
   readonly onOutput?: ((name: PartName, line: string) => void) | undefined;
   /** A part ended by itself, and what is done about it. */
@@ -46,22 +52,22 @@ export type BoxEvents = {
 
 type Ready = { readonly apiAddress: string; readonly httpAddress: string; readonly nodeId: string };
 
-export class Box {
-  readonly #settings: BoxSettings;
-  readonly #events: BoxEvents;
+export class LocalFleet {
+  readonly #settings: FleetSettings;
+  readonly #events: FleetEvents;
   readonly #parts = new Map<PartName, RunningPart>();
   #isStopping = false;
-  #record: BoxRecord | undefined;
+  #record: FleetRecord | undefined;
 
-  private constructor(settings: BoxSettings, events: BoxEvents) {
+  private constructor(settings: FleetSettings, events: FleetEvents) {
     this.#settings = settings;
     this.#events = events;
   }
 
-  /** A box of which nothing is started yet. */
-  static in(settings: BoxSettings, events: BoxEvents): Box {
+  /** A fleet of which nothing is started yet. */
+  static in(settings: FleetSettings, events: FleetEvents): LocalFleet {
     mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
-    return new Box(settings, events);
+    return new LocalFleet(settings, events);
   }
 
   /**
@@ -79,8 +85,8 @@ export class Box {
     }
   }
 
-  get record(): BoxRecord {
-    if (!this.#record) throw new Error("the box is not up");
+  get record(): FleetRecord {
+    if (!this.#record) throw new Error("the fleet is not up");
     return this.#record;
   }
 
@@ -88,9 +94,9 @@ export class Box {
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const name of ["node", "api", "bus"] as const) await this.#parts.get(name)?.stop(STOP_GRACE_MS);
-    removeBoxRecord(this.#settings.stateDir);
-    rmSync(boxPaths(this.#settings.stateDir).busConfig, { force: true });
-    rmSync(boxPaths(this.#settings.stateDir).streamSecret, { force: true });
+    removeFleetRecord(this.#settings.stateDir);
+    rmSync(fleetPaths(this.#settings.stateDir).busConfig, { force: true });
+    rmSync(fleetPaths(this.#settings.stateDir).streamSecret, { force: true });
   }
 
   /** Ends the parts without waiting, for when there is no time. VMs go on. */
@@ -133,7 +139,7 @@ export class Box {
 
   async #startBus(): Promise<number> {
     const { stateDir } = this.#settings;
-    const paths = boxPaths(stateDir);
+    const paths = fleetPaths(stateDir);
     const part = this.#launch({
       name: "bus",
       title: "NATS server",
@@ -145,7 +151,7 @@ export class Box {
   }
 
   async #startApi(
-    settings: BoxSettings,
+    settings: FleetSettings,
     access: BusAccess,
   ): Promise<{ grpcAddress: string; httpAddress: string }> {
     const part = this.#launch({
@@ -160,7 +166,7 @@ export class Box {
   }
 
   async #startNode(
-    settings: BoxSettings,
+    settings: FleetSettings,
     access: BusAccess,
   ): Promise<{ nodeId: string; streamAddress: string }> {
     const part = this.#launch({
@@ -176,22 +182,22 @@ export class Box {
 
   #launch(spec: Omit<PartSpec, "logPath" | "onOutput">): RunningPart {
     if (this.#isStopping) throw new CliError(`the ${spec.title} is not started: all is being stopped`);
-    const logPath = join(boxPaths(this.#settings.stateDir).logs, `${spec.name}.log`);
+    const logPath = join(fleetPaths(this.#settings.stateDir).logs, `${spec.name}.log`);
     const part = new RunningPart({ ...spec, logPath, onOutput: this.#events.onOutput });
     this.#parts.set(spec.name, part);
     return part;
   }
 
-  #writeRecord(settings: BoxSettings, ready: Ready): void {
+  #writeRecord(settings: FleetSettings, ready: Ready): void {
     const supervisor = identify(process.pid);
     if (!supervisor) throw new CliError("cannot read /proc: this works on Linux alone");
     const parts: { name: PartName; identity: ProcessIdentity }[] = [];
     for (const [name, { identity }] of this.#parts) if (identity) parts.push({ name, identity });
     this.#record = { version: 1, ...ready, supervisor, parts, ports: settings.ports };
-    writeBoxRecord(settings.stateDir, this.#record);
+    writeFleetRecord(settings.stateDir, this.#record);
   }
 
-  #keepAlive(name: PartName, settings: BoxSettings, access: BusAccess): Promise<void> {
+  #keepAlive(name: PartName, settings: FleetSettings, access: BusAccess): Promise<void> {
     return keepPart({
       current: () => {
         const part = this.#parts.get(name);
@@ -206,7 +212,7 @@ export class Box {
     });
   }
 
-  async #restart(name: PartName, settings: BoxSettings, access: BusAccess): Promise<void> {
+  async #restart(name: PartName, settings: FleetSettings, access: BusAccess): Promise<void> {
     await this.#parts.get(name)?.stop(STOP_GRACE_MS);
     try {
       if (name === "bus") await this.#startBus();
@@ -220,7 +226,7 @@ export class Box {
   }
 }
 
-const withPorts = (settings: BoxSettings, ports: Partial<BoxSettings["ports"]>): BoxSettings => ({
+const withPorts = (settings: FleetSettings, ports: Partial<FleetSettings["ports"]>): FleetSettings => ({
   ...settings,
   ports: { ...settings.ports, ...ports },
 });

@@ -1,21 +1,21 @@
 /** Ends what "paddock up" started, by what it recorded: also when the process that watched over it is gone. */
 import { rmSync } from "node:fs";
 import { endProcess, isAlive } from "@paddock/qemu";
-import { type BoxRecord, boxPaths, removeBoxRecord } from "./box-record.ts";
+import { type FleetRecord, fleetPaths, removeFleetRecord } from "./fleet-record.ts";
 
 const SUPERVISOR_GRACE_MS = 70_000;
 const PART_GRACE_MS = 20_000;
 const ORDER = ["node", "api", "bus"] as const;
 
 /** Whether any process of the record lives. */
-export const isBoxUp = (record: BoxRecord): boolean =>
+export const isFleetUp = (record: FleetRecord): boolean =>
   isAlive(record.supervisor) || record.parts.some(({ identity }) => isAlive(identity));
 
 /** Stops the node daemon, the api and the bus, in this order. */
-export async function stopBox(stateDir: string, record: BoxRecord): Promise<void> {
+export async function stopFleet(stateDir: string, record: FleetRecord): Promise<void> {
   await endProcess(record.supervisor, { graceMs: SUPERVISOR_GRACE_MS });
   const parts = [...record.parts].sort((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name));
   for (const { identity } of parts) await endProcess(identity, { graceMs: PART_GRACE_MS });
-  removeBoxRecord(stateDir);
-  rmSync(boxPaths(stateDir).busConfig, { force: true });
+  removeFleetRecord(stateDir);
+  rmSync(fleetPaths(stateDir).busConfig, { force: true });
 }

@@ -6,13 +6,13 @@ import { after, test } from "node:test";
 import pc from "picocolors";
 import { CliError } from "../cli-error.ts";
 import { BoundedLog } from "./bounded-log.ts";
-import { lockBox } from "./box-lock.ts";
-import { readBoxRecord, writeBoxRecord } from "./box-record.ts";
-import { apiEnv, newBusAccess, nodeEnv, writeBusConfig, writeStreamSecret } from "./box-settings.ts";
+import { lockFleet } from "./fleet-lock.ts";
+import { readFleetRecord, writeFleetRecord } from "./fleet-record.ts";
+import { apiEnv, newBusAccess, nodeEnv, writeBusConfig, writeStreamSecret } from "./fleet-settings.ts";
 import { logLine } from "./log-line.ts";
 import { RunningPart } from "./running-part.ts";
 
-const directory = await mkdtemp(join(tmpdir(), "paddock-box-"));
+const directory = await mkdtemp(join(tmpdir(), "paddock-fleet-"));
 after(() => rm(directory, { recursive: true }));
 
 const part = (name: string, script: string) =>
@@ -148,17 +148,17 @@ test("the daemons share a secret that only root can read, another one at each st
 
 test("a state directory is held by one living process at a time", async () => {
   const stateDir = join(directory, "locked");
-  const unlock = lockBox(stateDir);
-  assert.throws(() => lockBox(stateDir), /another "paddock up" is at work/);
+  const unlock = lockFleet(stateDir);
+  assert.throws(() => lockFleet(stateDir), /another "paddock up" is at work/);
   unlock();
   await writeFile(
     join(stateDir, "up.lock"),
     JSON.stringify({ pid: process.pid, startTicks: "1", bootId: "gone" }),
   );
-  lockBox(stateDir)();
+  lockFleet(stateDir)();
 });
 
-test("the record of a box is read as it was written, and a broken one is none", async () => {
+test("the record of a fleet is read as it was written, and a broken one is none", async () => {
   const identity = { pid: 1, startTicks: "2", bootId: "b" };
   const ports = { bus: 1, api: 2, http: 3, stream: 4 };
   const addresses = { apiAddress: "127.0.0.1:2", httpAddress: "127.0.0.1:3", nodeId: "n" };
@@ -169,9 +169,9 @@ test("the record of a box is read as it was written, and a broken one is none", 
     parts: [{ name: "bus", identity }],
     ports,
   } as const;
-  writeBoxRecord(directory, record);
-  assert.deepEqual(readBoxRecord(directory), record);
-  assert.equal(readBoxRecord(join(directory, "none")), undefined);
+  writeFleetRecord(directory, record);
+  assert.deepEqual(readFleetRecord(directory), record);
+  assert.equal(readFleetRecord(join(directory, "none")), undefined);
 });
 
 test("a daemon's line of log is shown with its time, level and fields", () => {

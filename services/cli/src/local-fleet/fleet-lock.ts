@@ -5,7 +5,7 @@ import { identify, isAlive } from "@paddock/qemu";
 import { CliError } from "../cli-error.ts";
 
 /** Takes the lock and answers how to let go of it. Throws `CliError` when a living process has it. */
-export function lockBox(stateDir: string): () => void {
+export function lockFleet(stateDir: string): () => void {
   const path = join(stateDir, "up.lock");
   mkdirSync(stateDir, { recursive: true, mode: 0o711 });
   const mine = JSON.stringify(identify(process.pid));

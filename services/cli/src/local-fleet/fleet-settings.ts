@@ -2,19 +2,19 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { boxPaths } from "./box-record.ts";
+import { fleetPaths } from "./fleet-record.ts";
 
-export type BoxPorts = {
+export type FleetPorts = {
   readonly bus: number;
   readonly api: number;
   readonly http: number;
   readonly stream: number;
 };
 
-export type BoxSettings = {
+export type FleetSettings = {
   readonly stateDir: string;
   /** 0 means any that is free. */
-  readonly ports: BoxPorts;
+  readonly ports: FleetPorts;
   readonly env: Readonly<Record<string, string | undefined>>;
 };
 
@@ -42,8 +42,8 @@ export const newBusAccess = (): BusAccess => ({
  * Writes the NATS server's configuration. A client of the bus can command the node daemon, which is root: so the server listens on
  * loopback alone and demands a password.
  */
-export function writeBusConfig({ stateDir, ports }: BoxSettings, access: BusAccess): void {
-  const paths = boxPaths(stateDir);
+export function writeBusConfig({ stateDir, ports }: FleetSettings, access: BusAccess): void {
+  const paths = fleetPaths(stateDir);
   mkdirSync(paths.busStore, { recursive: true, mode: 0o700 });
   const lines = [
     `host: ${LOOPBACK}`,
@@ -64,8 +64,8 @@ const STREAM_CREDENTIALS = "PADDOCK_STREAM_";
  * Writes the secret by which api and node daemon know each other, another one at each start. Someone who has it can run programs in
  * every container.
  */
-export function writeStreamSecret({ stateDir }: BoxSettings): void {
-  const { streamSecret } = boxPaths(stateDir);
+export function writeStreamSecret({ stateDir }: FleetSettings): void {
+  const { streamSecret } = fleetPaths(stateDir);
   const path = `${streamSecret}.new`;
   rmSync(path, { force: true });
   writeFileSync(path, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600, flag: "wx" });
@@ -73,15 +73,15 @@ export function writeStreamSecret({ stateDir }: BoxSettings): void {
 }
 
 /** The secret of this host, unless the operator's settings name other credentials. */
-function streamCredentials({ env, stateDir }: BoxSettings): NodeJS.ProcessEnv {
+function streamCredentials({ env, stateDir }: FleetSettings): NodeJS.ProcessEnv {
   const isSet = Object.keys(env).some((name) => name.startsWith(STREAM_CREDENTIALS) && env[name]);
-  return isSet ? {} : { PADDOCK_STREAM_SECRET_FILE: boxPaths(stateDir).streamSecret };
+  return isSet ? {} : { PADDOCK_STREAM_SECRET_FILE: fleetPaths(stateDir).streamSecret };
 }
 
 export const busUrl = ({ user, password }: BusAccess, port: number): string =>
   `nats://${user}:${password}@${LOOPBACK}:${port}`;
 
-export function apiEnv(settings: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+export function apiEnv(settings: FleetSettings, natsUrl: string): NodeJS.ProcessEnv {
   const { env, ports } = settings;
   const isTheirs = (name: string) =>
     name.startsWith("PADDOCK_API_") || name.startsWith(STREAM_CREDENTIALS) || SHARED.has(name);
@@ -94,12 +94,12 @@ export function apiEnv(settings: BoxSettings, natsUrl: string): NodeJS.ProcessEn
   };
 }
 
-export function nodeEnv(settings: BoxSettings, natsUrl: string): NodeJS.ProcessEnv {
+export function nodeEnv(settings: FleetSettings, natsUrl: string): NodeJS.ProcessEnv {
   const { env, ports, stateDir } = settings;
   return {
     ...inherited(env, (name) => !name.startsWith("PADDOCK_API_")),
     ...streamCredentials(settings),
-    PADDOCK_STATE_DIR: boxPaths(stateDir).node,
+    PADDOCK_STATE_DIR: fleetPaths(stateDir).node,
     PADDOCK_NODE_STREAM_ADDRESS: env.PADDOCK_NODE_STREAM_ADDRESS ?? `${LOOPBACK}:${ports.stream}`,
     PADDOCK_NATS_URL: natsUrl,
   };
