@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
+import { FakeAgent } from "../testing/fake-agent.ts";
 import { AgentLink, type LinkState } from "./agent-link.ts";
-import { FakeAgent } from "./fake-agent.ts";
 
 const FAST = { pauseMs: { first: 1, longest: 10 } };
 

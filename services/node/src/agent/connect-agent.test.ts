@@ -4,8 +4,8 @@ import type { Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
+import { FakeAgent, type FakeAgentOptions } from "../testing/fake-agent.ts";
 import { connectAgent } from "./connect-agent.ts";
-import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
 
 const ready = (hello: string) => hello.replace("HELLO", "READY");
 

@@ -6,8 +6,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
+import { FakeAgent, type FakeAgentOptions } from "../testing/fake-agent.ts";
 import { type AgentClient, connectAgent } from "./connect-agent.ts";
-import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
 import { attachProcess } from "./process-call.ts";
 import { ProcessInputs } from "./process-inputs.ts";
 

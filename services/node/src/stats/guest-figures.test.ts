@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentpb } from "@paddock/protocol";
 import { AgentLink } from "../agent/agent-link.ts";
-import { FakeAgent } from "../agent/fake-agent.ts";
+import { FakeAgent } from "../testing/fake-agent.ts";
 import { guestFigures } from "./guest-figures.ts";
 
 const IDS = Array.from({ length: 128 }, (_, index) => `c${index}`);

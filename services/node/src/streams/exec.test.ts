@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { agentpb, OutputStream } from "@paddock/protocol";
-import { patternBytes } from "../agent/fake-process.ts";
+import { patternBytes } from "../testing/fake-process.ts";
 import {
   ack,
   attachStart,

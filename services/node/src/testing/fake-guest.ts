@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
-import { FakeAgent } from "../agent/fake-agent.ts";
+import { FakeAgent } from "./fake-agent.ts";
 
 type FakeContainer = { state: agentpb.ContainerState; instance: string; exit?: agentpb.ExitStatus };
 type CallName =

@@ -23,13 +23,13 @@ import {
   SERVER_OPTIONS,
 } from "@paddock/rpc";
 import { AgentLink } from "../agent/agent-link.ts";
-import { FakeAgent, type FakeAgentOptions } from "../agent/fake-agent.ts";
 import { LogBook, type LogTrouble } from "../logs/log-book.ts";
 import { refuseStale } from "../sandboxes/fence-generation.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
 import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import type { ContainerPhase, SandboxPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
 import { streamHandlers } from "../streams/stream-handlers.ts";
+import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
 import { FakeCgroups } from "./fake-machines.ts";
 
 export const SANDBOX = "s1";
