@@ -17,6 +17,7 @@
  * its own address demands. What subscribes does so on each connection, by `onConnection`. Servers that are not in
  * the list are not connected to, whatever a cluster tells of itself.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { checkServerIdentity } from "node:tls";
 import {
   type ConnectionOptions,
@@ -239,17 +240,8 @@ export class Bus implements AsyncDisposable {
     this.#options.onEvent?.(event);
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#closing.signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      this.#closing.signal.addEventListener("abort", done, { once: true });
-      if (this.#closing.signal.aborted) done();
-    });
+  async #pause(ms: number): Promise<void> {
+    await pause(ms, undefined, { signal: this.#closing.signal }).catch(() => undefined);
   }
 }
 

@@ -15,6 +15,7 @@
  * Retention may overtake a reader that is slow or was away. The server would go on silently with the oldest it has; here the
  * oldest that is held is compared with where the reader is, and what is lost is an error.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import {
   AckPolicy,
@@ -72,7 +73,8 @@ export async function* readEvents(
       if (error instanceof PaddockError && error.reason === "EVENTS_NOT_HELD") throw error;
       // The connection is away, the server is coming up, or the consumer was forgotten: all pass.
     }
-    if (!options.signal.aborted) await pause(RETRY_MS, options.signal);
+    if (!options.signal.aborted)
+      await pause(RETRY_MS, undefined, { signal: options.signal }).catch(() => undefined);
   }
 }
 
@@ -207,15 +209,3 @@ function stopSignal(
     },
   };
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-    if (signal.aborted) done();
-  });

@@ -12,6 +12,7 @@
  *
  * Ages are differences of the server's clock alone: when it made the consumer of this beginning, less when it stored the value.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { AckPolicy, type Consumer, DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
 import type { Bus } from "./bus.ts";
 import type { StoreStream } from "./store-stream.ts";
@@ -75,7 +76,7 @@ export async function watchBucket(
       // The connection is away, or the stream is gone or has no leader yet; all pass.
     }
     if (hasBegun) watcher.onLost();
-    if (!signal.aborted) await pause(REOPEN_WAIT_MS, signal);
+    if (!signal.aborted) await pause(REOPEN_WAIT_MS, undefined, { signal }).catch(() => undefined);
   }
 }
 
@@ -226,15 +227,3 @@ function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
   signal.addEventListener("abort", done, { once: true });
   return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", done));
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-    if (signal.aborted) done();
-  });

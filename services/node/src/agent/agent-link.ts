@@ -14,9 +14,9 @@
  * minute. An attempt that gets no answer is given up and made anew on another socket, which costs nothing (a guest that is
  * booting or paused answers whichever is there) and frees one that got stuck on its way. Whether the VM lives is not this object's to know: its owner calls `close` with the recorded cause.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { type AgentClient, connectAgent } from "./connect-agent.ts";
-import { pause } from "./pause.ts";
 
 export type LinkState =
   | { readonly kind: "connecting"; readonly attempt: number }
@@ -138,7 +138,7 @@ export class AgentLink implements Disposable {
       attemptMs = lastedMs > 0 ? attempts.first : Math.min(attemptMs * 2, attempts.longest);
       if (lastedMs > goodAfterMs) pauseMs = pauses.first;
       this.#enter({ kind: "waiting", error, pauseMs });
-      await pause(pauseMs, signal);
+      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
       pauseMs = Math.min(pauseMs * 2, pauses.longest);
     }
   }

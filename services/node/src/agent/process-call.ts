@@ -1,10 +1,10 @@
 /** Exec and Attach on one connection to the guest: messages in, checked events out. */
+import { setTimeout as pause } from "node:timers/promises";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 import { LANE_HEADER, LOG_LANE } from "./call-lanes.ts";
 import type { AgentClient } from "./connect-agent.ts";
-import { pause } from "./pause.ts";
 import type { InputMessage, ProcessInputs } from "./process-inputs.ts";
 import { OutputCheck, type ProcessEvent } from "./process-output.ts";
 
@@ -91,7 +91,10 @@ async function* events(
       yield event;
       if (event.kind !== "exited") continue;
       // An orderly end costs no reset; a guest that does not give it is not waited for.
-      await Promise.race([iterator.next().catch(() => undefined), pause(CLOSE_MS, signal)]);
+      await Promise.race([
+        iterator.next().catch(() => undefined),
+        pause(CLOSE_MS, undefined, { signal }).catch(() => undefined),
+      ]);
       return;
     }
   } finally {

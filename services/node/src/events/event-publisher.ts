@@ -8,6 +8,7 @@
  *
  * One event is under way at a time: with several, one that failed would be stored behind its successors.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { EventStream, OutgoingEvent } from "@paddock/bus";
 import { EventSchema } from "@paddock/protocol";
@@ -72,7 +73,7 @@ export class EventPublisher implements AsyncDisposable {
         await this.#woken.promise;
       } catch (error) {
         this.#failed(error);
-        await pause(this.#options.retryMs ?? RETRY_MS, signal);
+        await pause(this.#options.retryMs ?? RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
     }
   }
@@ -141,15 +142,3 @@ function outgoing({ position, event }: { position: number; event: Uint8Array }):
   const { eventId, nodeId, sandboxId } = fromBinary(EventSchema, event);
   return { position, eventId, nodeId, sandboxId, bytes: event };
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-    if (signal.aborted) done();
-  });

@@ -6,11 +6,11 @@
  * where the file ends. Only when the guest does not hold that place any more (another client acknowledged more while nobody
  * followed) does the log have a hole, which its offsets show.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { AbortRace } from "@paddock/rpc";
 import type { AgentLink } from "../agent/agent-link.ts";
 import type { AgentClient } from "../agent/connect-agent.ts";
-import { pause } from "../agent/pause.ts";
 import { attachProcess } from "../agent/process-call.ts";
 import { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ContainerLog } from "./container-log.ts";
@@ -81,7 +81,7 @@ export class LogFollower {
           if (signal.aborted || hasReason(error, "PROCESS_NOT_FOUND")) return;
           if (agent.end !== undefined) continue;
           onProblem(error);
-          await pause(pauseMs, signal);
+          await pause(pauseMs, undefined, { signal }).catch(() => undefined);
           pauseMs = Math.min(pauseMs * 2, PAUSE_MS.longest);
         }
       }

@@ -1,4 +1,4 @@
-import { pause } from "../agent/pause.ts";
+import { setTimeout as pause } from "node:timers/promises";
 
 export type RetryOptions = {
   /** Pause before the second attempt, in ms; doubles up to 16 times this. */
@@ -23,7 +23,7 @@ export async function retrying<T>(
       signal.throwIfAborted();
       if (!failed) onProblem(error instanceof Error ? error : new Error(String(error)));
       failed = true;
-      await pause(pauseMs, signal);
+      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
       signal.throwIfAborted();
     }
   }

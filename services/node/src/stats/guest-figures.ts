@@ -5,11 +5,11 @@
  * what is asked for while a call is under way goes into the next one, and whoever asks for what is asked for already shares the
  * answer. So a guest has one call at a time, of 32 containers, and no more than 40 in a second, however many watch.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import type { agentpb } from "@paddock/protocol";
 import type { AgentLink } from "../agent/agent-link.ts";
 import type { AgentClient } from "../agent/connect-agent.ts";
-import { pause } from "../agent/pause.ts";
 
 const CONTAINERS_PER_CALL = 32;
 /** Time from one call to the next, in ms. */
@@ -54,7 +54,7 @@ export class GuestFigures {
 
   async #readAll(): Promise<void> {
     // What is asked for in the same turn goes together.
-    await pause(Math.max(0, this.#lastMs + CALL_EVERY_MS - performance.now()), NEVER);
+    await pause(Math.max(0, this.#lastMs + CALL_EVERY_MS - performance.now()));
     while (this.#containers.size > 0 || this.#guest !== undefined) {
       this.#lastMs = performance.now();
       const wanted = new Map([...this.#containers].slice(0, CONTAINERS_PER_CALL));
@@ -62,7 +62,7 @@ export class GuestFigures {
       const guest = this.#guest;
       this.#guest = undefined;
       await this.#call(wanted, guest);
-      await pause(Math.max(0, this.#lastMs + CALL_EVERY_MS - performance.now()), NEVER);
+      await pause(Math.max(0, this.#lastMs + CALL_EVERY_MS - performance.now()));
     }
   }
 
@@ -124,8 +124,6 @@ async function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.addEventListener("abort", onAbort, { once: true });
   return await Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", onAbort));
 }
-
-const NEVER = new AbortController().signal;
 
 const absent = (id: string): PaddockError =>
   new PaddockError("CONTAINER_NOT_FOUND", `the guest has no container ${id}`);

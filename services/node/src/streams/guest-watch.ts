@@ -6,9 +6,9 @@
  * 3 s for a sign of life, once for all that wait. It has 7 s to give one: an emulated guest on a busy host was seen to take 5. With one that
  * is known not to answer nobody waits longer than 2 s. A VM that is paused, or stands still for want of disk space, is not asked.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import type { AgentLink } from "../agent/agent-link.ts";
-import { pause } from "../agent/pause.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 
 export type WatchTimes = {
@@ -51,7 +51,7 @@ export class GuestWatch implements Disposable {
     let heardMs = Date.now();
     let waitMs = this.#known ? 0 : this.#times.askEveryMs;
     for (;;) {
-      await pause(waitMs, stop);
+      await pause(waitMs, undefined, { signal: stop }).catch(() => undefined);
       if (stop.aborted) return;
       waitMs = this.#times.askEveryMs;
       if (this.#standsStill) {

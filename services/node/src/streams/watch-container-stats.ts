@@ -1,7 +1,7 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { type ContainerStats, nodepb } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
-import { pause } from "../agent/pause.ts";
 import { cpuPercent, readContainerStats } from "../stats/container-stats.ts";
 import { invalidStart } from "./first-request.ts";
 import { statsIntervalMs } from "./stats-interval.ts";
@@ -37,7 +37,7 @@ export async function* watchContainerStats(
       yield create(nodepb.WatchContainerStatsResponseSchema, { response });
       before = stats;
     }
-    await pause(dueMs - performance.now(), signal);
+    await pause(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => undefined);
     signal.throwIfAborted();
     if (hasEnded()) return;
   }

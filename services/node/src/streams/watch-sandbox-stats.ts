@@ -1,9 +1,9 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { decide, denial } from "@paddock/domain";
 import { type HostStats, nodepb } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
-import { pause } from "../agent/pause.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { readSandboxStats } from "../stats/sandbox-stats.ts";
 import { invalidStart } from "./first-request.ts";
@@ -31,7 +31,7 @@ export async function* watchSandboxStats(
     const response = { ...stats, containers: [...containers], cpuPercent: cpuPercent(before, stats.host) };
     yield create(nodepb.WatchSandboxStatsResponseSchema, { response });
     before = stats.host;
-    await pause(dueMs - performance.now(), signal);
+    await pause(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => undefined);
     signal.throwIfAborted();
   }
 }
