@@ -1,7 +1,7 @@
 /**
  * The closed set of ways in which a call can fail.
  *
- * A kind decides the gRPC code (the one table is in `libs/rpc`), a reason is what a program branches on, and the message is
+ * A kind decides the gRPC code (the one table is in `libs/protocol`), a reason is what a program branches on, and the message is
  * for a person: what was attempted, on which id, and a hint when an operator can act. Whatever is not a `PaddockError` is a
  * bug: clients see "internal error", the cause is only logged.
  */

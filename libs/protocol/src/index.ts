@@ -1,10 +1,13 @@
 /**
- * Generated protobuf code, under the names of the proto packages.
+ * What both ends of a connection agree on: generated protobuf code under the names of the proto packages, errors as they
+ * travel, and the keys of metadata.
  *
  * Code elsewhere imports from here (`import { paddock } from …` is avoided: types of the public API are re-exported by
  * name, those of the node and agent protocols as namespaces), so that the generated tree may change its layout.
  */
 
+export * from "./connect-error.ts";
+export * from "./error-codes.ts";
 export * as rpcpb from "./gen/google/rpc/error_details_pb.js";
 export { type Status, StatusSchema } from "./gen/google/rpc/status_pb.js";
 export * as agentpb from "./gen/paddock/agent/v1/agent_pb.js";
@@ -16,3 +19,5 @@ export * from "./gen/paddock/v1/node_pb.js";
 export * from "./gen/paddock/v1/process_pb.js";
 export * from "./gen/paddock/v1/sandbox_pb.js";
 export * from "./gen/paddock/v1/system_pb.js";
+export * from "./metadata-keys.ts";
+export * from "./status.ts";

@@ -22,6 +22,3 @@ export type CallContext = {
   /** Address of the client, such as "127.0.0.1:40512". */
   readonly peer: string;
 };
-
-/** The metadata key of the request id for logs. */
-export const REQUEST_ID_KEY = "paddock-request-id";

@@ -7,8 +7,9 @@
 import { randomUUID } from "node:crypto";
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
+import { REQUEST_ID_KEY } from "@paddock/protocol";
 import { AbortRace } from "./abort-race.ts";
-import { type CallContext, REQUEST_ID_KEY, type TraceContext } from "./call-context.ts";
+import type { CallContext, TraceContext } from "./call-context.ts";
 import { type DeadlinePolicy, deadlineController, defaultDeadlines, effectiveDeadline } from "./deadline.ts";
 import type { RequestCheck } from "./request-check.ts";
 import {

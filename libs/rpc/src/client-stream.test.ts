@@ -8,10 +8,12 @@ import {
   type StringValueSchema,
   UInt64ValueSchema,
 } from "@bufbuild/protobuf/wkt";
+import { createClient } from "@connectrpc/connect";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import { GrpcConnection } from "./grpc-client.ts";
 import { addGrpcMethods } from "./grpc-server.ts";
+import { grpcTransport } from "./grpc-transport.ts";
 import { createRequestCheck } from "./request-check.ts";
 import { bindService } from "./service-handlers.ts";
 
@@ -83,4 +85,13 @@ test("an error ends the call at once, and the next write has it", async () => {
   await call.write({ value: "stop" });
   await assert.rejects(call.response, { reason: "TOO_MANY" });
   await assert.rejects(call.write({ value: "more" }), { reason: "TOO_MANY" });
+});
+
+test("a Connect client gets the response and the error over the grpc-js transport", async () => {
+  const client = createClient(Lengths, grpcTransport(connection));
+  const requests = async function* (...values: string[]) {
+    for (const value of values) yield { value };
+  };
+  assert.equal((await client.sum(requests("abc", "de"))).value, 5n);
+  await assert.rejects(client.sum(requests("stop", "more")), { reason: "TOO_MANY" });
 });

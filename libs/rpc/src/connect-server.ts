@@ -6,8 +6,8 @@
  */
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { toConnectError } from "@paddock/protocol";
 import { type EdgeOptions, edgeMethods, type OpenCall, openCall } from "./call-edge.ts";
-import { toConnectError } from "./connect-error.ts";
 import { MAX_MESSAGE_BYTES } from "./grpc-limits.ts";
 import { type AnyHandler, type BoundMethod, isIterable } from "./service-handlers.ts";
 

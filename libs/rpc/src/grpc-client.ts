@@ -8,6 +8,10 @@ import {
   create,
   type DescMessage,
   type DescMethod,
+  type DescMethodBiDiStreaming,
+  type DescMethodClientStreaming,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
   type DescService,
   type Message,
   type MessageInitShape,
@@ -88,6 +92,21 @@ export class GrpcConnection implements Disposable {
     const methods = service.methods.map((method) => [method.localName, callerOf(this.#client, method)]);
     // The mapped type ties each caller to its method; that tie cannot be written for a loop over all methods.
     return Object.fromEntries(methods) as GrpcMethods<S>;
+  }
+
+  /** The function that calls one method on this connection. */
+  caller<I extends DescMessage, O extends DescMessage>(method: DescMethodUnary<I, O>): Kinds<I, O>["unary"];
+  caller<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodServerStreaming<I, O>,
+  ): Kinds<I, O>["server_streaming"];
+  caller<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodClientStreaming<I, O>,
+  ): Kinds<I, O>["client_streaming"];
+  caller<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+  ): Kinds<I, O>["bidi_streaming"];
+  caller(method: DescMethod) {
+    return callerOf(this.#client, method);
   }
 
   /** Resolves when the connection is up; rejects with UNAVAILABLE when it is not by `deadline`. */

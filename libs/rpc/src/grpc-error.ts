@@ -1,8 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
-import { StatusSchema } from "@paddock/protocol";
-import { fromStatus, parseStatus, toStatus } from "./status.ts";
+import { fromStatus, parseStatus, StatusSchema, toStatus } from "@paddock/protocol";
 
 const DETAILS_KEY = "grpc-status-details-bin";
 

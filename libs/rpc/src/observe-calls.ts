@@ -1,9 +1,8 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
+import { codeName, codeOfKind, RemoteError } from "@paddock/protocol";
 import type { CallContext, TraceContext } from "./call-context.ts";
-import { codeName, codeOfKind } from "./error-codes.ts";
 import { type AnyHandler, isIterable, type Middleware } from "./service-handlers.ts";
-import { RemoteError } from "./status.ts";
 
 /** Sees each call begin and end. `trace` is what the handler passes on to those it calls. */
 export type CallObserver = (ctx: CallContext) => {

@@ -12,13 +12,14 @@ import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import {
   CreateSandboxResponseSchema,
   type ExecRequestSchema,
+  fromConnectError,
   NodeService,
   nodepb,
   ProcessService,
   SandboxService,
   SystemService,
 } from "@paddock/protocol";
-import { fromConnectError, tlsConnection } from "@paddock/rpc";
+import { tlsConnection } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";

@@ -10,8 +10,7 @@ import { after, before, test } from "node:test";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-node";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { SandboxService, SystemService } from "@paddock/protocol";
-import { fromConnectError } from "@paddock/rpc";
+import { fromConnectError, SandboxService, SystemService } from "@paddock/protocol";
 import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench } from "./testing/api-bench.ts";
 

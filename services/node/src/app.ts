@@ -13,8 +13,8 @@ import {
 import { PaddockError } from "@paddock/domain";
 import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
+import { toStatus } from "@paddock/protocol";
 import { EMULATION_CODE_BYTES } from "@paddock/qemu";
-import { toStatus } from "@paddock/rpc";
 import { startTracing } from "@paddock/telemetry";
 import { AgentLink } from "./agent/agent-link.ts";
 import { commandHandler } from "./command-handler.ts";

@@ -10,6 +10,7 @@ import http2 from "node:http2";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { type ContextKey, createContextKey, createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { toConnectError } from "@paddock/protocol";
 import {
   type BoundMethod,
   CONNECT_OPTIONS,
@@ -18,7 +19,6 @@ import {
   FLOW_CONTROL_WINDOW_BYTES,
   type HostPort,
   type TokenCheck,
-  toConnectError,
 } from "@paddock/rpc";
 import type { Replaceable, Tls } from "../credentials.ts";
 import type { CorsOrigins } from "./cross-origin.ts";

@@ -6,7 +6,8 @@
 import { errorToJson } from "@connectrpc/connect/protocol-connect";
 import type { connectNodeAdapter } from "@connectrpc/connect-node";
 import { PaddockError } from "@paddock/domain";
-import { type HostPort, toConnectError } from "@paddock/rpc";
+import { toConnectError } from "@paddock/protocol";
+import type { HostPort } from "@paddock/rpc";
 import {
   type CorsOrigins,
   corsHeaders,

@@ -1,8 +1,8 @@
 /** Commands to a node, with the types of the command that is sent. */
 import { newCommand, requestCommand } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import type { nodepb } from "@paddock/protocol";
-import { type CallContext, fromStatus } from "@paddock/rpc";
+import { fromStatus, type nodepb } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 
 type Command = Exclude<nodepb.CommandRequest["command"], { case: undefined }>;

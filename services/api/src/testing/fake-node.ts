@@ -6,7 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { Server } from "@grpc/grpc-js";
 import { Bus, type CommandContext, type CommandServer, putHeartbeat, serveCommands } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import { nodepb } from "@paddock/protocol";
+import { nodepb, toStatus } from "@paddock/protocol";
 import {
   addGrpcMethods,
   bindService,
@@ -15,7 +15,6 @@ import {
   type PeerListener,
   SERVER_OPTIONS,
   type ServiceHandlers,
-  toStatus,
 } from "@paddock/rpc";
 import type { CommandBody, CommandName } from "../nodes/ask-node.ts";
 import { REBUILD_REQUEST_ID } from "../sandboxes/rebuild-registry.ts";

@@ -6,16 +6,11 @@ import {
   ImageService,
   NodeService,
   ProcessService,
+  REQUEST_ID_KEY,
   SandboxService,
   SystemService,
 } from "@paddock/protocol";
-import {
-  type CallOptions,
-  GrpcConnection,
-  type GrpcMethods,
-  REQUEST_ID_KEY,
-  tlsConnection,
-} from "@paddock/rpc";
+import { type CallOptions, GrpcConnection, type GrpcMethods, tlsConnection } from "@paddock/rpc";
 import { usageError } from "../cli-error.ts";
 import { NoAnswerError } from "./call-failure.ts";
 

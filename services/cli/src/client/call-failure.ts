@@ -2,8 +2,7 @@
 
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { type ErrorKind, PaddockError } from "@paddock/domain";
-import { rpcpb } from "@paddock/protocol";
-import { RemoteError } from "@paddock/rpc";
+import { RemoteError, rpcpb } from "@paddock/protocol";
 import { CliError } from "../cli-error.ts";
 import { printable } from "../output/printable.ts";
 import { formatSpan } from "../output/quantities.ts";

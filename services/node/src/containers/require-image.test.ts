@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type ImageStore, openImageStore, packTar } from "@paddock/images";
-import { fromStatus } from "@paddock/rpc";
+import { fromStatus } from "@paddock/protocol";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const directory = { path: "etc", type: "directory", mode: 0o755, uid: 0, gid: 0, mtime: 0 } as const;

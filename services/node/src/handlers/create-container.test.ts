@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toBinary } from "@bufbuild/protobuf";
 import { parseContainerId } from "@paddock/domain";
-import { SandboxSchema } from "@paddock/protocol";
-import { fromStatus } from "@paddock/rpc";
+import { fromStatus, SandboxSchema } from "@paddock/protocol";
 import { MAX_CONTAINERS } from "../containers/container-disks.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CgroupError } from "@paddock/cgroups";
 import { PaddockError } from "@paddock/domain";
+import { fromStatus } from "@paddock/protocol";
 import { QemuError } from "@paddock/qemu";
-import { fromStatus } from "@paddock/rpc";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 import { hostFailure } from "./host-failure.ts";
 

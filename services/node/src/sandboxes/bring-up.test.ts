@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isOutcomeUnknown, PaddockError } from "@paddock/domain";
-import { SandboxState } from "@paddock/protocol";
-import { fromStatus } from "@paddock/rpc";
+import { fromStatus, SandboxState } from "@paddock/protocol";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const withContainer = { containers: [{ containerId: "c1", image: "tiny" }] };

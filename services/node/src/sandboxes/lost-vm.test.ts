@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
-import type { nodepb } from "@paddock/protocol";
-import { fromStatus } from "@paddock/rpc";
+import { fromStatus, type nodepb } from "@paddock/protocol";
 import { requireContainer, requireState } from "../streams/stream-context.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Code, ConnectError } from "@connectrpc/connect";
 import { PaddockError } from "@paddock/domain";
-import { StatusSchema } from "@paddock/protocol";
+import { StatusSchema } from "./gen/google/rpc/status_pb.js";
 import { fromStatus, toStatus } from "./status.ts";
 
 /** The Connect error of any thrown value, with the details of its Status. */

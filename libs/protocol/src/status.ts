@@ -9,8 +9,9 @@
 import { create, type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import { type Any, anyIs, anyPack, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { type ErrorReason, PaddockError, type PaddockErrorOptions, REASON_KINDS } from "@paddock/domain";
-import { rpcpb, type Status, StatusSchema } from "@paddock/protocol";
 import { BARE_REASONS, codeOfKind, kindOfCode } from "./error-codes.ts";
+import * as rpcpb from "./gen/google/rpc/error_details_pb.js";
+import { type Status, StatusSchema } from "./gen/google/rpc/status_pb.js";
 
 /** The domain of our reasons in `google.rpc.ErrorInfo`. */
 export const ERROR_DOMAIN = "paddock";
