@@ -232,6 +232,8 @@ export class ImageStore {
   #find(ref: string): Digest | undefined {
     const prefix = parseIdPrefix(ref);
     if (prefix === undefined) return this.#names.get(parseImageName(ref));
+    const whole: Digest = `sha256:${prefix}`;
+    if (this.#images.has(whole)) return whole;
     const [found, ...others] = [...this.#images.keys()].filter((id) => digestHex(id).startsWith(prefix));
     if (others.length > 0)
       throw new ImageError(
@@ -245,8 +247,7 @@ export class ImageStore {
   #record(id: Digest): ImageRecord {
     const image = this.#images.get(id);
     if (image === undefined) throw new Error(`image ${id} vanished from the store`);
-    const names = [...this.#names].filter(([, owner]) => owner === id).map(([name]) => name);
-    return { ...image, names: names.sort() };
+    return { ...image, names: this.#names.of(id) };
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {

@@ -15,16 +15,17 @@ import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/pr
 import { join } from "node:path";
 import { type Digest, digestHex, parseDigest } from "./digest.ts";
 import { publish, syncDirectory } from "./durable-file.ts";
+import { ImageNames } from "./image-names.ts";
 import { parseStoredImage, type StoredImage, serializeStoredImage } from "./image-record.ts";
 import { JsonObject } from "./json.ts";
-import { type ImageName, tryParseImageName } from "./reference.ts";
+import { tryParseImageName } from "./reference.ts";
 
 /** Told of what an operator should know; nothing that is logged is secret. */
 export type ImageLog = (message: string, details: Readonly<Record<string, unknown>>) => void;
 
 export interface StoreContents {
   readonly images: Map<Digest, StoredImage>;
-  readonly names: Map<ImageName, Digest>;
+  readonly names: ImageNames;
 }
 
 export class StoreFiles {
@@ -80,7 +81,7 @@ export class StoreFiles {
     await rm(this.blobPath(blob), { force: true });
   }
 
-  async writeNames(names: ReadonlyMap<ImageName, Digest>): Promise<void> {
+  async writeNames(names: ImageNames): Promise<void> {
     const sorted = [...names].sort(([a], [b]) => (a < b ? -1 : 1));
     await this.#replace(
       join(this.root, "names.json"),
@@ -122,9 +123,9 @@ export class StoreFiles {
     return { images, unreadable };
   }
 
-  async #loadNames(images: ReadonlyMap<Digest, StoredImage>): Promise<Map<ImageName, Digest>> {
+  async #loadNames(images: ReadonlyMap<Digest, StoredImage>): Promise<ImageNames> {
     const path = join(this.root, "names.json");
-    const names = new Map<ImageName, Digest>();
+    const names = new ImageNames();
     try {
       const stored = JsonObject.parse(await readFile(path, "utf8"), "names.json");
       for (const text of stored.keys()) {
