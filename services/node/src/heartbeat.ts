@@ -91,7 +91,7 @@ export class Heartbeat implements Disposable {
 
   #allocation(): string {
     const { milliCpus, memoryBytes } = this.#ctx.sandboxes.allocated();
-    return `${milliCpus}/${memoryBytes}/${this.#ctx.sandboxes.list().length}`;
+    return `${milliCpus}/${memoryBytes}/${this.#ctx.sandboxes.size}`;
   }
 
   #message(): nodepb.Heartbeat {
@@ -108,7 +108,7 @@ export class Heartbeat implements Disposable {
         qemuVersion,
         labels: { ...labels },
         heartbeatAt: timestampFromMs(nowMs()),
-        sandboxes: sandboxes.list().length,
+        sandboxes: sandboxes.size,
         guestKernel,
       },
       streamAddress,

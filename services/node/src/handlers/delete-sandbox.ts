@@ -12,7 +12,7 @@ export async function deleteSandbox(
   { sandboxId, force }: DeleteSandboxRequest,
   call: Call,
 ): Promise<Answer<DeleteSandboxResponse>> {
-  if (force && ctx.sandboxes.corruptIds.includes(sandboxId)) {
+  if (force && ctx.sandboxes.isCorrupt(sandboxId)) {
     await deleteUnreadable(ctx, sandboxId, call);
     return {};
   }

@@ -17,24 +17,31 @@ export type PageOptions<Item, Desc extends DescMessage> = {
   readonly reduced: (message: MessageShape<Desc>) => MessageShape<Desc>;
 };
 
-/** The first of the items, as many as go on a page: at least one if there is any. */
+export type Page<Desc extends DescMessage> = {
+  readonly items: MessageShape<Desc>[];
+  /** Whether there are items that are not on it. */
+  readonly hasNext: boolean;
+};
+
+/** The first of the items, as many as go on a page: at least one if there is any. At most one more of them is looked at. */
 export function fillPage<Item, Desc extends DescMessage>(
-  items: readonly Item[],
+  all: Iterable<Item>,
   { schema, pageSize, shown, reduced }: PageOptions<Item, Desc>,
-): MessageShape<Desc>[] {
+): Page<Desc> {
   const bytesOf = (message: MessageShape<Desc>) => toBinary(schema, message).length + FIELD_BYTES;
-  const page: MessageShape<Desc>[] = [];
+  const items: MessageShape<Desc>[] = [];
   let pageBytes = 0;
-  for (const item of items.slice(0, pageSize || DEFAULT_PAGE_SIZE)) {
+  for (const item of all) {
+    if (items.length === (pageSize || DEFAULT_PAGE_SIZE)) return { items, hasNext: true };
     let message = shown(item);
     let bytes = bytesOf(message);
     if (bytes > MAX_PAGE_BYTES) {
       message = reduced(message);
       bytes = bytesOf(message);
     }
-    if (page.length > 0 && pageBytes + bytes > MAX_PAGE_BYTES) break;
-    page.push(message);
+    if (items.length > 0 && pageBytes + bytes > MAX_PAGE_BYTES) return { items, hasNext: true };
+    items.push(message);
     pageBytes += bytes;
   }
-  return page;
+  return { items, hasNext: false };
 }

@@ -12,15 +12,15 @@ export async function listImages(
   const wanted = (await images.list())
     .filter(({ id }) => id > pageToken)
     .sort((a, b) => (a.id < b.id ? -1 : 1));
-  const page = fillPage(wanted, {
+  const { items, hasNext } = fillPage(wanted, {
     schema: ImageSchema,
     pageSize,
     shown: (image) => shownImage(image, nodeId),
     reduced: withoutConfig,
   });
   return {
-    images: page,
-    nextPageToken: page.length < wanted.length ? (page.at(-1)?.imageId ?? "") : "",
+    images: items,
+    nextPageToken: hasNext ? (items.at(-1)?.imageId ?? "") : "",
   };
 }
 

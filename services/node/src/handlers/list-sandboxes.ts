@@ -17,20 +17,19 @@ export function listSandboxes(
 ): Answer<ListSandboxesResponse> {
   const { pageSize, pageToken, labels, states } = request;
   const wanted = ctx.sandboxes
-    .list()
-    .filter(({ sandboxId }) => sandboxId > pageToken)
+    .after(pageToken)
     .filter(({ record }) => states.length === 0 || states.includes(sandboxStateOf(record.phase.kind)))
     .filter(({ record }) =>
       Object.entries(labels).every(([key, value]) => record.spec.labels[key] === value),
     );
-  const page = fillPage(wanted, {
+  const { items, hasNext } = fillPage(wanted, {
     schema: SandboxSchema,
     pageSize,
     shown: (entry) => shownSandbox(ctx, entry),
     reduced: withoutSpec,
   });
-  const more = page.length < wanted.length;
-  return { sandboxes: page, nextPageToken: more ? (page.at(-1)?.sandboxId ?? "") : "", unreachableNodes: [] };
+  const nextPageToken = hasNext ? (items.at(-1)?.sandboxId ?? "") : "";
+  return { sandboxes: items, nextPageToken, unreachableNodes: [] };
 }
 
 /** Without what the client has sent: it makes all the difference in size. */

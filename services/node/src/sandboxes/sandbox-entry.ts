@@ -211,6 +211,12 @@ export class SandboxEntry implements LiveSandbox {
     await this.reaches(ended, AbortSignal.timeout(END_PATIENCE_MS));
   }
 
+  /** Calls `watcher` after each change of the record, until disposed of. It must not throw. */
+  watch(watcher: () => void): Disposable {
+    this.#watchers.add(watcher);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
+  }
+
   /** Settles with true once the record is as `accept` wants it, or with false when the signal fires. */
   async reaches(accept: (record: SandboxRecord) => boolean, signal: AbortSignal): Promise<boolean> {
     if (accept(this.#record)) return true;
@@ -220,12 +226,11 @@ export class SandboxEntry implements LiveSandbox {
       if (accept(this.#record)) resolve(true);
     };
     const leave = () => resolve(false);
-    this.#watchers.add(look);
+    using _watch = this.watch(look);
     signal.addEventListener("abort", leave, { once: true });
     try {
       return await promise;
     } finally {
-      this.#watchers.delete(look);
       signal.removeEventListener("abort", leave);
     }
   }

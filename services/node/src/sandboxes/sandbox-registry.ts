@@ -1,145 +1,210 @@
-/** All sandboxes of this node, those whose record cannot be read too, and what they were promised. */
+/**
+ * All sandboxes of this node, those whose record cannot be read too, and what they were promised.
+ *
+ * Every creation and every heartbeat asks here, so no question costs more with more sandboxes: names, slots, uses of images and
+ * promises are kept up to date by each change of one sandbox.
+ */
 import { type Amount, PaddockError } from "@paddock/domain";
 import { promisedSize } from "../limits/entitled.ts";
 import { refuseStale } from "./fence-generation.ts";
 import type { LiveSandboxes } from "./live-sandbox.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { hostName } from "./sandbox-paths.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+import { type Slot, SlotPool } from "./slot-pool.ts";
+import { UseCount } from "./use-count.ts";
 
 /** Memory that a VM's process needs beside its guest's, in bytes; measured, see the README. */
 export const VM_OVERHEAD_BYTES = 64 * 1024 * 1024;
 
+type Known = { readonly entry: SandboxEntry; readonly holdings: Disposable };
+type Corrupt = { readonly error: PaddockError; readonly holdings: Disposable };
+type Claim = Slot & { readonly holdings: Disposable };
+
 export class SandboxRegistry implements LiveSandboxes {
-  readonly #entries = new Map<string, SandboxEntry>();
-  readonly #corrupt = new Map<string, { readonly error: PaddockError; readonly slot: number | undefined }>();
-  readonly #pins = new Map<string, number>();
-  readonly #growths = new Set<Amount>();
-  readonly #guestOverheadBytes: number;
+  readonly #known = new Map<string, Known>();
+  /** Ids of `#known`, sorted. */
+  readonly #ids: string[] = [];
+  readonly #corrupt = new Map<string, Corrupt>();
   /** Sandboxes that are admitted and have no entry yet, by id. */
-  readonly #claims = new Map<string, { readonly slot: number; readonly demand: Amount }>();
+  readonly #claims = new Map<string, Claim>();
+  readonly #names = new UseCount<string>();
+  readonly #slots = new SlotPool();
+  readonly #images = new UseCount<string>();
+  readonly #promised = { milliCpus: 0, memoryBytes: 0 };
+  readonly #guestOverheadBytes: number;
+  readonly #nameOf: (sandboxId: string) => string;
 
   /** `guestOverheadBytes` is what a guest needs beside its containers. */
-  constructor(guestOverheadBytes: number) {
+  constructor(guestOverheadBytes: number, nameOf: (sandboxId: string) => string = hostName) {
     this.#guestOverheadBytes = guestOverheadBytes;
+    this.#nameOf = nameOf;
   }
 
   require(sandboxId: string): SandboxEntry {
-    const entry = this.#entries.get(sandboxId);
-    if (entry !== undefined) return entry;
+    const known = this.#known.get(sandboxId);
+    if (known !== undefined) return known.entry;
     const corrupt = this.#corrupt.get(sandboxId);
     if (corrupt !== undefined) throw corrupt.error;
     throw new PaddockError("SANDBOX_NOT_FOUND", `sandbox ${sandboxId} does not exist on this node`);
   }
 
   find(sandboxId: string): SandboxEntry | undefined {
-    return this.#entries.get(sandboxId);
+    return this.#known.get(sandboxId)?.entry;
   }
 
   fence(sandboxId: string, generation: bigint): void {
-    const entry = this.#entries.get(sandboxId);
+    const entry = this.find(sandboxId);
     if (entry === undefined) return;
     refuseStale(entry.record, generation);
     if (generation > entry.record.generation) entry.update((record) => ({ ...record, generation }));
   }
 
-  /** By id. */
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /** Those whose id comes after this one, by id. */
+  *after(sandboxId: string): Generator<SandboxEntry> {
+    for (let at = this.#placeAfter(sandboxId); at < this.#ids.length; at++) {
+      const entry = this.find(this.#ids[at] ?? "");
+      if (entry !== undefined) yield entry;
+    }
+  }
+
+  /** All of them, by id. */
   list(): SandboxEntry[] {
-    return [...this.#entries.values()].sort((a, b) => (a.sandboxId < b.sandboxId ? -1 : 1));
+    return [...this.after("")];
   }
 
   get corruptIds(): string[] {
     return [...this.#corrupt.keys()];
   }
 
+  isCorrupt(sandboxId: string): boolean {
+    return this.#corrupt.has(sandboxId);
+  }
+
   add(entry: SandboxEntry): void {
-    this.#claims.delete(entry.sandboxId);
-    this.#entries.set(entry.sandboxId, entry);
+    const { sandboxId } = entry;
+    const holdings = new DisposableStack();
+    holdings.use(this.#names.add(this.#nameOf(sandboxId)));
+    holdings.use(this.#slots.reserve(entry.record.slot));
+    holdings.use(this.#follow(entry));
+    this.#known.set(sandboxId, { entry, holdings });
+    this.#ids.splice(this.#placeAfter(sandboxId), 0, sandboxId);
+    this.#claims.get(sandboxId)?.[Symbol.dispose]();
   }
 
   /** `slot` is what the sandbox's VM has, which may run on: nobody else gets it. Undefined when there is none. */
   addCorrupt(sandboxId: string, error: PaddockError, slot: number | undefined): void {
-    this.#corrupt.set(sandboxId, { error, slot });
+    const holdings = new DisposableStack();
+    holdings.use(this.#names.add(this.#nameOf(sandboxId)));
+    if (slot !== undefined) holdings.use(this.#slots.reserve(slot));
+    this.#corrupt.set(sandboxId, { error, holdings });
   }
 
   remove(sandboxId: string): void {
-    this.#entries.delete(sandboxId);
+    this.#known.get(sandboxId)?.holdings[Symbol.dispose]();
+    this.#corrupt.get(sandboxId)?.holdings[Symbol.dispose]();
+    if (this.#known.delete(sandboxId)) this.#ids.splice(this.#placeAfter(sandboxId) - 1, 1);
     this.#corrupt.delete(sandboxId);
   }
 
   /** Throws SANDBOX_EXISTS when the id is taken, or its host name, which two ids share once in 2^64. */
   requireFree(sandboxId: string): void {
-    const name = hostName(sandboxId);
-    const ids = [...this.#entries.keys(), ...this.#corrupt.keys(), ...this.#claims.keys()];
-    if (ids.some((id) => id === sandboxId || hostName(id) === name))
-      throw new PaddockError("SANDBOX_EXISTS", `sandbox ${sandboxId} exists`, {
-        hint: "choose another id, or leave it empty to have one made",
-      });
+    this.#freeName(sandboxId);
   }
 
   /** Sets a free id and a slot aside until an entry is added or the claim is disposed of. Throws SANDBOX_EXISTS. */
-  claim(sandboxId: string, demand: Amount): { readonly slot: number } & Disposable {
-    this.requireFree(sandboxId);
-    const claim = { slot: this.#freeSlot(), demand };
+  claim(sandboxId: string, demand: Amount): Slot {
+    const name = this.#freeName(sandboxId);
+    const holdings = new DisposableStack();
+    holdings.use(this.#names.add(name));
+    const { slot } = holdings.use(this.#slots.take());
+    holdings.use(this.#promise(demand));
+    holdings.defer(() => this.#claims.delete(sandboxId));
+    const claim = { slot, holdings, [Symbol.dispose]: () => holdings.dispose() };
     this.#claims.set(sandboxId, claim);
-    return {
-      slot: claim.slot,
-      [Symbol.dispose]: () => {
-        if (this.#claims.get(sandboxId) === claim) this.#claims.delete(sandboxId);
-      },
-    };
+    return claim;
   }
 
   /** Sets room for the growth of a sandbox aside until disposed of. */
   claimGrowth(demand: Amount): Disposable {
-    const claim = { ...demand };
-    this.#growths.add(claim);
-    return { [Symbol.dispose]: () => void this.#growths.delete(claim) };
+    return this.#promise(demand);
   }
 
   /** What all sandboxes were promised. A stopped one keeps its promise: it must be able to start again. */
   allocated(): Amount {
-    let milliCpus = 0;
-    let memoryBytes = 0;
-    for (const { record } of this.#entries.values()) {
-      const size = promisedSize(record, this.#guestOverheadBytes);
-      milliCpus += size.vcpus * 1000;
-      memoryBytes += size.memoryBytes + VM_OVERHEAD_BYTES;
-    }
-    for (const demand of [...[...this.#claims.values()].map((claim) => claim.demand), ...this.#growths]) {
-      milliCpus += demand.milliCpus;
-      memoryBytes += demand.memoryBytes;
-    }
-    return { milliCpus, memoryBytes, diskBytes: 0 };
+    return { ...this.#promised, diskBytes: 0 };
   }
 
   /** Keeps an image from being deleted while a container is being made of it. */
   pinImage(imageId: string): Disposable {
-    this.#pins.set(imageId, (this.#pins.get(imageId) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        const left = (this.#pins.get(imageId) ?? 1) - 1;
-        if (left > 0) this.#pins.set(imageId, left);
-        else this.#pins.delete(imageId);
-      },
-    };
+    return this.#images.add(imageId);
   }
 
   /** Whether a container of any sandbox is made of the image, or about to be. */
   usesImage(imageId: string): boolean {
-    if (this.#pins.has(imageId)) return true;
-    return [...this.#entries.values()].some(({ record }) =>
-      record.containers.some((container) => container.imageId === imageId),
-    );
+    return this.#images.has(imageId);
   }
 
-  #freeSlot(): number {
-    const taken = new Set<number | undefined>([
-      ...[...this.#entries.values()].map(({ record }) => record.slot),
-      ...[...this.#claims.values()].map(({ slot }) => slot),
-      ...[...this.#corrupt.values()].map(({ slot }) => slot),
-    ]);
-    let slot = 0;
-    while (taken.has(slot)) slot++;
-    return slot;
+  #freeName(sandboxId: string): string {
+    const name = this.#nameOf(sandboxId);
+    if (this.#names.has(name))
+      throw new PaddockError("SANDBOX_EXISTS", `sandbox ${sandboxId} exists`, {
+        hint: "choose another id, or leave it empty to have one made",
+      });
+    return name;
+  }
+
+  /** Where the first id that comes after this one is in `#ids`. */
+  #placeAfter(sandboxId: string): number {
+    let [from, to] = [0, this.#ids.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if ((this.#ids[middle] ?? "") <= sandboxId) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+
+  /** Counts what the sandbox was promised and the images it uses, as its record changes. */
+  #follow(entry: SandboxEntry): Disposable {
+    let counted = entry.record;
+    let holdings = this.#holdingsOf(counted);
+    const following = new DisposableStack();
+    following.defer(() => holdings[Symbol.dispose]());
+    following.use(
+      entry.watch(() => {
+        const { record } = entry;
+        if (record.containers === counted.containers && record.size === counted.size) return;
+        holdings[Symbol.dispose]();
+        counted = record;
+        holdings = this.#holdingsOf(record);
+      }),
+    );
+    return following;
+  }
+
+  #holdingsOf(record: SandboxRecord): Disposable {
+    const { vcpus, memoryBytes } = promisedSize(record, this.#guestOverheadBytes);
+    const holdings = new DisposableStack();
+    holdings.use(
+      this.#promise({ milliCpus: vcpus * 1000, memoryBytes: memoryBytes + VM_OVERHEAD_BYTES, diskBytes: 0 }),
+    );
+    for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));
+    return holdings;
+  }
+
+  #promise({ milliCpus, memoryBytes }: Amount): Disposable {
+    this.#promised.milliCpus += milliCpus;
+    this.#promised.memoryBytes += memoryBytes;
+    const promise = new DisposableStack();
+    promise.defer(() => {
+      this.#promised.milliCpus -= milliCpus;
+      this.#promised.memoryBytes -= memoryBytes;
+    });
+    return promise;
   }
 }

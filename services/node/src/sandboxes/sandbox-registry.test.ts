@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MIB, PaddockError } from "@paddock/domain";
+import { recordOf } from "../testing/record-of.ts";
+import { TestNode } from "../testing/test-node.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+import { SandboxRegistry } from "./sandbox-registry.ts";
+
+const DEMAND = { milliCpus: 500, memoryBytes: 10 * MIB, diskBytes: 0 };
+
+/** A registry of that many sandboxes, which counts how often a record is looked at and an id is hashed. */
+function counted(node: TestNode, sandboxes: number) {
+  let operations = 0;
+  const nameOf = (sandboxId: string) => {
+    operations += 1;
+    return `name of ${sandboxId}`;
+  };
+  const watched = (record: SandboxRecord) =>
+    new Proxy(record, {
+      get: (target, key, receiver) => {
+        operations += 1;
+        return Reflect.get(target, key, receiver);
+      },
+    });
+  const registry = new SandboxRegistry(64 * MIB, nameOf);
+  for (let each = 0; each < sandboxes; each++) {
+    const record = { ...recordOf(`s${each}`, { kind: "ready" }), slot: each };
+    registry.add(node.context.newEntry(watched(record), true));
+  }
+  const during = (work: () => void) => {
+    operations = 0;
+    work();
+    return operations;
+  };
+  return { registry, during };
+}
+
+test("a creation, a heartbeat, a page of the list and a deletion cost the same with a thousand sandboxes as with ten", async () => {
+  await using node = await TestNode.start();
+  const few = counted(node, 10);
+  const many = counted(node, 1000);
+  const entry = () => node.context.newEntry({ ...recordOf("new", { kind: "ready" }), slot: 5000 }, true);
+  const asked: Record<string, (registry: SandboxRegistry) => void> = {
+    creation: (registry) => {
+      registry.requireFree("new");
+      registry.allocated();
+      using _claim = registry.claim("new", DEMAND);
+      registry.add(entry());
+    },
+    heartbeat: (registry) => [registry.allocated(), registry.size],
+    page: (registry) => [...registry.after("s3").take(3)].map(({ record }) => record.phase),
+    "use of an image": (registry) => registry.usesImage("sha256:none"),
+    deletion: (registry) => registry.remove("new"),
+  };
+  for (const [what, ask] of Object.entries(asked)) {
+    const operations = many.during(() => ask(many.registry));
+    assert.equal(
+      operations,
+      few.during(() => ask(few.registry)),
+      what,
+    );
+    assert.ok(operations <= 10, `a ${what} takes ${operations} operations`);
+  }
+});
+
+test("what was promised follows each change of a record, and ends with the sandbox", async () => {
+  await using node = await TestNode.start();
+  const registry = new SandboxRegistry(64 * MIB);
+  const entry = node.context.newEntry(recordOf("s1", { kind: "ready" }), true);
+  const before = registry.allocated();
+  {
+    using claim = registry.claim("s1", DEMAND);
+    assert.deepEqual(registry.allocated(), { ...DEMAND });
+    assert.throws(() => registry.claim("s1", DEMAND), { reason: "SANDBOX_EXISTS" });
+    assert.equal(claim.slot, 0);
+    registry.add(entry);
+  }
+  const one = { milliCpus: 1000, memoryBytes: (256 + 64) * MIB, diskBytes: 0 };
+  assert.deepEqual(registry.allocated(), one);
+  assert.ok(registry.usesImage("sha256:a"));
+  {
+    using _growth = registry.claimGrowth(DEMAND);
+    assert.equal(registry.allocated().milliCpus, 1500);
+  }
+  entry.update((record) => ({ ...record, size: { ...record.size, vcpus: 3, maxVcpus: 3 }, containers: [] }));
+  assert.deepEqual(registry.allocated(), { ...one, milliCpus: 3000 });
+  assert.equal(registry.usesImage("sha256:a"), false);
+  registry.remove("s1");
+  assert.deepEqual([registry.allocated(), registry.size, registry.list()], [before, 0, []]);
+  entry.update((record) => ({ ...record, size: { ...record.size, vcpus: 1 } }));
+  assert.deepEqual(registry.allocated(), before);
+  assert.equal(registry.claim("s1", DEMAND).slot, 0);
+});
+
+test("sandboxes are listed by id, from any place on", async () => {
+  await using node = await TestNode.start();
+  const registry = new SandboxRegistry(64 * MIB);
+  for (const id of ["b", "d", "a", "c"])
+    registry.add(node.context.newEntry(recordOf(id, { kind: "ready" }), true));
+  registry.remove("b");
+  const idsAfter = (id: string) => [...registry.after(id)].map(({ sandboxId }) => sandboxId);
+  assert.deepEqual(["", "a", "b", "d"].map(idsAfter), [["a", "c", "d"], ["c", "d"], ["c", "d"], []]);
+});
+
+test("a sandbox whose record cannot be read keeps its id and its slot", () => {
+  const registry = new SandboxRegistry(64 * MIB);
+  registry.addCorrupt("s1", new PaddockError("RECORD_CORRUPT", "it cannot be read"), 0);
+  assert.throws(() => registry.requireFree("s1"), { reason: "SANDBOX_EXISTS" });
+  assert.equal(registry.claim("s2", DEMAND).slot, 1);
+  registry.remove("s1");
+  registry.requireFree("s1");
+});
