@@ -22,6 +22,7 @@ import {
 import { freeBytes } from "../host/disk-space.ts";
 import type { GuestFiles } from "../host/guest-files.ts";
 import type { SandboxPaths } from "../sandboxes/sandbox-paths.ts";
+import { KnownProcesses, type VmProcess } from "./known-processes.ts";
 import type { Machine, MachineHost, MachineRequest, SandboxCgroups } from "./machine-port.ts";
 import { diskSpec, QemuMachine } from "./qemu-machine.ts";
 import { EVIDENCE_BYTES } from "./serial-text.ts";
@@ -59,6 +60,7 @@ const GUEST_PATIENCE_MS = 3000;
 
 export class QemuHost implements MachineHost {
   readonly #options: QemuHostOptions;
+  readonly #known = new KnownProcesses(() => this.#processes());
 
   constructor(options: QemuHostOptions) {
     this.#options = options;
@@ -104,13 +106,15 @@ export class QemuHost implements MachineHost {
     await using qmp = await listeningSocket(paths.qmpSocket);
     await using agent = await listeningSocket(paths.agentSocket);
     await using serial = await listeningSocket(paths.serialSocket);
-    return await spawnQemu({
+    const qemu = await spawnQemu({
       binary,
       args: qemuArguments(this.#spec(request)),
       privileges: { user: { uid, gid: uid, groups } },
       prefix: request.placement,
       descriptors: [qmp.fd, agent.fd, serial.fd],
     });
+    this.#known.add({ vm: paths.dir, identity: qemu.identity });
+    return qemu;
   }
 
   async adopt(
@@ -142,14 +146,15 @@ export class QemuHost implements MachineHost {
   }
 
   async killStrays(paths: SandboxPaths, _signal: AbortSignal): Promise<void> {
-    const strays = (await this.#processes()).filter(({ dir }) => dir === paths.dir);
-    await Promise.all(strays.map(({ identity }) => endProcess(identity, { graceMs: 0 })));
+    const strays = await this.#known.of(paths.dir);
+    await Promise.all(strays.map((identity) => endProcess(identity, { graceMs: 0 })));
+    this.#known.ended(paths.dir, strays);
     const sockets = [paths.qmpSocket, paths.agentSocket, paths.serialSocket];
     await Promise.all(sockets.map((path) => rm(path, { force: true, recursive: true })));
   }
 
   async running(): Promise<readonly string[]> {
-    return (await this.#processes()).map(({ dir }) => dir);
+    return await this.#known.running();
   }
 
   /**
@@ -157,8 +162,8 @@ export class QemuHost implements MachineHost {
    * it has dropped its rights. Recognising them so needs no record: it also finds one that was started just before the daemon
    * died. One that hides is found by its cgroup, which it cannot leave.
    */
-  async #processes(): Promise<{ identity: ProcessIdentity; dir: string }[]> {
-    const found: { identity: ProcessIdentity; dir: string }[] = [];
+  async #processes(): Promise<VmProcess<string>[]> {
+    const found: VmProcess<string>[] = [];
     for (const entry of await readdir("/proc")) {
       if (!/^[0-9]+$/.test(entry)) continue;
       const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
@@ -168,7 +173,7 @@ export class QemuHost implements MachineHost {
       const user = await lstat(`/proc/${entry}`).catch(() => undefined);
       if (identity === undefined || user === undefined) continue;
       const vmUser = await vmUserOf({ vmDir: join(dir, "vm") });
-      if (user.uid === 0 || vmUser === undefined || user.uid === vmUser) found.push({ identity, dir });
+      if (user.uid === 0 || vmUser === undefined || user.uid === vmUser) found.push({ identity, vm: dir });
     }
     return found;
   }
