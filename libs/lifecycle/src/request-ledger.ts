@@ -16,12 +16,12 @@ export type LedgerEntry = {
   readonly outcome: Uint8Array | undefined;
 };
 
-/** Where the ledger is kept; durable once a call has returned. */
+/** Where the ledger is kept. What a call has written outlives the process once it has returned. */
 export type LedgerStore = {
   find(requestId: string): LedgerEntry | undefined;
-  /** Notes that the request was seen. */
+  /** Notes that the request was seen; on disk with whatever it makes durable first. */
   begin(requestId: string, digest: string): void;
-  /** Notes its outcome. */
+  /** Notes its outcome, on disk once it has returned. */
   finish(requestId: string, outcome: Uint8Array): void;
 };
 

@@ -27,7 +27,7 @@ type Outgoing = OutgoingEvent & { readonly position: number };
 
 /** At least as many as can be stored and not yet forgotten, so that after a crash the proof covers all of them. */
 const BATCH = 256;
-/** Events that are stored may stay in the outbox for a while, as each forgetting is a write to disk. */
+/** Events that are stored may stay in the outbox for a while, as each forgetting is a write. */
 const FORGET_AFTER_EVENTS = 64;
 const FORGET_AFTER_MS = 250;
 const RETRY_MS = 500;

@@ -45,6 +45,8 @@ type UpdateExtras = {
   readonly outcome?: RequestOutcome;
 };
 
+const isCreating = (record: SandboxRecord | undefined): boolean => record?.phase.kind === "creating";
+
 /** How long the record may lag behind what the guest told another stream of. */
 const END_PATIENCE_MS = 1000;
 
@@ -170,6 +172,7 @@ export class SandboxEntry implements LiveSandbox {
     store.commit({
       record,
       events,
+      provisional: isCreating(before) && isCreating(after) && events.length === 0 && outcome === undefined,
       ...(finished !== undefined && { finished }),
       ...(outcome && { outcome }),
     });

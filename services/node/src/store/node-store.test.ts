@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import { countSyncs } from "../testing/count-syncs.ts";
 import { recordOf } from "../testing/record-of.ts";
 import { NodeStore } from "./node-store.ts";
 import { decodeRecord, encodeRecord } from "./record-codec.ts";
@@ -220,5 +221,43 @@ test("a daemon that died over the reserve leaves nothing of it", () => {
   assert.deepEqual(database.prepare("SELECT count(*) AS rows FROM reserve").get(), {
     __proto__: null,
     rows: 0,
+  });
+});
+
+test("only what must outlive a crash of the host waits for the disk", (t) => {
+  using store = new NodeStore(newFile());
+  const syncs = countSyncs(t);
+  const costOf = (write: () => void): number => {
+    const before = syncs();
+    write();
+    return syncs() - before;
+  };
+  const events = [new Uint8Array([1])];
+  const outcome = { requestId: "r1", bytes: new Uint8Array([1]) };
+  const costs = {
+    "a request has begun": costOf(() => store.begin("r1", "d1")),
+    "a step of a creation may have run": costOf(() => store.journal("s1", "create").add("machine")),
+    "another step may have left a file": costOf(() => store.journal("s1", "container:0:c1").add("layer")),
+    "nothing is left of a step": costOf(() => store.journal("s1", "create").remove("machine")),
+    "a provisional record": costOf(() => store.commit({ record, provisional: true })),
+    "a record, its events and the success of its request": costOf(() =>
+      store.commit({ record, events, outcome, finished: "create" }),
+    ),
+    "a success that is recorded already": costOf(() => store.finish("r1", outcome.bytes)),
+    "another success": costOf(() => store.finish("r1", new Uint8Array([2]))),
+    "an event was published": costOf(() => store.published(1)),
+    "the end of a sandbox": costOf(() => store.removeSandbox("s1", outcome, events)),
+  };
+  assert.deepEqual(costs, {
+    "a request has begun": 0,
+    "a step of a creation may have run": 0,
+    "another step may have left a file": 1,
+    "nothing is left of a step": 0,
+    "a provisional record": 0,
+    "a record, its events and the success of its request": 1,
+    "a success that is recorded already": 0,
+    "another success": 1,
+    "an event was published": 0,
+    "the end of a sandbox": 1,
   });
 });

@@ -1,10 +1,20 @@
 /**
- * The node's memory: one SQLite file. Whatever a method has written is on disk when it returns (WAL with
- * synchronous=FULL), and what one method writes is written whole or not at all. What cannot be written throws NO_DISK_SPACE or
- * STATE_UNWRITABLE.
+ * The node's memory: one SQLite file. What one method writes is written whole or not at all. What cannot be written throws
+ * NO_DISK_SPACE or STATE_UNWRITABLE.
+ *
+ * What a method has written outlives the daemon when it returns, as the kernel has it. Waiting for the disk (fsync) is for what
+ * must outlive a crash of the host too, and is most of what a write costs. The write-ahead log is synced from its start, so a
+ * transaction that did not wait is on disk with the next one that does, and none outlives a crash without all before it.
+ * These do not wait:
+ *
+ * - That a request has begun. It protects what the request does, and the first transaction that must last takes it along.
+ * - The journal of a bring-up. After a crash of the host its processes and cgroups are gone without an undo, and to the files of a
+ *   creation its record leads.
+ * - A change within the state `creating`. After a crash such a sandbox is deleted, whatever else its record says.
+ * - That events were published. The publisher asks what is stored before it publishes what an earlier daemon left.
  *
  * Tables: `sandbox` (one row each), `journal` (undos of what is under way), `ledger` (requests and their outcomes),
- * `outbox` (events to publish, in order), `meta`.
+ * `outbox` (events to publish, in order).
  */
 import { chmodSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
@@ -25,7 +35,6 @@ const SCHEMA = `
     request TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome BLOB, seen_ms INTEGER NOT NULL) STRICT;
   CREATE INDEX IF NOT EXISTS ledger_by_age ON ledger (seen_ms);
   CREATE TABLE IF NOT EXISTS outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 `;
 
 const LEDGER_KEPT_MS = 24 * 60 * 60 * 1000;
@@ -64,7 +73,15 @@ export type Commit = {
   readonly finished?: string;
   /** The success of the request that it is for. */
   readonly outcome?: RequestOutcome;
+  /** Whether a crash of the host may take it back: nobody is told of it. */
+  readonly provisional?: boolean;
 };
+
+/** Operations of which a crash of the host leaves nothing that only the journal leads to. */
+const LEAVING_NO_FILE: ReadonlySet<string> = new Set(["create", "boot"]);
+
+/** Whether a transaction is on disk when it ends, or with the next one that is. */
+type Sync = "synced" | "unsynced";
 
 export class NodeStore implements LedgerStore, Disposable {
   readonly #database: DatabaseSync;
@@ -72,6 +89,7 @@ export class NodeStore implements LedgerStore, Disposable {
   readonly #now: () => number;
   readonly #options: Required<NodeStoreOptions>;
   #begun = 0;
+  #sync: Sync = "synced";
 
   /** Opens the file, made if missing and readable by its owner alone. Throws when it is no database. */
   constructor(file: string, now: () => number = Date.now, options: NodeStoreOptions = {}) {
@@ -102,9 +120,9 @@ export class NodeStore implements LedgerStore, Disposable {
   }
 
   /** Writes a record, with the events of its change, and forgets the journal of the operation it ends, and the outcome of the request. */
-  commit({ record, events = [], finished, outcome }: Commit): void {
+  commit({ record, events = [], finished, outcome, provisional = false }: Commit): void {
     let dropped = 0;
-    this.#transaction(() => {
+    this.#transaction(provisional ? "unsynced" : "synced", () => {
       this.#run(
         "INSERT INTO sandbox (id, version, record) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET version = excluded.version, record = excluded.record",
         record.sandboxId,
@@ -114,7 +132,7 @@ export class NodeStore implements LedgerStore, Disposable {
       dropped = this.#post(events);
       if (finished !== undefined)
         this.#run("DELETE FROM journal WHERE sandbox = ? AND scope = ?", record.sandboxId, finished);
-      if (outcome !== undefined) this.finish(outcome.requestId, outcome.bytes);
+      if (outcome !== undefined) this.#finish(outcome);
     });
     if (dropped > 0) this.#options.onEventsDropped(dropped);
   }
@@ -133,11 +151,11 @@ export class NodeStore implements LedgerStore, Disposable {
 
   /** Forgets a sandbox and its journal. With `outcome`, a request's success is recorded in the same breath, and events are. */
   removeSandbox(sandboxId: string, outcome?: RequestOutcome, events: readonly Uint8Array[] = []): void {
-    this.#transaction(() => {
+    this.#transaction("synced", () => {
       this.#post(events);
       this.#run("DELETE FROM sandbox WHERE id = ?", sandboxId);
       this.#run("DELETE FROM journal WHERE sandbox = ?", sandboxId);
-      if (outcome !== undefined) this.finish(outcome.requestId, outcome.bytes);
+      if (outcome !== undefined) this.#finish(outcome);
     });
   }
 
@@ -145,14 +163,23 @@ export class NodeStore implements LedgerStore, Disposable {
   journal(sandboxId: string, scope: string): UndoJournal {
     return {
       add: (step) =>
-        this.#run(
-          "INSERT OR IGNORE INTO journal (sandbox, scope, step) VALUES (?, ?, ?)",
-          sandboxId,
-          scope,
-          step,
+        this.#transaction(LEAVING_NO_FILE.has(scope) ? "unsynced" : "synced", () =>
+          this.#run(
+            "INSERT OR IGNORE INTO journal (sandbox, scope, step) VALUES (?, ?, ?)",
+            sandboxId,
+            scope,
+            step,
+          ),
         ),
       remove: (step) =>
-        this.#run("DELETE FROM journal WHERE sandbox = ? AND scope = ? AND step = ?", sandboxId, scope, step),
+        this.#transaction("unsynced", () =>
+          this.#run(
+            "DELETE FROM journal WHERE sandbox = ? AND scope = ? AND step = ?",
+            sandboxId,
+            scope,
+            step,
+          ),
+        ),
     };
   }
 
@@ -181,7 +208,7 @@ export class NodeStore implements LedgerStore, Disposable {
 
   begin(requestId: string, digest: string): void {
     const now = this.#now();
-    this.#transaction(() => {
+    this.#transaction("unsynced", () => {
       if (this.#begun++ % PRUNE_EVERY === 0) this.#pruneLedger(now);
       this.#run(
         "INSERT INTO ledger (request, digest, seen_ms) VALUES (?, ?, ?) ON CONFLICT (request) DO UPDATE SET seen_ms = excluded.seen_ms",
@@ -200,8 +227,14 @@ export class NodeStore implements LedgerStore, Disposable {
     );
   }
 
-  finish(requestId: string, outcome: Uint8Array): void {
-    this.#run("UPDATE ledger SET outcome = ? WHERE request = ?", outcome, requestId);
+  finish(requestId: string, bytes: Uint8Array): void {
+    this.#transaction("synced", () => this.#finish({ requestId, bytes }));
+  }
+
+  /** An outcome that is recorded already, by the commit that made it one, is not written again and costs no sync. */
+  #finish({ requestId, bytes }: RequestOutcome): void {
+    const sql = "UPDATE ledger SET outcome = ? WHERE request = ? AND outcome IS NOT ?";
+    this.#run(sql, bytes, requestId, bytes);
   }
 
   /** The oldest events behind a position that are to be published. */
@@ -215,24 +248,15 @@ export class NodeStore implements LedgerStore, Disposable {
 
   /** Forgets events up to a position. */
   published(position: number): void {
-    this.#run("DELETE FROM outbox WHERE position <= ?", position);
+    this.#transaction("unsynced", () => this.#run("DELETE FROM outbox WHERE position <= ?", position));
   }
 
-  meta(key: string): string | undefined {
-    const [row] = this.#all("SELECT value FROM meta WHERE key = ?", key);
-    return row === undefined ? undefined : String(row.value);
-  }
-
-  setMeta(key: string, value: string): void {
-    this.#run(
-      "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-      key,
-      value,
-    );
-  }
-
-  #transaction(work: () => void): void {
+  #transaction(sync: Sync, work: () => void): void {
     try {
+      // With NORMAL the log is synced before a checkpoint only; it can be set between transactions.
+      if (sync !== this.#sync)
+        this.#database.exec(`PRAGMA synchronous = ${sync === "synced" ? "FULL" : "NORMAL"}`);
+      this.#sync = sync;
       this.#database.exec("BEGIN IMMEDIATE");
       work();
       this.#database.exec("COMMIT");
