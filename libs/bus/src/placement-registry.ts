@@ -45,6 +45,8 @@ const RESTORE_RETRY_MS = 500;
 export class PlacementRegistry implements AsyncDisposable {
   readonly #bucket: KvBucket;
   readonly #held = new Map<string, Held>();
+  /** How many of `#held` each node has. */
+  readonly #counts = new Map<string, number>();
   readonly #stop = new AbortController();
   readonly #watching: Promise<void>;
   readonly #options: PlacementRegistryOptions;
@@ -138,12 +140,12 @@ export class PlacementRegistry implements AsyncDisposable {
 
   /** Makes the next lookup of a sandbox read the registry. */
   forget(sandboxId: string): void {
-    this.#held.delete(sandboxId);
+    this.#keep(sandboxId, undefined);
   }
 
-  /** The placements in the local copy, in no order. */
-  known(): PlacedSandbox[] {
-    return [...this.#held.values()];
+  /** How many placements on a node the local copy has. Costs the same however many there are: every heartbeat asks. */
+  countOn(nodeId: string): number {
+    return this.#counts.get(nodeId) ?? 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -154,7 +156,7 @@ export class PlacementRegistry implements AsyncDisposable {
   #begin({ epoch, incarnation, isOtherStream }: WatchBegin): void {
     this.#epoch = epoch;
     this.#incarnation = incarnation;
-    if (isOtherStream) for (const [id, held] of this.#held) this.#held.set(id, { ...held, isLost: true });
+    if (isOtherStream) for (const [id, held] of this.#held) this.#keep(id, { ...held, isLost: true });
     this.#setFilled(false);
   }
 
@@ -163,7 +165,7 @@ export class PlacementRegistry implements AsyncDisposable {
     // What we wrote ourselves is held at once; the watch tells of it, and of what was before it, later.
     if (held !== undefined && !held.isLost && held.revision > revision) return;
     const placed = value && parse({ value, revision });
-    if (placed === undefined) this.#held.delete(id);
+    if (placed === undefined) this.#keep(id, undefined);
     else this.#hold(placed, ageMs);
   }
 
@@ -172,14 +174,32 @@ export class PlacementRegistry implements AsyncDisposable {
     const known = this.#held.get(sandboxId);
     const isSame = known !== undefined && !known.isLost && known.revision === placed.revision;
     const sinceMs = isSame ? known.sinceMs : this.#nowMs() - ageMs;
-    this.#held.set(sandboxId, { ...placed, epoch: this.#epoch, sinceMs, isLost: false });
+    this.#keep(sandboxId, { ...placed, epoch: this.#epoch, sinceMs, isLost: false });
     if (generation > this.#highest) this.#highest = generation;
     return placed;
   }
 
+  /** Makes this what the local copy has of a sandbox, or undefined for nothing. */
+  #keep(sandboxId: string, held: Held | undefined): void {
+    const before = this.#held.get(sandboxId);
+    if (before !== undefined) this.#count(before, -1);
+    if (held === undefined) {
+      this.#held.delete(sandboxId);
+      return;
+    }
+    this.#held.set(sandboxId, held);
+    this.#count(held, 1);
+  }
+
+  #count({ placement: { nodeId } }: Held, by: number): void {
+    const count = this.countOn(nodeId) + by;
+    if (count > 0) this.#counts.set(nodeId, count);
+    else this.#counts.delete(nodeId);
+  }
+
   /** After everything was told: what was not told is gone, unless the bucket was lost. */
   async #fill(epoch: number): Promise<void> {
-    for (const [id, held] of this.#held) if (!held.isLost && held.epoch < epoch) this.#held.delete(id);
+    for (const [id, held] of this.#held) if (!held.isLost && held.epoch < epoch) this.#keep(id, undefined);
     const lost = [...this.#held.values()].filter(({ isLost }) => isLost);
     for (const { placement } of lost) if (!(await this.#restore(placement, epoch))) return;
     if (lost.length > 0) this.#options.onRestored?.(lost.length);

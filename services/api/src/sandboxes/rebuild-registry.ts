@@ -59,10 +59,9 @@ export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
   const look = () => {
     // Before, what was lost and what is only not read yet look the same.
     if (!api.nodes.isFilled || !api.placements.isFilled) return;
-    const placed = placedOnNodes(api);
     for (const record of api.nodes.all()) {
       const { nodeId, heartbeat } = record;
-      const hasMore = (heartbeat.node?.sandboxes ?? 0) > (placed.get(nodeId) ?? 0);
+      const hasMore = (heartbeat.node?.sandboxes ?? 0) > api.placements.countOn(nodeId);
       const isNew = !api.sight.isCompared(record) || failed.get(nodeId) === instanceOf(record);
       if (record.liveness === "up" && (isNew || hasMore) && !underWay.has(nodeId)) void compare(record);
     }
@@ -79,14 +78,6 @@ export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
 }
 
 const instanceOf = ({ heartbeat }: NodeRecord): string => heartbeat.daemonInstanceId;
-
-/** How many sandboxes the registry has for each node. */
-function placedOnNodes(api: ApiContext): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const { placement } of api.placements.known())
-    counts.set(placement.nodeId, (counts.get(placement.nodeId) ?? 0) + 1);
-  return counts;
-}
 
 async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: AbortSignal): Promise<void> {
   let pageToken = "";
