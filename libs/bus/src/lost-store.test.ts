@@ -155,6 +155,37 @@ test("a registry that has lost its end is another one: what it lacks is claimed 
   assert.equal((await registry.read("last"))?.placement.generation, 7n);
 });
 
+/** A registry whose claims fail while there is a refusal. */
+class RefusedRegistry extends PlacementRegistry {
+  refusal: Error | undefined;
+  readonly refusedAtMs: number[] = [];
+
+  override claim(placed: nodepb.Placement) {
+    if (this.refusal === undefined) return super.claim(placed);
+    this.refusedAtMs.push(performance.now());
+    return Promise.reject(this.refusal);
+  }
+}
+
+test("what cannot be claimed again is tried after longer and longer pauses, and each cause is told once", async () => {
+  const told: unknown[] = [];
+  await using registry = new RefusedRegistry(api, { onRestoreFailed: (err) => told.push(err) });
+  await registry.claim(placement("refused", 5n));
+  const [first, second] = [new Error("no permission"), new Error("no leader")];
+  registry.refusal = first;
+  await wipeAndRestart();
+  await eventually(() => assert.ok(registry.refusedAtMs.length >= 3));
+  const [one = 0, two = 0, three = 0] = registry.refusedAtMs;
+  assert.ok(two - one > 450 && three - two > 950, `${registry.refusedAtMs}`);
+  assert.deepEqual(told, [first]);
+  assert.equal(registry.isFilled, false);
+  registry.refusal = second;
+  await eventually(() => assert.deepEqual(told, [first, second]));
+  registry.refusal = undefined;
+  await eventually(() => assert.ok(registry.isFilled));
+  assert.equal((await registry.read("refused"))?.placement.generation, 5n);
+});
+
 /** Waits until `check` passes; fails with its last error after 30 s. */
 async function eventually(check: () => unknown): Promise<void> {
   const deadline = performance.now() + 30_000;

@@ -9,6 +9,7 @@
  * bucket lacks of it is claimed again, with the generation and the request it had, before the registry counts as filled. So the id of a
  * sandbox whose node is away is not given to another.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { nodepb } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
@@ -37,9 +38,13 @@ export type PlacementRegistryOptions = {
   readonly nowMs?: () => number;
   /** Called when the bucket was lost and what it had was claimed again: how many. */
   readonly onRestored?: (count: number) => void;
+  /** Called when a placement of a lost bucket cannot be claimed again; once for each cause, until all are restored. */
+  readonly onRestoreFailed?: (err: unknown) => void;
 };
 
-const RESTORE_RETRY_MS = 500;
+/** Between two tries to restore a placement; doubles up to the most while they fail. */
+const RESTORE_PAUSE_MS = 500;
+const MOST_RESTORE_PAUSE_MS = 8000;
 
 /** The placements of the fleet. All methods throw `PaddockError` BUS_UNAVAILABLE when NATS is away. */
 export class PlacementRegistry implements AsyncDisposable {
@@ -56,6 +61,8 @@ export class PlacementRegistry implements AsyncDisposable {
   #incarnation = "";
   #isFilled = false;
   #highest = 0n;
+  /** Why the last try to restore a placement failed. */
+  #restoreFailure = "";
 
   constructor(bus: Bus, options: PlacementRegistryOptions = {}) {
     this.#options = options;
@@ -203,22 +210,32 @@ export class PlacementRegistry implements AsyncDisposable {
     const lost = [...this.#held.values()].filter(({ isLost }) => isLost);
     for (const { placement } of lost) if (!(await this.#restore(placement, epoch))) return;
     if (lost.length > 0) this.#options.onRestored?.(lost.length);
+    this.#restoreFailure = "";
     if (this.#epoch === epoch && !this.#stop.signal.aborted) this.#setFilled(true);
   }
 
   /** Claims a placement of a lost bucket again; false when the watch has begun again meanwhile. */
   async #restore(placement: nodepb.Placement, epoch: number): Promise<boolean> {
-    while (this.#epoch === epoch && !this.#stop.signal.aborted) {
+    const { signal } = this.#stop;
+    for (let pauseMs = RESTORE_PAUSE_MS; this.#epoch === epoch && !signal.aborted; ) {
       if (this.#held.get(placement.sandboxId)?.isLost !== true) return true;
       try {
         const { placed } = await this.claim(placement);
         this.#hold(placed);
         return true;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, RESTORE_RETRY_MS));
+      } catch (err) {
+        this.#tellRestoreFailure(err);
       }
+      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+      pauseMs = Math.min(pauseMs * 2, MOST_RESTORE_PAUSE_MS);
     }
     return false;
+  }
+
+  #tellRestoreFailure(err: unknown): void {
+    if (this.#restoreFailure === String(err)) return;
+    this.#restoreFailure = String(err);
+    this.#options.onRestoreFailed?.(err);
   }
 
   #setFilled(isFilled: boolean): void {

@@ -66,6 +66,8 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
     new PlacementRegistry(bus, {
       ...(overrides.monotonicMs === undefined ? {} : { nowMs: overrides.monotonicMs }),
       onRestored: (count) => log.warn({ count }, "the registry was lost: placements were claimed again"),
+      onRestoreFailed: (err) =>
+        log.warn({ err }, "the registry was lost: a placement cannot be claimed again, trying again"),
     }),
   );
   const sight = undo.use(new RegistrySight({ bus, nodes, placements }));
