@@ -2,7 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerSpecSchema } from "@paddock/protocol";
 import type { Command } from "commander";
-import { newId } from "./client/generated-id.ts";
+import { chosenName, newId } from "./client/generated-id.ts";
 import { MAIN_CONTAINER } from "./client/targets.ts";
 import { collect } from "./command-definition.ts";
 import type { CommandRun } from "./command-run.ts";
@@ -39,10 +39,12 @@ export type ContainerPlace = {
   readonly isNewSandbox: boolean;
 };
 
-export const newPlace = (options: ContainerOptions): ContainerPlace =>
-  options.sandbox === undefined
-    ? { sandboxId: options.name ?? newId(), containerId: MAIN_CONTAINER, isNewSandbox: true }
-    : { sandboxId: options.sandbox, containerId: options.name ?? newId(), isNewSandbox: false };
+export function newPlace({ name, sandbox }: ContainerOptions): ContainerPlace {
+  const id = name === undefined ? newId() : chosenName(name);
+  return sandbox === undefined
+    ? { sandboxId: id, containerId: MAIN_CONTAINER, isNewSandbox: true }
+    : { sandboxId: sandbox, containerId: id, isNewSandbox: false };
+}
 
 /** As it is named on the command line. */
 export const nameOf = (place: ContainerPlace): string =>

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ContainerState, SandboxState } from "@paddock/protocol";
+import { newId } from "./client/generated-id.ts";
 import { FakeApi } from "./testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
 import { cli } from "./testing/run-in-process.ts";
@@ -61,6 +62,15 @@ for (const { words, shows } of [
     assert.deepEqual([code, out.split("\n").filter(Boolean), err], [0, shows, ""]);
   });
 }
+
+test("an id that a filter names in full is no beginning of another one", async () => {
+  await using api = await FakeApi.start();
+  const generated = newId(() => Buffer.from("cafe0001", "hex"));
+  serveSandboxes(api, [fakeSandbox("cafe"), fakeSandbox(generated)]);
+  const shown = async (id: string) => (await cli(api, ["ps", "-q", "-f", `id=${id}`])).out;
+  assert.equal(await shown("cafe"), "cafe\n");
+  assert.equal(await shown("cafe0"), `${generated}\n`);
+});
 
 test("a filter shows the containers that meet it, and an unknown one is a mistake of usage", async () => {
   await using api = await FakeApi.start();

@@ -8,10 +8,12 @@ import { isShortFor } from "./client/generated-id.ts";
 /** A row of `ps`: a sandbox with one of its containers, or with none. */
 export type SandboxRow = { readonly sandbox: Sandbox; readonly container: ContainerStatus | undefined };
 
-type Test = (row: SandboxRow, value: string) => boolean;
+/** `ids` are those of all sandboxes there are. */
+type Test = (row: SandboxRow, value: string, ids: ReadonlySet<string>) => boolean;
 
 export type SandboxFilter = {
-  readonly isMet: (row: SandboxRow) => boolean;
+  /** Whether a row meets it, where `ids` are those of all sandboxes there are. */
+  readonly isMet: (row: SandboxRow, ids: ReadonlySet<string>) => boolean;
   /** Whether it says itself which states are wanted. */
   readonly hasStatus: boolean;
 };
@@ -29,7 +31,8 @@ const STATUSES: Readonly<Record<string, (row: SandboxRow) => boolean>> = {
 
 const TESTS: Readonly<Record<string, Test>> = {
   status: (row, value) => STATUSES[value.toLowerCase()]?.(row) === true,
-  id: ({ sandbox }, value) => isShortFor(value, sandbox.sandboxId),
+  id: ({ sandbox: { sandboxId } }, value, ids) =>
+    ids.has(value) ? sandboxId === value : isShortFor(value, sandboxId),
   name: ({ sandbox, container }, value) =>
     sandbox.sandboxId.includes(value) || (container?.containerId ?? "").includes(value),
   image: ({ container }, value) => isImage(container, value),
@@ -58,11 +61,11 @@ export function parseFilter(texts: readonly string[]): SandboxFilter {
   const wanted = [...values];
   return {
     // Labels add up, as each is a condition of its own.
-    isMet: (row) =>
+    isMet: (row, ids) =>
       wanted.every(([key, given]) =>
         key === "label"
-          ? given.every((value) => TESTS[key]?.(row, value))
-          : given.some((value) => TESTS[key]?.(row, value)),
+          ? given.every((value) => TESTS[key]?.(row, value, ids))
+          : given.some((value) => TESTS[key]?.(row, value, ids)),
       ),
     hasStatus: values.has("status") || values.has("exited"),
   };

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { isGeneratedId, isShortFor, newId } from "./generated-id.ts";
+import { chosenName, isGeneratedId, isShortFor, newId } from "./generated-id.ts";
 
 test("an id that we generate is known as one, and any beginning of four characters or more stands for it", () => {
   fc.assert(
     fc.property(
-      fc.uint8Array({ minLength: 5, maxLength: 5 }),
+      fc.uint8Array({ minLength: 4, maxLength: 4 }),
       fc.integer({ min: 4, max: 12 }),
       (bytes, length) => {
         const id = newId(() => Buffer.from(bytes));
@@ -37,4 +38,13 @@ test("a chosen name is never shortened, however much it looks like an id", () =>
     assert.ok(isShortFor(name, name));
     assert.ok(!isShortFor(name.slice(0, -1), name), name);
   }
+});
+
+test("hardly any name of twelve hex digits has the form of a generated id, and what has it cannot be chosen", () => {
+  const names = Array.from({ length: 20_000 }, (_, index) =>
+    createHash("sha256").update(`name ${index}`).digest("hex").slice(0, 12),
+  );
+  assert.ok(names.filter(isGeneratedId).length <= 3);
+  for (const name of ["web", "cafe", "cafebabecafe"]) assert.equal(chosenName(name), name);
+  assert.throws(() => chosenName(newId()), /has the form of a generated id/);
 });

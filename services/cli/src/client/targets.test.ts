@@ -8,7 +8,7 @@ import { cli } from "../testing/run-in-process.ts";
 import { newId } from "./generated-id.ts";
 
 /** Ids with a given beginning, as they are generated. */
-const generated = (beginning: string): string => newId(() => Buffer.from(beginning.padEnd(10, "0"), "hex"));
+const generated = (beginning: string): string => newId(() => Buffer.from(beginning.padEnd(8, "0"), "hex"));
 const [FIRST, SECOND] = [generated("3f9a01"), generated("3f9b02")];
 
 /** An api that notes what is changed, by whatever call. */

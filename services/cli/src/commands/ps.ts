@@ -64,7 +64,11 @@ function selectionOf({ all, filter, last, latest }: PsOptions): (all: readonly S
   const withStopped = all === true || hasStatus || count !== undefined;
   return (sandboxes) => {
     const states = sandboxes.filter((s) => withStopped || s.status?.state !== SandboxState.STOPPED);
-    const met = states.map((sandbox) => ({ sandbox, rows: rowsOf(sandbox).filter(isMet) }));
+    const ids = new Set(sandboxes.map(({ sandboxId }) => sandboxId));
+    const met = states.map((sandbox) => ({
+      sandbox,
+      rows: rowsOf(sandbox).filter((row) => isMet(row, ids)),
+    }));
     const found = met.filter(({ rows }) => rows.length > 0);
     return (count === undefined ? found : newest(found, count)).flatMap(({ rows }) => rows);
   };

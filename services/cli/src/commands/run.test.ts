@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { ContainerService, type RunSandboxRequest, SandboxService } from "@paddock/protocol";
+import { newId } from "../client/generated-id.ts";
 import { FakeApi } from "../testing/fake-api.ts";
 import { FakeProcess } from "../testing/fake-process.ts";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
@@ -78,6 +79,15 @@ test("run carries limits, environment, labels and the rest into the spec", async
   assert.deepEqual({ ...container?.labels }, { a: "b=c" });
   assert.deepEqual(container?.process?.env, ["K=v"]);
   assert.deepEqual([container?.process?.user, container?.process?.cwd], ["nobody", "/srv"]);
+});
+
+test("a name of the form of a generated id is refused before anything is made", async () => {
+  await using f = await fixture();
+  for (const beside of [[], ["--sandbox", "web"]]) {
+    const { code, err } = await cli(f.api, ["run", ...beside, "--name", newId(), "tiny"]);
+    assert.equal(code, 2);
+    assert.match(err, /has the form of a generated id.*\nhint: choose another name/);
+  }
 });
 
 test("run sizes the VM and lets it grow as it is told, and refuses to size one that is there", async () => {
