@@ -171,6 +171,7 @@ test("what cannot be claimed again is tried after longer and longer pauses, and 
   const told: unknown[] = [];
   await using registry = new RefusedRegistry(api, { onRestoreFailed: (err) => told.push(err) });
   await registry.claim(placement("refused", 5n));
+  await eventually(() => assert.ok(registry.isFilled));
   const [first, second] = [new Error("no permission"), new Error("no leader")];
   registry.refusal = first;
   await wipeAndRestart();

@@ -170,6 +170,23 @@ const importing = (digests: Map<string, string>, nodeId: string) =>
     });
   };
 
+test("what nodes find odd about an image is told once each, with the image", async () => {
+  const finding = (warnings: string[]) =>
+    async function* (requests: AsyncIterable<nodepb.ImportImageRequest>) {
+      for await (const _ of requests);
+      const message = { case: "image", value: { imageId: "sha256:3" } } as const;
+      yield create(nodepb.ImportImageResponseSchema, { response: { message, warnings } });
+    };
+  n1.streams.importImage = finding(["the root is closed", "no variable"]);
+  n2.streams.importImage = finding(["the root is closed"]);
+  const call = images().importImage();
+  await call.write({ message: { case: "start", value: { name: "odd" } } });
+  call.end();
+  const told = (await Array.fromAsync(call)).at(-1);
+  assert.equal(told?.message.case, "image");
+  assert.deepEqual(told?.warnings, ["the root is closed", "no variable"]);
+});
+
 test("an image is imported on every node at once, byte for byte, with progress and at last the image", async () => {
   const digests = new Map<string, string>();
   n1.streams.importImage = importing(digests, "n1");

@@ -15,7 +15,7 @@ after(() => rm(directory, { recursive: true }));
 
 type Received = AsyncDisposable & { api: FakeApi; start: ImportStart | undefined; bytes: Buffer };
 
-async function receiver(): Promise<Received> {
+async function receiver(warnings: string[] = []): Promise<Received> {
   const api = await FakeApi.start();
   const received: Received = {
     api,
@@ -39,6 +39,7 @@ async function receiver(): Promise<Received> {
         case: "image",
         value: { imageId: `sha256:${"a".repeat(64)}`, names: ["tiny:1"], sizeBytes: 2048n },
       },
+      warnings,
     });
   });
   return received;
@@ -55,6 +56,16 @@ test("import sends a file whole and prints the image's id", async () => {
   assert.deepEqual(received.bytes, content);
   assert.equal(received.start?.totalBytes, 3_000_000n);
   assert.equal(received.start?.name, "tiny:1");
+});
+
+test("import tells what is odd about an image, on stderr and without control characters", async () => {
+  await using received = await receiver(['only root can read "/"', "Env holds \u001b[2J"]);
+  const file = join(directory, "odd.tar");
+  await writeFile(file, "an archive");
+  const { code, out, err } = await cli(received.api, ["image", "import", file]);
+  assert.deepEqual({ code, out }, { code: 0, out: `sha256:${"a".repeat(64)}\n` });
+  assert.match(err, /\nnote: only root can read "\/"\nnote: Env holds/);
+  assert.ok(!err.includes("\u001b[2J"));
 });
 
 test("import takes an archive from stdin", async () => {

@@ -19,7 +19,7 @@ const file = (path: string, content: Buffer) => ({
 const archive = async (...entries: ReturnType<typeof file>[]) =>
   Buffer.concat(await Array.fromAsync(packTar(entries)));
 
-async function send(bed: TestBed, bytes: Buffer, name = "test:1") {
+async function sendAll(bed: TestBed, bytes: Buffer, name = "test:1") {
   const call = bed.streams.importImage();
   const start = {
     name,
@@ -36,9 +36,12 @@ async function send(bed: TestBed, bytes: Buffer, name = "test:1") {
     call.end();
   })();
   sending.catch(() => undefined);
-  const messages = await Array.fromAsync(call);
-  return messages.map(({ response }) => response?.message);
+  const responses = await Array.fromAsync(call);
+  return responses.map(({ response }) => response);
 }
+
+const send = async (...args: Parameters<typeof sendAll>) =>
+  (await sendAll(...args)).map((response) => response?.message);
 
 test("an archive becomes an image, with progress on the way, and again the same image", async () => {
   await using bed = await testBed();
@@ -57,6 +60,15 @@ test("an archive becomes an image, with progress on the way, and again the same 
   }
   const again = (await send(bed, bytes)).at(-1);
   assert.ok(again?.case === "image" && again.value.imageId === last.value.imageId);
+  assert.deepEqual(bed.bugs, []);
+});
+
+test("what is odd about an image is told with the image", async () => {
+  await using bed = await testBed();
+  const root = { ...file("./", Buffer.alloc(0)), type: "directory" as const, mode: 0o700 };
+  const bytes = Buffer.concat(await Array.fromAsync(packTar([root, file("bin/x", Buffer.alloc(5))])));
+  const responses = await sendAll(bed, bytes, "odd:1");
+  assert.match(responses.at(-1)?.warnings.join() ?? "", /mode 0700: only root can read "\/"/);
   assert.deepEqual(bed.bugs, []);
 });
 
