@@ -70,7 +70,7 @@ pub fn prepare() {
     report("processes", unbound_processes());
     report("memory hot-plug", online_memory());
     report("loopback", raise_loopback());
-    report("root", protect_root());
+    report("root", protect("/"));
     report("ctrl-alt-del", nix::sys::reboot::set_cad_enabled(false).map_err(Into::into));
 }
 
@@ -145,9 +145,9 @@ fn unbound_processes() -> std::io::Result<()> {
 
 /// The root holds the agent's own program, which containers can name as /proc/PID/exe of a process that has not become theirs
 /// yet: nothing of it can be written or changed, by whatever name (CVE-2019-5736).
-fn protect_root() -> std::io::Result<()> {
+pub(crate) fn protect(mount_point: &str) -> std::io::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-    Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
+    Ok(mount(None::<&str>, mount_point, None::<&str>, flags, None::<&str>)?)
 }
 
 fn raise_loopback() -> std::io::Result<()> {

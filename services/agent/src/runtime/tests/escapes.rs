@@ -1,12 +1,17 @@
 //! Ways out of a container by what its newcomers have open (CVE-2024-21626): the agent of these tests has the host's root
-//! open at many numbers, as a real one has its own.
+//! open at many numbers, as a real one has its own. And by the program that newcomers run before they run the container's
+//! (CVE-2019-5736).
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
+use nix::mount::{MsFlags, mount};
 use rustix::fs::{Mode, OFlags};
 
 use super::fixture::*;
+use crate::machine::boot;
 use crate::pb;
 use crate::runtime::*;
 
@@ -142,4 +147,116 @@ fn a_missing_working_directory_of_a_read_only_container_is_made_below_it() {
     request.process = Some(pb::Process { cwd: "/srv/www".into(), ..process(&["pwd"]) });
     let (container, output) = fixture.start(&request);
     assert_eq!(output.wait(container.0.init_pid()).stdout, "/srv/www\n");
+}
+
+/// Set where a test runs with its program on a read-only mount, as the agent runs in a guest.
+const READ_ONLY: &str = "PADDOCK_TEST_PROGRAM_IS_READ_ONLY";
+
+/// Whether this test runs so. If not, it is run again so, and must pass there.
+fn has_read_only_program(test: &str) -> bool {
+    if std::env::var_os(READ_ONLY).is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let mut command = Command::new(&program);
+    command.args(["--exact", &format!("{module}::{test}")]).env(READ_ONLY, "1");
+    let prepare = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+        mount(Some(program.as_str()), program.as_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        boot::protect(&program)
+    };
+    // SAFETY: system calls, between fork and exec.
+    let ended = unsafe { command.pre_exec(prepare) }.output().unwrap();
+    let output = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && output.contains("1 passed"), "{output}");
+    false
+}
+
+/// Puts the libraries of this program, and its loader, where a container finds them.
+fn with_libraries(fixture: &Fixture) {
+    std::fs::create_dir_all(fixture.path("lib64")).unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    for library in maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])) {
+        let name = library.rsplit('/').next().unwrap();
+        if name.contains(".so") {
+            std::fs::copy(library, fixture.path("lib64").join(name)).unwrap();
+        }
+    }
+}
+
+/// Tries to write to and to change the program of every process, but for programs of the container.
+const ATTACK: &str = "
+    attack() {
+        case $(readlink $1/exe) in '' | */busybox) return ;; esac
+        echo seen
+        echo >>$1/exe
+        touch -d '2000-01-01 00:00' $1/exe
+    } 2>/dev/null
+    attack_all() {
+        for process in /proc/[0-9]* /proc/self; do attack $process; done
+    }";
+
+/// As root, with some capabilities that containers have, and `more`.
+fn as_root(more: &[&str], args: &[&str]) -> pb::Process {
+    let common = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETUID", "CAP_SETGID"];
+    let capabilities = common.iter().chain(more).map(|&name| name.to_owned()).collect();
+    pb::Process { default_capabilities: false, capabilities, ..process(args) }
+}
+
+fn attacking(more: &[&str], script: &str) -> pb::Process {
+    as_root(more, &["sh", "-c", &format!("{ATTACK}\n{script}")])
+}
+
+/// What writing to the program of these tests, or changing it, would change.
+fn program() -> (u64, u32, std::time::SystemTime) {
+    let program = std::fs::metadata("/proc/self/exe").unwrap();
+    (program.len(), program.mode(), program.modified().unwrap())
+}
+
+#[test]
+fn a_container_that_executes_the_program_of_the_agent_cannot_change_it() {
+    if !has_read_only_program("a_container_that_executes_the_program_of_the_agent_cannot_change_it") {
+        return;
+    }
+    let before = program();
+    let fixture = Fixture::new();
+    with_libraries(&fixture);
+    for more in [&[][..], &["CAP_SYS_PTRACE"]] {
+        let container = fixture.sleeper();
+        let (stdio, output) = pipes();
+        // It prints more than fits, so it is there until somebody reads.
+        rustix::pipe::fcntl_setpipe_size(&stdio.stdout, 4096).unwrap();
+        let env = vec!["LD_LIBRARY_PATH=/lib64".into()];
+        let own = pb::Process { env, ..as_root(&[], &["/proc/self/exe", "--list"]) };
+        let outcome = container.0.exec("own", &own, stdio).unwrap();
+        let ExecOutcome::Running { pid } = outcome else { panic!("{outcome:?}") };
+        assert!(output.next_line().ends_with(": test\n"), "it is this program");
+        assert_eq!(container.run(&attacking(more, "attack_all")).stdout, "seen\n");
+        assert_eq!(program(), before);
+        assert_eq!(output.wait(pid).code, 0);
+    }
+}
+
+#[test]
+fn a_tracer_cannot_change_the_program_of_a_newcomer() {
+    if !has_read_only_program("a_tracer_cannot_change_the_program_of_a_newcomer") {
+        return;
+    }
+    let before = program();
+    let fixture = Fixture::new();
+    for more in [&[][..], &["CAP_SYS_PTRACE"]] {
+        let mut request = fixture.request();
+        request.process = Some(attacking(more, "echo ready; while :; do attack_all; done"));
+        let (container, output) = fixture.start(&request);
+        assert_eq!(output.next_line(), "ready\n");
+        for _ in 0..50 {
+            container.sh(":");
+        }
+        container.0.signal_all(libc::SIGKILL).unwrap();
+        output.wait(container.0.init_pid());
+        assert_eq!(program(), before);
+    }
 }
