@@ -16,7 +16,7 @@ const RUNS = { numRuns: Number(process.env.PADDOCK_FUZZ_RUNS ?? 300) };
 
 const bytes = fc.uint8Array({ maxLength: 600 });
 const offset = fc.oneof(fc.bigInt({ min: 0n, max: 9n }), fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }));
-const stream = fc.constantFrom(agentpb.Stream.STDOUT, agentpb.Stream.STDERR, agentpb.Stream.UNSPECIFIED, 99);
+const stream = fc.constantFrom<number>(agentpb.Stream.STDOUT, agentpb.Stream.STDERR, agentpb.Stream.UNSPECIFIED, 99);
 
 const output = fc.oneof(
   fc.record({
@@ -65,7 +65,7 @@ test("whatever a guest says of a process, its output joins without holes, or the
       const next = new Map<string, number>();
       try {
         for (const each of said) {
-          const event = check.take(create(agentpb.ProcessOutputSchema, { output: each as never }));
+          const event = check.take(create(agentpb.ProcessOutputSchema, { output: each }));
           if (event.kind !== "chunk") continue;
           assert.ok(Number.isSafeInteger(event.offset) && event.offset >= (next.get(event.stream) ?? 0));
           next.set(event.stream, event.offset + event.data.length);
