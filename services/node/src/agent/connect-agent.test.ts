@@ -160,3 +160,15 @@ test("a connection that its owner closed fails its calls with his error", async 
   await assert.rejects(waiting, reason("VM_UNAVAILABLE"));
   await assert.rejects(agent.sandbox.getGuest({}), reason("VM_UNAVAILABLE"));
 });
+
+test("a ping is answered while the agent hears, and not when it has fallen silent or its connection is over", async () => {
+  await using bed = await connected({});
+  const agent = await bed.connecting;
+  assert.equal(await agent.answersPing(30_000), true);
+  bed.fake.dropLink();
+  await agent.closed;
+  assert.equal(await agent.answersPing(30_000), false);
+  await using silent = await connected({ serve: () => undefined });
+  await using unheard = await silent.connecting;
+  for (let times = 0; times < 6; times++) assert.equal(await unheard.answersPing(20), false);
+});

@@ -15,6 +15,8 @@ export type AgentClient = AsyncDisposable & {
   readonly sandbox: Client<typeof agentpb.SandboxService>;
   readonly containers: Client<typeof agentpb.ContainerService>;
   readonly processes: Client<typeof agentpb.ProcessService>;
+  /** Whether the agent answers a ping in time, in ms. */
+  answersPing(patienceMs: number): Promise<boolean>;
   /** Settles, never rejects, when the connection is over. */
   readonly closed: Promise<SessionEnd>;
   /** Why the connection is over, or undefined while it is not. */
@@ -80,6 +82,7 @@ function agentClient(session: GuestSession): AgentClient {
     sandbox: createClient(agentpb.SandboxService, transport),
     containers: createClient(agentpb.ContainerService, transport),
     processes: createClient(agentpb.ProcessService, transport),
+    answersPing: (patienceMs) => session.answersPing(patienceMs),
     closed: session.closed,
     get end() {
       return session.end;

@@ -123,6 +123,14 @@ export class GuestSession implements AsyncDisposable {
     return stream;
   }
 
+  /** Whether the agent answers a ping in time, in ms. It is no call: HTTP/2 answers it by itself. */
+  async answersPing(patienceMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    if (this.end !== undefined || !this.#session.ping((error) => resolve(error === null))) return false;
+    const timer = setTimeout(() => resolve(false), patienceMs);
+    return await promise.finally(() => clearTimeout(timer));
+  }
+
   /** Part of the interface connect-node wants; a keepalive would use it. */
   notifyResponseByteRead(): void {}
 

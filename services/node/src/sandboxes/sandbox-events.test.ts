@@ -195,6 +195,37 @@ test("a guest that stops answering is an event, and so is that it answers again;
   await watching;
 });
 
+test("a guest that answers no ping is asked at once, and one that answers pings only now and then", async () => {
+  await using node = await TestNode.start();
+  await running(node);
+  const entry = entryOf(node);
+  const { attachment } = entry;
+  assert.ok(attachment);
+  const pinged = Promise.withResolvers<void>();
+  let [pings, asked] = [0, 0];
+  let answers = true;
+  node.guest.onCall = async (name) => {
+    if (name !== "getGuest") return;
+    asked += 1;
+    if (!answers) await node.forever;
+  };
+  const answersPing = async () => {
+    pings += 1;
+    if (pings === 10) pinged.resolve();
+    return answers;
+  };
+  const times = { intervalMs: 3_600_000, patienceMs: 50, pingEveryMs: 5 };
+  const watching = watchHealth(node.context, entry, attachment, { ...times, answersPing });
+  await pinged.promise;
+  assert.deepEqual([asked, entry.record.unhealthy], [0, undefined]);
+  answers = false;
+  await reaches(node, () => entry.record.unhealthy !== undefined);
+  assert.ok(asked > 0);
+  answers = true;
+  await node.ask({ case: "stopSandbox", value: { force: true } });
+  await watching;
+});
+
 test("a VM that stands still for want of room says so at once and takes no calls; it is given the time when it goes on", async () => {
   await using node = await TestNode.start();
   await running(node);

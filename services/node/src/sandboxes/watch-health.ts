@@ -3,10 +3,13 @@
  *
  * A kernel that hangs keeps its end of the link open and says nothing, so a broken link is no measure. A paused guest is not asked:
  * its vCPUs are stopped, and silence says nothing of it. Nor is one that stands still for want of room: why is known.
+ *
+ * Between two questions the guest is pinged, which is no call. One that leaves a ping unanswered is asked at once: so it is known
+ * within about 10 s that a guest has fallen silent, as streams know it (`streams/guest-watch.ts`).
  */
-import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { guestText } from "../agent/guest-text.ts";
+import { pause } from "../agent/pause.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { NodeLog } from "../node-log.ts";
 import { catchUp } from "./pause-sandbox-entry.ts";
@@ -15,19 +18,25 @@ import type { Attachment, SandboxEntry } from "./sandbox-entry.ts";
 export type HealthOptions = {
   /** Time between two questions, in milliseconds. */
   readonly intervalMs?: number;
-  /** Time a guest has to answer, in milliseconds. Emulation on a busy host is slow. */
+  /** Time a guest has to answer, in milliseconds: an emulated one on a busy host was seen to take 5 s. */
   readonly patienceMs?: number;
+  /** Time between two pings, in milliseconds. */
+  readonly pingEveryMs?: number;
+  /** Whether the guest answers a ping. */
+  readonly answersPing?: (attachment: Attachment) => Promise<boolean>;
 };
 
 const MAX_DETAIL = 256;
+const PING_PATIENCE_MS = 1000;
 
 /** Runs until the sandbox is detached from this VM. Never throws. */
 export async function watchHealth(
   ctx: NodeContext,
   entry: SandboxEntry,
   attachment: Attachment,
-  { intervalMs = 10_000, patienceMs = 10_000 }: HealthOptions = {},
+  options: HealthOptions = {},
 ): Promise<void> {
+  const { patienceMs = 7000 } = options;
   const { lifetime, machine } = attachment;
   let waiting = new AbortController();
   machine.onHeld = () => {
@@ -37,7 +46,7 @@ export async function watchHealth(
   for (;;) {
     waiting = new AbortController();
     const signal = AbortSignal.any([lifetime, waiting.signal]);
-    await pause(intervalMs, undefined, { signal }).catch(() => undefined);
+    await untilDue(entry, attachment, options, signal);
     if (lifetime.aborted) return;
     if (isPaused(entry)) continue;
     const problem = await problemOf(ctx, entry, attachment, patienceMs);
@@ -52,6 +61,24 @@ export async function watchHealth(
     }
   }
 }
+
+/** Settles when it is time for the next question: after the interval, or when a ping is not answered, or when the signal aborts. */
+async function untilDue(
+  entry: SandboxEntry,
+  attachment: Attachment,
+  { intervalMs = 10_000, pingEveryMs = 2500, answersPing = pingGuest }: HealthOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let leftMs = intervalMs; ; leftMs -= pingEveryMs) {
+    await pause(Math.min(leftMs, pingEveryMs), signal);
+    if (signal.aborted || leftMs <= pingEveryMs) return;
+    const standsStill = isPaused(entry) || entry.held !== undefined;
+    if (!standsStill && !(await answersPing(attachment))) return;
+  }
+}
+
+const pingGuest = async ({ link: { state } }: Attachment): Promise<boolean> =>
+  state.kind === "up" && (await state.agent.answersPing(PING_PATIENCE_MS));
 
 const isPaused = ({ record }: SandboxEntry): boolean => record.phase.kind === "paused";
 
