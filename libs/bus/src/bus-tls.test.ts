@@ -90,6 +90,55 @@ test("a client logs in by an nkey, and by another one after the file has changed
   await back;
 });
 
+type Key = ReturnType<typeof nkeys.createUser>;
+
+/** A claim about a key, as `nsc` writes it: a JWT that `issuer` signs. */
+function claim(issuer: Key, subject: Key, nats: object): string {
+  const part = (content: object | Uint8Array) =>
+    Buffer.from(content instanceof Uint8Array ? content : JSON.stringify(content)).toString("base64url");
+  const head = part({ typ: "JWT", alg: "ed25519-nkey" });
+  const body = part({
+    jti: subject.getPublicKey(),
+    iat: Math.floor(Date.now() / 1000),
+    iss: issuer.getPublicKey(),
+    sub: subject.getPublicKey(),
+    name: "test",
+    nats: { version: 2, ...nats },
+  });
+  return `${head}.${body}.${part(issuer.sign(Buffer.from(`${head}.${body}`)))}`;
+}
+
+test("a client logs in by a credentials file, and not by one of another account", async () => {
+  const [operator, account, other, user] = [
+    nkeys.createOperator(),
+    nkeys.createAccount(),
+    nkeys.createAccount(),
+    nkeys.createUser(),
+  ];
+  const limits = { subs: -1, conn: -1, leaf: -1, imports: -1, exports: -1, data: -1, payload: -1 };
+  const accounts = claim(operator, account, { type: "account", limits });
+  await using jwt = await server(
+    "jwt",
+    `operator: ${claim(operator, operator, { type: "operator" })}\nresolver: MEMORY\n` +
+      `resolver_preload: { ${account.getPublicKey()}: ${accounts} }\n`,
+  );
+  const credentials = (issuer: Key) => {
+    const creds = join(directory, `${issuer.getPublicKey()}.creds`);
+    const token = claim(issuer, user, { type: "user", subs: -1, data: -1, payload: -1 });
+    const seed = new TextDecoder().decode(user.getSeed());
+    writeFileSync(
+      creds,
+      `-----BEGIN NATS USER JWT-----\n${token}\n------END NATS USER JWT------\n\n` +
+        `-----BEGIN USER NKEY SEED-----\n${seed}\n------END USER NKEY SEED------\n`,
+      { mode: 0o600 },
+    );
+    return { creds };
+  };
+  const url = `nats://${jwt.host}`;
+  assert.equal(await outcomeOf({ url, files: credentials(account) }), "connected");
+  assert.match(await outcomeOf({ url, files: credentials(other) }), /Authorization Violation/i);
+});
+
 test("a secret that others can read is refused at each connect, and taken when it is closed to them", async () => {
   const open = join(directory, "open.key");
   copyFileSync(client.key, open);

@@ -2,7 +2,7 @@
 export * from "./bus.ts";
 export { logBusEvents } from "./bus-event-log.ts";
 export { BUS_SETTINGS, type BusSettings, parseBusSettings } from "./bus-settings.ts";
-export type { CommandKind } from "./command-room.ts";
+export { type CommandKind, type CommandLimits, CommandRoom } from "./command-room.ts";
 export * from "./event-reader.ts";
 export * from "./event-stream.ts";
 export * from "./node-registry.ts";

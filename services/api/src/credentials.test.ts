@@ -4,11 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { connect } from "node:tls";
-import { SystemService } from "@paddock/protocol";
+import { create } from "@bufbuild/protobuf";
+import { ImageService, nodepb, SystemService } from "@paddock/protocol";
 import { tlsConnection } from "@paddock/rpc";
 import { type IssuedFiles, TestAuthority } from "../../../libs/rpc/src/testing/test-authority.ts";
 import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
+import { STREAM_SECRET } from "./testing/fake-node.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "credentials-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -74,4 +76,32 @@ test("a token and a certificate that are replaced count at once, the old token n
   put(second.keyFile, tls.keyFile);
   for (const port of ports) await eventually(async () => assert.notEqual(await shownBy(port), shownAtFirst));
   assert.ok((await version("second-token-000")).version, "connections of before go on");
+});
+
+test("a secret of streams that is replaced counts for the next connection to a node", async () => {
+  const secretFile = join(directory, "stream.secret");
+  const putSecret = (text: string) => {
+    writeFileSync(`${secretFile}.text`, text, { mode: 0o600 });
+    put(`${secretFile}.text`, secretFile);
+  };
+  putSecret("f".repeat(32));
+  await using bench = await ApiBench.start(startNats, { stream: { kind: "secret", secretFile } });
+  const node = await bench.node("n1");
+  node.streams.importImage = async function* (requests) {
+    for await (const _ of requests);
+    const message = { case: "image", value: { imageId: "sha256:1" } } as const;
+    yield create(nodepb.ImportImageResponseSchema, { response: { message } });
+  };
+  const importImage = async () => {
+    const call = bench.connection.service(ImageService).importImage();
+    const answers = Array.fromAsync(call);
+    await call.write({ message: { case: "start", value: { name: "x" } } });
+    call.end();
+    return (await answers).at(-1)?.message.case;
+  };
+  await eventually(() =>
+    assert.rejects(importImage(), { reason: "NODE_UNAVAILABLE", message: /prove to each other/ }),
+  );
+  putSecret(STREAM_SECRET);
+  await eventually(async () => assert.equal(await importImage(), "image"));
 });

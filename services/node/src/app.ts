@@ -32,7 +32,7 @@ import type { NodeContext } from "./node-context.ts";
 import type { NodeLog } from "./node-log.ts";
 import { observeCommands } from "./observe-commands.ts";
 import { commandCheck } from "./request-rules.ts";
-import { kindOf } from "./routes.ts";
+import { COMMAND_LIMITS, kindOf } from "./routes.ts";
 import { recover } from "./sandboxes/recover.ts";
 import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
 import { sandboxesDir, sandboxPaths } from "./sandboxes/sandbox-paths.ts";
@@ -56,8 +56,6 @@ const MIB = 1024 * 1024;
 const GUEST_OVERHEAD_BYTES = 64 * MIB;
 /** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
 const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
-/** What waits for one sandbox leaves room for those of others, of the same kind. */
-const COMMAND_LIMITS = { perKind: 1024, perSandbox: 128 };
 const COMMAND_GRACE_MS = 10_000;
 
 export class NodeApp implements AsyncDisposable {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { CommandRoom } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
-import { COMMANDS, kindOf } from "./routes.ts";
+import { COMMAND_LIMITS, COMMANDS, kindOf } from "./routes.ts";
 
 test("what stops, kills, deletes or pauses a sandbox or container has room beside changes, and so has what reads", () => {
   for (const [name, kind] of Object.entries(COMMANDS)) {
@@ -15,4 +17,21 @@ test("what stops, kills, deletes or pauses a sandbox or container has room besid
 
 test("a command that names nothing to do takes no room of changes", () => {
   assert.equal(kindOf(create(nodepb.CommandRequestSchema)), "reads");
+});
+
+test("changes that wait for a few sandboxes leave room for changes of others, and for reads and controls of their own", () => {
+  const room = new CommandRoom("n1", COMMAND_LIMITS);
+  const fill = (sandboxId: string) => {
+    for (let count = 0; count < 10_000; count++) {
+      try {
+        room.take("changes", sandboxId);
+      } catch (error) {
+        assert.ok(error instanceof PaddockError && error.reason === "TOO_MANY");
+        return count;
+      }
+    }
+    throw new Error("there is no limit");
+  };
+  for (const sandboxId of ["a", "b", "c"]) assert.ok(fill(sandboxId) > 0);
+  for (const kind of ["changes", "controls", "reads"] as const) room.take(kind, kind === "changes" ? "d" : "a");
 });

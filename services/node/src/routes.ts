@@ -1,6 +1,6 @@
 /** The commands of a node, and the handler of each: the only list. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { CommandKind } from "@paddock/bus";
+import type { CommandKind, CommandLimits } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
 import { invalidFields } from "@paddock/rpc";
@@ -76,6 +76,9 @@ export const COMMANDS = {
   deleteImage: "changes",
   setLogLevel: "reads",
 } as const satisfies Record<CommandCase, CommandKind>;
+
+/** What waits for one sandbox leaves room for those of others, of the same kind. */
+export const COMMAND_LIMITS: CommandLimits = { perKind: 1024, perSandbox: 128 };
 
 /** The kind of a command; one that names nothing to do reads. */
 export const kindOf = ({ command }: nodepb.CommandRequest): CommandKind =>
