@@ -102,6 +102,16 @@ test("a node is up, then suspect after 15 s, then down after 30 s without a hear
   assert.deepEqual([livenessOf(14_999), livenessOf(15_000), livenessOf(30_000)], ["up", "suspect", "down"]);
 });
 
+test("a registry that begins later knows how old a placement is, by the server's clock alone", async () => {
+  await using first = new PlacementRegistry(bus);
+  const { placed } = await first.claim(placement("aged"));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await using later = new PlacementRegistry(bus, { nowMs: () => 0 });
+  assert.equal(later.ageMs(placed), 0);
+  await eventually(() => assert.ok(later.isFilled));
+  assert.ok(later.ageMs(placed) >= 250, `${later.ageMs(placed)}`);
+});
+
 test("a broken value in the registry hides nothing else", async () => {
   await using view = new NodeView(bus);
   await putHeartbeat(bus, heartbeat("fine", 1));

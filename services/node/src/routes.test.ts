@@ -33,5 +33,6 @@ test("changes that wait for a few sandboxes leave room for changes of others, an
     throw new Error("there is no limit");
   };
   for (const sandboxId of ["a", "b", "c"]) assert.ok(fill(sandboxId) > 0);
-  for (const kind of ["changes", "controls", "reads"] as const) room.take(kind, kind === "changes" ? "d" : "a");
+  for (const kind of ["changes", "controls", "reads"] as const)
+    room.take(kind, kind === "changes" ? "d" : "a");
 });

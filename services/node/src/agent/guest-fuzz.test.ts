@@ -16,7 +16,12 @@ const RUNS = { numRuns: Number(process.env.PADDOCK_FUZZ_RUNS ?? 300) };
 
 const bytes = fc.uint8Array({ maxLength: 600 });
 const offset = fc.oneof(fc.bigInt({ min: 0n, max: 9n }), fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }));
-const stream = fc.constantFrom<number>(agentpb.Stream.STDOUT, agentpb.Stream.STDERR, agentpb.Stream.UNSPECIFIED, 99);
+const stream = fc.constantFrom<number>(
+  agentpb.Stream.STDOUT,
+  agentpb.Stream.STDERR,
+  agentpb.Stream.UNSPECIFIED,
+  99,
+);
 
 const output = fc.oneof(
   fc.record({

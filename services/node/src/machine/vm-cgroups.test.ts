@@ -148,6 +148,20 @@ test("what exceeds its memory ends alone, and is counted where it happened", asy
   await once(held.child, "exit");
 });
 
+test("what the host caches of a machine's files is told apart from its memory", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "vm-cgroups-cache-"));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const name = await make("cache");
+  const write = 'dd if=/dev/zero of="$0" bs=1M count=96 2>/dev/null; echo up; cat';
+  const { child, line } = await run(name, ["sh", "-c", write, join(directory, "written")]);
+  assert.equal(line, "up");
+  const { memoryBytes, memoryCacheBytes, memoryPeakBytes } = await cgroups.usage(name);
+  child.stdin?.end();
+  // On a file system in memory nothing is cache.
+  const sum = memoryBytes + memoryCacheBytes;
+  assert.ok(sum <= memoryPeakBytes + 16 * MIB, `${memoryBytes} + ${memoryCacheBytes} > ${memoryPeakBytes}`);
+});
+
 test("a limit below what is in use is refused, ends nothing and changes nothing", async () => {
   const name = await make("below");
   const { child, line } = await run(name, HOLD);
