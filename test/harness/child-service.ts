@@ -52,6 +52,7 @@ export async function startService(
     env: {
       PATH: process.env.PATH ?? "",
       TMPDIR: process.env.TMPDIR ?? "/tmp",
+      ...(process.env.NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
       ...env,
       PADDOCK_READY_FD: "3",
     },

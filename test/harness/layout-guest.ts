@@ -6,6 +6,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { globSync, readFileSync, realpathSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
 import { dirname, join } from "node:path";
 import { type ArchiveEntry, newcArchive } from "../../deploy/guest/newc-archive.ts";
 import { runBareGuest } from "./bare-guest.ts";
@@ -22,6 +23,16 @@ function programFiles(name: string, path: string): Map<string, string> {
   return files;
 }
 
+/** The types are stripped on the host: in the guest, under emulation, that takes as long as the tests themselves. */
+function sourceOf(path: string): Buffer {
+  if (!/\.(ts|json)$/.test(path)) return readFileSync(path);
+  const text = readFileSync(path, "utf8");
+  return Buffer.from(path.endsWith(".json") ? asScript(text) : asScript(stripTypeScriptTypes(text)));
+}
+
+/** Every path of a source file in `text` as that of the stripped one. */
+const asScript = (text: string): string => text.replaceAll(/\.ts(?=$|")/gm, ".js");
+
 function initramfs(init: string): Buffer {
   const files = new Map([
     ...PROGRAMS.flatMap((name) => [...programFiles(name, realpathSync(`/bin/${name}`))]),
@@ -34,7 +45,7 @@ function initramfs(init: string): Buffer {
         "services/node/src/machine/vm-cgroups*.ts",
       ],
       { cwd: ROOT },
-    ).map((path) => [`src/${path}`, join(ROOT, path)] as const),
+    ).map((path) => [`src/${asScript(path)}`, join(ROOT, path)] as const),
   ]);
   const directories = new Set(["dev", "proc", "sys", "tmp", "src/node_modules/@paddock"]);
   for (const path of [...files.keys(), ...directories])
@@ -47,7 +58,7 @@ function initramfs(init: string): Buffer {
       kind: "file" as const,
       path,
       mode: 0o755,
-      data: readFileSync(source),
+      data: sourceOf(source),
     })),
   ];
   return newcArchive(entries);
@@ -65,7 +76,7 @@ function initScript(lines: readonly string[], tests: readonly string[]): string 
     ...lines,
     "cd /src",
     "outside > /tmp/before",
-    `node --test --test-isolation=none --test-reporter=tap ${tests.join(" ")} && echo TESTS-PASSED`,
+    `node --test --test-isolation=none --test-reporter=tap ${tests.map(asScript).join(" ")} && echo TESTS-PASSED`,
     "echo BEFORE; cat /tmp/before; echo AFTER; outside; echo END",
     // A reset would cut off what the serial port has not sent yet, so the host ends the VM when it has read END.
     "exec sleep infinity",
