@@ -79,12 +79,13 @@ node_tests() {
 }
 
 count_tally() {
-  local t=0 p=0 f=0 n=0
+  local stage=$1 t=0 p=0 f=0 n=0
   read -r t p f n <"$scratch/tally" 2>/dev/null
+  tail -n +2 "$scratch/tally" | sed "s/^/# slowest $stage /"
   : >"$scratch/tally"
   tests=$((tests + t)) passed=$((passed + p)) failed=$((failed + f)) not_run=$((not_run + n))
-  if [ "$t" -eq 0 ]; then failures+=("$1: no test ran"); fi
-  if [ "$n" -gt 0 ]; then failures+=("$1: $n tests did not run"); fi
+  if [ "$t" -eq 0 ]; then failures+=("$stage: no test ran"); fi
+  if [ "$n" -gt 0 ]; then failures+=("$stage: $n tests did not run"); fi
 }
 
 agent_tests() {
