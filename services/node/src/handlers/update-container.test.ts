@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { ContainerSpecSchema, ProcessSpecSchema } from "@paddock/protocol";
-import { fromStatus } from "@paddock/rpc";
+import { ContainerSpecSchema, fromStatus, ProcessSpecSchema } from "@paddock/protocol";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 /** What the specs of a sandbox's containers may have together. */

@@ -7,9 +7,9 @@
  * Between two questions the guest is pinged, which is no call. One that leaves a ping unanswered is asked at once: so it is known
  * within about 10 s that a guest has fallen silent, as streams know it (`streams/guest-watch.ts`).
  */
+import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { guestText } from "../agent/guest-text.ts";
-import { pause } from "../agent/pause.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { NodeLog } from "../node-log.ts";
 import { catchUp } from "./pause-sandbox-entry.ts";
@@ -70,7 +70,7 @@ async function untilDue(
   signal: AbortSignal,
 ): Promise<void> {
   for (let leftMs = intervalMs; ; leftMs -= pingEveryMs) {
-    await pause(Math.min(leftMs, pingEveryMs), signal);
+    await pause(Math.min(leftMs, pingEveryMs), undefined, { signal }).catch(() => undefined);
     if (signal.aborted || leftMs <= pingEveryMs) return;
     const standsStill = isPaused(entry) || entry.held !== undefined;
     if (!standsStill && !(await answersPing(attachment))) return;
