@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { SandboxState } from "@paddock/protocol";
 import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
+import { EventLog } from "../harness/event-log.ts";
 import { exec } from "../harness/exec.ts";
 import {
   type Attack,
@@ -90,6 +91,13 @@ after(() => stack?.[Symbol.asyncDispose]());
 const inside = (sandboxId: string) =>
   exec(stack.client, ["cut", "-d ", "-f1,22", "/proc/1/stat"], { sandboxId, containerId: "c1" });
 
+/** Until the node has seen that the guest answers: before that, calls that wait for it fail within seconds. */
+async function answersAgain(sandboxId: string): Promise<void> {
+  await using log = await EventLog.start(stack.client, { sandboxId });
+  const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
+  if (status?.unhealthy) await log.find(({ change }) => change.case === "health" && change.value.healthy);
+}
+
 /** A figure of the daemon's memory, in bytes. */
 function memory(name: "VmRSS" | "VmHWM"): number {
   const status = readFileSync(`/proc/${stack.nodePid}/status`, "utf8");
@@ -131,8 +139,10 @@ test("whatever comes from a guest's port ends that session alone: the daemon sta
     );
     assert.ok(peak - resting < BOUND_BYTES, `the daemon grew by ${peak - resting} bytes`);
   }
-  for (const sandboxId of ["first", "second"])
+  for (const sandboxId of ["first", "second"]) {
+    await answersAgain(sandboxId);
     assert.equal((await inside(sandboxId)).stdout, lives.get(sandboxId), "its processes never noticed");
+  }
   await stack.client.sandboxes.stopSandbox({ requestId: randomUUID(), sandboxId: "second" }, soon());
 });
 

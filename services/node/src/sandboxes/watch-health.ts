@@ -4,8 +4,9 @@
  * A kernel that hangs keeps its end of the link open and says nothing, so a broken link is no measure. A paused guest is not asked:
  * its vCPUs are stopped, and silence says nothing of it. Nor is one that stands still for want of room: why is known.
  *
- * Between two questions the guest is pinged, which is no call. One that leaves a ping unanswered is asked at once: so it is known
- * within about 10 s that a guest has fallen silent, as streams know it (`streams/guest-watch.ts`).
+ * Between two questions the guest is pinged, which is no call. One that leaves a ping unanswered is asked at once, and so is one
+ * that was silent and answers a ping: it is known within about 10 s that a guest has fallen silent, as streams know it
+ * (`streams/guest-watch.ts`), and within 3 s that it is back.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
@@ -62,7 +63,7 @@ export async function watchHealth(
   }
 }
 
-/** Settles when it is time for the next question: after the interval, or when a ping is not answered, or when the signal aborts. */
+/** Settles when it is time for the next question: after the interval, when a ping tells of a change, or when the signal aborts. */
 async function untilDue(
   entry: SandboxEntry,
   attachment: Attachment,
@@ -73,7 +74,8 @@ async function untilDue(
     await pause(Math.min(leftMs, pingEveryMs), undefined, { signal }).catch(() => undefined);
     if (signal.aborted || leftMs <= pingEveryMs) return;
     const standsStill = isPaused(entry) || entry.held !== undefined;
-    if (!standsStill && !(await answersPing(attachment))) return;
+    const wasSilent = entry.record.unhealthy !== undefined;
+    if (!standsStill && (await answersPing(attachment)) === wasSilent) return;
   }
 }
 
