@@ -114,7 +114,7 @@ test("HELLO is said again after a silence, and then only the last nonce counts",
     socket.write(ready(seen));
     return true;
   };
-  await using bed = await connected({ greet }, { repeatAfterMs: 20 });
+  await using bed = await connected({ greet }, { repeatAfterMs: 500, deadlineMs: 20_000 });
   await answers(bed.connecting);
   assert.equal(hellos.length, 2);
   assert.notEqual(hellos[0], hellos[1]);
