@@ -21,8 +21,8 @@ export type LedgerStore = {
   find(requestId: string): LedgerEntry | undefined;
   /** Notes that the request was seen; on disk with whatever it makes durable first. */
   begin(requestId: string, digest: string): void;
-  /** Notes its outcome, on disk once it has returned. */
-  finish(requestId: string, outcome: Uint8Array): void;
+  /** Notes its outcome, on disk once it has returned unless it `isProven`. */
+  finish(requestId: string, outcome: Uint8Array, isProven: boolean): void;
 };
 
 export type LedgerRequest = {
@@ -30,6 +30,11 @@ export type LedgerRequest = {
   readonly digest: string;
   /** Aborts when this caller leaves. */
   readonly signal: AbortSignal;
+  /**
+   * Whether what the request has made, on disk by now, proves its success: repeating it without a word of the ledger answers with
+   * what is there. Asked once it has succeeded; by default it does not.
+   */
+  readonly isProven?: () => boolean;
 };
 
 type UnderWay = { readonly digest: string; readonly work: SharedWork<Uint8Array> };
@@ -49,15 +54,16 @@ export class RequestLedger {
    * who has left before a request that came earlier could be looked after, and when it cannot be kept.
    */
   async once(
-    { requestId, digest, signal }: LedgerRequest,
+    request: LedgerRequest,
     work: (signal: AbortSignal) => Promise<Uint8Array>,
   ): Promise<Uint8Array> {
+    const { requestId, digest, signal } = request;
     for (;;) {
       const underWay = this.#underWay.get(requestId);
       const before = underWay ?? this.#store.find(requestId);
       if (signal.aborted) throw before === undefined ? signal.reason : ofUnknownOutcome(signal.reason);
       if (before !== undefined && before.digest !== digest) throw reused(requestId);
-      if (underWay === undefined) return await this.#begin({ requestId, digest, signal }, work);
+      if (underWay === undefined) return await this.#begin(request, work);
       if (!underWay.work.isAbandoned) return await underWay.work.join(signal);
       // What was begun for those who left is being taken back: this caller's turn comes after.
       await abandoned(underWay.work, signal);
@@ -65,7 +71,7 @@ export class RequestLedger {
   }
 
   async #begin(
-    { requestId, digest, signal }: LedgerRequest,
+    { requestId, digest, signal, isProven = () => false }: LedgerRequest,
     work: (signal: AbortSignal) => Promise<Uint8Array>,
   ): Promise<Uint8Array> {
     const known = this.#store.find(requestId)?.outcome;
@@ -74,7 +80,7 @@ export class RequestLedger {
     const shared = new SharedWork(async (left) => {
       try {
         const outcome = await work(left);
-        this.#keep(requestId, outcome);
+        this.#keep(requestId, outcome, isProven());
         return outcome;
       } finally {
         this.#underWay.delete(requestId);
@@ -84,9 +90,9 @@ export class RequestLedger {
     return await shared.join(signal);
   }
 
-  #keep(requestId: string, outcome: Uint8Array): void {
+  #keep(requestId: string, outcome: Uint8Array, isProven: boolean): void {
     try {
-      this.#store.finish(requestId, outcome);
+      this.#store.finish(requestId, outcome, isProven);
     } catch (error) {
       throw ofUnknownOutcome(error);
     }

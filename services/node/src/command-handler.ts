@@ -23,8 +23,8 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
   const ledger = new RequestLedger({
     find: (id) => ctx.store.find(id),
     begin: (id, digest) => ctx.store.begin(id, digest),
-    finish: (id, outcome) => {
-      if (outcome.length <= MAX_KEPT_OUTCOME_BYTES) ctx.store.finish(id, outcome);
+    finish: (id, outcome, isProven) => {
+      if (outcome.length <= MAX_KEPT_OUTCOME_BYTES) ctx.store.finish(id, outcome, isProven);
     },
   });
   return async (
@@ -48,8 +48,11 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
     if (COMMANDS[command.case] === "reads") return await work(signal);
     if (requestId === "")
       throw invalidFields([{ field: "request_id", description: `is needed by ${command.case}` }]);
-    const bytes = await ledger.once({ requestId, digest: digestOf(request), signal }, async (left) =>
-      toBinary(nodepb.CommandResponseSchema, await work(left)),
+    // A repeat of the request that created a sandbox is answered with the sandbox.
+    const isProven = () => ctx.sandboxes.find(sandboxId)?.record.requestId === requestId;
+    const bytes = await ledger.once(
+      { requestId, digest: digestOf(request), signal, isProven },
+      async (left) => toBinary(nodepb.CommandResponseSchema, await work(left)),
     );
     return fromBinary(nodepb.CommandResponseSchema, bytes);
   };

@@ -245,6 +245,7 @@ test("only what must outlive a crash of the host waits for the disk", (t) => {
     ),
     "a success that is recorded already": costOf(() => store.finish("r1", outcome.bytes)),
     "another success": costOf(() => store.finish("r1", new Uint8Array([2]))),
+    "a success that a record proves": costOf(() => store.finish("r1", new Uint8Array([3]), true)),
     "an event was published": costOf(() => store.published(1)),
     "the end of a sandbox": costOf(() => store.removeSandbox("s1", outcome, events)),
   };
@@ -257,6 +258,7 @@ test("only what must outlive a crash of the host waits for the disk", (t) => {
     "a record, its events and the success of its request": 1,
     "a success that is recorded already": 0,
     "another success": 1,
+    "a success that a record proves": 0,
     "an event was published": 0,
     "the end of a sandbox": 1,
   });

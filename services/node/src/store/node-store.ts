@@ -11,6 +11,7 @@
  * - The journal of a bring-up. After a crash of the host its processes and cgroups are gone without an undo, and to the files of a
  *   creation its record leads.
  * - A change within the state `creating`. After a crash such a sandbox is deleted, whatever else its record says.
+ * - The outcome of a request whose success a record proves: the one that created a sandbox is named there.
  * - That events were published. The publisher asks what is stored before it publishes what an earlier daemon left.
  *
  * Tables: `sandbox` (one row each), `journal` (undos of what is under way), `ledger` (requests and their outcomes),
@@ -227,8 +228,8 @@ export class NodeStore implements LedgerStore, Disposable {
     );
   }
 
-  finish(requestId: string, bytes: Uint8Array): void {
-    this.#transaction("synced", () => this.#finish({ requestId, bytes }));
+  finish(requestId: string, bytes: Uint8Array, isProven = false): void {
+    this.#transaction(isProven ? "unsynced" : "synced", () => this.#finish({ requestId, bytes }));
   }
 
   /** An outcome that is recorded already, by the commit that made it one, is not written again and costs no sync. */

@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { countSyncs } from "./testing/count-syncs.ts";
+import { sandboxIn, TestNode } from "./testing/test-node.ts";
+
+test("a creation waits for the disk when it begins and when the sandbox is ready, a deletion the same, and no repeat", async (t) => {
+  await using node = await TestNode.start();
+  const syncs = countSyncs(t);
+  const costOf = async (work: () => Promise<unknown>): Promise<number> => {
+    const before = syncs();
+    await work();
+    return syncs() - before;
+  };
+  for (const count of [0, 1, 5]) {
+    const containers = Array.from({ length: count }, (_, index) => ({
+      containerId: `c${index}`,
+      image: "tiny",
+    }));
+    const create = async () =>
+      sandboxIn(
+        await node.ask(
+          { case: "createSandbox", value: { spec: { containers } } },
+          { requestId: `r${count}` },
+        ),
+      );
+    const remove = async () =>
+      assert.equal((await node.ask({ case: "deleteSandbox", value: { force: true } })).case, "deleteSandbox");
+    assert.deepEqual(
+      [await costOf(create), await costOf(create), await costOf(remove)],
+      [2, 0, 2],
+      `with ${count} containers`,
+    );
+  }
+});
