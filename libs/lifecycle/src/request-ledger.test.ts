@@ -187,3 +187,16 @@ test("a success that cannot be kept fails the call with an unknown outcome", asy
   const error = await failure(ledger.once(request, async () => bytes("made")));
   assert.ok(isOutcomeUnknown(error));
 });
+
+test("whether a success is proven by what was made is asked when the work is done", async () => {
+  const kept: boolean[] = [];
+  const { ledger } = setUp({ finish: (_id, _outcome, isProven) => void kept.push(isProven) });
+  let isMade = false;
+  const work = async () => {
+    isMade = true;
+    return bytes("done");
+  };
+  await ledger.once({ ...request, isProven: () => isMade }, work);
+  await ledger.once({ ...request, requestId: "r2" }, work);
+  assert.deepEqual(kept, [true, false]);
+});
