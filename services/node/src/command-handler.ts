@@ -48,8 +48,12 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
     if (COMMANDS[command.case] === "reads") return await work(signal);
     if (requestId === "")
       throw invalidFields([{ field: "request_id", description: `is needed by ${command.case}` }]);
-    // A repeat of the request that created a sandbox is answered with the sandbox.
-    const isProven = () => ctx.sandboxes.find(sandboxId)?.record.requestId === requestId;
+    // A repeat of the request that created a sandbox, or a container, is answered with what it created.
+    const isProven = () => {
+      const { record } = ctx.sandboxes.find(sandboxId) ?? {};
+      const created = record === undefined ? [] : [record, ...record.containers];
+      return created.some((each) => each.requestId === requestId);
+    };
     const bytes = await ledger.once(
       { requestId, digest: digestOf(request), signal, isProven },
       async (left) => toBinary(nodepb.CommandResponseSchema, await work(left)),

@@ -3,6 +3,17 @@ import { test } from "node:test";
 import { countSyncs } from "./testing/count-syncs.ts";
 import { sandboxIn, TestNode } from "./testing/test-node.ts";
 
+test("a container waits for the disk before its file is made and when it is there, a stop when it is over", async (t) => {
+  await using node = await TestNode.start();
+  sandboxIn(await node.ask({ case: "createSandbox", value: { spec: {} } }));
+  const syncs = countSyncs(t);
+  const spec = { containerId: "c1", image: "tiny" };
+  assert.equal((await node.ask({ case: "createContainer", value: { spec } })).case, "createContainer");
+  assert.equal(syncs(), 2);
+  assert.equal((await node.ask({ case: "stopSandbox", value: { force: true } })).case, "stopSandbox");
+  assert.equal(syncs(), 4);
+});
+
 test("a creation waits for the disk when it begins and when the sandbox is ready, a deletion the same, and no repeat", async (t) => {
   await using node = await TestNode.start();
   const syncs = countSyncs(t);

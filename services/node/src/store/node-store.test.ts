@@ -237,7 +237,7 @@ test("only what must outlive a crash of the host waits for the disk", (t) => {
   const costs = {
     "a request has begun": costOf(() => store.begin("r1", "d1")),
     "a step of a creation may have run": costOf(() => store.journal("s1", "create").add("machine")),
-    "another step may have left a file": costOf(() => store.journal("s1", "container:0:c1").add("layer")),
+    "a step may have left a file": costOf(() => store.journal("s1", "container:0:c1").add("writable-layer")),
     "nothing is left of a step": costOf(() => store.journal("s1", "create").remove("machine")),
     "a provisional record": costOf(() => store.commit({ record, provisional: true })),
     "a record, its events and the success of its request": costOf(() =>
@@ -252,7 +252,7 @@ test("only what must outlive a crash of the host waits for the disk", (t) => {
   assert.deepEqual(costs, {
     "a request has begun": 0,
     "a step of a creation may have run": 0,
-    "another step may have left a file": 1,
+    "a step may have left a file": 1,
     "nothing is left of a step": 0,
     "a provisional record": 0,
     "a record, its events and the success of its request": 1,

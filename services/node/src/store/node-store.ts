@@ -8,10 +8,10 @@
  * These do not wait:
  *
  * - That a request has begun. It protects what the request does, and the first transaction that must last takes it along.
- * - The journal of a bring-up. After a crash of the host its processes and cgroups are gone without an undo, and to the files of a
- *   creation its record leads.
+ * - The journal, but for a step that leaves a file to which no record leads. After a crash of the host processes, cgroups and what
+ *   was in VMs are gone without an undo.
  * - A change within the state `creating`. After a crash such a sandbox is deleted, whatever else its record says.
- * - The outcome of a request whose success a record proves: the one that created a sandbox is named there.
+ * - The outcome of a request whose success a record proves: those that created a sandbox and its containers are named there.
  * - That events were published. The publisher asks what is stored before it publishes what an earlier daemon left.
  *
  * Tables: `sandbox` (one row each), `journal` (undos of what is under way), `ledger` (requests and their outcomes),
@@ -78,8 +78,8 @@ export type Commit = {
   readonly provisional?: boolean;
 };
 
-/** Operations of which a crash of the host leaves nothing that only the journal leads to. */
-const LEAVING_NO_FILE: ReadonlySet<string> = new Set(["create", "boot"]);
+/** The step of which a crash of the host leaves what only the journal leads to: the file of a container that is in no record yet. */
+const LEAVES_A_FILE = "writable-layer";
 
 /** Whether a transaction is on disk when it ends, or with the next one that is. */
 type Sync = "synced" | "unsynced";
@@ -164,7 +164,7 @@ export class NodeStore implements LedgerStore, Disposable {
   journal(sandboxId: string, scope: string): UndoJournal {
     return {
       add: (step) =>
-        this.#transaction(LEAVING_NO_FILE.has(scope) ? "unsynced" : "synced", () =>
+        this.#transaction(step === LEAVES_A_FILE ? "synced" : "unsynced", () =>
           this.#run(
             "INSERT OR IGNORE INTO journal (sandbox, scope, step) VALUES (?, ?, ?)",
             sandboxId,
