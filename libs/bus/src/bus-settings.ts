@@ -1,30 +1,39 @@
 /**
- * The settings of the connection to NATS, the same for the api and the node daemon.
+ * Settings of the connection to NATS, the same for the api and the node daemon.
  *
- * A client of the bus commands the node daemons, which are root. So without TLS only a server on this very host is
- * talked to, and a combination of settings that contradicts itself, or that a reader could take for more than it is, is refused.
+ * A client of the bus commands the node daemons, which run as root. So without TLS the server must be on this host, and settings
+ * that contradict each other are refused, as are those that look safer than they are.
  */
+import { ConfigError, type Settings, type SettingTexts, text } from "@paddock/lifecycle";
 import { type BusFiles, readBusFiles } from "./bus-files.ts";
 import { isLoopbackHost, parseBusServers, shownServer } from "./bus-servers.ts";
 
-/** Names of the settings, with what holds when one is not set. */
 export const BUS_SETTINGS = {
-  PADDOCK_NATS_URL: "nats://127.0.0.1:4222",
-  PADDOCK_NATS_CA_FILE: "",
-  PADDOCK_NATS_CERT_FILE: "",
-  PADDOCK_NATS_KEY_FILE: "",
-  PADDOCK_NATS_NKEY_FILE: "",
-  PADDOCK_NATS_CREDS_FILE: "",
-} as const;
+  PADDOCK_NATS_URL: {
+    ...text,
+    doc: "`tls://user:password@host:port`, several with commas; `nats://` on loopback only",
+    default: "nats://127.0.0.1:4222",
+  },
+  PADDOCK_NATS_CA_FILE: {
+    ...text,
+    doc: "PEM: authorities that may sign the server's certificate",
+    shownDefault: "the system's",
+  },
+  PADDOCK_NATS_CERT_FILE: { ...text, doc: "PEM: certificate of this client" },
+  PADDOCK_NATS_KEY_FILE: { ...text, doc: "PEM: key of that certificate, readable by its owner only" },
+  PADDOCK_NATS_NKEY_FILE: { ...text, doc: "nkey seed to log in with, readable by its owner only" },
+  PADDOCK_NATS_CREDS_FILE: {
+    ...text,
+    doc: "credentials file of `nsc` to log in with, readable by its owner only",
+  },
+} satisfies Settings;
 
-export type BusSettingName = keyof typeof BUS_SETTINGS;
-
-/** Where the bus is, and what is shown to it. */
+/** Where the bus is, and the files with what a client shows it. */
 export type BusSettings = { readonly url: string; readonly files: BusFiles };
 
-/** Understands the settings and reads the files once. Throws an Error that names the setting. */
-export function parseBusSettings(raw: Readonly<Partial<Record<BusSettingName, string>>>): BusSettings {
-  const url = raw.PADDOCK_NATS_URL || BUS_SETTINGS.PADDOCK_NATS_URL;
+/** Parses the settings and reads the files once. Throws a `ConfigError` that names the setting. */
+export function parseBusSettings(raw: SettingTexts<typeof BUS_SETTINGS>): BusSettings {
+  const url = raw.PADDOCK_NATS_URL || BUS_SETTINGS.PADDOCK_NATS_URL.default;
   const files = {
     ca: raw.PADDOCK_NATS_CA_FILE || undefined,
     cert: raw.PADDOCK_NATS_CERT_FILE || undefined,
@@ -44,13 +53,13 @@ function refuseContradictions(url: string, files: BusFiles): void {
   const servers = named("PADDOCK_NATS_URL", () => parseBusServers(url));
   const open = servers.find(({ isTls, host }) => !isTls && !isLoopbackHost(host));
   if (open !== undefined)
-    throw new Error(
+    throw new ConfigError(
       `PADDOCK_NATS_URL: ${shownServer(open)} is another host and not encrypted, and the bus commands daemons that are root: use tls://`,
     );
   if ((files.cert === undefined) !== (files.key === undefined))
-    throw new Error("PADDOCK_NATS_CERT_FILE and PADDOCK_NATS_KEY_FILE belong together");
+    throw new ConfigError("PADDOCK_NATS_CERT_FILE and PADDOCK_NATS_KEY_FILE belong together");
   if ((files.ca ?? files.cert) !== undefined && servers.some(({ isTls }) => !isTls))
-    throw new Error(
+    throw new ConfigError(
       "PADDOCK_NATS_CA_FILE and PADDOCK_NATS_CERT_FILE mean nothing to nats:// in PADDOCK_NATS_URL: use tls://",
     );
   const logins = [
@@ -58,13 +67,14 @@ function refuseContradictions(url: string, files: BusFiles): void {
     files.nkey !== undefined && "PADDOCK_NATS_NKEY_FILE",
     files.creds !== undefined && "PADDOCK_NATS_CREDS_FILE",
   ].filter((each) => each !== false);
-  if (logins.length > 1) throw new Error(`${logins.join(" and ")} exclude each other: one says who logs in`);
+  if (logins.length > 1)
+    throw new ConfigError(`${logins.join(" and ")} exclude each other: set one way to log in`);
 }
 
 function named<T>(setting: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw new Error(`${setting}: ${error instanceof Error ? error.message : error}`);
+    throw new ConfigError(`${setting}: ${error instanceof Error ? error.message : error}`);
   }
 }

@@ -5,6 +5,7 @@
  * what is judged is what is dialled or listened on.
  */
 import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
+import type { Form } from "@paddock/lifecycle";
 
 /** A host and a port; IPv6 addresses without brackets, names in lower case without the dot at the end. */
 export type HostPort = { readonly host: string; readonly port: number };
@@ -16,6 +17,12 @@ export function parseHostPort(text: string): HostPort | undefined {
   const port = Number(match?.[2]);
   return host === undefined || port > 65_535 ? undefined : { host, port };
 }
+
+/** The form of a setting that is such an address. */
+export const hostPortForm: Form<HostPort> = {
+  form: "an address of the form host:port, such as 127.0.0.1:7070 or [::1]:7070",
+  parse: parseHostPort,
+};
 
 /** A host as it is written in a URL: a name, an IPv4 address, or an IPv6 address in brackets. Undefined if it is none. */
 export function parseHost(text: string): string | undefined {

@@ -10,6 +10,7 @@
  */
 import { hkdfSync, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
+import { ConfigError, type Settings, type SettingTexts, text } from "@paddock/lifecycle";
 import { nameProblem, type PeerName } from "./peer-name.ts";
 import type { ReadFile } from "./watched-files.ts";
 
@@ -27,29 +28,32 @@ export type PeerCredentials =
   | { readonly kind: "certificate"; readonly certificate: Buffer; readonly key: Buffer; readonly ca: Buffer }
   | { readonly kind: "secret"; readonly secret: string };
 
-/** The settings of api and node daemon alike. */
+/** Settings of the api and the node daemon alike. */
 export const PEER_SETTINGS = {
-  certificate: "PADDOCK_STREAM_TLS_CERT_FILE",
-  key: "PADDOCK_STREAM_TLS_KEY_FILE",
-  ca: "PADDOCK_STREAM_TLS_CA_FILE",
-  secret: "PADDOCK_STREAM_SECRET_FILE",
-} as const;
+  PADDOCK_STREAM_SECRET_FILE: { ...text, doc: "on one host: file with the secret that api and node share" },
+  PADDOCK_STREAM_TLS_CERT_FILE: { ...text, doc: "between hosts, PEM: certificate, see below" },
+  PADDOCK_STREAM_TLS_KEY_FILE: { ...text, doc: "between hosts, PEM: key of that certificate" },
+  PADDOCK_STREAM_TLS_CA_FILE: { ...text, doc: "between hosts, PEM: authority of api and nodes" },
+} satisfies Settings;
 
-type PeerSetting = (typeof PEER_SETTINGS)[keyof typeof PEER_SETTINGS];
-
-/** Which files the settings name; an empty setting is none. Throws an Error for the operator when they are none, not all, or both. */
-export function peerFiles(settings: Readonly<Partial<Record<PeerSetting, string>>>): PeerFiles {
-  const { certificate, key, ca, secret } = PEER_SETTINGS;
+/** The files that the settings name. Throws a `ConfigError` when they name no file, not all of a kind, or both kinds. */
+export function peerFiles(settings: SettingTexts<typeof PEER_SETTINGS>): PeerFiles {
+  const [certificate, key, ca, secret] = [
+    "PADDOCK_STREAM_TLS_CERT_FILE",
+    "PADDOCK_STREAM_TLS_KEY_FILE",
+    "PADDOCK_STREAM_TLS_CA_FILE",
+    "PADDOCK_STREAM_SECRET_FILE",
+  ] as const;
   const [certificateFile, keyFile, caFile] = [settings[certificate], settings[key], settings[ca]];
   const secretFile = settings[secret];
   if (certificateFile && keyFile && caFile && !secretFile)
     return { kind: "certificate", certificateFile, keyFile, caFile };
   if (certificateFile || keyFile || caFile) {
-    if (secretFile) throw new Error(`${secret} and ${certificate} exclude each other: set one of them`);
-    throw new Error(`${certificate}, ${key} and ${ca} belong together`);
+    if (secretFile) throw new ConfigError(`${secret} and ${certificate} exclude each other: set one of them`);
+    throw new ConfigError(`${certificate}, ${key} and ${ca} belong together`);
   }
   if (secretFile) return { kind: "secret", secretFile };
-  throw new Error(
+  throw new ConfigError(
     `api and node daemon must be able to prove to each other who they are: set ${secret} (on one host), or ${certificate}, ${key} and ${ca}`,
   );
 }

@@ -38,10 +38,6 @@ export function createLogger({ name, level, destination }: LoggerOptions): Logge
   return destination ? pino(options, destination) : pino(options);
 }
 
-/** The level of a name, or undefined when there is none of that name. */
-export const parseLogLevel = (raw: string): LogLevelName | undefined =>
-  LOG_LEVELS.find((level) => level === raw);
-
 /** Changes the level of a logger and of the children made of it from now on. */
 export function setLogLevel(logger: Logger, level: LogLevelName): void {
   logger.level = level;

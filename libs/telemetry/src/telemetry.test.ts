@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { callObserver } from "./call-observer.ts";
-import { createLogger, parseLogLevel, setLogLevel } from "./logger.ts";
+import { createLogger, setLogLevel } from "./logger.ts";
 import { Metrics } from "./metrics.ts";
+import { TELEMETRY_SETTINGS } from "./telemetry-settings.ts";
 import { contextOf } from "./trace-headers.ts";
 import { beginSpan, startTracing } from "./tracing.ts";
 
@@ -34,7 +35,7 @@ test("the level changes while the service runs", () => {
     lines.map(({ msg, level }) => [msg, level]),
     [["shown", "debug"]],
   );
-  assert.equal(parseLogLevel("verbose"), undefined);
+  assert.equal(TELEMETRY_SETTINGS.PADDOCK_LOG_LEVEL.parse("verbose"), undefined);
 });
 
 test("calls are counted by method and code, and are in flight until they end", async () => {

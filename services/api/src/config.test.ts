@@ -40,10 +40,10 @@ const refused: [string, Record<string, string>, RegExp][] = [
     { PADDOCK_API_GRPC_ADRESS: "x" },
     /PADDOCK_API_GRPC_ADRESS: no such setting/,
   ],
-  ["an address without a port", { PADDOCK_API_GRPC_ADDRESS: "127.0.0.1" }, /no address/],
-  ["a port beyond 65535", { PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:70000" }, /no address/],
-  ["a log level that is none", { PADDOCK_LOG_LEVEL: "loud" }, /none of trace/],
-  ["a NATS address that is none", { PADDOCK_NATS_URL: "http://x" }, /PADDOCK_NATS_URL/],
+  ["an address without a port", { PADDOCK_API_GRPC_ADDRESS: "127.0.0.1" }, /not an address/],
+  ["a port above 65535", { PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:70000" }, /not an address/],
+  ["an unknown log level", { PADDOCK_LOG_LEVEL: "loud" }, /not one of trace/],
+  ["a malformed NATS address", { PADDOCK_NATS_URL: "http://x" }, /PADDOCK_NATS_URL/],
   ["a ready descriptor that is stdout", { PADDOCK_READY_FD: "1" }, /PADDOCK_READY_FD/],
   [
     "an address beyond loopback without TLS and token",
@@ -53,8 +53,8 @@ const refused: [string, Record<string, string>, RegExp][] = [
   ["the same for HTTP", { PADDOCK_API_HTTP_ADDRESS: "[::]:7080" }, /TLS and a token/],
   ["a name that looks like loopback", { PADDOCK_API_HTTP_ADDRESS: "127.evil.example:1" }, /TLS and a token/],
   ["a certificate without a key", { PADDOCK_API_TLS_CERT_FILE: "/x" }, /belong together/],
-  ["a token file that is not there", { PADDOCK_API_TOKEN_FILE: "/nonexistent" }, /cannot be read/],
-  ["a certificate that is none", { ...someTls }, /PADDOCK_API_TLS_CERT_FILE: .*no certificate/],
+  ["a missing token file", { PADDOCK_API_TOKEN_FILE: "/nonexistent" }, /cannot be read/],
+  ["a file without a certificate", { ...someTls }, /PADDOCK_API_TLS_CERT_FILE: .*no certificate/],
   ["no credentials for the streams", { PADDOCK_STREAM_SECRET_FILE: "" }, /prove to each other who they are/],
   [
     "credentials for the streams of both kinds",
@@ -70,11 +70,15 @@ const refused: [string, Record<string, string>, RegExp][] = [
     { PADDOCK_STREAM_SECRET_FILE: readableSecret() },
     /PADDOCK_STREAM_SECRET_FILE: .*chmod 600/,
   ],
-  ["an allowed host that is none", { PADDOCK_API_ALLOWED_HOSTS: "https://a.example" }, /no host such as/],
-  ["every host", { PADDOCK_API_ALLOWED_HOSTS: "*" }, /no host such as/],
-  ["an origin with a path", { PADDOCK_API_CORS_ORIGINS: "https://a.example/x" }, /no origin/],
-  ["an origin without a scheme", { PADDOCK_API_CORS_ORIGINS: "a.example" }, /no origin/],
-  ["the origin of no page", { PADDOCK_API_CORS_ORIGINS: "null" }, /no origin/],
+  [
+    "a URL as allowed host",
+    { PADDOCK_API_ALLOWED_HOSTS: "https://a.example" },
+    /not a list of hosts such as/,
+  ],
+  ["a wildcard as allowed host", { PADDOCK_API_ALLOWED_HOSTS: "*" }, /not a list of hosts such as/],
+  ["an origin with a path", { PADDOCK_API_CORS_ORIGINS: "https://a.example/x" }, /not a list of origins/],
+  ["an origin without a scheme", { PADDOCK_API_CORS_ORIGINS: "a.example" }, /not a list of origins/],
+  ["the origin null", { PADDOCK_API_CORS_ORIGINS: "null" }, /not a list of origins/],
   ["every origin without a token", { PADDOCK_API_CORS_ORIGINS: "*" }, /needs a token/],
   ["a token that is too short", { PADDOCK_API_TOKEN_FILE: file("short", "abc\n") }, /16 to 512/],
 ];
@@ -96,9 +100,9 @@ test("an address beyond loopback is accepted with TLS and a token, not with one 
 
 for (const [what, env] of [
   ["can be reached without TLS", { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:0", ...secret }],
-  ["name nothing to prove itself to nodes by", {}],
+  ["name no credentials for the streams", {}],
 ] as const)
-  test(`the process ends with exit code 78 and one line when its settings ${what}`, () => {
+  test(`the process exits with code 78 and one line when its settings ${what}`, () => {
     const { status, stderr } = spawnSync(
       process.execPath,
       [fileURLToPath(new URL("./main.ts", import.meta.url))],

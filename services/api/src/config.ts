@@ -1,37 +1,60 @@
-/** Settings of the api, from the environment in two steps: what is there, and whether it makes sense. */
+/** Settings of the api, by environment, in two steps: `readEnv` takes the texts that are set, `parseConfig` says what they mean. */
 import { BUS_SETTINGS, type BusSettings, parseBusSettings } from "@paddock/bus";
 import {
+  ConfigError,
+  type Form,
+  listOf,
+  PROCESS_SETTINGS,
+  parseSettings,
+  readSettingTexts,
+  type Settings,
+  type SettingTexts,
+  text,
+} from "@paddock/lifecycle";
+import {
   type HostPort,
+  hostPortForm,
   isLoopback,
   PEER_SETTINGS,
   type PeerFiles,
-  parseHostPort,
   peerFiles,
 } from "@paddock/rpc";
-import { type LogLevelName, parseLogLevel } from "@paddock/telemetry";
+import { type LogLevelName, TELEMETRY_SETTINGS } from "@paddock/telemetry";
 import { openCredentials, type TlsFiles } from "./credentials.ts";
 import { type CorsOrigins, parseOrigin } from "./listeners/cross-origin.ts";
 import { type AllowedHost, parseAllowedHost } from "./listeners/known-hosts.ts";
 
-const NAMES = [
-  ...(Object.keys(BUS_SETTINGS) as (keyof typeof BUS_SETTINGS)[]),
-  "PADDOCK_LOG_LEVEL",
-  "PADDOCK_READY_FD",
-  "PADDOCK_API_GRPC_ADDRESS",
-  "PADDOCK_API_HTTP_ADDRESS",
-  "PADDOCK_API_TLS_CERT_FILE",
-  "PADDOCK_API_TLS_KEY_FILE",
-  "PADDOCK_API_TOKEN_FILE",
-  "PADDOCK_API_ALLOWED_HOSTS",
-  "PADDOCK_API_CORS_ORIGINS",
-  PEER_SETTINGS.certificate,
-  PEER_SETTINGS.key,
-  PEER_SETTINGS.ca,
-  PEER_SETTINGS.secret,
-  "OTEL_EXPORTER_OTLP_ENDPOINT",
-] as const;
+const origins: Form<CorsOrigins> = {
+  form: "a list of origins such as https://app.example, separated by commas, nor *",
+  parse: (given) => {
+    const listed = listOf("origins", (item) => (item === "*" ? item : parseOrigin(item))).parse(given);
+    return listed?.includes("*") ? "*" : listed && new Set(listed);
+  },
+};
 
-type RawConfig = Readonly<Partial<Record<(typeof NAMES)[number], string>>>;
+export const API_SETTINGS = {
+  PADDOCK_API_GRPC_ADDRESS: { ...hostPortForm, doc: "address for gRPC", default: "127.0.0.1:7070" },
+  PADDOCK_API_HTTP_ADDRESS: {
+    ...hostPortForm,
+    doc: "address for Connect, gRPC-Web, /metrics, /healthz, /readyz",
+    default: "127.0.0.1:7080",
+  },
+  PADDOCK_API_TLS_CERT_FILE: { ...text, doc: "PEM: certificate of both ports" },
+  PADDOCK_API_TLS_KEY_FILE: { ...text, doc: "PEM: key of that certificate" },
+  PADDOCK_API_TOKEN_FILE: { ...text, doc: "file with the bearer token that clients send" },
+  PADDOCK_API_ALLOWED_HOSTS: {
+    ...listOf("hosts such as paddock.example or paddock.example:8443", parseAllowedHost),
+    doc: "more names of the HTTP port, see below",
+    default: "",
+  },
+  PADDOCK_API_CORS_ORIGINS: { ...origins, doc: "origins of web pages that may call, see below", default: "" },
+  ...PEER_SETTINGS,
+  ...BUS_SETTINGS,
+  ...TELEMETRY_SETTINGS,
+  ...PROCESS_SETTINGS,
+} satisfies Settings;
+
+type Texts = SettingTexts<typeof API_SETTINGS>;
 
 export type Config = {
   readonly natsUrl: string;
@@ -42,128 +65,57 @@ export type Config = {
   readonly httpAddress: HostPort;
   readonly tls: TlsFiles | undefined;
   readonly tokenFile: string | undefined;
-  /** What it proves to nodes that it is the api by, and they that they are nodes. */
+  /** Credentials by which the api and the nodes know each other. */
   readonly stream: PeerFiles;
-  /** By which names the HTTP port may be asked, beside its own. */
+  /** Names by which the HTTP port may be called, besides its own. */
   readonly allowedHosts: readonly AllowedHost[];
-  /** From where web pages may call, beside the HTTP port itself. */
+  /** Origins of web pages that may call, besides the HTTP port itself. */
   readonly corsOrigins: CorsOrigins;
   readonly otlpEndpoint: string | undefined;
 };
 
-/** A setting that makes no sense. Its message is for the operator. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-}
-
 /** The settings that are set. Throws `ConfigError` for a PADDOCK_ name that does not exist. */
-export function readEnv(env: NodeJS.ProcessEnv): RawConfig {
-  const known: ReadonlySet<string> = new Set(NAMES);
-  const unknown = Object.keys(env).filter((name) => name.startsWith("PADDOCK_") && !known.has(name));
-  if (unknown.length > 0) {
-    throw new ConfigError(`${unknown.sort().join(", ")}: no such setting. There are: ${NAMES.join(", ")}`);
-  }
-  return Object.fromEntries(NAMES.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
-}
+export const readEnv = (env: NodeJS.ProcessEnv): Texts => readSettingTexts(API_SETTINGS, env);
 
 /** The settings with defaults. Throws `ConfigError` for values that make no sense or are not safe. */
-export function parseConfig(raw: RawConfig): Config {
-  const level = raw.PADDOCK_LOG_LEVEL ?? "info";
-  const logLevel = parseLogLevel(level);
-  if (logLevel === undefined) {
-    throw new ConfigError(`PADDOCK_LOG_LEVEL: "${level}" is none of trace, debug, info, warn, error`);
-  }
-  const nats = busSettings(raw);
+export function parseConfig(texts: Texts): Config {
+  const values = parseSettings(API_SETTINGS, texts);
+  const nats = parseBusSettings(texts);
   const config: Config = {
     natsUrl: nats.url,
     natsFiles: nats.files,
-    logLevel,
-    readyFd: descriptor(raw.PADDOCK_READY_FD),
-    grpcAddress: address("PADDOCK_API_GRPC_ADDRESS", raw.PADDOCK_API_GRPC_ADDRESS ?? "127.0.0.1:7070"),
-    httpAddress: address("PADDOCK_API_HTTP_ADDRESS", raw.PADDOCK_API_HTTP_ADDRESS ?? "127.0.0.1:7080"),
-    tls: tls(raw.PADDOCK_API_TLS_CERT_FILE, raw.PADDOCK_API_TLS_KEY_FILE),
-    tokenFile: raw.PADDOCK_API_TOKEN_FILE,
-    stream: stream(raw),
-    allowedHosts: allowedHosts(raw.PADDOCK_API_ALLOWED_HOSTS),
-    corsOrigins: corsOrigins(raw.PADDOCK_API_CORS_ORIGINS),
-    otlpEndpoint: raw.OTEL_EXPORTER_OTLP_ENDPOINT,
+    logLevel: values.PADDOCK_LOG_LEVEL,
+    readyFd: values.PADDOCK_READY_FD,
+    grpcAddress: values.PADDOCK_API_GRPC_ADDRESS,
+    httpAddress: values.PADDOCK_API_HTTP_ADDRESS,
+    tls: tls(values.PADDOCK_API_TLS_CERT_FILE, values.PADDOCK_API_TLS_KEY_FILE),
+    tokenFile: values.PADDOCK_API_TOKEN_FILE,
+    stream: peerFiles(texts),
+    allowedHosts: values.PADDOCK_API_ALLOWED_HOSTS,
+    corsOrigins: values.PADDOCK_API_CORS_ORIGINS,
+    otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
   };
-  refuseOpenDoors(config);
-  refuseBadFiles(config);
+  requireTlsAndToken(config);
+  requireUsableFiles(config);
   return config;
 }
 
-/** Beyond the host itself, nobody is let in without a token, and no token is sent in the clear. Nor is every web page without one. */
-function refuseOpenDoors(config: Config): void {
+/** An address that other hosts can reach needs TLS and a token. Calls from every web page need a token. */
+function requireTlsAndToken(config: Config): void {
   if (config.corsOrigins === "*" && config.tokenFile === undefined)
     throw new ConfigError(
       "PADDOCK_API_CORS_ORIGINS: * lets every web page call, which needs a token: set PADDOCK_API_TOKEN_FILE, or name the origins",
     );
-  const doors = [
+  const addresses = [
     ["PADDOCK_API_GRPC_ADDRESS", config.grpcAddress],
     ["PADDOCK_API_HTTP_ADDRESS", config.httpAddress],
   ] as const;
-  for (const [name, { host }] of doors) {
+  for (const [name, { host }] of addresses) {
     if (isLoopback(host) || (config.tls && config.tokenFile)) continue;
     throw new ConfigError(
       `${name}: ${host} can be reached from other hosts, which needs TLS and a token: set PADDOCK_API_TLS_CERT_FILE, PADDOCK_API_TLS_KEY_FILE and PADDOCK_API_TOKEN_FILE, or listen on 127.0.0.1`,
     );
   }
-}
-
-function address(name: string, raw: string): HostPort {
-  const parsed = parseHostPort(raw);
-  if (parsed !== undefined) return parsed;
-  throw new ConfigError(`${name}: "${raw}" is no address such as 127.0.0.1:7070 or [::1]:7070`);
-}
-
-function stream(raw: RawConfig): PeerFiles {
-  try {
-    return peerFiles(raw);
-  } catch (error) {
-    throw new ConfigError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-const listed = (raw: string | undefined): string[] =>
-  (raw ?? "").split(",").flatMap((part) => (part.trim() === "" ? [] : [part.trim()]));
-
-function allowedHosts(raw: string | undefined): AllowedHost[] {
-  return listed(raw).map((each) => {
-    const host = parseAllowedHost(each);
-    if (host !== undefined) return host;
-    throw new ConfigError(
-      `PADDOCK_API_ALLOWED_HOSTS: "${each}" is no host such as paddock.example or paddock.example:8443`,
-    );
-  });
-}
-
-function corsOrigins(raw: string | undefined): CorsOrigins {
-  const origins = listed(raw);
-  if (origins.includes("*")) return "*";
-  return new Set(
-    origins.map((each) => {
-      const origin = parseOrigin(each);
-      if (origin !== undefined) return origin;
-      throw new ConfigError(
-        `PADDOCK_API_CORS_ORIGINS: "${each}" is no origin such as https://app.example, nor *`,
-      );
-    }),
-  );
-}
-
-function busSettings(raw: RawConfig): BusSettings {
-  try {
-    return parseBusSettings(raw);
-  } catch (error) {
-    throw new ConfigError(error instanceof Error ? error.message : String(error));
-  }
-}
-
-function descriptor(raw: string | undefined): number | undefined {
-  if (raw === undefined) return undefined;
-  if (/^[0-9]{1,4}$/.test(raw) && Number(raw) > 2) return Number(raw);
-  throw new ConfigError(`PADDOCK_READY_FD: "${raw}" is no number of an open descriptor above 2`);
 }
 
 function tls(certificateFile: string | undefined, keyFile: string | undefined): TlsFiles | undefined {
@@ -172,8 +124,8 @@ function tls(certificateFile: string | undefined, keyFile: string | undefined): 
   throw new ConfigError("PADDOCK_API_TLS_CERT_FILE and PADDOCK_API_TLS_KEY_FILE belong together");
 }
 
-/** What the files hold is looked at here too, so that the process does not begin with what it could not use. */
-function refuseBadFiles(config: Config): void {
+/** The files are read once here, so that the process does not start with files it cannot use. */
+function requireUsableFiles(config: Config): void {
   try {
     openCredentials(config, { changed: () => {}, unusable: () => {} })[Symbol.dispose]();
   } catch (error) {

@@ -4,7 +4,6 @@
  */
 import {
   certificateOf,
-  PEER_SETTINGS,
   type PeerCredentials,
   type PeerFiles,
   parsePeerCredentials,
@@ -62,7 +61,7 @@ export function openCredentials(
     tls: tls && watch("PADDOCK_API_TLS_CERT_FILE", [tls.certificateFile, tls.keyFile], parseTls),
     checkToken: token && ((authorization: string | undefined) => token.current(authorization)),
     stream: watch(
-      stream.kind === "secret" ? PEER_SETTINGS.secret : PEER_SETTINGS.certificate,
+      stream.kind === "secret" ? "PADDOCK_STREAM_SECRET_FILE" : "PADDOCK_STREAM_TLS_CERT_FILE",
       peerPaths(stream),
       (files) => parsePeerCredentials(files, { kind: "api" }),
     ),

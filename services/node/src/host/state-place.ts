@@ -1,11 +1,12 @@
 /** Whether VMs can work with what is kept in the state directory: found out at the start, not by the first VM that fails. */
 import { stat } from "node:fs/promises";
+import { OperatorError } from "@paddock/lifecycle";
 import { firstUnreachable, type Privileges } from "@paddock/qemu";
 import { pathsOfName, sandboxesDir } from "../sandboxes/sandbox-paths.ts";
 import type { GuestFiles } from "./guest-files.ts";
 
-/** The host is not as it must be; the message says what mends it. The daemon ends with EX_CONFIG. */
-export class UnfitHost extends Error {
+/** The host does not meet what the daemon needs. The message says how to correct it. */
+export class UnfitHost extends OperatorError {
   override readonly name = "UnfitHost";
 }
 
