@@ -7,6 +7,7 @@ import { weightOfShares } from "@paddock/cgroups";
 import {
   type ContainerDemand,
   type ContainerLimits,
+  GUEST_OVERHEAD_BYTES,
   guestCpuset,
   hostLimits,
   PaddockError,
@@ -20,8 +21,6 @@ export const CONTAINERS = ["busy", "idle"] as const;
 export type ContainerName = (typeof CONTAINERS)[number];
 export type Limits = Readonly<Record<ContainerName, ContainerLimits>>;
 
-/** What a guest needs beside its containers, as the node reckons. */
-const GUEST_OVERHEAD_BYTES = 64 * 1024 * 1024;
 const PAGE_BYTES = 4096;
 const MIB_PAGES = 256;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { admit, type HostRoom, requireFits } from "./admission.ts";
+import { admit, type HostRoom } from "./admission.ts";
 import { PaddockError } from "./errors.ts";
 import { MIB } from "./vm-size.ts";
 
@@ -13,15 +13,6 @@ const reasonOf = (attempt: () => unknown): string => {
   }
   return "accepted";
 };
-
-test("containers that together ask for more than their VM has are refused", () => {
-  const size = { vcpus: 2, maxVcpus: 2, memoryBytes: 256 * MIB };
-  const half = { cpuQuotaUs: 100_000, memoryBytes: 128 * MIB };
-  const attempt = (...more: object[]) => reasonOf(() => requireFits([half, half, ...more], size));
-  assert.equal(attempt(), "accepted");
-  assert.equal(attempt({ cpuQuotaUs: 1000 }), "NO_CAPACITY");
-  assert.equal(attempt({ memoryBytes: 1 }), "NO_CAPACITY");
-});
 
 test("a host promises memory once, CPUs up to its capacity, and keeps its disk floor", () => {
   const host: HostRoom = {

@@ -1,35 +1,10 @@
 /**
- * Whether a host has room: what it may promise, as arithmetic.
+ * Whether a host has room for a sandbox.
  *
- * CPUs are counted in thousandths, memory and disk in bytes. Memory is never promised twice (a VM's memory cannot be taken back),
- * CPUs may be, by a factor the operator chooses.
+ * CPUs are counted in thousandths, memory and disk in bytes. Memory is never promised twice, as it cannot be taken back from a VM.
+ * CPUs may be promised several times, up to the operator's factor.
  */
 import { PaddockError } from "./errors.ts";
-import { type ContainerDemand, demandedCpus, demandedMemoryBytes, type VmSize } from "./vm-size.ts";
-
-/** Throws NO_CAPACITY when the limits of all `containers` of a VM together are beyond its size. */
-export function requireFits(containers: readonly ContainerDemand[], size: VmSize): void {
-  const cpus = demandedCpus(containers);
-  if (Math.ceil(cpus) > size.vcpus)
-    throw new PaddockError(
-      "NO_CAPACITY",
-      `the containers' CPU quotas are ${cpus} CPUs, the VM has ${size.vcpus}`,
-      {
-        metadata: { demanded_cpus: String(cpus), vcpus: String(size.vcpus) },
-        hint: "create the sandbox with more resources.vcpus",
-      },
-    );
-  const bytes = demandedMemoryBytes(containers);
-  if (bytes > size.memoryBytes)
-    throw new PaddockError(
-      "NO_CAPACITY",
-      `the containers' memory limits are ${bytes} bytes, the VM has ${size.memoryBytes}`,
-      {
-        metadata: { demanded_bytes: String(bytes), memory_bytes: String(size.memoryBytes) },
-        hint: "create the sandbox with more resources.memory_bytes",
-      },
-    );
-}
 
 /** An amount of what sandboxes need. */
 export type Amount = { readonly milliCpus: number; readonly memoryBytes: number; readonly diskBytes: number };

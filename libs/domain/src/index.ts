@@ -1,6 +1,7 @@
 /** What Paddock is about, without any input or output. */
 export * from "./admission.ts";
 export * from "./cpu-list.ts";
+export * from "./demand.ts";
 export * from "./errors.ts";
 export * from "./host-limits.ts";
 export * from "./ids.ts";

@@ -12,11 +12,11 @@ const offer = (nodeId: string, changes: Partial<NodeOffer> = {}): NodeOffer => (
   allocated: amount(0, 0),
   ...changes,
 });
-const demand = amount(1_000, GIB);
+const demand = { room: amount(1_000, GIB) };
 
 const cases: [string, Partial<NodeOffer>, ReturnType<typeof unfit>][] = [
   ["an empty node", {}, undefined],
-  ["a node that is suspect", { liveness: "suspect" }, "suspect"],
+  ["a suspect node", { liveness: "suspect" }, "suspect"],
   ["a node that is down", { liveness: "down" }, "down"],
   ["a cordoned node", { cordoned: true }, "cordoned"],
   ["a node with exactly enough left", { allocated: amount(7_000, 15 * GIB) }, undefined],
@@ -29,7 +29,7 @@ for (const [what, changes, expected] of cases) {
   });
 }
 
-test("the emptiest node comes first, judged by its scarcest resource", () => {
+test("the emptiest node comes first, by its scarcest resource", () => {
   const offers = [
     offer("half", { allocated: amount(0, 8 * GIB) }),
     offer("cpu-bound", { allocated: amount(6_900, 0) }),
@@ -39,7 +39,7 @@ test("the emptiest node comes first, judged by its scarcest resource", () => {
   assert.deepEqual(candidates(offers, demand, "s"), ["empty", "half", "cpu-bound"]);
 });
 
-test("equal nodes are drawn by the sandbox's id, evenly and always alike", () => {
+test("equal nodes are ordered by the sandbox's id, evenly and always in the same order", () => {
   const offers = [offer("a"), offer("b"), offer("c")];
   const firsts = new Map<string, number>();
   for (let i = 0; i < 600; i++) {

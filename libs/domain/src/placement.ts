@@ -1,11 +1,20 @@
 /**
- * Where a sandbox may go: a pure judgement of what the nodes say of themselves.
+ * Choice of a node for a sandbox: a pure function of what the nodes offer and the sandbox demands.
  *
  * The view is seconds old and every api has its own, so this only orders the candidates; the node admits or refuses, and the next
- * is tried. Equals are ordered by a hash of sandbox and node, so that apis that think alike do not all choose the same node.
+ * is tried. Equals are ordered by a hash of sandbox and node, so that several apis do not all choose the same node.
+ *
+ * A node is chosen by the rules below. What else it can be chosen by (labels, isolation, devices) is a field of `Demand` and of
+ * `NodeOffer`, and a rule.
  */
 import type { Amount } from "./admission.ts";
 import { PaddockError } from "./errors.ts";
+
+/** What a sandbox demands of its node. */
+export type Demand = {
+  /** Room for its VM. */
+  readonly room: Amount;
+};
 
 /** What a node offers. */
 export type NodeOffer = {
@@ -19,23 +28,38 @@ export type NodeOffer = {
 /** Why a node is no candidate. */
 export type Unfit = "suspect" | "down" | "cordoned" | "memory" | "cpus";
 
-/** Why the node cannot take `demand`, or undefined when it can. */
-export function unfit(offer: NodeOffer, demand: Amount): Unfit | undefined {
-  if (offer.liveness !== "up") return offer.liveness;
-  if (offer.cordoned) return "cordoned";
-  if (offer.allocated.memoryBytes + demand.memoryBytes > offer.capacity.memoryBytes) return "memory";
-  if (offer.allocated.milliCpus + demand.milliCpus > offer.capacity.milliCpus) return "cpus";
+/** Answers why the node cannot take the sandbox, or undefined when the rule allows it. */
+type Rule = (offer: NodeOffer, demand: Demand) => Unfit | undefined;
+
+/** The first rule that answers gives the reason. */
+const RULES: readonly Rule[] = [
+  ({ liveness }) => (liveness === "up" ? undefined : liveness),
+  ({ cordoned }) => (cordoned ? "cordoned" : undefined),
+  ({ allocated, capacity }, { room }) =>
+    allocated.memoryBytes + room.memoryBytes > capacity.memoryBytes ? "memory" : undefined,
+  ({ allocated, capacity }, { room }) =>
+    allocated.milliCpus + room.milliCpus > capacity.milliCpus ? "cpus" : undefined,
+];
+
+/** Why the node cannot take the sandbox, or undefined when it can. */
+export function unfit(offer: NodeOffer, demand: Demand): Unfit | undefined {
+  for (const rule of RULES) {
+    const reason = rule(offer, demand);
+    if (reason !== undefined) return reason;
+  }
   return undefined;
 }
 
+/** One node or more, the best first. */
+export type Candidates = readonly [first: string, ...others: string[]];
+
 /**
- * The nodes that can take `demand`, the emptiest first. Throws `PaddockError` NO_NODES when no node is up and takes new sandboxes,
- * NO_CAPACITY when those that do have no room; the metadata has the reason of each of the first 16 nodes.
+ * The nodes that can take the sandbox, the emptiest first. Throws `PaddockError` NO_NODES when no node is up and takes new
+ * sandboxes, NO_CAPACITY when those that do have no room; the metadata has the reason of each of the first 16 nodes.
  */
-export function candidates(offers: readonly NodeOffer[], demand: Amount, sandboxId: string): string[] {
-  const fit = offers.filter((offer) => unfit(offer, demand) === undefined);
-  if (fit.length === 0) throw noCandidate(offers, demand);
-  return fit
+export function candidates(offers: readonly NodeOffer[], demand: Demand, sandboxId: string): Candidates {
+  const [first, ...others] = offers
+    .filter((offer) => unfit(offer, demand) === undefined)
     .map((offer) => ({
       nodeId: offer.nodeId,
       fullness: fullness(offer, demand),
@@ -43,26 +67,28 @@ export function candidates(offers: readonly NodeOffer[], demand: Amount, sandbox
     }))
     .sort((a, b) => a.fullness - b.fullness || a.draw - b.draw)
     .map(({ nodeId }) => nodeId);
+  if (first === undefined) throw noCandidate(offers, demand);
+  return [first, ...others];
 }
 
-/** How full the node would be, in steps of 5 %, by its scarcest resource. Finer differences are noise. */
-function fullness({ allocated, capacity }: NodeOffer, demand: Amount): number {
+/** How full the node would be by its scarcest resource, in steps of 5 %: smaller differences change with each heartbeat. */
+function fullness({ allocated, capacity }: NodeOffer, { room }: Demand): number {
   const share = (used: number, all: number) => (all > 0 ? used / all : 1);
   const most = Math.max(
-    share(allocated.memoryBytes + demand.memoryBytes, capacity.memoryBytes),
-    share(allocated.milliCpus + demand.milliCpus, capacity.milliCpus),
+    share(allocated.memoryBytes + room.memoryBytes, capacity.memoryBytes),
+    share(allocated.milliCpus + room.milliCpus, capacity.milliCpus),
   );
   return Math.round(most * 20);
 }
 
-function noCandidate(offers: readonly NodeOffer[], demand: Amount): PaddockError {
+function noCandidate(offers: readonly NodeOffer[], demand: Demand): PaddockError {
   const reasons = offers.slice(0, 16).map((offer) => [offer.nodeId, unfit(offer, demand) ?? ""] as const);
   const full = reasons.some(([, why]) => why === "memory" || why === "cpus");
   const metadata = Object.fromEntries(reasons.map(([nodeId, why]) => [`node.${nodeId}`, why]));
   if (full) {
     return new PaddockError(
       "NO_CAPACITY",
-      `no node has room for ${demand.milliCpus} milli-CPUs and ${demand.memoryBytes} bytes of memory`,
+      `no node has room for ${demand.room.milliCpus} milli-CPUs and ${demand.room.memoryBytes} bytes of memory`,
       { hint: "delete sandboxes, ask for less, or add a node", metadata, retryAfterMs: 5_000 },
     );
   }

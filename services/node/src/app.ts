@@ -10,7 +10,7 @@ import {
   nodeInboxPrefix,
   serveCommands,
 } from "@paddock/bus";
-import { PaddockError } from "@paddock/domain";
+import { GUEST_OVERHEAD_BYTES, MIB, PaddockError } from "@paddock/domain";
 import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
 import { toStatus } from "@paddock/protocol";
@@ -51,9 +51,6 @@ export type Overrides = {
   readonly cgroups?: SandboxCgroups;
 };
 
-const MIB = 1024 * 1024;
-/** What the guest's kernel and agent take of a VM's memory. */
-const GUEST_OVERHEAD_BYTES = 64 * MIB;
 /** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
 const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
 const COMMAND_GRACE_MS = 10_000;

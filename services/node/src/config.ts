@@ -2,7 +2,7 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { BUS_SETTINGS, type BusSettings, parseBusSettings } from "@paddock/bus";
-import { MIB, parseNodeId } from "@paddock/domain";
+import { DEFAULT_VM_SIZE, MIB, parseNodeId } from "@paddock/domain";
 import {
   absolutePath,
   ConfigError,
@@ -103,7 +103,7 @@ export const NODE_SETTINGS = {
   PADDOCK_DEFAULT_VCPUS: {
     ...integer(1, 240),
     doc: "vCPUs of a VM whose request does not say",
-    default: "1",
+    default: String(DEFAULT_VM_SIZE.vcpus),
   },
   PADDOCK_MAX_VCPUS: {
     ...integer(0, 240),
@@ -114,7 +114,7 @@ export const NODE_SETTINGS = {
     ...integer(96 * MIB, 2 ** 43),
     doc: "memory of a VM whose request does not say",
     unit: "bytes",
-    default: String(256 * MIB),
+    default: String(DEFAULT_VM_SIZE.memoryBytes),
   },
   PADDOCK_MEMORY_RESERVE_BYTES: {
     ...integer(0, 2 ** 43),

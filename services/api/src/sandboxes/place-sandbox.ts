@@ -18,14 +18,13 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { PlacedSandbox } from "@paddock/bus";
-import { candidates, type ErrorReason, isOutcomeUnknown, PaddockError } from "@paddock/domain";
+import { candidates, type ErrorReason, isOutcomeUnknown, PaddockError, sandboxDemand } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askNode, type CommandAnswer, type CommandBody } from "../nodes/ask-node.ts";
 import { nodeOffer } from "../nodes/node-message.ts";
 import { isVacant } from "./locate-sandbox.ts";
-import { sandboxDemand } from "./sandbox-demand.ts";
 
 type Create = "createSandbox" | "runSandbox";
 
@@ -62,8 +61,8 @@ export async function placeSandbox<C extends Create>(
   if (existing !== undefined && !(await isVacant(api, ctx, existing)))
     return repeat(api, ctx, creation, existing);
   const offers = api.nodes.all().map(nodeOffer);
-  const [first, ...rest] = candidates(offers, sandboxDemand(creation.body.spec), sandboxId);
-  if (first === undefined) throw new Error("candidates() gave none and threw nothing");
+  const demand = sandboxDemand(creation.body.spec ?? { containers: [] });
+  const [first, ...rest] = candidates(offers, demand, sandboxId);
   const claim = await api.placements.claim(claimFor(api, creation, first, 0n));
   if (claim.kind === "taken") return repeat(api, ctx, creation, claim.placed);
   return tryNodes(api, ctx, creation, claim.placed, rest);

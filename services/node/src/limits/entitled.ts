@@ -1,6 +1,5 @@
 /** What the containers of a sandbox are entitled to, from its record alone. Pure. */
-import { type ContainerDemand, type VmSize, wantedSize } from "@paddock/domain";
-import { containerDemand } from "../containers/container-demand.ts";
+import { type ContainerDemand, containerDemand, type VmSize, wantedSize } from "@paddock/domain";
 import type { ContainerRecord, SandboxRecord } from "../sandboxes/sandbox-record.ts";
 
 /** Those that count: what has stopped is entitled to nothing until it is started again. */

@@ -8,12 +8,10 @@ import {
   PaddockError,
   parseContainerId,
   parseSandboxId,
-  type VmSize,
-  vmSize,
+  sandboxVmSize,
 } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
 import { type ContainerSpec, type SandboxSpec, SandboxSpecSchema } from "@paddock/protocol";
-import { containerDemand } from "../containers/container-demand.ts";
 import { checkContainerSpec } from "../containers/guest-container.ts";
 import { stopSignalOf } from "../containers/init-process.ts";
 import { requireImage } from "../containers/require-image.ts";
@@ -63,7 +61,7 @@ export async function createSandboxEntry<T>(
   ctx.sandboxes.requireFree(sandboxId);
   checkContainerIds(spec.containers);
   checkRecordSize({ spec, containers: spec.containers });
-  const size = sizeOf(ctx, spec);
+  const size = sandboxVmSize(spec, ctx.sizeDefaults);
   const demand: Amount = {
     milliCpus: size.vcpus * 1000,
     memoryBytes: size.memoryBytes + VM_OVERHEAD_BYTES,
@@ -176,13 +174,6 @@ function claimRoom(ctx: NodeContext, sandboxId: string, demand: Amount, freeDisk
   sandboxes.requireFree(sandboxId);
   admit(demand, { capacity, allocated: sandboxes.allocated(), freeDiskBytes, diskFloorBytes });
   return sandboxes.claim(sandboxId, demand);
-}
-
-function sizeOf(ctx: NodeContext, spec: SandboxSpec): VmSize {
-  const { vcpus = 0, maxVcpus = 0, memoryBytes = 0n, maxMemoryBytes = 0n } = spec.resources ?? {};
-  const containers = spec.containers.map(containerDemand);
-  const memory = { memoryBytes: Number(memoryBytes), maxMemoryBytes: Number(maxMemoryBytes) };
-  return vmSize({ vcpus, maxVcpus, ...memory, containers }, ctx.sizeDefaults);
 }
 
 function checkContainerIds(containers: readonly ContainerSpec[]): void {

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type StatedContainer, type StatedSandbox, sandboxDemand } from "./demand.ts";
+import { PaddockError } from "./errors.ts";
+import { MIB } from "./vm-size.ts";
+
+const mib = (count: number): bigint => BigInt(count * MIB);
+const demand = ({
+  resources,
+  containers = [],
+}: {
+  resources?: Partial<StatedSandbox["resources"]>;
+  containers?: readonly StatedContainer[];
+}) => {
+  const size = { vcpus: 0, maxVcpus: 0, memoryBytes: 0n, maxMemoryBytes: 0n, ...resources };
+  const { milliCpus, memoryBytes } = sandboxDemand({ resources: resources && size, containers }).room;
+  return [milliCpus, memoryBytes / MIB];
+};
+const container = (cpuQuotaUs: bigint, memoryBytes: bigint, hugepageBytes = -1n): StatedContainer => ({
+  resources: { cpuQuotaUs, memoryBytes, hugepages: [{ limitBytes: hugepageBytes }] },
+});
+
+test("a sandbox that says nothing needs the default size", () => {
+  assert.deepEqual(demand({}), [1000, 256]);
+  assert.deepEqual(demand({ containers: [container(-1n, -1n)] }), [1000, 256]);
+});
+
+test("it needs the sum of its containers' limits and what its guest needs, and at least the size it names", () => {
+  const containers = [container(150_000n, mib(300)), container(60_000n, mib(100), mib(64))];
+  assert.deepEqual(demand({ containers }), [3000, 300 + 100 + 64 + 64]);
+  assert.deepEqual(demand({ containers, resources: { vcpus: 2, memoryBytes: mib(128) } }), [3000, 528]);
+  assert.deepEqual(demand({ containers, resources: { vcpus: 4, memoryBytes: mib(1024) } }), [4000, 1024]);
+});
+
+test("the size it may grow to is not set aside", () => {
+  assert.deepEqual(demand({ resources: { maxVcpus: 240, maxMemoryBytes: mib(65_536) } }), [1000, 256]);
+});
+
+test("containers that need more than their VM may have are refused before any node is asked", () => {
+  const containers = [container(300_000n, mib(300))];
+  for (const resources of [{ maxVcpus: 2 }, { maxMemoryBytes: mib(320) }])
+    assert.throws(
+      () => demand({ containers, resources }),
+      (error) => error instanceof PaddockError && error.reason === "NO_CAPACITY" && error.hint !== undefined,
+    );
+});

@@ -1,0 +1,87 @@
+/**
+ * What a sandbox demands, from what its spec states. The api reads it to choose a node, the node to size the VM.
+ *
+ * The spec is read by its shape: a message of the public API has it, and nothing here knows the wire.
+ */
+import type { Demand } from "./placement.ts";
+import { type ContainerDemand, MIB, type VmSize, type VmSizeDefaults, vmSize } from "./vm-size.ts";
+
+/** What the guest's kernel and agent need of a VM's memory, in bytes. */
+export const GUEST_OVERHEAD_BYTES = 64 * MIB;
+
+/** Size of a VM whose request does not say, unless the node is set otherwise. */
+export const DEFAULT_VM_SIZE = { vcpus: 1, memoryBytes: 256 * MIB };
+
+/** Limits of a container as its spec states them. A limit that is missing, 0 or negative is none. */
+export type StatedLimits = {
+  readonly cpuQuotaUs?: bigint | undefined;
+  readonly cpuPeriodUs?: bigint | undefined;
+  readonly cpuShares?: bigint | undefined;
+  readonly cpusetCpus?: string | undefined;
+  readonly memoryBytes?: bigint | undefined;
+  readonly hugepages?: readonly { readonly limitBytes: bigint }[] | undefined;
+};
+
+/** What a spec states of a VM and its containers. 0 means the node's default. */
+export type StatedSandbox = {
+  readonly resources?:
+    | {
+        readonly vcpus: number;
+        readonly maxVcpus: number;
+        readonly memoryBytes: bigint;
+        readonly maxMemoryBytes: bigint;
+      }
+    | undefined;
+  readonly containers: readonly StatedContainer[];
+};
+
+export type StatedContainer = { readonly resources?: StatedLimits | undefined };
+
+/** What a container asks of its VM. */
+export function containerDemand({ resources = {} }: StatedContainer): ContainerDemand {
+  const { cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, memoryBytes, hugepages = [] } = resources;
+  return {
+    cpuQuotaUs: numberOf(cpuQuotaUs),
+    cpuPeriodUs: numberOf(cpuPeriodUs),
+    cpuShares: numberOf(cpuShares),
+    cpusetCpus,
+    memoryBytes: numberOf(memoryBytes),
+    hugepageBytes: hugepages.reduce((sum, { limitBytes }) => sum + Math.max(0, Number(limitBytes)), 0),
+  };
+}
+
+/** Size of the sandbox's VM at boot. Throws what `vmSize` throws. */
+export function sandboxVmSize({ resources, containers }: StatedSandbox, defaults: VmSizeDefaults): VmSize {
+  return vmSize(
+    {
+      vcpus: resources?.vcpus ?? 0,
+      maxVcpus: resources?.maxVcpus ?? 0,
+      memoryBytes: Number(resources?.memoryBytes ?? 0n),
+      maxMemoryBytes: Number(resources?.maxMemoryBytes ?? 0n),
+      containers: containers.map(containerDemand),
+    },
+    defaults,
+  );
+}
+
+/** What is assumed of a node before one is chosen. Its own defaults and limits may differ; its admission decides. */
+const ANY_NODE: VmSizeDefaults = {
+  ...DEFAULT_VM_SIZE,
+  maxVcpus: Number.POSITIVE_INFINITY,
+  vcpuLimit: Number.POSITIVE_INFINITY,
+  maxMemoryBytes: Number.POSITIVE_INFINITY,
+  guestOverheadBytes: GUEST_OVERHEAD_BYTES,
+};
+
+/**
+ * What a sandbox demands of the node it is placed on: room for its VM as it boots, not for what the VM may grow to. Throws
+ * NO_CAPACITY when its containers need more than the spec lets the VM have, as no node can change that, and INVALID_FIELD when the
+ * spec's maximum is below the size at boot.
+ */
+export function sandboxDemand(spec: StatedSandbox): Demand {
+  const { vcpus, memoryBytes } = sandboxVmSize(spec, ANY_NODE);
+  return { room: { milliCpus: vcpus * 1000, memoryBytes, diskBytes: 0 } };
+}
+
+const numberOf = (value: bigint | undefined): number | undefined =>
+  value === undefined ? undefined : Number(value);
