@@ -3,12 +3,12 @@ import type { Logger } from "@paddock/telemetry";
 import type { NodeStreams } from "./nodes/node-streams.ts";
 import type { RegistrySight } from "./sandboxes/registry-sight.ts";
 
-/** What handlers work with. */
+/** What handlers use. */
 export type ApiContext = {
   readonly bus: Bus;
   readonly nodes: NodeView;
   readonly placements: PlacementRegistry;
-  /** Whether the two are known in full. What lists them, or takes an id that they lack for free, awaits `sight.seen`. */
+  /** Whether `nodes` and `placements` are complete. Code that lists them, or that takes an unknown id for free, awaits `sight.seen`. */
   readonly sight: RegistrySight;
   readonly streams: NodeStreams;
   readonly events: EventStream;

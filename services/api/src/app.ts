@@ -1,8 +1,8 @@
 /**
- * The wiring of the api, by hand, and the order in which it comes up and goes down.
+ * The wiring of the api, and the order in which it starts and stops.
  *
- *   up:   bus (connects in the background) -> views of the registry -> listeners -> health follows the sight of the registry
- *   down: health NOT_SERVING -> listeners drain -> what is left is aborted -> node connections -> bus
+ *   start: bus (connects in the background) -> views of the registry -> listeners -> health follows the sight of the registry
+ *   stop:  health NOT_SERVING -> listeners drain -> calls that are left are aborted -> node connections -> bus
  */
 import { API_INBOX_PREFIX, Bus, EventStream, logBusEvents, NodeView, PlacementRegistry } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
@@ -31,7 +31,7 @@ export type AppOverrides = {
   readonly log?: Logger;
   /** How long a shutdown waits for calls in flight, in milliseconds. */
   readonly drainMs?: number;
-  /** The clock by which claims grow old, in milliseconds. */
+  /** The clock that the age of claims is measured by, in milliseconds. */
   readonly monotonicMs?: () => number;
 };
 
@@ -40,13 +40,13 @@ export type App = {
   readonly log: Logger;
   readonly grpcAddress: string;
   readonly httpAddress: string;
-  /** Goes down in order. */
+  /** Shuts down in order. */
   stop(): Promise<void>;
 };
 
 const DRAIN_MS = 10_000;
 
-/** Starts the api. It listens at once, and takes calls (health SERVING) when it has seen the registry. */
+/** Starts the api. It listens at once and takes calls (health SERVING) when it has seen the registry. */
 export async function startApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
   const log = overrides.log ?? createLogger({ name: "api", level: config.logLevel });
   const metrics = new Metrics();
@@ -65,7 +65,7 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const placements = undo.use(
     new PlacementRegistry(bus, {
       ...(overrides.monotonicMs === undefined ? {} : { nowMs: overrides.monotonicMs }),
-      onRestored: (count) => log.warn({ count }, "the registry was lost: placements were claimed again"),
+      onRestored: (count) => log.warn({ count }, "the registry was lost, claimed its placements again"),
       onRestoreFailed: (err) =>
         log.warn({ err }, "the registry was lost: a placement cannot be claimed again, trying again"),
     }),
@@ -123,7 +123,7 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   };
 }
 
-/** Waits for calls in flight, then aborts them, so that each is answered. */
+/** Waits for calls in flight, then aborts them, so that each gets an answer. */
 async function drain(
   listeners: readonly Listener[],
   shutdown: AbortController,
@@ -132,11 +132,11 @@ async function drain(
   const drained = Promise.all(listeners.map((each) => each.drain()));
   const abort = () =>
     shutdown.abort(
-      new PaddockError("SHUTTING_DOWN", "the api is going down", { hint: "call again", retryAfterMs: 1_000 }),
+      new PaddockError("SHUTTING_DOWN", "the api is shutting down", { hint: "call again", retryAfterMs: 1_000 }),
     );
   const timer = setTimeout(abort, drainMs);
   const { promise: tooLong, resolve } = Promise.withResolvers<void>();
-  // A client that does not read its last answer must not keep the service up.
+  // A client that does not read its last answer must not delay the shutdown.
   const destroy = setTimeout(resolve, drainMs + 2_000);
   await Promise.race([drained, tooLong]);
   clearTimeout(timer);
@@ -146,7 +146,7 @@ async function drain(
 const logCredentials = (log: Logger): CredentialNews => ({
   changed: (setting) => log.info({ setting }, "changed credentials are in force"),
   unusable: (setting, err) =>
-    log.error({ setting, err }, "changed credentials cannot be used; those of before stay in force"),
+    log.error({ setting, err }, "changed credentials cannot be used; the previous ones stay in force"),
 });
 
 function edgeOptions(log: Logger, metrics: Metrics, shutdown: AbortSignal): EdgeOptions {
@@ -156,7 +156,7 @@ function edgeOptions(log: Logger, metrics: Metrics, shutdown: AbortSignal): Edge
     shutdown,
     onBug: (error: unknown, ctx: CallContext) => {
       metrics.bug();
-      log.error({ err: error, method: ctx.method.name, requestId: ctx.requestId }, "a call failed by a bug");
+      log.error({ err: error, method: ctx.method.name, requestId: ctx.requestId }, "a call failed with an internal error");
     },
   };
 }

@@ -53,7 +53,7 @@ const peakMemory = (): number => {
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
 };
 
-test("100 MB of output arrive byte for byte, in bounded memory, acknowledged on the client's behalf", async () => {
+test("100 MB of output arrive unchanged, in bounded memory, acknowledged on behalf of the client", async () => {
   const acks: bigint[] = [];
   const sent = createHash("sha256");
   const allAcked = Promise.withResolvers<void>();
@@ -86,14 +86,14 @@ test("100 MB of output arrive byte for byte, in bounded memory, acknowledged on 
   assert.deepEqual(
     acks,
     [...acks].sort((a, b) => (a < b ? -1 : 1)),
-    "acks only rise",
+    "acks only increase",
   );
   assert.ok(acks.length <= BIG / CHUNK / 2, `${acks.length} acks are not coalesced`);
   const grown = peakMemory() - before;
   assert.ok(grown < 96 * MIB, `the api grew by ${grown} bytes`);
 });
 
-test("100 MB of input arrive byte for byte, in bounded memory, at the pace of a slow node", async () => {
+test("100 MB of input arrive unchanged, in bounded memory, at the pace of a slow node", async () => {
   const received = createHash("sha256");
   const finished = Promise.withResolvers<void>();
   node.streams.exec = async function* (requests) {

@@ -17,7 +17,7 @@ const file = (name: string, text: string) => {
 const secret = { PADDOCK_STREAM_SECRET_FILE: file("secret", "s".repeat(32)) };
 const parse = (env: Record<string, string>) => parseConfig(readEnv({ ...secret, ...env }));
 
-test("without settings it listens on loopback alone", () => {
+test("without settings the api listens on loopback only", () => {
   const config = parse({ PATH: "/bin" });
   assert.deepEqual(config.grpcAddress, { host: "127.0.0.1", port: 7070 });
   assert.deepEqual(config.httpAddress, { host: "127.0.0.1", port: 7080 });
@@ -83,7 +83,7 @@ const refused: [string, Record<string, string>, RegExp][] = [
   ["a token that is too short", { PADDOCK_API_TOKEN_FILE: file("short", "abc\n") }, /16 to 512/],
 ];
 for (const [what, env, message] of refused) {
-  test(`${what} is refused with a text that names it`, () => {
+  test(`${what} is refused, and the message names it`, () => {
     assert.throws(() => parse(env), { name: "ConfigError", message });
   });
 }
@@ -112,7 +112,7 @@ for (const [what, env] of [
     assert.equal(stderr.trim().split("\n").length, 1, stderr);
   });
 
-test("hosts and origins are lists, without regard to case", () => {
+test("hosts and origins are lists and ignore case", () => {
   const config = parse({
     PADDOCK_API_ALLOWED_HOSTS: "Paddock.Example, other.example:8443,[FD00::1]:80,",
     PADDOCK_API_CORS_ORIGINS: "https://App.Example, http://localhost:3000/",

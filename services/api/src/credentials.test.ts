@@ -35,7 +35,7 @@ function shownBy(address: string): Promise<string> {
   return promise;
 }
 
-test("a token and a certificate that are replaced count at once, the old token no more, and rubbish changes nothing", async () => {
+test("a replaced token and certificate are used at once, the old token is refused, and invalid files change nothing", async () => {
   const authority = new TestAuthority(directory);
   const names = "IP:127.0.0.1,DNS:localhost";
   const [first, second] = [authority.issue(names), authority.issue(names)];

@@ -1,6 +1,6 @@
 /**
- * What the api proves itself and others by, from files that may be replaced while it runs. What is in force stays so until the files
- * make sense again as a whole.
+ * Credentials of the api, from files that may be replaced while it runs. When the new files cannot be used together, the previous
+ * ones stay in force.
  */
 import {
   certificateOf,
@@ -29,18 +29,18 @@ export type Replaceable<T> = Pick<WatchedFiles<T>, "current" | "onChange">;
 
 export type Credentials = Disposable & {
   readonly tls: Replaceable<Tls> | undefined;
-  /** Refuses calls without the token that counts now. */
+  /** Refuses calls without the current token. */
   readonly checkToken: TokenCheck | undefined;
   readonly stream: Replaceable<PeerCredentials>;
 };
 
-/** What is told of files that were replaced, by the setting that names them. */
+/** Told of replaced files, by the setting that names them. */
 export type CredentialNews = {
   changed(setting: string): void;
   unusable(setting: string, error: Error): void;
 };
 
-/** Reads the files and watches them. Throws an Error for the operator when one makes no sense. */
+/** Reads the files and watches them. Throws an Error for the operator when one cannot be used. */
 export function openCredentials(
   { tls, tokenFile, stream }: CredentialFiles,
   news: CredentialNews,

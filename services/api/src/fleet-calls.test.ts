@@ -59,11 +59,11 @@ test("sandboxes of all nodes are listed by id, page after page", async () => {
   assert.deepEqual(seen, ["a", "b", "c", "d", "e", "f", "g"]);
 });
 
-test("a page token that is none is refused by its field", async () => {
+test("an invalid page token is refused by its field", async () => {
   await assert.rejects(sandboxes().listSandboxes({ pageToken: "rubbish" }), { reason: "INVALID_FIELD" });
 });
 
-test("a list for one node asks that one alone, and an unknown node is NOT_FOUND", async () => {
+test("a list for one node asks only that node, and an unknown node is NOT_FOUND", async () => {
   n1.commands.listSandboxes = holding("a");
   n2.commands.listSandboxes = async () => assert.fail("n2 was asked");
   const page = await sandboxes().listSandboxes({ nodeId: "n1" });
@@ -90,7 +90,7 @@ test("an image of several nodes is listed once, with its nodes and names", async
   );
 });
 
-test("an image is deleted where it is; where it is not is no error, and nowhere is NOT_FOUND", async () => {
+test("an image is deleted on each node that has it; if no node has it, the call is NOT_FOUND", async () => {
   const missing = async () => {
     throw new PaddockError("IMAGE_NOT_FOUND", "not here");
   };
@@ -127,7 +127,7 @@ const leftOn = async (nodeId: string) =>
     .filter(({ nodeIds }) => nodeIds.includes(nodeId))
     .map(({ imageId }) => imageId);
 
-test("the beginning of an id that means different images on different nodes deletes none of them", async () => {
+test("an id prefix that matches different images on different nodes deletes none of them", async () => {
   holdingImages(n1, [{ imageId: "sha256:abcd000000001" }]);
   holdingImages(n2, [{ imageId: "sha256:abcd000000002" }]);
   for (const image of ["abcd00000000", "sha256:abc"])
@@ -145,7 +145,7 @@ test("the beginning of an id that means different images on different nodes dele
   assert.equal(again.imageId, "sha256:abcd000000002", "the same request has the same outcome");
 });
 
-test("a name of few hex digits is a name on every node, also where an id begins so", async () => {
+test("a short name of hex digits is a name on every node, even where an id begins with it", async () => {
   holdingImages(n1, [{ imageId: "sha256:0001", names: ["cafe:latest"] }]);
   holdingImages(n2, [{ imageId: "sha256:cafe1" }]);
   assert.equal((await images().deleteImage({ requestId: "a3", image: "cafe" })).imageId, "sha256:0001");
@@ -187,7 +187,7 @@ test("what nodes find odd about an image is told once each, with the image", asy
   assert.deepEqual(told?.warnings, ["the root is closed", "no variable"]);
 });
 
-test("an image is imported on every node at once, byte for byte, with progress and at last the image", async () => {
+test("an image is imported unchanged on all nodes at once, with progress and then the image", async () => {
   const digests = new Map<string, string>();
   n1.streams.importImage = importing(digests, "n1");
   n2.streams.importImage = importing(digests, "n2");
@@ -216,7 +216,7 @@ test("an image is imported on every node at once, byte for byte, with progress a
   assert.deepEqual(nodeIds, ["n1", "n2"]);
 });
 
-test("one node that refuses an import fails it with its own error, and the other's is given up", async () => {
+test("an import fails with the error of the node that refuses it, and stops on the other nodes", async () => {
   const aborted = Promise.withResolvers<void>();
   n1.streams.importImage = () => {
     throw new PaddockError("INVALID_ARCHIVE", "not a tar");
@@ -237,7 +237,7 @@ test("one node that refuses an import fails it with its own error, and the other
   await aborted.promise;
 });
 
-test("the log level is changed here and on the nodes, and those that fail are named", async () => {
+test("the log level changes at the api and on the nodes, and nodes that fail are named", async () => {
   n1.commands.setLogLevel = async () => create(SetLogLevelResponseSchema);
   const system = bench.connection.service(SystemService);
   const answer = await system.setLogLevel({ requestId: "l", level: LogLevel.WARN });
@@ -245,7 +245,7 @@ test("the log level is changed here and on the nodes, and those that fail are na
   assert.equal(bench.app.log.level, "warn");
 });
 
-test("the api says its version and the protocols that it speaks", async () => {
+test("the api tells its version and its protocols", async () => {
   const { version, runtimeVersion, apiVersions } = await bench.connection
     .service(SystemService)
     .getVersion({});
@@ -253,7 +253,7 @@ test("the api says its version and the protocols that it speaks", async () => {
   assert.match(version, /^\d+\.\d+\.\d+/);
 });
 
-test("a list goes on without a node that has left, and names it", async () => {
+test("a list works without a node that has left, and names the node", async () => {
   n1.commands.listSandboxes = holding("a");
   await n2.closeCommands();
   const page = await sandboxes().listSandboxes({});

@@ -35,7 +35,7 @@ before(async () => {
 });
 after(() => bench[Symbol.asyncDispose]());
 
-test("an update reaches the node with the limits that are set, and its outcomes arrive", async () => {
+test("an update reaches the node with the limits that are set, and its outcomes reach the client", async () => {
   const outcome = { field: "memory_bytes", requested: 8n, inForce: 4n, reason: "later" };
   node.commands.updateContainer = async ({ containerId, resources }) =>
     create(UpdateContainerResponseSchema, {
@@ -102,7 +102,7 @@ test("limits out of range are refused by their names, and the node is not asked"
   assert.equal(node.seen.length, before);
 });
 
-test("what a VM may grow to is checked by its field, and is not asked of a node before it has grown", async () => {
+test("the maximum size of a VM is checked by its field, and is not demanded of a node at boot", async () => {
   const odd = await caught(
     sandboxes().createSandbox({
       requestId: "g1",
@@ -118,7 +118,7 @@ test("what a VM may grow to is checked by its field, and is not asked of a node 
   await sandboxes().createSandbox({ requestId: "g2", sandboxId: "g", spec: { resources } });
 });
 
-test("a VM that may grow to less than it boots with is refused by its field, before any node is asked", async () => {
+test("a maximum below the size at boot is refused by its field, before any node is asked", async () => {
   const before = node.seen.length;
   const contradictions = [
     ["spec.resources.max_vcpus", { vcpus: 4, maxVcpus: 3 }],
@@ -137,7 +137,7 @@ test("a VM that may grow to less than it boots with is refused by its field, bef
   assert.equal(node.seen.length, before);
 });
 
-test("what is no list of CPUs is refused by its field, and a list is not", async () => {
+test("a malformed list of CPUs is refused by its field, and a list is accepted", async () => {
   const create = (cpusetCpus: string) => {
     const requestId = `cpus-${process.hrtime.bigint()}`;
     const spec = { containers: [{ containerId: "c", image: "i", resources: { cpusetCpus } }] };
@@ -154,7 +154,7 @@ test("what is no list of CPUs is refused by its field, and a list is not", async
   for (const text of ["", "3", "0-3,8", "8191,0-1"]) await create(text);
 });
 
-test("a node whose sandboxes have grown is full for what no longer fits, once it has said so", async () => {
+test("a node whose sandboxes have grown takes no sandbox that no longer fits, after its next heartbeat", async () => {
   await node.beat(15n * GIB);
   const spec = { resources: { memoryBytes: 2n * GIB } };
   await eventually(async () => {

@@ -56,7 +56,7 @@ test("Connect JSON over HTTP/1.1 answers, and fails with status and details that
   assert.equal(hostile.status, 400);
 });
 
-test("a reading call can be made with GET, as the schema allows", async () => {
+test("a call that only reads can use GET, as the schema allows", async () => {
   const response = await fetch(
     url("/paddock.v1.SystemService/GetVersion?encoding=json&message=%7B%7D&connect=v1"),
   );
@@ -143,7 +143,7 @@ test("a body beyond 4 MiB is refused on the HTTP port too", async () => {
   assert.equal(((await response.json()) as { code: string }).code, "resource_exhausted");
 });
 
-test("a connection that sends rubbish does no harm", async () => {
+test("a connection that sends garbage does no harm", async () => {
   await new Promise<void>((resolve) => {
     const [host, port] = bench.app.httpAddress.split(":");
     const request = http.request({ host, port, method: "GET", path: "/healthz" });
@@ -156,7 +156,7 @@ test("a connection that sends rubbish does no harm", async () => {
   assert.equal((await fetch(url("/healthz"))).status, 200);
 });
 
-test("metrics name methods and codes, and no sandbox", async () => {
+test("metrics name methods and codes, and no sandboxes", async () => {
   const text = await (await fetch(url("/metrics"))).text();
   assert.match(
     text,
@@ -234,7 +234,7 @@ function healthOf(address: string, service: string, options = credentials.create
   });
 }
 
-test("without NATS the api is not ready, says so in every way, and is again when NATS is back", async () => {
+test("without NATS the api is not ready and says so everywhere, and is ready again when NATS is back", async () => {
   await using own = await ApiBench.start(startNats);
   const readyz = async () => (await fetch(`http://${own.app.httpAddress}/readyz`)).status;
   await eventually(async () => assert.equal(await readyz(), 200));
@@ -247,7 +247,7 @@ test("without NATS the api is not ready, says so in every way, and is again when
   });
 });
 
-test("with a token and TLS, nothing but health is answered without them", async () => {
+test("with a token and TLS, only health is answered without them", async () => {
   const directory = mkdtempSync(join(tmpdir(), "tls-"));
   const [keyFile, certFile] = [join(directory, "key"), join(directory, "cert")];
   execFileSync(

@@ -91,7 +91,7 @@ test("the first request of every stream has the generation of the sandbox's plac
   });
 });
 
-test("an address in a heartbeat that is no host and port, or on another host without certificates, is not dialled", async () => {
+test("a malformed address in a heartbeat, or one of another host without certificates, is not dialled", async () => {
   const direct = node.streamAddress;
   const port = direct.split(":")[1];
   const wrong = {
@@ -116,7 +116,7 @@ test("an address in a heartbeat that is no host and port, or on another host wit
   await node.advertise(direct);
 });
 
-test("someone else who listens at a node's address gets nothing, and the client is told why", async () => {
+test("another server at a node's address receives nothing, and the client is told the cause", async () => {
   const direct = node.streamAddress;
   await using other = await bench.node("n2");
   let asked = 0;

@@ -19,7 +19,7 @@ import type { FakeNode } from "./testing/fake-node.ts";
 let bench: ApiBench;
 let n1: FakeNode;
 let n2: FakeNode;
-/** How much more time has passed, as claims grow old, than in truth. */
+/** How far the clock of claims is ahead. */
 let aheadMs = 0;
 const sandboxes = () => bench.connection.service(SandboxService);
 const seen = (node: FakeNode) => node.seen.map(({ command }) => command.case);
@@ -56,7 +56,7 @@ const refuse = (error: unknown) => async () => {
 };
 const request = (sandboxId: string, requestId = `by-${sandboxId}`) => ({ requestId, sandboxId, spec: {} });
 
-test("a failing repeat leaves a sandbox its id that an earlier attempt has made, whatever it fails of", async () => {
+test("a repeat that fails, for any reason, keeps the id of the sandbox that an earlier attempt made", async () => {
   n1.commands.createSandbox = made("n1");
   await sandboxes().createSandbox(request("s1"));
   n1.commands.getSandbox = found("n1");
@@ -71,7 +71,7 @@ test("a failing repeat leaves a sandbox its id that an earlier attempt has made,
   assert.deepEqual(n2.seen, []);
 });
 
-test("a first attempt that fails without a word of its outcome, or of a bug, keeps the id", async () => {
+test("a first attempt with unknown outcome, or an internal error, keeps the id", async () => {
   const failures = [
     ofUnknownOutcome(new PaddockError("NO_DISK_SPACE", "the outcome could not be kept")),
     new Error("a bug"),
@@ -87,7 +87,7 @@ test("a first attempt that fails without a word of its outcome, or of a bug, kee
 });
 
 for (const reason of ["IMAGE_NOT_FOUND", "VM_UNAVAILABLE"] as const)
-  test(`a first attempt that fails of ${reason} takes no claim away that its repeat has renewed, nor moves it`, async () => {
+  test(`a first attempt that fails with ${reason} neither releases nor moves a claim that its repeat has renewed`, async () => {
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const reached = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     let attempts = 0;
@@ -117,7 +117,7 @@ for (const reason of ["IMAGE_NOT_FOUND", "VM_UNAVAILABLE"] as const)
     assert.deepEqual(n2.seen, []);
   });
 
-test("an old claim that its node knows nothing of is given up by the next create, and kept while the node does not say", async () => {
+test("an old claim of a sandbox that its node does not know is released by the next create, and kept while the node does not answer", async () => {
   await using bus = new Bus({ url: bench.nats.url, name: "test" });
   await bus.ready;
   await using registry = new PlacementRegistry(bus);

@@ -43,7 +43,7 @@ after(() => bench[Symbol.asyncDispose]());
 
 const processes = () => bench.connection.service(ProcessService);
 
-test("a client that does not read stops the node, and nothing is acknowledged that it did not take", async () => {
+test("a client that does not read stops the node, and only output that it took is acknowledged", async () => {
   let yielded = 0;
   let acked = 0n;
   node.streams.exec = async function* (requests) {
@@ -69,7 +69,7 @@ test("a client that does not read stops the node, and nothing is acknowledged th
   await iterator.return?.();
 });
 
-test("a client that acknowledges by itself is not acknowledged for, and its acks and half-close arrive", async () => {
+test("a client that acknowledges itself gets no acks on its behalf, and its acks and half-close reach the node", async () => {
   const seen: string[] = [];
   const clientDone = Promise.withResolvers<void>();
   node.streams.exec = async function* (requests) {
@@ -96,7 +96,7 @@ test("a client that acknowledges by itself is not acknowledged for, and its acks
   assert.deepEqual(seen, ["ack 7"]);
 });
 
-test("a client that half-closes at once still gets all output, acknowledged on its behalf", async () => {
+test("a client that half-closes at once gets all output, acknowledged on its behalf", async () => {
   const acked = Promise.withResolvers<void>();
   node.streams.exec = async function* (requests) {
     inputsOf(requests, (each) => {
@@ -137,7 +137,7 @@ test("a client's cancellation and its deadline reach the node", async () => {
   assert.equal(contexts[1]?.deadline, undefined, "a stream has no deadline of its own");
 });
 
-test("a stream that does not begin with start, or starts again, is INVALID_FIELD, and the node's call is given up", async () => {
+test("a stream without start, or with a second start, is INVALID_FIELD, and the call to the node is cancelled", async () => {
   const aborted = Promise.withResolvers<void>();
   node.streams.exec = async function* (_requests, ctx) {
     ctx.signal.addEventListener("abort", () => aborted.resolve());
@@ -168,7 +168,7 @@ test("a stream that does not begin with start, or starts again, is INVALID_FIELD
   });
 });
 
-test("a message beyond 4 MiB is refused, and the connection still serves", async () => {
+test("a message above 4 MiB is refused, and the connection still works", async () => {
   const call = processes().exec();
   await call.write(start()).catch(() => {});
   await assert.rejects(
@@ -182,7 +182,7 @@ test("a message beyond 4 MiB is refused, and the connection still serves", async
   });
 });
 
-test("an error of the node on a stream arrives with its metadata", async () => {
+test("an error of the node on a stream reaches the client with its metadata", async () => {
   node.streams.attach = () => {
     throw new PaddockError("OFFSET_NOT_HELD", "stdout is held from 42 on", {
       metadata: { earliest_offset: "42" },
@@ -198,7 +198,7 @@ test("an error of the node on a stream arrives with its metadata", async () => {
   });
 });
 
-test("waits, logs and figures are forwarded as they come", async () => {
+test("waits, logs and statistics are forwarded as they arrive", async () => {
   node.streams.waitProcess = async (_request, ctx) => {
     assert.equal(ctx.deadline, undefined, "a wait lasts as long as the client wants");
     return create(nodepb.WaitProcessResponseSchema, { response: { status: { code: 3 } } });
@@ -221,7 +221,7 @@ test("waits, logs and figures are forwarded as they come", async () => {
   }
 });
 
-test("figures of a sandbox arrive as its node reads them, until the client leaves; an interval out of range is refused", async () => {
+test("statistics of a sandbox arrive as its node reads them until the client leaves; an interval out of range is refused", async () => {
   const asked: (number | undefined)[] = [];
   const left = Promise.withResolvers<void>();
   node.streams.watchSandboxStats = async function* ({ request }, ctx) {
@@ -247,7 +247,7 @@ test("figures of a sandbox arrive as its node reads them, until the client leave
   );
 });
 
-test("a node that is lost during a stream is NODE_UNAVAILABLE by name, and the next stream finds it again", async () => {
+test("a node that is lost during a stream is NODE_UNAVAILABLE by name, and the next stream reaches it again", async () => {
   const direct = node.streamAddress;
   const wire = await cuttableWire(direct);
   await node.advertise(wire.address);

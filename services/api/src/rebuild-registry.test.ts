@@ -22,7 +22,7 @@ before(async () => {
 after(() => bench[Symbol.asyncDispose]());
 const sandboxes = () => bench.connection.service(SandboxService);
 
-test("what a registry without memory lacks is claimed for the node that has it, with the generation it had", async () => {
+test("sandboxes that a lost registry lacks are claimed for their node, with their generation", async () => {
   node.commands.listSandboxes = async () =>
     create(ListSandboxesResponseSchema, {
       sandboxes: [
@@ -41,7 +41,7 @@ test("what a registry without memory lacks is claimed for the node that has it, 
   assert.equal((await caught(sandboxes().getSandbox({ sandboxId: "leaving" }))).reason, "SANDBOX_NOT_FOUND");
 });
 
-test("whether a create repeats the one of a rebuilt placement is for its node to say", async () => {
+test("the node decides whether a create repeats the request of a rebuilt placement", async () => {
   node.commands.createSandbox = async (body) => {
     if (body.requestId === "first")
       return create(CreateSandboxResponseSchema, { sandbox: { sandboxId: "kept" } });
@@ -53,7 +53,7 @@ test("whether a create repeats the one of a rebuilt placement is for its node to
   await sandboxes().getSandbox({ sandboxId: "kept" });
 });
 
-test("a sandbox that its node counts and the registry lacks is claimed, though the daemon is the same", async () => {
+test("a sandbox that its node counts and the registry lacks is claimed, even without a restart of the daemon", async () => {
   const listing = (ids: string[]) => async () =>
     create(ListSandboxesResponseSchema, {
       sandboxes: ids.map((sandboxId) => ({

@@ -46,7 +46,7 @@ function hasOne(node: FakeNode, sandboxId: string, generation: bigint, listed = 
     });
 }
 
-test("an api that starts without JetStream is not ready, says why, and a list waits or fails, but is never empty", async () => {
+test("an api that starts without JetStream is not ready, says why, and a list waits or fails but is never empty", async () => {
   let port = 0;
   const own = join(directory, "none");
   await using bench = await ApiBench.start(async () => {
@@ -77,7 +77,7 @@ test("an api that starts without JetStream is not ready, says why, and a list wa
   assert.ok(again.url);
 });
 
-test("an api is not ready before the nodes that are up were asked for their sandboxes, and gives no id of theirs away", async () => {
+test("an api is not ready before all nodes were asked for their sandboxes, and does not assign their ids", async () => {
   const own = join(directory, "asked");
   const nats = await startNats(own);
   await using first = await ApiBench.start(async () => nats);
@@ -95,7 +95,7 @@ test("an api is not ready before the nodes that are up were asked for their sand
   await n1.beat();
   await using second = await ApiBench.start(async () => ({ ...nats, stop: async () => {} }));
   await asked.promise;
-  await eventually(async () => assert.match(await readyz(second), /^503 not ready: n1 not asked yet/));
+  await eventually(async () => assert.match(await readyz(second), /^503 not ready: n1 has not been asked/));
   const other = second.connection
     .service(SandboxService)
     .createSandbox({ requestId: "mine", sandboxId: "theirs", spec: {} });
@@ -108,7 +108,7 @@ test("an api is not ready before the nodes that are up were asked for their sand
   assert.equal(sandbox?.generation, 7n);
 });
 
-test("an api that lives through the loss of the store keeps its nodes and placements, and waits for those that were up", async () => {
+test("an api that survives the loss of the store keeps its nodes and placements, and waits for the nodes that were up", async () => {
   const own = join(directory, "lost");
   let port = 0;
   await using bench = await ApiBench.start(async () => {
@@ -127,7 +127,7 @@ test("an api that lives through the loss of the store keeps its nodes and placem
   rmSync(join(own, "nats"), { recursive: true });
   await using again = await restarted(own, port);
   await eventually(async () =>
-    assert.match(await readyz(bench), /^503 not ready: the registry was lost, and n1 not heard of since/),
+    assert.match(await readyz(bench), /^503 not ready: the registry was lost, and n1 has not sent a heartbeat since/),
   );
   const { sandbox } = await eventually(() => sandboxes.getSandbox({ sandboxId: "kept" }));
   assert.equal(sandbox?.generation, 42n, "a sandbox that was known is found meanwhile");
@@ -146,7 +146,7 @@ test("an api that lives through the loss of the store keeps its nodes and placem
   assert.equal((await events.extent()).lastSequence, 0);
 });
 
-test("a placement that the registry has with an earlier generation than its node is raised to the node's", async () => {
+test("a placement with an earlier generation than its node's is raised to that generation", async () => {
   await using bench = await ApiBench.start(startNats);
   const n1 = await bench.node("n1");
   hasOne(n1, "raised", 5n);
@@ -161,7 +161,7 @@ test("a placement that the registry has with an earlier generation than its node
   await eventually(async () => assert.equal(await generation(), 9n));
 });
 
-test("a generation is above every one that was seen, though the clock of who made that one was ahead", async () => {
+test("a generation is above every one that was seen, even if the clock of another api was ahead", async () => {
   await using bench = await ApiBench.start(startNats);
   const n1 = await bench.node("n1");
   const ahead = BigInt(Date.now() + 86_400_000);

@@ -116,14 +116,14 @@ const foreign = () => [
   "",
 ];
 
-test("a request for a host that is ours is served, by HTTP/1.1 and HTTP/2", async () => {
+test("a request for a host that is ours is served, over HTTP/1.1 and HTTP/2", async () => {
   for (const name of known()) {
     assert.equal((await one({ headers: [host(name)] })).status, 200, name);
     assert.equal((await two({ headers: [authority(name)] })).status, 200, name);
   }
 });
 
-test("a request for another host is refused with a text that says what to set, on every path", async () => {
+test("a request for another host is refused on every path, and the message names the setting", async () => {
   for (const name of foreign()) {
     const { status, text } = await one({ headers: [host(name)] });
     assert.equal(status, 421, name);
@@ -146,7 +146,7 @@ test("a request for another host is refused with a text that says what to set, o
   assert.equal((await one({ path: "/healthz", method: "GET", headers: [host(ours())] })).status, 200);
 });
 
-test("a request that names no host, two, or one in its target that is not ours is refused", async () => {
+test("a request that names no host, two hosts, or another host in its target is refused", async () => {
   const evil = `evil.example:${port}`;
   assert.equal((await two({ headers: [authority(ours()), host(evil)] })).status, 421);
   assert.equal((await two({ headers: [authority(evil), host(ours())] })).status, 421);
@@ -174,7 +174,7 @@ test("a request that names no host, two, or one in its target that is not ours i
   assert.match((await raw(`GET /healthz HTTP/1.1\r\nhost: ${ours()}\r\n${closing}`)) ?? "", / 200 /);
 });
 
-test("a web page from elsewhere is refused before anything is done, one from here is served", async () => {
+test("a web page of another origin is refused before any work, one of our origin is served", async () => {
   const calls = async () => {
     const text = (await one({ path: "/metrics", method: "GET", headers: [host(ours())] })).text;
     return Number(/GetVersion",code="OK"\} (\d+)/.exec(text)?.[1] ?? 0);
@@ -215,7 +215,7 @@ test("a web page from elsewhere is refused before anything is done, one from her
   assert.equal(behindProxy.status, 200);
 });
 
-test("a page of a named origin may ask, call, and read what the protocols answer with", async () => {
+test("a page of a named origin may preflight, call, and read the headers of the protocols", async () => {
   const asks = [
     host(ours()),
     origin(APP),
@@ -258,7 +258,7 @@ test("a page of a named origin may ask, call, and read what the protocols answer
   assert.ok((await createClient(SystemService, transport).getVersion({})).version);
 });
 
-test("a refusal has its reason for a program", async () => {
+test("a refusal has a reason that programs can read", async () => {
   const transport = createGrpcWebTransport({
     baseUrl: `http://${ours()}`,
     httpVersion: "1.1",
@@ -279,7 +279,7 @@ test("a refusal has its reason for a program", async () => {
   assert.ok(Buffer.from(details[0].value, "base64").includes("ORIGIN_NOT_ALLOWED"));
 });
 
-test("with a token a page asks without it, and every origin may be named by a star", async () => {
+test("a preflight needs no token, and * allows every origin", async () => {
   const directory = mkdtempSync(join(tmpdir(), "gate-"));
   const tokenFile = join(directory, "token");
   writeFileSync(tokenFile, "0123456789abcdef");
@@ -295,7 +295,7 @@ test("with a token a page asks without it, and every origin may be named by a st
   rmSync(directory, { recursive: true });
 });
 
-test("the gRPC port serves no web page", async () => {
+test("the gRPC port serves no web pages", async () => {
   const client = new Client(bench.app.grpcAddress, credentials.createInsecure());
   for (const path of ["/paddock.v1.SystemService/GetVersion", "/grpc.health.v1.Health/Check"]) {
     const code = await new Promise((resolve) => {

@@ -91,7 +91,7 @@ test("an id that is taken is refused before any node is asked, with a hint", asy
   assert.equal(n1.seen.length, 0);
 });
 
-test("the same request id is the same sandbox, also when the id is left to us, and the same body in another order", async () => {
+test("the same request id is the same sandbox, also with a generated id and with the body in another order", async () => {
   n1.commands.createSandbox = accept;
   const first = await sandboxes().createSandbox({ requestId: "c4", spec: { labels: { a: "1", b: "2" } } });
   const second = await sandboxes().createSandbox({ requestId: "c4", spec: { labels: { b: "2", a: "1" } } });
@@ -114,7 +114,7 @@ test("a request id with another body, or for another call, is refused", async ()
   assert.equal(run.reason, "REQUEST_ID_REUSED");
 });
 
-test("a create that failed for sure gives the id back", async () => {
+test("a create that certainly failed frees the id", async () => {
   n1.commands.createSandbox = refuse(new PaddockError("NO_DISK_SPACE", "the disk is full"));
   assert.equal(
     (await caught(sandboxes().createSandbox({ requestId: "c7", sandboxId: "s7", spec: {} }))).reason,
@@ -158,7 +158,7 @@ test("a client that leaves a create aborts it on the node, and the id is free on
   await eventually(() => sandboxes().createSandbox({ requestId: "c12", sandboxId: "s11", spec: {} }));
 });
 
-test("an error of the node arrives as the node gave it, details included", async () => {
+test("an error of the node reaches the client unchanged, with its details", async () => {
   n1.commands.createSandbox = accept;
   await sandboxes().createSandbox({ requestId: "c13", sandboxId: "s13", spec: {} });
   n1.commands.startSandbox = refuse(
@@ -176,7 +176,7 @@ test("an error of the node arrives as the node gave it, details included", async
   assert.equal(error.metadata.allowed_states, "ready,stopped");
 });
 
-test("a delete frees the id, is idempotent by its request id, and NOT_FOUND for another", async () => {
+test("a delete frees the id; repeated with its request id it succeeds, with another it is NOT_FOUND", async () => {
   n1.commands.createSandbox = accept;
   await sandboxes().createSandbox({ requestId: "c14", sandboxId: "s14", spec: {} });
   n1.commands.deleteSandbox = async (body) => {
@@ -192,7 +192,7 @@ test("a delete frees the id, is idempotent by its request id, and NOT_FOUND for 
   await sandboxes().createSandbox({ requestId: "c15", sandboxId: "s14", spec: {} });
 });
 
-test("a container's status is that in the sandbox's, and an unknown one is NOT_FOUND", async () => {
+test("a container's status is the one in the sandbox's status, and an unknown container is NOT_FOUND", async () => {
   n1.commands.createSandbox = accept;
   await sandboxes().createSandbox({ requestId: "c16", sandboxId: "s16", spec: {} });
   n1.commands.getSandbox = async () =>
@@ -211,7 +211,7 @@ test("a container's status is that in the sandbox's, and an unknown one is NOT_F
   assert.equal(error.reason, "CONTAINER_NOT_FOUND");
 });
 
-test("what does not exist yet is UNIMPLEMENTED by name", async () => {
+test("calls that do not exist yet are UNIMPLEMENTED by name", async () => {
   const sandbox = { requestId: "r", sandboxId: "s" };
   const node = { requestId: "r", nodeId: "n1" };
   const device = { deviceId: "d", source: { case: "volume" as const, value: { name: "v" } } };
@@ -254,7 +254,7 @@ test("a request too large for the bus is refused with a reason, and the next one
   await sandboxes().createSandbox({ requestId: "c18", sandboxId: "s17", spec: {} });
 });
 
-test("nothing of a request's body is in the logs, at any level", async () => {
+test("no part of a request's body is in the logs, at any level", async () => {
   n1.commands.createSandbox = accept;
   const process = { args: ["sh"], env: ["PASSWORD=hunter2"] };
   await sandboxes().createSandbox({
@@ -265,7 +265,7 @@ test("nothing of a request's body is in the logs, at any level", async () => {
   assert.ok(!bench.logs.join("").includes("hunter2"));
 });
 
-test("a full node is passed over for the next, and the sandbox is where it was accepted", async () => {
+test("a full node is skipped, and the sandbox is on the node that accepted it", async () => {
   const n2 = await bench.node("n2");
   await nodeIsKnown("n2");
   n1.commands.createSandbox = refuse(new PaddockError("NO_CAPACITY", "full"));

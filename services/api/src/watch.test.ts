@@ -80,7 +80,7 @@ async function until(
 }
 const events = ({ seen }: Watch) => seen.filter((id) => id !== ".");
 
-test("a watch without a token begins now, and its first bookmark is good to resume from", async () => {
+test("a watch without a token begins now, and can be resumed from its first bookmark", async () => {
   await publish("a0");
   const first = await until(service().watch({}), ".");
   assert.deepEqual(first.seen, ["."]);
@@ -90,7 +90,7 @@ test("a watch without a token begins now, and its first bookmark is good to resu
   assert.deepEqual(events(resumed), ["a1", "a2"]);
 });
 
-test("a token is good for another client at another api, at any event", async () => {
+test("a token works for another client at another api, at any event", async () => {
   const { token } = await until(service().watch({}), ".");
   for (const id of ids("b", 10)) await publish(id);
   const half = await until(service().watch({ resumeToken: token }), "b4");
@@ -104,7 +104,7 @@ test("a token is good for another client at another api, at any event", async ()
   }
 });
 
-test("a watch of a sandbox is told of that one alone", async () => {
+test("a watch of a sandbox delivers events of that sandbox only", async () => {
   const { token } = await until(service().watch({}), ".");
   await publish("c1", "mine");
   await publish("c2", "other");
@@ -113,7 +113,7 @@ test("a watch of a sandbox is told of that one alone", async () => {
   assert.deepEqual(watch.seen, ["c1", "c3", "."]);
 });
 
-test("a NATS that is killed while it is watched costs no event and gives none twice", async () => {
+test("killing NATS during a watch loses and repeats no event", async () => {
   const expected = ids("d", 40);
   const publishAll = async () => {
     for (const [index, id] of expected.entries()) {
@@ -153,7 +153,7 @@ test("a client that does not read for a while misses nothing", async () => {
   assert.equal(new Set(watch.seen).size, 1501 - (watch.seen.includes(".") ? 0 : 1));
 });
 
-test("events stream over Connect, too", async () => {
+test("events also stream over Connect", async () => {
   const { token } = await until(service().watch({}), ".");
   await publish("f1");
   const baseUrl = `http://${bench.app.httpAddress}`;
@@ -162,7 +162,7 @@ test("events stream over Connect, too", async () => {
   assert.deepEqual(watch.seen, ["f1"]);
 });
 
-test("a token that nobody gave is INVALID_ARGUMENT, and names the field", async () => {
+test("a made-up token is INVALID_ARGUMENT and names the field", async () => {
   for (const resumeToken of [
     "x",
     "1",
@@ -175,7 +175,7 @@ test("a token that nobody gave is INVALID_ARGUMENT, and names the field", async 
   }
 });
 
-test("a token of a stream that is no more is OUT_OF_RANGE, with what to do", async () => {
+test("a token of a lost stream is OUT_OF_RANGE, with a hint", async () => {
   const text = `1${Buffer.from("2020-01-01T00:00:00.5Z 3").toString("base64url")}`;
   const error = await caught(until(service().watch({ resumeToken: text }), "."));
   assert.equal(error.kind, "out_of_range");
@@ -183,7 +183,7 @@ test("a token of a stream that is no more is OUT_OF_RANGE, with what to do", asy
   assert.match(error.hint ?? "", /list/);
 });
 
-test("a watch at an api that goes down is told so, and does not end as if it were over", async () => {
+test("a watch at an api that shuts down fails with SHUTTING_DOWN and does not end normally", async () => {
   const { other, connection } = await anotherApi();
   let stopping: Promise<void> | undefined;
   const watch = until(connection.service(EventService).watch({}), "never", async () => {

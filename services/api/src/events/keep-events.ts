@@ -1,12 +1,12 @@
-/** The stream of events exists: nodes publish into it and, as a rule, may not make it. */
+/** Keeps the stream of events in existence. Nodes publish to it and usually may not create it. */
 import type { Bus, EventStream } from "@paddock/bus";
 
 const LOOK_MS = 5_000;
 
-/** Makes the stream when it is missing, at each connect and every 5 s, until `signal` aborts. */
+/** Creates the stream if it is missing, at each connect and every 5 s, until `signal` aborts. */
 export function keepEvents(events: EventStream, bus: Bus, signal: AbortSignal): void {
   const look = () => {
-    // What cannot be made now is tried again; who reads or publishes is told why.
+    // A failure is tried again. Readers and publishers are told the cause.
     if (bus.connected) events.open().catch(() => {});
   };
   const forget = bus.onChange(look);

@@ -1,32 +1,30 @@
 /**
- * Which web pages may call. A browser says in `Origin` where the page is from; without the setting none but our own may, and with it
- * those that are named, by the rules of CORS.
+ * Which web pages may call. A browser sends the page's origin in `Origin`. Without the setting only pages of the api's own origin may
+ * call; with it, pages of the named origins too, by the rules of CORS.
  */
 import { cors } from "@connectrpc/connect";
 
-/** Origins as browsers send them, or all of them. */
+/** Origins as browsers send them, or every origin. */
 export type CorsOrigins = ReadonlySet<string> | "*";
 
-/** An origin such as "https://app.example:8443", as a browser would send it. Undefined if it is none. */
+/** An origin such as "https://app.example:8443", as a browser sends it. Undefined if `text` is not an origin. */
 export function parseOrigin(text: string): string | undefined {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) return undefined;
   return text.toLowerCase().replace(/\/$/, "") === url.origin ? url.origin : undefined;
 }
 
-/** Where a page is from, and what it asked for. */
+/** A request of a web page. */
 export type FromPage = {
   /** The header `origin`. */
   readonly origin: string;
   /** The header `host` or `:authority`. */
   readonly authority: string;
-  /** Whether this connection is by TLS. */
+  /** Whether the connection has TLS. */
   readonly isSecure: boolean;
 };
 
-/**
- * Whether the page is from here. Without TLS it may be from the proxy that adds it, so the scheme is not compared then.
- */
+/** Whether the page has the api's own origin. Without TLS a proxy may add it, so the scheme is not compared then. */
 export function isSameOrigin({ origin, authority, isSecure }: FromPage): boolean {
   const schemes = isSecure ? ["https"] : ["http", "https"];
   return schemes.some((scheme) => URL.parse(`${scheme}://${authority}`)?.origin === origin);
@@ -35,24 +33,24 @@ export function isSameOrigin({ origin, authority, isSecure }: FromPage): boolean
 export const isCorsOrigin = (origin: string, origins: CorsOrigins): boolean =>
   origins === "*" || origins.has(origin);
 
-/** Metadata that clients of ours send beside what the protocols do. */
+/** Headers that our clients send in addition to those of the protocols. */
 const REQUEST_HEADERS = ["authorization", "paddock-request-id", "traceparent", "tracestate"];
-/** How long a browser may remember the answer, in seconds. */
+/** How long a browser may cache a preflight answer. */
 const PREFLIGHT_AGE_S = 600;
 
-/** Headers of every answer to a page that may call. */
+/** Headers of each answer to a page that may call. */
 export const corsHeaders = (origin: string): Record<string, string> => ({
   "access-control-allow-origin": origin,
   "access-control-expose-headers": cors.exposedHeaders.join(", "),
   vary: "origin",
 });
 
-/** Headers of the answer to the question before the call, which has no token yet. */
+/** Headers of the answer to a preflight request, which carries no token. */
 export const preflightHeaders = (origin: string): Record<string, string> => ({
   ...corsHeaders(origin),
   "access-control-allow-methods": cors.allowedMethods.join(", "),
   "access-control-allow-headers": [...cors.allowedHeaders, ...REQUEST_HEADERS].join(", "),
-  // A page from the internet may ask for a host of this network only when it is told so.
+  // Browsers let a page from the internet call a private network only with this header.
   "access-control-allow-private-network": "true",
   "access-control-max-age": String(PREFLIGHT_AGE_S),
 });

@@ -1,4 +1,4 @@
-/** Native gRPC, by grpc-js. */
+/** The gRPC port, served by grpc-js. */
 
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import {
@@ -28,7 +28,7 @@ export type GrpcListenerOptions = {
   readonly health: Health;
 };
 
-/** Listens. Rejects when the address cannot be had. */
+/** Listens on the address. Rejects when that fails. */
 export async function listenGrpc(options: GrpcListenerOptions): Promise<Listener> {
   const { address, tls, checkToken, methods, edge, health } = options;
   const server = new Server({

@@ -1,8 +1,8 @@
 /**
- * Connect, gRPC-Web and Connect JSON, by connect-node; and /healthz, /readyz, /metrics.
+ * The HTTP port: Connect, gRPC-Web and Connect JSON, served by connect-node; and /healthz, /readyz, /metrics.
  *
- * HTTP/1.1 and HTTP/2 share the port. With TLS, ALPN says which; without, the first bytes do: a client that speaks HTTP/2 with
- * prior knowledge begins with "PRI ". Bidirectional streams (Exec, Attach, ImportImage) need HTTP/2, the rest works on both.
+ * HTTP/1.1 and HTTP/2 share the port. With TLS, ALPN selects the version. Without TLS the first bytes do: a client with prior
+ * knowledge of HTTP/2 begins with "PRI ". Bidirectional streams (Exec, Attach, ImportImage) need HTTP/2, the rest works on both.
  */
 import { once } from "node:events";
 import http from "node:http";
@@ -43,15 +43,15 @@ type Handler = ReturnType<typeof connectNodeAdapter>;
 const PEER: ContextKey<string> = createContextKey("unknown");
 const HTTP2_OPTIONS = {
   settings: { initialWindowSize: FLOW_CONTROL_WINDOW_BYTES, maxConcurrentStreams: 1_024 },
-  // Node counts every stream's buffers here and fails calls beyond 10 MB; the windows bound them already.
+  // Node.js counts the buffers of every stream here and fails calls above 10 MB. The flow-control windows bound them already.
   maxSessionMemory: 1_000,
 };
-/** A client that connects and says nothing is let go. */
+/** A connection that sends nothing for this long is closed. */
 const FIRST_BYTES_TIMEOUT_MS = 10_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const PREFACE = Buffer.from("PRI ");
 
-/** Listens. Rejects when the address cannot be had. */
+/** Listens on the address. Rejects when that fails. */
 export async function listenHttp(options: HttpListenerOptions): Promise<Listener> {
   const { address: listen, allowedHosts, corsOrigins } = options;
   const handler = gated(handlerOf(options), {
@@ -120,8 +120,8 @@ function secureServer(tls: Replaceable<Tls>, handler: Handler): Served {
 }
 
 /**
- * One port for both: each connection goes to the HTTP server that its first bytes ask for. The HTTP/1.1 server is the one that
- * listens, because its time limits and the closing of idle connections work only then.
+ * One port for both versions: the first bytes of a connection select the HTTP server. The HTTP/1.1 server listens, because its
+ * timeouts and the closing of idle connections work only for a server that listens.
  */
 function clearServer(handler: Handler): Served {
   const one = http.createServer(
@@ -146,7 +146,7 @@ function clearServer(handler: Handler): Served {
   return { server: one, close: () => closeSessions(sessions) };
 }
 
-/** Waits for the first bytes of a connection, says what they are, and leaves them to be read. */
+/** Waits for the first bytes of a connection and returns them without consuming them. */
 function sniff(socket: Socket, decided: (isHttp2: boolean) => void): void {
   const giveUp = () => socket.destroy();
   socket.setTimeout(FIRST_BYTES_TIMEOUT_MS, giveUp);
@@ -170,7 +170,7 @@ type Sessions = Set<http2.ServerHttp2Session>;
 function trackSessions(server: http2.Http2Server | http2.Http2SecureServer): Sessions {
   const sessions: Sessions = new Set();
   server.on("session", (session: http2.ServerHttp2Session) => {
-    // The connection's own window, beside those of the streams, begins at 64 KiB.
+    // The window of the connection, apart from those of its streams, begins at 64 KiB.
     session.setLocalWindowSize(FLOW_CONTROL_WINDOW_BYTES);
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
@@ -178,7 +178,7 @@ function trackSessions(server: http2.Http2Server | http2.Http2SecureServer): Ses
   return sessions;
 }
 
-/** Lets streams end and takes no new ones (GOAWAY). */
+/** Takes no new streams (GOAWAY) and lets open ones end. */
 function closeSessions(sessions: Sessions): void {
   for (const session of sessions) session.close();
 }

@@ -1,39 +1,39 @@
 /**
- * By which names the HTTP port may be asked.
+ * Host names that the HTTP port answers to.
  *
- * A web page may let its own name lead to our address (DNS rebinding): the browser then lets it read and call all that is here. What
- * gives such a request away is the name in it. So one that asks for another host than ours is refused, on every path. An IP address
- * cannot be made to lead elsewhere, so the one at which the connection arrived is always ours.
+ * A web page can make its own host name resolve to our address (DNS rebinding); the browser then lets the page call everything here.
+ * Such a request still carries the page's host name. So a request for a host that is not ours is refused, on every path. An IP
+ * address cannot be rebound, so the address at which a connection arrived is always ours.
  */
 import { type HostPort, isLoopback, parseHost, parseHostPort } from "@paddock/rpc";
 
-/** A host of the settings; without a port it is known with any. */
+/** A host of the settings; without a port it is allowed with every port. */
 export type AllowedHost = { readonly host: string; readonly port: number | undefined };
 
-/** One entry of the setting: a host, or a host and a port. Undefined if it is neither. */
+/** One item of the setting: a host, or a host and a port. Undefined if it is neither. */
 export function parseAllowedHost(text: string): AllowedHost | undefined {
   const host = parseHost(text);
   return host === undefined ? parseHostPort(text) : { host, port: undefined };
 }
 
-/** What a request asks for, as in `Host` or `:authority`; without a port it is the scheme's. Undefined if it is none. */
+/** The host of a request, as in `Host` or `:authority`, with the default port of the scheme. Undefined if it is malformed. */
 export function parseAuthority(text: string, defaultPort: number): HostPort | undefined {
   const host = parseHost(text);
   return host === undefined ? parseHostPort(text) : { host, port: defaultPort };
 }
 
 export type KnownHosts = {
-  /** Where the service listens, as it is set. */
+  /** The host of the listening address, as it is set. */
   readonly listen: string;
   readonly allowed: readonly AllowedHost[];
 };
 
-/** Whether a request for `asked` is for us, on a connection to `local`. */
+/** Whether a request for the host `asked`, on a connection to the address `local`, is for us. */
 export function isKnownHost(asked: HostPort, local: HostPort, { listen, allowed }: KnownHosts): boolean {
   const isOurs = isLoopback(asked.host) || asked.host === listen || asked.host === withoutMapping(local.host);
   if (isOurs && asked.port === local.port) return true;
   return allowed.some(({ host, port }) => host === asked.host && (port === undefined || port === asked.port));
 }
 
-/** An IPv4 connection to a socket that listens on IPv6 has an address of both. */
+/** On a socket that listens on IPv6, an IPv4 connection has a mapped address. */
 const withoutMapping = (host: string): string => /^::ffff:([0-9.]+)$/i.exec(host)?.[1] ?? host;

@@ -1,9 +1,9 @@
-/** A socket that is served. */
+/** A listening server. */
 export type Listener = {
-  /** "host:port", with the port that was got. */
+  /** "host:port", with the port that was assigned. */
   readonly address: string;
-  /** Takes no more calls; resolves when those in flight have ended. */
+  /** Takes no more calls. Resolves when those in flight have ended. */
   drain(): Promise<void>;
-  /** Ends what is left. */
+  /** Closes all connections. */
   destroy(): void;
 };

@@ -1,11 +1,11 @@
 import type { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { TokenCheck } from "@paddock/rpc";
 
-/** What operators and their probes read by plain HTTP. */
+/** Pages that operators and probes read over plain HTTP. */
 export type OperatorPages = {
-  /** Whether calls are taken now. */
+  /** Whether the api takes calls. */
   readonly isReady: () => boolean;
-  /** Why not, when it is the registry that has not been seen. */
+  /** What is missing, when the api has not seen the registry. */
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
 };
@@ -22,7 +22,7 @@ const plain = (status: number, text: string): Page => ({
   text,
 });
 
-/** /healthz: the process lives. /readyz: it takes calls. /metrics: for Prometheus, with the token if there is one. */
+/** /healthz: the process runs. /readyz: the api takes calls. /metrics: for Prometheus; needs the token if one is set. */
 export function serveOperatorPage(
   request: Request,
   response: Response,
@@ -50,7 +50,7 @@ async function pageOf(
     case "/readyz":
       return pages.isReady()
         ? plain(200, "ready\n")
-        : plain(503, `not ready: ${pages.notReady() ?? "going down"}\n`);
+        : plain(503, `not ready: ${pages.notReady() ?? "shutting down"}\n`);
     case "/metrics":
       if (!isAllowed(request, checkToken)) return plain(401, "a token is needed\n");
       return { status: 200, ...(await pages.metrics()) };

@@ -2,7 +2,7 @@ import { ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import { toServiceError } from "@paddock/rpc";
 
-/** Web pages cannot speak gRPC by themselves; a call that comes from one all the same has `origin`, and is no client of this port. */
+/** Refuses calls with an `origin` header: browsers cannot speak native gRPC, so such a call is a web page's attempt. */
 export const refuseBrowsers: ServerInterceptor = (_method, call) =>
   new ServerInterceptingCall(call, {
     start: (next) => {

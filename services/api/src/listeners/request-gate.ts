@@ -1,6 +1,6 @@
 /**
- * Stands before everything that the HTTP port serves, pages and calls alike: requests for a host that is not ours, and those of web pages
- * from elsewhere, end here. It answers as the Connect protocol does, which both clients and people can read.
+ * Checks each request before the HTTP port serves it, pages and calls alike. It refuses requests for a host that is not ours and
+ * requests of web pages of other origins. Errors have the form of the Connect protocol, which clients and people can read.
  */
 
 import { errorToJson } from "@connectrpc/connect/protocol-connect";
@@ -24,7 +24,7 @@ type Response = Parameters<Handler>[1];
 export type GateRules = {
   readonly hosts: KnownHosts;
   readonly corsOrigins: CorsOrigins;
-  /** Whether the port speaks TLS. */
+  /** Whether the port has TLS. */
   readonly isSecure: boolean;
 };
 
@@ -33,7 +33,7 @@ type Verdict =
   | { readonly kind: "preflight"; readonly headers: Readonly<Record<string, string>> }
   | { readonly kind: "refuse"; readonly status: number; readonly error: PaddockError };
 
-/** The handler, behind the gate. */
+/** The handler, with the check before it. */
 export const gated =
   (handler: Handler, rules: GateRules): Handler =>
   (request, response) => {
@@ -79,7 +79,7 @@ function judge(request: Request, rules: GateRules): Verdict {
     : { kind: "pass", headers: corsHeaders(origin) };
 }
 
-/** The host that a request names, in each place where it may; undefined when that is none, or not one. */
+/** The host that a request names, in all places that can name it. Undefined when it names none, or several. */
 function authorityOf(request: Request): string | undefined {
   const named = [...valuesOf(request, ":authority"), ...valuesOf(request, "host")];
   if (request.httpVersionMajor < 2 && named.length !== 1) return undefined;
@@ -95,14 +95,14 @@ function isOurs(authority: string, { socket }: Request, { hosts, isSecure }: Gat
   return asked !== undefined && isKnownHost(asked, local, hosts);
 }
 
-/** All values of a header: Node keeps the first `host` alone in `headers`. */
+/** All values of a header. Node.js keeps only the first `host` in `headers`. */
 function valuesOf({ rawHeaders }: Request, wanted: string): string[] {
   return rawHeaders.flatMap((name, index) =>
     index % 2 === 0 && name.toLowerCase() === wanted ? [rawHeaders[index + 1] ?? ""] : [],
   );
 }
 
-/** A page can make its browser ask with GET and no `origin`, as for an image. A person who follows a link is none of that. */
+/** A page can make its browser send a GET without `origin`, as for an image. A person who follows a link is no such case. */
 function isFromOtherSite({ headers, method }: Request): boolean {
   const site = headers["sec-fetch-site"];
   if (site !== "cross-site" && site !== "same-site") return false;
@@ -123,13 +123,13 @@ const foreignHost = (authority: string | undefined): PaddockError =>
 
 const foreignOrigin = (origin: string): PaddockError =>
   new PaddockError("ORIGIN_NOT_ALLOWED", `web pages of ${shown(origin)} may not call this api`, {
-    hint: "add the origin to PADDOCK_API_CORS_ORIGINS if they are to",
+    hint: "to allow them, add the origin to PADDOCK_API_CORS_ORIGINS",
   });
 
 function refuse(request: Request, response: Response, status: number, error: PaddockError): void {
   const { hint } = error;
   const body = JSON.stringify({ ...errorToJson(toConnectError(error), undefined), hint });
-  // The body of the request is not read, so the connection cannot serve another one.
+  // The body of the request is not read, so the connection cannot be used again.
   if (request.httpVersionMajor < 2) response.setHeader("connection", "close");
   response.setHeader("content-type", "application/json");
   response.setHeader("x-content-type-options", "nosniff");

@@ -4,7 +4,7 @@ import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askNode, type CommandAnswer, type CommandBody, type CommandName } from "../nodes/ask-node.ts";
 
-/** A list shall not wait for the slowest node as long as its client would. */
+/** Time a node has to answer. A list does not wait for a silent node until the client's deadline. */
 const NODE_PATIENCE_MS = 5_000;
 
 export type EveryAnswer<C extends CommandName> = {
@@ -15,7 +15,7 @@ export type EveryAnswer<C extends CommandName> = {
   readonly unreachable: readonly string[];
 };
 
-/** Sends the same command to every node that `wanted` selects, at the same time. */
+/** Sends the same command to every node that `wanted` selects, in parallel. */
 export async function askEveryNode<C extends CommandName>(
   api: ApiContext,
   ctx: CallContext,

@@ -9,7 +9,7 @@ import { mergePages } from "./merge-pages.ts";
 
 const PAGE_SIZE = 1000;
 
-/** The images of all nodes, by id, each with the nodes that have it. Throws NODE_UNAVAILABLE when a node does not say. */
+/** The images of all nodes, by id, each with the nodes that have it. Throws NODE_UNAVAILABLE when a node does not answer. */
 export async function everyImage(api: ApiContext, ctx: CallContext): Promise<Image[]> {
   const images: Image[] = [];
   let after: string | undefined = "";
@@ -21,9 +21,9 @@ export async function everyImage(api: ApiContext, ctx: CallContext): Promise<Ima
     if (unreachable[0] !== undefined) {
       throw new PaddockError(
         "NODE_UNAVAILABLE",
-        `${unreachable.join(", ")} did not say which images there are`,
+        `${unreachable.join(", ")} did not answer which images it has`,
         {
-          hint: "repeat the call when the node is back, or give the whole id",
+          hint: "repeat the call when the node is back, or give the full id",
           metadata: { node_id: unreachable[0] },
         },
       );

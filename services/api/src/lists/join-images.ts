@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Image, ImageSchema } from "@paddock/protocol";
 
-/** The same image on several nodes as one. */
+/** One image that several nodes have, with the nodes and names of all. */
 export const joinImages = (a: Image, b: Image): Image =>
   create(ImageSchema, {
     ...a,

@@ -9,7 +9,7 @@ const pageOf = (ids: readonly string[], after: string, limit: number): NodePage<
   return { items: left.slice(0, limit), more: left.length > limit };
 };
 
-test("paging through any nodes, however short they answer, gives every id once and in order", () => {
+test("paging gives every id once and in order, even if nodes answer with short pages", () => {
   const node = fc.record({
     ids: fc.uniqueArray(fc.stringMatching(/^[a-c]{1,4}$/), { maxLength: 20 }),
     limit: fc.integer({ min: 1, max: 5 }),
@@ -51,7 +51,7 @@ test("items with the same id are joined", () => {
   });
 });
 
-test("a page is no larger than a client takes, and has one item at least", () => {
+test("a page fits in a message of a client, and has at least one item", () => {
   const MIB = 1024 * 1024;
   const rules = {
     idOf: ([id]: readonly [string, number]) => id,

@@ -1,33 +1,31 @@
 /**
  * One page of a list that is spread over nodes.
  *
- * Each node answers with its items after the same id, in order, perhaps not all it was asked for. Only ids up to the smallest id at
- * which some node stopped short are complete; what lies beyond is left for the next page.
+ * Each node answers with its items after the same id, in order, and may answer with fewer than it was asked for. The list is complete
+ * only up to the smallest id at which a node stopped. Items after that id belong to the next page.
  */
 
-/** What one node answered. `more` is whether it has items after its last one. */
+/** The answer of one node. `more`: it has items after its last one. */
 export type NodePage<T> = { readonly items: readonly T[]; readonly more: boolean };
 
 export type ItemRules<T> = {
   readonly idOf: (item: T) => string;
-  /** Its size in an answer. */
+  /** Size of an item in the response, in bytes. */
   readonly bytesOf: (item: T) => number;
-  /** One of two with the same id, such as an image on several nodes; the first unless said otherwise. */
+  /** Joins two items with the same id, such as an image on several nodes. Without it the first is taken. */
   readonly join?: (a: T, b: T) => T;
 };
 
 export type MergedPage<T> = {
   readonly items: T[];
-  /** The id after which the next page begins; undefined when this is the last. */
+  /** The id after which the next page begins; undefined on the last page. */
   readonly nextAfter: string | undefined;
 };
 
-/** Clients of gRPC take messages of 4 MiB unless they say otherwise; a quarter is left for what is around the items. */
+/** gRPC clients accept messages of 4 MiB by default. A quarter is left for the rest of the message. */
 const MAX_PAGE_BYTES = 3 * 1024 * 1024;
 
-/**
- * At most `pageSize` items of all pages, by id, and no more than a client takes in one message, but one at least.
- */
+/** The items of one page, by id: at most `pageSize`, and at most as many as fit in a message, but at least one. */
 export function mergePages<T>(
   pages: readonly NodePage<T>[],
   pageSize: number,
@@ -52,7 +50,7 @@ export function mergePages<T>(
   return { items, nextAfter: isLast || last === undefined ? undefined : idOf(last) };
 }
 
-/** How many of the first fit; one always does. */
+/** How many items fit in a message; at least one. */
 function fitting(sizes: readonly number[]): number {
   let bytes = 0;
   const beyond = sizes.findIndex((size, index) => {

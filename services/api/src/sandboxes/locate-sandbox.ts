@@ -1,6 +1,4 @@
-/**
- * From a sandbox's id to its node, and what to do when the node does not know the sandbox.
- */
+/** Finds the node of a sandbox, and settles the claim when that node does not know the sandbox. */
 import { create } from "@bufbuild/protobuf";
 import type { PlacedSandbox } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
@@ -10,8 +8,8 @@ import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
 
 /**
- * Age of a claim as this api has seen it, in milliseconds, from which a node that is up and does not know the sandbox is believed: a create that is under
- * way is known to its node long before.
+ * Age of a claim, since this api has known it, after which the node's answer that it has no such sandbox is final. A node knows of
+ * a create under way long before.
  */
 const CLAIM_SETTLES_AFTER_MS = 150_000;
 
@@ -23,7 +21,7 @@ export async function locateSandbox(
 ): Promise<PlacedSandbox> {
   const placed = await api.placements.lookup(sandboxId);
   if (placed !== undefined) return placed;
-  // It may not have been claimed again yet since the registry was lost.
+  // After a loss of the registry the sandbox may not have been claimed again yet.
   if (api.sight.missing === undefined) throw noSandbox(sandboxId);
   await api.sight.seen(ctx);
   const found = await api.placements.lookup(sandboxId);
@@ -36,14 +34,14 @@ export const noSandbox = (sandboxId: string): PaddockError =>
     metadata: { sandbox_id: sandboxId },
   });
 
-/** Whether an error says that the node we asked is not, or not any more, the sandbox's. */
+/** Whether the error says that the node asked does not have the sandbox, or no longer has it. */
 export const isMisplaced = (error: unknown): boolean =>
   error instanceof PaddockError &&
   (error.reason === "SANDBOX_NOT_FOUND" || error.reason === "STALE_GENERATION");
 
 /**
- * After `isMisplaced`: reads the registry again. The placement to ask instead, if it is another one; else undefined. A claim
- * that no create stands behind any more (its outcome was never learned) is given up here.
+ * Reads the registry again after an error for which `isMisplaced` holds. Answers the placement to ask instead, or undefined if it has
+ * not changed. An old claim of a create whose outcome was never learned is released.
  */
 export async function settle(
   api: ApiContext,
@@ -58,13 +56,13 @@ export async function settle(
   }
   const isGone = error instanceof PaddockError && error.reason === "SANDBOX_NOT_FOUND";
   if (isGone && api.placements.ageMs(current) > CLAIM_SETTLES_AFTER_MS) {
-    api.log.info({ sandboxId, nodeId: current.placement.nodeId }, "gave up a claim without a sandbox");
+    api.log.info({ sandboxId, nodeId: current.placement.nodeId }, "released a claim that has no sandbox");
     await api.placements.release(current);
   }
   return undefined;
 }
 
-/** Whether an old claim has no sandbox, as its node says; it is given up then, and the id is free. */
+/** Whether a claim is old and its node says that it has no such sandbox. Then the claim is released and the id is free. */
 export async function isVacant(api: ApiContext, ctx: CallContext, placed: PlacedSandbox): Promise<boolean> {
   if (api.placements.ageMs(placed) <= CLAIM_SETTLES_AFTER_MS) return false;
   const { sandboxId, nodeId, generation } = placed.placement;

@@ -1,10 +1,11 @@
 /**
- * The registry from the nodes.
+ * Rebuilds the registry from the nodes.
  *
- * What runs is known by the nodes; JetStream may lose what it was told in its last minute, or everything. So when a node appears, or its
- * daemon has started again, or it counts more sandboxes than are placed on it, or the registry is another one than before, its sandboxes are
- * listed and those that the registry lacks, or has with an earlier generation, are claimed for it. A claim is a compare-and-set: it never takes an id from another node, and several apis doing this at the same time
- * do no harm. The request that created the sandbox is not known here; it stays empty, and `placeSandbox` lets the node judge a repeated request.
+ * The nodes know what runs; JetStream may lose its last minute, or everything. So the sandboxes of a node are listed when the node
+ * appears, when its daemon has restarted, when it counts more sandboxes than are placed on it, and when the registry is a new one.
+ * Sandboxes that the registry lacks, or has with an earlier generation, are claimed for the node. A claim is a compare-and-set: it
+ * never takes an id from another node, and several apis can do this at the same time. The request that created the sandbox is not
+ * known here and stays empty; `placeSandbox` lets the node decide about a repeated request.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -20,13 +21,13 @@ import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
 
-/** Request id of our own lists, in the nodes' logs. */
+/** Request id of these lists in the nodes' logs. */
 export const REBUILD_REQUEST_ID = "rebuild-registry";
 
 const PAGE_SIZE = 200;
-/** Patience with one page, in milliseconds. */
+/** Time for one page. */
 const PAGE_DEADLINE_MS = 10_000;
-/** Sandboxes on their way in or out have someone who sees to their claim. */
+/** The claim of a sandbox in another state is the business of the call that creates or deletes it. */
 const SETTLED: ReadonlySet<SandboxState | undefined> = new Set([
   SandboxState.READY,
   SandboxState.RUNNING,
@@ -34,7 +35,7 @@ const SETTLED: ReadonlySet<SandboxState | undefined> = new Set([
   SandboxState.STOPPED,
 ]);
 
-/** Watches the heartbeats and claims what the registry lacks, until `signal` aborts. */
+/** Watches the heartbeats and claims the sandboxes that the registry lacks, until `signal` aborts. */
 export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
   const underWay = new Set<string>();
   const failed = new Map<string, string>();
@@ -47,17 +48,17 @@ export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
     } catch (error) {
       // The next heartbeat tries again.
       failed.set(nodeId, instanceOf(record));
-      api.log.debug({ nodeId, err: error }, "the sandboxes of a node could not be compared");
+      api.log.debug({ nodeId, err: error }, "cannot compare the sandboxes of a node with the registry");
     } finally {
       underWay.delete(nodeId);
     }
     api.sight.compared(record);
-    // The heartbeat of a daemon that has started again meanwhile was passed over.
+    // The daemon may have restarted meanwhile, and its heartbeat was ignored.
     const now = api.nodes.get(nodeId);
     if (now?.liveness === "up" && instanceOf(now) !== instanceOf(record)) await compare(now);
   };
   const look = () => {
-    // Before, what was lost and what is only not read yet look the same.
+    // Before that, a lost placement looks like one that is not read yet.
     if (!api.nodes.isFilled || !api.placements.isFilled) return;
     for (const record of api.nodes.all()) {
       const { nodeId, heartbeat } = record;
@@ -90,7 +91,7 @@ async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: Abo
     }
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
-  if (claimed > 0) api.log.warn({ nodeId, claimed }, "the registry lacked sandboxes of a node");
+  if (claimed > 0) api.log.warn({ nodeId, claimed }, "claimed sandboxes of a node that the registry lacked");
 }
 
 async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Promise<boolean> {
@@ -105,7 +106,7 @@ async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Prom
     claimedAt: timestampFromMs(api.now()),
   });
   if (known === undefined) return (await api.placements.claim(placement)).kind === "claimed";
-  // The registry has forgotten a later placement; the node would refuse every command of an earlier one.
+  // The registry lost a later placement. The node refuses commands of the earlier generation.
   const request = known.placement.nodeId === nodeId ? known.placement : placement;
   const { requestId, requestDigest } = request;
   return (
@@ -113,7 +114,7 @@ async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Prom
   );
 }
 
-/** A call that no client made. */
+/** Context of a call that no client made. */
 const ownCall = (api: ApiContext, signal: AbortSignal): CallContext => ({
   method: SandboxService.method.listSandboxes,
   signal,

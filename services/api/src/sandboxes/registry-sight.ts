@@ -1,10 +1,9 @@
 /**
- * Whether this api has seen the registry: what it knows of nodes and placements is all there is, so that a list is not short and an id
- * that it does not find is free.
+ * Whether this api has seen the registry: it knows all nodes and placements, so that a list is complete and an unknown id is free.
  *
- * It has when NATS is connected, both views have been told everything that was there, and, once for each registry, every node
- * that is up has been asked for its sandboxes. A registry that was lost is another one: then the nodes it knew are waited for, too, until they
- * put their heartbeat again or count as down.
+ * The registry has been seen when NATS is connected, both views have received all that was stored, and every node that is up has
+ * been asked for its sandboxes, once for each registry. A registry that was lost is another registry: then the nodes that were known
+ * are waited for, until they send a heartbeat or count as down.
  */
 import type { Bus, NodeRecord, NodeView, PlacementRegistry } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
@@ -17,18 +16,18 @@ export type SightOptions = {
 
 export type Patience = { readonly signal: AbortSignal; readonly deadline?: Date | undefined };
 
-/** Time passes without an event when a node counts as down. */
+/** No event tells that a node counts as down, so this looks again. */
 const LOOK_AGAIN_MS = 1_000;
-/** How long a call waits at most, in milliseconds. */
+/** How long a call waits at most. */
 const PATIENCE_MS = 10_000;
-/** What is left of a call's time for its answer. */
+/** Time of a call that is kept for its answer. */
 const MARGIN_MS = 500;
 
 export class RegistrySight implements Disposable {
   readonly #options: SightOptions;
   readonly #forget: readonly (() => void)[];
   readonly #listeners = new Set<() => void>();
-  /** Instance of each node that was asked for its sandboxes, with the registry they were compared with. */
+  /** The daemon instance of each node that was asked, with the registry its sandboxes were compared with. */
   readonly #compared = new Map<string, string>();
   #settled: string | undefined;
   #missing: string | undefined = "there is no connection to NATS";
@@ -45,33 +44,33 @@ export class RegistrySight implements Disposable {
     this.look();
   }
 
-  /** What is missing to it, in words; undefined when the registry has been seen. */
+  /** What is missing, in words; undefined when the registry has been seen. */
   get missing(): string | undefined {
     return this.#missing;
   }
 
-  /** Calls `listener` when `missing` comes or goes; the result stops that. */
+  /** Calls `listener` when `missing` changes. The result unsubscribes. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Whether the node's sandboxes have been compared, or it was tried, since its daemon started and this registry began. */
+  /** Whether the node's sandboxes were compared, or that failed, since its daemon started and this registry was created. */
   isCompared(record: NodeRecord): boolean {
     return this.#compared.get(record.nodeId) === this.#keyOf(record);
   }
 
-  /** Notes that a node was asked; one that failed counts too, as nothing can be waited for without end. */
+  /** Records that a node was asked. A failure counts too, so that nothing waits without end. */
   compared(record: NodeRecord): void {
     this.#compared.set(record.nodeId, this.#keyOf(record));
     this.look();
   }
 
-  /** Settles when the registry has been seen. Throws BUS_UNAVAILABLE, with what is missing, when the call's time is nearly over. */
+  /** Resolves when the registry has been seen. Throws BUS_UNAVAILABLE, with what is missing, shortly before the call's deadline. */
   async seen({ signal, deadline }: Patience): Promise<void> {
     const { bus, nodes } = this.#options;
     if (this.#missing === undefined) return;
-    // While NATS is away, what was seen before is shown as it was.
+    // While NATS is not connected, the last known state is shown.
     if (!bus.connected && this.#settled !== undefined && nodes.all().length > 0) return;
     const leftMs = deadline === undefined ? PATIENCE_MS : deadline.getTime() - Date.now() - MARGIN_MS;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -88,7 +87,7 @@ export class RegistrySight implements Disposable {
     if (this.#missing !== undefined) throw unseen(this.#missing);
   }
 
-  /** Looks again at what is missing. */
+  /** Checks again what is missing. */
   look(): void {
     clearTimeout(this.#timer);
     const before = this.#missing;
@@ -109,10 +108,10 @@ export class RegistrySight implements Disposable {
     if (!nodes.isFilled || !placements.isFilled) return "the registry has not been read yet";
     if (this.#settled === this.#registry()) return undefined;
     const awaited = nodes.awaited();
-    if (awaited.length > 0) return `the registry was lost, and ${awaited.join(", ")} not heard of since`;
+    if (awaited.length > 0) return `the registry was lost, and ${awaited.join(", ")} has not sent a heartbeat since`;
     const unasked = nodes.all().filter((each) => each.liveness === "up" && !this.isCompared(each));
     if (unasked.length > 0)
-      return `${unasked.map(({ nodeId }) => nodeId).join(", ")} not asked yet for its sandboxes`;
+      return `${unasked.map(({ nodeId }) => nodeId).join(", ")} has not been asked for its sandboxes yet`;
     this.#settled = this.#registry();
     return undefined;
   }

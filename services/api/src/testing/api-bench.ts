@@ -55,7 +55,7 @@ export class ApiBench implements AsyncDisposable {
     return new ApiBench(nats, app, logs, undo.move());
   }
 
-  /** A node that the api will know of soon. */
+  /** Starts a node; the api knows of it soon after. */
   async node(nodeId: string): Promise<FakeNode> {
     return this.#cleanUp.use(await FakeNode.start(nodeId, this.nats.url));
   }

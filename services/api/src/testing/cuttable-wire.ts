@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
-/** A way to an address that can be cut, as a host that loses power cuts it. */
+/** A TCP relay that can be cut without a reset, as a host that loses power does. */
 export async function cuttableWire(target: string) {
   const [host, port] = target.split(":");
   const sockets: Socket[] = [];

@@ -24,14 +24,14 @@ export const chunk = (offset: number, data: Uint8Array) =>
   });
 export const exited = () => respond({ output: { case: "exited", value: { code: 0 } } });
 
-/** Different bytes for each offset, so that a doubled or swapped chunk changes the digest. */
+/** Bytes that differ at each offset, so that a duplicated or swapped chunk changes the digest. */
 export function bytesAt(offset: number): Uint8Array {
   const data = new Uint8Array(CHUNK);
   new DataView(data.buffer).setFloat64(0, offset);
   data.fill((offset / CHUNK) % 251, 8);
   return data;
 }
-/** What the node is sent after `start`, by kind, until the client's side ends. */
+/** The kinds of messages that the node receives after `start`, until the client half-closes. */
 export function inputsOf(
   requests: AsyncIterable<nodepb.ExecRequest>,
   onInput: (input: ProcessInput["input"]) => void,

@@ -32,21 +32,21 @@ export type FakeCommands = {
 };
 
 const GIB = 1024n ** 3n;
-/** What the api and its fake nodes prove to each other who they are by. */
+/** The secret that the api and its fake nodes share. */
 export const STREAM_SECRET = "tests-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
 export class FakeNode implements AsyncDisposable {
   readonly nodeId: string;
-  /** Replace these as the test goes. */
+  /** A test may replace these at any time. */
   commands: FakeCommands = {};
   streams: { -readonly [K in keyof StreamHandlers]?: StreamHandlers[K] } = {};
-  /** Of the next heartbeats; another one is a daemon that has started anew. */
+  /** Sent in the next heartbeats. A new value means that the daemon has restarted. */
   instanceId = "boot-1";
-  /** Sandboxes that its next heartbeats count. */
+  /** Number of sandboxes in the next heartbeats. */
   sandboxes = 0;
-  /** Every command that a client's call brought, in order. */
+  /** Every command that a client's call caused, in order. */
   readonly seen: nodepb.CommandRequest[] = [];
-  /** When each of them is to be given up, by this process's clock. */
+  /** The deadline of each of them, by the clock of this process. */
   readonly deadlines: (Date | undefined)[] = [];
   readonly #bus: Bus;
   readonly #server = new Server(SERVER_OPTIONS);
@@ -55,7 +55,7 @@ export class FakeNode implements AsyncDisposable {
   #sequence = 0n;
   #address = "";
 
-  /** Where its streams are served. */
+  /** Address of its streams. */
   get streamAddress(): string {
     return this.#address;
   }
@@ -79,7 +79,7 @@ export class FakeNode implements AsyncDisposable {
     return node;
   }
 
-  /** Puts a heartbeat; `allocatedMemory` is in bytes of 16 GiB. */
+  /** Sends a heartbeat. `allocatedMemory` is in bytes, of 16 GiB. */
   async beat(allocatedMemory = 0n): Promise<void> {
     this.#sequence += 1n;
     await putHeartbeat(
@@ -127,7 +127,7 @@ export class FakeNode implements AsyncDisposable {
     this.#address = `127.0.0.1:${this.#listener.port}`;
   }
 
-  /** Says in a heartbeat that its streams are served at another address. */
+  /** Sends a heartbeat with another address for its streams. */
   async advertise(address: string): Promise<void> {
     this.#address = address;
     await this.beat();
