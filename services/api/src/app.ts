@@ -132,7 +132,10 @@ async function drain(
   const drained = Promise.all(listeners.map((each) => each.drain()));
   const abort = () =>
     shutdown.abort(
-      new PaddockError("SHUTTING_DOWN", "the api is shutting down", { hint: "call again", retryAfterMs: 1_000 }),
+      new PaddockError("SHUTTING_DOWN", "the api is shutting down", {
+        hint: "call again",
+        retryAfterMs: 1_000,
+      }),
     );
   const timer = setTimeout(abort, drainMs);
   const { promise: tooLong, resolve } = Promise.withResolvers<void>();
@@ -156,7 +159,10 @@ function edgeOptions(log: Logger, metrics: Metrics, shutdown: AbortSignal): Edge
     shutdown,
     onBug: (error: unknown, ctx: CallContext) => {
       metrics.bug();
-      log.error({ err: error, method: ctx.method.name, requestId: ctx.requestId }, "a call failed with an internal error");
+      log.error(
+        { err: error, method: ctx.method.name, requestId: ctx.requestId },
+        "a call failed with an internal error",
+      );
     },
   };
 }

@@ -127,7 +127,10 @@ test("an api that survives the loss of the store keeps its nodes and placements,
   rmSync(join(own, "nats"), { recursive: true });
   await using again = await restarted(own, port);
   await eventually(async () =>
-    assert.match(await readyz(bench), /^503 not ready: the registry was lost, and n1 has not sent a heartbeat since/),
+    assert.match(
+      await readyz(bench),
+      /^503 not ready: the registry was lost, and n1 has not sent a heartbeat since/,
+    ),
   );
   const { sandbox } = await eventually(() => sandboxes.getSandbox({ sandboxId: "kept" }));
   assert.equal(sandbox?.generation, 42n, "a sandbox that was known is found meanwhile");

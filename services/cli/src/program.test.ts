@@ -41,7 +41,7 @@ test("every command explains itself with at least one example", async () => {
 });
 
 for (const { words, says } of [
-  { words: ["ps", "-o", "yaml"], says: /"yaml" is not a form of output/ },
+  { words: ["ps", "-o", "yaml"], says: /"yaml" is not a format of output/ },
   { words: ["ps", "--api", "nowhere"], says: /"nowhere" is not an address/ },
   { words: ["ps", "--nonsense"], says: /unknown option '--nonsense'/ },
   { words: ["exec", "web"], says: /missing required argument 'command'/ },

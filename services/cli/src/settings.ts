@@ -1,4 +1,4 @@
-/** Options every command knows, read from the command line, then the environment, then what "paddock up" left behind. */
+/** Options of every command, from the command line, else the environment, else the record of "paddock up". */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
@@ -20,16 +20,16 @@ export type Settings = {
   readonly color: boolean;
 };
 
-/** Adds the options to a command. Repeated on each, so that they may stand before or after its name. */
+/** Adds the options to a command. Each command has them, so that they may precede or follow its name. */
 export function addGlobalOptions(command: Command): Command {
   return command
-    .option("-o, --output <format>", 'form of what goes to stdout: "table" or "json"')
+    .option("-o, --output <format>", 'format of stdout: "table" or "json"')
     .option("--api <address>", `address of the api (PADDOCK_API; ${DEFAULT_API})`)
     .option("--token-file <file>", "file with the api's token (PADDOCK_TOKEN_FILE)")
     .option("--tls-ca <file>", "PEM certificate of the authority that signed the api's (PADDOCK_TLS_CA)")
-    .option("--timeout <span>", 'give up a call after this long, such as "30s"')
-    .option("-q, --quiet", "only results, no progress")
-    .option("-v, --verbose", "show what lies behind an error")
+    .option("--timeout <span>", 'time limit of a call, such as "30s"')
+    .option("-q, --quiet", "print results only, no progress")
+    .option("-v, --verbose", "show the cause and the stack of an error")
     .option("--no-color", "no colours (NO_COLOR)");
 }
 
@@ -50,7 +50,7 @@ export function readSettings(command: Command, env: Env, isTerminal: boolean): S
   const raw = mergedOptions(command);
   const output = raw.output ?? "table";
   if (output !== "table" && output !== "json")
-    throw usageError(`"${output}" is not a form of output`, 'write "table" or "json"');
+    throw usageError(`"${output}" is not a format of output`, 'write "table" or "json"');
   const address = raw.api ?? env.PADDOCK_API ?? readFleetRecord(stateDirOf(env))?.apiAddress ?? DEFAULT_API;
   const tlsCaFile = raw.tlsCa ?? env.PADDOCK_TLS_CA;
   const tokenFile = raw.tokenFile ?? env.PADDOCK_TOKEN_FILE;
@@ -70,7 +70,7 @@ export function readSettings(command: Command, env: Env, isTerminal: boolean): S
 
 export const stateDirOf = (env: Env): string => env.PADDOCK_STATE_DIR || DEFAULT_STATE_DIR;
 
-/** The command's own options win over those given before its name. `color` is only there when it was switched off. */
+/** The command's own options override those before its name. `color` is present only when it was switched off. */
 function mergedOptions(command: Command): RawSettings {
   const chain: Command[] = [];
   for (let at: Command | null = command; at; at = at.parent) chain.unshift(at);
@@ -90,6 +90,6 @@ function readOption(file: string, option: string): Buffer {
     return readFileSync(file);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw usageError(`${option}: cannot read it: ${why}`);
+    throw usageError(`cannot read the file of ${option}: ${why}`);
   }
 }

@@ -21,7 +21,9 @@ export function positionOf(token: string): EventPosition {
   const position = { streamCreated, sequence };
   if (streamCreated === "" || !Number.isSafeInteger(sequence) || tokenOf(position) !== token)
     throw new PaddockError("INVALID_FIELD", "the resume token is not one that a watch returned", {
-      violations: [{ field: "resume_token", description: "must be a token that a watch returned, unchanged" }],
+      violations: [
+        { field: "resume_token", description: "must be a token that a watch returned, unchanged" },
+      ],
       hint: "leave it empty to watch from now on",
     });
   return position;

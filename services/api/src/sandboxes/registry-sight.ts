@@ -108,7 +108,8 @@ export class RegistrySight implements Disposable {
     if (!nodes.isFilled || !placements.isFilled) return "the registry has not been read yet";
     if (this.#settled === this.#registry()) return undefined;
     const awaited = nodes.awaited();
-    if (awaited.length > 0) return `the registry was lost, and ${awaited.join(", ")} has not sent a heartbeat since`;
+    if (awaited.length > 0)
+      return `the registry was lost, and ${awaited.join(", ")} has not sent a heartbeat since`;
     const unasked = nodes.all().filter((each) => each.liveness === "up" && !this.isCompared(each));
     if (unasked.length > 0)
       return `${unasked.map(({ nodeId }) => nodeId).join(", ")} has not been asked for its sandboxes yet`;

@@ -1,4 +1,4 @@
-/** The commands, in the order the help lists them. */
+/** The commands, in the order of the help. */
 import type { CommandDefinition } from "../command-definition.ts";
 import { attachCommand } from "./attach.ts";
 import { containerCommand } from "./container.ts";
@@ -58,7 +58,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   versionCommand,
 ];
 
-/** Names that people know from docker for the same things; they work, and the help lists the others. */
+/** Names of the same commands in docker. They work, and the help does not list them. */
 export const FAMILIAR_COMMANDS: readonly CommandDefinition[] = [
   containerCommand,
   (bind) => imageLsCommand(bind).name("images"),

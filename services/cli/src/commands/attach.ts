@@ -8,12 +8,12 @@ type AttachOptions = { readonly interactive?: boolean; readonly exec?: string };
 export const attachCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "attach",
-    "join a container's command: what it wrote lately, and what it writes",
+    "connect to a container's command: its recent output, then its output as it comes",
     ["attach web", "attach -i web/shell"],
   )
     .argument("<target>", "SANDBOX or SANDBOX/CONTAINER")
-    .option("-i, --interactive", "send our stdin to it")
-    .option("--exec <id>", "join this exec instead");
+    .option("-i, --interactive", "send stdin to it")
+    .option("--exec <id>", "connect to this exec instead");
   return bind(command, async (run, { args: [target = ""] }) => {
     run.failureCode = EXIT_NOT_CARRIED;
     const options = command.opts<AttachOptions>();

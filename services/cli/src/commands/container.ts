@@ -40,7 +40,7 @@ const OF_CONTAINERS: readonly CommandDefinition[] = [
   rmCommand,
 ];
 
-/** The same commands as without it, for those who are used to say "container ls". */
+/** The same commands under "container", as in docker: "container ls". */
 export const containerCommand: CommandDefinition = (bind) => {
   const group = new Command("container")
     .enablePositionalOptions()

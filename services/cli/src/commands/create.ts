@@ -5,14 +5,14 @@ import { isImagePath } from "../image-source.ts";
 import { importImage } from "../import-image.ts";
 
 export const createCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("create", "create a container in a VM of its own and start nothing", [
+  const command = describedCommand("create", "create a container in a VM of its own, without starting it", [
     "create --name job python:3.11 python3 /job.py",
     "create --sandbox job --name helper debian:bookworm sleep inf",
   ])
     .argument("<image>", "name or id of an image, or an archive such as ./app.tar")
     .argument(
       "[args...]",
-      "arguments of the image's entrypoint, in place of the image's command; without entrypoint the command",
+      "arguments of the image's entrypoint, instead of the image's command; without an entrypoint, the command",
     )
     .passThroughOptions();
   return bind(addContainerOptions(command), async (run, { args: [image = "", ...operands], opts }) => {

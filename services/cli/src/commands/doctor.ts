@@ -20,9 +20,9 @@ type DoctorOptions = { readonly stateDir?: string };
 export const doctorCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "doctor",
-    "check what this host needs to be a node, and say what mends it",
+    "check what this host needs to be a node, and say how to fix it",
     ["doctor", "doctor -o json"],
-  ).option("--state-dir <dir>", "where everything is kept (PADDOCK_STATE_DIR; /var/lib/paddock)");
+  ).option("--state-dir <dir>", "state directory (PADDOCK_STATE_DIR; /var/lib/paddock)");
   return bind(command, async (run) => {
     const { env } = run.around;
     const stateDir = resolve(command.opts<DoctorOptions>().stateDir ?? stateDirOf(env));
@@ -55,11 +55,11 @@ const checksOf = (stateDir: string, guestDir: string): HostCheck[] => [
   diskCheck(stateDir),
 ];
 
-function lineOf({ colors }: CommandRun, { name, verdict, found, mend }: Finding): string {
+function lineOf({ colors }: CommandRun, { name, verdict, found, fix }: Finding): string {
   const signs: Readonly<Record<Verdict, string>> = {
     ok: colors.green("✓"),
     warning: colors.yellow("!"),
     missing: colors.red("✗"),
   };
-  return `${signs[verdict]} ${name.padEnd(14)} ${found}\n${mend ? `  ${"".padEnd(14)} ${colors.cyan("mend:")} ${mend}\n` : ""}`;
+  return `${signs[verdict]} ${name.padEnd(14)} ${found}\n${fix ? `  ${"".padEnd(14)} ${colors.cyan("fix:")} ${fix}\n` : ""}`;
 }

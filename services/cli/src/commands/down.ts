@@ -14,12 +14,13 @@ type DownOptions = { readonly keep?: boolean; readonly stateDir?: string };
 const AT_ONCE = 4;
 
 export const downCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("down", 'end what "paddock up" started, with all sandboxes of this host', [
+  const command = describedCommand(
     "down",
-    "down --keep",
-  ])
-    .option("--keep", "leave the VMs running, for the next up to take up again")
-    .option("--state-dir <dir>", "where everything is kept (PADDOCK_STATE_DIR; /var/lib/paddock)");
+    'stop what "paddock up" started, and delete all sandboxes of this host',
+    ["down", "down --keep"],
+  )
+    .option("--keep", "keep the VMs running, for the next up to take over")
+    .option("--state-dir <dir>", "state directory (PADDOCK_STATE_DIR; /var/lib/paddock)");
   return bind(command, downBody);
 };
 
@@ -28,7 +29,7 @@ async function downBody(run: CommandRun, command: Command): Promise<void> {
   const stateDir = resolve(options.stateDir ?? stateDirOf(run.around.env));
   const record = readFleetRecord(stateDir);
   if (!record || !isFleetUp(record)) {
-    run.progress.note(`nothing is up (state in ${stateDir})`);
+    run.progress.note(`nothing is running (state in ${stateDir})`);
     if (record) await stopFleet(stateDir, record);
     return printStopped(run, stateDir, []);
   }
@@ -53,13 +54,13 @@ async function deleteSandboxes(run: CommandRun, record: FleetRecord): Promise<re
   } catch (error) {
     if (!(error instanceof CliError)) throw error;
     throw new CliError(error.message, {
-      hint: '"paddock down --keep" stops the daemons and leaves the VMs',
+      hint: '"paddock down --keep" stops the daemons and keeps the VMs',
       cause: error,
     });
   }
   if (ids.length === 0) return [];
   const noun = ids.length === 1 ? "1 sandbox" : `${ids.length} sandboxes`;
-  run.progress.note(`of this host: ${ids.join(", ")}`);
+  run.progress.note(`sandboxes of this host: ${ids.join(", ")}`);
   await run.progress.phase(
     `deleting ${noun}`,
     async () => {

@@ -57,7 +57,7 @@ const STORY: readonly Response[] = [
   bookmark("t9"),
 ];
 
-test("events are lines of when, where and what, and --no-follow ends when all there is was shown", async () => {
+test("events are lines of time, place and change, and --no-follow ends after the last event", async () => {
   await using api = await FakeApi.start();
   api.serverStream(EventService.method.watch, async function* () {
     yield* STORY;
@@ -75,13 +75,13 @@ test("events are lines of when, where and what, and --no-follow ends when all th
       "web/main init was killed by signal 9, out of memory",
       "web guest does not answer: silence\\x1b[2J",
       "web sandbox stopped, VM lost",
-      "web sandbox stopped, as it was asked to",
+      "web sandbox stopped, as requested",
       "",
     ],
   );
 });
 
-test("the options are asked of the api, and -o json gives responses with their tokens, one a line", async () => {
+test("the options reach the api, and -o json prints one response a line, with its token", async () => {
   await using api = await FakeApi.start();
   const asked: WatchRequest[] = [];
   api.serverStream(EventService.method.watch, async function* (request) {
@@ -100,7 +100,7 @@ test("the options are asked of the api, and -o json gives responses with their t
   assert.equal(asked[0]?.sandboxId, "web");
 });
 
-test("events are followed by default; a connection that breaks is taken up behind the last response", async () => {
+test("events are followed by default, and a broken connection is resumed after the last response", async () => {
   await using api = await FakeApi.start();
   const asked: string[] = [];
   api.serverStream(EventService.method.watch, async function* ({ resumeToken }) {
@@ -119,7 +119,7 @@ test("events are followed by default; a connection that breaks is taken up behin
   assert.deepEqual(asked, ["", "t1"]);
 });
 
-test("each event is told once and in order, wherever connections break or streams end", async () => {
+test("each event is printed once and in order, wherever connections break or streams end", async () => {
   await using api = await FakeApi.start();
   const last = 30;
   const started = Promise.withResolvers<ReturnType<typeof startCli>>();
@@ -128,7 +128,7 @@ test("each event is told once and in order, wherever connections break or stream
     for (let next = Number(resumeToken.slice(1)) + 1; next <= last; next += 1) {
       yield ready(next);
       if (next % 7 !== 0) continue;
-      // Of those behind it some may be on their way when the connection breaks, and be told again or not.
+      // Some later events may be under way when the connection breaks, and may be sent again.
       await run.shows(`"t${next - 3}"`);
       if (next % 2 === 1) api.cut();
       return;
@@ -148,7 +148,7 @@ test("each event is told once and in order, wherever connections break or stream
   assert.ok(api.calls.length >= 5, `${api.calls.length} connections`);
 });
 
-test("--since is a time, a span or a token, and --no-follow alone shows all that is kept", async () => {
+test("--since is a time, a span or a token, and --no-follow alone prints all events that are kept", async () => {
   await using api = await FakeApi.start();
   const asked: WatchRequest[] = [];
   api.serverStream(EventService.method.watch, async function* (request) {
@@ -166,7 +166,7 @@ test("--since is a time, a span or a token, and --no-follow alone shows all that
   assert.equal((await cli(api, ["events", "--since", "soon"])).code, 2);
 });
 
-test("--until ends at a time that was, and at one to come also when nothing happens", async () => {
+test("--until ends at a past time, and at a future time even if nothing happens", async () => {
   await using api = await FakeApi.start();
   api.serverStream(EventService.method.watch, async function* () {
     yield* [ready(1), ready(2), ready(3), bookmark("t3")];
@@ -178,7 +178,7 @@ test("--until ends at a time that was, and at one to come also when nothing happ
   assert.deepEqual([soon.code, soon.out.trim().split("\n").length, soon.err], [0, 3, ""]);
 });
 
-test("events that are not kept any more are an error with what to do", async () => {
+test("events that are no longer kept are an error with a hint", async () => {
   await using api = await FakeApi.start();
   api.serverStream(EventService.method.watch, async function* () {
     yield* [];
@@ -190,7 +190,7 @@ test("events that are not kept any more are an error with what to do", async () 
   assert.match(err, /hint: list what there is/);
 });
 
-test("what is no id of a sandbox is refused before anything is asked", async () => {
+test("an invalid sandbox id is refused before any call", async () => {
   await using api = await FakeApi.start();
   const { code } = await cli(api, ["events", "--sandbox", "a/b"]);
   assert.equal(code, 2);

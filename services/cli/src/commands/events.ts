@@ -19,22 +19,22 @@ type EventsOptions = {
 };
 
 export const eventsCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("events", "show what happens to sandboxes and containers, as it happens", [
+  const command = describedCommand("events", "show events of sandboxes and containers as they happen", [
     "events",
     "events --since 10m --sandbox web -o json",
     "events --no-follow",
     "events --since 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z",
     'events --no-follow --since-token "$TOKEN"',
   ])
-    .option("-f, --follow", "go on as events come; the default")
-    .option("--no-follow", "end when all there is was shown: all that is kept, unless --since says less")
-    .option(
-      "--since <time>",
-      'begin there, such as "10m" (ago) or "2026-01-31T12:00:00Z"; a token is taken, too',
-    )
+    .option("-f, --follow", "continue with new events (the default)")
+    .option("--no-follow", "stop after past events: all that are kept, or those since --since")
+    .option("--since <time>", 'first event, such as "10m" (ago) or "2026-01-31T12:00:00Z"; may be a token')
     .option("--until <time>", "end there")
-    .option("--since-token <token>", "begin behind the response of that resumeToken (see -o json)")
-    .option("--sandbox <id>", "of this sandbox alone: its whole id, also of one that is gone or to come");
+    .option("--since-token <token>", "continue after the response with this resumeToken (see -o json)")
+    .option(
+      "--sandbox <id>",
+      "only this sandbox: its full id, also of one that is deleted or does not exist yet",
+    );
   return bind(command, async (run) => {
     const nowMs = Date.now();
     const options = command.opts<EventsOptions>();
@@ -61,16 +61,16 @@ async function show(
       if (event === undefined && isBounded) return;
     }
   } catch (error) {
-    // The time that --until names has come.
+    // The time of --until has been reached.
     if (run.signal.reason !== UNTIL) throw error;
   }
 }
 
-const UNTIL = new Error("the events were to end here");
-/** What a timer can wait. */
+const UNTIL = new Error("the time of --until has been reached");
+/** The longest delay of a timer. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** Ends the watch at a time to come, also when nothing happens. */
+/** Ends the watch at a future time, even if nothing happens. */
 function endAt(run: CommandRun, timeMs: number): Disposable {
   const leftMs = timeMs - Date.now();
   const timer =
@@ -78,7 +78,7 @@ function endAt(run: CommandRun, timeMs: number): Disposable {
   return { [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
-/** As long as there are events they are kept for a day: the beginning of time is all there is. */
+/** All events that are kept: the api begins at the oldest one. */
 function queryOf(options: EventsOptions, nowMs: number): EventQuery {
   const { since, sinceToken, follow } = options;
   const sandboxId = sandboxOf(options);
@@ -95,7 +95,7 @@ function queryOf(options: EventsOptions, nowMs: number): EventQuery {
   };
 }
 
-/** A token is base64; no time is that long without a colon. */
+/** A token is base64. No time is that long without a colon. */
 const isToken = (text: string): boolean => /^[A-Za-z0-9_-]{25,}$/.test(text);
 
 function sandboxOf({ sandbox = "" }: EventsOptions): string {

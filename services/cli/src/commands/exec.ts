@@ -6,7 +6,7 @@ import { carryProcess } from "../process/carry-process.ts";
 import { addProcessOptions, type ProcessOptions, processSpec } from "../process-options.ts";
 
 export const execCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("exec", "run one more command in a running container", [
+  const command = describedCommand("exec", "run another command in a running container", [
     "exec web -- ls -l /",
     "exec -it web bash",
     "cat data.csv | paddock exec -i web/main -- wc -l",

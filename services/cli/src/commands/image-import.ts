@@ -19,17 +19,17 @@ type ImportOptions = {
 };
 
 export const imageImportCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("import", "bring an image to the nodes", [
+  const command = describedCommand("import", "import an image on all nodes", [
     "image import app.tar",
     "docker save python:3.11 | paddock image import -",
     "image import --name tools:1 --format rootfs rootfs.tar.gz",
     "image import ./rootfs-directory --name base",
   ])
     .argument("[source]", 'an archive, a directory (OCI layout or root file system), or "-" for stdin')
-    .option("--name <name>", "name to give it, such as python:3.11")
+    .option("--name <name>", "name of the image, such as python:3.11")
     .option("--format <format>", '"oci", "docker" or "rootfs"; else it is found out')
     .addOption(new Option("-i, --input <file>").hideHelp())
-    .option("--command <word...>", "for a root file system: what to run");
+    .option("--command <word...>", "for a root file system: its command");
   return bind(command, async (run, { args: [operand] }) => {
     const { name, format, input, command: words } = command.opts<ImportOptions>();
     const source = operand ?? input;
@@ -37,7 +37,7 @@ export const imageImportCommand: CommandDefinition = (bind) => {
       throw usageError("missing required argument 'source'", 'name an archive, or write "-" for stdin');
     const known = format === undefined ? undefined : FORMATS[format];
     if (format !== undefined && known === undefined) {
-      throw usageError(`"${format}" is not a form of image`, 'write "oci", "docker" or "rootfs"');
+      throw usageError(`"${format}" is not a format of image`, 'write "oci", "docker" or "rootfs"');
     }
     const image = await importImage(run, source, { name, format: known, command: words });
     run.print(run.isJson ? toJsonText(ImageSchema, image) : `${image.imageId}\n`);

@@ -6,9 +6,9 @@ import { printable } from "../output/printable.ts";
 import { isNamed, listImages } from "./image-ls.ts";
 
 export const imageInspectCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("inspect", "show all that is known of images, as JSON", [
+  const command = describedCommand("inspect", "show images in full, as JSON", [
     "image inspect python:3.11",
-  ]).argument("<image...>", "name, id, or the beginning of an id");
+  ]).argument("<image...>", "name, id, or prefix of an id");
   return bind(command, async (run, { args }) => {
     const all = await listImages(run);
     const found = args.flatMap((text) => {

@@ -22,7 +22,7 @@ export const imageLsCommand: CommandDefinition = (bind) => {
   ])
     .argument("[image]", "name with or without its tag, or id")
     .option("--no-trunc", "whole ids")
-    // All are listed: there are none between.
+    // All images are listed, so there are no intermediate ones.
     .addOption(new Option("-a, --all").hideHelp());
   return bind(command, async (run, { args: [wanted] }) => {
     const isShort = command.opts<LsOptions>().trunc !== false;
@@ -43,7 +43,7 @@ export const imageLsCommand: CommandDefinition = (bind) => {
   });
 };
 
-/** Whether a person means this image by `text`. */
+/** Whether `text` names the image. */
 export const isNamed = ({ names, imageId }: Image, text: string): boolean =>
   names.some((name) => name === text || name.replace(/:[^:/]*$/, "") === text) ||
   imageId === text ||

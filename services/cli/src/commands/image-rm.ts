@@ -7,7 +7,7 @@ export const imageRmCommand: CommandDefinition = (bind) => {
   const command = describedCommand("rm", "remove images from all nodes", [
     "image rm python:3.11",
     "image rm sha256:3f9a1c",
-  ]).argument("<image...>", "name, id, or the beginning of an id");
+  ]).argument("<image...>", "name, id, or prefix of an id");
   return bind(command, async (run, { args }) => {
     await eachOperand(run, args, async (image) => {
       const requestId = newRequestId();

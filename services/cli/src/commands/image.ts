@@ -7,7 +7,7 @@ import { imageRmCommand } from "./image-rm.ts";
 
 export const imageCommand: CommandDefinition = (bind) =>
   new Command("image")
-    .description("images: what containers are made of")
+    .description("images of containers")
     .addCommand(imageImportCommand(bind).alias("load"))
     .addCommand(imageLsCommand(bind).alias("list"))
     .addCommand(imageInspectCommand(bind))

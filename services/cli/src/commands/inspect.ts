@@ -6,7 +6,7 @@ import { type CommandDefinition, describedCommand } from "../command-definition.
 import type { CommandRun } from "../command-run.ts";
 
 export const inspectCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("inspect", "show all that is known of sandboxes or containers, as JSON", [
+  const command = describedCommand("inspect", "show sandboxes or containers in full, as JSON", [
     "inspect web",
     "inspect web/main | jq '.[0].exitStatus'",
   ]).argument("<target...>", "SANDBOX or SANDBOX/CONTAINER");
@@ -17,7 +17,7 @@ export const inspectCommand: CommandDefinition = (bind) => {
       try {
         found.push(await inspected(run, text));
       } catch (error) {
-        // The others are shown all the same.
+        // The others are still shown.
         if (!(error instanceof CliError) || run.interruptedBy !== undefined) throw error;
         run.report(error);
       }

@@ -15,7 +15,7 @@ export const killCommand: CommandDefinition = (bind) => {
   ])
     .argument("<target...>", "SANDBOX or SANDBOX/CONTAINER")
     .option("-s, --signal <signal>", "name or number", "KILL")
-    .option("--all", "to every process of it, not only its first");
+    .option("--all", "send it to all its processes, not only its first");
   return bind(command, async (run, { args }) => {
     const { signal: text, all } = command.opts<KillOptions>();
     const number = parseSignal(text);

@@ -19,20 +19,17 @@ type LogsOptions = {
 };
 
 export const logsCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("logs", "show what a container wrote, also after its end", [
+  const command = describedCommand("logs", "show the output of a container, also after its end", [
     "logs web",
     "logs -f --tail 20 -t web",
     "logs --since 10m --stream stderr web/main",
   ])
     .argument("<target>", "SANDBOX or SANDBOX/CONTAINER")
-    .option("-f, --follow", "go on as output comes, until it ends")
+    .option("-f, --follow", "continue with new output until the container ends")
     .option("-n, --tail <lines>", 'only the last lines; "all" is the default')
-    .option(
-      "--since <time>",
-      'only what was written since then, such as "10m" (ago) or "2026-01-31T12:00:00Z"',
-    )
-    .option("--until <time>", "only what was written before")
-    .option("-t, --timestamps", "begin each line with its time")
+    .option("--since <time>", 'only output since this time, such as "10m" (ago) or "2026-01-31T12:00:00Z"')
+    .option("--until <time>", "only output before this time")
+    .option("-t, --timestamps", "put its time before each line")
     .option("--stream <name>", '"stdout" or "stderr" alone');
   return bind(command, async (run, { args: [target = ""] }) => {
     const options = command.opts<LogsOptions>();

@@ -17,7 +17,7 @@ const STATES: Readonly<Record<NodeState, string>> = {
 };
 
 export const nodeLsCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("ls", "list the nodes and what is left of them", [
+  const command = describedCommand("ls", "list the nodes and their free capacity", [
     "node ls",
     "node ls -o json",
   ]).alias("list");

@@ -8,7 +8,7 @@ export const pauseCommand: CommandDefinition = (bind) => {
       "pause web",
       "pause web/main",
     ]),
-    "every sandbox that runs",
+    "all running sandboxes",
   );
   return bind(command, async (run, { args }) => {
     const targets = await targetsOf(

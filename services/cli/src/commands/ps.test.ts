@@ -48,7 +48,7 @@ async function fixture() {
 
 const cells = (line: string): string[] => line.split(/ {3,}/);
 
-test("ps says which VM has not the size that its containers need, and no more of sizes", async () => {
+test("ps marks a VM that does not have the size its containers need, and shows no other sizes", async () => {
   await using api = await fixture();
   const lines = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);
   assert.equal(lines[0]?.at(-1), "ISOLATION");
@@ -56,7 +56,7 @@ test("ps says which VM has not the size that its containers need, and no more of
   assert.equal(lines[4]?.at(-3), "Up");
 });
 
-test("ps says which VM does not do what it should", async () => {
+test("ps marks an unhealthy VM", async () => {
   await using api = await FakeApi.start();
   const state = SandboxState.RUNNING;
   serveSandboxes(api, [
@@ -68,7 +68,7 @@ test("ps says which VM does not do what it should", async () => {
   assert.equal(lines.at(-1)?.at(-3), "Up");
 });
 
-test("ps says how often each container was started again, and nothing of a sandbox without any", async () => {
+test("ps shows the restarts of each container, and none for a sandbox without containers", async () => {
   await using api = await fixture();
   const lines = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);
   assert.deepEqual(
@@ -80,7 +80,7 @@ test("ps says how often each container was started again, and nothing of a sandb
   assert.equal(web.status.containers[0].restartCount, 2);
 });
 
-test("ps --limits has what containers may use, what of it is not in force, and what VMs have and may grow to", async () => {
+test("ps --limits shows the limits of containers, those not in force, and the sizes and maxima of VMs", async () => {
   await using api = await fixture();
   const { out } = await cli(api, ["ps", "--limits"]);
   assert.deepEqual(
@@ -98,7 +98,7 @@ test("ps --limits has what containers may use, what of it is not in force, and w
   );
 });
 
-test("inspect has limits as asked for and as in force, sizes wanted and there, and what the host holds the VM to", async () => {
+test("inspect shows limits as requested and in force, wanted and current sizes, and the host's limits of the VM", async () => {
   await using api = await fixture();
   const [{ status }] = JSON.parse((await cli(api, ["inspect", "web"])).out);
   assert.deepEqual([status.vcpus, status.wantedVcpus, status.maxVcpus], [1, 2, 4]);

@@ -36,13 +36,13 @@ export const psCommand: CommandDefinition = (bind) => {
     .option("-a, --all", "stopped ones, too")
     .option(
       "-f, --filter <KEY=VALUE>",
-      "these alone: status, name, id, image, label, node or exited (a code); may be repeated",
+      "filter by status, name, id, image, label, node or exited (a code); may be repeated",
       collect,
     )
-    .option("-n, --last <number>", "the last ones created alone, also stopped ones")
-    .option("-l, --latest", "the last one created alone")
-    .option("--no-trunc", "whole ids of images")
-    .option("--limits", "what containers may use, and what their VMs have and may grow to");
+    .option("-n, --last <number>", "only the last ones created, including stopped ones")
+    .option("-l, --latest", "only the last one created")
+    .option("--no-trunc", "full ids of images")
+    .option("--limits", "show limits of containers, and sizes and maxima of VMs");
   return bind(command, async (run) => {
     const options = command.opts<PsOptions>();
     const wanted = selectionOf(options);

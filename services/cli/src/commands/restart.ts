@@ -6,10 +6,10 @@ import { addGrace, type GraceOptions, graceOf } from "../stop-grace.ts";
 export const restartCommand: CommandDefinition = (bind) => {
   const described = describedCommand(
     "restart",
-    "stop sandboxes or single containers, and start them again on the files they left",
+    "stop sandboxes or single containers and start them again with their files",
     ["restart web", "restart -t 5 web/main"],
   );
-  const command = addGrace(addTargets(described, "every sandbox that is not stopped"));
+  const command = addGrace(addTargets(described, "all sandboxes that are not stopped"));
   return bind(command, async (run, { args }) => {
     const { all, ...options } = command.opts<AllOption & GraceOptions>();
     const targets = await targetsOf(run, { args, all }, (state) => state !== SandboxState.STOPPED);

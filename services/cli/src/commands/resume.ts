@@ -4,8 +4,8 @@ import { type CommandDefinition, describedCommand } from "../command-definition.
 
 export const resumeCommand: CommandDefinition = (bind) => {
   const command = addTargets(
-    describedCommand("resume", "let paused sandboxes or containers go on", ["resume web", "resume web/main"]),
-    "every sandbox that is paused",
+    describedCommand("resume", "resume paused sandboxes or containers", ["resume web", "resume web/main"]),
+    "all paused sandboxes",
   ).alias("unpause");
   return bind(command, async (run, { args }) => {
     const targets = await targetsOf(

@@ -5,14 +5,14 @@ type RmOptions = { readonly force?: boolean };
 
 export const rmCommand: CommandDefinition = (bind) => {
   const command = addTargets(
-    describedCommand("rm", "delete sandboxes with all that is in them, or single containers", [
+    describedCommand("rm", "delete sandboxes with their containers, or single containers", [
       "rm job",
       "rm -f web",
       "rm web/helper",
       "rm --all --force",
     ]),
     "every sandbox",
-  ).option("-f, --force", "stop it first, in whatever state it is");
+  ).option("-f, --force", "stop it first if it runs");
   return bind(command, async (run, { args }) => {
     const targets = await targetsOf(run, { args, all: command.opts<AllOption>().all });
     const force = command.opts<RmOptions>().force === true;

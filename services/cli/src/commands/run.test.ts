@@ -37,7 +37,7 @@ async function fixture(answer: () => Promise<void> | void = () => {}): Promise<F
   return { api, ran, deleted, stopped, process, [Symbol.asyncDispose]: () => api[Symbol.asyncDispose]() };
 }
 
-test("run boots a sandbox, follows its command from the first byte and exits with its code", async () => {
+test("run boots a sandbox, prints all output of its command and exits with its code", async () => {
   await using f = await fixture();
   f.process.write("stdout", "hello\n").end(7);
   const { code, out, err } = await cli(f.api, ["run", "tiny:1", "echo", "hello"]);
@@ -52,7 +52,7 @@ test("run boots a sandbox, follows its command from the first byte and exits wit
   assert.deepEqual(f.deleted, []);
 });
 
-test("run carries limits, environment, labels and the rest into the spec", async () => {
+test("run puts limits, environment, labels and other options into the spec", async () => {
   await using f = await fixture();
   f.process.end(0);
   const options = [
@@ -90,7 +90,7 @@ test("a name of the form of a generated id is refused before anything is made", 
   }
 });
 
-test("run sizes the VM and lets it grow as it is told, and refuses to size one that is there", async () => {
+test("run sets the size and maximum of a new VM, and refuses to size an existing one", async () => {
   await using f = await fixture();
   f.process.end(0);
   const size = ["--vcpus", "1", "--max-vcpus", "4", "--vm-memory", "256m", "--max-memory", "1g"];
@@ -113,7 +113,7 @@ test("run sizes the VM and lets it grow as it is told, and refuses to size one t
     assert.equal((await cli(f.api, ["run", ...odd, "tiny"])).code, 2, odd.join(" "));
 });
 
-test("--entrypoint replaces the image's, with the words behind the image as its arguments, and clears it when empty", async () => {
+test("--entrypoint replaces the image's entrypoint and takes the arguments, and clears it when empty", async () => {
   await using f = await fixture();
   f.process.end(0);
   await cli(f.api, ["run", "--entrypoint", "/bin/sh", "tiny", "-c", "true"]);
@@ -142,7 +142,7 @@ test("run without --rm stops the VM of a command that has ended, and keeps its r
   assert.match(err, /✓ stopped sandbox job; it is kept until "paddock rm job"/);
 });
 
-test("run -d prints the id and leaves it running", async () => {
+test("run -d prints the id and leaves the container running", async () => {
   await using f = await fixture();
   const { code, out, err } = await cli(f.api, ["run", "-q", "-d", "--name", "web", "tiny"]);
   assert.deepEqual({ code, out, err }, { code: 0, out: "web\n", err: "" });
@@ -165,7 +165,7 @@ test("Ctrl-C while the VM boots leaves nothing behind and exits 130", async () =
   never.resolve();
 });
 
-test("run --rm deletes the sandbox after a signal that its command did not survive", async () => {
+test("run --rm deletes the sandbox after a signal that ended its command", async () => {
   await using f = await fixture();
   f.process.write("stdout", "up\n");
   f.process.onInput = () => f.process.signals.includes("SIGTERM") && f.process.end(143);
@@ -176,7 +176,7 @@ test("run --rm deletes the sandbox after a signal that its command did not survi
   assert.deepEqual(f.deleted, ["job"]);
 });
 
-test("a sandbox that could not be run is a failure of ours, and with --rm it is no second one that it is not there", async () => {
+test("a sandbox that could not be run exits 125, and --rm reports no second failure when it does not exist", async () => {
   await using api = await FakeApi.start();
   api.unary(SandboxService.method.runSandbox, () => {
     throw new PaddockError("IMAGE_NOT_FOUND", 'image "tiny" does not exist', { hint: "import it" });
@@ -192,7 +192,7 @@ test("a sandbox that could not be run is a failure of ours, and with --rm it is 
   );
 });
 
-test("run --sandbox adds a container to a sandbox that is there and --rm removes the container alone", async () => {
+test("run --sandbox adds a container to an existing sandbox, and --rm removes only the container", async () => {
   const side = FakeProcess.init("side").write("stdout", "beside\n").end(0);
   await using api = await FakeApi.start();
   side.serve(api);
@@ -214,7 +214,7 @@ test("run --sandbox adds a container to a sandbox that is there and --rm removes
   assert.deepEqual(calls, ["create web/side", "start web/side", "delete web/side true"]);
 });
 
-test("a command that is not in the image is told by its name, beside the code that says so to scripts", async () => {
+test("a command that is not in the image is named in the message, and exits 127", async () => {
   await using f = await fixture();
   f.process.end(127, "nosuch: not found");
   const { code, out, err } = await cli(f.api, ["run", "--name", "job", "tiny", "nosuch"]);
@@ -222,7 +222,7 @@ test("a command that is not in the image is told by its name, beside the code th
   assert.match(err, /error: cannot execute nosuch: not found\n/);
 });
 
-test("run -d of a command that is not in the image prints the id, says why and exits as it did", async () => {
+test("run -d of a command that is not in the image prints the id and the cause, and exits with the command's code", async () => {
   await using api = await FakeApi.start();
   const exitStatus = { code: 126, reason: "/etc: is a directory" };
   api.unary(SandboxService.method.runSandbox, ({ sandboxId }) => ({
@@ -233,7 +233,7 @@ test("run -d of a command that is not in the image prints the id, says why and e
   assert.match(err, /error: cannot execute \/etc: is a directory\n/);
 });
 
-test("exec of a command that is not there is told by its name, too", async () => {
+test("exec of a missing command names it in the message", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
   new FakeProcess().serve(api).end(127, "nosuch: not found");

@@ -30,10 +30,10 @@ export const runCommand: CommandDefinition = (bind) => {
     .argument("<image>", "name or id of an image, or an archive such as ./app.tar")
     .argument(
       "[args...]",
-      "arguments of the image's entrypoint, in place of the image's command; without entrypoint the command",
+      "arguments of the image's entrypoint, instead of the image's command; without an entrypoint, the command",
     )
-    .option("--rm", "delete it at the end")
-    .option("-d, --detach", "do not wait for it; print its id")
+    .option("--rm", "delete it when the command ends")
+    .option("-d, --detach", "print its id and do not wait")
     .passThroughOptions();
   return bind(addContainerOptions(command), runBody);
 };
@@ -65,21 +65,21 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
   if (options.detach) {
     printPlace(run, place);
     const { reason = "", code = 0 } = started?.exitStatus ?? {};
-    // It is there, and told with its name; nobody else would look why it does not run.
+    // The container exists and its name was printed, so say why its command does not run.
     if (reason !== "") throw new CliError(`cannot execute ${printable(reason)}`, { exitCode: code });
     return;
   }
   try {
     run.exitCode = await followInit(run, place, options);
   } catch (error) {
-    // A command that could not be executed has ended like any other.
+    // A command that could not be executed counts as ended.
     if (!(error instanceof CliError) || error.exitCode === EXIT_NOT_CARRIED) throw error;
     run.report(error);
   }
   if (!options.rm && place.isNewSandbox && !run.interruptedBy) await stopFinished(run, place.sandboxId);
 }
 
-/** A VM whose one command has ended is of no use, and holds memory. Its record, its log and its files stay. */
+/** Stops a VM whose only command has ended, to free its memory. Its record, log and files stay. */
 async function stopFinished(run: CommandRun, sandboxId: string): Promise<void> {
   const requestId = newRequestId();
   await run.progress.phase(
@@ -92,7 +92,7 @@ async function stopFinished(run: CommandRun, sandboxId: string): Promise<void> {
   );
 }
 
-/** From its first byte: nothing it said before we got here is lost. */
+/** Attaches at the first byte of output, so that nothing is lost. */
 const followInit = (run: CommandRun, place: ContainerPlace, options: RunOptions): Promise<number> =>
   carryProcess(run, {
     what: `follow container "${nameOf(place)}"`,

@@ -47,7 +47,7 @@ function statsAfter(seconds: number): Stats {
   };
 }
 
-/** An api whose sandboxes are a second older at each reading, from 1; a reading beyond its `ends` finds one stopped. */
+/** An api whose sandboxes are a second older at each reading, from 1. A reading after `ends` finds the sandbox stopped. */
 async function fixture(ids: readonly string[], ends: Readonly<Record<string, number>> = {}) {
   const api = await FakeApi.start();
   serveSandboxes(
@@ -77,7 +77,7 @@ const CONTAINER = [
   "-",
 ];
 
-test("stats has a row of the VM as its host sees it, and one of each container, with shares between two readings", async () => {
+test("stats has a row of the VM and of each container, with shares between two readings", async () => {
   await using api = await fixture(["web"]);
   const { code, out } = await cli(api, ["stats", "--no-stream", "--interval", "100ms"]);
   assert.equal(code, 0);
@@ -94,7 +94,7 @@ test("stats has a row of the VM as its host sees it, and one of each container, 
   ]);
 });
 
-test("into a pipe, stats goes on with lines below one heading, until the sandboxes that were named have ended", async () => {
+test("in a pipe, stats prints lines below one heading until the named sandboxes have ended", async () => {
   await using api = await fixture(["web", "db"], { web: 4, db: 4 });
   const { code, out } = await cli(api, ["stats", "web", "db", "--interval", "100ms"]);
   assert.equal(code, 0);
@@ -106,7 +106,7 @@ test("into a pipe, stats goes on with lines below one heading, until the sandbox
   );
 });
 
-test("stats -o json is one object a line, with what the counters mean", async () => {
+test("stats -o json prints one object a line, with percentages", async () => {
   await using api = await fixture(["web", "db"]);
   const { out } = await cli(api, ["stats", "--no-stream", "-o", "json", "--interval", "100ms"]);
   const [web, db, ...rest] = out
@@ -120,7 +120,7 @@ test("stats -o json is one object a line, with what the counters mean", async ()
   assert.equal(web.containers[0].memory.limitBytes, String(64n * MIB));
 });
 
-test("a sandbox that was named and is not there, or has no VM, is an error", async () => {
+test("a named sandbox that does not exist, or has no VM, is an error", async () => {
   await using api = await fixture(["web"], { web: 0 });
   const missing = await cli(api, ["stats", "nobody", "--no-stream"]);
   assert.equal(missing.code, 1);
@@ -130,7 +130,7 @@ test("a sandbox that was named and is not there, or has no VM, is an error", asy
   assert.equal((await cli(api, ["stats", "web", "--interval", "10ms"])).code, 2);
 });
 
-test("one that ends while all are shown is left out, and the others go on", async () => {
+test("without names, a sandbox that ends is left out, and the others continue", async () => {
   await using api = await fixture(["web", "db"], { web: 2 });
   const run = startCli(api, ["stats", "-o", "json", "--interval", "100ms"]);
   await run.shows('"time":"1970-01-01T00:16:45Z"');
@@ -144,7 +144,7 @@ test("one that ends while all are shown is left out, and the others go on", asyn
   assert.deepEqual(order.slice(0, 5), ["web", "db", "db", "db", "db"]);
 });
 
-test("a reader that leaves ends stats without a word", async () => {
+test("stats ends silently when its reader leaves", async () => {
   await using api = await fixture(["web"]);
   const run = startCli(api, ["stats", "--interval", "100ms"]);
   await run.shows("[vm]");
@@ -173,7 +173,7 @@ sys.stdout.buffer.write(text)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
-test("on a terminal, stats draws its table in place, and Ctrl-C gives the cursor back", async () => {
+test("on a terminal, stats redraws its table in place, and Ctrl-C shows the cursor again", async () => {
   await using api = await fixture(["web"]);
   const paddock = resolve(import.meta.dirname, "../../bin/paddock");
   const child = spawn("python3", ["-c", ON_A_TERMINAL, paddock, "stats", "--interval", "100ms"], {

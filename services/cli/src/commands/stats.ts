@@ -19,20 +19,20 @@ import { tableOutput } from "../output/table-output.ts";
 type StatsOptions = { readonly stream?: boolean; readonly interval: string };
 type Readings = ReadonlyMap<string, Reading>;
 
-/** Between the two readings that a share of CPU needs. */
+/** Interval of the two readings that a share of CPU needs. */
 const FIRST_INTERVAL_MS = 500;
 const LEAST_INTERVAL_MS = 100;
 const NONE: ReadonlySet<ErrorKind> = new Set<ErrorKind>();
-/** A sandbox that nobody named may also be out of reach. */
+/** A sandbox that was not named may also be unreachable. */
 const ENDED_OR_AWAY: ReadonlySet<ErrorKind> = new Set<ErrorKind>([...ENDED, "unavailable"]);
 
 export const statsCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "stats",
-    "show what VMs use of their hosts, and their containers in them: a live table on a terminal, else lines",
+    "show the resource usage of VMs and their containers: a live table on a terminal, else lines",
     ["stats", "stats web db --interval 5s", "stats --no-stream", "stats -o json | jq .host.memoryUsageBytes"],
   )
-    .argument("[sandbox...]", "these alone; they end it when they end")
+    .argument("[sandbox...]", "only these; stats ends when they end")
     .option("--no-stream", "one reading")
     .option("--interval <span>", "time between readings, from 100ms", "1s");
   return bind(command, async (run, { args }) => {
@@ -76,7 +76,7 @@ async function idsWithVm(run: CommandRun): Promise<string[]> {
   return all.filter(({ status }) => status && withVm.includes(status.state)).map((each) => each.sandboxId);
 }
 
-/** One object a line for each sandbox: its id, and what WatchSandboxStats says. */
+/** One object a line for each sandbox: its id and the response of WatchSandboxStats. */
 const linesOf = (before: Readings, now: Readings): string =>
   [...now.values()]
     .map((reading) => {

@@ -13,9 +13,9 @@ export const stopCommand: CommandDefinition = (bind) => {
         "stop -t 5 web/main",
         "stop --force web",
       ]),
-      "every sandbox that is not stopped",
+      "all sandboxes that are not stopped",
     ),
-  ).option("--force", "end the VM of a sandbox without asking its guest");
+  ).option("--force", "stop the VM without asking its guest");
   return bind(command, async (run, { args }) => {
     const targets = await targetsOf(
       run,

@@ -41,7 +41,7 @@ async function fixture(state = SandboxState.RUNNING) {
 
 const cells = (line: string): string[] => line.split(/ {3,}/);
 
-test("top lists the processes of all containers that run, and of one that is named in either way", async () => {
+test("top lists the processes of all running containers, or of one named in either way", async () => {
   await using api = await fixture();
   const { code, out } = await cli(api, ["top", "web"]);
   assert.equal(code, 0);
@@ -61,7 +61,7 @@ test("top lists the processes of all containers that run, and of one that is nam
   }
 });
 
-test("a container that is named and not there is an error, and so is a sandbox that does not run", async () => {
+test("a named container that does not exist is an error, and so is a sandbox that does not run", async () => {
   await using api = await fixture();
   assert.equal((await cli(api, ["top", "web/gone"])).code, 1);
   await using paused = await fixture(SandboxState.PAUSED);
@@ -70,7 +70,7 @@ test("a container that is named and not there is an error, and so is a sandbox t
   assert.match(err, /cannot list the processes of "web": it is paused\nhint: paddock resume web/);
 });
 
-test("top -o json has each process with its container", async () => {
+test("top -o json prints each process with its container", async () => {
   await using api = await fixture();
   const list = JSON.parse((await cli(api, ["top", "web", "-o", "json"])).out);
   assert.deepEqual(
@@ -79,7 +79,7 @@ test("top -o json has each process with its container", async () => {
   );
 });
 
-test("top --watch lists again, the busiest first, with the CPU used between", async () => {
+test("top --watch lists repeatedly, the busiest first, with the CPU used in between", async () => {
   await using api = await fixture();
   const run = startCli(api, ["top", "--watch", "--interval", "100ms", "web/main"]);
   await run.shows("1.00s");

@@ -32,12 +32,16 @@ export const upCommand: CommandDefinition = (bind) => {
     "make this host a fleet of one: start a NATS server, the api and the node daemon",
     ["up", "up --detach", "up -d --state-dir /srv/paddock --api-port 0"],
   )
-    .option("-d, --detach", "in the background, once all is ready")
-    .option("--state-dir <dir>", "where everything is kept (PADDOCK_STATE_DIR; /var/lib/paddock)")
-    .option("--api-port <port>", "port of the api for gRPC; 0 takes any", "7070")
-    .option("--http-port <port>", "port of the api for Connect, gRPC-Web and metrics; 0 takes any", "7080")
-    .option("--stream-port <port>", "port of the node daemon; 0 takes any", "7071")
-    .option("--bus-port <port>", "port of the NATS server; 0 takes any", "4222")
+    .option("-d, --detach", "continue in the background when all is ready")
+    .option("--state-dir <dir>", "state directory (PADDOCK_STATE_DIR; /var/lib/paddock)")
+    .option("--api-port <port>", "port of the api for gRPC; 0 takes a free one", "7070")
+    .option(
+      "--http-port <port>",
+      "port of the api for Connect, gRPC-Web and metrics; 0 takes a free one",
+      "7080",
+    )
+    .option("--stream-port <port>", "port of the node daemon; 0 takes a free one", "7071")
+    .option("--bus-port <port>", "port of the NATS server; 0 takes a free one", "4222")
     .addOption(new Option("--in-background").hideHelp());
   return bind(command, upBody);
 };
@@ -64,17 +68,15 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
 
 function alreadyUp(run: CommandRun, address: string, stateDir: string): void {
   if (run.isJson) run.print(`${JSON.stringify(readFleetRecord(stateDir), null, 2)}\n`);
-  run.progress.note(`already up, with its api on ${address} (state in ${stateDir})`);
+  run.progress.note(`already running, with its api on ${address} (state in ${stateDir})`);
 }
 
-/** Takes the state directory, and ends what is left of a fleet whose watching process was killed. */
+/** Locks the state directory, and stops what is left of a fleet whose supervisor was killed. */
 async function takeOver(run: CommandRun, stateDir: string): Promise<Disposable> {
   const unlock = lockFleet(stateDir);
   const record = readFleetRecord(stateDir);
   if (record && isFleetUp(record)) {
-    run.around.stderr.write(
-      "some parts were running without the process that watches over them; starting again\n",
-    );
+    run.around.stderr.write("some parts were running without their supervisor; restarting them\n");
     await stopFleet(stateDir, record);
   }
   return { [Symbol.dispose]: unlock };
@@ -94,24 +96,24 @@ async function inFront(run: CommandRun, settings: FleetSettings, began: number):
   await fleet.start(run.signal);
   readyText(run, settings.stateDir, began);
   isReady = true;
-  await told(run);
+  await stopSignal(run);
   isReady = false;
   await run.progress.phase(
     "stopping the node daemon, the api and the bus",
     () => fleet.stop(),
     () => "stopped",
   );
-  run.warn('VMs that run go on; the next "paddock up" takes them up again');
+  run.warn('running VMs keep running; the next "paddock up" takes them over');
 }
 
-/** Until a signal says that it is enough; the next one ends us. */
-function told(run: CommandRun): Promise<void> {
+/** Resolves at the first signal; the next one ends the process. */
+function stopSignal(run: CommandRun): Promise<void> {
   return new Promise((resolve) => {
     run.onSignal = () => resolve();
   });
 }
 
-/** What "up --detach" starts: it stays, watches over the parts, and ends them when it is told to end. */
+/** The process that "up --detach" starts: it supervises the parts, and stops them on a signal. */
 async function inBackground(run: CommandRun, settings: FleetSettings): Promise<void> {
   const events: FleetEvents = {
     report: channelReport,
@@ -124,7 +126,7 @@ async function inBackground(run: CommandRun, settings: FleetSettings): Promise<v
     await fleet.start(run.signal);
     tellReady();
     closeSync(CHANNEL_FD);
-    await told(run);
+    await stopSignal(run);
     await fleet.stop();
   } catch (error) {
     tellFailed(error);

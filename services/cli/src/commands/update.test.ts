@@ -17,7 +17,7 @@ type Outcome = MessageInitShape<typeof ResourceOutcomeSchema>;
 const MIB = 1024n * 1024n;
 const { LIVE, NEXT_START } = ResourceEffect;
 
-/** An api with one sandbox that takes updates; its container has the memory that `memoryBytes` says. */
+/** An api with one sandbox that accepts updates; its container has `memoryBytes` of memory. */
 async function fixture(outcomes: readonly Outcome[] = [], memoryBytes?: bigint) {
   const api = await FakeApi.start();
   const containers = [{ containerId: "main", ...(memoryBytes && { resources: { memoryBytes } }) }];
@@ -36,7 +36,7 @@ const rowsOf = (table: string): string[][] =>
     .split("\n")
     .map((line) => line.split(/ {3,}/));
 
-test("update sends the limits that were given and no other", async () => {
+test("update sends only the limits that were given", async () => {
   await using f = await fixture();
   const words = ["--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1", "-m", "512m"];
   const more = ["--pids-limit", "100", "--hugepages", "2MiB=64m", "--hugepages", "1GiB=none"];
@@ -65,7 +65,7 @@ test("update sends the limits that were given and no other", async () => {
   assert.deepEqual([lifted?.pids, lifted?.io, lifted?.oomKillAll], [undefined, undefined, undefined]);
 });
 
-test("--memory-swap is memory and swap together: swap is what it has beyond the memory, given or there", async () => {
+test("--memory-swap is memory and swap together: swap is what exceeds the memory, given or in force", async () => {
   await using f = await fixture([], 64n * MIB);
   for (const words of [
     ["-m", "128m", "--memory-swap", "128m"],
@@ -85,7 +85,7 @@ test("--memory-swap is memory and swap together: swap is what it has beyond the 
   assert.match(err, /there is no --memory/);
 });
 
-test("update shows each limit in units people write, and says how what waits comes into force", async () => {
+test("update shows each limit in the units of the command line, and says how pending ones come into force", async () => {
   await using f = await fixture([
     { field: "cpu_quota_us", requested: 150_000n, inForce: 150_000n, effect: LIVE },
     { field: "cpu_period_us", requested: 100_000n, inForce: 100_000n, effect: LIVE },
@@ -123,7 +123,7 @@ test("update shows each limit in units people write, and says how what waits com
   assert.match(err, /note: .*"paddock stop web" and "paddock start web"/);
 });
 
-test("a quota and a period that fare differently are two rows", async () => {
+test("a quota and a period with different outcomes are two rows", async () => {
   await using f = await fixture([
     { field: "cpu_quota_us", requested: 50_000n, inForce: 50_000n, effect: LIVE },
     { field: "cpu_period_us", requested: 100_000n, inForce: 50_000n, effect: NEXT_START, reason: "later" },
@@ -135,7 +135,7 @@ test("a quota and a period that fare differently are two rows", async () => {
   ]);
 });
 
-test("update -o json gives the response", async () => {
+test("update -o json prints the response", async () => {
   await using f = await fixture([{ field: "pids", requested: 9n, inForce: 9n, effect: LIVE }]);
   const { out, err } = await cli(f.api, ["update", "-q", "-o", "json", "web", "--pids-limit", "9"]);
   assert.deepEqual(JSON.parse(out).outcomes, [
@@ -144,7 +144,7 @@ test("update -o json gives the response", async () => {
   assert.equal(err, "");
 });
 
-test("a refused update is an error that says what there is and what to do", async () => {
+test("a refused update is an error with the limit and a hint", async () => {
   await using refusing = await FakeApi.start();
   serveSandboxes(refusing, [fakeSandbox("web")]);
   refusing.unary(ContainerService.method.updateContainer, () => {
@@ -170,7 +170,7 @@ for (const { words, says } of [
   { words: ["--io-read-bps", "1k"], says: /at least "4k"/ },
   { words: ["--io-read-iops", "1.5"], says: /a whole number from 1 to 4294967295/ },
 ]) {
-  test(`"update web ${words.join(" ")}" is refused before anything is asked`, async () => {
+  test(`"update web ${words.join(" ")}" is refused before any call`, async () => {
     await using f = await fixture();
     const { code, err } = await cli(f.api, ["update", "web", ...words]);
     assert.deepEqual([code, f.api.calls], [2, []]);

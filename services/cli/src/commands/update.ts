@@ -13,7 +13,7 @@ const HEADING = ["RESOURCE", "REQUESTED", "IN FORCE", "EFFECT", "REASON"];
 export const updateCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "update",
-    "change limits of a container while it runs, and the size of its VM with them; others stay as they are",
+    "change limits of a running container, and the size of its VM with them; other limits stay",
     [
       "update --cpus 2 --memory 512m web",
       "update web/main --io-write-bps 10m --io-write-iops none",
@@ -41,7 +41,7 @@ export const updateCommand: CommandDefinition = (bind) => {
     else run.print(columns([HEADING, ...outcomeRows(response)]));
     if (response.outcomes.some(({ effect }) => effect === ResourceEffect.NEXT_START)) {
       run.warn(
-        `what is not in force yet is so after "paddock stop ${sandboxId}" and "paddock start ${sandboxId}"`,
+        `limits that are not in force yet apply after "paddock stop ${sandboxId}" and "paddock start ${sandboxId}"`,
       );
     }
   });

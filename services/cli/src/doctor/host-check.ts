@@ -1,4 +1,4 @@
-/** One thing this host must have, or should: what was found, and what mends it. */
+/** A check of something that the host must or should have: what was found, and how to fix it. */
 
 export type Verdict = "ok" | "warning" | "missing";
 
@@ -6,13 +6,13 @@ export type Finding = {
   readonly name: string;
   readonly verdict: Verdict;
   readonly found: string;
-  /** What to do about it. */
-  readonly mend?: string | undefined;
+  /** How to fix it. */
+  readonly fix?: string | undefined;
 };
 
 export type HostCheck = { readonly name: string; readonly run: () => Promise<Omit<Finding, "name">> };
 
-/** A check that fails in an unforeseen way is a finding, too. */
+/** Runs a check. An unexpected failure is a finding too. */
 export async function perform({ name, run }: HostCheck): Promise<Finding> {
   try {
     return { name, ...(await run()) };

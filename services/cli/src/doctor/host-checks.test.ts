@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { perform } from "./host-check.ts";
 import { stateCheck } from "./host-checks.ts";
 
-test("a state directory that QEMU's user cannot reach is missing, with the mend, whether it is there already or not", async (t) => {
+test("a state directory that QEMU's user cannot reach is missing, with a fix, whether it exists or not", async (t) => {
   const above = mkdtempSync(join(tmpdir(), "doctor-"));
   t.after(() => rmSync(above, { recursive: true }));
   const stateDir = join(above, "state");
@@ -17,18 +17,18 @@ test("a state directory that QEMU's user cannot reach is missing, with the mend,
     const closed = await check();
     assert.equal(closed.verdict, "missing");
     assert.match(closed.found, new RegExp(`^QEMU's user \\(uid \\d+\\) cannot enter ${above}$`));
-    assert.match(closed.mend ?? "", new RegExp(`^chmod o\\+x ${above}, or choose another --state-dir`));
+    assert.match(closed.fix ?? "", new RegExp(`^chmod o\\+x ${above}, or choose another --state-dir`));
     chmodSync(above, 0o711);
     assert.equal((await check()).verdict, "ok");
   }
-  // The daemon opens its own directory.
+  // The daemon sets the mode of its own directory.
   chmodSync(stateDir, 0o700);
   assert.equal((await check()).verdict, "ok");
 });
 
-test("a state directory whose sockets would have too long a path is missing", async () => {
-  const { verdict, found, mend } = await perform(stateCheck(`/${"x".repeat(80)}`));
+test("a state directory whose sockets have paths that are too long is missing", async () => {
+  const { verdict, found, fix } = await perform(stateCheck(`/${"x".repeat(80)}`));
   assert.equal(verdict, "missing");
-  assert.match(found, /has more than \d+ bytes: sockets below it would have no room/);
-  assert.match(mend ?? "", /choose a shorter --state-dir/);
+  assert.match(found, /has more than \d+ bytes: the paths of sockets below it are too long/);
+  assert.match(fix ?? "", /choose a shorter --state-dir/);
 });

@@ -1,4 +1,4 @@
-/** What this host must offer, beside programs. */
+/** Checks of the host itself. */
 import { existsSync, readFileSync } from "node:fs";
 import { readFile, realpath, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -9,7 +9,7 @@ import type { Finding, HostCheck } from "./host-check.ts";
 
 const GIB = 1024 ** 3;
 const KVM_PROOF_MS = 8_000;
-/** Any user without rights will do: the daemon gives each VM one of its own from here on. */
+/** An unprivileged user. The daemon's VMs have users of their own, from this id on by default. */
 const PROOF_USER = { uid: 700_000, gid: 700_000 };
 
 export const guestDirectory = (env: Readonly<Record<string, string | undefined>>): string =>
@@ -23,36 +23,36 @@ export const rootCheck: HostCheck = {
       : {
           verdict: "missing",
           found: "no; the node daemon gives each VM a user and a control group",
-          mend: "use sudo",
+          fix: "use sudo",
         },
 };
 
-/** KVM is only there when a guest has run on it: a device that opens proves nothing. */
+/** KVM works only if a guest runs on it: that the device opens proves nothing. */
 export const kvmCheck = (guestDir: string): HostCheck => ({
   name: "KVM",
   run: async () => {
     const facts = await readHostFacts();
-    const byEmulation = (found: string, mend: string): Omit<Finding, "name"> => ({
+    const byEmulation = (found: string, fix: string): Omit<Finding, "name"> => ({
       verdict: "warning",
-      found: `${found}; VMs run by emulation, slower and without QEMU's promise of isolation`,
-      mend,
+      found: `${found}; VMs run by emulation, slower and without a promise of isolation by QEMU`,
+      fix,
     });
     if (facts.kvm === "absent")
       return byEmulation(
         "/dev/kvm does not exist",
-        "enable virtualization in the firmware or the cloud's instance",
+        "enable virtualization in the firmware or for the cloud instance",
       );
     if (facts.kvm === "denied") return byEmulation("/dev/kvm cannot be opened", "use sudo");
     const kernel = join(guestDir, "vmlinuz");
     if (!existsSync(kernel))
-      return byEmulation("not tried, as there is no guest kernel", "run deploy/setup.sh");
+      return byEmulation("not tried, because there is no guest kernel", "run deploy/setup.sh");
     return provenKvm(kernel, byEmulation);
   },
 });
 
 async function provenKvm(
   kernel: string,
-  byEmulation: (found: string, mend: string) => Omit<Finding, "name">,
+  byEmulation: (found: string, fix: string) => Omit<Finding, "name">,
 ): Promise<Omit<Finding, "name">> {
   const isRoot = process.getuid?.() === 0;
   const { gid } = await stat("/dev/kvm");
@@ -73,8 +73,8 @@ async function provenKvm(
     if (proof.kind === "stuck") break;
   }
   return byEmulation(
-    `no guest runs on it: ${why.slice(0, 200)}`,
-    "check nested virtualization, and who may open /dev/kvm",
+    `no guest ran on it: ${why.slice(0, 200)}`,
+    "check nested virtualization and the permissions of /dev/kvm",
   );
 }
 
@@ -91,7 +91,7 @@ export const cgroupCheck: HostCheck = {
       return {
         verdict: "missing",
         found: `v2 without ${missing.join(", ")}`,
-        mend: "delegate these controllers",
+        fix: "delegate these controllers",
       };
     }
     const missing = (["cpu", "cpuacct", "cpuset", "memory", "pids"] as const).filter((c) => !v1.has(c));
@@ -99,36 +99,36 @@ export const cgroupCheck: HostCheck = {
     return {
       verdict: "missing",
       found: `${layout} without ${missing.join(", ")}`,
-      mend: "mount these controllers",
+      fix: "mount these controllers",
     };
   },
 };
 
-/** sun_path is 108 bytes with its terminator (unix(7)); behind the state directory come a sandbox's directory and its socket. */
+/** sun_path is 108 bytes with its terminator (unix(7)); after the state directory come the sandbox's directory and its socket. */
 const MAX_STATE_PATH_BYTES = 107 - Buffer.byteLength(`/node/sandboxes/${"0".repeat(16)}/vm/agent.sock`);
 
-/** Whether QEMU's user, who is nobody special, gets to what the node keeps for it. */
+/** Whether QEMU's user, which has no privileges, can reach its files below the state directory. */
 export const stateCheck = (stateDir: string): HostCheck => ({
   name: "state",
   run: async () => {
-    const mend = "choose another --state-dir or PADDOCK_STATE_DIR";
+    const fix = "choose another --state-dir or PADDOCK_STATE_DIR";
     if (Buffer.byteLength(stateDir) > MAX_STATE_PATH_BYTES)
       return {
         verdict: "missing",
-        found: `${stateDir} has more than ${MAX_STATE_PATH_BYTES} bytes: sockets below it would have no room`,
-        mend: mend.replace("another", "a shorter"),
+        found: `${stateDir} has more than ${MAX_STATE_PATH_BYTES} bytes: the paths of sockets below it are too long`,
+        fix: fix.replace("another", "a shorter"),
       };
-    if (process.getuid?.() !== 0) return { verdict: "warning", found: "not tried", mend: "use sudo" };
+    if (process.getuid?.() !== 0) return { verdict: "warning", found: "not tried", fix: "use sudo" };
     let directory = stateDir;
     while (!existsSync(directory)) directory = dirname(directory);
     const found = await firstUnreachable(`${directory}/`, { user: { ...PROOF_USER, groups: [] } });
-    // The daemon opens its own directory for others; what is above it is not the daemon's.
+    // The daemon sets the mode of its own directory, not of those above.
     if (found === undefined || found === (await realpath(stateDir).catch(() => stateDir)))
       return { verdict: "ok", found: `QEMU's user can enter ${directory}` };
     return {
       verdict: "missing",
       found: `QEMU's user (uid ${PROOF_USER.uid}) cannot enter ${found}`,
-      mend: `chmod o+x ${found}, or ${mend}`,
+      fix: `chmod o+x ${found}, or ${fix}`,
     };
   },
 });
@@ -145,7 +145,7 @@ export const diskCheck = (stateDir: string): HostCheck => ({
     return {
       verdict: free >= GIB ? "warning" : "missing",
       found,
-      mend: "make room, or choose another --state-dir",
+      fix: "free some space, or choose another --state-dir",
     };
   },
 });
@@ -160,7 +160,7 @@ export const memoryCheck: HostCheck = {
     return {
       verdict: available >= GIB / 2 ? "warning" : "missing",
       found,
-      mend: "a VM takes 256 MiB and what it needs itself",
+      fix: "a VM takes 256 MiB and the overhead of QEMU",
     };
   },
 };
@@ -172,7 +172,7 @@ export const guestCheck = (guestDir: string): HostCheck => ({
       const manifest = JSON.parse(await readFile(join(guestDir, "manifest.json"), "utf8"));
       return { verdict: "ok", found: `${manifest.kernelRelease} in ${guestDir}` };
     } catch {
-      return { verdict: "missing", found: `none in ${guestDir}`, mend: "run deploy/setup.sh" };
+      return { verdict: "missing", found: `none in ${guestDir}`, fix: "run deploy/setup.sh" };
     }
   },
 });

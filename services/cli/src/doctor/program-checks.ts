@@ -1,4 +1,4 @@
-/** Programs that are run: whether they are there, and fit. */
+/** Checks of the programs that the daemons run. */
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
@@ -7,14 +7,14 @@ import { promisify } from "node:util";
 import { checkQemu, QemuError } from "@paddock/qemu";
 import type { HostCheck } from "./host-check.ts";
 
-/** Root's programs are not on everyone's path. */
+/** Directories of system programs, which may not be in PATH. */
 const EXTRA_DIRECTORIES = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 const PACKAGES = {
-  setpriv: { package: "util-linux", purpose: "takes QEMU's rights away" },
-  prlimit: { package: "util-linux", purpose: "bounds QEMU's files" },
-  sqfstar: { package: "squashfs-tools", purpose: "turns images into file systems" },
-  mke2fs: { package: "e2fsprogs", purpose: "makes writable layers" },
+  setpriv: { package: "util-linux", purpose: "drops QEMU's privileges" },
+  prlimit: { package: "util-linux", purpose: "limits QEMU's resources" },
+  sqfstar: { package: "squashfs-tools", purpose: "builds file systems from images" },
+  mke2fs: { package: "e2fsprogs", purpose: "creates writable layers" },
 } as const;
 
 type Program = keyof typeof PACKAGES;
@@ -26,7 +26,7 @@ async function pathOf(program: string): Promise<string | undefined> {
       await access(path, constants.X_OK);
       return path;
     } catch {
-      // Looked for in the next directory.
+      // Not in this directory.
     }
   }
   return undefined;
@@ -40,7 +40,7 @@ export const programCheck = (program: Program): HostCheck => ({
     const path = await pathOf(program);
     const { package: packageName, purpose } = PACKAGES[program];
     if (path) return { verdict: "ok", found: path };
-    return { verdict: "missing", found: `not found; it ${purpose}`, mend: install(packageName) };
+    return { verdict: "missing", found: `not found; it ${purpose}`, fix: install(packageName) };
   },
 });
 
@@ -52,7 +52,7 @@ export const qemuCheck: HostCheck = {
       return { verdict: "ok", found: `${major}.${minor}.${micro}${packaged ? ` (Debian ${packaged})` : ""}` };
     } catch (error) {
       if (!(error instanceof QemuError)) throw error;
-      return { verdict: "missing", found: error.message, mend: install("qemu-system-x86") };
+      return { verdict: "missing", found: error.message, fix: install("qemu-system-x86") };
     }
   },
 };
@@ -65,7 +65,7 @@ export const natsCheck: HostCheck = {
       return {
         verdict: "missing",
         found: "not found; it carries commands to nodes",
-        mend: install("nats-server"),
+        fix: install("nats-server"),
       };
     const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: 10_000 });
     return { verdict: "ok", found: stdout.trim().replace(/^nats-server: /, "") };

@@ -1,4 +1,4 @@
-/** A part's log on disk: a file and the one before it, so that neither a quiet year nor a noisy fault fills the disk. */
+/** Log of a part on disk: the current file and the one before it, so that a log cannot fill the disk. */
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
@@ -29,14 +29,14 @@ export class BoundedLog {
     this.#tail = `${this.#tail}${data}`.slice(-TAIL_BYTES);
   }
 
-  /** The last lines that were written since this log was opened. */
+  /** The last lines written since the log was opened. */
   tail(lines: number): string[] {
     return this.#tail.trimEnd().split("\n").slice(-lines);
   }
 
-  /** Once or more often. */
+  /** May be called again. */
   close(): void {
-    // A number that was closed may be another file's by now.
+    // A closed descriptor number may belong to another file by now.
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
   }

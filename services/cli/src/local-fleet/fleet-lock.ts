@@ -1,10 +1,10 @@
-/** One "paddock up" at a time in a state directory: a file that names the process that holds it. */
+/** Lock of a state directory: a file with the identity of the "paddock up" that uses it. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { identify, isAlive } from "@paddock/qemu";
 import { CliError } from "../cli-error.ts";
 
-/** Takes the lock and answers how to let go of it. Throws `CliError` when a living process has it. */
+/** Takes the lock and returns the function that releases it. Throws `CliError` when a living process has the lock. */
 export function lockFleet(stateDir: string): () => void {
   const path = join(stateDir, "up.lock");
   mkdirSync(stateDir, { recursive: true, mode: 0o711 });
@@ -18,7 +18,7 @@ export function lockFleet(stateDir: string): () => void {
       if (!isTaken) throw error;
       const holder = holderOf(path);
       if (attempt > 0 || (holder && isAlive(holder))) {
-        throw new CliError(`another "paddock up" is at work in ${stateDir}`, {
+        throw new CliError(`another "paddock up" runs in ${stateDir}`, {
           hint: `its pid is ${holder?.pid}`,
         });
       }
@@ -27,7 +27,7 @@ export function lockFleet(stateDir: string): () => void {
   }
 }
 
-/** What a process that died in the middle of writing left names nobody. */
+/** Undefined for a file that its process did not finish writing. */
 function holderOf(path: string): ReturnType<typeof identify> {
   try {
     return JSON.parse(readFileSync(path, "utf8"));

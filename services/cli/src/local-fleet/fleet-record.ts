@@ -1,9 +1,9 @@
 /**
- * What "paddock up" leaves in its state directory for later commands: where its parts listen and which processes they are.
+ * What "paddock up" writes to its state directory for later commands: the addresses and processes of the parts.
  *
- *   <state>/fleet.json      this record, readable by all: it holds no secret
- *   <state>/bus.conf        configuration of the NATS server with its password, for root alone
- *   <state>/stream.secret   what api and node daemon prove to each other who they are by, for root alone
+ *   <state>/fleet.json      this record, readable by all: it contains no secret
+ *   <state>/bus.conf        configuration of the NATS server with its password, for root only
+ *   <state>/stream.secret   the secret that api and node daemon share, for root only
  *   <state>/logs/           bounded logs of the parts
  *   <state>/bus/            the NATS server's store
  *   <state>/node/           state of the node daemon
@@ -19,7 +19,7 @@ export type FleetRecord = {
   readonly apiAddress: string;
   readonly httpAddress: string;
   readonly nodeId: string;
-  /** The process that watches over the parts, then the parts in the order they were started. */
+  /** The process that supervises the parts, and the parts in the order of their start. */
   readonly supervisor: ProcessIdentity;
   readonly parts: readonly { readonly name: PartName; readonly identity: ProcessIdentity }[];
   readonly ports: {
@@ -39,7 +39,7 @@ export const fleetPaths = (stateDir: string) => ({
   node: join(stateDir, "node"),
 });
 
-/** The record, or undefined when there is none that can be read. */
+/** The record, or undefined when it is missing or cannot be read. */
 export function readFleetRecord(stateDir: string): FleetRecord | undefined {
   try {
     const record = JSON.parse(readFileSync(fleetPaths(stateDir).record, "utf8"));
@@ -49,7 +49,7 @@ export function readFleetRecord(stateDir: string): FleetRecord | undefined {
   }
 }
 
-/** Appears whole or not at all. */
+/** Writes the record atomically. */
 export function writeFleetRecord(stateDir: string, record: FleetRecord): void {
   const { record: path } = fleetPaths(stateDir);
   mkdirSync(stateDir, { recursive: true, mode: 0o711 });

@@ -1,4 +1,4 @@
-/** What "paddock up" starts, and with which settings. */
+/** The settings of the services that "paddock up" starts. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -13,7 +13,7 @@ export type FleetPorts = {
 
 export type FleetSettings = {
   readonly stateDir: string;
-  /** 0 means any that is free. */
+  /** 0 means any free port. */
   readonly ports: FleetPorts;
   readonly env: Readonly<Record<string, string | undefined>>;
 };
@@ -21,26 +21,26 @@ export type FleetSettings = {
 const LOOPBACK = "127.0.0.1";
 const REPOSITORY = resolve(import.meta.dirname, "../../../..");
 
-/** Settings of ours that are none of the daemons'. They refuse to start over a name they do not know. */
+/** Settings of the command line. The daemons refuse to start with a name that they do not know. */
 const OURS = new Set(["PADDOCK_API", "PADDOCK_TOKEN_FILE", "PADDOCK_TLS_CA", "PADDOCK_STATE_DIR"]);
 
 export const serviceEntry = (service: "api" | "node"): string =>
   resolve(REPOSITORY, "services", service, "src/main.ts");
 
-/** The Node.js the repository pins, which is the one that runs us unless someone went around `bin/paddock`. */
+/** The Node.js that runs this process: the pinned one, when started by `bin/paddock`. */
 export const nodeBinary = (): string => process.execPath;
 
 export type BusAccess = { readonly user: string; readonly password: string };
 
-/** Another password at each start. */
+/** A new password at each start. */
 export const newBusAccess = (): BusAccess => ({
   user: "paddock",
   password: randomBytes(24).toString("hex"),
 });
 
 /**
- * Writes the NATS server's configuration. A client of the bus can command the node daemon, which is root: so the server listens on
- * loopback alone and demands a password.
+ * Writes the configuration of the NATS server. A client of the bus can command the node daemon, which is root. So the server
+ * listens only on loopback and requires a password.
  */
 export function writeBusConfig({ stateDir, ports }: FleetSettings, access: BusAccess): void {
   const paths = fleetPaths(stateDir);
@@ -57,12 +57,11 @@ export function writeBusConfig({ stateDir, ports }: FleetSettings, access: BusAc
   writeFileSync(paths.busConfig, lines.join("\n"), { mode: 0o600 });
 }
 
-/** Settings of the daemons that say how they prove to each other who they are. */
+/** Prefix of the settings that name the credentials of api and node daemon. */
 const STREAM_CREDENTIALS = "PADDOCK_STREAM_";
 
 /**
- * Writes the secret by which api and node daemon know each other, another one at each start. Someone who has it can run programs in
- * every container.
+ * Writes the secret that api and node daemon share, a new one at each start. With it one can run programs in every container.
  */
 export function writeStreamSecret({ stateDir }: FleetSettings): void {
   const { streamSecret } = fleetPaths(stateDir);
@@ -72,7 +71,7 @@ export function writeStreamSecret({ stateDir }: FleetSettings): void {
   renameSync(path, streamSecret);
 }
 
-/** The secret of this host, unless the operator's settings name other credentials. */
+/** The secret, unless the operator's settings name other credentials. */
 function streamCredentials({ env, stateDir }: FleetSettings): NodeJS.ProcessEnv {
   const isSet = Object.keys(env).some((name) => name.startsWith(STREAM_CREDENTIALS) && env[name]);
   return isSet ? {} : { PADDOCK_STREAM_SECRET_FILE: fleetPaths(stateDir).streamSecret };

@@ -9,7 +9,7 @@ import { RunningPart } from "./running-part.ts";
 const directory = await mkdtemp(join(tmpdir(), "paddock-keep-"));
 after(() => rm(directory, { recursive: true }));
 
-/** Keeps a part that real processes stand for: the scripts in turn, each started again when the one before it ended. */
+/** Keeps a part whose process is each script in turn. */
 async function kept(scripts: readonly string[]) {
   const [notes, pauses]: [string[], number[]] = [[], []];
   const left = [...scripts];
@@ -51,7 +51,7 @@ async function kept(scripts: readonly string[]) {
 const FAILS = "echo no database >&2; exit 3";
 const DIES = "echo '{}' >&3; exit 4";
 
-test("a part that fails to start several times is tried again each time, after longer and longer pauses", async () => {
+test("a part that fails to start is tried again each time, after longer pauses", async () => {
   const { notes, pauses } = await kept([DIES, FAILS, FAILS, FAILS, FAILS, DIES]);
   assert.deepEqual(pauses, [500, 1000, 2000, 4000, 8000]);
   assert.equal(notes.filter((note) => note.startsWith("the api exited with code 3")).length, 4);
@@ -62,7 +62,7 @@ test("a part that fails to start several times is tried again each time, after l
   assert.ok(notes.includes("the api runs again"));
 });
 
-test("a part that is ready and then dies, over and over, is given longer pauses, too", async () => {
+test("a part that dies each time it is ready also gets longer pauses", async () => {
   const { pauses } = await kept([DIES, DIES, DIES, DIES]);
   assert.deepEqual(pauses, [500, 1000, 2000]);
 });

@@ -1,12 +1,12 @@
 /**
- * A part that ends by itself is started again, after a pause that doubles with each failure. It is short again once a start has held
- * for a while: a part that is ready and then dies, over and over, is a failure, too.
+ * Restarts a part that ends by itself, after a pause that doubles with each failure. The pause is short again once the part has run
+ * for a while. A part that becomes ready and then dies counts as a failure.
  */
 import { CliError } from "../cli-error.ts";
 
 const FIRST_MS = 500;
 const LONGEST_MS = 30_000;
-const HELD_MS = 30_000;
+const STABLE_MS = 30_000;
 
 export type KeptPart = {
   readonly title: string;
@@ -34,11 +34,11 @@ export async function keepPart(options: KeepOptions): Promise<void> {
     const { title, ended } = current();
     const beganMs = nowMs();
     const how = await ended;
-    if (nowMs() - beganMs >= HELD_MS) pauseMs = FIRST_MS;
+    if (nowMs() - beganMs >= STABLE_MS) pauseMs = FIRST_MS;
     onNote(`the ${title} ${how}`);
     for (let isUp = false; !isUp; ) {
       if (isStopping()) return;
-      onNote(`the ${title} is started again in ${pauseMs} ms`);
+      onNote(`the ${title} will be restarted in ${pauseMs} ms`);
       await sleep(pauseMs);
       if (isStopping()) return;
       pauseMs = Math.min(pauseMs * 2, LONGEST_MS);

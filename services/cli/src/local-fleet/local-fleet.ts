@@ -1,10 +1,10 @@
 /**
- * This host as a fleet of one: a NATS server, an api and a node daemon, started in this order and stopped in the other.
+ * This host as a fleet of one: a NATS server, an api and a node daemon, started in this order and stopped in reverse.
  *
  *   bus ──> api ─┐
- *      └──> node ┴──> ready ──> (a part ends: it is started again, with a longer and longer pause)
+ *      └──> node ┴──> ready ──> (a part that ends is restarted, after a pause that grows)
  *
- * VMs are not children of anything here: they outlive all three, and the next node daemon takes them up again.
+ * VMs are no children of these processes. They survive them, and the next node daemon takes them over.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -35,18 +35,18 @@ import { type PartSpec, RunningPart } from "./running-part.ts";
 
 const BUS_READY_MS = 15_000;
 const API_READY_MS = 60_000;
-/** The first start proves the accelerator by booting a small guest, by emulation if it has to. */
+/** The first start boots a small guest to test the accelerator, by emulation if necessary. */
 const NODE_READY_MS = 180_000;
 const STOP_GRACE_MS = 20_000;
 const POLL_MS = 20;
 
-/** Runs a phase of the start and tells of it. */
+/** Runs a phase of the start and reports it. */
 export type Report = <T>(label: string, work: () => Promise<T>, done: (value: T) => string) => Promise<T>;
 
 export type FleetEvents = {
   readonly report: Report;
   readonly onOutput?: ((name: PartName, line: string) => void) | undefined;
-  /** A part ended by itself, and what is done about it. */
+  /** Told when a part ended by itself, and what is done about it. */
   readonly onNote: (note: string) => void;
 };
 
@@ -64,15 +64,15 @@ export class LocalFleet {
     this.#events = events;
   }
 
-  /** A fleet of which nothing is started yet. */
+  /** A fleet that is not started. */
   static in(settings: FleetSettings, events: FleetEvents): LocalFleet {
     mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
     return new LocalFleet(settings, events);
   }
 
   /**
-   * Starts all parts; when one fails, or `signal` fires first, stops the others and throws its `CliError` or the signal's
-   * reason.
+   * Starts all parts. When one fails, or `signal` aborts first, stops the others and throws the part's `CliError` or the
+   * signal's reason.
    */
   async start(signal: AbortSignal): Promise<void> {
     const aborted = Promise.withResolvers<never>();
@@ -90,7 +90,7 @@ export class LocalFleet {
     return this.#record;
   }
 
-  /** Stops the parts in order. VMs go on. */
+  /** Stops the parts in order. VMs keep running. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const name of ["node", "api", "bus"] as const) await this.#parts.get(name)?.stop(STOP_GRACE_MS);
@@ -99,7 +99,7 @@ export class LocalFleet {
     rmSync(fleetPaths(this.#settings.stateDir).streamSecret, { force: true });
   }
 
-  /** Ends the parts without waiting, for when there is no time. VMs go on. */
+  /** Kills the parts without waiting. VMs keep running. */
   kill(): void {
     this.#isStopping = true;
     for (const part of this.#parts.values()) part.kill();
@@ -115,9 +115,9 @@ export class LocalFleet {
       () => this.#startBus(),
       (port) => `bus on 127.0.0.1:${port}`,
     );
-    // Both at once, as they do not wait for one another; told one after the other.
+    // Both start in parallel and are reported one after the other.
     const settings = withPorts(this.#settings, { bus: busPort });
-    // A bus that is started again has to be found where it was.
+    // A restarted bus must have the same port.
     writeBusConfig(settings, access);
     const api = this.#startApi(settings, access);
     const node = this.#startNode(settings, access);
@@ -181,7 +181,7 @@ export class LocalFleet {
   }
 
   #launch(spec: Omit<PartSpec, "logPath" | "onOutput">): RunningPart {
-    if (this.#isStopping) throw new CliError(`the ${spec.title} is not started: all is being stopped`);
+    if (this.#isStopping) throw new CliError(`the ${spec.title} is not started: the fleet is stopping`);
     const logPath = join(fleetPaths(this.#settings.stateDir).logs, `${spec.name}.log`);
     const part = new RunningPart({ ...spec, logPath, onOutput: this.#events.onOutput });
     this.#parts.set(spec.name, part);
@@ -190,7 +190,7 @@ export class LocalFleet {
 
   #writeRecord(settings: FleetSettings, ready: Ready): void {
     const supervisor = identify(process.pid);
-    if (!supervisor) throw new CliError("cannot read /proc: this works on Linux alone");
+    if (!supervisor) throw new CliError("cannot read /proc: this works on Linux only");
     const parts: { name: PartName; identity: ProcessIdentity }[] = [];
     for (const [name, { identity }] of this.#parts) if (identity) parts.push({ name, identity });
     this.#record = { version: 1, ...ready, supervisor, parts, ports: settings.ports };
@@ -235,7 +235,7 @@ const portOf = (address: string): number => Number(address.slice(address.lastInd
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 
-/** The server writes this file once it listens. */
+/** The server writes this file when it listens. */
 async function busPortOf(path: string, part: RunningPart): Promise<number> {
   while (!existsSync(path) || readFileSync(path).length === 0) {
     if (part.isEnded) throw new CliError("the NATS server ended");

@@ -1,4 +1,4 @@
-/** A line of a daemon's log, for a person in front of a terminal. The daemons write one JSON object on each line. */
+/** Formats a line of a daemon's log, which is a JSON object, for a terminal. */
 
 import { printable } from "../output/printable.ts";
 import type { Colors } from "../output/progress.ts";
@@ -28,7 +28,7 @@ export function logLine(part: string, line: string, colors: Colors): string {
   return `${colors.dim(time)} ${colors.dim(part.padEnd(4))} ${paint(level.padEnd(5))} ${text}`;
 }
 
-/** Of an error its message: the rest is in the log file. */
+/** An error is shown by its message; the log file has the rest. */
 function fieldText(value: unknown): string {
   if (typeof value === "string") return value;
   const isError = typeof value === "object" && value !== null && "message" in value && "stack" in value;

@@ -25,7 +25,7 @@ const part = (name: string, script: string) =>
     logPath: join(directory, `${name}.log`),
   });
 
-test("a part is ready when it says so on its pipe, and stops when it is told to", async () => {
+test("a part is ready when it says so on its pipe, and stops on SIGTERM", async () => {
   const running = part("ready", `echo starting; echo '{"grpcAddress":"127.0.0.1:5"}' >&3; exec sleep 60`);
   assert.deepEqual(await running.readyLine(10_000), { grpcAddress: "127.0.0.1:5" });
   assert.ok(running.identity);
@@ -33,7 +33,7 @@ test("a part is ready when it says so on its pipe, and stops when it is told to"
   assert.equal(running.isEnded, true);
 });
 
-test("a part that ends before it is ready fails with the end of its log", async () => {
+test("a part that exits before it is ready fails with the end of its log", async () => {
   const running = part("dying", "for i in $(seq 40); do echo line $i; done; echo no port >&2; exit 78");
   const error = await running.readyLine(10_000).catch((thrown: unknown) => thrown);
   assert.ok(error instanceof CliError);
@@ -42,17 +42,17 @@ test("a part that ends before it is ready fails with the end of its log", async 
   assert.match(error.hint ?? "", /dying\.log$/);
 });
 
-test("a part whose port is taken says which", async () => {
+test("a part whose port is in use says which port", async () => {
   const running = part(
     "taken",
     "echo 'listen EADDRINUSE: address already in use 127.0.0.1:7070' >&2; exit 1",
   );
   const error = await running.readyLine(10_000).catch((thrown: unknown) => thrown);
   assert.ok(error instanceof CliError);
-  assert.match(error.hint ?? "", /^127\.0\.0\.1:7070 is taken; .*choose other ports/);
+  assert.match(error.hint ?? "", /^127\.0\.0\.1:7070 is in use; .*choose another port/);
 });
 
-test("a part that takes too long fails with the time it was given", async () => {
+test("a part that is not ready in time fails with that time", async () => {
   const running = part("slow", "exec sleep 60");
   await assert.rejects(running.readyLine(100), /the api was not ready after 100 ms/);
   await running.stop(10_000);
@@ -70,14 +70,14 @@ test("a part that cannot be started says why", async () => {
   await assert.rejects(running.readyLine(5000), /the NATS server could not be started: .*ENOENT/);
 });
 
-test("a part that does not obey SIGTERM is killed", async () => {
+test("a part that ignores SIGTERM is killed", async () => {
   const running = part("stubborn", `trap '' TERM; echo '{}' >&3; while :; do sleep 0.05; done`);
   await running.readyLine(10_000);
   await running.stop(200);
-  assert.equal(await running.ended, "was ended by SIGKILL");
+  assert.equal(await running.ended, "was killed by SIGKILL");
 });
 
-test("a log is never larger than two files", async () => {
+test("a log never has more than two files", async () => {
   const path = join(directory, "bounded.log");
   const log = new BoundedLog(path, 1000);
   for (let i = 0; i < 100; i += 1) log.write(Buffer.from(`${"x".repeat(98)}\n`));
@@ -101,7 +101,7 @@ test("the bus listens on loopback with a password that only root can read", asyn
   assert.match(await readFile(join(directory, "bus.conf"), "utf8"), /^host: 127\.0\.0\.1\nport: 4222\n/);
 });
 
-test("each daemon gets its own settings and none that it would refuse", () => {
+test("each daemon gets its own settings and none that it refuses", () => {
   const env = {
     PATH: "/bin",
     PADDOCK_API: "x",
@@ -128,7 +128,7 @@ test("each daemon gets its own settings and none that it would refuse", () => {
   });
 });
 
-test("the daemons share a secret that only root can read, another one at each start, unless their settings name other credentials", async () => {
+test("the daemons share a secret that only root can read, new at each start, unless their settings name other credentials", async () => {
   const settings = { stateDir: directory, ports: { bus: 0, api: 0, http: 0, stream: 0 }, env: {} };
   const path = join(directory, "stream.secret");
   await writeFile(path, "left behind", { mode: 0o644 });
@@ -146,10 +146,10 @@ test("the daemons share a secret that only root can read, another one at each st
   }
 });
 
-test("a state directory is held by one living process at a time", async () => {
+test("a state directory is locked by one living process at a time", async () => {
   const stateDir = join(directory, "locked");
   const unlock = lockFleet(stateDir);
-  assert.throws(() => lockFleet(stateDir), /another "paddock up" is at work/);
+  assert.throws(() => lockFleet(stateDir), /another "paddock up" runs in/);
   unlock();
   await writeFile(
     join(stateDir, "up.lock"),
@@ -158,7 +158,7 @@ test("a state directory is held by one living process at a time", async () => {
   lockFleet(stateDir)();
 });
 
-test("the record of a fleet is read as it was written, and a broken one is none", async () => {
+test("the record of a fleet is read back as written, and a broken record is ignored", async () => {
   const identity = { pid: 1, startTicks: "2", bootId: "b" };
   const ports = { bus: 1, api: 2, http: 3, stream: 4 };
   const addresses = { apiAddress: "127.0.0.1:2", httpAddress: "127.0.0.1:3", nodeId: "n" };
@@ -174,7 +174,7 @@ test("the record of a fleet is read as it was written, and a broken one is none"
   assert.equal(readFleetRecord(join(directory, "none")), undefined);
 });
 
-test("a daemon's line of log is shown with its time, level and fields", () => {
+test("a log line of a daemon is shown with its time, level and fields", () => {
   const colors = pc.createColors(false);
   const line = JSON.stringify({
     level: 40,

@@ -1,4 +1,4 @@
-/** One part of this host that was started: its process, its log, and whether it is ready. */
+/** One running part of the fleet: its process, its log, and whether it is ready. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -16,7 +16,7 @@ const READY_FD = 3;
 
 export type PartSpec = {
   readonly name: PartName;
-  /** What it is to a person, such as "node daemon". */
+  /** Its name in messages, such as "node daemon". */
   readonly title: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -36,7 +36,7 @@ export class RunningPart {
   constructor(spec: PartSpec) {
     this.spec = spec;
     this.log = new BoundedLog(spec.logPath);
-    // A session of its own: a Ctrl-C at our terminal is ours to pass on, in the right order.
+    // In a session of its own, as a Ctrl-C at the terminal must reach the parts in order, through this process.
     this.#child = spawn(spec.command, spec.args, {
       stdio: ["ignore", "pipe", "pipe", "pipe"],
       env: { ...spec.env, PADDOCK_READY_FD: String(READY_FD) },
@@ -49,7 +49,7 @@ export class RunningPart {
     });
     this.#child.once("error", (error) => resolve(`could not be started: ${error.message}`));
     this.#child.once("close", (code, signal) =>
-      resolve(signal ? `was ended by ${signal}` : `exited with code ${code}`),
+      resolve(signal ? `was killed by ${signal}` : `exited with code ${code}`),
     );
     for (const output of [this.#child.stdout, this.#child.stderr]) if (output) this.#record(output);
   }
@@ -66,10 +66,10 @@ export class RunningPart {
     return this.#child.pid === undefined ? undefined : identify(this.#child.pid);
   }
 
-  /** The JSON of the line it writes once it serves. Throws `CliError` when it ends, or takes longer than `timeoutMs`. */
+  /** The line of JSON that it writes when it is ready. Throws `CliError` when it ends first, or takes longer than `timeoutMs`. */
   async readyLine(timeoutMs: number): Promise<Record<string, unknown>> {
     const pipe = this.#child.stdio[READY_FD];
-    if (!pipe || !("read" in pipe)) throw new CliError(`${this.spec.title}: there is no pipe to it`);
+    if (!pipe || !("read" in pipe)) throw new CliError(`${this.spec.title}: its ready pipe is missing`);
     const line = await this.orFail(firstLine(pipe), timeoutMs);
     pipe.destroy();
     try {
@@ -80,7 +80,7 @@ export class RunningPart {
     }
   }
 
-  /** Waits for `ready`; that the part ends first, or that it takes too long, is a failure with the end of its log. */
+  /** Waits for `ready`. Throws a `CliError` with the end of the log when the part ends first or takes too long. */
   async orFail<T>(ready: Promise<T>, timeoutMs: number): Promise<T> {
     const timeout = Promise.withResolvers<never>();
     const fail = (why: string) =>
@@ -124,7 +124,7 @@ export class RunningPart {
       this.log.tail(TAIL_LINES).join("\n"),
     );
     if (taken)
-      return `${taken[1] ?? "its port"} is taken; end what listens there, or choose other ports (0 takes any that is free)`;
+      return `${taken[1] ?? "its port"} is in use; stop the program that listens there, or choose another port (0 takes a free one)`;
     return `its log is ${this.log.path}`;
   }
 

@@ -1,4 +1,4 @@
-/** Ends what "paddock up" started, by what it recorded: also when the process that watched over it is gone. */
+/** Stops the processes that "paddock up" recorded, even if their supervisor is gone. */
 import { rmSync } from "node:fs";
 import { endProcess, isAlive } from "@paddock/qemu";
 import { type FleetRecord, fleetPaths, removeFleetRecord } from "./fleet-record.ts";
@@ -7,7 +7,7 @@ const SUPERVISOR_GRACE_MS = 70_000;
 const PART_GRACE_MS = 20_000;
 const ORDER = ["node", "api", "bus"] as const;
 
-/** Whether any process of the record lives. */
+/** Whether a process of the record is alive. */
 export const isFleetUp = (record: FleetRecord): boolean =>
   isAlive(record.supervisor) || record.parts.some(({ identity }) => isAlive(identity));
 

@@ -1,5 +1,5 @@
 /**
- * How the process in the background tells the one in front how its start goes: a JSON object on each line of a pipe.
+ * Reports the start of the background process to the foreground process: a JSON object on each line of a pipe.
  *
  *   {"begin": label} {"done": text, "ms": n} … then {"ready": true} or {"failed": {message, hint, details}}
  */
@@ -25,11 +25,11 @@ const tell = (message: Message): void => {
   try {
     writeSync(CHANNEL_FD, `${JSON.stringify(message)}\n`);
   } catch {
-    // Whoever waited for it has gone; the work goes on.
+    // The foreground process has ended; the start continues.
   }
 };
 
-/** The writing side. */
+/** The side of the background process. */
 export const channelReport: Report = async (label, work, done) => {
   tell({ begin: label });
   const value = await work();
@@ -45,7 +45,7 @@ export function tellFailed(error: unknown): void {
   tell({ failed: { message: known.message, hint: known.hint, details: known.details } });
 }
 
-/** The reading side: shows each phase, and ends when the fleet is ready. Throws what failed it. */
+/** The side of the foreground process: shows each phase until the fleet is ready. Throws the error that the start failed with. */
 export async function followStart(pipe: NodeJS.ReadableStream, report: Report): Promise<void> {
   let finish: ((text: string) => void) | undefined;
   let abandon: ((error: CliError) => void) | undefined;

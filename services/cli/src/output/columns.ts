@@ -1,9 +1,9 @@
-/** Rows in aligned columns, the way `ps` and its kin print them: easy to read, and to cut with awk. */
+/** Rows in aligned columns, as `ps` prints them: easy to read, and to process with awk. */
 
-/** The first row is the heading. Cells must be printable and of single width. */
+/** Aligns rows; the first is the heading. Cells must be printable and of single width. */
 export const columns = (rows: readonly (readonly string[])[]): string => new Columns().text(rows);
 
-/** Columns of rows that come bit by bit: they grow with what comes, and never shrink, so that lines stay where they were. */
+/** Columns of rows that arrive over time. They grow and never shrink, so that the columns of earlier lines stay in place. */
 export class Columns {
   readonly #widths: number[] = [];
 

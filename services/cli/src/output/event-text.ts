@@ -1,4 +1,4 @@
-/** Events as lines: when, where, what. */
+/** Formats events as lines: time, place, change. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Event, type ExitStatus, StopCause } from "@paddock/protocol";
 import { printable } from "./printable.ts";
@@ -28,7 +28,7 @@ function whatOf({ change, cause, containerId, execId }: Event): string {
     case "health":
       return change.value.healthy ? "guest answers" : `guest does not answer: ${change.value.detail}`;
     case undefined:
-      return "something this program does not know";
+      return "unknown event";
     default:
       return change satisfies never;
   }
@@ -38,6 +38,6 @@ const endText = ({ code, signal }: ExitStatus): string =>
   signal === 0 ? `exited with ${code}` : `was killed by signal ${signal}`;
 
 function withCause(text: string, cause: StopCause): string {
-  const why = cause === StopCause.REQUESTED ? "as it was asked to" : causeText(cause);
+  const why = cause === StopCause.REQUESTED ? "as requested" : causeText(cause);
   return why === undefined ? text.toLowerCase() : `${text.toLowerCase()}, ${why}`;
 }

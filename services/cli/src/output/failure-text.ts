@@ -1,4 +1,4 @@
-/** A failure as it is told on stderr: what failed, details, what to do, and the id that ties it to the api's log. */
+/** Prints a failure to stderr: what failed, details, a hint, and the request id, which is in the api's log. */
 import type { Writable } from "node:stream";
 import pc from "picocolors";
 import { CliError } from "../cli-error.ts";
@@ -7,7 +7,7 @@ import type { Colors } from "./progress.ts";
 export type FailureOutput = {
   readonly stderr: Writable;
   readonly colors: Colors;
-  /** Whether to show what lies behind it. */
+  /** Whether to show the stack and the cause. */
   readonly verbose: boolean;
 };
 
@@ -20,7 +20,7 @@ export function writeFailure(error: unknown, { stderr, colors, verbose }: Failur
     if (verbose && error.cause instanceof Error) lines.push(error.cause.stack ?? error.cause.message);
   } else {
     lines.push(`${colors.red("error:")} ${error instanceof Error ? error.message : String(error)}`);
-    lines.push("hint: this is a fault of paddock itself; -v shows where");
+    lines.push("hint: this is a bug of paddock; -v shows the stack");
     if (verbose && error instanceof Error) lines.push(error.stack ?? "");
   }
   stderr.write(`${lines.join("\n")}\n`);

@@ -1,15 +1,15 @@
-/** Limits of containers and sizes of VMs, in the units people write, and what of them is wanted and not there yet. */
+/** Limits of containers and sizes of VMs in the units of the command line, and which of them are not in force yet. */
 import type { ContainerResources, ContainerStatus, SandboxStatus } from "@paddock/protocol";
 import { formatBytes } from "./quantities.ts";
 
-/** The period of a quota when none was given, in microseconds. */
+/** Default period of a quota, in microseconds. */
 export const DEFAULT_PERIOD_US = 100_000n;
 
 /** "1.5", or "none". */
 export const cpusText = (quotaUs: bigint, periodUs: bigint): string =>
   quotaUs <= 0n ? "none" : String(Number(quotaUs) / Number(periodUs));
 
-/** "1.5 CPUs, 64.0MiB, 100 pids"; a limit that is not in force as it was asked for says so, as "2 CPUs (now 1)". */
+/** "1.5 CPUs, 64.0MiB, 100 pids"; a limit with another value in force shows it, as "2 CPUs (now 1)". */
 export function limitsText({ resources, resourcesInForce }: ContainerStatus): string {
   const asked = resources === undefined ? [] : limitsOf(resources);
   const inForce =
@@ -26,7 +26,7 @@ const NONE = "none";
 
 type Limit = { readonly name: string; readonly text: string };
 
-/** The limits that are set, one that lifts the limit among them. */
+/** The limits that are set, including those set to no limit. */
 function limitsOf(resources: ContainerResources): Limit[] {
   const { cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, memoryBytes, swapBytes, pids } = resources;
   const limit = <T>(name: string, value: T | undefined, text: (value: T) => string): Limit[] =>
@@ -55,7 +55,7 @@ export function vmSizeText(status: SandboxStatus): string {
   return `${vcpusText(vcpus)}, ${formatBytes(memoryBytes)}${most}`;
 }
 
-/** What the VM's size shall be and is not, as "wants 2 vCPUs"; undefined when nothing waits. */
+/** The size that the VM must still reach, as "wants 2 vCPUs"; undefined when it has its size. */
 export function waitingText(status: SandboxStatus): string | undefined {
   const { vcpus, wantedVcpus, memoryBytes, wantedMemoryBytes } = status;
   const waits = [

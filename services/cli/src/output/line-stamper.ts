@@ -1,10 +1,10 @@
-/** Puts the time before each line of a stream that comes in pieces that know nothing of lines. */
+/** Puts the time before each line of a stream whose chunks do not end at line ends. */
 const NEWLINE = 10;
 
 export class LineStamper {
   #isAtLineStart = true;
 
-  /** Bytes are kept as they are, whatever their encoding. */
+  /** Bytes are kept unchanged, in any encoding. */
   stamp(data: Uint8Array, time: Date): Uint8Array {
     const prefix = Buffer.from(`${time.toISOString()} `);
     const parts: Uint8Array[] = [];

@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { LiveTable } from "./live-table.ts";
 
-/** What a terminal shows that knows the sequences of a live table and no other; throws at others. */
+/** A terminal that knows the escape sequences of a live table, and throws at others. */
 class Screen {
   lines: string[] = [""];
   row = 0;
@@ -47,7 +47,7 @@ function fixture(size = { rows: 10, columns: 40 }) {
   return { table: new LiveTable(stdout, () => ({ ...size })), screen, writes, size };
 }
 
-test("a table is drawn in place of the one before, below what was there, in one write each", async () => {
+test("each drawing replaces the table before it, in one write, and keeps the lines above", async () => {
   const { table, screen, writes } = fixture();
   await table.draw("A\nlong line\nthird\n");
   assert.equal(screen.text, "$ paddock stats\nA\nlong line\nthird");
@@ -58,7 +58,7 @@ test("a table is drawn in place of the one before, below what was there, in one 
   assert.equal(writes.length, 3);
 });
 
-test("the cursor is hidden while the table lives, and shown again when it ends", async () => {
+test("the cursor is hidden while the table is shown, and visible again at its end", async () => {
   const { table, screen } = fixture();
   table[Symbol.dispose]();
   assert.equal(screen.isCursorShown, true);
@@ -68,19 +68,19 @@ test("the cursor is hidden while the table lives, and shown again when it ends",
   assert.equal(screen.isCursorShown, true);
 });
 
-test("lines are cut to the width of the terminal and the table to its height", async () => {
+test("lines are cut to the width of the terminal, and the table to its height", async () => {
   const { table, screen } = fixture({ rows: 4, columns: 6 });
   await table.draw("12345678\na\nb\nc\nd\n");
   assert.equal(screen.text, "$ paddock stats\n12345\na\n(3 mo");
 });
 
-test("letters that are two columns wide are counted as such, and never cut in two", async () => {
+test("characters that are two columns wide count as two, and are not split", async () => {
   const { table, screen } = fixture({ rows: 4, columns: 6 });
   await table.draw("漢字漢字\na😀😀😀\n");
   assert.equal(screen.text, "$ paddock stats\n漢字\na😀😀");
 });
 
-test("a terminal of another size is cleared, as it has wrapped the lines its own way", async () => {
+test("a terminal whose size has changed is cleared, because it wrapped the lines itself", async () => {
   const { table, screen, size } = fixture();
   await table.draw("A\nb\n");
   size.columns = 20;

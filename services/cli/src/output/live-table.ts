@@ -1,9 +1,9 @@
 /**
- * A table on a terminal that is drawn again and again in its place.
+ * A table on a terminal that is redrawn in place.
  *
- * Each drawing is one write: the cursor goes up to the first line, each line is overwritten and cleared behind its end, and what
- * is left of a longer drawing before is cleared. So nothing flickers, and what was on the terminal above stays. Lines are cut to
- * the terminal's width and the table to its height, as one that wraps or scrolls could not be found again.
+ * Each drawing is one write: the cursor moves up to the first line, each line is overwritten and cleared to its end, and the rest of
+ * a longer drawing is cleared. So nothing flickers, and the lines above stay. Lines are cut to the width of the terminal and the
+ * table to its height, because a table that wraps or scrolls cannot be overwritten.
  */
 import type { Writable } from "node:stream";
 import { writeTo } from "../process/output-cursor.ts";
@@ -23,13 +23,13 @@ export class LiveTable implements Disposable {
   #drawn = 0;
   #drawnSize: TerminalSize | undefined;
 
-  /** `size` is asked before each drawing. */
+  /** `size` is called before each drawing. */
   constructor(stdout: Writable, size = () => terminalSize(stdout) ?? USUAL_SIZE) {
     this.#stdout = stdout;
     this.#size = size;
   }
 
-  /** Draws printable lines in place of those before. */
+  /** Draws printable lines in place of the previous ones. */
   async draw(text: string): Promise<void> {
     const size = this.#size();
     const lines = fitting(text.trimEnd().split("\n"), size);
@@ -40,13 +40,13 @@ export class LiveTable implements Disposable {
     await writeTo(this.#stdout, `${begin}${body}${CLEAR_BELOW}`);
   }
 
-  /** The last drawing stays, and the cursor is seen again below it. */
+  /** Leaves the last drawing and shows the cursor below it. */
   [Symbol.dispose](): void {
     if (this.#drawnSize !== undefined && !this.#stdout.destroyed) this.#stdout.write(SHOW_CURSOR);
     this.#drawnSize = undefined;
   }
 
-  /** A terminal of another size has wrapped the lines its own way. */
+  /** A terminal whose size has changed has wrapped the lines. */
   #begin(size: TerminalSize): string {
     const before = this.#drawnSize;
     if (before === undefined) return HIDE_CURSOR;
@@ -56,15 +56,15 @@ export class LiveTable implements Disposable {
 }
 
 function fitting(lines: readonly string[], { rows, columns }: TerminalSize): string[] {
-  // The cursor stands on a line of its own below.
+  // The cursor has a line of its own below the table.
   const room = Math.max(1, rows - 1);
   const hidden = lines.length - room;
   const shown = hidden > 0 ? [...lines.slice(0, room - 1), `(${hidden + 1} more)`] : lines;
-  // A line that reaches the last column would have its last letter cleared by what clears behind it.
+  // Clearing after a line that reaches the last column would erase its last character.
   return shown.map((line) => cut(line, columns - 1));
 }
 
-/** East Asian letters and pictures, two columns wide, begin here; what is narrow behind it is taken for wide, too. */
+/** East Asian characters and emoji, two columns wide, begin here. Narrow characters above it count as wide too. */
 const FIRST_WIDE = 0x1100;
 
 function cut(line: string, columns: number): string {

@@ -1,4 +1,4 @@
-/** What became of each limit of an update, in the units people write. */
+/** The outcome of each limit of an update, in the units of the command line. */
 import { ResourceEffect, type ResourceOutcome, type UpdateContainerResponse } from "@paddock/protocol";
 import { cpusText, DEFAULT_PERIOD_US } from "./limits-text.ts";
 import { printable } from "./printable.ts";
@@ -42,11 +42,11 @@ const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: 
   "vm.memory_bytes": { name: "memory of the VM", format: bytes },
 };
 
-/** One row for each outcome; a quota and its period are one, as a number of CPUs. */
+/** One row for each outcome. A quota and its period are one row, as a number of CPUs. */
 export function outcomeRows({ outcomes, container }: UpdateContainerResponse): string[][] {
   const period = outcomes.find(({ field }) => field === "cpu_period_us");
   const quota = outcomes.find(({ field }) => field === "cpu_quota_us");
-  // A period that stayed as it was is no outcome.
+  // An unchanged period has no outcome.
   const periodsUs = {
     requested: period?.requested || container?.resources?.cpuPeriodUs || DEFAULT_PERIOD_US,
     inForce: period?.inForce || container?.resourcesInForce?.cpuPeriodUs || DEFAULT_PERIOD_US,
@@ -75,7 +75,7 @@ function rowOf(outcome: ResourceOutcome): string[] {
   });
 }
 
-/** Limits of huge pages are fields of their page size; what this program does not know is shown as it came. */
+/** The name of a huge page limit contains the page size. Unknown fields are shown as they are. */
 const unnamed = (field: string): { readonly name: string; readonly format: Format } => {
   const page = /^hugepages\D*(\d+)/.exec(field)?.[1];
   return page === undefined

@@ -1,8 +1,8 @@
 /**
- * Text that a tenant wrote, made safe for an operator's terminal.
+ * Makes text of a tenant safe for an operator's terminal.
  *
- * Names, labels, arguments and reasons may hold escape sequences that clear the screen, change the title or answer as if
- * typed. Control characters become visible escapes; the output of a container itself is not touched, that is what the user
+ * Names, labels, arguments and reasons may contain escape sequences that clear the screen, change the title or answer as if
+ * typed. Control characters become visible escapes. The output of a container is passed on unchanged: it is what the user
  * asked to see.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the point

@@ -1,4 +1,4 @@
-/** Processes of containers as rows, in the columns that `ps` users know. */
+/** Processes of containers as rows, with the columns of `ps`. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ProcessEntry } from "@paddock/protocol";
 import type { ContainerProcess } from "../client/list-processes.ts";
@@ -10,7 +10,7 @@ export type ProcessReading = { readonly atMs: number; readonly processes: readon
 const PROCESS_COLUMNS = ["PID", "PPID", "USER", "STATE", "THREADS", "TTY", "TIME", "VSZ", "RSS", "COMMAND"];
 
 export const PROCESS_HEADING = ["CONTAINER", ...PROCESS_COLUMNS];
-/** With the share of CPU since the reading before. */
+/** A process with its share of CPU since the previous reading. */
 export const WATCHED_HEADING = ["CONTAINER", "CPU %", ...PROCESS_COLUMNS];
 
 export const processRows = (processes: readonly ContainerProcess[]): string[][] =>
@@ -32,7 +32,7 @@ export function watchedRows(before: ProcessReading | undefined, now: ProcessRead
     );
 }
 
-/** A PID may belong to another process by the next reading; when it started tells. */
+/** A PID may belong to another process at the next reading, which has another start time. */
 const identity = ({ containerId, process: { pid, startedAt } }: ContainerProcess): string =>
   `${containerId}/${pid}/${startedAt ? timestampMs(startedAt) : 0}`;
 

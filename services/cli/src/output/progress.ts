@@ -1,7 +1,7 @@
 /**
- * Progress on stderr: what is being done, and how long it took.
+ * Progress on stderr: the phase under way, and how long each took.
  *
- * On a terminal the line of the running phase is rewritten; elsewhere each phase is one plain line when it ends, so that logs
+ * On a terminal the line of the running phase is redrawn. Elsewhere each phase prints one plain line when it ends, so that logs
  * stay readable. Quiet prints nothing.
  */
 import type { Writable } from "node:stream";
@@ -29,7 +29,7 @@ export class Progress {
     this.#options = options;
   }
 
-  /** Runs `work` under a label; `done` words the outcome, else the label stands. Failures are told by who catches them. */
+  /** Runs `work` under a label. `done` words the outcome; without it the label is printed. The caller reports failures. */
   async phase<T>(label: string, work: (phase: Phase) => Promise<T>, done?: (value: T) => string): Promise<T> {
     const began = performance.now();
     const line = this.#liveLine(label, began);
@@ -46,7 +46,7 @@ export class Progress {
     }
   }
 
-  /** One line with a tick. */
+  /** Prints one line with a check mark. */
   note(text: string): void {
     const { quiet, colors, stderr } = this.#options;
     if (!quiet) stderr.write(`${colors.green("✓")} ${text}\n`);

@@ -26,7 +26,7 @@ test("spans of time are read with and without units", () => {
   for (const text of ["", "s", "1x", "-5s", "5s junk", "1h,30m"]) assert.throws(() => parseSpan(text), text);
 });
 
-test("sizes, spans and ages are written for people", () => {
+test("sizes, spans and ages are formatted for people", () => {
   assert.deepEqual([0, 1023, 1024, 10 * 1024, 150 * 1024 ** 2, 2n ** 40n].map(formatBytes), [
     "0B",
     "1023B",
@@ -46,7 +46,7 @@ test("sizes, spans and ages are written for people", () => {
   ]);
 });
 
-test("columns are as wide as their widest cell and end without blanks", () => {
+test("columns are as wide as their widest cell and have no trailing blanks", () => {
   assert.equal(
     columns([
       ["A", "B"],
@@ -56,12 +56,12 @@ test("columns are as wide as their widest cell and end without blanks", () => {
   );
 });
 
-test("control characters of a tenant never reach the terminal", () => {
+test("control characters of a tenant do not reach the terminal", () => {
   assert.equal(printable("a\x1b]0;title\x07b\nc\u009bd\u202ee"), "a\\x1b]0;title\\x07b\\x0ac\\x9bd\\u202ee");
   assert.equal(printable("grün — 漢字"), "grün — 漢字");
 });
 
-test("a line gets its time once, however many pieces it comes in, and bytes stay as they are", () => {
+test("a line gets one timestamp, however it is split, and its bytes stay unchanged", () => {
   const stamper = new LineStamper();
   const at = new Date(0);
   const pieces = [Buffer.from([0x61, 0xff]), Buffer.from("b\n\n"), Buffer.from("c")].map((piece) =>
@@ -76,7 +76,7 @@ test("a line gets its time once, however many pieces it comes in, and bytes stay
   assert.deepEqual(Buffer.concat(pieces), expected);
 });
 
-test("a slip of the fingers finds the word that was meant, and a stranger finds none", () => {
+test("a misspelt word suggests a similar command, and an unrelated word suggests none", () => {
   assert.equal(closest("wbe", ["web", "job"]), "web");
   assert.equal(closest("databse", ["database", "web"]), "database");
   assert.equal(closest("zzz", ["web", "job"]), undefined);

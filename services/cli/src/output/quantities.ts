@@ -1,4 +1,4 @@
-/** Sizes, spans of time and ages as people write and read them. */
+/** Parses and formats sizes, spans of time and ages. */
 import { usageError } from "../cli-error.ts";
 
 const SIZE_UNITS: readonly string[] = ["", "k", "m", "g", "t"];

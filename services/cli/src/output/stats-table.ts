@@ -1,4 +1,4 @@
-/** Figures of sandboxes as rows: one of the VM as its host sees it, then one of each container as its guest tells. */
+/** Statistics of sandboxes as rows: one of the VM, measured by the host, then one of each container, measured by the guest. */
 import type { ContainerStats, HostStats } from "@paddock/protocol";
 import { cpuPercent, type Reading, throttledPercent } from "../client/stats-reading.ts";
 import { printable } from "./printable.ts";
@@ -17,10 +17,10 @@ export const STATS_HEADING = [
   "VM OVERHEAD",
 ];
 
-/** Stands where a container's id would: no id has brackets. */
+/** Stands in the column of container ids. No id has brackets. */
 const VM = "[vm]";
 
-/** Shares of time are those since the reading `before`; "-" without one. */
+/** Shares of time count from the reading `before`; "-" without one. */
 export function statsRows(before: Reading | undefined, now: Reading): string[][] {
   const { host, containers } = now.stats;
   const rows = containers.map((container) => containerRow(before, now, container));

@@ -1,4 +1,4 @@
-/** States in the words people use for them. */
+/** States and causes in words. */
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ContainerState, type ContainerStatus, Isolation, SandboxState, StopCause } from "@paddock/protocol";
 import { formatAge } from "./quantities.ts";
@@ -40,7 +40,7 @@ const ISOLATIONS: Readonly<Record<Isolation, string>> = {
 
 export const isolationText = (isolation: Isolation): string => ISOLATIONS[isolation] ?? "-";
 
-/** Why something ended, where its state alone does not tell. */
+/** Why something ended, where its state does not tell. */
 export const causeText = (cause: StopCause): string | undefined => CAUSES[cause];
 
 export const containerStateText = (state: ContainerState): string => CONTAINER_STATES[state] ?? "Unknown";

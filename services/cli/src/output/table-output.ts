@@ -1,15 +1,15 @@
-/** Where a table goes that is printed more than once: drawn in its place on a terminal, else line after line. */
+/** Output of a table that is printed repeatedly: redrawn in place on a terminal, else line after line. */
 import type { CommandRun } from "../command-run.ts";
 import { isTerminal } from "../process/terminal.ts";
 import { Columns, columns } from "./columns.ts";
 import { LiveTable } from "./live-table.ts";
 
 export type TableOutput = Disposable & {
-  /** Shows these rows, in place of those before or after them. Rejects when nobody reads them any more. */
+  /** Shows the rows, in place of the previous ones or after them. Rejects when the reader has left. */
   show(rows: readonly (readonly string[])[]): Promise<void>;
 };
 
-/** `isLive` says whether there is more than one table to come. */
+/** `isLive`: more than one table will be printed. */
 export function tableOutput(
   run: Pick<CommandRun, "around" | "write" | "beforeExit">,
   heading: readonly string[],
