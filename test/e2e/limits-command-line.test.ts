@@ -101,12 +101,12 @@ test("update grows the VM with the limits of its containers, and lets it shrink 
   );
   for (const [, requested, inForce] of size) assert.equal(inForce, requested);
   const grown = JSON.parse((await run("inspect", "box")).stdout)[0].status;
-  assert.deepEqual([grown.vcpus, grown.wantedVcpus], [2, 2]);
-  assert.ok(Number(grown.memoryBytes) >= 300 * MIB, grown.memoryBytes);
+  assert.deepEqual([grown.size.vcpus, grown.wantedSize.vcpus], [2, 2]);
+  assert.ok(Number(grown.size.memoryBytes) >= 300 * MIB, grown.size.memoryBytes);
   const less = await run("update", "box", "--cpus", "0.5", "--memory", "64m");
   assert.equal(less.code, 0, less.stderr);
   const shrunk = JSON.parse((await run("inspect", "box")).stdout)[0].status;
-  assert.equal(shrunk.wantedMemoryBytes, String(256 * MIB));
+  assert.equal(shrunk.wantedSize.memoryBytes, String(256 * MIB));
   assert.equal(shrunk.limits.cpuQuotaUs * 2, Number(shrunk.limits.cpuPeriodUs));
 });
 

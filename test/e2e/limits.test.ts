@@ -56,8 +56,8 @@ async function agree(): Promise<void> {
 test("limits are those of the spec on the host, in the guest and in the status", async () => {
   await agree();
   assert.deepEqual(host.limits().cpu, { quotaUs: 50_000, periodUs: 100_000 });
-  const { limits, memoryBytes } = (await status()) ?? assert.fail("no status");
-  assert.equal(limits?.memoryBytes, (memoryBytes ?? 0n) + (limits?.memoryOverheadBytes ?? 0n));
+  const { limits, size } = (await status()) ?? assert.fail("no status");
+  assert.equal(limits?.memoryBytes, (size?.memoryBytes ?? 0n) + (limits?.memoryOverheadBytes ?? 0n));
   assert.equal(await inGuest("cpu.max"), "50000 100000");
   assert.equal(await inGuest("memory.max"), String(64n * MIB));
   assert.equal(await inGuest("pids.max"), "50");
@@ -116,9 +116,9 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
   const small = await status();
   await addContainer("large", { cpuQuotaUs: 125_000n, memoryBytes: 256n * MIB });
   const large = await status();
-  assert.deepEqual([small?.vcpus, large?.vcpus, large?.wantedVcpus], [1, 2, 2]);
+  assert.deepEqual([small?.size?.vcpus, large?.size?.vcpus, large?.wantedSize?.vcpus], [1, 2, 2]);
   assert.equal((await exec(stack.client, ["nproc"], c1)).stdout, "2\n");
-  assert.ok((large?.memoryBytes ?? 0n) >= 304n * MIB, `${large?.memoryBytes}`);
+  assert.ok((large?.size?.memoryBytes ?? 0n) >= 304n * MIB, `${large?.size?.memoryBytes}`);
   assert.deepEqual(host.limits().cpu, { quotaUs: 200_000, periodUs: 100_000 });
   await agree();
   const { guest } = await stack.client.sandboxes.getSandboxStats({ sandboxId }, soon());
@@ -129,14 +129,14 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
   });
   await stack.client.sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
   const { sandbox } = await stack.client.sandboxes.startSandbox({ ...id(), sandboxId }, soon());
-  assert.equal(sandbox?.status?.vcpus, 2, "it boots with what its containers need");
+  assert.equal(sandbox?.status?.size?.vcpus, 2, "it boots with what its containers need");
   await agree();
   await stack.client.containers.deleteContainer(
     { ...id(), sandboxId, containerId: "large", force: true },
     soon(),
   );
-  while ((await status())?.memoryBytes !== small?.memoryBytes);
-  assert.equal((await status())?.vcpus, 1);
+  while ((await status())?.size?.memoryBytes !== small?.size?.memoryBytes);
+  assert.equal((await status())?.size?.vcpus, 1);
   assert.equal((await exec(stack.client, ["nproc"], c1)).stdout, "1\n");
   assert.deepEqual(host.limits().cpu, { quotaUs: 75_000, periodUs: 100_000 });
   await agree();

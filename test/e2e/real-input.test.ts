@@ -123,7 +123,6 @@ test("a terminal has the size that was asked for and survives a resize", async (
     if (!resized && text.includes("waiting")) {
       resized = true;
       await stack.client.processes.resizeTty({
-        ...id(),
         sandboxId,
         containerId: "client",
         execId: "tty",

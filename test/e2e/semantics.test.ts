@@ -144,7 +144,7 @@ test("what has ended can be ended again, cannot be paused or entered, and is NOT
     () => containers.getContainerStatus(at),
     () => containers.getContainerStats(at, soon()),
     () => processes.waitProcess({ ...at, execId: "x" }, soon()),
-    () => processes.resizeTty({ ...id(), ...at, execId: "x", size: { rows: 1, columns: 1 } }, soon()),
+    () => processes.resizeTty({ ...at, execId: "x", size: { rows: 1, columns: 1 } }, soon()),
   ])
     await assert.rejects(unknown(), { reason: "CONTAINER_NOT_FOUND" });
 });
@@ -175,7 +175,7 @@ test("what runs is deleted with force alone", async () => {
 test("what is without a terminal has no size, and what has ended keeps the one it had", async () => {
   const { processes } = stack.client;
   const size = { rows: 10, columns: 20 };
-  const resize = (execId: string) => processes.resizeTty({ ...id(), ...c1, execId, size }, soon());
+  const resize = (execId: string) => processes.resizeTty({ ...c1, execId, size }, soon());
   await assert.rejects(resize("c1"), { reason: "NO_TERMINAL" });
   await assert.rejects(resize("nobody"), { reason: "PROCESS_NOT_FOUND" });
   const { execId } = await exec(stack.client, ["true"], { ...c1, process: { terminal: true } });

@@ -75,7 +75,7 @@ async function writtenOut(...sandboxIds: string[]): Promise<void> {
 /** What the status says of a sandbox's health. */
 async function unhealthy(sandboxId: string): Promise<string | undefined> {
   const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
-  return status?.unhealthy;
+  return status?.health?.detail;
 }
 
 const reasonOf = (call: Promise<unknown>): Promise<string> =>

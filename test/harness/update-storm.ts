@@ -98,12 +98,12 @@ async function begin(stack: Stack, sandboxId: string, random: Random): Promise<S
     ],
     VCPUS,
   );
-  const { vcpus, maxVcpus, memoryBytes, maxMemoryBytes } = await statusOf(stack, sandboxId);
+  const { size: boot, maxSize: most } = await statusOf(stack, sandboxId);
   const size = {
-    vcpus,
-    maxVcpus,
-    memoryBytes: Number(memoryBytes),
-    maxMemoryBytes: Number(maxMemoryBytes),
+    vcpus: boot?.vcpus ?? 0,
+    maxVcpus: most?.vcpus ?? 0,
+    memoryBytes: Number(boot?.memoryBytes),
+    maxMemoryBytes: Number(most?.memoryBytes),
   };
   return { sandboxId, size, random, limits };
 }
@@ -141,8 +141,8 @@ async function update(
 /** Whether the guest has come to the size its containers need, within a minute: it gives memory back when it can. */
 async function settled(stack: Stack, { sandboxId }: Subject): Promise<boolean> {
   for (const deadline = performance.now() + SETTLE_MS; performance.now() < deadline; ) {
-    const status = await statusOf(stack, sandboxId);
-    if (status.vcpus === status.wantedVcpus && status.memoryBytes === status.wantedMemoryBytes) return true;
+    const { size, wantedSize } = await statusOf(stack, sandboxId);
+    if (size?.vcpus === wantedSize?.vcpus && size?.memoryBytes === wantedSize?.memoryBytes) return true;
     await delay(200);
   }
   return false;
@@ -154,13 +154,14 @@ async function compare(stack: Stack, { sandboxId, limits, size }: Subject): Prom
   same(
     sandboxId,
     "the size it needs",
-    { vcpus: status.wantedVcpus, memoryBytes: Number(status.wantedMemoryBytes) },
+    { vcpus: status.wantedSize?.vcpus, memoryBytes: Number(status.wantedSize?.memoryBytes) },
     need,
   );
   const kernel = new HostCgroup(stack.stateDirectory, sandboxId).limits();
-  const host = expectedOnHost(limits, status.vcpus);
+  const vcpus = status.size?.vcpus ?? 0;
+  const host = expectedOnHost(limits, vcpus);
   const overhead = Number(status.limits?.memoryOverheadBytes ?? 0);
-  const memoryBytes = Number(status.memoryBytes) + overhead;
+  const memoryBytes = Number(status.size?.memoryBytes) + overhead;
   same(
     sandboxId,
     "the host's kernel",
@@ -184,7 +185,7 @@ async function compare(stack: Stack, { sandboxId, limits, size }: Subject): Prom
     same(sandboxId, what("the record"), plain(container?.resources), plain(limits[name]));
     same(sandboxId, what("the status"), plain(container?.resourcesInForce), plain(limits[name]));
     const guest = await readGuest(stack, sandboxId, name);
-    same(sandboxId, what("the guest's kernel"), guest, expectedInGuest(limits, name, status.vcpus));
+    same(sandboxId, what("the guest's kernel"), guest, expectedInGuest(limits, name, vcpus));
   }
 }
 

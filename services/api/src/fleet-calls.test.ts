@@ -6,6 +6,7 @@ import { PaddockError } from "@paddock/domain";
 import {
   DeleteImageResponseSchema,
   ImageService,
+  ImportPhase,
   ListImagesResponseSchema,
   ListSandboxesResponseSchema,
   LogLevel,
@@ -90,6 +91,16 @@ test("an image of several nodes is listed once, with its nodes and names", async
   );
 });
 
+test("a node that cannot answer for its images is named, and does not fail the list", async () => {
+  n1.commands.listImages = async () =>
+    create(ListImagesResponseSchema, { images: [{ imageId: "sha256:1" }] });
+  n2.commands.listImages = async () => {
+    throw new PaddockError("SHUTTING_DOWN", "it goes");
+  };
+  const { images: listed, unreachableNodes } = await images().listImages({});
+  assert.deepEqual([listed.map(({ imageId }) => imageId), unreachableNodes], [["sha256:1"], ["n2"]]);
+});
+
 test("an image is deleted on each node that has it; if no node has it, the call is NOT_FOUND", async () => {
   const missing = async () => {
     throw new PaddockError("IMAGE_NOT_FOUND", "not here");
@@ -161,7 +172,7 @@ const importing = (digests: Map<string, string>, nodeId: string) =>
       hash.update(request.message.value);
       doneBytes += BigInt(request.message.value.length);
       yield create(nodepb.ImportImageResponseSchema, {
-        response: { message: { case: "progress", value: { phase: "receive", doneBytes } } },
+        response: { message: { case: "progress", value: { phase: ImportPhase.RECEIVE, doneBytes } } },
       });
     }
     digests.set(nodeId, hash.digest("hex"));
@@ -240,7 +251,7 @@ test("an import fails with the error of the node that refuses it, and stops on t
 test("the log level changes at the api and on the nodes, and nodes that fail are named", async () => {
   n1.commands.setLogLevel = async () => create(SetLogLevelResponseSchema);
   const system = bench.connection.service(SystemService);
-  const answer = await system.setLogLevel({ requestId: "l", level: LogLevel.WARN });
+  const answer = await system.setLogLevel({ level: LogLevel.WARN });
   assert.deepEqual([answer.nodeIds, answer.unreachableNodes], [["n1"], ["n2"]]);
   assert.equal(bench.app.log.level, "warn");
 });

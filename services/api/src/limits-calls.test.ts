@@ -36,7 +36,12 @@ before(async () => {
 after(() => bench[Symbol.asyncDispose]());
 
 test("an update reaches the node with the limits that are set, and its outcomes reach the client", async () => {
-  const outcome = { field: "memory_bytes", requested: 8n, inForce: 4n, reason: "later" };
+  const outcome = {
+    field: "memory_bytes",
+    requested: { value: { case: "number", value: 8n } },
+    inForce: { value: { case: "number", value: 4n } },
+    reason: "later",
+  } as const;
   node.commands.updateContainer = async ({ containerId, resources }) =>
     create(UpdateContainerResponseSchema, {
       container: { containerId, ...(resources && { resources }) },

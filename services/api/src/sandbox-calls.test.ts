@@ -213,7 +213,7 @@ test("a container's status is the one in the sandbox's status, and an unknown co
 
 test("calls that do not exist yet are UNIMPLEMENTED by name", async () => {
   const sandbox = { requestId: "r", sandboxId: "s" };
-  const node = { requestId: "r", nodeId: "n1" };
+  const node = { nodeId: "n1" };
   const device = { deviceId: "d", source: { case: "volume" as const, value: { name: "v" } } };
   const drained = async () => {
     for await (const _ of nodes().drainNode(node));

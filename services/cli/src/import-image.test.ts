@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PaddockError } from "@paddock/domain";
-import { ImageFormat, ImageService, type ImportStart } from "@paddock/protocol";
+import { ImageFormat, ImageService, ImportPhase, type ImportStart } from "@paddock/protocol";
 import { FakeApi } from "./testing/fake-api.ts";
 import { cli, startCli } from "./testing/run-in-process.ts";
 
@@ -33,7 +33,9 @@ async function receiver(warnings: string[] = []): Promise<Received> {
       }
     }
     received.bytes = Buffer.concat(pieces);
-    send({ message: { case: "progress", value: { phase: "convert", doneBytes: 1n, totalBytes: 2n } } });
+    send({
+      message: { case: "progress", value: { phase: ImportPhase.CONVERT, doneBytes: 1n, totalBytes: 2n } },
+    });
     send({
       message: {
         case: "image",

@@ -1,6 +1,6 @@
 /** Sends an image to the fleet and shows how far it is. */
 import { PaddockError } from "@paddock/domain";
-import { type Image, ImageFormat } from "@paddock/protocol";
+import { type Image, ImageFormat, ImportPhase, type ImportProgress } from "@paddock/protocol";
 import { CliError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
 import { openImageSource } from "./image-source.ts";
@@ -82,10 +82,18 @@ async function transfer(
   }
 }
 
-function progressText(progress: { phase: string; doneBytes: bigint; totalBytes: bigint }): string {
+const PHASES: Readonly<Record<ImportPhase, string>> = {
+  [ImportPhase.UNSPECIFIED]: "import",
+  [ImportPhase.RECEIVE]: "receive",
+  [ImportPhase.VERIFY]: "verify",
+  [ImportPhase.CONVERT]: "convert",
+};
+
+function progressText(progress: ImportProgress): string {
   const done = formatBytes(progress.doneBytes);
-  if (progress.totalBytes === 0n) return `${progress.phase} ${done}`;
+  const name = PHASES[progress.phase] ?? PHASES[ImportPhase.UNSPECIFIED];
+  if (progress.totalBytes === 0n) return `${name} ${done}`;
   const share = Math.min(1, Number(progress.doneBytes) / Number(progress.totalBytes));
   const filled = Math.round(share * 20);
-  return `${progress.phase} ${"━".repeat(filled)}${"╌".repeat(20 - filled)} ${done} of ${formatBytes(progress.totalBytes)}`;
+  return `${name} ${"━".repeat(filled)}${"╌".repeat(20 - filled)} ${done} of ${formatBytes(progress.totalBytes)}`;
 }

@@ -26,7 +26,7 @@ const STATUSES: Readonly<Record<string, (row: SandboxRow) => boolean>> = {
   paused: (row) => stateOf(row) === ContainerState.PAUSED || isPaused(row),
   exited: (row) => stateOf(row) === ContainerState.STOPPED,
   stopped: (row) => stateOf(row) === ContainerState.STOPPED,
-  unhealthy: ({ sandbox }) => (sandbox.status?.unhealthy ?? "") !== "",
+  unhealthy: ({ sandbox }) => sandbox.status?.health?.healthy === false,
 };
 
 const TESTS: Readonly<Record<string, Test>> = {

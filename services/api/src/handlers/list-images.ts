@@ -12,7 +12,10 @@ import { askEveryNode } from "../lists/ask-every-node.ts";
 import { joinImages } from "../lists/join-images.ts";
 import { mergePages } from "../lists/merge-pages.ts";
 
-/** Lists the images of all nodes that answer, by id; one that several nodes have is listed once. */
+/**
+ * Lists the images of all nodes, by id; one that several nodes have is listed once. Nodes that do not answer are named, and do not
+ * fail the list.
+ */
 export const listImages =
   (api: ApiContext) =>
   async (request: ListImagesRequest, ctx: CallContext): Promise<ListImagesResponse> => {
@@ -23,7 +26,7 @@ export const listImages =
       pageSize,
       pageToken: afterIdOf(request.pageToken),
     });
-    const { answers, refusals } = await askEveryNode(api, ctx, { name: "listImages", body });
+    const { answers, refusals, unreachable } = await askEveryNode(api, ctx, { name: "listImages", body });
     if (refusals[0]) throw refusals[0].error;
     const pages = answers.map(({ nodeId, answer }) => ({
       items: answer.images.map((image) => create(ImageSchema, { ...image, nodeIds: [nodeId] })),
@@ -37,5 +40,6 @@ export const listImages =
     return create(ListImagesResponseSchema, {
       images: items,
       nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter),
+      unreachableNodes: [...unreachable],
     });
   };

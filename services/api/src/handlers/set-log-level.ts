@@ -17,7 +17,7 @@ export const setLogLevel =
     const level = levelName(body.level);
     setLevel(api.log, level);
     api.log.info({ logLevel: level, requestId: ctx.requestId }, "log level changed");
-    const every = await askEveryNode(api, ctx, { name: "setLogLevel", body, requestId: body.requestId });
+    const every = await askEveryNode(api, ctx, { name: "setLogLevel", body });
     return create(SetLogLevelResponseSchema, {
       nodeIds: every.answers.map(({ nodeId }) => nodeId).sort(),
       unreachableNodes: [...every.unreachable, ...every.refusals.map(({ nodeId }) => nodeId)].sort(),

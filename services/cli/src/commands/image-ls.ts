@@ -51,12 +51,19 @@ export const isNamed = ({ names, imageId }: Image, text: string): boolean =>
 
 export async function listImages(run: CommandRun): Promise<Image[]> {
   const all: Image[] = [];
+  const unreachable = new Set<string>();
   for (let pageToken = ""; ; ) {
     const page = await run.call({ what: "list the images" }, (api, options) =>
       api.images.listImages({ pageSize: 1000, pageToken }, options),
     );
     all.push(...page.images);
+    for (const node of page.unreachableNodes) unreachable.add(node);
     pageToken = page.nextPageToken;
-    if (pageToken === "") return all;
+    if (pageToken === "") break;
   }
+  if (unreachable.size > 0) {
+    const nodes = [...unreachable].map(printable).join(", ");
+    run.warn(`no answer from ${nodes}: images that only they have are missing from this list`);
+  }
+  return all;
 }

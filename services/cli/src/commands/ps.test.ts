@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { ContainerState, SandboxState, type SandboxStatusSchema } from "@paddock/protocol";
+import { CgroupLayout, ContainerState, SandboxState, type SandboxStatusSchema } from "@paddock/protocol";
 import { FakeApi } from "../testing/fake-api.ts";
 import { serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli } from "../testing/run-in-process.ts";
@@ -11,13 +11,15 @@ const MIB = 1024n * 1024n;
 const GROWING: MessageInitShape<typeof SandboxStatusSchema> = {
   sandboxId: "web",
   state: SandboxState.RUNNING,
-  vcpus: 1,
-  memoryBytes: 256n * MIB,
-  maxVcpus: 4,
-  maxMemoryBytes: 1024n * MIB,
-  wantedVcpus: 2,
-  wantedMemoryBytes: 512n * MIB,
-  limits: { cpuQuotaUs: 150_000n, cpuPeriodUs: 100_000n, memoryBytes: 384n * MIB, cgroupLayout: "v1" },
+  size: { vcpus: 1, memoryBytes: 256n * MIB },
+  maxSize: { vcpus: 4, memoryBytes: 1024n * MIB },
+  wantedSize: { vcpus: 2, memoryBytes: 512n * MIB },
+  limits: {
+    cpuQuotaUs: 150_000n,
+    cpuPeriodUs: 100_000n,
+    memoryBytes: 384n * MIB,
+    cgroupLayout: CgroupLayout.V1,
+  },
   containers: [
     {
       containerId: "main",
@@ -38,10 +40,10 @@ const GROWING: MessageInitShape<typeof SandboxStatusSchema> = {
 
 async function fixture() {
   const api = await FakeApi.start();
-  const calm = { sandboxId: "calm", state: SandboxState.RUNNING, vcpus: 1, memoryBytes: 256n * MIB };
+  const size = { vcpus: 1, memoryBytes: 256n * MIB };
   serveSandboxes(api, [
     { sandboxId: "web", status: GROWING },
-    { sandboxId: "calm", status: { ...calm, wantedVcpus: 1, wantedMemoryBytes: 256n * MIB } },
+    { sandboxId: "calm", status: { sandboxId: "calm", state: SandboxState.RUNNING, size, wantedSize: size } },
   ]);
   return api;
 }
@@ -60,8 +62,15 @@ test("ps marks an unhealthy VM", async () => {
   await using api = await FakeApi.start();
   const state = SandboxState.RUNNING;
   serveSandboxes(api, [
-    { sandboxId: "sick", status: { ...GROWING, sandboxId: "sick", unhealthy: "the guest did not answer" } },
-    { sandboxId: "well", status: { sandboxId: "well", state } },
+    {
+      sandboxId: "sick",
+      status: {
+        ...GROWING,
+        sandboxId: "sick",
+        health: { healthy: false, detail: "the guest did not answer" },
+      },
+    },
+    { sandboxId: "well", status: { sandboxId: "well", state, health: { healthy: true } } },
   ]);
   const lines = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);
   assert.equal(lines[1]?.at(-3), "Up (unhealthy), wants 2 vCPUs, 512MiB");
@@ -101,8 +110,8 @@ test("ps --limits shows the limits of containers, those not in force, and the si
 test("inspect shows limits as requested and in force, wanted and current sizes, and the host's limits of the VM", async () => {
   await using api = await fixture();
   const [{ status }] = JSON.parse((await cli(api, ["inspect", "web"])).out);
-  assert.deepEqual([status.vcpus, status.wantedVcpus, status.maxVcpus], [1, 2, 4]);
-  assert.deepEqual([status.memoryBytes, status.wantedMemoryBytes], ["268435456", "536870912"]);
+  assert.deepEqual([status.size.vcpus, status.wantedSize.vcpus, status.maxSize.vcpus], [1, 2, 4]);
+  assert.deepEqual([status.size.memoryBytes, status.wantedSize.memoryBytes], ["268435456", "536870912"]);
   assert.equal(status.limits.cpuQuotaUs, "150000");
   assert.equal(status.containers[0].resources.cpuQuotaUs, "150000");
   assert.equal(status.containers[0].resourcesInForce.cpuQuotaUs, "50000");

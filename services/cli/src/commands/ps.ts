@@ -86,7 +86,7 @@ function rowOf({ sandbox, container }: SandboxRow, nowMs: number, isShort: boole
   const state = sandboxStateText(status?.state ?? SandboxState.UNSPECIFIED);
   const waiting = status && waitingText(status);
   const created = status?.createdAt ? `${formatAge(nowMs - timestampMs(status.createdAt))} ago` : "-";
-  const health = status?.unhealthy ? " (unhealthy)" : "";
+  const health = status?.health?.healthy === false ? " (unhealthy)" : "";
   const vm = [`${state}${health}`, ...(waiting === undefined ? [] : [waiting])].join(", ");
   const place = [vm, nodeId || "-", status ? isolationText(status.isolation) : "-"];
   const size = status ? vmSizeText(status) : "-";

@@ -48,21 +48,21 @@ const counted = (cpus: string): string => {
 
 /** "2 vCPUs, 512MiB, up to 4, 1.00GiB"; "-" without a VM. */
 export function vmSizeText(status: SandboxStatus): string {
-  const { vcpus, memoryBytes, maxVcpus, maxMemoryBytes } = status;
-  if (vcpus === 0) return "-";
-  const most =
-    maxVcpus > 0 && maxMemoryBytes > 0n ? `, up to ${maxVcpus}, ${formatBytes(maxMemoryBytes)}` : "";
-  return `${vcpusText(vcpus)}, ${formatBytes(memoryBytes)}${most}`;
+  const { size, maxSize } = status;
+  if (size === undefined || size.vcpus === 0) return "-";
+  const most = maxSize === undefined ? "" : `, up to ${maxSize.vcpus}, ${formatBytes(maxSize.memoryBytes)}`;
+  return `${vcpusText(size.vcpus)}, ${formatBytes(size.memoryBytes)}${most}`;
 }
 
 /** The size that the VM must still reach, as "wants 2 vCPUs"; undefined when it has its size. */
 export function waitingText(status: SandboxStatus): string | undefined {
-  const { vcpus, wantedVcpus, memoryBytes, wantedMemoryBytes } = status;
+  const { size, wantedSize: wanted } = status;
+  if (size === undefined || wanted === undefined) return undefined;
   const waits = [
-    ...(wantedVcpus > 0 && wantedVcpus !== vcpus ? [vcpusText(wantedVcpus)] : []),
-    ...(wantedMemoryBytes > 0n && wantedMemoryBytes !== memoryBytes ? [formatBytes(wantedMemoryBytes)] : []),
+    ...(wanted.vcpus === size.vcpus ? [] : [vcpusText(wanted.vcpus)]),
+    ...(wanted.memoryBytes === size.memoryBytes ? [] : [formatBytes(wanted.memoryBytes)]),
   ];
-  return vcpus === 0 || waits.length === 0 ? undefined : `wants ${waits.join(", ")}`;
+  return waits.length === 0 ? undefined : `wants ${waits.join(", ")}`;
 }
 
 const vcpusText = (count: number): string => `${count} vCPU${count === 1 ? "" : "s"}`;

@@ -1,5 +1,10 @@
 /** The outcome of each limit of an update, in the units of the command line. */
-import { ResourceEffect, type ResourceOutcome, type UpdateContainerResponse } from "@paddock/protocol";
+import {
+  type LimitValue,
+  ResourceEffect,
+  type ResourceOutcome,
+  type UpdateContainerResponse,
+} from "@paddock/protocol";
 import { cpusText, DEFAULT_PERIOD_US } from "./limits-text.ts";
 import { printable } from "./printable.ts";
 import { formatBytes } from "./quantities.ts";
@@ -8,7 +13,6 @@ const EFFECTS: Readonly<Record<ResourceEffect, string>> = {
   [ResourceEffect.UNSPECIFIED]: "-",
   [ResourceEffect.LIVE]: "live",
   [ResourceEffect.NEXT_START]: "next start",
-  [ResourceEffect.REFUSED]: "refused",
 };
 
 type Format = (value: bigint) => string;
@@ -24,6 +28,7 @@ const bytes = orNone(-1n, formatBytes);
 const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: Format }>> = {
   cpu_period_us: { name: "cpu period", format: (value) => `${value} us` },
   cpu_shares: { name: "cpu shares", format: number },
+  cpuset_cpus: { name: "cpuset", format: number },
   memory_bytes: { name: "memory", format: bytes },
   swap_bytes: { name: "swap", format: bytes },
   pids: { name: "pids", format: orNone(-1n, number) },
@@ -48,16 +53,16 @@ export function outcomeRows({ outcomes, container }: UpdateContainerResponse): s
   const quota = outcomes.find(({ field }) => field === "cpu_quota_us");
   // An unchanged period has no outcome.
   const periodsUs = {
-    requested: period?.requested || container?.resources?.cpuPeriodUs || DEFAULT_PERIOD_US,
-    inForce: period?.inForce || container?.resourcesInForce?.cpuPeriodUs || DEFAULT_PERIOD_US,
+    requested: numberOf(period?.requested) || container?.resources?.cpuPeriodUs || DEFAULT_PERIOD_US,
+    inForce: numberOf(period?.inForce) || container?.resourcesInForce?.cpuPeriodUs || DEFAULT_PERIOD_US,
   };
   return outcomes.flatMap((outcome) => {
     if (outcome === period && quota?.effect === period.effect) return [];
     if (outcome === quota)
       return [
         row(quota, "cpus", {
-          requested: cpusText(quota.requested, periodsUs.requested),
-          inForce: cpusText(quota.inForce, periodsUs.inForce),
+          requested: cpusText(numberOf(quota.requested), periodsUs.requested),
+          inForce: cpusText(numberOf(quota.inForce), periodsUs.inForce),
         }),
       ];
     return [rowOf(outcome)];
@@ -65,15 +70,16 @@ export function outcomeRows({ outcomes, container }: UpdateContainerResponse): s
 }
 
 function rowOf(outcome: ResourceOutcome): string[] {
-  const { field, requested, inForce, requestedText, inForceText } = outcome;
-  if (field === "cpuset_cpus")
-    return row(outcome, "cpuset", { requested: requestedText || "all", inForce: inForceText || "all" });
+  const { field, requested, inForce } = outcome;
   const { name, format } = FIELDS[field] ?? unnamed(field);
-  return row(outcome, name, {
-    requested: requestedText || format(requested),
-    inForce: inForceText || format(inForce),
-  });
+  return row(outcome, name, { requested: valueText(requested, format), inForce: valueText(inForce, format) });
 }
+
+const valueText = (limit: LimitValue | undefined, format: Format): string =>
+  limit?.value.case === "text" ? limit.value.value || "all" : format(numberOf(limit));
+
+const numberOf = (limit: LimitValue | undefined): bigint =>
+  limit?.value.case === "number" ? limit.value.value : 0n;
 
 /** The name of a huge page limit contains the page size. Unknown fields are shown as they are. */
 const unnamed = (field: string): { readonly name: string; readonly format: Format } => {

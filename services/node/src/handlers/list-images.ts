@@ -21,6 +21,7 @@ export async function listImages(
   return {
     images: items,
     nextPageToken: hasNext ? (items.at(-1)?.imageId ?? "") : "",
+    unreachableNodes: [],
   };
 }
 

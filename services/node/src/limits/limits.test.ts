@@ -61,7 +61,7 @@ test("a sandbox is capped at the sum of its containers once it has booted, and i
   assert.equal(status?.limits?.cpuQuotaUs, 150_000n);
   assert.equal(
     status?.limits?.memoryBytes,
-    status?.memoryBytes + (status?.limits?.memoryOverheadBytes ?? 0n),
+    (status?.size?.memoryBytes ?? 0n) + (status?.limits?.memoryOverheadBytes ?? 0n),
   );
 });
 
@@ -135,7 +135,12 @@ test("an update is in force on the host, in the guest and in the record, and say
   await running(node, limited("c1", 1, 128));
   const outcomes = outcomesIn(await update(node, "c1", { cpuQuotaUs: 250_000n, pids: 50n }));
   assert.deepEqual(
-    outcomes.map(({ field, requested, inForce, effect }) => [field, requested, inForce, effect]),
+    outcomes.map(({ field, requested, inForce, effect }) => [
+      field,
+      requested?.value.value,
+      inForce?.value.value,
+      effect,
+    ]),
     [
       ["cpu_quota_us", 250_000n, 250_000n, ResourceEffect.LIVE],
       ["pids", 50n, 50n, ResourceEffect.LIVE],
@@ -223,7 +228,10 @@ test("vCPUs that the guest keeps are told as waiting, and are taken when it give
   node.machines.onSetVcpus = async (vcpus) => Math.max(3, vcpus);
   const outcomes = outcomesIn(await update(node, "c1", { cpuQuotaUs: 100_000n }));
   const vm = outcomes.find(({ field }) => field === "vm.vcpus");
-  assert.deepEqual([vm?.requested, vm?.inForce, vm?.effect], [1n, 3n, ResourceEffect.NEXT_START]);
+  assert.deepEqual(
+    [vm?.requested?.value.value, vm?.inForce?.value.value, vm?.effect],
+    [1n, 3n, ResourceEffect.NEXT_START],
+  );
   assert.notEqual(vm?.reason, "");
   assert.equal(cap(node), 1, "the cap does not wait for the guest");
   node.machines.onSetVcpus = async (vcpus) => vcpus;

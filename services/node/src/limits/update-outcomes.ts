@@ -1,7 +1,13 @@
 /** What became of each limit of an update. Pure. */
 import { create } from "@bufbuild/protobuf";
 import type { AskedLimit } from "@paddock/domain";
-import { ResourceEffect, type ResourceOutcome, ResourceOutcomeSchema } from "@paddock/protocol";
+import {
+  type LimitValue,
+  LimitValueSchema,
+  ResourceEffect,
+  type ResourceOutcome,
+  ResourceOutcomeSchema,
+} from "@paddock/protocol";
 import type { Applied } from "./applied.ts";
 
 /**
@@ -14,9 +20,7 @@ export function outcomesOf(
   after: Applied | undefined,
 ): ResourceOutcome[] {
   const outcomes = asked.map(({ path, requested }) =>
-    typeof requested === "string"
-      ? outcome({ field: path, requestedText: requested, inForceText: requested })
-      : outcome({ field: path, requested: BigInt(requested), inForce: BigInt(requested) }),
+    outcome({ field: path, requested: limitValue(requested), inForce: limitValue(requested) }),
   );
   if (after === undefined) return outcomes;
   return [
@@ -38,14 +42,19 @@ function vmOutcome(
   has: number,
 ): ResourceOutcome[] {
   if (wanted === before && wanted === has) return [];
-  const figures = { field, requested: BigInt(wanted), inForce: BigInt(has) };
+  const figures = { field, requested: limitValue(wanted), inForce: limitValue(has) };
   if (wanted === has) return [outcome(figures)];
   const reason =
     wanted < has
       ? "the guest has not given it back yet; it is taken as soon as it does, and at the next start"
       : "the guest has not taken it yet; it has it as soon as it does, and at the next start";
-  return [outcome({ ...figures, reason, effect: ResourceEffect.NEXT_START, waitsForRestart: true })];
+  return [outcome({ ...figures, reason, effect: ResourceEffect.NEXT_START })];
 }
+
+const limitValue = (value: AskedLimit["requested"] | number): LimitValue =>
+  create(LimitValueSchema, {
+    value: typeof value === "string" ? { case: "text", value } : { case: "number", value: BigInt(value) },
+  });
 
 const outcome = (fields: Partial<Omit<ResourceOutcome, "$typeName" | "$unknown">>): ResourceOutcome =>
   create(ResourceOutcomeSchema, { effect: ResourceEffect.LIVE, ...fields });

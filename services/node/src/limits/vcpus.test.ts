@@ -25,7 +25,7 @@ function vcpusIn(outcome: nodepb.CommandResponse["outcome"]): ResourceOutcome | 
 }
 
 const shownVcpus = async (node: TestNode) =>
-  sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.vcpus;
+  sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.size?.vcpus;
 
 test("a machine has all its vCPUs from the start, and its guest is told how many to use", async () => {
   await using node = await emulated();
@@ -33,11 +33,11 @@ test("a machine has all its vCPUs from the start, and its guest is told how many
   assert.equal([...node.cgroups.threadsOf.values()][0]?.length, 4, "the cap is for all");
   assert.equal(await shownVcpus(node), 1);
   const grown = vcpusIn(await update(node, 2));
-  assert.deepEqual([grown?.effect, grown?.inForce], [ResourceEffect.LIVE, 2n]);
+  assert.deepEqual([grown?.effect, grown?.inForce?.value.value], [ResourceEffect.LIVE, 2n]);
   assert.equal(node.guest.onlineCpus, 2);
   assert.equal(await shownVcpus(node), 2);
   const shrunk = vcpusIn(await update(node, 1));
-  assert.deepEqual([shrunk?.effect, shrunk?.inForce], [ResourceEffect.LIVE, 1n]);
+  assert.deepEqual([shrunk?.effect, shrunk?.inForce?.value.value], [ResourceEffect.LIVE, 1n]);
   assert.equal(node.guest.onlineCpus, 1);
 });
 
@@ -47,7 +47,7 @@ test("who takes the machine over asks its guest what it uses", async () => {
   await node.crash();
   const told: number[] = [];
   node.guest.onCall = async (call) => void (call === "setOnlineCpus" && told.push(node.guest.onlineCpus));
-  assert.equal(vcpusIn(await update(node, 2))?.inForce, 2n);
+  assert.equal(vcpusIn(await update(node, 2))?.inForce?.value.value, 2n);
   assert.deepEqual(told, [3], "it is told once, when there is something to change");
 });
 
@@ -57,8 +57,11 @@ test("a guest that does not do it keeps what it uses until it is told again or s
     if (call === "setOnlineCpus") throw new Error("it cannot");
   };
   const kept = vcpusIn(await update(node, 2));
-  assert.deepEqual([kept?.effect, kept?.inForce, kept?.requested], [ResourceEffect.NEXT_START, 1n, 2n]);
+  assert.deepEqual(
+    [kept?.effect, kept?.inForce?.value.value, kept?.requested?.value.value],
+    [ResourceEffect.NEXT_START, 1n, 2n],
+  );
   node.guest.onCall = async () => undefined;
-  assert.equal(vcpusIn(await update(node, 2))?.inForce, 2n);
+  assert.equal(vcpusIn(await update(node, 2))?.inForce?.value.value, 2n);
   assert.equal(node.guest.onlineCpus, 2);
 });

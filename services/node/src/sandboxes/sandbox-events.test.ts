@@ -239,7 +239,7 @@ test("a VM that stands still for want of room says so at once and takes no calls
   await reaches(node, () => entry.record.unhealthy !== undefined);
   const why = "the VM of sandbox s1 stands still: its node's disk is full";
   const unhealthy = async () =>
-    sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.unhealthy;
+    sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.health?.detail;
   assert.equal(await unhealthy(), why);
   const refused = await node.ask({ case: "killContainer", value: { containerId: "c1" } });
   assert.equal(refused.case === "error" && refused.value.message, why);

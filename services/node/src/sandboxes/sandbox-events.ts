@@ -19,7 +19,7 @@ import {
   type SandboxRecord,
   type StopCause,
 } from "./sandbox-record.ts";
-import { containerStateOf, exitStatusOf, sandboxStateOf, stopCauseOf } from "./sandbox-status.ts";
+import { containerStateOf, exitStatusOf, healthOf, sandboxStateOf, stopCauseOf } from "./sandbox-status.ts";
 
 /** What an event says. */
 export type Change = Pick<Event, "change"> & Partial<Pick<Event, "containerId" | "execId" | "cause">>;
@@ -104,10 +104,10 @@ const of = (containers: readonly ContainerRecord[], id: string): ContainerRecord
 
 /** Health is news of a guest; that a stopped sandbox has none is told by its state. */
 function healthChanges(before: SandboxRecord | undefined, after: SandboxRecord): Change[] {
-  const healthy = after.unhealthy === undefined;
-  if (healthy === (before?.unhealthy === undefined) || machineOf(after) === undefined) return [];
-  const detail = after.unhealthy ?? "";
-  return [{ change: { case: "health", value: { $typeName: "paddock.v1.HealthChange", healthy, detail } } }];
+  const { unhealthy } = after;
+  const isNews = (unhealthy === undefined) !== (before?.unhealthy === undefined);
+  if (!isNews || machineOf(after) === undefined) return [];
+  return [{ change: { case: "health", value: healthOf(unhealthy) } }];
 }
 
 function containerChanges(before: ContainerRecord | undefined, after: ContainerRecord): Change[] {

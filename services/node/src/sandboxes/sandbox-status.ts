@@ -3,22 +3,27 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { LockView } from "@paddock/lifecycle";
 import {
+  CgroupLayout,
   type ContainerStatus,
   ContainerStatusSchema,
   type ExitStatus,
   ExitStatusSchema,
+  type Health,
+  HealthSchema,
   HostLimitsSchema,
   type Isolation,
   type Sandbox,
   SandboxSchema,
   type SandboxStatus,
   SandboxStatusSchema,
+  type VmSize,
+  VmSizeSchema,
   StopCause as WireCause,
   ContainerState as WireContainerState,
   SandboxState as WireSandboxState,
 } from "@paddock/protocol";
 import type { Applied } from "../limits/applied.ts";
-import type { HostLimits } from "../machine/machine-port.ts";
+import type { HostLimits, MachineSize, SandboxCgroups } from "../machine/machine-port.ts";
 import {
   type ContainerPhase,
   type ContainerRecord,
@@ -39,7 +44,7 @@ export type StatusContext = {
   readonly unhealthy?: string | undefined;
   /** The part of the memory limit that is declared for the machine itself, in bytes. */
   readonly vmOverheadBytes: number;
-  readonly cgroupLayout: string;
+  readonly cgroupLayout: SandboxCgroups["layout"];
 };
 
 /** The sandbox with spec, status and placement. */
@@ -71,14 +76,11 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
       stopEvidence: phase.evidence,
     }),
     isolation,
-    vcpus: applied?.size.vcpus ?? size.vcpus,
-    memoryBytes: BigInt(applied?.size.memoryBytes ?? size.memoryBytes),
-    maxVcpus: size.maxVcpus,
-    maxMemoryBytes: BigInt(size.maxMemoryBytes ?? size.memoryBytes),
-    wantedVcpus: applied?.wanted.vcpus ?? size.vcpus,
-    wantedMemoryBytes: BigInt(applied?.wanted.memoryBytes ?? size.memoryBytes),
+    size: vmSizeOf(applied?.size ?? size),
+    maxSize: vmSizeOf({ vcpus: size.maxVcpus, memoryBytes: size.maxMemoryBytes ?? size.memoryBytes }),
+    wantedSize: vmSizeOf(applied?.wanted ?? size),
     ...(applied && { limits: hostLimitsOf(applied.limits, context) }),
-    unhealthy: machineOf(record) === undefined ? "" : (context.unhealthy ?? record.unhealthy ?? ""),
+    ...(machineOf(record) !== undefined && { health: healthOf(context.unhealthy ?? record.unhealthy) }),
     bootDuration: durationFromMs(Math.round(record.bootDurationMs)),
     lock: {
       holder: holder?.name ?? "",
@@ -87,6 +89,19 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
     },
   });
 }
+
+const vmSizeOf = ({ vcpus, memoryBytes }: MachineSize): VmSize =>
+  create(VmSizeSchema, { vcpus, memoryBytes: BigInt(memoryBytes) });
+
+/** The health of a VM; `problem` is what is wrong, if anything is. */
+export const healthOf = (problem: string | undefined): Health =>
+  create(HealthSchema, { healthy: problem === undefined, detail: problem ?? "" });
+
+const LAYOUTS = {
+  v1: CgroupLayout.V1,
+  hybrid: CgroupLayout.HYBRID,
+  v2: CgroupLayout.V2,
+} as const satisfies Record<SandboxCgroups["layout"], CgroupLayout>;
 
 function hostLimitsOf(limits: HostLimits, { vmOverheadBytes, cgroupLayout }: StatusContext) {
   const { cpu, cpuShares, cpuset, memoryBytes, pids } = limits;
@@ -98,7 +113,7 @@ function hostLimitsOf(limits: HostLimits, { vmOverheadBytes, cgroupLayout }: Sta
     memoryBytes: BigInt(memoryBytes),
     memoryOverheadBytes: BigInt(vmOverheadBytes),
     pids: BigInt(pids),
-    cgroupLayout,
+    cgroupLayout: LAYOUTS[cgroupLayout],
   });
 }
 

@@ -3,7 +3,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type agentpb, type ContainerStats, ContainerStatsSchema } from "@paddock/protocol";
+import { type agentpb, type ContainerStats, ContainerStatsSchema, DiskRole } from "@paddock/protocol";
 import { guestText } from "../agent/guest-text.ts";
 import { containerDisks } from "../containers/container-disks.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
@@ -56,8 +56,13 @@ export function containerStats(
 }
 
 function ioStats({ target, ...figures }: agentpb.IoStats, disks: Disks | undefined) {
-  const role = target === disks?.lower.target ? "image" : target === disks?.upper?.target ? "writable" : "";
-  return { ...plain(figures), role };
+  return { ...plain(figures), role: roleOf(target, disks) };
+}
+
+function roleOf(target: number | undefined, disks: Disks | undefined): DiskRole {
+  if (target !== undefined && target === disks?.lower.target) return DiskRole.IMAGE;
+  if (target !== undefined && target === disks?.upper?.target) return DiskRole.WRITABLE_LAYER;
+  return DiskRole.UNSPECIFIED;
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toJson } from "@bufbuild/protobuf";
-import { agentpb, ContainerStatsSchema, ListProcessesResponseSchema } from "@paddock/protocol";
+import { agentpb, ContainerStatsSchema, DiskRole, ListProcessesResponseSchema } from "@paddock/protocol";
 import { containerStats, cpuPercent } from "./container-stats.ts";
 import { processEntries } from "./process-entry.ts";
 
@@ -54,9 +54,9 @@ test("a disk is told by what it is to its container, and queued requests are not
   assert.deepEqual(
     stats.io.map(({ role, queued }) => [role, queued]),
     [
-      ["image", 3n],
-      ["writable", 0n],
-      ["", 0n],
+      [DiskRole.IMAGE, 3n],
+      [DiskRole.WRITABLE_LAYER, 0n],
+      [DiskRole.UNSPECIFIED, 0n],
     ],
   );
 });

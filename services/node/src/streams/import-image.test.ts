@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { packTar } from "@paddock/images";
-import { ImageFormat } from "@paddock/protocol";
+import { ImageFormat, ImportPhase } from "@paddock/protocol";
 import { type TestBed, testBed } from "../testing/stream-test-bed.ts";
 
 const file = (path: string, content: Buffer) => ({
@@ -56,7 +56,7 @@ test("an archive becomes an image, with progress on the way, and again the same 
   assert.ok(progress.length > 0);
   for (const message of progress) {
     assert.ok(message?.case === "progress");
-    assert.match(message.value.phase, /^(receive|verify|convert)$/);
+    assert.notEqual(message.value.phase, ImportPhase.UNSPECIFIED);
   }
   const again = (await send(bed, bytes)).at(-1);
   assert.ok(again?.case === "image" && again.value.imageId === last.value.imageId);

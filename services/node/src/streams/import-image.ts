@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { ArchiveFormat, ImageConfig, ImportOptions, ImportProgress } from "@paddock/images";
-import { ImageFormat, type ImportStart, nodepb } from "@paddock/protocol";
+import { ImageFormat, ImportPhase, type ImportStart, nodepb } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import { imageFailure } from "../containers/require-image.ts";
 import { shownImage } from "../containers/shown-image.ts";
@@ -54,11 +54,18 @@ const respond = (
 
 const progressOf = ({ phase, bytesDone, bytesTotal }: ImportProgress, { totalBytes }: ImportStart) => ({
   $typeName: "paddock.v1.ImportProgress" as const,
-  // The client's three phases: putting the image in place is the end of converting it.
-  phase: phase === "store" ? "convert" : phase,
+  phase: PHASES[phase],
   doneBytes: BigInt(bytesDone),
   totalBytes: bytesTotal === undefined ? totalBytes : BigInt(bytesTotal),
 });
+
+/** To put the image in place is the end of converting it. */
+const PHASES: Record<ImportProgress["phase"], ImportPhase> = {
+  receive: ImportPhase.RECEIVE,
+  verify: ImportPhase.VERIFY,
+  convert: ImportPhase.CONVERT,
+  store: ImportPhase.CONVERT,
+};
 
 async function* bytesOf(requests: AsyncIterable<nodepb.ImportImageRequest>): AsyncGenerator<Uint8Array> {
   for await (const { request } of requests) {

@@ -1296,11 +1296,11 @@ export declare type IoStats = Message<"paddock.v1.IoStats"> & {
   sectors: bigint;
 
   /**
-   * What the device is to the container: "image" or "writable"; empty when it is neither.
+   * What the device is to the container; unspecified when it is none of its disks.
    *
-   * @generated from field: string role = 14;
+   * @generated from field: paddock.v1.DiskRole role = 14;
    */
-  role: string;
+  role: DiskRole;
 };
 
 /**
@@ -1936,6 +1936,42 @@ export declare type UpdateContainerResponse = Message<"paddock.v1.UpdateContaine
 export declare const UpdateContainerResponseSchema: GenMessage<UpdateContainerResponse>;
 
 /**
+ * LimitValue is the value of a limit.
+ *
+ * @generated from message paddock.v1.LimitValue
+ */
+export declare type LimitValue = Message<"paddock.v1.LimitValue"> & {
+  /**
+   * The value.
+   *
+   * @generated from oneof paddock.v1.LimitValue.value
+   */
+  value: {
+    /**
+     * A number, in the unit of the field; -1 means no limit.
+     *
+     * @generated from field: int64 number = 1;
+     */
+    value: bigint;
+    case: "number";
+  } | {
+    /**
+     * A text: that of `cpuset_cpus`, where empty means all CPUs.
+     *
+     * @generated from field: string text = 2;
+     */
+    value: string;
+    case: "text";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message paddock.v1.LimitValue.
+ * Use `create(LimitValueSchema)` to create a new message.
+ */
+export declare const LimitValueSchema: GenMessage<LimitValue>;
+
+/**
  * ResourceOutcome is what became of one limit.
  *
  * @generated from message paddock.v1.ResourceOutcome
@@ -1952,51 +1988,30 @@ export declare type ResourceOutcome = Message<"paddock.v1.ResourceOutcome"> & {
   /**
    * The value asked for.
    *
-   * @generated from field: int64 requested = 2;
+   * @generated from field: paddock.v1.LimitValue requested = 2;
    */
-  requested: bigint;
+  requested?: LimitValue | undefined;
 
   /**
    * The value in force now.
    *
-   * @generated from field: int64 in_force = 3;
+   * @generated from field: paddock.v1.LimitValue in_force = 3;
    */
-  inForce: bigint;
+  inForce?: LimitValue | undefined;
 
   /**
-   * Whether the rest waits for the next start of the sandbox; the same as `effect` NEXT_START.
+   * When the value asked for takes effect.
    *
-   * @generated from field: bool waits_for_restart = 4;
-   */
-  waitsForRestart: boolean;
-
-  /**
-   * When it takes effect.
-   *
-   * @generated from field: paddock.v1.ResourceEffect effect = 5;
+   * @generated from field: paddock.v1.ResourceEffect effect = 4;
    */
   effect: ResourceEffect;
 
   /**
    * Why it is not in force; empty when it is.
    *
-   * @generated from field: string reason = 6;
+   * @generated from field: string reason = 5;
    */
   reason: string;
-
-  /**
-   * The value asked for when it is no number: that of cpuset_cpus.
-   *
-   * @generated from field: string requested_text = 7;
-   */
-  requestedText: string;
-
-  /**
-   * The value in force when it is no number.
-   *
-   * @generated from field: string in_force_text = 8;
-   */
-  inForceText: string;
 };
 
 /**
@@ -2408,6 +2423,39 @@ export enum StopCause {
 export declare const StopCauseSchema: GenEnum<StopCause>;
 
 /**
+ * DiskRole is what a disk is to a container.
+ *
+ * @generated from enum paddock.v1.DiskRole
+ */
+export enum DiskRole {
+  /**
+   * It is none of the container's disks.
+   *
+   * @generated from enum value: DISK_ROLE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The image, read only.
+   *
+   * @generated from enum value: DISK_ROLE_IMAGE = 1;
+   */
+  IMAGE = 1,
+
+  /**
+   * The writable layer.
+   *
+   * @generated from enum value: DISK_ROLE_WRITABLE_LAYER = 2;
+   */
+  WRITABLE_LAYER = 2,
+}
+
+/**
+ * Describes the enum paddock.v1.DiskRole.
+ */
+export declare const DiskRoleSchema: GenEnum<DiskRole>;
+
+/**
  * ResourceEffect is when a limit takes effect.
  *
  * @generated from enum paddock.v1.ResourceEffect
@@ -2428,18 +2476,11 @@ export enum ResourceEffect {
   LIVE = 1,
 
   /**
-   * It is recorded, and in force from the next start of the sandbox: its VM, or its guest, cannot change it now.
+   * It is recorded, and in force from the next start of the sandbox at the latest: its VM, or its guest, has not taken it yet.
    *
    * @generated from enum value: RESOURCE_EFFECT_NEXT_START = 2;
    */
   NEXT_START = 2,
-
-  /**
-   * It was refused and what was in force still is; `reason` says why.
-   *
-   * @generated from enum value: RESOURCE_EFFECT_REFUSED = 3;
-   */
-  REFUSED = 3,
 }
 
 /**

@@ -7,7 +7,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { SandboxState } from "./sandbox_pb.js";
+import type { Health, SandboxState } from "./sandbox_pb.js";
 import type { ContainerState, ExitStatus, StopCause } from "./container_pb.js";
 
 /**
@@ -168,9 +168,9 @@ export declare type Event = Message<"paddock.v1.Event"> & {
     /**
      * The sandbox's health changed.
      *
-     * @generated from field: paddock.v1.HealthChange health = 11;
+     * @generated from field: paddock.v1.Health health = 11;
      */
-    value: HealthChange;
+    value: Health;
     case: "health";
   } | { case: undefined; value?: undefined };
 
@@ -214,33 +214,6 @@ export declare type OomEvent = Message<"paddock.v1.OomEvent"> & {
  * Use `create(OomEventSchema)` to create a new message.
  */
 export declare const OomEventSchema: GenMessage<OomEvent>;
-
-/**
- * HealthChange is a change of health.
- *
- * @generated from message paddock.v1.HealthChange
- */
-export declare type HealthChange = Message<"paddock.v1.HealthChange"> & {
-  /**
-   * Whether the guest answers.
-   *
-   * @generated from field: bool healthy = 1;
-   */
-  healthy: boolean;
-
-  /**
-   * What was seen.
-   *
-   * @generated from field: string detail = 2;
-   */
-  detail: string;
-};
-
-/**
- * Describes the message paddock.v1.HealthChange.
- * Use `create(HealthChangeSchema)` to create a new message.
- */
-export declare const HealthChangeSchema: GenMessage<HealthChange>;
 
 /**
  * EventService streams what happens in the fleet.

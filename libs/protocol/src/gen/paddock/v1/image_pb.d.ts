@@ -264,11 +264,11 @@ export declare const ImportImageResponseSchema: GenMessage<ImportImageResponse>;
  */
 export declare type ImportProgress = Message<"paddock.v1.ImportProgress"> & {
   /**
-   * What is done: "receive", "verify" or "convert".
+   * What is done.
    *
-   * @generated from field: string phase = 1;
+   * @generated from field: paddock.v1.ImportPhase phase = 1;
    */
-  phase: string;
+  phase: ImportPhase;
 
   /**
    * Bytes done in this phase.
@@ -337,6 +337,13 @@ export declare type ListImagesResponse = Message<"paddock.v1.ListImagesResponse"
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * Nodes that did not answer in time: images that only they have are missing from this page.
+   *
+   * @generated from field: repeated string unreachable_nodes = 3;
+   */
+  unreachableNodes: string[];
 };
 
 /**
@@ -433,6 +440,46 @@ export enum ImageFormat {
 export declare const ImageFormatSchema: GenEnum<ImageFormat>;
 
 /**
+ * ImportPhase is what an import does.
+ *
+ * @generated from enum paddock.v1.ImportPhase
+ */
+export enum ImportPhase {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: IMPORT_PHASE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It receives the archive.
+   *
+   * @generated from enum value: IMPORT_PHASE_RECEIVE = 1;
+   */
+  RECEIVE = 1,
+
+  /**
+   * It checks the digests.
+   *
+   * @generated from enum value: IMPORT_PHASE_VERIFY = 2;
+   */
+  VERIFY = 2,
+
+  /**
+   * It makes the root file system.
+   *
+   * @generated from enum value: IMPORT_PHASE_CONVERT = 3;
+   */
+  CONVERT = 3,
+}
+
+/**
+ * Describes the enum paddock.v1.ImportPhase.
+ */
+export declare const ImportPhaseSchema: GenEnum<ImportPhase>;
+
+/**
  * ImageService brings images to nodes.
  *
  * @generated from service paddock.v1.ImageService
@@ -452,7 +499,7 @@ export declare const ImageService: GenService<{
     output: typeof ImportImageResponseSchema;
   },
   /**
-   * ListImages lists the images of all nodes, by id.
+   * ListImages lists the images of all nodes, by id. Nodes that do not answer are named and do not fail the call.
    *
    * @generated from rpc paddock.v1.ImageService.ListImages
    */

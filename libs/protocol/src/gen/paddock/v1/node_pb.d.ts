@@ -246,16 +246,9 @@ export declare const GetNodeResponseSchema: GenMessage<GetNodeResponse>;
  */
 export declare type CordonNodeRequest = Message<"paddock.v1.CordonNodeRequest"> & {
   /**
-   * Key of idempotency, 1 to 64 characters.
-   *
-   * @generated from field: string request_id = 1;
-   */
-  requestId: string;
-
-  /**
    * Id of the node.
    *
-   * @generated from field: string node_id = 2;
+   * @generated from field: string node_id = 1;
    */
   nodeId: string;
 };
@@ -293,16 +286,9 @@ export declare const CordonNodeResponseSchema: GenMessage<CordonNodeResponse>;
  */
 export declare type UncordonNodeRequest = Message<"paddock.v1.UncordonNodeRequest"> & {
   /**
-   * Key of idempotency, 1 to 64 characters.
-   *
-   * @generated from field: string request_id = 1;
-   */
-  requestId: string;
-
-  /**
    * Id of the node.
    *
-   * @generated from field: string node_id = 2;
+   * @generated from field: string node_id = 1;
    */
   nodeId: string;
 };
@@ -340,23 +326,16 @@ export declare const UncordonNodeResponseSchema: GenMessage<UncordonNodeResponse
  */
 export declare type DrainNodeRequest = Message<"paddock.v1.DrainNodeRequest"> & {
   /**
-   * Key of idempotency, 1 to 64 characters.
-   *
-   * @generated from field: string request_id = 1;
-   */
-  requestId: string;
-
-  /**
    * Id of the node.
    *
-   * @generated from field: string node_id = 2;
+   * @generated from field: string node_id = 1;
    */
   nodeId: string;
 
   /**
    * Whether only the plan is wanted.
    *
-   * @generated from field: bool plan_only = 3;
+   * @generated from field: bool plan_only = 2;
    */
   planOnly: boolean;
 };
@@ -381,11 +360,11 @@ export declare type DrainNodeResponse = Message<"paddock.v1.DrainNodeResponse"> 
   sandboxId: string;
 
   /**
-   * What shall be done, or was done.
+   * What is to be done, or was done.
    *
-   * @generated from field: string action = 2;
+   * @generated from field: paddock.v1.DrainAction action = 2;
    */
-  action: string;
+  action: DrainAction;
 
   /**
    * Whether it was done.
@@ -440,6 +419,39 @@ export enum NodeState {
  * Describes the enum paddock.v1.NodeState.
  */
 export declare const NodeStateSchema: GenEnum<NodeState>;
+
+/**
+ * DrainAction is what a drain does with a sandbox.
+ *
+ * @generated from enum paddock.v1.DrainAction
+ */
+export enum DrainAction {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: DRAIN_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It stops the sandbox.
+   *
+   * @generated from enum value: DRAIN_ACTION_STOP = 1;
+   */
+  STOP = 1,
+
+  /**
+   * It moves the sandbox to another node.
+   *
+   * @generated from enum value: DRAIN_ACTION_MOVE = 2;
+   */
+  MOVE = 2,
+}
+
+/**
+ * Describes the enum paddock.v1.DrainAction.
+ */
+export declare const DrainActionSchema: GenEnum<DrainAction>;
 
 /**
  * NodeService shows the hosts and takes them out of use.

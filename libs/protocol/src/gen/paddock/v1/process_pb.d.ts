@@ -751,37 +751,30 @@ export declare const SignalProcessResponseSchema: GenMessage<SignalProcessRespon
  */
 export declare type ResizeTtyRequest = Message<"paddock.v1.ResizeTtyRequest"> & {
   /**
-   * Key of idempotency, 1 to 64 characters.
-   *
-   * @generated from field: string request_id = 1;
-   */
-  requestId: string;
-
-  /**
    * Id of the sandbox.
    *
-   * @generated from field: string sandbox_id = 2;
+   * @generated from field: string sandbox_id = 1;
    */
   sandboxId: string;
 
   /**
    * Id of the container in the sandbox.
    *
-   * @generated from field: string container_id = 3;
+   * @generated from field: string container_id = 2;
    */
   containerId: string;
 
   /**
    * Id of the process: the container's id for its init, else the id its Exec was given.
    *
-   * @generated from field: string exec_id = 4;
+   * @generated from field: string exec_id = 3;
    */
   execId: string;
 
   /**
    * The size.
    *
-   * @generated from field: paddock.v1.TtySize size = 5;
+   * @generated from field: paddock.v1.TtySize size = 4;
    */
   size?: TtySize | undefined;
 };

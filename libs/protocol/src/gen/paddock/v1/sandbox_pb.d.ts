@@ -284,75 +284,53 @@ export declare type SandboxStatus = Message<"paddock.v1.SandboxStatus"> & {
   isolation: Isolation;
 
   /**
-   * Virtual CPUs now.
+   * Size of the VM now; without a VM, what it boots with.
    *
-   * @generated from field: uint32 vcpus = 11;
+   * @generated from field: paddock.v1.VmSize size = 11;
    */
-  vcpus: number;
+  size?: VmSize | undefined;
 
   /**
-   * Memory of the VM now, in bytes.
+   * Size the VM may grow to.
    *
-   * @generated from field: uint64 memory_bytes = 12;
+   * @generated from field: paddock.v1.VmSize max_size = 12;
    */
-  memoryBytes: bigint;
+  maxSize?: VmSize | undefined;
+
+  /**
+   * Size that the containers need. It differs from `size` while the guest has not taken or given back some of it.
+   *
+   * @generated from field: paddock.v1.VmSize wanted_size = 13;
+   */
+  wantedSize?: VmSize | undefined;
 
   /**
    * How long the last boot took, from the request to the agent's first answer.
    *
-   * @generated from field: google.protobuf.Duration boot_duration = 13;
+   * @generated from field: google.protobuf.Duration boot_duration = 14;
    */
   bootDuration?: Duration | undefined;
 
   /**
    * Who holds the sandbox's lock, and who waits for it.
    *
-   * @generated from field: paddock.v1.LockStatus lock = 14;
+   * @generated from field: paddock.v1.LockStatus lock = 15;
    */
   lock?: LockStatus | undefined;
 
   /**
-   * Virtual CPUs it may grow to.
+   * The limits its host applies to the VM now; not set while it has no VM.
    *
-   * @generated from field: uint32 max_vcpus = 15;
-   */
-  maxVcpus: number;
-
-  /**
-   * Memory it may grow to, in bytes.
-   *
-   * @generated from field: uint64 max_memory_bytes = 16;
-   */
-  maxMemoryBytes: bigint;
-
-  /**
-   * Virtual CPUs its containers need; differs from `vcpus` while the guest has not taken or given back some.
-   *
-   * @generated from field: uint32 wanted_vcpus = 17;
-   */
-  wantedVcpus: number;
-
-  /**
-   * Memory its containers need, in bytes; differs from `memory_bytes` while the guest has not taken or given back some.
-   *
-   * @generated from field: uint64 wanted_memory_bytes = 18;
-   */
-  wantedMemoryBytes: bigint;
-
-  /**
-   * What its host holds it to, now; not set while it has no VM.
-   *
-   * @generated from field: paddock.v1.HostLimits limits = 19;
+   * @generated from field: paddock.v1.HostLimits limits = 16;
    */
   limits?: HostLimits | undefined;
 
   /**
-   * Why it does not do what it should although it has a VM: its guest does not answer, or its node's disk is full and the VM stands
-   * still until there is room. Empty while all is well, and without a VM. At most 256 characters.
+   * Whether the VM does its work; not set while it has no VM.
    *
-   * @generated from field: string unhealthy = 20;
+   * @generated from field: paddock.v1.Health health = 17;
    */
-  unhealthy: string;
+  health?: Health | undefined;
 };
 
 /**
@@ -360,6 +338,60 @@ export declare type SandboxStatus = Message<"paddock.v1.SandboxStatus"> & {
  * Use `create(SandboxStatusSchema)` to create a new message.
  */
 export declare const SandboxStatusSchema: GenMessage<SandboxStatus>;
+
+/**
+ * VmSize is the size of a VM.
+ *
+ * @generated from message paddock.v1.VmSize
+ */
+export declare type VmSize = Message<"paddock.v1.VmSize"> & {
+  /**
+   * Virtual CPUs, 1 to 240.
+   *
+   * @generated from field: uint32 vcpus = 1;
+   */
+  vcpus: number;
+
+  /**
+   * Memory in bytes, a multiple of 1 MiB.
+   *
+   * @generated from field: uint64 memory_bytes = 2;
+   */
+  memoryBytes: bigint;
+};
+
+/**
+ * Describes the message paddock.v1.VmSize.
+ * Use `create(VmSizeSchema)` to create a new message.
+ */
+export declare const VmSizeSchema: GenMessage<VmSize>;
+
+/**
+ * Health is whether the VM of a sandbox does its work.
+ *
+ * @generated from message paddock.v1.Health
+ */
+export declare type Health = Message<"paddock.v1.Health"> & {
+  /**
+   * False while its guest does not answer, or while the VM stands still because its node's disk is full.
+   *
+   * @generated from field: bool healthy = 1;
+   */
+  healthy: boolean;
+
+  /**
+   * What was seen, at most 256 characters; empty while it is healthy.
+   *
+   * @generated from field: string detail = 2;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message paddock.v1.Health.
+ * Use `create(HealthSchema)` to create a new message.
+ */
+export declare const HealthSchema: GenMessage<Health>;
 
 /**
  * HostLimits are the limits of a VM's cgroup on its host, as its kernel has them.
@@ -417,11 +449,11 @@ export declare type HostLimits = Message<"paddock.v1.HostLimits"> & {
   pids: bigint;
 
   /**
-   * How the host's cgroups are laid out: "v1", "hybrid" or "v2".
+   * How the host's cgroups are laid out.
    *
-   * @generated from field: string cgroup_layout = 8;
+   * @generated from field: paddock.v1.CgroupLayout cgroup_layout = 8;
    */
-  cgroupLayout: string;
+  cgroupLayout: CgroupLayout;
 };
 
 /**
@@ -1747,11 +1779,11 @@ export declare type Route = Message<"paddock.v1.Route"> & {
   gateway: string;
 
   /**
-   * Name of the interface in the guest.
+   * Id of the interface.
    *
-   * @generated from field: string interface_name = 3;
+   * @generated from field: string interface_id = 3;
    */
-  interfaceName: string;
+  interfaceId: string;
 
   /**
    * Preferred source address; empty means the kernel's choice.
@@ -1768,7 +1800,7 @@ export declare type Route = Message<"paddock.v1.Route"> & {
 export declare const RouteSchema: GenMessage<Route>;
 
 /**
- * UpdateRoutesRequest is all the routes there shall be.
+ * UpdateRoutesRequest replaces all routes.
  *
  * @generated from message paddock.v1.UpdateRoutesRequest
  */
@@ -1963,11 +1995,53 @@ export enum Isolation {
 export declare const IsolationSchema: GenEnum<Isolation>;
 
 /**
+ * CgroupLayout is how the cgroups of a host are laid out.
+ *
+ * @generated from enum paddock.v1.CgroupLayout
+ */
+export enum CgroupLayout {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: CGROUP_LAYOUT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Every controller is in a v1 hierarchy.
+   *
+   * @generated from enum value: CGROUP_LAYOUT_V1 = 1;
+   */
+  V1 = 1,
+
+  /**
+   * Some controllers are in v1 hierarchies, some in the v2 one.
+   *
+   * @generated from enum value: CGROUP_LAYOUT_HYBRID = 2;
+   */
+  HYBRID = 2,
+
+  /**
+   * Every controller is in the v2 hierarchy.
+   *
+   * @generated from enum value: CGROUP_LAYOUT_V2 = 3;
+   */
+  V2 = 3,
+}
+
+/**
+ * Describes the enum paddock.v1.CgroupLayout.
+ */
+export declare const CgroupLayoutSchema: GenEnum<CgroupLayout>;
+
+/**
  * SandboxService creates, runs and ends sandboxes.
  *
- * Every mutating call carries a `request_id`: repeating a call with the same id and body gives the same outcome, the
- * same id with another body is refused (FAILED_PRECONDITION, reason REQUEST_ID_REUSED). Errors carry a
- * `google.rpc.ErrorInfo` with domain "paddock"; see the README for all reasons. Common to all calls:
+ * A call that changes something which a second call would change again carries a `request_id`: repeating it with the same id
+ * and body gives the same outcome, the same id with another body is refused (FAILED_PRECONDITION, reason REQUEST_ID_REUSED).
+ * To delete or remove what is absent is NOT_FOUND, for every kind of object, unless the call repeats the request that
+ * removed it. To start, stop, pause, resume or kill what is already so succeeds. A limit of -1 means no limit.
+ * Errors carry a `google.rpc.ErrorInfo` with domain "paddock"; see the README for all reasons. Common to all calls:
  * INVALID_ARGUMENT (with a `google.rpc.BadRequest` that names each field), NOT_FOUND, DEADLINE_EXCEEDED,
  * UNAVAILABLE (the node, the VM or its guest cannot be reached).
  *
@@ -2019,8 +2093,7 @@ export declare const SandboxService: GenService<{
     output: typeof StopSandboxResponseSchema;
   },
   /**
-   * DeleteSandbox removes a sandbox that is `ready` or `stopped`, or in any state with `force`. Deleting what does
-   * not exist succeeds when the id was deleted before by the same request, and is NOT_FOUND else.
+   * DeleteSandbox removes a sandbox that is `ready` or `stopped`, or in any state with `force`.
    * Errors: FAILED_PRECONDITION (running or paused, without force).
    *
    * @generated from rpc paddock.v1.SandboxService.DeleteSandbox
@@ -2111,7 +2184,7 @@ export declare const SandboxService: GenService<{
     output: typeof AddDeviceResponseSchema;
   },
   /**
-   * RemoveDevice detaches a device. Removing what is not attached succeeds.
+   * RemoveDevice detaches a device.
    *
    * @generated from rpc paddock.v1.SandboxService.RemoveDevice
    */
@@ -2131,7 +2204,7 @@ export declare const SandboxService: GenService<{
     output: typeof AddInterfaceResponseSchema;
   },
   /**
-   * RemoveInterface removes a network interface. Errors: NOT_FOUND.
+   * RemoveInterface removes a network interface.
    *
    * @generated from rpc paddock.v1.SandboxService.RemoveInterface
    */

@@ -67,16 +67,9 @@ export declare const GetVersionResponseSchema: GenMessage<GetVersionResponse>;
  */
 export declare type SetLogLevelRequest = Message<"paddock.v1.SetLogLevelRequest"> & {
   /**
-   * Key of idempotency, 1 to 64 characters.
-   *
-   * @generated from field: string request_id = 1;
-   */
-  requestId: string;
-
-  /**
    * The level.
    *
-   * @generated from field: paddock.v1.LogLevel level = 2;
+   * @generated from field: paddock.v1.LogLevel level = 1;
    */
   level: LogLevel;
 };
