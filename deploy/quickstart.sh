@@ -90,7 +90,7 @@ show paddock stats --no-stream quickstart
 paddock stats --no-stream -o json quickstart >"$state/stats.json"
 "$root/node_modules/node/bin/node" - "$state/stats.json" <<'JS' || fail "the figures make no sense: $(cat "$state/stats.json")"
 const { host, containers } = JSON.parse(require("node:fs").readFileSync(process.argv[2], "utf8"));
-const fine = Number(host.cpuUsageUs) > 0 && Number(host.memoryUsageBytes) > 1e6 &&
+const fine = Number(host.cpu.usageUs) > 0 && Number(host.memory.usageBytes) > 1e6 &&
   Number(containers[0].cpu.usageUs) > 0 && Number(containers[0].memory.usageBytes) > 0 &&
   Number(containers[0].memory.limitBytes) === 64 * 1024 * 1024;
 process.exit(fine ? 0 : 1);

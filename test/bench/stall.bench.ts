@@ -65,7 +65,7 @@ async function watchMany(stack: Stack): Promise<void> {
     const interval = { seconds: 0n, nanos: 100_000_000 };
     const readings = stack.client.sandboxes.watchSandboxStats({ sandboxId, interval }, { signal });
     let count = 0;
-    for await (const { containers } of readings) count += containers.length;
+    for await (const { stats } of readings) count += stats?.containers.length ?? 0;
     return count;
   });
   await Promise.allSettled(watches);

@@ -95,7 +95,8 @@ const inside = (sandboxId: string) =>
 async function answersAgain(sandboxId: string): Promise<void> {
   await using log = await EventLog.start(stack.client, { sandboxId });
   const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
-  if (status?.unhealthy) await log.find(({ change }) => change.case === "health" && change.value.healthy);
+  if (status?.health?.healthy === false)
+    await log.find(({ change }) => change.case === "health" && change.value.healthy);
 }
 
 /** A figure of the daemon's memory, in bytes. */

@@ -55,7 +55,7 @@ test("stats has the VM with its limit and overhead and its container with the li
   assert.match(vm?.[3] ?? "", /^[\d.]+MiB \/ [\d.]+[MG]iB$/);
   assert.match(vm?.at(-1) ?? "", /^[\d.]+[KM]?i?B \/ [\d.]+MiB$/);
   const { host, containers } = JSON.parse((await run("stats", "--no-stream", "-o", "json", "box")).stdout);
-  assert.ok(Number(host.memoryLimitBytes) > Number(host.memoryUsageBytes), JSON.stringify(host));
+  assert.ok(Number(host.memory.limitBytes) > Number(host.memory.usageBytes), JSON.stringify(host));
   assert.ok(Number(host.declaredOverheadBytes) > 0);
   assert.equal(containers[0].memory.limitBytes, String(64 * MIB));
   assert.equal(containers[0].pids.limit, "40");

@@ -127,9 +127,9 @@ test("a paused sandbox keeps what its containers are, says no to what needs the 
     () => sandboxes.deleteSandbox({ ...id(), sandboxId }, atOnce()),
   ])
     await isRefused(call(), "paused");
-  const { host, guest } = await sandboxes.getSandboxStats({ sandboxId }, atOnce());
-  assert.ok((host?.memoryUsageBytes ?? 0n) > 0n);
-  assert.equal(guest, undefined, "a paused guest says nothing");
+  const { stats } = await sandboxes.getSandboxStats({ sandboxId }, atOnce());
+  assert.ok((stats?.host?.memory?.usageBytes ?? 0n) > 0n);
+  assert.equal(stats?.guest, undefined, "a paused guest says nothing");
   for await (const _ of processes.readLogs({ sandboxId, containerId: "c3" }, atOnce()));
   const waitingToo = processes.waitProcess({ ...c1, execId: counting.execId }, soon());
   // How long the clock stands still is what is tested.

@@ -162,10 +162,15 @@ export class ChaosWorker {
   async #readStats(): Promise<void> {
     const request = { sandboxId: this.sandboxId };
     await this.#until(async () => {
-      const { host } = await this.#stack.client.sandboxes.getSandboxStats(request, {
+      const { stats } = await this.#stack.client.sandboxes.getSandboxStats(request, {
         deadline: inSeconds(30),
       });
-      findSame("lost_results", `use of ${this.sandboxId}`, (host?.memoryUsageBytes ?? 0n) > 0n, true);
+      findSame(
+        "lost_results",
+        `use of ${this.sandboxId}`,
+        (stats?.host?.memory?.usageBytes ?? 0n) > 0n,
+        true,
+      );
     });
   }
 

@@ -83,8 +83,8 @@ const readAll = (cgroup: HostCgroup) => ({
 });
 
 async function toldOf(stack: Stack, sandboxId: string) {
-  const { host } = await stack.client.sandboxes.getSandboxStats({ sandboxId }, { deadline: inSeconds(30) });
-  const { time, vcpuUsageUs = 0n }: Partial<HostStats> = host ?? {};
+  const { stats } = await stack.client.sandboxes.getSandboxStats({ sandboxId }, { deadline: inSeconds(30) });
+  const { time, vcpuUsageUs = 0n }: Partial<HostStats> = stats?.host ?? {};
   if (!time) throw new Error(`no host figures of ${sandboxId}`);
   const toldAtUs = Number(time.seconds) * 1e6 + time.nanos / 1000;
   return { toldAtUs, toldVcpuUs: Number(vcpuUsageUs) };

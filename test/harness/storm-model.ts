@@ -58,8 +58,8 @@ function randomLimit(random: Random, name: ContainerName, former: ContainerLimit
     default:
       return {
         io: {
-          readBytesPerSecond: random.pick([0n, BigInt(between(1 << 20, 1 << 26))]),
-          writeOperationsPerSecond: random.pick([0n, BigInt(between(100, 10_000))]),
+          readBytesPerSecond: random.pick([-1n, BigInt(between(1 << 20, 1 << 26))]),
+          writeOperationsPerSecond: random.pick([-1n, BigInt(between(100, 10_000))]),
         },
       };
   }
@@ -115,12 +115,11 @@ export function expectedInGuest(limits: Limits, name: ContainerName, vcpus: numb
     "cpuset.cpus.effective": guestCpuset(cpusetCpus, union, vcpus),
     "memory.max": textOf(memoryBytes),
     "pids.max": textOf(pids),
-    "io.max": `rbps=${rateOf(io?.readBytesPerSecond)} wiops=${rateOf(io?.writeOperationsPerSecond)}`,
+    "io.max": `rbps=${textOf(io?.readBytesPerSecond)} wiops=${textOf(io?.writeOperationsPerSecond)}`,
   };
 }
 
 const textOf = (limit: bigint | undefined) => (limit === undefined || limit < 0n ? "max" : String(limit));
-const rateOf = (rate: bigint | undefined) => (rate ? String(rate) : "max");
 
 const demands = (limits: Limits): ContainerDemand[] =>
   CONTAINERS.map((name) => {

@@ -170,7 +170,7 @@ async function compare(stack: Stack, { sandboxId, limits, size }: Subject): Prom
   );
   if (host.cpuset !== undefined) same(sandboxId, "the host's CPUs", kernel.cpus, host.cpuset);
   same(sandboxId, "the host's limits in the status", hostLimitsOf(status), {
-    cpuQuotaUs: host.cpu?.quotaUs ?? 0,
+    cpuQuotaUs: host.cpu?.quotaUs ?? -1,
     cpuPeriodUs: host.cpu?.periodUs ?? Number(status.limits?.cpuPeriodUs),
     cpuShares: host.cpuShares,
     cpusetCpus: host.cpuset === allHostCpus() ? "" : (host.cpuset ?? ""),

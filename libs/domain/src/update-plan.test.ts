@@ -38,12 +38,12 @@ test("what is asked again is named and not changed, and what lifts a limit is a 
   const { limits, asked } = planUpdate(former, {
     cpuQuotaUs: -1n,
     cpuPeriodUs: 50_000n,
-    io: { readBytesPerSecond: 0n },
+    io: { readBytesPerSecond: -1n },
     cpusetCpus: "",
     oomKillAll: false,
   });
   assert.equal(limits.cpuQuotaUs, -1n);
-  assert.deepEqual(limits.io, { readBytesPerSecond: 0n });
+  assert.deepEqual(limits.io, { readBytesPerSecond: -1n });
   assert.equal(limits.cpusetCpus, "");
   assert.deepEqual(
     asked.map(({ path, changed }) => [path, changed]),

@@ -2,14 +2,14 @@
  * What an update of a container's limits asks for: the limits afterwards, and what changes, by the path of each field.
  *
  * A field that is not set stays as it is, huge pages by page size and disk rates one by one, so no update forgets what an
- * earlier one set. The values are those of the API: what lifts a limit (-1; 0 for a disk rate; an empty list of CPUs) is a value.
+ * earlier one set. The values are those of the API: what lifts a limit (-1; an empty list of CPUs) is a value.
  */
 import { parseCpuList } from "./cpu-list.ts";
 import { PaddockError } from "./errors.ts";
 
 type Value = bigint | string | boolean;
 
-/** Rates of each disk; 0 means no limit. */
+/** Rates of each disk; -1 means no limit. */
 export type IoRates = {
   readonly readBytesPerSecond?: bigint | undefined;
   readonly writeBytesPerSecond?: bigint | undefined;

@@ -52,7 +52,7 @@ test("an update reaches the node with the limits that are set, and its outcomes 
     requestId: "u1",
     sandboxId: "s",
     containerId: "c",
-    resources: { cpuQuotaUs: -1n, hugepages, io: { readBytesPerSecond: 0n }, oomKillAll: false },
+    resources: { cpuQuotaUs: -1n, hugepages, io: { readBytesPerSecond: -1n }, oomKillAll: false },
   });
   assert.equal(node.seen.at(-1)?.requestId, "u1");
   const limits = container?.resources;
@@ -63,7 +63,7 @@ test("an update reaches the node with the limits that are set, and its outcomes 
       limits?.io?.readBytesPerSecond,
       limits?.oomKillAll,
     ],
-    [-1n, -1n, 0n, false],
+    [-1n, -1n, -1n, false],
   );
   assert.deepEqual([limits?.memoryBytes, limits?.pids, limits?.cpuShares], [undefined, undefined, undefined]);
   assert.equal(outcomes[0]?.reason, "later");

@@ -155,14 +155,14 @@ function ioLimits(options: LimitOptions): NonNullable<Resources["io"]> {
 }
 
 function bytesPerSecond(option: string, text: string): bigint {
-  if (isNone(text)) return 0n;
+  if (isNone(text)) return -1n;
   const bytes = parseBytes(text);
   if (bytes < LEAST_BYTES_PER_SECOND) throw usageError(`${option} ${text} is too little`, 'at least "4k"');
   return BigInt(bytes);
 }
 
 const operations = (option: string, text: string): bigint =>
-  isNone(text) ? 0n : BigInt(wholeNumber(option, text, 1, MOST_OPERATIONS_PER_SECOND));
+  isNone(text) ? -1n : BigInt(wholeNumber(option, text, 1, MOST_OPERATIONS_PER_SECOND));
 
 /** A whole number in a range, both ends included. */
 export function wholeNumber(option: string, text: string, least: number, most: number): number {

@@ -40,7 +40,9 @@ async function wholeApi(): Promise<FakeApi> {
   api.unary(runSandbox, made).unary(createSandbox, made);
   api.unary(sandbox.deleteSandbox, () => ({})).unary(sandbox.stopSandbox, () => ({}));
   api.unary(sandbox.startSandbox, () => ({})).unary(sandbox.pauseSandbox, () => ({}));
-  api.unary(sandbox.resumeSandbox, () => ({})).unary(sandbox.getSandboxStats, () => ({ host: {} }));
+  api
+    .unary(sandbox.resumeSandbox, () => ({}))
+    .unary(sandbox.getSandboxStats, () => ({ stats: { host: {} } }));
   const container = ContainerService.method;
   api.unary(container.killContainer, () => ({})).unary(container.updateContainer, () => ({}));
   api.unary(container.listProcesses, () => ({ processes: [{ pid: 7, command: "sh" }] }));

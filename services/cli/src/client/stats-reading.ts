@@ -1,7 +1,9 @@
 /** Readings of a sandbox's figures, and the shares of time between two of them. */
+
+import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type ErrorKind, PaddockError } from "@paddock/domain";
-import type { GetSandboxStatsResponse } from "@paddock/protocol";
+import { type SandboxStats, SandboxStatsSchema } from "@paddock/protocol";
 import type { CommandRun } from "../command-run.ts";
 import { retried } from "./retry.ts";
 
@@ -9,7 +11,7 @@ export type Reading = {
   readonly sandboxId: string;
   /** By our own clock, in milliseconds. */
   readonly atMs: number;
-  readonly stats: GetSandboxStatsResponse;
+  readonly stats: SandboxStats;
 };
 
 /** Reads once. Undefined for an error of a kind in `without`; throws `CliError` for others. */
@@ -19,11 +21,11 @@ export async function readStats(
   without: ReadonlySet<ErrorKind>,
 ): Promise<Reading | undefined> {
   try {
-    const stats = await retried(
+    const { stats } = await retried(
       () => run.api.sandboxes.getSandboxStats({ sandboxId }, run.callOptions({})),
       run.signal,
     );
-    return { sandboxId, atMs: performance.now(), stats };
+    return { sandboxId, atMs: performance.now(), stats: stats ?? create(SandboxStatsSchema) };
   } catch (error) {
     if (error instanceof PaddockError && without.has(error.kind)) return undefined;
     throw run.explain(error, { what: `read the figures of sandbox "${sandboxId}"` });

@@ -4,12 +4,12 @@ import { resolve } from "node:path";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
-import { type GetSandboxStatsResponseSchema, SandboxService } from "@paddock/protocol";
+import { SandboxService, type SandboxStatsSchema } from "@paddock/protocol";
 import { FakeApi } from "../testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli, startCli } from "../testing/run-in-process.ts";
 
-type Stats = MessageInitShape<typeof GetSandboxStatsResponseSchema>;
+type Stats = MessageInitShape<typeof SandboxStatsSchema>;
 
 const MIB = 1024n * 1024n;
 
@@ -20,14 +20,15 @@ function statsAfter(seconds: number): Stats {
   return {
     host: {
       time,
-      cpuUsageUs: us(1.5),
-      memoryUsageBytes: 192n * MIB,
-      memoryLimitBytes: 384n * MIB,
+      cpu: {
+        usageUs: us(1.5),
+        periods: BigInt(seconds * 10),
+        throttledPeriods: BigInt(seconds * 5),
+      },
+      memory: { usageBytes: 192n * MIB, limitBytes: 384n * MIB },
+      pids: { current: 7n },
       memoryOverheadBytes: 32n * MIB,
       declaredOverheadBytes: 128n * MIB,
-      threads: 7,
-      periods: BigInt(seconds * 10),
-      throttledPeriods: BigInt(seconds * 5),
     },
     containers: [
       {
@@ -59,7 +60,7 @@ async function fixture(ids: readonly string[], ends: Readonly<Record<string, num
     const count = (counts.get(sandboxId) ?? 0) + 1;
     counts.set(sandboxId, count);
     if (count > (ends[sandboxId] ?? count)) throw new PaddockError("WRONG_STATE", "it is stopped");
-    return statsAfter(count);
+    return { stats: statsAfter(count) };
   });
   return api;
 }
@@ -116,7 +117,7 @@ test("stats -o json prints one object a line, with percentages", async () => {
   assert.deepEqual([web.sandboxId, db.sandboxId, rest.length], ["web", "db", 0]);
   assert.equal(web.cpuPercent, 150);
   assert.equal(web.host.memoryOverheadBytes, String(32n * MIB));
-  assert.equal(web.host.oomKills, "0");
+  assert.equal(web.host.memory.oomKills, "0");
   assert.equal(web.containers[0].memory.limitBytes, String(64n * MIB));
 });
 

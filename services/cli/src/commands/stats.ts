@@ -1,10 +1,6 @@
-import { create, toJson } from "@bufbuild/protobuf";
+import { toJson } from "@bufbuild/protobuf";
 import type { ErrorKind } from "@paddock/domain";
-import {
-  SandboxState,
-  type WatchSandboxStatsResponse,
-  WatchSandboxStatsResponseSchema,
-} from "@paddock/protocol";
+import { SandboxState, SandboxStatsSchema } from "@paddock/protocol";
 import { usageError } from "../cli-error.ts";
 import { ENDED } from "../client/call-failure.ts";
 import { sleep } from "../client/retry.ts";
@@ -30,7 +26,12 @@ export const statsCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "stats",
     "show the resource usage of VMs and their containers: a live table on a terminal, else lines",
-    ["stats", "stats web db --interval 5s", "stats --no-stream", "stats -o json | jq .host.memoryUsageBytes"],
+    [
+      "stats",
+      "stats web db --interval 5s",
+      "stats --no-stream",
+      "stats -o json | jq .host.memory.usageBytes",
+    ],
   )
     .argument("[sandbox...]", "only these; stats ends when they end")
     .option("--no-stream", "one reading")
@@ -76,26 +77,18 @@ async function idsWithVm(run: CommandRun): Promise<string[]> {
   return all.filter(({ status }) => status && withVm.includes(status.state)).map((each) => each.sandboxId);
 }
 
-/** One object a line for each sandbox: its id and the response of WatchSandboxStats. */
+/** One object a line for each sandbox: its id, its figures, and the CPU used between two readings. */
 const linesOf = (before: Readings, now: Readings): string =>
   [...now.values()]
     .map((reading) => {
-      const stats = toJson(WatchSandboxStatsResponseSchema, watched(before.get(reading.sandboxId), reading), {
-        alwaysEmitImplicit: true,
-      });
+      const stats = toJson(SandboxStatsSchema, reading.stats, { alwaysEmitImplicit: true });
       const figures = typeof stats === "object" && stats !== null && !Array.isArray(stats) ? stats : {};
-      return `${JSON.stringify({ sandboxId: reading.sandboxId, ...figures })}\n`;
+      const used = cpuPercentOf(before.get(reading.sandboxId), reading) ?? 0;
+      return `${JSON.stringify({ sandboxId: reading.sandboxId, ...figures, cpuPercent: used })}\n`;
     })
     .join("");
 
-function watched(before: Reading | undefined, now: Reading): WatchSandboxStatsResponse {
-  const { host, guest, containers } = now.stats;
-  const elapsedMs = now.atMs - (before?.atMs ?? now.atMs);
-  const used = host && cpuPercent(before?.stats.host, host, (stats) => stats.cpuUsageUs, elapsedMs);
-  return create(WatchSandboxStatsResponseSchema, {
-    ...(host && { host }),
-    ...(guest && { guest }),
-    containers,
-    cpuPercent: used ?? 0,
-  });
+function cpuPercentOf(before: Reading | undefined, { atMs, stats: { host } }: Reading): number | undefined {
+  const elapsedMs = atMs - (before?.atMs ?? atMs);
+  return host && cpuPercent(before?.stats.host, host, (stats) => stats.cpu?.usageUs, elapsedMs);
 }

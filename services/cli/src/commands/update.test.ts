@@ -58,7 +58,7 @@ test("update sends only the limits that were given", async () => {
     ],
   );
   assert.equal(limits?.io?.readBytesPerSecond, MIB);
-  assert.equal(limits?.io?.writeOperationsPerSecond, 0n);
+  assert.equal(limits?.io?.writeOperationsPerSecond, -1n);
   assert.equal(limits?.io?.writeBytesPerSecond, undefined);
   assert.equal(limits?.oomKillAll, false);
   await cli(f.api, ["update", "web/main", "--cpus", "none", "--memory", "-1", "--cpuset-cpus", "all"]);
@@ -101,7 +101,7 @@ test("update shows each limit in the units of the command line, and says how pen
     },
     { field: "pids", requested: number(-1n), inForce: number(-1n), effect: LIVE },
     { field: "io.read_bytes_per_second", requested: number(MIB), inForce: number(MIB), effect: LIVE },
-    { field: "io.write_operations_per_second", requested: number(0n), inForce: number(0n), effect: LIVE },
+    { field: "io.write_operations_per_second", requested: number(-1n), inForce: number(-1n), effect: LIVE },
     {
       field: "hugepages.2097152",
       requested: number(64n * MIB),

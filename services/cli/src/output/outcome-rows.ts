@@ -18,12 +18,12 @@ const EFFECTS: Readonly<Record<ResourceEffect, string>> = {
 type Format = (value: bigint) => string;
 
 const orNone =
-  (none: bigint, format: Format): Format =>
+  (format: Format): Format =>
   (value) =>
-    value === none ? "none" : format(value);
+    value < 0n ? "none" : format(value);
 
 const number: Format = (value) => value.toString();
-const bytes = orNone(-1n, formatBytes);
+const bytes = orNone(formatBytes);
 
 const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: Format }>> = {
   cpu_period_us: { name: "cpu period", format: (value) => `${value} us` },
@@ -31,18 +31,18 @@ const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: 
   cpuset_cpus: { name: "cpuset", format: number },
   memory_bytes: { name: "memory", format: bytes },
   swap_bytes: { name: "swap", format: bytes },
-  pids: { name: "pids", format: orNone(-1n, number) },
+  pids: { name: "pids", format: orNone(number) },
   oom_kill_all: { name: "oom kill all", format: (value) => (value === 0n ? "no" : "yes") },
   "io.read_bytes_per_second": {
     name: "io read",
-    format: orNone(0n, (value) => `${formatBytes(value)}/s`),
+    format: orNone((value) => `${formatBytes(value)}/s`),
   },
   "io.write_bytes_per_second": {
     name: "io write",
-    format: orNone(0n, (value) => `${formatBytes(value)}/s`),
+    format: orNone((value) => `${formatBytes(value)}/s`),
   },
-  "io.read_operations_per_second": { name: "io reads", format: orNone(0n, (value) => `${value}/s`) },
-  "io.write_operations_per_second": { name: "io writes", format: orNone(0n, (value) => `${value}/s`) },
+  "io.read_operations_per_second": { name: "io reads", format: orNone((value) => `${value}/s`) },
+  "io.write_operations_per_second": { name: "io writes", format: orNone((value) => `${value}/s`) },
   "vm.vcpus": { name: "vcpus of the VM", format: number },
   "vm.memory_bytes": { name: "memory of the VM", format: bytes },
 };

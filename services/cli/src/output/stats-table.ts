@@ -1,5 +1,5 @@
 /** Statistics of sandboxes as rows: one of the VM, measured by the host, then one of each container, measured by the guest. */
-import type { ContainerStats, HostStats } from "@paddock/protocol";
+import type { ContainerStats, HostStats, MemoryStats, PidsStats } from "@paddock/protocol";
 import { cpuPercent, type Reading, throttledPercent } from "../client/stats-reading.ts";
 import { printable } from "./printable.ts";
 import { formatBytes } from "./quantities.ts";
@@ -33,12 +33,12 @@ function vmRow(before: Reading | undefined, now: Reading, host: HostStats): stri
   return [
     now.sandboxId,
     VM,
-    percent(cpuPercent(before?.stats.host, host, (stats) => stats.cpuUsageUs, elapsedMs(before, now))),
-    ...memory(host.memoryUsageBytes, host.memoryLimitBytes),
-    String(host.threads),
+    percent(cpuPercent(before?.stats.host, host, (stats) => stats.cpu?.usageUs, elapsedMs(before, now))),
+    ...memory(host.memory),
+    pidsText(host.pids),
     "-",
     "-",
-    percent(throttledPercent(before?.stats.host, host), " %"),
+    percent(throttledPercent(before?.stats.host?.cpu, host.cpu), " %"),
     `${formatBytes(host.memoryOverheadBytes)} / ${host.declaredOverheadBytes === 0n ? "-" : formatBytes(host.declaredOverheadBytes)}`,
   ];
 }
@@ -50,8 +50,8 @@ function containerRow(before: Reading | undefined, now: Reading, container: Cont
     now.sandboxId,
     containerId,
     percent(cpuPercent(earlier, container, (stats) => stats.cpu?.usageUs, elapsedMs(before, now))),
-    ...(figures === undefined ? ["-", "-"] : memory(figures.usageBytes, figures.limitBytes)),
-    pids === undefined ? "-" : String(pids.current),
+    ...memory(figures),
+    pidsText(pids),
     inAndOut(io.map(({ readBytes, writeBytes }) => [readBytes, writeBytes])),
     inAndOut(network.map(({ rxBytes, txBytes }) => [rxBytes, txBytes])),
     percent(throttledPercent(earlier?.cpu, cpu), " %"),
@@ -69,10 +69,15 @@ function inAndOut(devices: readonly (readonly [bigint, bigint])[]): string {
 const elapsedMs = (before: Reading | undefined, now: Reading): number =>
   now.atMs - (before?.atMs ?? now.atMs);
 
-const memory = (usage: bigint, limit: bigint): [string, string] =>
-  limit === 0n
+function memory(figures: MemoryStats | undefined): [string, string] {
+  if (figures === undefined) return ["-", "-"];
+  const { usageBytes: usage, limitBytes: limit = -1n } = figures;
+  return limit < 0n
     ? [`${formatBytes(usage)} / none`, "-"]
     : [`${formatBytes(usage)} / ${formatBytes(limit)}`, percent((Number(usage) / Number(limit)) * 100)];
+}
+
+const pidsText = (pids: PidsStats | undefined): string => (pids === undefined ? "-" : String(pids.current));
 
 const percent = (value: number | undefined, unit = ""): string =>
   value === undefined ? "-" : `${value.toFixed(1)}${unit}`;

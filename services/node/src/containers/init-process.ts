@@ -73,7 +73,12 @@ export function agentProcess(spec: ProcessSpec | undefined, basics: ProcessBasic
     defaultCapabilities: capabilities === undefined,
     noNewPrivileges: spec?.noNewPrivileges ?? false,
     seccompUnconfined: spec?.seccompUnconfined ?? false,
-    rlimits: (spec?.rlimits ?? []).map(({ type, soft, hard }) => ({ type, soft, hard })),
+    // -1 is the kernel's RLIM_INFINITY, as an unsigned number.
+    rlimits: (spec?.rlimits ?? []).map(({ type, soft, hard }) => ({
+      type,
+      soft: BigInt.asUintN(64, soft),
+      hard: BigInt.asUintN(64, hard),
+    })),
     terminal: spec?.terminal ?? false,
     ...(ttySize && { ttySize: { rows: ttySize.rows, columns: ttySize.columns } }),
     stdin: spec?.stdin ?? false,

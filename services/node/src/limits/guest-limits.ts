@@ -59,16 +59,19 @@ function diskLimits(container: Limited) {
   return [lower, ...(upper === undefined ? [] : [upper])].map(({ target }) => ({ target, ...rates }));
 }
 
-/** Rates of each disk of a container; 0 means no limit. */
+/** Rates of each disk of a container as the agent and QEMU take them: 0 means no limit. */
 export function ratesOf({ spec: { resources } }: Limited) {
   const { io } = resources ?? {};
   return {
-    readBytesPerSecond: io?.readBytesPerSecond ?? 0n,
-    writeBytesPerSecond: io?.writeBytesPerSecond ?? 0n,
-    readOperationsPerSecond: io?.readOperationsPerSecond ?? 0n,
-    writeOperationsPerSecond: io?.writeOperationsPerSecond ?? 0n,
+    readBytesPerSecond: rateOf(io?.readBytesPerSecond),
+    writeBytesPerSecond: rateOf(io?.writeBytesPerSecond),
+    readOperationsPerSecond: rateOf(io?.readOperationsPerSecond),
+    writeOperationsPerSecond: rateOf(io?.writeOperationsPerSecond),
   };
 }
+
+/** Records of an earlier daemon have 0 for no limit too. */
+const rateOf = (rate: bigint | undefined): bigint => (rate === undefined || rate < 0n ? 0n : rate);
 
 /**
  * The guest's CPUs for a container whose set is in the host's numbers, beside the others that count; empty means all. Where one of

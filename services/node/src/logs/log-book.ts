@@ -7,12 +7,12 @@
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { LogPolicy } from "@paddock/protocol";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import type { ContainerLogs, LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { containerOf, machineOf, type SandboxRecord } from "../sandboxes/sandbox-record.ts";
-import { ContainerLog, type LogLimits } from "./container-log.ts";
+import { ContainerLog } from "./container-log.ts";
 import { LogFollower } from "./log-follower.ts";
+import { logLimitsOf } from "./log-limits.ts";
 
 /** What is told of a log that has trouble; `problem` is undefined when the disk takes it again. */
 export type LogTrouble = {
@@ -29,9 +29,6 @@ type Entry = {
   follower: Promise<LogFollower | undefined> | undefined;
   users: number;
 };
-
-const DEFAULT_MAX_FILE_BYTES = 32 * 1024 * 1024;
-const DEFAULT_MAX_FILES = 5;
 
 export class LogBook implements ContainerLogs, AsyncDisposable {
   readonly #entries = new Map<string, Entry>();
@@ -128,7 +125,7 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
     const opening = ContainerLog.open({
       // Container ids have no slash and do not begin with a dot.
       directory: join(paths.logDir, containerId),
-      limits: limitsOf(containerOf(record, containerId)?.spec.log),
+      limits: logLimitsOf(containerOf(record, containerId)?.spec.log),
       onProblem: (problem) => this.#onTrouble({ sandboxId, containerId, problem }),
     });
     opening.catch(() => undefined);
@@ -162,8 +159,3 @@ function runOf(record: SandboxRecord, containerId: string): string {
   const first = `${machine?.bootId}/${machine?.pid}/${machine?.startTicks}/${createdAtMs}`;
   return restarts === 0 ? first : `${first}/${restarts}`;
 }
-
-const limitsOf = (policy: LogPolicy | undefined): LogLimits => ({
-  maxFileBytes: Number(policy?.maxFileBytes ?? 0n) || DEFAULT_MAX_FILE_BYTES,
-  maxFiles: policy?.maxFiles || DEFAULT_MAX_FILES,
-});

@@ -19,7 +19,7 @@ import {
 const MAX_SPEC_BYTES = 768 * 1024;
 /** The specs of all its containers, those that were created one by one too. */
 const MAX_CONTAINERS_BYTES = 1024 * 1024;
-/** The spec, and what the status repeats of each container. */
+/** The spec with its containers as they are now, and what the status repeats of each. */
 const MAX_SHOWN_BYTES = 976 * 1024;
 /** The rest of a container's status: ids, times, the reason of its end. */
 const STATUS_BYTES = 768;
@@ -56,7 +56,9 @@ function sizesOf({ spec, containers }: RecordParts): Sizes {
   return {
     spec: own,
     containers: sum(containers, (each) => toBinary(ContainerSpecSchema, each).length),
-    shown: own + sum(containers, statusBytes),
+    shown:
+      toBinary(SandboxSpecSchema, { ...spec, containers: [] }).length +
+      sum(containers, (each) => toBinary(ContainerSpecSchema, each).length + statusBytes(each)),
   };
 }
 

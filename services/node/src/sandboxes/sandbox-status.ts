@@ -33,6 +33,7 @@ import {
   type SandboxRecord,
   type StopCause,
 } from "./sandbox-record.ts";
+import { shownSpec } from "./shown-spec.ts";
 
 export type StatusContext = {
   readonly nodeId: string;
@@ -51,7 +52,7 @@ export type StatusContext = {
 export function sandboxOf(record: SandboxRecord, context: StatusContext): Sandbox {
   return create(SandboxSchema, {
     sandboxId: record.sandboxId,
-    spec: record.spec,
+    spec: shownSpec(record),
     status: sandboxStatusOf(record, context),
     nodeId: context.nodeId,
     generation: record.generation,
@@ -103,10 +104,13 @@ const LAYOUTS = {
   v2: CgroupLayout.V2,
 } as const satisfies Record<SandboxCgroups["layout"], CgroupLayout>;
 
+/** As the API says it. */
+const NO_LIMIT = -1;
+
 function hostLimitsOf(limits: HostLimits, { vmOverheadBytes, cgroupLayout }: StatusContext) {
   const { cpu, cpuShares, cpuset, memoryBytes, pids } = limits;
   return create(HostLimitsSchema, {
-    cpuQuotaUs: BigInt(cpu?.quotaUs ?? 0),
+    cpuQuotaUs: BigInt(cpu?.quotaUs ?? NO_LIMIT),
     cpuPeriodUs: BigInt(cpu?.periodUs ?? 0),
     cpuShares: BigInt(cpuShares),
     cpusetCpus: cpuset ?? "",

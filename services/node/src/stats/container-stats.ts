@@ -45,9 +45,11 @@ export function containerStats(
     ...(readAt && { time: readAt }),
     ...(cpu && { cpu: plain(cpu) }),
     ...(memory && { memory: memoryStats(memory) }),
-    ...(pids && { pids: plain(pids) }),
+    ...(pids && { pids: { ...plain(pids), limit: limitOf(pids.limit) } }),
     io: io.slice(0, MAX_DEVICES).map((device) => ioStats(device, disks)),
-    hugepages: hugepages.slice(0, MAX_PAGE_SIZES).map(plain),
+    hugepages: hugepages
+      .slice(0, MAX_PAGE_SIZES)
+      .map((each) => ({ ...plain(each), limitBytes: limitOf(each.limitBytes) })),
     network: network
       .slice(0, MAX_INTERFACES)
       .map((each) => ({ ...plain(each), name: guestText(each.name).slice(0, 15) })),
@@ -83,11 +85,16 @@ function memoryStats({ inactiveFileBytes, stat, ...memory }: agentpb.MemoryStats
   const known = Object.entries(stat).filter(([name]) => /^[a-z0-9_]{1,64}$/.test(name));
   return {
     ...plain(memory),
+    limitBytes: limitOf(memory.limitBytes),
+    swapLimitBytes: limitOf(memory.swapLimitBytes),
     workingSetBytes,
     socketBytes: stat.sock ?? 0n,
     stat: Object.fromEntries(known.slice(0, MAX_MEMORY_FIGURES)),
   };
 }
+
+/** A limit that an agent tells, 0 for none, as the API says it. */
+const limitOf = (told: bigint): bigint => (told === 0n ? -1n : BigInt.asIntN(64, told));
 
 /** The fields of a message without its type: the public messages have the same ones. */
 function plain<M extends { $typeName: string }>({ $typeName: _type, ...fields }: M): Omit<M, "$typeName"> {

@@ -2,11 +2,12 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  type ContainerStats,
   type GuestStats,
   GuestStatsSchema,
   type HostStats,
   HostStatsSchema,
+  type SandboxStats,
+  SandboxStatsSchema,
 } from "@paddock/protocol";
 import type { SandboxCgroups } from "../machine/machine-port.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
@@ -21,11 +22,8 @@ export type StatsContext = {
   readonly nowMs: () => number;
 };
 
-export type SandboxStats = {
-  readonly host: HostStats;
-  readonly guest?: GuestStats;
-  /** By id; none while the guest does not answer. */
-  readonly containers: readonly ContainerStats[];
+export type SandboxReading = {
+  readonly stats: SandboxStats;
   /** Why the guest's part is missing, though the guest was asked. */
   readonly silence?: unknown;
 };
@@ -35,19 +33,19 @@ export async function readSandboxStats(
   context: StatsContext,
   sandbox: LiveSandbox,
   signal: AbortSignal,
-): Promise<SandboxStats> {
+): Promise<SandboxReading> {
   const host = await hostStats(context, sandbox);
-  if (sandbox.record.phase.kind === "paused") return { host, containers: [] };
+  if (sandbox.record.phase.kind === "paused") return { stats: create(SandboxStatsSchema, { host }) };
   try {
     const ids = sandbox.record.containers.map(({ containerId }) => containerId).sort();
     const [guest, ...containers] = await Promise.all([
       guestStats(sandbox, signal),
       ...ids.map((id) => readContainerStats(sandbox, id, signal)),
     ]);
-    return { host, guest, containers };
+    return { stats: create(SandboxStatsSchema, { host, guest, containers }) };
   } catch (silence) {
     signal.throwIfAborted();
-    return { host, containers: [], silence };
+    return { stats: create(SandboxStatsSchema, { host }), silence };
   }
 }
 
@@ -55,30 +53,32 @@ async function hostStats(context: StatsContext, sandbox: LiveSandbox): Promise<H
   const { paths, record, applied } = sandbox;
   const used = await context.cgroups.usage(paths.name);
   const given = applied?.size.memoryBytes ?? record.size.memoryBytes;
+  const limits = applied?.limits;
   return create(HostStatsSchema, {
     time: timestampFromMs(context.nowMs()),
-    cpuUsageUs: used.cpuUs,
-    vcpuUsageUs: used.vcpuUs,
-    cpuUserUs: used.cpuUserUs,
-    cpuSystemUs: used.cpuSystemUs,
-    periods: used.periods,
-    throttledPeriods: used.throttledPeriods,
-    throttledUs: used.throttledUs,
-    memoryUsageBytes: BigInt(used.memoryBytes),
-    memoryCacheBytes: BigInt(used.memoryCacheBytes),
-    memoryPeakBytes: BigInt(used.memoryPeakBytes),
-    memoryMaxEvents: used.memoryMaxEvents,
-    memoryOverheadBytes: BigInt(Math.max(0, used.memoryBytes - given)),
-    oomKills: used.oomKills,
-    threads: used.threads,
-    declaredOverheadBytes: BigInt(context.vmOverheadBytes),
+    cpu: {
+      usageUs: used.cpuUs,
+      userUs: used.cpuUserUs,
+      systemUs: used.cpuSystemUs,
+      periods: used.periods,
+      throttledPeriods: used.throttledPeriods,
+      throttledUs: used.throttledUs,
+      ...(limits && { quotaUs: BigInt(limits.cpu?.quotaUs ?? -1) }),
+      ...(limits?.cpu && { periodUs: BigInt(limits.cpu.periodUs) }),
+    },
+    memory: {
+      usageBytes: BigInt(used.memoryBytes),
+      fileBytes: BigInt(used.memoryCacheBytes),
+      peakBytes: BigInt(used.memoryPeakBytes),
+      maxEvents: used.memoryMaxEvents,
+      oomKills: used.oomKills,
+      ...(limits && { limitBytes: BigInt(limits.memoryBytes) }),
+    },
+    pids: { current: BigInt(used.threads), ...(limits && { limit: BigInt(limits.pids) }) },
     source: `host cgroup ${context.cgroups.layout}`,
-    ...(applied && {
-      memoryLimitBytes: BigInt(applied.limits.memoryBytes),
-      cpuQuotaUs: BigInt(applied.limits.cpu?.quotaUs ?? 0),
-      cpuPeriodUs: BigInt(applied.limits.cpu?.periodUs ?? 0),
-      pidsLimit: BigInt(applied.limits.pids),
-    }),
+    vcpuUsageUs: used.vcpuUs,
+    memoryOverheadBytes: BigInt(Math.max(0, used.memoryBytes - given)),
+    declaredOverheadBytes: BigInt(context.vmOverheadBytes),
   });
 }
 

@@ -31,12 +31,12 @@ test("figures of host, guest and containers come apart, each with its source, an
     seen.map((each) => each?.cpuPercent),
     [0, 50],
   );
-  assert.equal(seen[1]?.host?.source, "host cgroup v2");
-  assert.equal(seen[1]?.host?.periods, 9n);
-  assert.equal(seen[1]?.host?.oomKills, 1n);
-  assert.equal(seen[1]?.host?.declaredOverheadBytes, BigInt(1 << 20));
-  assert.equal(seen[1]?.guest?.source, "guest");
-  assert.equal(seen[1]?.containers[0]?.cpu?.usageUs, 7n);
+  assert.equal(seen[1]?.stats?.host?.source, "host cgroup v2");
+  assert.equal(seen[1]?.stats?.host?.cpu?.periods, 9n);
+  assert.equal(seen[1]?.stats?.host?.memory?.oomKills, 1n);
+  assert.equal(seen[1]?.stats?.host?.declaredOverheadBytes, BigInt(1 << 20));
+  assert.equal(seen[1]?.stats?.guest?.source, "guest");
+  assert.equal(seen[1]?.stats?.containers[0]?.cpu?.usageUs, 7n);
 });
 
 test("a guest that does not answer leaves the host's figures", async () => {
@@ -49,9 +49,9 @@ test("a guest that does not answer leaves the host's figures", async () => {
       }),
   });
   for await (const { response } of bed.streams.watchSandboxStats({ request })) {
-    assert.ok(response?.host);
-    assert.equal(response.guest, undefined);
-    assert.deepEqual(response.containers, []);
+    assert.ok(response?.stats?.host);
+    assert.equal(response.stats.guest, undefined);
+    assert.deepEqual(response.stats.containers, []);
     break;
   }
 });
@@ -65,8 +65,8 @@ test("a paused sandbox tells its host's figures alone, a stopped one is refused"
   });
   const seen = [];
   for await (const { response } of bed.streams.watchSandboxStats({ request })) {
-    assert.ok(response?.host);
-    seen.push([response.guest?.onlineCpus, response.containers.length]);
+    assert.ok(response?.stats?.host);
+    seen.push([response.stats.guest?.onlineCpus, response.stats.containers.length]);
     if (seen.length === 1) bed.sandboxPhase = { kind: "paused", machine: MACHINE, startedAtMs: 1 };
     if (seen.length === 2) bed.sandboxPhase = { kind: "running", machine: MACHINE, startedAtMs: 1 };
     if (seen.length === 3)

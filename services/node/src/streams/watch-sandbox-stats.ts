@@ -27,8 +27,8 @@ export async function* watchSandboxStats(
   let before: HostStats | undefined;
   while (verdict(sandbox).kind === "accept") {
     const dueMs = performance.now() + intervalMs;
-    const { silence: _, containers, ...stats } = await readSandboxStats(context, sandbox, signal);
-    const response = { ...stats, containers: [...containers], cpuPercent: cpuPercent(before, stats.host) };
+    const { stats } = await readSandboxStats(context, sandbox, signal);
+    const response = { stats, cpuPercent: cpuPercent(before, stats.host) };
     yield create(nodepb.WatchSandboxStatsResponseSchema, { response });
     before = stats.host;
     await pause(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => undefined);
@@ -40,10 +40,10 @@ const verdict = ({ record }: LiveSandbox) =>
   decide({ about: "sandbox", state: record.phase.kind, request: "stats" });
 
 /** CPU time used between two readings, in percent of one CPU; 0 without a reading before. */
-function cpuPercent(before: HostStats | undefined, now: HostStats): number {
-  if (before?.time === undefined || now.time === undefined) return 0;
+function cpuPercent(before: HostStats | undefined, now: HostStats | undefined): number {
+  if (!before?.time || !before.cpu || !now?.time || !now.cpu) return 0;
   const elapsedMs = timestampMs(now.time) - timestampMs(before.time);
   // A sandbox that was stopped and started meanwhile counts from zero again.
-  const usedUs = Number(now.cpuUsageUs - before.cpuUsageUs);
+  const usedUs = Number(now.cpu.usageUs - before.cpu.usageUs);
   return elapsedMs > 0 && usedUs > 0 ? usedUs / 10 / elapsedMs : 0;
 }

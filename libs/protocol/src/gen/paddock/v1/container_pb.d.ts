@@ -14,7 +14,7 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_paddock_v1_container: GenFile;
 
 /**
- * ContainerSpec is what a container shall be.
+ * ContainerSpec is what a container is meant to be.
  *
  * @generated from message paddock.v1.ContainerSpec
  */
@@ -322,16 +322,16 @@ export declare type Rlimit = Message<"paddock.v1.Rlimit"> & {
   type: string;
 
   /**
-   * Soft limit.
+   * Soft limit, in the unit of its name; -1 means no limit.
    *
-   * @generated from field: uint64 soft = 2;
+   * @generated from field: int64 soft = 2;
    */
   soft: bigint;
 
   /**
-   * Hard limit.
+   * Hard limit, in the unit of its name; -1 means no limit.
    *
-   * @generated from field: uint64 hard = 3;
+   * @generated from field: int64 hard = 3;
    */
   hard: bigint;
 };
@@ -397,7 +397,8 @@ export declare type OutputPolicy = Message<"paddock.v1.OutputPolicy"> & {
 export declare const OutputPolicySchema: GenMessage<OutputPolicy>;
 
 /**
- * ContainerResources are a container's limits. A field that is not set means no limit of its own.
+ * ContainerResources are a container's limits. A field that is not set means no limit of its own, and in an update that the limit
+ * stays as it is; -1 means no limit.
  *
  * @generated from message paddock.v1.ContainerResources
  */
@@ -507,36 +508,36 @@ export declare type HugepageLimit = Message<"paddock.v1.HugepageLimit"> & {
 export declare const HugepageLimitSchema: GenMessage<HugepageLimit>;
 
 /**
- * IoLimits bound a disk. A field that is not set is no limit, in an update: stays as it is.
+ * IoLimits bound a disk. A field that is not set is no limit, and in an update stays as it is.
  *
  * @generated from message paddock.v1.IoLimits
  */
 export declare type IoLimits = Message<"paddock.v1.IoLimits"> & {
   /**
-   * Bytes read per second, at least 4096; 0 means no limit.
+   * Bytes read per second, at least 4096; -1 means no limit.
    *
-   * @generated from field: optional uint64 read_bytes_per_second = 1;
+   * @generated from field: optional int64 read_bytes_per_second = 1;
    */
   readBytesPerSecond?: bigint | undefined;
 
   /**
-   * Bytes written per second, at least 4096; 0 means no limit.
+   * Bytes written per second, at least 4096; -1 means no limit.
    *
-   * @generated from field: optional uint64 write_bytes_per_second = 2;
+   * @generated from field: optional int64 write_bytes_per_second = 2;
    */
   writeBytesPerSecond?: bigint | undefined;
 
   /**
-   * Reads per second; 0 means no limit.
+   * Reads per second, 1 to 4294967295; -1 means no limit.
    *
-   * @generated from field: optional uint64 read_operations_per_second = 3;
+   * @generated from field: optional int64 read_operations_per_second = 3;
    */
   readOperationsPerSecond?: bigint | undefined;
 
   /**
-   * Writes per second; 0 means no limit.
+   * Writes per second, 1 to 4294967295; -1 means no limit.
    *
-   * @generated from field: optional uint64 write_operations_per_second = 4;
+   * @generated from field: optional int64 write_operations_per_second = 4;
    */
   writeOperationsPerSecond?: bigint | undefined;
 };
@@ -674,7 +675,7 @@ export declare const SharedDirectoryMountSchema: GenMessage<SharedDirectoryMount
  */
 export declare type FileMount = Message<"paddock.v1.FileMount"> & {
   /**
-   * Its bytes, at most 1 MiB.
+   * Its bytes, at most 768 KiB: a node keeps no more of all that a spec holds.
    *
    * @generated from field: bytes content = 1;
    */
@@ -1024,6 +1025,20 @@ export declare type CpuStats = Message<"paddock.v1.CpuStats"> & {
    * @generated from field: uint64 throttled_us = 6;
    */
   throttledUs: bigint;
+
+  /**
+   * Quota in force in each period, in microseconds; -1 means no limit. Not set for a container, whose status has it.
+   *
+   * @generated from field: optional int64 quota_us = 7;
+   */
+  quotaUs?: bigint | undefined;
+
+  /**
+   * The period in microseconds; not set without a quota.
+   *
+   * @generated from field: optional uint64 period_us = 8;
+   */
+  periodUs?: bigint | undefined;
 };
 
 /**
@@ -1046,11 +1061,11 @@ export declare type MemoryStats = Message<"paddock.v1.MemoryStats"> & {
   usageBytes: bigint;
 
   /**
-   * Limit in bytes; 0 means none.
+   * Limit in bytes; -1 means no limit. Not set while it is not known.
    *
-   * @generated from field: uint64 limit_bytes = 2;
+   * @generated from field: optional int64 limit_bytes = 2;
    */
-  limitBytes: bigint;
+  limitBytes?: bigint | undefined;
 
   /**
    * Highest use, in bytes; 0 when the kernel does not say.
@@ -1130,11 +1145,11 @@ export declare type MemoryStats = Message<"paddock.v1.MemoryStats"> & {
   oomKills: bigint;
 
   /**
-   * Swap limit in bytes; 0 means none.
+   * Swap limit in bytes; -1 means no limit. Not set while it is not known.
    *
-   * @generated from field: uint64 swap_limit_bytes = 14;
+   * @generated from field: optional int64 swap_limit_bytes = 14;
    */
-  swapLimitBytes: bigint;
+  swapLimitBytes?: bigint | undefined;
 
   /**
    * Highest swap use, in bytes; 0 when the kernel does not say.
@@ -1185,11 +1200,11 @@ export declare type PidsStats = Message<"paddock.v1.PidsStats"> & {
   current: bigint;
 
   /**
-   * Limit; 0 means none.
+   * Limit; -1 means no limit. Not set while it is not known.
    *
-   * @generated from field: uint64 limit = 2;
+   * @generated from field: optional int64 limit = 2;
    */
-  limit: bigint;
+  limit?: bigint | undefined;
 };
 
 /**
@@ -1330,9 +1345,9 @@ export declare type HugepageStats = Message<"paddock.v1.HugepageStats"> & {
   usageBytes: bigint;
 
   /**
-   * Limit in bytes; 0 means none.
+   * Limit in bytes; -1 means no limit.
    *
-   * @generated from field: uint64 limit_bytes = 3;
+   * @generated from field: int64 limit_bytes = 3;
    */
   limitBytes: bigint;
 
@@ -1447,7 +1462,7 @@ export declare type CreateContainerRequest = Message<"paddock.v1.CreateContainer
   sandboxId: string;
 
   /**
-   * What it shall be.
+   * What it is meant to be.
    *
    * @generated from field: paddock.v1.ContainerSpec spec = 3;
    */

@@ -22,7 +22,7 @@ export declare const file_paddock_v1_event: GenFile;
  */
 export declare type WatchRequest = Message<"paddock.v1.WatchRequest"> & {
   /**
-   * Token of the last response seen; empty means from `since` on, or from now on. Tokens are good for this fleet, whichever api gave them.
+   * Token of the last response seen; empty means from `since` on, or from now on. Every api of the fleet takes it.
    *
    * @generated from field: string resume_token = 1;
    */
@@ -224,7 +224,7 @@ export declare const EventService: GenService<{
   /**
    * Watch streams events, first those after `resume_token`, then as they come. It never ends by itself. As soon as it has
    * told all there is it sends a bookmark. Events are kept for a day, or until there are too many.
-   * Errors: OUT_OF_RANGE (EVENTS_NOT_HELD: what came after the token is not kept any more; list first, then watch anew).
+   * Errors: OUT_OF_RANGE (EVENTS_NOT_HELD: what came after the token is not kept any more; list first, then watch again).
    *
    * @generated from rpc paddock.v1.EventService.Watch
    */

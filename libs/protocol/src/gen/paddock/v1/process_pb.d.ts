@@ -936,6 +936,9 @@ export declare const OutputStreamSchema: GenEnum<OutputStream>;
  * (OutputPolicy.ring_bytes); when they are full and not yet taken, the process waits. Errors common to all calls: as
  * SandboxService.
  *
+ * Room. Browsers have no bidirectional streams. For them come StartProcess, whose output is a server stream of ProcessOutput, and
+ * WriteStdin, a unary call with offset, bytes and end of file, which repeats safely by its offset. Both address the process by exec_id.
+ *
  * @generated from service paddock.v1.ProcessService
  */
 export declare const ProcessService: GenService<{

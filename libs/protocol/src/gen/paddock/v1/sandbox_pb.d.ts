@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { ContainerSpec, ContainerStats, ContainerStatus, StopCause } from "./container_pb.js";
+import type { ContainerSpec, ContainerStats, ContainerStatus, CpuStats, MemoryStats, PidsStats, StopCause } from "./container_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -15,7 +15,11 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_paddock_v1_sandbox: GenFile;
 
 /**
- * SandboxSpec is what a sandbox shall be.
+ * SandboxSpec is what a sandbox is meant to be.
+ *
+ * Room. These fields come with what they need, under these numbers: 9 interfaces, 10 devices, 11 volumes, 12 placement selector (labels
+ * of nodes), 13 required isolation, 14 time to live, 15 source (a template or a snapshot, in place of a boot), 16 tenant. They are not
+ * `reserved`: a number that was reserved cannot be used later without breaking the accepted protocol.
  *
  * @generated from message paddock.v1.SandboxSpec
  */
@@ -173,7 +177,8 @@ export declare type Sandbox = Message<"paddock.v1.Sandbox"> & {
   sandboxId: string;
 
   /**
-   * What it shall be, with defaults filled in.
+   * What it is meant to be: what was asked for, with the node's defaults filled in, and its containers as they are now, with
+   * the limits that updates have given them. What comes from an image is left out.
    *
    * @generated from field: paddock.v1.SandboxSpec spec = 2;
    */
@@ -400,14 +405,14 @@ export declare const HealthSchema: GenMessage<Health>;
  */
 export declare type HostLimits = Message<"paddock.v1.HostLimits"> & {
   /**
-   * CPU time of all its vCPUs in each period, in microseconds; 0 means no cap.
+   * CPU time of all its vCPUs in each period, in microseconds; -1 means no limit.
    *
-   * @generated from field: uint64 cpu_quota_us = 1;
+   * @generated from field: int64 cpu_quota_us = 1;
    */
   cpuQuotaUs: bigint;
 
   /**
-   * The period in microseconds.
+   * The period in microseconds; 0 without a quota.
    *
    * @generated from field: uint64 cpu_period_us = 2;
    */
@@ -428,9 +433,9 @@ export declare type HostLimits = Message<"paddock.v1.HostLimits"> & {
   cpusetCpus: string;
 
   /**
-   * Memory of its process in bytes, the machine's own overhead included; 0 means none.
+   * Memory of its process in bytes, the machine's own overhead included; -1 means no limit.
    *
-   * @generated from field: uint64 memory_bytes = 5;
+   * @generated from field: int64 memory_bytes = 5;
    */
   memoryBytes: bigint;
 
@@ -442,9 +447,9 @@ export declare type HostLimits = Message<"paddock.v1.HostLimits"> & {
   memoryOverheadBytes: bigint;
 
   /**
-   * Processes and threads.
+   * Processes and threads; -1 means no limit.
    *
-   * @generated from field: uint64 pids = 7;
+   * @generated from field: int64 pids = 7;
    */
   pids: bigint;
 
@@ -518,7 +523,7 @@ export declare type CreateSandboxRequest = Message<"paddock.v1.CreateSandboxRequ
   sandboxId: string;
 
   /**
-   * What it shall be.
+   * What it is meant to be.
    *
    * @generated from field: paddock.v1.SandboxSpec spec = 3;
    */
@@ -573,7 +578,7 @@ export declare type RunSandboxRequest = Message<"paddock.v1.RunSandboxRequest"> 
   sandboxId: string;
 
   /**
-   * What it shall be.
+   * What it is meant to be.
    *
    * @generated from field: paddock.v1.SandboxSpec spec = 3;
    */
@@ -1072,30 +1077,16 @@ export declare const WatchSandboxStatsRequestSchema: GenMessage<WatchSandboxStat
  */
 export declare type WatchSandboxStatsResponse = Message<"paddock.v1.WatchSandboxStatsResponse"> & {
   /**
-   * What the VM uses of its host.
+   * The figures.
    *
-   * @generated from field: paddock.v1.HostStats host = 1;
+   * @generated from field: paddock.v1.SandboxStats stats = 1;
    */
-  host?: HostStats | undefined;
-
-  /**
-   * What the guest says of itself; not set while it does not answer.
-   *
-   * @generated from field: paddock.v1.GuestStats guest = 2;
-   */
-  guest?: GuestStats | undefined;
-
-  /**
-   * The containers, by id.
-   *
-   * @generated from field: repeated paddock.v1.ContainerStats containers = 3;
-   */
-  containers: ContainerStats[];
+  stats?: SandboxStats | undefined;
 
   /**
    * Host CPU used since the reading before, in percent of one CPU; 0 in the first.
    *
-   * @generated from field: double cpu_percent = 4;
+   * @generated from field: double cpu_percent = 2;
    */
   cpuPercent: number;
 };
@@ -1113,25 +1104,11 @@ export declare const WatchSandboxStatsResponseSchema: GenMessage<WatchSandboxSta
  */
 export declare type GetSandboxStatsResponse = Message<"paddock.v1.GetSandboxStatsResponse"> & {
   /**
-   * What the VM uses of its host, from the host's cgroups.
+   * The figures.
    *
-   * @generated from field: paddock.v1.HostStats host = 1;
+   * @generated from field: paddock.v1.SandboxStats stats = 1;
    */
-  host?: HostStats | undefined;
-
-  /**
-   * What the guest says of itself.
-   *
-   * @generated from field: paddock.v1.GuestStats guest = 2;
-   */
-  guest?: GuestStats | undefined;
-
-  /**
-   * The containers, by id.
-   *
-   * @generated from field: repeated paddock.v1.ContainerStats containers = 3;
-   */
-  containers: ContainerStats[];
+  stats?: SandboxStats | undefined;
 };
 
 /**
@@ -1141,7 +1118,41 @@ export declare type GetSandboxStatsResponse = Message<"paddock.v1.GetSandboxStat
 export declare const GetSandboxStatsResponseSchema: GenMessage<GetSandboxStatsResponse>;
 
 /**
- * HostStats is what a VM uses of its host.
+ * SandboxStats are figures of a sandbox.
+ *
+ * @generated from message paddock.v1.SandboxStats
+ */
+export declare type SandboxStats = Message<"paddock.v1.SandboxStats"> & {
+  /**
+   * What the VM uses of its host, from the host's cgroups.
+   *
+   * @generated from field: paddock.v1.HostStats host = 1;
+   */
+  host?: HostStats | undefined;
+
+  /**
+   * What the guest says of itself; not set while it does not answer.
+   *
+   * @generated from field: paddock.v1.GuestStats guest = 2;
+   */
+  guest?: GuestStats | undefined;
+
+  /**
+   * The containers, by id; none while the guest does not answer.
+   *
+   * @generated from field: repeated paddock.v1.ContainerStats containers = 3;
+   */
+  containers: ContainerStats[];
+};
+
+/**
+ * Describes the message paddock.v1.SandboxStats.
+ * Use `create(SandboxStatsSchema)` to create a new message.
+ */
+export declare const SandboxStatsSchema: GenMessage<SandboxStats>;
+
+/**
+ * HostStats is what a VM uses of its host, in the form of ContainerStats.
  *
  * @generated from message paddock.v1.HostStats
  */
@@ -1154,144 +1165,54 @@ export declare type HostStats = Message<"paddock.v1.HostStats"> & {
   time?: Timestamp | undefined;
 
   /**
-   * CPU time of the whole VM, in microseconds.
+   * CPU time of the whole VM. `user_us` is the guest's own work, as far as vCPUs do it.
    *
-   * @generated from field: uint64 cpu_usage_us = 2;
+   * @generated from field: paddock.v1.CpuStats cpu = 2;
    */
-  cpuUsageUs: bigint;
+  cpu?: CpuStats | undefined;
 
   /**
-   * CPU time of the vCPU threads alone, in microseconds.
+   * Memory of the VM. `usage_bytes` is what its host cannot take back. `file_bytes` is charged to the VM beside it: the host's page
+   * cache of the VM's disks, which the host takes back when others need it. `peak_bytes` includes both.
    *
-   * @generated from field: uint64 vcpu_usage_us = 3;
+   * @generated from field: paddock.v1.MemoryStats memory = 3;
    */
-  vcpuUsageUs: bigint;
-
-  /**
-   * Memory of the VM that its host cannot take back, in bytes: without the host's page cache of the VM's disks.
-   *
-   * @generated from field: uint64 memory_usage_bytes = 4;
-   */
-  memoryUsageBytes: bigint;
-
-  /**
-   * Its limit in bytes; 0 means none.
-   *
-   * @generated from field: uint64 memory_limit_bytes = 5;
-   */
-  memoryLimitBytes: bigint;
-
-  /**
-   * Memory of the VM beyond what its guest was given, in bytes: the cost of the machine itself.
-   *
-   * @generated from field: uint64 memory_overhead_bytes = 6;
-   */
-  memoryOverheadBytes: bigint;
+  memory?: MemoryStats | undefined;
 
   /**
    * Threads of the VM.
    *
-   * @generated from field: uint32 threads = 7;
+   * @generated from field: paddock.v1.PidsStats pids = 4;
    */
-  threads: number;
-
-  /**
-   * CPU quota in force in each period, in microseconds; 0 means none.
-   *
-   * @generated from field: uint64 cpu_quota_us = 8;
-   */
-  cpuQuotaUs: bigint;
-
-  /**
-   * The period in microseconds.
-   *
-   * @generated from field: uint64 cpu_period_us = 9;
-   */
-  cpuPeriodUs: bigint;
-
-  /**
-   * Periods in which the quota was used up.
-   *
-   * @generated from field: uint64 throttled_periods = 10;
-   */
-  throttledPeriods: bigint;
-
-  /**
-   * Time spent throttled, in microseconds.
-   *
-   * @generated from field: uint64 throttled_us = 11;
-   */
-  throttledUs: bigint;
-
-  /**
-   * Periods in which a quota applied.
-   *
-   * @generated from field: uint64 periods = 12;
-   */
-  periods: bigint;
-
-  /**
-   * In user mode, in microseconds: for a vCPU, the guest's own work.
-   *
-   * @generated from field: uint64 cpu_user_us = 13;
-   */
-  cpuUserUs: bigint;
-
-  /**
-   * In the host's kernel, in microseconds.
-   *
-   * @generated from field: uint64 cpu_system_us = 14;
-   */
-  cpuSystemUs: bigint;
-
-  /**
-   * Highest memory charged, page cache included, in bytes; 0 when the kernel does not say.
-   *
-   * @generated from field: uint64 memory_peak_bytes = 15;
-   */
-  memoryPeakBytes: bigint;
-
-  /**
-   * Times its memory limit was hit.
-   *
-   * @generated from field: uint64 memory_max_events = 16;
-   */
-  memoryMaxEvents: bigint;
-
-  /**
-   * OOM kills of the host in it.
-   *
-   * @generated from field: uint64 oom_kills = 17;
-   */
-  oomKills: bigint;
-
-  /**
-   * Limit of processes and threads; 0 means none.
-   *
-   * @generated from field: uint64 pids_limit = 18;
-   */
-  pidsLimit: bigint;
-
-  /**
-   * Overhead that is declared for the machine itself and added to its memory limit, in bytes.
-   *
-   * @generated from field: uint64 declared_overhead_bytes = 19;
-   */
-  declaredOverheadBytes: bigint;
+  pids?: PidsStats | undefined;
 
   /**
    * What the figures were read from, such as "host cgroup v1".
    *
-   * @generated from field: string source = 20;
+   * @generated from field: string source = 5;
    */
   source: string;
 
   /**
-   * Memory charged to the VM beside, in bytes, that the host takes back when others need it: its page cache of the VM's disks.
+   * CPU time of the vCPU threads alone, in microseconds.
    *
-   * @generated from field: uint64 memory_cache_bytes = 21;
+   * @generated from field: uint64 vcpu_usage_us = 6;
    */
-  memoryCacheBytes: bigint;
+  vcpuUsageUs: bigint;
+
+  /**
+   * Memory of the VM beyond what its guest was given, in bytes: the cost of the machine itself.
+   *
+   * @generated from field: uint64 memory_overhead_bytes = 7;
+   */
+  memoryOverheadBytes: bigint;
+
+  /**
+   * Overhead that is declared for the machine itself and added to its memory limit, in bytes.
+   *
+   * @generated from field: uint64 declared_overhead_bytes = 8;
+   */
+  declaredOverheadBytes: bigint;
 };
 
 /**
@@ -2044,6 +1965,9 @@ export declare const CgroupLayoutSchema: GenEnum<CgroupLayout>;
  * Errors carry a `google.rpc.ErrorInfo` with domain "paddock"; see the README for all reasons. Common to all calls:
  * INVALID_ARGUMENT (with a `google.rpc.BadRequest` that names each field), NOT_FOUND, DEADLINE_EXCEEDED,
  * UNAVAILABLE (the node, the VM or its guest cannot be reached).
+ *
+ * Room. These calls come later, under these names: UpdateSandbox (labels and annotations), ListDevices, CopyTo and CopyFrom (files of a
+ * container, as a stream), and those of templates and snapshots. An interface that is added has an id, by which routes name it.
  *
  * @generated from service paddock.v1.SandboxService
  */
