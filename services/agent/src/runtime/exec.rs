@@ -104,8 +104,9 @@ fn in_sight(
     stdio: Stdio,
     filter: Option<Filter>,
 ) -> Result<ExecOutcome> {
-    let accounts = Accounts::read(&container.root()?);
-    let mut plan = Box::new(LaunchPlan::prepare(process, &accounts, &container.hostname, filter)?);
+    let root = container.root()?;
+    let mut plan = Box::new(LaunchPlan::prepare(process, &Accounts::read(&root), &container.hostname, filter)?);
+    drop(root);
     plan.terminal = stdio.terminal;
     let streams = stdio.into_descriptors()?;
     let (reports, report) = pipe_with(PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;

@@ -77,7 +77,12 @@ impl LaunchPlan {
         filter: Option<Filter>,
     ) -> Result<Self> {
         check_strings(process)?;
-        let user = accounts.resolve(&process.user, &process.additional_groups)?;
+        let names_home = process.env.iter().any(|entry| entry.starts_with("HOME="));
+        let user = if names_home {
+            accounts.resolve_ids(&process.user, &process.additional_groups)?
+        } else {
+            accounts.resolve(&process.user, &process.additional_groups)?
+        };
         let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
         let env = environment(process, &user, hostname);
         let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);

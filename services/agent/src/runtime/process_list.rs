@@ -3,7 +3,7 @@
 //! Names, command lines and numbers of processes are in the hands of the container: all of it is bounded, and a process
 //! that ends while it is looked at is left out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -27,9 +27,11 @@ pub(super) fn list(cgroup: &Cgroup, root: Option<&OwnedFd>) -> Vec<pb::ProcessEn
     let mut entries: Vec<Entry> = cgroup.pids(PROCESSES).into_iter().filter_map(read).collect();
     let in_container: HashMap<u32, u32> =
         entries.iter().map(|entry| (entry.columns.guest_pid, entry.columns.pid)).collect();
+    let uids: HashSet<u32> = entries.iter().map(|entry| entry.columns.uid).collect();
+    let names = accounts.as_ref().map(|accounts| accounts.names_of(&uids)).unwrap_or_default();
     for entry in &mut entries {
         entry.columns.parent_pid = in_container.get(&entry.parent).copied().unwrap_or(0);
-        let name = accounts.as_ref().and_then(|accounts| accounts.name_of(entry.columns.uid));
+        let name = names.get(&entry.columns.uid);
         entry.columns.user = name.map_or_else(|| entry.columns.uid.to_string(), |name| name.chars().take(64).collect());
     }
     entries.into_iter().map(|entry| entry.columns).collect()

@@ -1,11 +1,14 @@
 //! Who a process runs as: the user of an image's config, looked up in the container's /etc/passwd and /etc/group.
 //!
-//! Both files are the tenant's. At most [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As other
+//! A file is read when something is asked of it: digits for both user and group need neither. Both files are the tenant's. At most [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As other
 //! runtimes do: digits are an id and never a name, even if a user or group has such a name (CVE-2016-3697); a number that is
 //! no known user is taken as it is with group 0; a group that is given explicitly takes the place of the memberships in
 //! /etc/group; and the primary group is among the groups, so that setgid(2) cannot take it off (CVE-2022-2989).
 
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use super::error::{Result, RuntimeError};
 use super::in_root;
@@ -28,42 +31,80 @@ pub(super) struct User {
 
 /// The user database of a container.
 pub(super) struct Accounts {
-    passwd: String,
-    group: String,
+    passwd: Text,
+    group: Text,
+}
+
+/// The text of a file, read when it is first asked for.
+struct Text {
+    read: Box<dyn Fn() -> String>,
+    text: OnceCell<String>,
+}
+
+impl Text {
+    fn new(read: impl Fn() -> String + 'static) -> Self {
+        Self { read: Box::new(read), text: OnceCell::new() }
+    }
+
+    fn lines(&self) -> std::str::Lines<'_> {
+        self.text.get_or_init(|| (self.read)()).lines()
+    }
 }
 
 impl Accounts {
-    /// Reads the database below `root`. Files that are missing or odd count as empty.
+    /// The database below `root`. Files that are missing or odd count as empty.
     pub(super) fn read(root: &OwnedFd) -> Self {
-        let read = |path| {
-            let bytes = in_root::read_file(root, path, FILE_BYTES).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
+        let root = Rc::new(root.try_clone().ok());
+        let file = |path| {
+            let root = Rc::clone(&root);
+            Text::new(move || {
+                let read = |root| in_root::read_file(root, path, FILE_BYTES).ok();
+                let bytes = root.as_ref().as_ref().and_then(read).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).into_owned()
+            })
         };
-        Self { passwd: read("etc/passwd"), group: read("etc/group") }
+        Self { passwd: file("etc/passwd"), group: file("etc/group") }
     }
 
-    /// The name of a user, if it has one.
-    pub(super) fn name_of(&self, uid: u32) -> Option<&str> {
-        self.users().find(|user| user.uid == uid).map(|user| user.name)
+    /// The names of users that have one, in one pass.
+    pub(super) fn names_of(&self, uids: &HashSet<u32>) -> HashMap<u32, &str> {
+        let mut names = HashMap::new();
+        for user in self.users().filter(|user| uids.contains(&user.uid)) {
+            names.entry(user.uid).or_insert(user.name);
+            if names.len() == uids.len() {
+                break;
+            }
+        }
+        names
     }
 
     /// Resolves `spec` ("", "name", "uid", "name:group", "uid:gid") and more groups by name or number.
     pub(super) fn resolve(&self, spec: &str, additional: &[String]) -> Result<User> {
+        self.look_up(spec, additional, true)
+    }
+
+    /// As [`Self::resolve`] for who needs no home directory: it may be "/" though the user has another.
+    pub(super) fn resolve_ids(&self, spec: &str, additional: &[String]) -> Result<User> {
+        self.look_up(spec, additional, false)
+    }
+
+    fn look_up(&self, spec: &str, additional: &[String], needs_home: bool) -> Result<User> {
         let (user_spec, group_spec) = spec.split_once(':').unwrap_or((spec, ""));
         let user_spec = if user_spec.is_empty() { "0" } else { user_spec };
         let named = Named::parse("user", user_spec)?;
-        let entry = self.users().find(|user| named.is(user.name, user.uid));
+        let is_given = matches!(named, Named::Id(_)) && !group_spec.is_empty() && !needs_home;
+        let entry = if is_given { None } else { self.users().find(|user| named.is(user.name, user.uid)) };
         let (uid, mut gid, home, name) = match (entry, named) {
             (Some(user), _) => (user.uid, user.gid, user.home, Some(user.name)),
             (None, Named::Id(uid)) => (uid, 0, "/", None),
             (None, Named::Name(_)) => return Err(unknown("user", user_spec)),
         };
         let mut groups = Vec::new();
-        if group_spec.is_empty() {
-            let member = |group: &Group<'_>| name.is_some_and(|name| group.members.split(',').any(|m| m == name));
-            groups.extend(self.groups().filter(member).map(|group| group.gid).take(GROUPS));
-        } else {
+        if !group_spec.is_empty() {
             gid = self.group_id(group_spec)?;
+        } else if let Some(name) = name {
+            let member = |group: &Group<'_>| group.members.split(',').any(|member| member == name);
+            groups.extend(self.groups().filter(member).map(|group| group.gid).take(GROUPS));
         }
         for group in additional {
             groups.push(self.group_id(group)?);
@@ -169,12 +210,19 @@ fn unknown(what: &str, spec: &str) -> RuntimeError {
 mod tests {
     use super::*;
 
+    fn accounts_of(passwd: &str, group: &str) -> Accounts {
+        let text = |text: &str| {
+            let text = text.to_owned();
+            Text::new(move || text.clone())
+        };
+        Accounts { passwd: text(passwd), group: text(group) }
+    }
+
     fn accounts() -> Accounts {
-        Accounts {
-            passwd: "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1001::/home/app:/bin/sh\nneg:x:-1:0::/:\n"
-                .into(),
-            group: "root:x:0:\napp:x:1001:\naudio:x:29:app,other\nvideo:x:44:app\n".into(),
-        }
+        accounts_of(
+            "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1001::/home/app:/bin/sh\nneg:x:-1:0::/:\n",
+            "root:x:0:\napp:x:1001:\naudio:x:29:app,other\nvideo:x:44:app\n",
+        )
     }
 
     #[test]
@@ -206,10 +254,10 @@ mod tests {
 
     #[test]
     fn digits_are_an_id_even_if_a_user_or_group_has_them_for_a_name() {
-        let accounts = Accounts {
-            passwd: "1000:x:0:0::/root:/bin/sh\n99999999999:x:0:0::/:\napp:x:1000:1001::/home/app:/bin/sh\n".into(),
-            group: "7:x:0:\n1001:x:0:\nmany:x:7:\n".into(),
-        };
+        let accounts = accounts_of(
+            "1000:x:0:0::/root:/bin/sh\n99999999999:x:0:0::/:\napp:x:1000:1001::/home/app:/bin/sh\n",
+            "7:x:0:\n1001:x:0:\nmany:x:7:\n",
+        );
         let user = accounts.resolve("1000", &[]).unwrap();
         assert_eq!((user.uid, user.gid, user.home.as_str()), (1000, 1001, "/home/app"));
         let user = accounts.resolve("1000:1001", &["7".into()]).unwrap();
@@ -219,8 +267,8 @@ mod tests {
 
     #[test]
     fn the_primary_group_is_kept_however_many_there_are() {
-        let members = (0..2000).map(|number| format!("g{number}:x:{}:app\n", 5000 + number)).collect();
-        let accounts = Accounts { passwd: "app:x:1000:60000::/:\n".into(), group: members };
+        let members: String = (0..2000).map(|number| format!("g{number}:x:{}:app\n", 5000 + number)).collect();
+        let accounts = accounts_of("app:x:1000:60000::/:\n", &members);
         let user = accounts.resolve("app", &[]).unwrap();
         assert_eq!((user.groups.len(), user.groups.last()), (GROUPS, Some(&60000)));
     }
@@ -234,11 +282,49 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_read_once_and_only_when_the_answer_is_in_it() {
+        let reads = Rc::new(std::cell::Cell::new((0, 0)));
+        let counted = |passwd: bool, text: &'static str| {
+            let reads = Rc::clone(&reads);
+            Text::new(move || {
+                let (users, groups) = reads.get();
+                reads.set(if passwd { (users + 1, groups) } else { (users, groups + 1) });
+                text.to_owned()
+            })
+        };
+        let reads_of = |spec: &str, additional: &[&str], needs_home: bool| {
+            reads.set((0, 0));
+            let accounts = Accounts {
+                passwd: counted(true, "app:x:1000:1001::/home/app:\n"),
+                group: counted(false, "audio:x:29:app\n"),
+            };
+            let additional: Vec<String> = additional.iter().map(|group| (*group).to_owned()).collect();
+            let user = accounts.look_up(spec, &additional, needs_home).unwrap();
+            let again = accounts.look_up(spec, &additional, needs_home).unwrap();
+            assert_eq!(user, again);
+            (user.uid, user.gid, reads.get())
+        };
+        assert_eq!(reads_of("1000:7", &["8"], false), (1000, 7, (0, 0)), "all of it is given");
+        assert_eq!(reads_of("1000:7", &[], true), (1000, 7, (1, 0)), "the home directory is not");
+        assert_eq!(reads_of("1000:7", &["audio"], false), (1000, 7, (0, 1)), "a group's number is not");
+        assert_eq!(reads_of("4242", &[], false), (4242, 0, (1, 0)), "one without a name is no member of a group");
+        assert_eq!(reads_of("1000", &[], false), (1000, 1001, (1, 1)));
+        assert_eq!(reads_of("app:7", &[], false), (1000, 7, (1, 0)));
+    }
+
+    #[test]
+    fn the_first_name_of_each_user_counts() {
+        let accounts = accounts_of("a:x:1:0::/:\nb:x:2:0::/:\nc:x:1:0::/:\n", "");
+        assert_eq!(accounts.names_of(&HashSet::from([1, 2, 3])), HashMap::from([(1, "a"), (2, "b")]));
+        assert_eq!(accounts.names_of(&HashSet::new()), HashMap::new());
+    }
+
+    #[test]
     fn whatever_a_container_writes_into_its_accounts_is_looked_up() {
         crate::fuzzing::fuzz("accounts", |bytes| {
             let text = String::from_utf8_lossy(bytes);
             let (passwd, group) = text.split_once('\0').unwrap_or((&text, ""));
-            let accounts = Accounts { passwd: passwd.into(), group: group.into() };
+            let accounts = accounts_of(passwd, group);
             let words = || text.split([':', ',', '\n', '\0']).take(16);
             for spec in words().chain(["", "0", "1000", "app", "app:audio", "4294967295"]) {
                 let more: Vec<String> = words().map(str::to_owned).collect();
@@ -246,7 +332,7 @@ mod tests {
                     let Ok(user) = accounts.resolve(spec, additional) else { continue };
                     assert!(user.groups.contains(&user.gid) && user.groups.len() <= GROUPS);
                     assert!(user.home.starts_with('/') && !user.home.contains('\0'));
-                    accounts.name_of(user.uid);
+                    accounts.names_of(&HashSet::from([user.uid]));
                 }
             }
         });
