@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { isOutcomeUnknown, PaddockError } from "@paddock/domain";
-import { nodepb, StatusSchema, StopSandboxRequestSchema } from "@paddock/protocol";
+import { nodepb, StatusSchema } from "@paddock/protocol";
 import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
 import { Bus } from "./bus.ts";
-import { newCommand, requestCommand } from "./request-command.ts";
+import { requestCommand } from "./request-command.ts";
 import {
   type CommandContext,
   type CommandHandler,
@@ -34,21 +34,17 @@ after(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const command = (sandboxId = "s") =>
-  newCommand(
-    { case: "getSandbox", value: { $typeName: "paddock.v1.GetSandboxRequest", sandboxId } },
-    { requestId: "r", sandboxId },
-  );
-const answer = (sandboxId: string) =>
-  create(nodepb.CommandResponseSchema, {
-    outcome: { case: "getSandbox", value: { sandbox: { sandboxId } } },
-  });
+const GET = "paddock.v1.SandboxService/GetSandbox";
+const STOP = "paddock.v1.SandboxService/StopSandbox";
+const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
+const command = (sandboxId = "s", method = GET) =>
+  create(nodepb.CommandRequestSchema, { method, request: Buffer.from(sandboxId), requestId: "r", sandboxId });
 const soon = (ms = 5_000) => ({ deadline: new Date(Date.now() + ms) });
 
 async function serve(nodeId: string, handler: CommandHandler, perKind = 4): Promise<CommandServer> {
   const server = serveCommands(node, nodeId, handler, {
     limits: { perKind, perSandbox: 2 },
-    kindOf: ({ command }) => (command.case === "getSandbox" ? "reads" : "changes"),
+    kindOf: ({ method }) => (method === GET ? "reads" : "changes"),
     daemonInstanceId: "boot-1",
     toStatus: (error) => create(StatusSchema, { code: 13, message: words(error) }),
   });
@@ -64,13 +60,13 @@ const outcomeOf = ({ outcome }: nodepb.CommandResponse) =>
 
 test("a command reaches the node with deadline, trace context and its own body, and is answered", async () => {
   let seen: CommandContext | undefined;
-  const server = await serve("n.1", async (request, ctx) => {
+  const server = await serve("n.1", async ({ method, request }, ctx) => {
     seen = ctx;
-    return answer(request.sandboxId);
+    return Buffer.from(`${method} of ${text(request)}`);
   });
   const sent = command("s.1");
   const response = await requestCommand(api, "n.1", sent, { ...soon(), trace: { traceparent: "00-a-b-01" } });
-  assert.equal(response.outcome.case === "getSandbox" && response.outcome.value.sandbox?.sandboxId, "s.1");
+  assert.equal(response.outcome.case === "response" && text(response.outcome.value), `${GET} of s.1`);
   assert.equal(response.daemonInstanceId, "boot-1");
   assert.equal(seen?.trace.traceparent, "00-a-b-01");
   assert.ok(Math.abs((seen?.deadline?.getTime() ?? 0) - Date.now() - 5_000) < 2_000);
@@ -138,17 +134,13 @@ async function waiting(nodeId: string, perKind: number) {
     nodeId,
     async (request) => {
       await gate.promise;
-      return answer(request.sandboxId);
+      return request.request;
     },
     perKind,
   );
   return { server, open: gate.resolve };
 }
-const stopCommand = (sandboxId: string) =>
-  newCommand(
-    { case: "stopSandbox", value: create(StopSandboxRequestSchema, { sandboxId }) },
-    { requestId: "r", sandboxId },
-  );
+const stopCommand = (sandboxId: string) => command(sandboxId, STOP);
 
 test("one command more than a node takes at a time is refused, not queued", async () => {
   const { server, open } = await waiting("busy", 2);
@@ -156,7 +148,7 @@ test("one command more than a node takes at a time is refused, not queued", asyn
   const third = await calls[2];
   assert.equal(third && outcomeOf(third), "TOO_MANY");
   open();
-  assert.deepEqual((await Promise.all(calls)).map(outcomeOf), ["getSandbox", "getSandbox", "TOO_MANY"]);
+  assert.deepEqual((await Promise.all(calls)).map(outcomeOf), ["response", "response", "TOO_MANY"]);
   await server.stop(1_000);
 });
 
@@ -168,7 +160,7 @@ test("a node that is full of commands of one kind takes those of another", async
   const read = requestCommand(api, "full", command("a"), soon());
   while (server.inFlight < 3) await api.connection().flush();
   open();
-  assert.equal(outcomeOf(await read), "getSandbox");
+  assert.equal(outcomeOf(await read), "response");
   await Promise.all(changes);
   await server.stop(1_000);
 });
@@ -181,10 +173,10 @@ test("what waits for one sandbox leaves room for the others, and gives its own b
   const other = requestCommand(api, "shared", command("other"), soon());
   while (server.inFlight < 3) await api.connection().flush();
   open();
-  assert.equal(outcomeOf(await other), "getSandbox");
+  assert.equal(outcomeOf(await other), "response");
   await Promise.all(calls);
   for (const _ of [1, 2, 3])
-    assert.equal(outcomeOf(await requestCommand(api, "shared", command("one"), soon())), "getSandbox");
+    assert.equal(outcomeOf(await requestCommand(api, "shared", command("one"), soon())), "response");
   await server.stop(1_000);
 });
 
@@ -219,7 +211,7 @@ test("commands are heard and answered on the next connection, and by one that be
   const late = requestCommand(api, "again", command("late"), soon());
   while (server.inFlight < 2) await api.connection().flush();
   open();
-  assert.deepEqual((await Promise.all([early, late])).map(outcomeOf), ["getSandbox", "getSandbox"]);
+  assert.deepEqual((await Promise.all([early, late])).map(outcomeOf), ["response", "response"]);
   await server.stop(1_000);
 });
 
@@ -232,21 +224,17 @@ test("a handler that throws answers with its error", async () => {
 });
 
 test("a command that cannot be read is answered, and the next one is served", async () => {
-  const server = await serve("robust", async (request) => answer(request.sandboxId));
+  const server = await serve("robust", async (request) => request.request);
   const raw = await api
     .connection()
     .request(commandSubject("robust"), new Uint8Array([255, 255]), { timeout: 2_000 });
   assert.equal(outcomeOf(fromBinary(nodepb.CommandResponseSchema, raw.data)), "INVALID_FIELD");
-  assert.equal(outcomeOf(await requestCommand(api, "robust", command(), soon())), "getSandbox");
+  assert.equal(outcomeOf(await requestCommand(api, "robust", command(), soon())), "response");
   await server.stop(1_000);
 });
 
 test("what the bus cannot carry is TOO_LARGE in both directions, and what cannot be answered is done", async () => {
-  const server = await serve("large", async () =>
-    create(nodepb.CommandResponseSchema, {
-      outcome: { case: "getSandbox", value: { sandbox: { nodeId: "x".repeat(2 * 1024 * 1024) } } },
-    }),
-  );
+  const server = await serve("large", async () => new Uint8Array(2 * 1024 * 1024));
   const response = await requestCommand(api, "large", command(), soon());
   assert.equal(outcomeOf(response), "TOO_LARGE, outcome unknown");
   await assert.rejects(requestCommand(api, "large", command("x".repeat(2 * 1024 * 1024)), soon()), {
@@ -259,7 +247,7 @@ test("stopping answers what is in flight first and takes nothing new", async () 
   const gate = Promise.withResolvers<void>();
   const server = await serve("stopping", async (request) => {
     await gate.promise;
-    return answer(request.sandboxId);
+    return request.request;
   });
   const call = requestCommand(api, "stopping", command(), soon());
   while (server.inFlight === 0) await api.connection().flush();
@@ -267,7 +255,7 @@ test("stopping answers what is in flight first and takes nothing new", async () 
   await node.connection().flush();
   await assert.rejects(requestCommand(api, "stopping", command(), soon()), { reason: "NODE_UNAVAILABLE" });
   gate.resolve();
-  assert.equal(outcomeOf(await call), "getSandbox");
+  assert.equal(outcomeOf(await call), "response");
   await stopped;
 });
 

@@ -4,7 +4,7 @@
  * An error tells whether the command can have had an effect: its metadata has `outcome: unknown` when the command was sent and its answer
  * did not come, or when the node says so of a failure that left something. Without it nothing was done, or what was is undone.
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   headers,
   type Msg,
@@ -175,22 +175,5 @@ function abortReason(signal: AbortSignal, metadata: Readonly<Record<string, stri
   return new PaddockError(reason.reason, reason.message, {
     metadata: { ...reason.metadata, ...metadata },
     cause: reason,
-  });
-}
-
-/** A command with its idempotency key filled in. */
-export function newCommand(
-  command: nodepb.CommandRequest["command"],
-  fields: {
-    readonly requestId: string;
-    readonly sandboxId?: string;
-    readonly generation?: bigint;
-  },
-): nodepb.CommandRequest {
-  return create(nodepb.CommandRequestSchema, {
-    command,
-    requestId: fields.requestId,
-    sandboxId: fields.sandboxId ?? "",
-    generation: fields.generation ?? 0n,
   });
 }

@@ -28,11 +28,8 @@ export type CommandContext = {
   readonly trace: { readonly traceparent?: string; readonly tracestate?: string };
 };
 
-/** Answers a command. What it throws is answered as an error, by `toStatus`. */
-export type CommandHandler = (
-  command: nodepb.CommandRequest,
-  ctx: CommandContext,
-) => Promise<nodepb.CommandResponse>;
+/** Answers a command with its response in binary form. What it throws is answered as an error, by `toStatus`. */
+export type CommandHandler = (command: nodepb.CommandRequest, ctx: CommandContext) => Promise<Uint8Array>;
 
 export type ServeCommandsOptions = {
   /** Commands that run at the same time; one more is answered with TOO_MANY. */
@@ -136,8 +133,8 @@ async function run(bus: Bus, { message, command, handler, controller, options }:
   let response: nodepb.CommandResponse;
   try {
     const deadline = leftMs === undefined ? undefined : new Date(Date.now() + leftMs);
-    response = await handler(command, { signal: controller.signal, deadline, trace: traceOf(message) });
-    if (options.daemonInstanceId !== undefined) response.daemonInstanceId = options.daemonInstanceId;
+    const ctx = { signal: controller.signal, deadline, trace: traceOf(message) };
+    response = responseOf({ case: "response", value: await handler(command, ctx) }, options);
   } catch (error) {
     const reason: unknown =
       controller.signal.aborted && !(error instanceof PaddockError) ? controller.signal.reason : error;
@@ -185,16 +182,13 @@ function respond(
   if (!connection.isClosed()) connection.publish(message.reply, payload);
 }
 
-function errorResponse(
-  error: unknown,
-  requestId: string,
-  options: ServeCommandsOptions,
-): nodepb.CommandResponse {
-  return create(nodepb.CommandResponseSchema, {
-    outcome: { case: "error", value: options.toStatus(error, requestId) },
-    daemonInstanceId: options.daemonInstanceId ?? "",
-  });
-}
+const responseOf = (
+  outcome: nodepb.CommandResponse["outcome"],
+  { daemonInstanceId = "" }: ServeCommandsOptions,
+): nodepb.CommandResponse => create(nodepb.CommandResponseSchema, { outcome, daemonInstanceId });
+
+const errorResponse = (error: unknown, requestId: string, options: ServeCommandsOptions) =>
+  responseOf({ case: "error", value: options.toStatus(error, requestId) }, options);
 
 /** What is left of the caller's patience as the command arrives, in milliseconds; undefined when it did not say. */
 function timeLeftOf(message: Msg): number | undefined {

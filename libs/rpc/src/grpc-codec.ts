@@ -1,5 +1,6 @@
 import { type DescMethod, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import type { MethodDefinition } from "@grpc/grpc-js";
+import { methodPath } from "./service-handlers.ts";
 
 /**
  * The grpc-js definition of a method with protobuf-es codecs. (proto-loader, the usual way, accepts malformed messages.)
@@ -9,7 +10,7 @@ export function grpcMethod(method: DescMethod): MethodDefinition<Message, Messag
   const clientStreams = method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
   const serverStreams = method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming";
   return {
-    path: `/${method.parent.typeName}/${method.name}`,
+    path: `/${methodPath(method)}`,
     requestStream: clientStreams,
     responseStream: serverStreams,
     requestSerialize: (message) => asBuffer(toBinary(method.input, message)),

@@ -3,7 +3,15 @@ import { after, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
-import { nodepb, OutputStream, type ProcessOutput, ProcessOutputSchema } from "@paddock/protocol";
+import {
+  ExecResponseSchema,
+  OutputStream,
+  type ProcessOutput,
+  ProcessOutputSchema,
+  ProcessService,
+  ReadLogsResponseSchema,
+  WaitProcessResponseSchema,
+} from "@paddock/protocol";
 import type { CallContext } from "./call-context.ts";
 import { GrpcConnection } from "./grpc-client.ts";
 import { SERVER_OPTIONS } from "./grpc-limits.ts";
@@ -11,7 +19,7 @@ import { addGrpcMethods } from "./grpc-server.ts";
 import { createRequestCheck } from "./request-check.ts";
 import { bindService, type ServiceHandlers } from "./service-handlers.ts";
 
-type NodeHandlers = ServiceHandlers<typeof nodepb.NodeStreamService>;
+type NodeHandlers = ServiceHandlers<typeof ProcessService>;
 
 const notHere = () => {
   throw new PaddockError("NOT_IMPLEMENTED", "not in this test");
@@ -20,10 +28,9 @@ const handlers: { -readonly [K in keyof NodeHandlers]: NodeHandlers[K] } = {
   exec: notHere,
   attach: notHere,
   waitProcess: notHere,
+  signalProcess: notHere,
+  resizeTty: notHere,
   readLogs: notHere,
-  watchContainerStats: notHere,
-  watchSandboxStats: notHere,
-  importImage: notHere,
 };
 
 const server = new Server(SERVER_OPTIONS);
@@ -35,12 +42,11 @@ before(async () => {
     exec: (requests, ctx) => handlers.exec(requests, ctx),
     attach: (requests, ctx) => handlers.attach(requests, ctx),
     waitProcess: (request, ctx) => handlers.waitProcess(request, ctx),
+    signalProcess: notHere,
+    resizeTty: notHere,
     readLogs: (request, ctx) => handlers.readLogs(request, ctx),
-    watchContainerStats: (request, ctx) => handlers.watchContainerStats(request, ctx),
-    watchSandboxStats: (request, ctx) => handlers.watchSandboxStats(request, ctx),
-    importImage: (requests, ctx) => handlers.importImage(requests, ctx),
   };
-  addGrpcMethods(server, bindService(nodepb.NodeStreamService, current), {
+  addGrpcMethods(server, bindService(ProcessService, current), {
     check: createRequestCheck(),
     onBug: (error) => bugs.push(error),
   });
@@ -56,18 +62,16 @@ after(() => {
   server.forceShutdown();
 });
 
-const client = () => connection.service(nodepb.NodeStreamService);
+const client = () => connection.service(ProcessService);
 const process = { sandboxId: "s", containerId: "c", execId: "e" };
 const chunk = (offset: number, data: Uint8Array): ProcessOutput =>
   create(ProcessOutputSchema, {
     output: { case: "chunk", value: { stream: OutputStream.STDOUT, offset: BigInt(offset), data } },
   });
 const stdin = (bytes: number) => ({
-  request: {
-    message: {
-      case: "input" as const,
-      value: { input: { case: "stdin" as const, value: { data: new Uint8Array(bytes) } } },
-    },
+  message: {
+    case: "input" as const,
+    value: { input: { case: "stdin" as const, value: { data: new Uint8Array(bytes) } } },
   },
 });
 
@@ -75,15 +79,15 @@ test("a unary call answers, and the handler sees deadline, metadata and peer", a
   let seen: CallContext | undefined;
   handlers.waitProcess = async (request, ctx) => {
     seen = ctx;
-    assert.equal(request.request?.execId, "e");
-    return create(nodepb.WaitProcessResponseSchema, { response: { status: { code: 7 } } });
+    assert.equal(request.execId, "e");
+    return create(WaitProcessResponseSchema, { status: { code: 7 } });
   };
   const deadline = new Date(Date.now() + 5_000);
-  const answer = await client().waitProcess(
-    { request: process },
-    { deadline, metadata: { "paddock-request-id": "r-1", traceparent: "00-aa-bb-01" } },
-  );
-  assert.equal(answer.response?.status?.code, 7);
+  const answer = await client().waitProcess(process, {
+    deadline,
+    metadata: { "paddock-request-id": "r-1", traceparent: "00-aa-bb-01" },
+  });
+  assert.equal(answer.status?.code, 7);
   assert.equal(seen?.requestId, "r-1");
   assert.deepEqual(seen?.trace, { traceparent: "00-aa-bb-01" });
   assert.match(seen?.peer ?? "", /^127\.0\.0\.1:/);
@@ -99,7 +103,7 @@ test("an error arrives with reason, metadata, hint, violations and retry delay",
       retryAfterMs: 1500,
     });
   };
-  await assert.rejects(client().waitProcess({ request: process }), (error) => {
+  await assert.rejects(client().waitProcess(process), (error) => {
     assert.ok(error instanceof PaddockError);
     assert.equal(error.reason, "WRONG_STATE");
     assert.equal(error.message, "container c of sandbox s is paused");
@@ -117,7 +121,7 @@ test("a bug is INTERNAL without a word of its cause, which the server is told", 
   handlers.waitProcess = async () => {
     throw bug;
   };
-  await assert.rejects(client().waitProcess({ request: process }), {
+  await assert.rejects(client().waitProcess(process), {
     reason: "INTERNAL",
     message: "internal error",
   });
@@ -126,12 +130,12 @@ test("a bug is INTERNAL without a word of its cause, which the server is told", 
 
 test("a hostile id is refused with the path of its field, before the handler", async () => {
   handlers.waitProcess = async () => assert.fail("the handler ran");
-  await assert.rejects(client().waitProcess({ request: { ...process, sandboxId: "../etc" } }), (error) => {
+  await assert.rejects(client().waitProcess({ ...process, sandboxId: "../etc" }), (error) => {
     assert.ok(error instanceof PaddockError);
     assert.equal(error.reason, "INVALID_FIELD");
     assert.deepEqual(
       error.violations.map((violation) => violation.field),
-      ["request.sandbox_id"],
+      ["sandbox_id"],
     );
     return true;
   });
@@ -140,7 +144,7 @@ test("a hostile id is refused with the path of its field, before the handler", a
 test("a deadline ends a call whose handler does not look at the signal", async () => {
   handlers.waitProcess = () => new Promise(() => {});
   const deadline = new Date(Date.now() + 50);
-  await assert.rejects(client().waitProcess({ request: process }, { deadline }), { reason: "DEADLINE" });
+  await assert.rejects(client().waitProcess(process, { deadline }), { reason: "DEADLINE" });
 });
 
 test("a client that gives up aborts the handler's signal", async () => {
@@ -152,7 +156,7 @@ test("a client that gives up aborts the handler's signal", async () => {
     return new Promise(() => {});
   };
   const controller = new AbortController();
-  const call = client().waitProcess({ request: process }, { signal: controller.signal });
+  const call = client().waitProcess(process, { signal: controller.signal });
   await started.promise;
   controller.abort();
   await assert.rejects(call, { reason: "CANCELLED" });
@@ -163,23 +167,23 @@ test("a bidirectional stream carries bytes both ways, half-closes and ends", asy
   handlers.exec = async function* (requests) {
     let total = 0;
     for await (const request of requests) {
-      const message = request.request?.message;
-      if (message?.case !== "input" || message.value.input.case !== "stdin") continue;
+      const { message } = request;
+      if (message.case !== "input" || message.value.input.case !== "stdin") continue;
       const { data } = message.value.input.value;
-      yield create(nodepb.ExecResponseSchema, { response: { output: chunk(total, data) } });
+      yield create(ExecResponseSchema, { output: chunk(total, data) });
       total += data.length;
     }
   };
   const call = client().exec();
   await call.write({
-    request: { message: { case: "start", value: { sandboxId: "s", containerId: "c", process: {} } } },
+    message: { case: "start", value: { sandboxId: "s", containerId: "c", process: {} } },
   });
   await call.write(stdin(3));
   await call.write(stdin(5));
   call.end();
   const sizes: number[] = [];
   for await (const response of call) {
-    const output = response.response?.output?.output;
+    const output = response.output?.output;
     if (output?.case === "chunk") sizes.push(output.value.data.length);
   }
   assert.deepEqual(sizes, [3, 5]);
@@ -191,11 +195,11 @@ test("a client that does not read stops the handler, and one that leaves ends it
   handlers.readLogs = async function* (_request, ctx) {
     ctx.signal.addEventListener("abort", () => ended.resolve());
     for (;;) {
-      yield create(nodepb.ReadLogsResponseSchema, { response: { data: new Uint8Array(65_536) } });
+      yield create(ReadLogsResponseSchema, { data: new Uint8Array(65_536) });
       yielded++;
     }
   };
-  const call = client().readLogs({ request: { sandboxId: "s", containerId: "c" } });
+  const call = client().readLogs({ sandboxId: "s", containerId: "c" });
   const iterator = call[Symbol.asyncIterator]();
   await iterator.next();
   let before = -1;

@@ -7,22 +7,26 @@
  */
 import type { Writable } from "node:stream";
 import { type Message, toBinary } from "@bufbuild/protobuf";
-import type {
-  handleBidiStreamingCall,
-  handleClientStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
-  Metadata,
+import {
+  type handleBidiStreamingCall,
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type Metadata,
   Server,
-  ServerDuplexStream,
-  ServerReadableStream,
-  ServerWritableStream,
-  ServiceDefinition,
-  UntypedServiceImplementation,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerInterceptor,
+  type ServerReadableStream,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { type CallHead, type EdgeOptions, edgeMethods, type OpenCall, openCall } from "./call-edge.ts";
 import { grpcMethod } from "./grpc-codec.ts";
 import { toServiceError } from "./grpc-error.ts";
+import { SERVER_OPTIONS } from "./grpc-limits.ts";
+import { formatHostPort, type HostPort } from "./host-port.ts";
 import { type AnyHandler, type BoundMethod, isIterable } from "./service-handlers.ts";
 import { TurnBudget } from "./turn-budget.ts";
 
@@ -33,6 +37,35 @@ type Surface = {
   getDeadline(): Date | number;
   on(event: "cancelled", listener: () => void): unknown;
 };
+
+/** A grpc-js server of bound methods, with our limits. `interceptors` see a call before its handler does. */
+export function createGrpcServer(
+  methods: readonly BoundMethod[],
+  options: EdgeOptions,
+  interceptors: readonly ServerInterceptor[] = [],
+): Server {
+  const ours = SERVER_OPTIONS.interceptors;
+  const server = new Server({ ...SERVER_OPTIONS, interceptors: [...interceptors, ...ours] });
+  addGrpcMethods(server, methods, options);
+  return server;
+}
+
+/** Listens; answers with the port that was got. Without `credentials` connections are plain text. Rejects when the address cannot be had. */
+export function bindGrpcServer(
+  server: Server,
+  address: HostPort,
+  credentials = ServerCredentials.createInsecure(),
+): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  server.bindAsync(formatHostPort(address), credentials, (error, port) =>
+    error ? reject(error) : resolve(port),
+  );
+  return promise;
+}
+
+/** Takes no more calls; resolves when those in flight have ended. */
+export const drainGrpcServer = (server: Server): Promise<void> =>
+  new Promise((resolve) => server.tryShutdown(() => resolve()));
 
 /** Adds the methods (of `bindService`) of one or more services to a grpc-js server. */
 export function addGrpcMethods(server: Server, methods: readonly BoundMethod[], options: EdgeOptions): void {

@@ -5,6 +5,7 @@ export * from "./call-context.ts";
 export type { CallHead, EdgeOptions } from "./call-edge.ts";
 export * from "./connect-server.ts";
 export * from "./deadline.ts";
+export * from "./first-request.ts";
 export * from "./grpc-client.ts";
 export * from "./grpc-error.ts";
 export * from "./grpc-limits.ts";

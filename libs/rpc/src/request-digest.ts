@@ -1,21 +1,24 @@
 import { createHash } from "node:crypto";
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 
 /**
  * SHA-256 of what a request asks for, to tell a repeated request from another one with the same id. It is taken of the JSON
  * form with sorted keys: the binary form of equal messages may differ, because the order of a map's entries is free (Go shuffles
  * it on purpose).
  */
-export function requestDigest<Desc extends DescMessage>(
+export const requestDigest = <Desc extends DescMessage>(
   schema: Desc,
   request: MessageShape<Desc>,
-): Uint8Array {
-  const json = JSON.stringify(toJson(schema, request), (_key, value: unknown) =>
-    isPlainObject(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
+): Uint8Array => jsonDigest(schema.typeName, toJson(schema, request));
+
+/** The same of a JSON value; `typeName` says what it is the form of. */
+export function jsonDigest(typeName: string, value: JsonValue): Uint8Array {
+  const json = JSON.stringify(value, (_key, each: unknown) =>
+    isPlainObject(each)
+      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : each,
   );
-  return createHash("sha256").update(`${schema.typeName}\n${json}`).digest();
+  return createHash("sha256").update(`${typeName}\n${json}`).digest();
 }
 
 const isPlainObject = (value: unknown): value is Record<string, unknown> =>

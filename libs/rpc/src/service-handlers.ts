@@ -40,16 +40,25 @@ export type BoundMethod = { readonly method: DescMethod; readonly handle: AnyHan
 /** Something wrapped around every handler of a server. */
 export type Middleware = (method: DescMethod, next: AnyHandler) => AnyHandler;
 
-/** All methods of a service with their handlers. Throws an Error when one has none. */
-export function bindService<S extends DescService>(service: S, handlers: ServiceHandlers<S>): BoundMethod[] {
+/** The methods of a service that have a handler here, with it. */
+export function bindMethods<S extends DescService>(
+  service: S,
+  handlers: Partial<ServiceHandlers<S>>,
+): BoundMethod[] {
   // The mapped type above ties each handler to its method; that tie cannot be written for a loop over all methods.
   const byName = handlers as Readonly<Record<string, AnyHandler | undefined>>;
-  return service.methods.map((method) => {
+  return service.methods.flatMap((method) => {
     const handle = byName[method.localName];
-    if (handle === undefined) throw new Error(`${service.typeName} has no handler for ${method.name}`);
-    return { method, handle };
+    return handle === undefined ? [] : [{ method, handle }];
   });
 }
+
+/** All methods of a service with their handlers. */
+export const bindService = <S extends DescService>(service: S, handlers: ServiceHandlers<S>): BoundMethod[] =>
+  bindMethods(service, handlers);
+
+/** The name of a method as in the path of a gRPC call, such as "paddock.v1.SandboxService/CreateSandbox". */
+export const methodPath = ({ parent, name }: DescMethod): string => `${parent.typeName}/${name}`;
 
 /** The same methods with `middleware` around each, the first outermost. */
 export function wrapMethods(

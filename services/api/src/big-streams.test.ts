@@ -97,8 +97,8 @@ test("100 MB of input arrive unchanged, in bounded memory, at the pace of a slow
   const received = createHash("sha256");
   const finished = Promise.withResolvers<void>();
   node.streams.exec = async function* (requests) {
-    for await (const { request } of requests) {
-      const each = request?.message.case === "input" ? request.message.value.input : undefined;
+    for await (const { message } of requests) {
+      const each = message.case === "input" ? message.value.input : undefined;
       if (each?.case === "stdin") received.update(each.value.data);
       if (each?.case === "stdinEof") break;
     }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { connect } from "node:tls";
 import { create } from "@bufbuild/protobuf";
-import { ImageService, nodepb, SystemService } from "@paddock/protocol";
+import { ImageService, ImportImageResponseSchema, SystemService } from "@paddock/protocol";
 import { tlsConnection } from "@paddock/rpc";
 import { type IssuedFiles, TestAuthority } from "../../../libs/rpc/src/testing/test-authority.ts";
 import { startNats } from "../../../test/harness/nats.ts";
@@ -90,7 +90,7 @@ test("a secret of streams that is replaced counts for the next connection to a n
   node.streams.importImage = async function* (requests) {
     for await (const _ of requests);
     const message = { case: "image", value: { imageId: "sha256:1" } } as const;
-    yield create(nodepb.ImportImageResponseSchema, { response: { message } });
+    yield create(ImportImageResponseSchema, { message });
   };
   const importImage = async () => {
     const call = bench.connection.service(ImageService).importImage();

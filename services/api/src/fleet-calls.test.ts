@@ -6,12 +6,13 @@ import { PaddockError } from "@paddock/domain";
 import {
   DeleteImageResponseSchema,
   ImageService,
+  type ImportImageRequest,
+  ImportImageResponseSchema,
   ImportPhase,
   ListImagesResponseSchema,
   ListSandboxesResponseSchema,
   LogLevel,
   NodeService,
-  nodepb,
   SandboxService,
   SetLogLevelResponseSchema,
   SystemService,
@@ -164,29 +165,29 @@ test("a short name of hex digits is a name on every node, even where an id begin
 });
 
 const importing = (digests: Map<string, string>, nodeId: string) =>
-  async function* (requests: AsyncIterable<nodepb.ImportImageRequest>) {
+  async function* (requests: AsyncIterable<ImportImageRequest>) {
     const hash = createHash("sha256");
     let doneBytes = 0n;
-    for await (const { request } of requests) {
-      if (request?.message.case !== "data") continue;
-      hash.update(request.message.value);
-      doneBytes += BigInt(request.message.value.length);
-      yield create(nodepb.ImportImageResponseSchema, {
-        response: { message: { case: "progress", value: { phase: ImportPhase.RECEIVE, doneBytes } } },
+    for await (const { message } of requests) {
+      if (message.case !== "data") continue;
+      hash.update(message.value);
+      doneBytes += BigInt(message.value.length);
+      yield create(ImportImageResponseSchema, {
+        message: { case: "progress", value: { phase: ImportPhase.RECEIVE, doneBytes } },
       });
     }
     digests.set(nodeId, hash.digest("hex"));
-    yield create(nodepb.ImportImageResponseSchema, {
-      response: { message: { case: "image", value: { imageId: "sha256:2", names: ["x"] } } },
+    yield create(ImportImageResponseSchema, {
+      message: { case: "image", value: { imageId: "sha256:2", names: ["x"] } },
     });
   };
 
 test("what nodes find odd about an image is told once each, with the image", async () => {
   const finding = (warnings: string[]) =>
-    async function* (requests: AsyncIterable<nodepb.ImportImageRequest>) {
+    async function* (requests: AsyncIterable<ImportImageRequest>) {
       for await (const _ of requests);
       const message = { case: "image", value: { imageId: "sha256:3" } } as const;
-      yield create(nodepb.ImportImageResponseSchema, { response: { message, warnings } });
+      yield create(ImportImageResponseSchema, { message, warnings });
     };
   n1.streams.importImage = finding(["the root is closed", "no variable"]);
   n2.streams.importImage = finding(["the root is closed"]);
@@ -235,7 +236,7 @@ test("an import fails with the error of the node that refuses it, and stops on t
   n2.streams.importImage = async function* (_requests, ctx) {
     ctx.signal.addEventListener("abort", () => aborted.resolve());
     await aborted.promise;
-    yield create(nodepb.ImportImageResponseSchema);
+    yield create(ImportImageResponseSchema);
   };
   const call = images().importImage();
   await call.write({ message: { case: "start", value: {} } });

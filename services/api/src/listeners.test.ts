@@ -12,10 +12,11 @@ import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import {
   CreateSandboxResponseSchema,
   type ExecRequestSchema,
+  ExecResponseSchema,
   fromConnectError,
   NodeService,
-  nodepb,
   ProcessService,
+  ReadLogsResponseSchema,
   SandboxService,
   SystemService,
 } from "@paddock/protocol";
@@ -83,7 +84,7 @@ test("gRPC-Web works over HTTP/1.1", async () => {
 test("a server stream works over HTTP/1.1, a bidirectional one over HTTP/2 without TLS", async () => {
   n1.streams.readLogs = async function* () {
     for (const byte of [1, 2, 3]) {
-      yield create(nodepb.ReadLogsResponseSchema, { response: { data: new Uint8Array([byte]) } });
+      yield create(ReadLogsResponseSchema, { data: new Uint8Array([byte]) });
     }
   };
   const one = createClient(ProcessService, createConnectTransport({ baseUrl: url(), httpVersion: "1.1" }));
@@ -91,12 +92,12 @@ test("a server stream works over HTTP/1.1, a bidirectional one over HTTP/2 witho
   for await (const { data } of one.readLogs({ sandboxId: "s", containerId: "c" })) logs.push(...data);
   assert.deepEqual(logs, [1, 2, 3]);
   n1.streams.exec = async function* (requests) {
-    for await (const { request } of requests) {
-      const input = request?.message.case === "input" ? request.message.value.input : undefined;
+    for await (const { message } of requests) {
+      const input = message.case === "input" ? message.value.input : undefined;
       if (input?.case === "stdinEof") break;
       if (input?.case !== "stdin") continue;
-      yield create(nodepb.ExecResponseSchema, {
-        response: { output: { output: { case: "chunk", value: { stream: 1, data: input.value.data } } } },
+      yield create(ExecResponseSchema, {
+        output: { output: { case: "chunk", value: { stream: 1, data: input.value.data } } },
       });
     }
   };
@@ -120,7 +121,7 @@ test("a Connect client that leaves aborts the node's stream", async () => {
   const aborted = Promise.withResolvers<void>();
   n1.streams.readLogs = async function* (_request, ctx) {
     ctx.signal.addEventListener("abort", () => aborted.resolve());
-    yield create(nodepb.ReadLogsResponseSchema, { response: { data: new Uint8Array([1]) } });
+    yield create(ReadLogsResponseSchema, { data: new Uint8Array([1]) });
     await new Promise(() => {});
   };
   const client = createClient(ProcessService, createConnectTransport({ baseUrl: url(), httpVersion: "1.1" }));

@@ -3,13 +3,19 @@ import { after, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
+  AttachResponseSchema,
   ContainerService,
   CreateSandboxResponseSchema,
+  GENERATION_KEY,
   NodeService,
-  nodepb,
   ProcessService,
+  ReadLogsResponseSchema,
   SandboxService,
+  WaitProcessResponseSchema,
+  WatchContainerStatsResponseSchema,
+  WatchSandboxStatsResponseSchema,
 } from "@paddock/protocol";
+import type { CallContext } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import { drained, exited, start } from "./testing/exec-messages.ts";
@@ -29,43 +35,34 @@ after(() => bench[Symbol.asyncDispose]());
 
 const processes = () => bench.connection.service(ProcessService);
 
-test("the first request of every stream has the generation of the sandbox's placement", async () => {
-  const seen: Record<string, bigint[]> = {};
-  const note = (name: string, { generation }: { readonly generation: bigint }) => {
-    seen[name] = [...(seen[name] ?? []), generation];
+test("every stream has the generation of the sandbox's placement", async () => {
+  const seen: Record<string, (string | undefined)[]> = {};
+  const note = ({ method, metadata }: CallContext) => {
+    seen[method.localName] = [...(seen[method.localName] ?? []), metadata(GENERATION_KEY)];
   };
-  const first = async <R extends { readonly generation: bigint }>(
-    name: string,
-    requests: AsyncIterable<R>,
-  ) => {
-    for await (const request of requests) {
-      note(name, request);
-      break;
-    }
-  };
-  node.streams.exec = async function* (requests) {
-    await first("exec", requests);
+  node.streams.exec = async function* (_requests, ctx) {
+    note(ctx);
     yield exited();
   };
-  node.streams.attach = async function* (requests) {
-    await first("attach", requests);
-    yield create(nodepb.AttachResponseSchema, { response: { output: exited().response?.output } });
+  node.streams.attach = async function* (_requests, ctx) {
+    note(ctx);
+    yield create(AttachResponseSchema, { output: exited().output });
   };
-  node.streams.waitProcess = async (request) => {
-    note("waitProcess", request);
-    return create(nodepb.WaitProcessResponseSchema, { response: {} });
+  node.streams.waitProcess = async (_request, ctx) => {
+    note(ctx);
+    return create(WaitProcessResponseSchema);
   };
-  node.streams.readLogs = async function* (request) {
-    note("readLogs", request);
-    yield create(nodepb.ReadLogsResponseSchema, { response: {} });
+  node.streams.readLogs = async function* (_request, ctx) {
+    note(ctx);
+    yield create(ReadLogsResponseSchema);
   };
-  node.streams.watchContainerStats = async function* (request) {
-    note("watchContainerStats", request);
-    yield create(nodepb.WatchContainerStatsResponseSchema, { response: {} });
+  node.streams.watchContainerStats = async function* (_request, ctx) {
+    note(ctx);
+    yield create(WatchContainerStatsResponseSchema);
   };
-  node.streams.watchSandboxStats = async function* (request) {
-    note("watchSandboxStats", request);
-    yield create(nodepb.WatchSandboxStatsResponseSchema, { response: {} });
+  node.streams.watchSandboxStats = async function* (_request, ctx) {
+    note(ctx);
+    yield create(WatchSandboxStatsResponseSchema);
   };
   const target = { sandboxId: "s", containerId: "c" };
   const exec = processes().exec();
@@ -78,9 +75,9 @@ test("the first request of every stream has the generation of the sandbox's plac
   await drained(processes().readLogs(target));
   await drained(bench.connection.service(ContainerService).watchContainerStats(target));
   await drained(bench.connection.service(SandboxService).watchSandboxStats({ sandboxId: "s" }));
-  const generation = node.seen.find(({ command }) => command.case === "createSandbox")?.generation;
+  const generation = node.seen.find(({ method }) => method.endsWith("/CreateSandbox"))?.generation;
   assert.ok(generation);
-  const once = [generation];
+  const once = [String(generation)];
   assert.deepEqual(seen, {
     exec: once,
     attach: once,
@@ -122,7 +119,7 @@ test("another server at a node's address receives nothing, and the client is tol
   let asked = 0;
   other.streams.readLogs = async function* () {
     asked += 1;
-    yield create(nodepb.ReadLogsResponseSchema, { response: {} });
+    yield create(ReadLogsResponseSchema);
   };
   await node.advertise(other.streamAddress);
   await eventually(async () => {

@@ -22,7 +22,7 @@ let n2: FakeNode;
 /** How far the clock of claims is ahead. */
 let aheadMs = 0;
 const sandboxes = () => bench.connection.service(SandboxService);
-const seen = (node: FakeNode) => node.seen.map(({ command }) => command.case);
+const seen = (node: FakeNode) => node.seen.map(({ method }) => method.split("/")[1]);
 
 before(async () => {
   bench = await ApiBench.start(startNats, {}, { monotonicMs: () => performance.now() + aheadMs });
@@ -144,5 +144,5 @@ test("an old claim of a sandbox that its node does not know is released by the n
   }
   n2.commands.getSandbox = refuse(new PaddockError("SANDBOX_NOT_FOUND", "not here"));
   assert.equal((await sandboxes().createSandbox(request("old"))).sandbox?.nodeId, "n1");
-  assert.deepEqual(seen(n2), ["getSandbox", "getSandbox", "getSandbox"]);
+  assert.deepEqual(seen(n2), ["GetSandbox", "GetSandbox", "GetSandbox"]);
 });

@@ -6,9 +6,12 @@ import {
   ContainerService,
   CreateSandboxResponseSchema,
   NodeService,
-  nodepb,
   ProcessService,
+  ReadLogsResponseSchema,
   SandboxService,
+  WaitProcessResponseSchema,
+  WatchContainerStatsResponseSchema,
+  WatchSandboxStatsResponseSchema,
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
@@ -201,19 +204,19 @@ test("an error of the node on a stream reaches the client with its metadata", as
 test("waits, logs and statistics are forwarded as they arrive", async () => {
   node.streams.waitProcess = async (_request, ctx) => {
     assert.equal(ctx.deadline, undefined, "a wait lasts as long as the client wants");
-    return create(nodepb.WaitProcessResponseSchema, { response: { status: { code: 3 } } });
+    return create(WaitProcessResponseSchema, { status: { code: 3 } });
   };
   const { status } = await processes().waitProcess({ sandboxId: "s", containerId: "c", execId: "e" });
   assert.equal(status?.code, 3);
   node.streams.readLogs = async function* () {
-    yield create(nodepb.ReadLogsResponseSchema, { response: { data: new Uint8Array([1]) } });
-    yield create(nodepb.ReadLogsResponseSchema, { response: { data: new Uint8Array([2]) } });
+    yield create(ReadLogsResponseSchema, { data: new Uint8Array([1]) });
+    yield create(ReadLogsResponseSchema, { data: new Uint8Array([2]) });
   };
   const logs: number[] = [];
   for await (const { data } of processes().readLogs({ sandboxId: "s", containerId: "c" })) logs.push(...data);
   assert.deepEqual(logs, [1, 2]);
   node.streams.watchContainerStats = async function* () {
-    yield create(nodepb.WatchContainerStatsResponseSchema, { response: { cpuPercent: 12.5 } });
+    yield create(WatchContainerStatsResponseSchema, { cpuPercent: 12.5 });
   };
   const containers = bench.connection.service(ContainerService);
   for await (const { cpuPercent } of containers.watchContainerStats({ sandboxId: "s", containerId: "c" })) {
@@ -224,11 +227,11 @@ test("waits, logs and statistics are forwarded as they arrive", async () => {
 test("statistics of a sandbox arrive as its node reads them until the client leaves; an interval out of range is refused", async () => {
   const asked: (number | undefined)[] = [];
   const left = Promise.withResolvers<void>();
-  node.streams.watchSandboxStats = async function* ({ request }, ctx) {
-    asked.push(request?.interval?.nanos);
+  node.streams.watchSandboxStats = async function* ({ interval }, ctx) {
+    asked.push(interval?.nanos);
     ctx.signal.addEventListener("abort", () => left.resolve());
     for (let cpuPercent = 0; ; cpuPercent += 25)
-      yield create(nodepb.WatchSandboxStatsResponseSchema, { response: { cpuPercent } });
+      yield create(WatchSandboxStatsResponseSchema, { cpuPercent });
   };
   const sandboxes = bench.connection.service(SandboxService);
   const watch = (nanos: number) => sandboxes.watchSandboxStats({ sandboxId: "s", interval: { nanos } });

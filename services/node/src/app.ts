@@ -15,6 +15,7 @@ import { type ImageStore, openImageStore } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
 import { toStatus } from "@paddock/protocol";
 import { EMULATION_CODE_BYTES } from "@paddock/qemu";
+import { createRequestCheck } from "@paddock/rpc";
 import { startTracing } from "@paddock/telemetry";
 import { AgentLink } from "./agent/agent-link.ts";
 import { commandHandler } from "./command-handler.ts";
@@ -31,7 +32,6 @@ import { VmCgroups } from "./machine/vm-cgroups.ts";
 import type { NodeContext } from "./node-context.ts";
 import type { NodeLog } from "./node-log.ts";
 import { observeCommands } from "./observe-commands.ts";
-import { commandCheck } from "./request-rules.ts";
 import { COMMAND_LIMITS, kindOf } from "./routes.ts";
 import { recover } from "./sandboxes/recover.ts";
 import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
@@ -162,7 +162,7 @@ async function firstOf(promise: Promise<void>, signal: AbortSignal | undefined):
 }
 
 function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): CommandServer {
-  const handler = observeCommands(commandHandler(context, commandCheck()), context.log);
+  const handler = observeCommands(commandHandler(context, createRequestCheck()), context.log);
   return serveCommands(bus, context.nodeId, handler, {
     limits: COMMAND_LIMITS,
     kindOf,

@@ -3,23 +3,22 @@
  *
  * The node validates again what the api has validated: whoever can reach the bus can send commands.
  */
-import { create, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import type { CommandContext } from "@paddock/bus";
+import { toJson } from "@bufbuild/protobuf";
+import type { CommandHandler } from "@paddock/bus";
 import { RequestLedger } from "@paddock/lifecycle";
-import { nodepb } from "@paddock/protocol";
-import { invalidFields, requestDigest } from "@paddock/rpc";
+import { invalidFields, jsonDigest, type RequestCheck } from "@paddock/rpc";
+import type { Asked, Command } from "./command.ts";
 import type { Call } from "./handlers/call.ts";
 import { hostFailure } from "./host/host-failure.ts";
 import type { NodeContext } from "./node-context.ts";
-import { COMMANDS, route } from "./routes.ts";
-
-export type CommandCheck = (request: Message) => void;
+import { requireCommand } from "./routes.ts";
+import { decodeOutcome, encodeOutcome } from "./store/request-outcome.ts";
 
 /** Outcomes larger than this are not kept: repeating the request finds what it made. */
 const MAX_KEPT_OUTCOME_BYTES = 64 * 1024;
 
 /** Answers commands. `check` throws INVALID_FIELD for a request that breaks the rules of the schema. */
-export function commandHandler(ctx: NodeContext, check: CommandCheck) {
+export function commandHandler(ctx: NodeContext, check: RequestCheck) {
   const ledger = new RequestLedger({
     find: (id) => ctx.store.find(id),
     begin: (id, digest) => ctx.store.begin(id, digest),
@@ -28,42 +27,44 @@ export function commandHandler(ctx: NodeContext, check: CommandCheck) {
     },
   });
   return async (
-    request: nodepb.CommandRequest,
-    { signal, deadline }: Pick<CommandContext, "signal" | "deadline">,
-  ): Promise<nodepb.CommandResponse> => {
-    const { command, requestId, sandboxId, generation } = request;
-    if (command.case === undefined)
-      throw invalidFields([
-        { field: "command", description: "names nothing to do, or nothing this node knows" },
-      ]);
-    check(command.value);
+    envelope: Parameters<CommandHandler>[0],
+    { signal, deadline }: Pick<Parameters<CommandHandler>[1], "signal" | "deadline">,
+  ): Promise<Uint8Array> => {
+    const { requestId, sandboxId, generation } = envelope;
+    const command = requireCommand(envelope);
+    const asked = command.read(envelope.request);
+    check(command.method, asked.request);
     ctx.sandboxes.fence(sandboxId, generation);
     const work = async (left: AbortSignal) => {
       const call: Call = { requestId, generation, signal: left, deadline };
-      const outcome = await route(ctx, command, call).catch((error: unknown) => {
+      return await asked.carryOut(ctx, call).catch((error: unknown) => {
         throw hostFailure(error);
       });
-      return create(nodepb.CommandResponseSchema, { outcome });
     };
-    if (COMMANDS[command.case] === "reads") return await work(signal);
-    if (requestId === "")
-      throw invalidFields([{ field: "request_id", description: `is needed by ${command.case}` }]);
+    if (command.kind === "reads") return await work(signal);
+    if (requestId === "") {
+      const description = `is needed by ${command.method.name}`;
+      throw invalidFields([{ field: "request_id", description }]);
+    }
     // A repeat of the request that created a sandbox, or a container, is answered with what it created.
     const isProven = () => {
       const { record } = ctx.sandboxes.find(sandboxId) ?? {};
       const created = record === undefined ? [] : [record, ...record.containers];
       return created.some((each) => each.requestId === requestId);
     };
-    const bytes = await ledger.once(
-      { requestId, digest: digestOf(request), signal, isProven },
-      async (left) => toBinary(nodepb.CommandResponseSchema, await work(left)),
+    const digest = digestOf(command, asked, sandboxId);
+    const kept = await ledger.once({ requestId, digest, signal, isProven }, async (left) =>
+      encodeOutcome(await work(left)),
     );
-    return fromBinary(nodepb.CommandResponseSchema, bytes);
+    return decodeOutcome(kept);
   };
 }
 
-/** What makes two commands the same: what is asked, of which sandbox. Not the deadline. */
-function digestOf({ command, sandboxId }: nodepb.CommandRequest): string {
-  const asked = create(nodepb.CommandRequestSchema, { sandboxId, command });
-  return Buffer.from(requestDigest(nodepb.CommandRequestSchema, asked)).toString("hex");
+/**
+ * What makes two commands the same: what is asked, of which sandbox. It is the digest of the command's earlier form, which had a field
+ * for each method: what a node has kept of a request stays valid.
+ */
+function digestOf({ method }: Command, { request }: Asked, sandboxId: string): string {
+  const asked = { [method.localName]: toJson(method.input, request), ...(sandboxId !== "" && { sandboxId }) };
+  return Buffer.from(jsonDigest("paddock.node.v1.CommandRequest", asked)).toString("hex");
 }

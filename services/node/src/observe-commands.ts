@@ -8,8 +8,9 @@ import { COMMANDS } from "./routes.ts";
 /** Commands that change something are worth a line at level info, others and refusals at debug, bugs at error. */
 export function observeCommands(handle: CommandHandler, log: NodeLog): CommandHandler {
   return async (command, ctx) => {
-    const name = command.command.case ?? "nothing";
-    const { sandboxId, requestId } = command;
+    const { method, sandboxId, requestId } = command;
+    const known = COMMANDS.get(method);
+    const name = known?.method.localName ?? (method.slice(0, 128) || "nothing");
     const span = beginSpan(`node ${name}`, "server", ctx.trace, {
       "paddock.request_id": requestId,
       ...(sandboxId !== "" && { "paddock.sandbox_id": sandboxId }),
@@ -24,8 +25,7 @@ export function observeCommands(handle: CommandHandler, log: NodeLog): CommandHa
     });
     try {
       const response = await handle(command, { ...ctx, trace: span.headers });
-      const changes = name !== "nothing" && COMMANDS[name] !== "reads";
-      log[changes ? "info" : "debug"](fields(), "done");
+      log[known?.kind === "reads" ? "debug" : "info"](fields(), "done");
       span.end();
       return response;
     } catch (error) {

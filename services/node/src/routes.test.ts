@@ -7,7 +7,8 @@ import { nodepb } from "@paddock/protocol";
 import { COMMAND_LIMITS, COMMANDS, kindOf } from "./routes.ts";
 
 test("what stops, kills, deletes or pauses a sandbox or container has room beside changes, and so has what reads", () => {
-  for (const [name, kind] of Object.entries(COMMANDS)) {
+  for (const { method, kind } of COMMANDS.values()) {
+    const name = method.localName;
     if (/^(stop|kill|signal|pause|resume|delete(Sandbox|Container))/.test(name))
       assert.equal(kind, "controls", name);
     else if (/^(get|list)/.test(name)) assert.equal(kind, "reads", name);

@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { type ImageStore, openImageStore } from "@paddock/images";
-import { nodepb } from "@paddock/protocol";
-import { GrpcConnection, type HostPort, PeerChannelCredentials } from "@paddock/rpc";
+import { ProcessService } from "@paddock/protocol";
+import { GrpcConnection, type HostPort, methodPath, PeerChannelCredentials } from "@paddock/rpc";
 import { LogBook } from "./logs/log-book.ts";
 import { StreamServer } from "./stream-server.ts";
+import { streamMethods } from "./streams/stream-handlers.ts";
 import { TestNode } from "./testing/test-node.ts";
 
 const SECRET = "s".repeat(32);
@@ -49,8 +50,8 @@ function codeOf(client: Client, path: string): Promise<number> {
 
 test("a stranger gets no answer to any call of the stream port, not even that there is none", async () => {
   await using server = await start();
-  const streams = nodepb.NodeStreamService.methods.map(
-    ({ name }) => `paddock.node.v1.NodeStreamService/${name}`,
+  const streams = streamMethods({ ...node.context, images, logs: new LogBook(() => {}) }).map(({ method }) =>
+    methodPath(method),
   );
   const others = [
     "grpc.health.v1.Health/Check",
@@ -73,9 +74,9 @@ test("the api is served, and going down ends its connection in order", async () 
   using connection = new GrpcConnection(server.address, channel);
   const wait = () =>
     connection
-      .service(nodepb.NodeStreamService)
+      .service(ProcessService)
       .waitProcess(
-        { request: { sandboxId: "none", containerId: "c", execId: "c" } },
+        { sandboxId: "none", containerId: "c", execId: "c" },
         { deadline: new Date(Date.now() + 20_000) },
       );
   await assert.rejects(wait(), { reason: "SANDBOX_NOT_FOUND" });

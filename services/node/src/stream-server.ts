@@ -1,28 +1,26 @@
-import { Server } from "@grpc/grpc-js";
+import type { Server } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
-import { nodepb } from "@paddock/protocol";
 import {
-  addGrpcMethods,
-  bindService,
+  createGrpcServer,
   createRequestCheck,
+  drainGrpcServer,
   formatHostPort,
   listenForPeer,
   type PeerListener,
   parsePeerCredentials,
   peerPaths,
-  SERVER_OPTIONS,
   WatchedFiles,
 } from "@paddock/rpc";
 import type { StreamSettings } from "./config.ts";
 import type { NodeLog } from "./node-log.ts";
 import type { StreamContext } from "./streams/stream-context.ts";
-import { streamHandlers } from "./streams/stream-handlers.ts";
+import { streamMethods } from "./streams/stream-handlers.ts";
 
 const DRAIN_MS = 2000;
 /** Strangers who knock do not fill the log. */
 const REFUSALS_TOLD_EVERY_MS = 10_000;
 
-/** The gRPC server of NodeStreamService: what the api, and nobody else, dials for exec, attach, logs and imports. */
+/** The gRPC server that the api, and nobody else, dials for exec, attach, logs and imports. */
 export class StreamServer implements AsyncDisposable {
   /** Where it listens. */
   readonly address: string;
@@ -53,9 +51,8 @@ export class StreamServer implements AsyncDisposable {
   ): Promise<StreamServer> {
     const { listen, credentials: files } = settings;
     const { log, nodeId } = context;
-    const server = new Server(SERVER_OPTIONS);
     const shutdown = new AbortController();
-    addGrpcMethods(server, bindService(nodepb.NodeStreamService, streamHandlers(context)), {
+    const server = createGrpcServer(streamMethods(context), {
       check: createRequestCheck(),
       onBug: (error, { method }) =>
         log.error({ err: error, method: method.name }, "a stream failed of a bug"),
@@ -88,10 +85,8 @@ export class StreamServer implements AsyncDisposable {
     this.#shutdown.abort(
       new PaddockError("SHUTTING_DOWN", "the node daemon is going down", { retryAfterMs: 2000 }),
     );
-    const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(() => this.#server.forceShutdown(), DRAIN_MS);
-    this.#server.tryShutdown(() => resolve());
-    await promise;
+    await drainGrpcServer(this.#server);
     clearTimeout(timer);
   }
 }

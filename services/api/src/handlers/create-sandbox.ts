@@ -3,6 +3,7 @@ import {
   type CreateSandboxRequest,
   CreateSandboxRequestSchema,
   type CreateSandboxResponse,
+  SandboxService,
 } from "@paddock/protocol";
 import { type CallContext, requestDigest } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
@@ -16,5 +17,5 @@ export const createSandbox =
     const body = clone(CreateSandboxRequestSchema, request);
     body.sandboxId ||= sandboxIdOf(request.requestId);
     const digest = requestDigest(CreateSandboxRequestSchema, body);
-    return placeSandbox(api, ctx, { name: "createSandbox", body, digest });
+    return placeSandbox(api, ctx, { method: SandboxService.method.createSandbox, body, digest });
   };

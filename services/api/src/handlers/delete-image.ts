@@ -1,5 +1,5 @@
 import { PaddockError } from "@paddock/domain";
-import type { DeleteImageRequest, DeleteImageResponse } from "@paddock/protocol";
+import { type DeleteImageRequest, type DeleteImageResponse, ImageService } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askEveryNode } from "../lists/ask-every-node.ts";
@@ -14,7 +14,7 @@ export const deleteImage =
   async (body: DeleteImageRequest, ctx: CallContext): Promise<DeleteImageResponse> => {
     await api.sight.seen(ctx);
     const nodeIds = await holders(api, ctx, body.image);
-    const command = { name: "deleteImage", body, requestId: body.requestId } as const;
+    const command = { method: ImageService.method.deleteImage, body };
     const every = await askEveryNode(api, ctx, command, ({ nodeId }) => nodeIds?.has(nodeId) ?? true);
     const refusal = every.refusals.find(({ error }) => !isNotFound(error));
     if (refusal) throw refusal.error;

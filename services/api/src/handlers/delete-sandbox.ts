@@ -1,9 +1,11 @@
-import type { DeleteSandboxRequest, DeleteSandboxResponse } from "@paddock/protocol";
+import { type DeleteSandboxRequest, type DeleteSandboxResponse, SandboxService } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askEveryNode } from "../lists/ask-every-node.ts";
 import { askSandbox } from "../sandboxes/ask-sandbox.ts";
 import { noSandbox } from "../sandboxes/locate-sandbox.ts";
+
+const METHOD = SandboxService.method.deleteSandbox;
 
 /** Removes a sandbox, and its id from the registry. */
 export const deleteSandbox =
@@ -11,7 +13,7 @@ export const deleteSandbox =
   async (request: DeleteSandboxRequest, ctx: CallContext): Promise<DeleteSandboxResponse> => {
     const placed = await api.placements.read(request.sandboxId);
     if (placed === undefined) return notPlaced(api, ctx, request);
-    const response = await askSandbox(api, ctx, "deleteSandbox", request);
+    const response = await askSandbox(api, ctx, METHOD, request);
     await api.placements.release(placed);
     return response;
   };
@@ -25,7 +27,7 @@ async function notPlaced(
   await api.sight.seen(ctx);
   const placed = await api.placements.read(request.sandboxId);
   if (placed === undefined) return deletedBefore(api, ctx, request);
-  const response = await askSandbox(api, ctx, "deleteSandbox", request);
+  const response = await askSandbox(api, ctx, METHOD, request);
   await api.placements.release(placed);
   return response;
 }
@@ -36,12 +38,7 @@ async function deletedBefore(
   ctx: CallContext,
   body: DeleteSandboxRequest,
 ): Promise<DeleteSandboxResponse> {
-  const { answers } = await askEveryNode(api, ctx, {
-    name: "deleteSandbox",
-    body,
-    requestId: body.requestId,
-    sandboxId: body.sandboxId,
-  });
+  const { answers } = await askEveryNode(api, ctx, { method: METHOD, body });
   const first = answers[0];
   if (first === undefined) throw noSandbox(body.sandboxId);
   return first.answer;

@@ -5,6 +5,7 @@ import {
   type GetContainerStatusResponse,
   GetContainerStatusResponseSchema,
   GetSandboxRequestSchema,
+  SandboxService,
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
@@ -15,12 +16,8 @@ export const getContainerStatus =
   (api: ApiContext) =>
   async (request: GetContainerStatusRequest, ctx: CallContext): Promise<GetContainerStatusResponse> => {
     const { sandboxId, containerId } = request;
-    const { sandbox } = await askSandbox(
-      api,
-      ctx,
-      "getSandbox",
-      create(GetSandboxRequestSchema, { sandboxId }),
-    );
+    const body = create(GetSandboxRequestSchema, { sandboxId });
+    const { sandbox } = await askSandbox(api, ctx, SandboxService.method.getSandbox, body);
     const container = sandbox?.status?.containers.find((each) => each.containerId === containerId);
     if (container === undefined) {
       throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${sandboxId} has no container ${containerId}`, {

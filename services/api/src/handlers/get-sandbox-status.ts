@@ -4,6 +4,7 @@ import {
   type GetSandboxStatusRequest,
   type GetSandboxStatusResponse,
   GetSandboxStatusResponseSchema,
+  SandboxService,
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
@@ -14,12 +15,8 @@ import { noSandbox } from "../sandboxes/locate-sandbox.ts";
 export const getSandboxStatus =
   (api: ApiContext) =>
   async ({ sandboxId }: GetSandboxStatusRequest, ctx: CallContext): Promise<GetSandboxStatusResponse> => {
-    const { sandbox } = await askSandbox(
-      api,
-      ctx,
-      "getSandbox",
-      create(GetSandboxRequestSchema, { sandboxId }),
-    );
+    const body = create(GetSandboxRequestSchema, { sandboxId });
+    const { sandbox } = await askSandbox(api, ctx, SandboxService.method.getSandbox, body);
     if (sandbox?.status === undefined) throw noSandbox(sandboxId);
     return create(GetSandboxStatusResponseSchema, { status: sandbox.status });
   };

@@ -1,8 +1,7 @@
 import { PaddockError } from "@paddock/domain";
 import type { ImportImageRequest, ImportImageResponse } from "@paddock/protocol";
-import type { CallContext } from "@paddock/rpc";
+import { type CallContext, firstRequest } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { firstRequest } from "../streams/first-request.ts";
 import { importEverywhere } from "../streams/import-everywhere.ts";
 
 /** Streams an image archive to every node that is up. */

@@ -1,6 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
   ImageSchema,
+  ImageService,
   type ListImagesRequest,
   ListImagesRequestSchema,
   type ListImagesResponse,
@@ -26,7 +27,10 @@ export const listImages =
       pageSize,
       pageToken: afterIdOf(request.pageToken),
     });
-    const { answers, refusals, unreachable } = await askEveryNode(api, ctx, { name: "listImages", body });
+    const { answers, refusals, unreachable } = await askEveryNode(api, ctx, {
+      method: ImageService.method.listImages,
+      body,
+    });
     if (refusals[0]) throw refusals[0].error;
     const pages = answers.map(({ nodeId, answer }) => ({
       items: answer.images.map((image) => create(ImageSchema, { ...image, nodeIds: [nodeId] })),

@@ -6,6 +6,7 @@ import {
   type ListSandboxesResponse,
   ListSandboxesResponseSchema,
   SandboxSchema,
+  SandboxService,
 } from "@paddock/protocol";
 import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
@@ -32,7 +33,7 @@ export const listSandboxes =
     const every = await askEveryNode(
       api,
       ctx,
-      { name: "listSandboxes", body },
+      { method: SandboxService.method.listSandboxes, body },
       (record) => nodeId === "" || record.nodeId === nodeId,
     );
     if (every.refusals[0]) throw every.refusals[0].error;

@@ -1,5 +1,10 @@
 import { clone } from "@bufbuild/protobuf";
-import { type RunSandboxRequest, RunSandboxRequestSchema, type RunSandboxResponse } from "@paddock/protocol";
+import {
+  type RunSandboxRequest,
+  RunSandboxRequestSchema,
+  type RunSandboxResponse,
+  SandboxService,
+} from "@paddock/protocol";
 import { type CallContext, requestDigest } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { placeSandbox } from "../sandboxes/place-sandbox.ts";
@@ -12,5 +17,5 @@ export const runSandbox =
     const body = clone(RunSandboxRequestSchema, request);
     body.sandboxId ||= sandboxIdOf(request.requestId);
     const digest = requestDigest(RunSandboxRequestSchema, body);
-    return placeSandbox(api, ctx, { name: "runSandbox", body, digest });
+    return placeSandbox(api, ctx, { method: SandboxService.method.runSandbox, body, digest });
   };

@@ -4,6 +4,7 @@ import {
   type SetLogLevelRequest,
   type SetLogLevelResponse,
   SetLogLevelResponseSchema,
+  SystemService,
 } from "@paddock/protocol";
 import { type CallContext, invalidFields } from "@paddock/rpc";
 import { type LogLevelName, setLogLevel as setLevel } from "@paddock/telemetry";
@@ -17,7 +18,7 @@ export const setLogLevel =
     const level = levelName(body.level);
     setLevel(api.log, level);
     api.log.info({ logLevel: level, requestId: ctx.requestId }, "log level changed");
-    const every = await askEveryNode(api, ctx, { name: "setLogLevel", body });
+    const every = await askEveryNode(api, ctx, { method: SystemService.method.setLogLevel, body });
     return create(SetLogLevelResponseSchema, {
       nodeIds: every.answers.map(({ nodeId }) => nodeId).sort(),
       unreachableNodes: [...every.unreachable, ...every.refusals.map(({ nodeId }) => nodeId)].sort(),

@@ -1,15 +1,15 @@
 /** The gRPC port, served by grpc-js. */
 
-import { Server, ServerCredentials } from "@grpc/grpc-js";
 import {
-  addGrpcMethods,
   addReflection,
   type BoundMethod,
+  bindGrpcServer,
+  createGrpcServer,
+  drainGrpcServer,
   type EdgeOptions,
   formatHostPort,
   type Health,
   type HostPort,
-  SERVER_OPTIONS,
   type TokenCheck,
   tokenInterceptor,
 } from "@paddock/rpc";
@@ -31,26 +31,15 @@ export type GrpcListenerOptions = {
 /** Listens on the address. Rejects when that fails. */
 export async function listenGrpc(options: GrpcListenerOptions): Promise<Listener> {
   const { address, tls, checkToken, methods, edge, health } = options;
-  const server = new Server({
-    ...SERVER_OPTIONS,
-    interceptors: [
-      refuseBrowsers,
-      ...(checkToken === undefined ? [] : [tokenInterceptor(checkToken)]),
-      ...SERVER_OPTIONS.interceptors,
-    ],
-  });
-  addGrpcMethods(server, methods, edge);
+  const tokens = checkToken === undefined ? [] : [tokenInterceptor(checkToken)];
+  const server = createGrpcServer(methods, edge, [refuseBrowsers, ...tokens]);
   addReflection(server, SERVICES);
   health.addTo(server);
   const secure = tls && new ReplaceableServerCredentials(tls);
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(formatHostPort(address), secure ?? ServerCredentials.createInsecure(), (error, bound) =>
-      error ? reject(error) : resolve(bound),
-    ),
-  );
+  const port = await bindGrpcServer(server, address, secure);
   return {
     address: formatHostPort({ ...address, port }),
-    drain: () => new Promise((resolve) => server.tryShutdown(() => resolve())),
+    drain: () => drainGrpcServer(server),
     destroy: () => {
       secure?.release();
       server.forceShutdown();

@@ -1,14 +1,15 @@
+import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import type { NodeRecord } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { askNode, type CommandAnswer, type CommandBody, type CommandName } from "../nodes/ask-node.ts";
+import { askNode } from "../nodes/ask-node.ts";
 
 /** Time a node has to answer. A list does not wait for a silent node until the client's deadline. */
 const NODE_PATIENCE_MS = 5_000;
 
-export type EveryAnswer<C extends CommandName> = {
-  readonly answers: readonly { readonly nodeId: string; readonly answer: CommandAnswer<C> }[];
+export type EveryAnswer<O extends DescMessage> = {
+  readonly answers: readonly { readonly nodeId: string; readonly answer: MessageShape<O> }[];
   /** Nodes that answered with an error. */
   readonly refusals: readonly { readonly nodeId: string; readonly error: unknown }[];
   /** Nodes that did not answer, or are down. */
@@ -16,21 +17,16 @@ export type EveryAnswer<C extends CommandName> = {
 };
 
 /** Sends the same command to every node that `wanted` selects, in parallel. */
-export async function askEveryNode<C extends CommandName>(
+export async function askEveryNode<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  command: {
-    readonly name: C;
-    readonly body: CommandBody<C>;
-    readonly requestId?: string;
-    readonly sandboxId?: string;
-  },
+  command: { readonly method: DescMethodUnary<I, O>; readonly body: MessageShape<I> },
   wanted: (record: NodeRecord) => boolean = () => true,
-): Promise<EveryAnswer<C>> {
+): Promise<EveryAnswer<O>> {
   const patience = new Date(api.now() + NODE_PATIENCE_MS);
   const deadline = ctx.deadline !== undefined && ctx.deadline < patience ? ctx.deadline : patience;
   const records = api.nodes.all().filter(wanted);
-  const answers: { nodeId: string; answer: CommandAnswer<C> }[] = [];
+  const answers: { nodeId: string; answer: MessageShape<O> }[] = [];
   const refusals: { nodeId: string; error: unknown }[] = [];
   const unreachable = records.filter(({ liveness }) => liveness === "down").map(({ nodeId }) => nodeId);
   await Promise.all(

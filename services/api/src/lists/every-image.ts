@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
-import { type Image, ImageSchema, ListImagesRequestSchema } from "@paddock/protocol";
+import { type Image, ImageSchema, ImageService, ListImagesRequestSchema } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askEveryNode } from "./ask-every-node.ts";
@@ -16,7 +16,10 @@ export async function everyImage(api: ApiContext, ctx: CallContext): Promise<Ima
   while (after !== undefined) {
     const pageToken: string = after;
     const body = create(ListImagesRequestSchema, { pageSize: PAGE_SIZE, pageToken });
-    const { answers, refusals, unreachable } = await askEveryNode(api, ctx, { name: "listImages", body });
+    const { answers, refusals, unreachable } = await askEveryNode(api, ctx, {
+      method: ImageService.method.listImages,
+      body,
+    });
     if (refusals[0]) throw refusals[0].error;
     if (unreachable[0] !== undefined) {
       throw new PaddockError(

@@ -1,28 +1,23 @@
-/** Commands to a node, with the types of the command that is sent. */
-import { newCommand, requestCommand } from "@paddock/bus";
+/** Commands to a node: a unary method of the public API, its request and its response. */
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type Message,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { requestCommand } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import { fromStatus, type nodepb } from "@paddock/protocol";
-import type { CallContext } from "@paddock/rpc";
+import { fromStatus, nodepb } from "@paddock/protocol";
+import { type CallContext, methodPath } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 
-type Command = Exclude<nodepb.CommandRequest["command"], { case: undefined }>;
-type Outcome = Exclude<nodepb.CommandResponse["outcome"], { case: undefined | "error" }>;
-
-/** Names of commands: those of the public methods. */
-export type CommandName = Command["case"];
-export type CommandBody<C extends CommandName> = Bodies[C];
-export type CommandAnswer<C extends CommandName> = Answers[C];
-
-type Bodies = { [C in CommandName]: Extract<Command, { case: C }>["value"] };
-type Answers = { [C in CommandName]: Extract<Outcome, { case: C }>["value"] };
-
-export type Ask<C extends CommandName> = {
+export type Ask<I extends DescMessage, O extends DescMessage> = {
   readonly nodeId: string;
-  readonly name: C;
-  readonly body: CommandBody<C>;
-  /** Key of idempotency; undefined for what changes nothing. */
-  readonly requestId?: string | undefined;
-  readonly sandboxId?: string;
+  readonly method: DescMethodUnary<I, O>;
+  readonly body: MessageShape<I>;
   readonly generation?: bigint;
   /** When the client leaves, tell the node but wait for what it says: the caller must learn what became of the command. */
   readonly awaitOutcome?: boolean;
@@ -35,38 +30,36 @@ const NO_DEADLINE_MS = 30_000;
 const OUTCOME_GRACE_MS = 5_000;
 
 /** Sends a command and answers with its response. Throws what `requestCommand` throws, and the error that the node gave. */
-export async function askNode<C extends CommandName>(
+export async function askNode<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  ask: Ask<C>,
-): Promise<CommandAnswer<C>> {
+  { nodeId, method, body, generation = 0n, awaitOutcome = false }: Ask<I, O>,
+): Promise<MessageShape<O>> {
   const now = api.now();
   const clientDeadline = ctx.deadline?.getTime() ?? now + NO_DEADLINE_MS;
   const margin = Math.min(MARGIN_MS, Math.max(0, (clientDeadline - now) / 10));
-  const nodeDeadline = new Date(clientDeadline - margin);
-  // TypeScript cannot see that name and body belong together once C is a type parameter; `Ask` ties them.
-  const command = { case: ask.name, value: ask.body } as Command;
-  const request = newCommand(command, {
-    requestId: ask.requestId ?? ctx.requestId,
-    ...(ask.sandboxId === undefined ? {} : { sandboxId: ask.sandboxId }),
-    ...(ask.generation === undefined ? {} : { generation: ask.generation }),
+  const command = create(nodepb.CommandRequestSchema, {
+    method: methodPath(method),
+    request: toBinary(method.input, body),
+    requestId: requestIdIn(body) || ctx.requestId,
+    sandboxId: sandboxIdIn(body),
+    generation,
   });
-  const response = await requestCommand(api.bus, ask.nodeId, request, {
-    deadline: new Date(clientDeadline + (ask.awaitOutcome ? OUTCOME_GRACE_MS : 0)),
-    nodeDeadline,
+  const { outcome } = await requestCommand(api.bus, nodeId, command, {
+    deadline: new Date(clientDeadline + (awaitOutcome ? OUTCOME_GRACE_MS : 0)),
+    nodeDeadline: new Date(clientDeadline - margin),
     signal: ctx.signal,
     nodes: api.nodes,
     trace: ctx.trace,
-    awaitOutcome: ask.awaitOutcome ?? false,
+    awaitOutcome,
   });
-  return answerOf(response.outcome, ask);
+  if (outcome.case === "error") throw fromStatus(outcome.value);
+  if (outcome.case === "response") return fromBinary(method.output, outcome.value);
+  throw new PaddockError("INTERNAL", `node ${nodeId} answered ${method.name} with nothing`);
 }
 
-function answerOf<C extends CommandName>(
-  outcome: nodepb.CommandResponse["outcome"],
-  { name, nodeId }: Ask<C>,
-): CommandAnswer<C> {
-  if (outcome.case === "error") throw fromStatus(outcome.value);
-  if (outcome.case === name) return outcome.value as CommandAnswer<C>;
-  throw new PaddockError("INTERNAL", `node ${nodeId} answered ${name} with ${outcome.case ?? "nothing"}`);
-}
+const requestIdIn = (request: Message): string =>
+  "requestId" in request && typeof request.requestId === "string" ? request.requestId : "";
+
+const sandboxIdIn = (request: Message): string =>
+  "sandboxId" in request && typeof request.sandboxId === "string" ? request.sandboxId : "";

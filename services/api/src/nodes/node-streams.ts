@@ -7,13 +7,12 @@
  */
 import type { NodeRecord, NodeView } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import { nodepb } from "@paddock/protocol";
+import { GENERATION_KEY, REQUEST_ID_KEY } from "@paddock/protocol";
 import {
   type CallContext,
   type CallOptions,
   formatHostPort,
   GrpcConnection,
-  type GrpcMethods,
   type HostPort,
   isLoopback,
   isWildcard,
@@ -24,13 +23,10 @@ import {
 } from "@paddock/rpc";
 import type { Logger } from "@paddock/telemetry";
 
-export type NodeClient = GrpcMethods<typeof nodepb.NodeStreamService>;
-
 type Open = {
   /** As the heartbeat has it. */
   readonly address: string;
   readonly connection: GrpcConnection;
-  readonly client: NodeClient;
 };
 
 export class NodeStreams implements Disposable {
@@ -48,19 +44,18 @@ export class NodeStreams implements Disposable {
     this.#forget = nodes.onChange(() => this.#sweep());
   }
 
-  /** The streaming service of a node. Throws `PaddockError` NODE_UNAVAILABLE when its address is not known, or not one to dial. */
-  client(nodeId: string): NodeClient {
+  /** The connection to a node. Throws `PaddockError` NODE_UNAVAILABLE when its address is not known, or not one to dial. */
+  connection(nodeId: string): GrpcConnection {
     const address = addressOf(this.#nodes.get(nodeId));
     if (address === undefined) throw unreachable(nodeId, "it has not been seen");
     const open = this.#open.get(nodeId);
-    if (open?.address === address) return open.client;
+    if (open?.address === address) return open.connection;
     const problem = addressProblem(address, this.#credentials().kind);
     if (problem !== undefined) throw unreachable(nodeId, problem);
     open?.connection.close();
     const connection = new GrpcConnection(dialled(address), this.#channelTo(nodeId));
-    const client = connection.service(nodepb.NodeStreamService);
-    this.#open.set(nodeId, { address, connection, client });
-    return client;
+    this.#open.set(nodeId, { address, connection });
+    return connection;
   }
 
   [Symbol.dispose](): void {
@@ -87,12 +82,13 @@ export class NodeStreams implements Disposable {
   }
 }
 
-/** Deadline, cancellation and what is forwarded of a call's metadata. */
-export const forwarded = (ctx: CallContext): CallOptions => ({
+/** Deadline, cancellation and metadata of a call to a node. `generation` is that of the placement the call is about. */
+export const forwarded = (ctx: CallContext, generation?: bigint): CallOptions => ({
   deadline: ctx.deadline,
   signal: ctx.signal,
   metadata: {
-    "paddock-request-id": ctx.requestId,
+    [REQUEST_ID_KEY]: ctx.requestId,
+    [GENERATION_KEY]: generation?.toString(),
     traceparent: ctx.trace.traceparent,
     tracestate: ctx.trace.tracestate,
   },

@@ -1,55 +1,28 @@
+import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import type { PlacedSandbox } from "@paddock/bus";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { askNode, type CommandAnswer, type CommandBody, type CommandName } from "../nodes/ask-node.ts";
+import { askNode } from "../nodes/ask-node.ts";
 import { isMisplaced, locateSandbox, settle } from "./locate-sandbox.ts";
-
-type SandboxBody = { readonly sandboxId: string; readonly requestId?: string };
-
-/** Commands about one sandbox: their body names it. */
-export type SandboxCommand = {
-  [C in CommandName]: CommandBody<C> extends SandboxBody ? C : never;
-}[CommandName];
 
 /**
  * Sends a command to the node that has the sandbox, and to another one when the registry meanwhile names another. Throws
  * `PaddockError` SANDBOX_NOT_FOUND, and what `askNode` throws.
  */
-export async function askSandbox<C extends SandboxCommand>(
+export async function askSandbox<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  name: C,
-  body: CommandBody<C> & SandboxBody,
-): Promise<CommandAnswer<C>> {
+  method: DescMethodUnary<I, O>,
+  body: MessageShape<I> & { readonly sandboxId: string },
+): Promise<MessageShape<O>> {
+  const askPlaced = ({ placement: { nodeId, generation } }: PlacedSandbox) =>
+    askNode(api, ctx, { nodeId, method, body, generation });
   const placed = await locateSandbox(api, ctx, body.sandboxId);
   try {
-    return await askPlaced(api, ctx, name, body, placed);
+    return await askPlaced(placed);
   } catch (error) {
     const elsewhere = isMisplaced(error) ? await settle(api, placed, error) : undefined;
     if (elsewhere === undefined) throw error;
-    return askPlaced(api, ctx, name, body, elsewhere);
+    return askPlaced(elsewhere);
   }
 }
-
-const askPlaced = <C extends SandboxCommand>(
-  api: ApiContext,
-  ctx: CallContext,
-  name: C,
-  body: CommandBody<C> & SandboxBody,
-  { placement }: PlacedSandbox,
-): Promise<CommandAnswer<C>> =>
-  askNode(api, ctx, {
-    nodeId: placement.nodeId,
-    name,
-    body,
-    sandboxId: body.sandboxId,
-    generation: placement.generation,
-    requestId: body.requestId,
-  });
-
-/** A handler that forwards its request to the sandbox's node and answers what the node answers. */
-export const forwardToSandbox =
-  <C extends SandboxCommand>(name: C) =>
-  (api: ApiContext) =>
-  (request: CommandBody<C> & SandboxBody, ctx: CallContext): Promise<CommandAnswer<C>> =>
-    askSandbox(api, ctx, name, request);

@@ -2,7 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { PlacedSandbox } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import { GetSandboxRequestSchema } from "@paddock/protocol";
+import { GetSandboxRequestSchema, SandboxService } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
@@ -68,7 +68,7 @@ export async function isVacant(api: ApiContext, ctx: CallContext, placed: Placed
   const { sandboxId, nodeId, generation } = placed.placement;
   const body = create(GetSandboxRequestSchema, { sandboxId });
   try {
-    await askNode(api, ctx, { nodeId, name: "getSandbox", body, sandboxId, generation });
+    await askNode(api, ctx, { nodeId, method: SandboxService.method.getSandbox, body, generation });
     return false;
   } catch (error) {
     if (isMisplaced(error)) await settle(api, placed, error);

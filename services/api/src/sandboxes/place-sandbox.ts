@@ -15,23 +15,25 @@
  * milliseconds, raised above every one that was seen before, as the clock of another api may be ahead: it must keep rising when the registry
  * has been lost and rebuilt from the nodes, which a revision of the bucket would not.
  */
-import { create } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethodUnary, type MessageShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { PlacedSandbox } from "@paddock/bus";
 import { candidates, type ErrorReason, isOutcomeUnknown, PaddockError, sandboxDemand } from "@paddock/domain";
-import { nodepb } from "@paddock/protocol";
+import { nodepb, type SandboxSpec } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { askNode, type CommandAnswer, type CommandBody } from "../nodes/ask-node.ts";
+import { askNode } from "../nodes/ask-node.ts";
 import { nodeOffer } from "../nodes/node-message.ts";
 import { isVacant } from "./locate-sandbox.ts";
 
-type Create = "createSandbox" | "runSandbox";
-
-/** A create whose sandbox id is filled in. */
-export type Creation<C extends Create> = {
-  readonly name: C;
-  readonly body: CommandBody<C>;
+/** CreateSandbox or RunSandbox, with the sandbox id filled in. */
+export type Creation<I extends DescMessage, O extends DescMessage> = {
+  readonly method: DescMethodUnary<I, O>;
+  readonly body: MessageShape<I> & {
+    readonly requestId: string;
+    readonly sandboxId: string;
+    readonly spec?: SandboxSpec | undefined;
+  };
   /** Digest of the body, the same for the same request. */
   readonly digest: Uint8Array;
 };
@@ -49,11 +51,11 @@ const TRY_NEXT: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
 ]);
 
 /** Creates the sandbox on some node. Throws `PaddockError` as described above, and NO_NODES or NO_CAPACITY. */
-export async function placeSandbox<C extends Create>(
+export async function placeSandbox<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  creation: Creation<C>,
-): Promise<CommandAnswer<C>> {
+  creation: Creation<I, O>,
+): Promise<MessageShape<O>> {
   const { sandboxId } = creation.body;
   // An id that the registry lacks is free only when it lacks nothing.
   await api.sight.seen(ctx);
@@ -69,12 +71,12 @@ export async function placeSandbox<C extends Create>(
 }
 
 /** The id is claimed: by this very request, which is then asked again of the same node, or by another one. */
-async function repeat<C extends Create>(
+async function repeat<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  creation: Creation<C>,
+  creation: Creation<I, O>,
   placed: PlacedSandbox,
-): Promise<CommandAnswer<C>> {
+): Promise<MessageShape<O>> {
   const { sandboxId, requestId } = creation.body;
   // A placement that was rebuilt from its node does not know its request. The node does.
   const isRebuilt = placed.placement.requestId === "";
@@ -96,23 +98,23 @@ async function repeat<C extends Create>(
 }
 
 /** After the claim was changed by someone else, who is then asked about. */
-function placeAnew<C extends Create>(
+function placeAnew<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  creation: Creation<C>,
-): Promise<CommandAnswer<C>> {
+  creation: Creation<I, O>,
+): Promise<MessageShape<O>> {
   ctx.signal.throwIfAborted();
   return placeSandbox(api, ctx, creation);
 }
 
 /** Asks the node of a claim that this call has made, then the others. */
-async function tryNodes<C extends Create>(
+async function tryNodes<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  creation: Creation<C>,
+  creation: Creation<I, O>,
   claimed: PlacedSandbox,
   others: readonly string[],
-): Promise<CommandAnswer<C>> {
+): Promise<MessageShape<O>> {
   let placed = claimed;
   const left = [...others];
   for (;;) {
@@ -139,18 +141,16 @@ async function tryNodes<C extends Create>(
   }
 }
 
-const ask = <C extends Create>(
+const ask = <I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
   ctx: CallContext,
-  { name, body }: Creation<C>,
+  { method, body }: Creation<I, O>,
   { placement }: PlacedSandbox,
-): Promise<CommandAnswer<C>> =>
+): Promise<MessageShape<O>> =>
   askNode(api, ctx, {
     nodeId: placement.nodeId,
-    name,
+    method,
     body,
-    requestId: body.requestId,
-    sandboxId: body.sandboxId,
     generation: placement.generation,
     awaitOutcome: true,
   });
@@ -170,9 +170,9 @@ async function release(api: ApiContext, placed: PlacedSandbox): Promise<void> {
   }
 }
 
-function claimFor<C extends Create>(
+function claimFor<I extends DescMessage, O extends DescMessage>(
   api: ApiContext,
-  { body, digest }: Creation<C>,
+  { body, digest }: Creation<I, O>,
   nodeId: string,
   generationBefore: bigint,
 ): nodepb.Placement {

@@ -24,6 +24,7 @@ import { askNode } from "../nodes/ask-node.ts";
 /** Request id of these lists in the nodes' logs. */
 export const REBUILD_REQUEST_ID = "rebuild-registry";
 
+const LIST = SandboxService.method.listSandboxes;
 const PAGE_SIZE = 200;
 /** Time for one page. */
 const PAGE_DEADLINE_MS = 10_000;
@@ -85,7 +86,7 @@ async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: Abo
   let claimed = 0;
   do {
     const body = create(ListSandboxesRequestSchema, { pageSize: PAGE_SIZE, pageToken });
-    const page = await askNode(api, ownCall(api, signal), { nodeId, name: "listSandboxes", body });
+    const page = await askNode(api, ownCall(api, signal), { nodeId, method: LIST, body });
     for (const sandbox of page.sandboxes) {
       if (await claimOne(api, nodeId, sandbox)) claimed++;
     }
@@ -116,7 +117,7 @@ async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Prom
 
 /** Context of a call that no client made. */
 const ownCall = (api: ApiContext, signal: AbortSignal): CallContext => ({
-  method: SandboxService.method.listSandboxes,
+  method: LIST,
   signal,
   deadline: new Date(api.now() + PAGE_DEADLINE_MS),
   requestId: REBUILD_REQUEST_ID,

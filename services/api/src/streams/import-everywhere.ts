@@ -9,19 +9,20 @@ import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
   type Image,
+  ImageService,
   type ImportImageRequest,
   type ImportImageResponse,
   ImportImageResponseSchema,
   type ImportProgress,
 } from "@paddock/protocol";
-import type { CallContext } from "@paddock/rpc";
+import type { CallContext, GrpcMethods } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { joinImages } from "../lists/join-images.ts";
-import { forwarded, type NodeClient, nodeFailure } from "../nodes/node-streams.ts";
+import { forwarded, nodeFailure } from "../nodes/node-streams.ts";
 
 type NodeImport = {
   readonly nodeId: string;
-  readonly call: ReturnType<NodeClient["importImage"]>;
+  readonly call: ReturnType<GrpcMethods<typeof ImageService>["importImage"]>;
   progress: ImportProgress | undefined;
   image: Image | undefined;
   warnings: readonly string[];
@@ -37,7 +38,7 @@ export async function* importEverywhere(
 ): AsyncGenerator<ImportImageResponse> {
   const imports = nodeIds.map<NodeImport>((nodeId) => ({
     nodeId,
-    call: api.streams.client(nodeId).importImage(forwarded(ctx)),
+    call: api.streams.connection(nodeId).caller(ImageService.method.importImage)(forwarded(ctx)),
     progress: undefined,
     image: undefined,
     warnings: [],
@@ -71,7 +72,7 @@ async function pump(
 ): Promise<void> {
   // A write fails when the node has ended the call; `follow` then says why.
   const writeAll = (request: ImportImageRequest) =>
-    Promise.all(imports.map(({ call }) => call.write({ request }).catch(() => {})));
+    Promise.all(imports.map(({ call }) => call.write(request).catch(() => {})));
   await writeAll(first);
   for (;;) {
     const { done, value } = await rest.next();
@@ -83,11 +84,10 @@ async function pump(
 
 async function follow(each: NodeImport, news: News): Promise<void> {
   try {
-    for await (const { response } of each.call) {
-      const message = response?.message;
-      if (message?.case === "progress") each.progress = message.value;
-      if (message?.case === "image") each.image = message.value;
-      each.warnings = response?.warnings ?? [];
+    for await (const { message, warnings } of each.call) {
+      if (message.case === "progress") each.progress = message.value;
+      if (message.case === "image") each.image = message.value;
+      each.warnings = warnings;
       news.arrived();
     }
   } catch (error) {

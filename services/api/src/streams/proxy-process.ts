@@ -11,29 +11,26 @@ import type { ProcessOutput } from "@paddock/protocol";
 import type { DuplexCall } from "@paddock/rpc";
 import { OutputAcks, type TakenOffsets } from "./output-acks.ts";
 
-export type ProcessProxy<Request, NodeRequest, NodeResponse, Response> = {
-  readonly call: DuplexCall<NodeRequest, NodeResponse>;
-  readonly toNode: (request: Request) => NodeRequest;
-  /** The node's response as the client's, with the output in it. Undefined when the node sent nothing. */
-  readonly toClient: (
-    response: NodeResponse,
-  ) => { readonly response: Response; readonly output: ProcessOutput } | undefined;
-  /** An ack as a request to the node; undefined when the client sends its own. */
-  readonly ack: ((taken: TakenOffsets) => NodeRequest) | undefined;
+export type ProcessProxy<Request, Response> = {
+  readonly call: DuplexCall<Request | AckRequest, Response>;
+  /** Whether the client acknowledges output by itself. */
+  readonly explicitAck: boolean;
   /** What a failure of the call to the node is for the client. */
   readonly failure: (error: unknown) => unknown;
 };
 
 /** The responses for the client. `first` is the request that was read already, `rest` are those after it. */
-export async function* proxyProcess<Request, NodeRequest, NodeResponse, Response>(
+export async function* proxyProcess<
+  Request,
+  Response extends { readonly output?: ProcessOutput | undefined },
+>(
   first: Request,
   rest: AsyncIterator<Request>,
-  proxy: ProcessProxy<Request, NodeRequest, NodeResponse, Response>,
+  { call, explicitAck, failure }: ProcessProxy<Request, Response>,
 ): AsyncGenerator<Response> {
-  const { call, ack } = proxy;
   let refused: { readonly error: unknown } | undefined;
   const pump = async () => {
-    await call.write(proxy.toNode(first));
+    await call.write(first);
     for (;;) {
       const next = await readNext(rest);
       if ("error" in next) {
@@ -42,24 +39,30 @@ export async function* proxyProcess<Request, NodeRequest, NodeResponse, Response
         return;
       }
       if (next.done) break;
-      await call.write(proxy.toNode(next.value));
+      await call.write(next.value);
     }
-    if (ack === undefined) call.end();
+    if (explicitAck) call.end();
   };
   // A write fails when the call has ended, and then the responses say why.
   pump().catch(() => {});
-  using acks = ack && new OutputAcks((taken) => call.write(ack(taken)));
+  using acks = explicitAck ? undefined : new OutputAcks((taken) => call.write(ackRequest(taken)));
   try {
-    for await (const nodeResponse of call) {
-      const answer = proxy.toClient(nodeResponse);
-      if (answer === undefined) continue;
-      yield answer.response;
-      acks?.taken(answer.output);
+    for await (const response of call) {
+      if (response.output === undefined) continue;
+      yield response;
+      acks?.taken(response.output);
     }
   } catch (error) {
-    throw refused === undefined ? proxy.failure(error) : refused.error;
+    throw refused === undefined ? failure(error) : refused.error;
   }
 }
+
+type AckRequest = ReturnType<typeof ackRequest>;
+
+/** An ack as a request of Exec and of Attach. */
+const ackRequest = (taken: TakenOffsets) => ({
+  message: { case: "input" as const, value: { input: { case: "ack" as const, value: taken } } },
+});
 
 type Next<T> =
   | { readonly done: true }

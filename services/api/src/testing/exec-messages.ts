@@ -1,6 +1,12 @@
 /** Messages of Exec, as tests send and read them. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { nodepb, OutputStream, type ProcessInput, type ProcessOutputSchema } from "@paddock/protocol";
+import {
+  type ExecRequest,
+  ExecResponseSchema,
+  OutputStream,
+  type ProcessInput,
+  type ProcessOutputSchema,
+} from "@paddock/protocol";
 
 /** Bytes of a chunk. */
 export const CHUNK = 65_536;
@@ -17,7 +23,7 @@ export const input = (value: ProcessInput["input"]) => ({
 export const stdin = (data: Uint8Array) =>
   input({ case: "stdin", value: { $typeName: "paddock.v1.StdinData", data } });
 export const respond = (output: MessageInitShape<typeof ProcessOutputSchema>) =>
-  create(nodepb.ExecResponseSchema, { response: { output } });
+  create(ExecResponseSchema, { output });
 export const chunk = (offset: number, data: Uint8Array) =>
   respond({
     output: { case: "chunk", value: { stream: OutputStream.STDOUT, offset: BigInt(offset), data } },
@@ -33,12 +39,12 @@ export function bytesAt(offset: number): Uint8Array {
 }
 /** The kinds of messages that the node receives after `start`, until the client half-closes. */
 export function inputsOf(
-  requests: AsyncIterable<nodepb.ExecRequest>,
+  requests: AsyncIterable<ExecRequest>,
   onInput: (input: ProcessInput["input"]) => void,
 ) {
   return (async () => {
-    for await (const { request } of requests) {
-      if (request?.message.case === "input") onInput(request.message.value.input);
+    for await (const { message } of requests) {
+      if (message.case === "input") onInput(message.value.input);
     }
   })();
 }

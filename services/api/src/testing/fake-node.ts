@@ -2,34 +2,59 @@
  * A node without a host: the commands and streams of a node daemon, answered by functions of the test. It stands behind
  * the same NATS subjects and the same gRPC service as a real one.
  */
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Server } from "@grpc/grpc-js";
 import { Bus, type CommandContext, type CommandServer, putHeartbeat, serveCommands } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import { nodepb, toStatus } from "@paddock/protocol";
+import {
+  ContainerService,
+  ImageService,
+  nodepb,
+  ProcessService,
+  SandboxService,
+  SystemService,
+  toStatus,
+} from "@paddock/protocol";
 import {
   addGrpcMethods,
-  bindService,
+  bindMethods,
   createRequestCheck,
   listenForPeer,
+  type MethodHandler,
+  methodPath,
   type PeerListener,
   SERVER_OPTIONS,
-  type ServiceHandlers,
 } from "@paddock/rpc";
-import type { CommandBody, CommandName } from "../nodes/ask-node.ts";
 import { REBUILD_REQUEST_ID } from "../sandboxes/rebuild-registry.ts";
 
-type StreamHandlers = ServiceHandlers<typeof nodepb.NodeStreamService>;
-type Outcome = Exclude<nodepb.CommandResponse["outcome"], { case: undefined | "error" }>;
+type Methods = typeof SandboxService.method &
+  typeof ContainerService.method &
+  typeof ProcessService.method &
+  typeof ImageService.method &
+  typeof SystemService.method;
+type Unary = { [N in keyof Methods]: Methods[N]["methodKind"] extends "unary" ? N : never }[keyof Methods];
 
-/** Answers to commands by name. */
+/** Answers to commands by the local names of their methods. */
 export type FakeCommands = {
-  [C in CommandName]?: (
-    body: CommandBody<C>,
+  [N in Unary]?: (
+    body: MessageShape<Methods[N]["input"]>,
     command: nodepb.CommandRequest,
     ctx: CommandContext,
-  ) => Promise<Extract<Outcome, { case: C }>["value"]>;
+  ) => Promise<MessageShape<Methods[N]["output"]>>;
 };
+
+type StreamName =
+  | "exec"
+  | "attach"
+  | "waitProcess"
+  | "readLogs"
+  | "importImage"
+  | `watch${"Sandbox" | "Container"}Stats`;
+type StreamHandlers = { [N in StreamName]: MethodHandler<Methods[N]> };
+
+const METHODS = [SandboxService, ContainerService, ProcessService, ImageService, SystemService].flatMap(
+  ({ methods }) => methods,
+);
 
 const GIB = 1024n ** 3n;
 /** The secret that the api and its fake nodes share. */
@@ -39,7 +64,7 @@ export class FakeNode implements AsyncDisposable {
   readonly nodeId: string;
   /** A test may replace these at any time. */
   commands: FakeCommands = {};
-  streams: { -readonly [K in keyof StreamHandlers]?: StreamHandlers[K] } = {};
+  streams: Partial<StreamHandlers> = {};
   /** Sent in the next heartbeats. A new value means that the daemon has restarted. */
   instanceId = "boot-1";
   /** Number of sandboxes in the next heartbeats. */
@@ -105,19 +130,27 @@ export class FakeNode implements AsyncDisposable {
       if (found === undefined) throw missing(name);
       return found;
     };
-    const handlers: StreamHandlers = {
-      exec: (requests, ctx) => handler("exec")(requests, ctx),
-      attach: (requests, ctx) => handler("attach")(requests, ctx),
-      waitProcess: (request, ctx) => handler("waitProcess")(request, ctx),
-      readLogs: (request, ctx) => handler("readLogs")(request, ctx),
-      watchContainerStats: (request, ctx) => handler("watchContainerStats")(request, ctx),
-      watchSandboxStats: (request, ctx) => handler("watchSandboxStats")(request, ctx),
-      importImage: (requests, ctx) => handler("importImage")(requests, ctx),
-    };
-    addGrpcMethods(this.#server, bindService(nodepb.NodeStreamService, handlers), {
-      check: createRequestCheck(),
-      onBug: (error) => console.error(error),
-    });
+    addGrpcMethods(
+      this.#server,
+      [
+        ...bindMethods(ProcessService, {
+          exec: (requests, ctx) => handler("exec")(requests, ctx),
+          attach: (requests, ctx) => handler("attach")(requests, ctx),
+          waitProcess: (request, ctx) => handler("waitProcess")(request, ctx),
+          readLogs: (request, ctx) => handler("readLogs")(request, ctx),
+        }),
+        ...bindMethods(ContainerService, {
+          watchContainerStats: (request, ctx) => handler("watchContainerStats")(request, ctx),
+        }),
+        ...bindMethods(SandboxService, {
+          watchSandboxStats: (request, ctx) => handler("watchSandboxStats")(request, ctx),
+        }),
+        ...bindMethods(ImageService, {
+          importImage: (requests, ctx) => handler("importImage")(requests, ctx),
+        }),
+      ],
+      { check: createRequestCheck(), onBug: (error) => console.error(error) },
+    );
     this.#listener = await listenForPeer(this.#server, {
       address: { host: "127.0.0.1", port: 0 },
       credentials: { current: { kind: "secret", secret: STREAM_SECRET }, onChange: () => () => {} },
@@ -144,19 +177,19 @@ export class FakeNode implements AsyncDisposable {
     await this.#bus.close();
   }
 
-  async #answer(request: nodepb.CommandRequest, ctx: CommandContext): Promise<nodepb.CommandResponse> {
+  async #answer(request: nodepb.CommandRequest, ctx: CommandContext): Promise<Uint8Array> {
     if (request.requestId !== REBUILD_REQUEST_ID) {
       this.seen.push(request);
       this.deadlines.push(ctx.deadline);
     }
-    const { command } = request;
-    if (command.case === undefined) throw new Error("an empty command");
-    // The map above ties each answer to its command; that tie cannot be written for one picked at run time.
-    const answer = this.commands[command.case] as
-      | ((body: unknown, request: nodepb.CommandRequest, ctx: CommandContext) => Promise<Outcome["value"]>)
+    const method = METHODS.find((each) => methodPath(each) === request.method);
+    if (method === undefined) throw new Error(`no method is called ${request.method}`);
+    // The map above ties each answer to its method; that tie cannot be written for one picked at run time.
+    const answer = this.commands[method.localName as Unary] as
+      | ((body: Message, request: nodepb.CommandRequest, ctx: CommandContext) => Promise<Message>)
       | undefined;
-    if (answer === undefined) throw new PaddockError("NOT_IMPLEMENTED", `the test has no ${command.case}`);
-    const value = await answer(command.value, request, ctx);
-    return create(nodepb.CommandResponseSchema, { outcome: { case: command.case, value } as Outcome });
+    if (answer === undefined)
+      throw new PaddockError("NOT_IMPLEMENTED", `the test has no ${method.localName}`);
+    return toBinary(method.output, await answer(fromBinary(method.input, request.request), request, ctx));
   }
 }

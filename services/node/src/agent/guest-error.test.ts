@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { agentpb, type nodepb } from "@paddock/protocol";
+import { agentpb } from "@paddock/protocol";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 import { guestError } from "./guest-error.ts";
 
@@ -40,7 +41,7 @@ async function refusedUpdate(text: string): Promise<string> {
   return detailsOf(await node.ask({ case: "updateContainer", value: { containerId: "c1", resources } }));
 }
 
-function detailsOf(outcome: nodepb.CommandResponse["outcome"]): string {
+function detailsOf(outcome: NamedOutcome): string {
   assert.ok(outcome.case === "error");
   return Buffer.concat(outcome.value.details.map(({ value }) => value)).toString("latin1");
 }

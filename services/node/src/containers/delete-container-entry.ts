@@ -37,7 +37,7 @@ export async function deleteContainerEntry(
       containers: record.containers.filter((each) => each.containerId !== containerId),
     }),
     undefined,
-    { outcome: deletedOutcome(requestId, "deleteContainer") },
+    { outcome: deletedOutcome(requestId) },
   );
   entry.stopRequests.delete(containerId);
   if (entry.attachment !== undefined) resizeSoon(ctx, entry, entry.attachment);

@@ -30,6 +30,6 @@ async function deleteUnreadable(ctx: NodeContext, sandboxId: string, { requestId
   await ctx.machines.killStrays(paths, signal);
   await ctx.cgroups.remove(paths.name, signal);
   await rm(paths.dir, { recursive: true, force: true });
-  ctx.store.removeSandbox(sandboxId, deletedOutcome(requestId, "deleteSandbox"));
+  ctx.store.removeSandbox(sandboxId, deletedOutcome(requestId));
   ctx.sandboxes.remove(sandboxId);
 }

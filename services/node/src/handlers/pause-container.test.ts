@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { agentpb, ContainerState, type nodepb } from "@paddock/protocol";
+import { agentpb, ContainerState } from "@paddock/protocol";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const C1 = { containerId: "c1" };
@@ -14,7 +15,7 @@ async function running(): Promise<TestNode> {
   return node;
 }
 
-const stateIn = (outcome: nodepb.CommandResponse["outcome"]) => {
+const stateIn = (outcome: NamedOutcome) => {
   assert.ok(outcome.case === "pauseContainer" || outcome.case === "resumeContainer");
   return outcome.value.container?.state;
 };

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
-import { ContainerState, type nodepb, SandboxState } from "@paddock/protocol";
+import { ContainerState, SandboxState } from "@paddock/protocol";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const spec = { containers: [{ containerId: "c1", image: "tiny" }] };
@@ -61,7 +62,7 @@ async function calm(node: TestNode): Promise<void> {
   await node.context.lock.with("s1", "write", options, async () => undefined);
 }
 
-const textOf = (outcome: nodepb.CommandResponse["outcome"]): string =>
+const textOf = (outcome: NamedOutcome): string =>
   outcome.case === "error"
     ? Buffer.concat(outcome.value.details.map(({ value }) => value)).toString("latin1")
     : "";

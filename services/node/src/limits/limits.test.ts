@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type nodepb, ResourceEffect } from "@paddock/protocol";
+import { ResourceEffect } from "@paddock/protocol";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const MIB = 1024 * 1024;
@@ -22,7 +23,7 @@ async function running(node: TestNode, ...containers: object[]): Promise<void> {
 const update = (node: TestNode, containerId: string, resources: object) =>
   node.ask({ case: "updateContainer", value: { containerId, resources } });
 
-function outcomesIn(outcome: nodepb.CommandResponse["outcome"]) {
+function outcomesIn(outcome: NamedOutcome) {
   assert.ok(
     outcome.case === "updateContainer",
     outcome.case === "error" ? outcome.value.message : "no answer",

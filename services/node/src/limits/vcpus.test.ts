@@ -1,7 +1,8 @@
 /** vCPUs that are all there from the start, of which the guest uses as many as it is told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type nodepb, ResourceEffect, type ResourceOutcome } from "@paddock/protocol";
+import { ResourceEffect, type ResourceOutcome } from "@paddock/protocol";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 async function emulated(): Promise<TestNode> {
@@ -19,7 +20,7 @@ const update = (node: TestNode, cpus: number) =>
     value: { containerId: "c1", resources: { cpuQuotaUs: BigInt(cpus * 100_000) } },
   });
 
-function vcpusIn(outcome: nodepb.CommandResponse["outcome"]): ResourceOutcome | undefined {
+function vcpusIn(outcome: NamedOutcome): ResourceOutcome | undefined {
   assert.ok(outcome.case === "updateContainer", `it is ${outcome.case}`);
   return outcome.value.outcomes.find(({ field }) => field === "vm.vcpus");
 }

@@ -25,7 +25,7 @@ export async function deleteSandboxEntry(
   entry.detach(new PaddockError("SANDBOX_NOT_FOUND", `sandbox ${entry.sandboxId} was deleted`));
   await releaseVm(ctx, entry, machine);
   await rm(entry.dir, { recursive: true, force: true });
-  entry.remove(requestId === undefined ? undefined : deletedOutcome(requestId, "deleteSandbox"));
+  entry.remove(requestId === undefined ? undefined : deletedOutcome(requestId));
   ctx.sandboxes.remove(entry.sandboxId);
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ContainerState, type nodepb, SandboxState, StopCause } from "@paddock/protocol";
+import { ContainerState, SandboxState, StopCause } from "@paddock/protocol";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const spec = { containers: [{ containerId: "c1", image: "tiny" }] };
@@ -16,7 +17,7 @@ const reaches = (node: TestNode, accept: (container: { kind: string }) => boolea
     .require("s1")
     .reaches(({ containers }) => containers.some(({ phase }) => accept(phase)), AbortSignal.timeout(5000));
 
-const reasonOf = (outcome: nodepb.CommandResponse["outcome"]): string => {
+const reasonOf = (outcome: NamedOutcome): string => {
   if (outcome.case !== "error") return "no error";
   const text = Buffer.concat(outcome.value.details.map(({ value }) => value)).toString("latin1");
   return /[A-Z]{2,}(_[A-Z]+)+|CANCELLED/.exec(text)?.[0] ?? outcome.value.message;

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
-import { fromStatus, type nodepb } from "@paddock/protocol";
+import { fromStatus } from "@paddock/protocol";
 import { requireContainer, requireState } from "../streams/stream-context.ts";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 async function running(node: TestNode): Promise<void> {
@@ -11,7 +12,7 @@ async function running(node: TestNode): Promise<void> {
   sandboxIn(await node.ask({ case: "startSandbox", value: {} }));
 }
 
-const reasonOf = (outcome: nodepb.CommandResponse["outcome"]) =>
+const reasonOf = (outcome: NamedOutcome) =>
   outcome.case === "error" ? fromStatus(outcome.value) : assert.fail(`${outcome.case}, no error`);
 
 const entryOf = (node: TestNode) => node.context.sandboxes.require("s1");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ContainerState, type nodepb, SandboxState, StopCause } from "@paddock/protocol";
+import { ContainerState, SandboxState, StopCause } from "@paddock/protocol";
+import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const spec = { containers: [{ containerId: "c1", image: "tiny" }] };
@@ -11,7 +12,7 @@ async function running(): Promise<TestNode> {
   return node;
 }
 
-const stateOf = (outcome: nodepb.CommandResponse["outcome"]) => sandboxIn(outcome).status?.state;
+const stateOf = (outcome: NamedOutcome) => sandboxIn(outcome).status?.state;
 
 const FAILED_PRECONDITION = 9;
 

@@ -63,7 +63,7 @@ test("the output of an init cannot be closed by a client", async () => {
   const call = bed.streams.attach();
   await call.write(attachStart(CONTAINER, { stdout: 0 }));
   const closing = { case: "outputClose", value: { stream: OutputStream.STDOUT } } as const;
-  await call.write({ request: { message: { case: "input", value: { input: closing } } } });
+  await call.write({ message: { case: "input", value: { input: closing } } });
   await assert.rejects(
     receive(call),
     (error) => error instanceof PaddockError && error.reason === "INVALID_FIELD",
@@ -124,13 +124,13 @@ test("an offset beyond what was written is the client's mistake", async () => {
 test("a wait is answered when the process ends, over a broken link, and from the record when the VM is gone", async () => {
   await using bed = await testBed();
   const process = bed.fake.add(CONTAINER, "e");
-  const request = { request: { sandboxId: SANDBOX, containerId: CONTAINER, execId: "e" } };
+  const request = { sandboxId: SANDBOX, containerId: CONTAINER, execId: "e" };
   const waiting = bed.streams.waitProcess(request);
   await (await bed.link.client()).sandbox.getGuest({});
   bed.fake.dropLink();
   process.end(7);
-  assert.equal((await waiting).response?.status?.code, 7);
-  const init = { request: { sandboxId: SANDBOX, containerId: CONTAINER, execId: CONTAINER } };
+  assert.equal((await waiting).status?.code, 7);
+  const init = { sandboxId: SANDBOX, containerId: CONTAINER, execId: CONTAINER };
   bed.fake.add(CONTAINER, CONTAINER);
   const initWaiting = bed.streams.waitProcess(init);
   await (await bed.link.client()).sandbox.getGuest({});
@@ -141,6 +141,6 @@ test("a wait is answered when the process ends, over a broken link, and from the
     stoppedAtMs: 5,
   };
   bed.link.close(new PaddockError("VM_UNAVAILABLE", "the VM ended"));
-  assert.equal((await initWaiting).response?.status?.signal, 9);
-  assert.equal((await bed.streams.waitProcess(init)).response?.status?.code, 137);
+  assert.equal((await initWaiting).status?.signal, 9);
+  assert.equal((await bed.streams.waitProcess(init)).status?.code, 137);
 });

@@ -1,30 +1,26 @@
 import { create } from "@bufbuild/protobuf";
-import { nodepb, type ProcessInput } from "@paddock/protocol";
-import type { CallContext } from "@paddock/rpc";
+import { type AttachRequest, type AttachResponse, AttachResponseSchema } from "@paddock/protocol";
+import { type CallContext, firstRequest } from "@paddock/rpc";
 import { type AttachPoint, attachProcess } from "../agent/process-call.ts";
 import { attachInit } from "./attach-init.ts";
-import { firstRequest, invalidStart } from "./first-request.ts";
 import { whileAnswering } from "./guest-watch.ts";
 import { implyEofs } from "./imply-eofs.ts";
-import { type ProcessStreamOptions, processStream } from "./process-stream.ts";
+import { inputsOf, type ProcessStreamOptions, processStream } from "./process-stream.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
 /** Joins a process and carries its input and output. See `paddock.v1.ProcessService.Attach`. */
 export async function* attach(
   context: StreamContext,
-  requests: AsyncIterable<nodepb.AttachRequest>,
+  requests: AsyncIterable<AttachRequest>,
   call: CallContext,
-): AsyncGenerator<nodepb.AttachResponse> {
+): AsyncGenerator<AttachResponse> {
   const { first, rest } = await firstRequest(requests);
-  const message = first.request?.message;
-  if (message?.case !== "start") throw invalidStart();
-  const { stdoutOffset, stderrOffset, explicitAck, ...start } = message.value;
+  const { stdoutOffset, stderrOffset, explicitAck, ...start } = first.message.value;
   const { containerId, execId } = start;
   const live = requireContainer(context, start);
   requireState(live, "attach", "attach to");
   const link = live.sandbox.agent;
   const join = joiner(context, live, execId);
-  const inputs = inputsOf(rest);
   const outputs = whileAnswering(live.sandbox, call.signal, (signal) =>
     processStream({
       link,
@@ -34,7 +30,7 @@ export async function* attach(
         return join(agent, { containerId, execId, stdout, stderr }, options);
       },
       again: (agent, from, options) => join(agent, { containerId, execId, ...from }, options),
-      requests: inputs,
+      requests: inputsOf(rest),
       closesOutputs: execId !== containerId,
       explicitAck,
       signal,
@@ -43,7 +39,7 @@ export async function* attach(
   for await (const output of implyEofs(outputs)) {
     if (output.output.case === "exited" && execId === containerId)
       await live.sandbox.endRecorded(containerId);
-    yield create(nodepb.AttachResponseSchema, { response: { output } });
+    yield create(AttachResponseSchema, { output });
   }
 }
 
@@ -62,11 +58,4 @@ function joiner({ logs }: StreamContext, { sandbox, container }: LiveContainer, 
     await using open = await logs.open(sandbox, containerId);
     yield* attachInit(agent, point, call, open.log);
   };
-}
-
-async function* inputsOf(requests: AsyncIterable<nodepb.AttachRequest>): AsyncGenerator<ProcessInput> {
-  for await (const { request } of requests) {
-    if (request?.message.case !== "input") throw invalidStart();
-    yield request.message.value;
-  }
 }

@@ -63,8 +63,8 @@ test("100 MB come byte-exact, and the daemon's memory does not grow with them", 
   let offset = 0;
   let peak = 0;
   const before = process.memoryUsage().rss;
-  for await (const { response } of call) {
-    const output = response?.output?.output;
+  for await (const response of call) {
+    const output = response.output?.output;
     if (output?.case !== "chunk") continue;
     const { data } = output.value;
     assert.ok(patternBytes(offset, data.length).equals(data), `bytes from ${offset} on are wrong`);
@@ -254,10 +254,10 @@ test("an exec is refused where it cannot be, with the reason", async () => {
   await refused(execStart(["true"], { execId: CONTAINER }), "PROCESS_EXISTS");
   await refused(execStart([]), "INVALID_FIELD");
   const unknown = execStart(["true"]);
-  unknown.request.message.value.sandboxId = "other";
+  unknown.message.value.sandboxId = "other";
   await refused(unknown, "SANDBOX_NOT_FOUND");
-  unknown.request.message.value.sandboxId = "s1";
-  unknown.request.message.value.containerId = "other";
+  unknown.message.value.sandboxId = "s1";
+  unknown.message.value.containerId = "other";
   await refused(unknown, "CONTAINER_NOT_FOUND");
   const twice = bed.streams.exec();
   await twice.write(execStart(["true"], { execId: "e" }));

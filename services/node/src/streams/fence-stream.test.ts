@@ -1,41 +1,47 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { nodepb } from "@paddock/protocol";
-import type { GrpcMethods } from "@paddock/rpc";
-import { attachStart, CONTAINER, execStart, receive, SANDBOX, testBed } from "../testing/stream-test-bed.ts";
-
-type Streams = GrpcMethods<typeof nodepb.NodeStreamService>;
+import { GENERATION_KEY } from "@paddock/protocol";
+import type { CallOptions } from "@paddock/rpc";
+import {
+  attachStart,
+  CONTAINER,
+  execStart,
+  receive,
+  SANDBOX,
+  type Streams,
+  testBed,
+} from "../testing/stream-test-bed.ts";
 
 async function all(responses: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of responses);
 }
 
-const bounded = () => ({ deadline: new Date(Date.now() + 20_000) });
+const placed = (generation: bigint): CallOptions => ({
+  deadline: new Date(Date.now() + 20_000),
+  metadata: { [GENERATION_KEY]: String(generation) },
+});
 const request = { sandboxId: SANDBOX, containerId: CONTAINER };
-const calls: Record<string, (streams: Streams, generation: bigint) => Promise<unknown>> = {
-  Exec: async (streams, generation) => {
-    const call = streams.exec(bounded());
-    await call.write({ ...execStart(["true"]), generation });
+const calls: Record<string, (streams: Streams, options: CallOptions) => Promise<unknown>> = {
+  Exec: async (streams, options) => {
+    const call = streams.exec(options);
+    await call.write(execStart(["true"]));
     await receive(call);
   },
-  Attach: async (streams, generation) => {
-    const call = streams.attach(bounded());
-    await call.write({ ...attachStart(CONTAINER), generation });
+  Attach: async (streams, options) => {
+    const call = streams.attach(options);
+    await call.write(attachStart(CONTAINER));
     await receive(call);
   },
-  WaitProcess: (streams, generation) =>
-    streams.waitProcess({ request: { ...request, execId: CONTAINER }, generation }, bounded()),
-  ReadLogs: (streams, generation) => all(streams.readLogs({ request, generation }, bounded())),
-  WatchContainerStats: (streams, generation) =>
-    all(streams.watchContainerStats({ request, generation }, bounded())),
-  WatchSandboxStats: (streams, generation) =>
-    all(streams.watchSandboxStats({ request: { sandboxId: SANDBOX }, generation }, bounded())),
+  WaitProcess: (streams, options) => streams.waitProcess({ ...request, execId: CONTAINER }, options),
+  ReadLogs: (streams, options) => all(streams.readLogs(request, options)),
+  WatchContainerStats: (streams, options) => all(streams.watchContainerStats(request, options)),
+  WatchSandboxStats: (streams, options) => all(streams.watchSandboxStats({ sandboxId: SANDBOX }, options)),
 };
 
 for (const [name, call] of Object.entries(calls))
   test(`${name} of a placement that was superseded is STALE_GENERATION, and nothing is done for it`, async () => {
     await using bed = await testBed({ generation: 3n });
-    await assert.rejects(call(bed.streams, 2n), (error: unknown) => {
+    await assert.rejects(call(bed.streams, placed(2n)), (error: unknown) => {
       const { reason, metadata } = error as { reason: string; metadata: Record<string, string> };
       assert.equal(reason, "STALE_GENERATION", String(error));
       assert.equal(metadata.known_generation, "3");
@@ -45,13 +51,19 @@ for (const [name, call] of Object.entries(calls))
   });
 
 test("a stream of the newest placement, and one that names none, are served", async () => {
-  for (const generation of [0n, 3n, 4n]) {
+  for (const options of [{}, placed(0n), placed(3n), placed(4n)]) {
     await using bed = await testBed({ generation: 3n });
-    const call = bed.streams.exec();
-    await call.write({ ...execStart(["true"]), generation });
-    for await (const { response } of call) {
-      assert.equal(response?.output?.output.case, "started");
+    const call = bed.streams.exec(options);
+    await call.write(execStart(["true"]));
+    for await (const { output } of call) {
+      assert.equal(output?.output.case, "started");
       break;
     }
   }
+});
+
+test("a generation that is no number is refused", async () => {
+  await using bed = await testBed();
+  const metadata = { [GENERATION_KEY]: "newest" };
+  await assert.rejects(all(bed.streams.readLogs(request, { metadata })), { reason: "INVALID_FIELD" });
 });

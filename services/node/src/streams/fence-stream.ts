@@ -1,24 +1,37 @@
 /** Streams of a placement that was superseded are refused before anything is done for them, as its commands are. */
-import type { nodepb } from "@paddock/protocol";
+import { type AttachRequest, type ExecRequest, GENERATION_KEY } from "@paddock/protocol";
+import { type CallContext, invalidFields } from "@paddock/rpc";
 import type { StreamContext } from "./stream-context.ts";
 
 type Fence = Pick<StreamContext, "sandboxes">;
-type Placed = { readonly request?: { readonly sandboxId: string } | undefined; readonly generation: bigint };
 
 /** The request of a call, if its placement is the newest. Throws STALE_GENERATION. */
-export function fencedCall<R extends Placed>({ sandboxes }: Fence, request: R): R {
-  sandboxes.fence(request.request?.sandboxId ?? "", request.generation);
+export function fencedCall<R extends { readonly sandboxId: string }>(
+  { sandboxes }: Fence,
+  request: R,
+  call: CallContext,
+): R {
+  sandboxes.fence(request.sandboxId, generationOf(call));
   return request;
 }
 
 /** The requests of a stream; the iteration throws STALE_GENERATION at its `start` when its placement is not the newest. */
-export async function* fencedStart<R extends nodepb.ExecRequest | nodepb.AttachRequest>(
+export async function* fencedStart<R extends ExecRequest | AttachRequest>(
   { sandboxes }: Fence,
   requests: AsyncIterable<R>,
+  call: CallContext,
 ): AsyncGenerator<R> {
+  const generation = generationOf(call);
   for await (const each of requests) {
-    const message = each.request?.message;
-    if (message?.case === "start") sandboxes.fence(message.value.sandboxId, each.generation);
+    if (each.message.case === "start") sandboxes.fence(each.message.value.sandboxId, generation);
     yield each;
   }
+}
+
+/** Of the placement that the call is about; 0 when it names none. */
+function generationOf({ metadata }: CallContext): bigint {
+  const text = metadata(GENERATION_KEY) ?? "0";
+  if (!/^[0-9]{1,20}$/.test(text))
+    throw invalidFields([{ field: GENERATION_KEY, description: "must be a decimal number" }]);
+  return BigInt(text);
 }

@@ -34,9 +34,7 @@ test("exec and wait on a guest that does not answer end with the cause and since
   fake.add(CONTAINER, "silent");
   const call = streams.exec();
   await call.write(execStart(["sleep"]));
-  const wait = streams.waitProcess({
-    request: { sandboxId: SANDBOX, containerId: CONTAINER, execId: "silent" },
-  });
+  const wait = streams.waitProcess({ sandboxId: SANDBOX, containerId: CONTAINER, execId: "silent" });
   const refused = (ended: Promise<unknown>) =>
     assert.rejects(ended, (error: Error & { reason?: string; metadata?: Record<string, string> }) => {
       assert.equal(error.reason, "GUEST_UNAVAILABLE", error.message);

@@ -27,21 +27,20 @@ async function sendAll(bed: TestBed, bytes: Buffer, name = "test:1") {
     config: { command: ["/bin/x"] },
     totalBytes: BigInt(bytes.length),
   };
-  await call.write({ request: { message: { case: "start", value: start } } });
+  await call.write({ message: { case: "start", value: start } });
   const sending = (async () => {
     for (let at = 0; at < bytes.length; at += 200_000) {
       const value = bytes.subarray(at, at + 200_000);
-      await call.write({ request: { message: { case: "data", value } } });
+      await call.write({ message: { case: "data", value } });
     }
     call.end();
   })();
   sending.catch(() => undefined);
-  const responses = await Array.fromAsync(call);
-  return responses.map(({ response }) => response);
+  return await Array.fromAsync(call);
 }
 
 const send = async (...args: Parameters<typeof sendAll>) =>
-  (await sendAll(...args)).map((response) => response?.message);
+  (await sendAll(...args)).map(({ message }) => message);
 
 test("an archive becomes an image, with progress on the way, and again the same image", async () => {
   await using bed = await testBed();
@@ -87,9 +86,9 @@ test("a client that leaves in the midst leaves nothing behind", async () => {
   await using bed = await testBed();
   const before = (await bed.images.list()).length;
   const call = bed.streams.importImage();
-  await call.write({ request: { message: { case: "start", value: { format: ImageFormat.ROOTFS } } } });
+  await call.write({ message: { case: "start", value: { format: ImageFormat.ROOTFS } } });
   const receiving = Array.fromAsync(call);
-  await call.write({ request: { message: { case: "data", value: new Uint8Array(100_000) } } });
+  await call.write({ message: { case: "data", value: new Uint8Array(100_000) } });
   call.cancel();
   await assert.rejects(receiving, (error) => error instanceof PaddockError && error.reason === "CANCELLED");
   assert.equal((await bed.images.list()).length, before);

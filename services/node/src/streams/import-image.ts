@@ -1,23 +1,27 @@
 import { create } from "@bufbuild/protobuf";
 import type { ArchiveFormat, ImageConfig, ImportOptions, ImportProgress } from "@paddock/images";
-import { ImageFormat, ImportPhase, type ImportStart, nodepb } from "@paddock/protocol";
-import type { CallContext } from "@paddock/rpc";
+import {
+  ImageFormat,
+  type ImportImageRequest,
+  type ImportImageResponse,
+  ImportImageResponseSchema,
+  ImportPhase,
+  type ImportStart,
+} from "@paddock/protocol";
+import { type CallContext, firstRequest } from "@paddock/rpc";
 import { imageFailure } from "../containers/require-image.ts";
 import { shownImage } from "../containers/shown-image.ts";
 import { Changes } from "../logs/changes.ts";
-import { firstRequest, invalidStart } from "./first-request.ts";
 import type { StreamContext } from "./stream-context.ts";
 
 /** Takes an image archive into the node's store. See `paddock.v1.ImageService.ImportImage`. */
 export async function* importImage(
   { images, nodeId }: StreamContext,
-  requests: AsyncIterable<nodepb.ImportImageRequest>,
+  requests: AsyncIterable<ImportImageRequest>,
   { signal }: CallContext,
-): AsyncGenerator<nodepb.ImportImageResponse> {
+): AsyncGenerator<ImportImageResponse> {
   const { first, rest } = await firstRequest(requests);
-  const message = first.request?.message;
-  if (message?.case !== "start") throw invalidStart();
-  const start = message.value;
+  const start = first.message.value;
   const changes = new Changes();
   let newest: ImportProgress | undefined;
   const onProgress = (progress: ImportProgress) => {
@@ -47,10 +51,8 @@ export async function* importImage(
   yield respond({ case: "image", value: shownImage(image, nodeId) }, image.warnings);
 }
 
-const respond = (
-  message: NonNullable<nodepb.ImportImageResponse["response"]>["message"],
-  warnings: readonly string[] = [],
-) => create(nodepb.ImportImageResponseSchema, { response: { message, warnings: [...warnings] } });
+const respond = (message: ImportImageResponse["message"], warnings: readonly string[] = []) =>
+  create(ImportImageResponseSchema, { message, warnings: [...warnings] });
 
 const progressOf = ({ phase, bytesDone, bytesTotal }: ImportProgress, { totalBytes }: ImportStart) => ({
   $typeName: "paddock.v1.ImportProgress" as const,
@@ -67,11 +69,10 @@ const PHASES: Record<ImportProgress["phase"], ImportPhase> = {
   store: ImportPhase.CONVERT,
 };
 
-async function* bytesOf(requests: AsyncIterable<nodepb.ImportImageRequest>): AsyncGenerator<Uint8Array> {
-  for await (const { request } of requests) {
-    if (request?.message.case !== "data") throw invalidStart();
-    if (request.message.value.length > 0) yield request.message.value;
-  }
+type Data = { readonly message: { readonly value: Uint8Array } };
+
+async function* bytesOf(requests: AsyncIterable<Data>): AsyncGenerator<Uint8Array> {
+  for await (const { message } of requests) if (message.value.length > 0) yield message.value;
 }
 
 function optionsOf({ name, format, config }: ImportStart): ImportOptions {

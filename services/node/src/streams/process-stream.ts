@@ -70,6 +70,13 @@ export async function* processStream(options: ProcessStreamOptions): AsyncGenera
   }
 }
 
+/** The inputs in the requests after `start`. */
+export async function* inputsOf(
+  requests: AsyncIterable<{ readonly message: { readonly value: ProcessInput } }>,
+): AsyncGenerator<ProcessInput> {
+  for await (const { message } of requests) yield message.value;
+}
+
 class ProcessStream {
   started = false;
   readonly #options: ProcessStreamOptions;

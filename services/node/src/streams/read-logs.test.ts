@@ -6,8 +6,7 @@ import { CONTAINER, SANDBOX, type TestBed, testBed } from "../testing/stream-tes
 async function read(bed: TestBed, options: Record<string, unknown> = {}): Promise<string> {
   let text = "";
   const request = { sandboxId: SANDBOX, containerId: CONTAINER, ...options };
-  for await (const { response } of bed.streams.readLogs({ request }))
-    text += Buffer.from(response?.data ?? []).toString();
+  for await (const { data } of bed.streams.readLogs(request)) text += Buffer.from(data).toString();
   return text;
 }
 

@@ -1,20 +1,23 @@
 import { create } from "@bufbuild/protobuf";
-import { nodepb, OutputStream, type ReadLogsRequest } from "@paddock/protocol";
+import {
+  OutputStream,
+  type ReadLogsRequest,
+  type ReadLogsResponse,
+  ReadLogsResponseSchema,
+} from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { LogStream } from "../logs/log-record.ts";
 import { readLog } from "../logs/read-log.ts";
 import { timeFromUs, usFromTime } from "./convert/guest-time.ts";
 import { STREAMS } from "./convert/process-output.ts";
-import { invalidStart } from "./first-request.ts";
 import { requireContainer, type StreamContext } from "./stream-context.ts";
 
 /** Reads what a container's init wrote, from the log files. See `paddock.v1.ProcessService.ReadLogs`. */
 export async function* readLogs(
   context: StreamContext,
-  { request }: nodepb.ReadLogsRequest,
+  request: ReadLogsRequest,
   { signal }: CallContext,
-): AsyncGenerator<nodepb.ReadLogsResponse> {
-  if (request === undefined) throw invalidStart();
+): AsyncGenerator<ReadLogsResponse> {
   const { sandbox, container } = requireContainer(context, request);
   await using open = await context.logs.open(sandbox, container.containerId);
   const { follow, tailLines, since } = request;
@@ -26,8 +29,8 @@ export async function* readLogs(
     signal,
   });
   for await (const { timeUs, stream, offset, data } of pieces) {
-    const response = { time: timeFromUs(timeUs), stream: STREAMS[stream], offset: BigInt(offset), data };
-    yield create(nodepb.ReadLogsResponseSchema, { response });
+    const piece = { time: timeFromUs(timeUs), stream: STREAMS[stream], offset: BigInt(offset), data };
+    yield create(ReadLogsResponseSchema, piece);
   }
 }
 

@@ -1,6 +1,6 @@
-/** The node's streams, and the handler of each: the only list. */
-import type { nodepb } from "@paddock/protocol";
-import type { ServiceHandlers } from "@paddock/rpc";
+/** The methods that the node serves as streams, and the handler of each: the only list. */
+import { ContainerService, ImageService, ProcessService, SandboxService } from "@paddock/protocol";
+import { type BoundMethod, bindMethods } from "@paddock/rpc";
 import { attach } from "./attach.ts";
 import { exec } from "./exec.ts";
 import { fencedCall, fencedStart } from "./fence-stream.ts";
@@ -11,13 +11,21 @@ import { waitProcess } from "./wait-process.ts";
 import { watchContainerStats } from "./watch-container-stats.ts";
 import { watchSandboxStats } from "./watch-sandbox-stats.ts";
 
-/** What serves `NodeStreamService`. */
-export const streamHandlers = (context: StreamContext): ServiceHandlers<typeof nodepb.NodeStreamService> => ({
-  exec: (requests, call) => exec(context, fencedStart(context, requests), call),
-  attach: (requests, call) => attach(context, fencedStart(context, requests), call),
-  waitProcess: async (request, call) => waitProcess(context, fencedCall(context, request), call),
-  readLogs: (request, call) => readLogs(context, fencedCall(context, request), call),
-  watchContainerStats: (request, call) => watchContainerStats(context, fencedCall(context, request), call),
-  watchSandboxStats: (request, call) => watchSandboxStats(context, fencedCall(context, request), call),
-  importImage: (requests, call) => importImage(context, requests, call),
-});
+/** What the node serves to the api by gRPC. */
+export const streamMethods = (context: StreamContext): BoundMethod[] => [
+  ...bindMethods(ProcessService, {
+    exec: (requests, call) => exec(context, fencedStart(context, requests, call), call),
+    attach: (requests, call) => attach(context, fencedStart(context, requests, call), call),
+    waitProcess: async (request, call) => waitProcess(context, fencedCall(context, request, call), call),
+    readLogs: (request, call) => readLogs(context, fencedCall(context, request, call), call),
+  }),
+  ...bindMethods(ContainerService, {
+    watchContainerStats: (request, call) =>
+      watchContainerStats(context, fencedCall(context, request, call), call),
+  }),
+  ...bindMethods(SandboxService, {
+    watchSandboxStats: (request, call) =>
+      watchSandboxStats(context, fencedCall(context, request, call), call),
+  }),
+  ...bindMethods(ImageService, { importImage: (requests, call) => importImage(context, requests, call) }),
+];

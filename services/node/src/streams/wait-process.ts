@@ -1,20 +1,24 @@
 import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
-import { type agentpb, type ExitStatus, nodepb } from "@paddock/protocol";
+import {
+  type agentpb,
+  type ExitStatus,
+  type WaitProcessRequest,
+  type WaitProcessResponse,
+  WaitProcessResponseSchema,
+} from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { AgentLink } from "../agent/agent-link.ts";
 import { publicExitStatus, recordedExitStatus } from "./convert/exit-status.ts";
-import { invalidStart } from "./first-request.ts";
 import { GuestWatch } from "./guest-watch.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
 /** Answers when a process has ended, over any number of connections to the guest. See `paddock.v1.ProcessService.WaitProcess`. */
 export async function waitProcess(
   context: StreamContext,
-  { request }: nodepb.WaitProcessRequest,
+  request: WaitProcessRequest,
   { signal }: CallContext,
-): Promise<nodepb.WaitProcessResponse> {
-  if (request === undefined) throw invalidStart();
+): Promise<WaitProcessResponse> {
   const { containerId, execId } = request;
   const live = requireContainer(context, request);
   requireState(live, "wait", `wait for process ${execId} of`);
@@ -28,7 +32,7 @@ export async function waitProcess(
       return recorded;
     }));
   if (execId === containerId) await live.sandbox.endRecorded(containerId);
-  return create(nodepb.WaitProcessResponseSchema, { response: { status } });
+  return create(WaitProcessResponseSchema, { status });
 }
 
 function recordedExit({ container }: LiveContainer, execId: string): ExitStatus | undefined {

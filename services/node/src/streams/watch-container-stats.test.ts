@@ -17,8 +17,8 @@ test("figures come at the interval with the CPU used between, until the containe
   const interval = { seconds: 0n, nanos: 100_000_000 };
   const request = { sandboxId: SANDBOX, containerId: CONTAINER, interval };
   const percents: number[] = [];
-  for await (const { response } of bed.streams.watchContainerStats({ request })) {
-    percents.push(response?.cpuPercent ?? -1);
+  for await (const { cpuPercent } of bed.streams.watchContainerStats(request)) {
+    percents.push(cpuPercent);
     if (percents.length === 3) bed.phase = { kind: "stopped", cause: "requested", stoppedAtMs: 1 };
   }
   assert.deepEqual(percents, [0, 25, 25]);

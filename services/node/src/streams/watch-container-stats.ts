@@ -1,9 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { type ContainerStats, nodepb } from "@paddock/protocol";
+import {
+  type ContainerStats,
+  type WatchContainerStatsRequest,
+  type WatchContainerStatsResponse,
+  WatchContainerStatsResponseSchema,
+} from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import { cpuPercent, readContainerStats } from "../stats/container-stats.ts";
-import { invalidStart } from "./first-request.ts";
 import { statsIntervalMs } from "./stats-interval.ts";
 import { requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
@@ -13,10 +17,9 @@ import { requireContainer, requireState, type StreamContext } from "./stream-con
  */
 export async function* watchContainerStats(
   context: StreamContext,
-  { request }: nodepb.WatchContainerStatsRequest,
+  request: WatchContainerStatsRequest,
   { signal }: CallContext,
-): AsyncGenerator<nodepb.WatchContainerStatsResponse> {
-  if (request === undefined) throw invalidStart();
+): AsyncGenerator<WatchContainerStatsResponse> {
   const { containerId, interval } = request;
   const live = requireContainer(context, request);
   requireState(live, "stats", "watch the figures of");
@@ -33,8 +36,7 @@ export async function* watchContainerStats(
           throw error;
         });
     if (stats !== undefined) {
-      const response = { stats, cpuPercent: cpuPercent(before, stats) };
-      yield create(nodepb.WatchContainerStatsResponseSchema, { response });
+      yield create(WatchContainerStatsResponseSchema, { stats, cpuPercent: cpuPercent(before, stats) });
       before = stats;
     }
     await pause(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => undefined);

@@ -23,7 +23,7 @@ test("figures of host, guest and containers come apart, each with its source, an
     return { ...NO_FIGURES, cpuUs: BigInt(readings) * 500_000n, periods: 9n, oomKills: 1n };
   };
   const seen = [];
-  for await (const { response } of bed.streams.watchSandboxStats({ request })) {
+  for await (const response of bed.streams.watchSandboxStats(request)) {
     seen.push(response);
     if (seen.length === 2) break;
   }
@@ -48,10 +48,10 @@ test("a guest that does not answer leaves the host's figures", async () => {
         },
       }),
   });
-  for await (const { response } of bed.streams.watchSandboxStats({ request })) {
-    assert.ok(response?.stats?.host);
-    assert.equal(response.stats.guest, undefined);
-    assert.deepEqual(response.stats.containers, []);
+  for await (const { stats } of bed.streams.watchSandboxStats(request)) {
+    assert.ok(stats?.host);
+    assert.equal(stats.guest, undefined);
+    assert.deepEqual(stats.containers, []);
     break;
   }
 });
@@ -64,9 +64,9 @@ test("a paused sandbox tells its host's figures alone, a stopped one is refused"
     },
   });
   const seen = [];
-  for await (const { response } of bed.streams.watchSandboxStats({ request })) {
-    assert.ok(response?.stats?.host);
-    seen.push([response.stats.guest?.onlineCpus, response.stats.containers.length]);
+  for await (const { stats } of bed.streams.watchSandboxStats(request)) {
+    assert.ok(stats?.host);
+    seen.push([stats.guest?.onlineCpus, stats.containers.length]);
     if (seen.length === 1) bed.sandboxPhase = { kind: "paused", machine: MACHINE, startedAtMs: 1 };
     if (seen.length === 2) bed.sandboxPhase = { kind: "running", machine: MACHINE, startedAtMs: 1 };
     if (seen.length === 3)
@@ -83,7 +83,7 @@ test("a paused sandbox tells its host's figures alone, a stopped one is refused"
   );
   await assert.rejects(
     async () => {
-      for await (const _ of bed.streams.watchSandboxStats({ request }));
+      for await (const _ of bed.streams.watchSandboxStats(request));
     },
     { reason: "WRONG_STATE" },
   );
@@ -93,7 +93,7 @@ test("a sandbox that does not exist has no figures", async () => {
   await using bed = await testBed();
   await assert.rejects(
     async () => {
-      for await (const _ of bed.streams.watchSandboxStats({ request: { ...request, sandboxId: "none" } }));
+      for await (const _ of bed.streams.watchSandboxStats({ ...request, sandboxId: "none" }));
     },
     { reason: "SANDBOX_NOT_FOUND" },
   );

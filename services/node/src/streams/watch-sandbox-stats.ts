@@ -2,11 +2,15 @@ import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { decide, denial } from "@paddock/domain";
-import { type HostStats, nodepb } from "@paddock/protocol";
+import {
+  type HostStats,
+  type WatchSandboxStatsRequest,
+  type WatchSandboxStatsResponse,
+  WatchSandboxStatsResponseSchema,
+} from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { readSandboxStats } from "../stats/sandbox-stats.ts";
-import { invalidStart } from "./first-request.ts";
 import { statsIntervalMs } from "./stats-interval.ts";
 import type { StreamContext } from "./stream-context.ts";
 
@@ -16,10 +20,9 @@ import type { StreamContext } from "./stream-context.ts";
  */
 export async function* watchSandboxStats(
   context: StreamContext,
-  { request }: nodepb.WatchSandboxStatsRequest,
+  request: WatchSandboxStatsRequest,
   { signal }: CallContext,
-): AsyncGenerator<nodepb.WatchSandboxStatsResponse> {
-  if (request === undefined) throw invalidStart();
+): AsyncGenerator<WatchSandboxStatsResponse> {
   const sandbox = context.sandboxes.require(request.sandboxId);
   const first = verdict(sandbox);
   if (first.kind === "deny") throw denial(`watch the figures of sandbox ${sandbox.sandboxId}`, first);
@@ -28,8 +31,7 @@ export async function* watchSandboxStats(
   while (verdict(sandbox).kind === "accept") {
     const dueMs = performance.now() + intervalMs;
     const { stats } = await readSandboxStats(context, sandbox, signal);
-    const response = { stats, cpuPercent: cpuPercent(before, stats.host) };
-    yield create(nodepb.WatchSandboxStatsResponseSchema, { response });
+    yield create(WatchSandboxStatsResponseSchema, { stats, cpuPercent: cpuPercent(before, stats.host) });
     before = stats.host;
     await pause(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => undefined);
     signal.throwIfAborted();

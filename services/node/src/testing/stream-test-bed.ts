@@ -3,32 +3,29 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
 import { type ImageStore, openImageStore, packTar } from "@paddock/images";
 import {
+  type AttachResponse,
+  ContainerService,
   ContainerSpecSchema,
-  nodepb,
+  type ExecResponse,
+  ImageService,
   OutputStream,
   type ProcessInputSchema,
   type ProcessOutput,
+  ProcessService,
+  SandboxService,
   SandboxSpecSchema,
 } from "@paddock/protocol";
-import {
-  addGrpcMethods,
-  bindService,
-  createRequestCheck,
-  GrpcConnection,
-  type GrpcMethods,
-  SERVER_OPTIONS,
-} from "@paddock/rpc";
+import { bindGrpcServer, createGrpcServer, createRequestCheck, GrpcConnection } from "@paddock/rpc";
 import { AgentLink } from "../agent/agent-link.ts";
 import { LogBook, type LogTrouble } from "../logs/log-book.ts";
 import { refuseStale } from "../sandboxes/fence-generation.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
 import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
 import type { ContainerPhase, SandboxPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
-import { streamHandlers } from "../streams/stream-handlers.ts";
+import { streamMethods } from "../streams/stream-handlers.ts";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
 import { FakeCgroups } from "./fake-machines.ts";
 
@@ -42,7 +39,7 @@ export type TestBed = AsyncDisposable & {
   readonly link: AgentLink;
   readonly logs: LogBook;
   readonly sandbox: LiveSandbox;
-  readonly streams: GrpcMethods<typeof nodepb.NodeStreamService>;
+  readonly streams: Streams;
   readonly images: ImageStore;
   readonly bugs: unknown[];
   readonly troubles: LogTrouble[];
@@ -99,19 +96,14 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
   };
   const cgroups = new FakeCgroups();
   const stats = { cgroups, vmOverheadBytes: 1 << 20, nowMs: () => nowMs.value };
-  const server = new Server(SERVER_OPTIONS);
-  addGrpcMethods(
-    server,
-    bindService(
-      nodepb.NodeStreamService,
-      streamHandlers({ nodeId: "n1", sandboxes, logs, images, ...stats }),
-    ),
-    { check: createRequestCheck(), onBug: (error) => bugs.push(error) },
-  );
-  const port = await listen(server);
+  const server = createGrpcServer(streamMethods({ nodeId: "n1", sandboxes, logs, images, ...stats }), {
+    check: createRequestCheck(),
+    onBug: (error) => bugs.push(error),
+  });
+  const port = await bindGrpcServer(server, { host: "127.0.0.1", port: 0 });
   stack.defer(() => server.forceShutdown());
   const connection = stack.use(new GrpcConnection(`127.0.0.1:${port}`));
-  const streams = connection.service(nodepb.NodeStreamService);
+  const streams = streamsOf(connection);
   const moved = stack.move();
   return {
     fake,
@@ -140,13 +132,15 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
   };
 }
 
-function listen(server: Server): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
-    error ? reject(error) : resolve(port),
-  );
-  return promise;
-}
+/** The methods that the node serves as streams. */
+export type Streams = ReturnType<typeof streamsOf>;
+
+const streamsOf = (connection: GrpcConnection) => ({
+  ...connection.service(ProcessService),
+  ...connection.service(ContainerService),
+  ...connection.service(SandboxService),
+  ...connection.service(ImageService),
+});
 
 function liveSandbox(
   stateDir: string,
@@ -217,7 +211,7 @@ export type Received = {
   readonly stderr: Buffer;
 };
 
-type Response = nodepb.ExecResponse | nodepb.AttachResponse;
+type Response = ExecResponse | AttachResponse;
 
 /** Takes all of a stream; `each` sees every message before the next is taken. */
 export async function receive(
@@ -226,8 +220,8 @@ export async function receive(
 ): Promise<Received> {
   const outputs: ProcessOutput["output"][] = [];
   const bytes: Record<OutputStream, Buffer[]> = { 0: [], 1: [], 2: [] };
-  for await (const { response } of call) {
-    const output = response?.output?.output;
+  for await (const response of call) {
+    const output = response.output?.output;
     if (output === undefined) throw new Error("an empty response");
     outputs.push(output);
     if (output.case === "chunk") bytes[output.value.stream].push(Buffer.from(output.value.data));
@@ -246,19 +240,17 @@ export const execStart = (
   args: string[],
   options: { execId?: string; stdin?: boolean; ringBytes?: number; explicitAck?: boolean } = {},
 ) => ({
-  request: {
-    message: {
-      case: "start" as const,
-      value: {
-        sandboxId: SANDBOX,
-        containerId: CONTAINER,
-        execId: options.execId ?? "",
-        explicitAck: options.explicitAck ?? false,
-        process: {
-          args,
-          stdin: options.stdin ?? false,
-          ...(options.ringBytes && { output: { ringBytes: options.ringBytes } }),
-        },
+  message: {
+    case: "start" as const,
+    value: {
+      sandboxId: SANDBOX,
+      containerId: CONTAINER,
+      execId: options.execId ?? "",
+      explicitAck: options.explicitAck ?? false,
+      process: {
+        args,
+        stdin: options.stdin ?? false,
+        ...(options.ringBytes && { output: { ringBytes: options.ringBytes } }),
       },
     },
   },
@@ -266,23 +258,21 @@ export const execStart = (
 
 /** The first request of an Attach. */
 export const attachStart = (execId: string, from: { stdout?: number; stderr?: number } = {}) => ({
-  request: {
-    message: {
-      case: "start" as const,
-      value: {
-        sandboxId: SANDBOX,
-        containerId: CONTAINER,
-        execId,
-        ...(from.stdout !== undefined && { stdoutOffset: BigInt(from.stdout) }),
-        ...(from.stderr !== undefined && { stderrOffset: BigInt(from.stderr) }),
-      },
+  message: {
+    case: "start" as const,
+    value: {
+      sandboxId: SANDBOX,
+      containerId: CONTAINER,
+      execId,
+      ...(from.stdout !== undefined && { stdoutOffset: BigInt(from.stdout) }),
+      ...(from.stderr !== undefined && { stderrOffset: BigInt(from.stderr) }),
     },
   },
 });
 
 /** Any later request of an Exec or Attach. */
 export const input = (value: NonNullable<MessageInitShape<typeof ProcessInputSchema>["input"]>) => ({
-  request: { message: { case: "input" as const, value: { input: value } } },
+  message: { case: "input" as const, value: { input: value } },
 });
 
 export const ack = (stdout: number, stderr = 0) =>

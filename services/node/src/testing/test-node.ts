@@ -7,16 +7,16 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { MIB, PaddockError } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
 import { KeyedLock } from "@paddock/lifecycle";
-import { EventSchema, Isolation, nodepb, type Sandbox, toStatus } from "@paddock/protocol";
+import { EventSchema, Isolation, type Sandbox, toStatus } from "@paddock/protocol";
+import { createRequestCheck } from "@paddock/rpc";
 import { AgentLink } from "../agent/agent-link.ts";
 import { commandHandler } from "../command-handler.ts";
 import type { MachineHost } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
-import { commandCheck } from "../request-rules.ts";
 import { type RecoverySummary, recover } from "../sandboxes/recover.ts";
 import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { sandboxesDir, sandboxPaths } from "../sandboxes/sandbox-paths.ts";
@@ -27,8 +27,8 @@ import { FakeGuest } from "./fake-guest.ts";
 import { fakeImage } from "./fake-image.ts";
 import { FakeCgroups, FakeMachines } from "./fake-machines.ts";
 import { mortal } from "./mortal.ts";
+import { commandOf, type NamedCommand, type NamedOutcome, outcomeOf } from "./named-command.ts";
 
-type CommandInit = NonNullable<MessageInitShape<typeof nodepb.CommandRequestSchema>["command"]>;
 type Asked = {
   readonly requestId?: string;
   readonly sandboxId?: string;
@@ -58,7 +58,7 @@ export class TestNode implements AsyncDisposable {
     this.stateDir = mkdtempSync(join(tmpdir(), "paddock-node-test-"));
     mkdirSync(sandboxesDir(this.stateDir));
     this.context = this.#open();
-    this.#handle = commandHandler(this.context, commandCheck());
+    this.#handle = commandHandler(this.context, createRequestCheck());
     guest.onShutdown = () => this.machines.lose(this.machines.only.identity.pid, "guest_shutdown");
   }
 
@@ -75,20 +75,17 @@ export class TestNode implements AsyncDisposable {
   async crash(): Promise<RecoverySummary> {
     this.#drop();
     this.context = this.#open();
-    this.#handle = commandHandler(this.context, commandCheck());
+    this.#handle = commandHandler(this.context, createRequestCheck());
     return await recover(this.context);
   }
 
   /** Sends a command as the api would, with ids filled into request and envelope; throws nothing. */
-  async ask(command: CommandInit, asked: Asked = {}): Promise<nodepb.CommandResponse["outcome"]> {
+  async ask(command: NamedCommand, asked: Asked = {}): Promise<NamedOutcome> {
     const { requestId = randomUUID(), sandboxId = "s1", generation = 1n } = asked;
-    const request = create(nodepb.CommandRequestSchema, { requestId, sandboxId, generation, command });
-    const { value } = request.command;
-    if (value !== undefined && "requestId" in value) value.requestId = requestId;
-    if (value !== undefined && "sandboxId" in value) value.sandboxId ||= sandboxId;
+    const request = commandOf(command, { requestId, sandboxId, generation });
     const signal = asked.signal ?? new AbortController().signal;
     try {
-      return (await this.#handle(request, { signal, deadline: undefined })).outcome;
+      return outcomeOf(command, await this.#handle(request, { signal, deadline: undefined }));
     } catch (error) {
       return { case: "error", value: toStatus(error) };
     }
@@ -207,9 +204,9 @@ export class TestNode implements AsyncDisposable {
 }
 
 /** The sandbox of an outcome that has one; throws with the error's text when the outcome is one. */
-export function sandboxIn(outcome: nodepb.CommandResponse["outcome"]): Sandbox {
+export function sandboxIn(outcome: NamedOutcome): Sandbox {
   if (outcome.case === "error") throw new Error(`${outcome.case}: ${outcome.value.message}`);
   const { value } = outcome;
-  if (value !== undefined && "sandbox" in value && value.sandbox !== undefined) return value.sandbox;
+  if ("sandbox" in value && value.sandbox !== undefined) return value.sandbox;
   throw new Error(`${outcome.case} has no sandbox`);
 }

@@ -1,0 +1,75 @@
+/** A unary method of the public API as a command of this node, with the handler that carries it out. */
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodUnary,
+  fromBinary,
+  getOption,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
+import type { CommandKind } from "@paddock/bus";
+import { PaddockError } from "@paddock/domain";
+import { control } from "@paddock/protocol";
+import type { Call } from "./handlers/call.ts";
+import type { NodeContext } from "./node-context.ts";
+
+export type Command = {
+  readonly method: DescMethod;
+  /**
+   * In which room of the node it waits (see `CommandRoom`), so that a stop gets through when changes and reads hang. The outcome of
+   * one that changes or controls something is kept, so that a repeat changes nothing.
+   */
+  readonly kind: CommandKind;
+  /** What a request in binary form asks for. Throws INVALID_FIELD when it cannot be read. */
+  read(request: Uint8Array): Asked;
+};
+
+export type Asked = {
+  readonly request: Message;
+  /** Answers with the response in binary form. Throws what the handler throws. */
+  carryOut(ctx: NodeContext, call: Call): Promise<Uint8Array>;
+};
+
+type Handler<I extends DescMessage, O extends DescMessage> = (
+  ctx: NodeContext,
+  request: MessageShape<I>,
+  call: Call,
+) => MessageInitShape<O> | Promise<MessageInitShape<O>>;
+
+/** Ties a method to its handler. The types of the messages are forgotten here, so that all commands are alike. */
+export const command = <I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  handle: Handler<I, O>,
+): Command => ({
+  method,
+  kind: kindOf(method),
+  read: (bytes) => {
+    const request = parse(method, bytes);
+    return {
+      request,
+      carryOut: async (ctx, call) =>
+        toBinary(method.output, create(method.output, await handle(ctx, request, call))),
+    };
+  },
+});
+
+function kindOf(method: DescMethod): CommandKind {
+  if (method.idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN) return "reads";
+  return getOption(method, control) ? "controls" : "changes";
+}
+
+function parse<I extends DescMessage>({ input }: DescMethodUnary<I>, bytes: Uint8Array): MessageShape<I> {
+  try {
+    return fromBinary(input, bytes);
+  } catch (cause) {
+    throw new PaddockError("INVALID_FIELD", "the request of the command cannot be read", {
+      violations: [{ field: "request", description: `is no ${input.typeName}` }],
+      cause,
+    });
+  }
+}
