@@ -3,9 +3,9 @@
  *
  *   services/*  ->  adapters  ->  protocol, lifecycle  ->  domain  ->  nothing
  *
- * The adapters are rpc, bus, qemu, cgroups, network, images and telemetry. Every rule below has a small
- * tree under test/architecture/planted/<rule name> that breaks it, and a test that sees it reported; a
- * rule added here without one fails that test.
+ * The adapters are rpc, bus, qemu, cgroups, network, images and telemetry. Within a service, folders import
+ * in one direction (`rooms`). Every rule has a small tree under test/architecture/planted/<rule name> that
+ * breaks it, and a test that expects the report; a rule without a tree fails that test.
  */
 
 const TEST = "\\.test\\.ts$";
@@ -16,6 +16,38 @@ const ADAPTER = "^libs/(?:rpc|bus|qemu|cgroups|network|images|telemetry)/";
 
 /** Tests beside the code may import anything, so no arrow starts at one. */
 const code = (path) => ({ path, pathNot: TEST });
+
+/**
+ * Folders of services that import in one direction: each with what else of its service it may import. A file of `src/` itself is
+ * named like a folder. Files of `src/` may import any folder; the rule against cycles keeps folders from those above them.
+ */
+const rooms = {
+  api: {
+    nodes: [],
+    sandboxes: ["nodes"],
+    lists: ["nodes", "api-context.ts"],
+    streams: ["lists", "sandboxes", "nodes", "api-context.ts"],
+    events: [],
+    handlers: ["streams", "lists", "sandboxes", "nodes", "events", "api-context.ts", "version.ts"],
+    listeners: ["credentials.ts"],
+  },
+};
+
+const roomRules = Object.entries(rooms).flatMap(([service, folders]) =>
+  Object.entries(folders).map(([folder, below]) => ({
+    name: `${service}-${folder}`,
+    comment: `services/${service}/src/${folder} imports of its service only: ${below.join(", ") || "nothing"}.`,
+    from: { path: `^services/${service}/src/${folder}/`, pathNot: [TEST, TEST_BED] },
+    to: {
+      path: `^services/${service}/src/`,
+      pathNot: [folder, ...below].map((each) =>
+        each.endsWith(".ts")
+          ? `^services/${service}/src/${each.replaceAll(".", "\\.")}$`
+          : `^services/${service}/src/${each}/`,
+      ),
+    },
+  })),
+);
 
 const arrows = [
   {
@@ -118,6 +150,7 @@ const arrows = [
     from: { path: "^(?:libs|services)/", pathNot: [TEST, TEST_BED] },
     to: { dependencyTypes: ["npm-dev"] },
   },
+  ...roomRules,
 ];
 
 export default {

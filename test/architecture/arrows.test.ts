@@ -7,8 +7,10 @@ import { brokenArrows, layOut, ruleNames } from "./cruise-tree.ts";
 import { repositoryRoot } from "./tracked-files.ts";
 
 const planted = join(import.meta.dirname, "planted");
+/** Services whose folders import in one direction. */
+const SERVICES_WITH_ROOMS = ["api"];
 
-describe("the arrows between packages", () => {
+describe("the arrows between packages and folders", () => {
   test("hold everywhere in this repository", async () => {
     assert.deepEqual(await brokenArrows(repositoryRoot), []);
   });
@@ -16,6 +18,14 @@ describe("the arrows between packages", () => {
   test("each have a planted violation, and no violation is planted for a rule that is gone", () => {
     assert.deepEqual(readdirSync(planted).sort(), [...ruleNames].sort());
   });
+
+  for (const service of SERVICES_WITH_ROOMS)
+    test(`are ruled for each folder of services/${service}`, () => {
+      const sources = readdirSync(join(repositoryRoot, "services", service, "src"), { withFileTypes: true });
+      const found = sources.filter((each) => each.isDirectory() && each.name !== "testing");
+      const ruled = ruleNames.filter((name) => name.startsWith(`${service}-`));
+      assert.deepEqual(ruled.sort(), found.map(({ name }) => `${service}-${name}`).sort());
+    });
 
   for (const rule of readdirSync(planted)) {
     test(`are guarded by ${rule}, which reports its planted violation`, async (t) => {

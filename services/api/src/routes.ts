@@ -10,6 +10,7 @@ import {
 } from "@paddock/protocol";
 import { type BoundMethod, bindService } from "@paddock/rpc";
 import type { ApiContext } from "./api-context.ts";
+import { forwarding } from "./forwarding.ts";
 import { attach } from "./handlers/attach.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
 import { deleteImage } from "./handlers/delete-image.ts";
@@ -28,7 +29,6 @@ import { setLogLevel } from "./handlers/set-log-level.ts";
 import { waitProcess } from "./handlers/wait-process.ts";
 import { watch } from "./handlers/watch.ts";
 import { notImplemented } from "./not-implemented.ts";
-import { forwarding } from "./sandboxes/forward-to-sandbox.ts";
 
 /** The services of the public API. */
 export const SERVICES = [

@@ -14,7 +14,6 @@ import {
   tokenInterceptor,
 } from "@paddock/rpc";
 import type { Replaceable, Tls } from "../credentials.ts";
-import { SERVICES } from "../routes.ts";
 import { ReplaceableServerCredentials } from "./grpc-tls.ts";
 import type { Listener } from "./listener.ts";
 import { refuseBrowsers } from "./refuse-browsers.ts";
@@ -33,7 +32,7 @@ export async function listenGrpc(options: GrpcListenerOptions): Promise<Listener
   const { address, tls, checkToken, methods, edge, health } = options;
   const tokens = checkToken === undefined ? [] : [tokenInterceptor(checkToken)];
   const server = createGrpcServer(methods, edge, [refuseBrowsers, ...tokens]);
-  addReflection(server, SERVICES);
+  addReflection(server, [...new Set(methods.map(({ method }) => method.parent))]);
   health.addTo(server);
   const secure = tls && new ReplaceableServerCredentials(tls);
   const port = await bindGrpcServer(server, address, secure);

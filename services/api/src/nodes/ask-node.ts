@@ -12,7 +12,7 @@ import { requestCommand } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { fromStatus, nodepb } from "@paddock/protocol";
 import { type CallContext, methodPath } from "@paddock/rpc";
-import type { ApiContext } from "../api-context.ts";
+import type { NodesContext } from "./nodes-context.ts";
 
 export type Ask<I extends DescMessage, O extends DescMessage> = {
   readonly nodeId: string;
@@ -31,7 +31,7 @@ const OUTCOME_GRACE_MS = 5_000;
 
 /** Sends a command and answers with its response. Throws what `requestCommand` throws, and the error that the node gave. */
 export async function askNode<I extends DescMessage, O extends DescMessage>(
-  api: ApiContext,
+  api: NodesContext,
   ctx: CallContext,
   { nodeId, method, body, generation = 0n, awaitOutcome = false }: Ask<I, O>,
 ): Promise<MessageShape<O>> {

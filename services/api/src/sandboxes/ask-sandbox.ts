@@ -1,16 +1,16 @@
 import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import type { PlacedSandbox } from "@paddock/bus";
 import type { CallContext } from "@paddock/rpc";
-import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
 import { isMisplaced, locateSandbox, settle } from "./locate-sandbox.ts";
+import type { PlacementContext } from "./placement-context.ts";
 
 /**
  * Sends a command to the node that has the sandbox, and to another one when the registry meanwhile names another. Throws
  * `PaddockError` SANDBOX_NOT_FOUND, and what `askNode` throws.
  */
 export async function askSandbox<I extends DescMessage, O extends DescMessage>(
-  api: ApiContext,
+  api: PlacementContext,
   ctx: CallContext,
   method: DescMethodUnary<I, O>,
   body: MessageShape<I> & { readonly sandboxId: string },

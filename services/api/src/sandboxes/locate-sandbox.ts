@@ -4,8 +4,8 @@ import type { PlacedSandbox } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { GetSandboxRequestSchema, SandboxService } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
-import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
+import type { PlacementContext } from "./placement-context.ts";
 
 /**
  * Age of a claim, since this api has known it, after which the node's answer that it has no such sandbox is final. A node knows of
@@ -15,7 +15,7 @@ const CLAIM_SETTLES_AFTER_MS = 150_000;
 
 /** The placement of a sandbox. Throws `PaddockError` SANDBOX_NOT_FOUND, BUS_UNAVAILABLE. */
 export async function locateSandbox(
-  api: ApiContext,
+  api: PlacementContext,
   ctx: CallContext,
   sandboxId: string,
 ): Promise<PlacedSandbox> {
@@ -44,7 +44,7 @@ export const isMisplaced = (error: unknown): boolean =>
  * not changed. An old claim of a create whose outcome was never learned is released.
  */
 export async function settle(
-  api: ApiContext,
+  api: PlacementContext,
   asked: PlacedSandbox,
   error: unknown,
 ): Promise<PlacedSandbox | undefined> {
@@ -63,7 +63,11 @@ export async function settle(
 }
 
 /** Whether a claim is old and its node says that it has no such sandbox. Then the claim is released and the id is free. */
-export async function isVacant(api: ApiContext, ctx: CallContext, placed: PlacedSandbox): Promise<boolean> {
+export async function isVacant(
+  api: PlacementContext,
+  ctx: CallContext,
+  placed: PlacedSandbox,
+): Promise<boolean> {
   if (api.placements.ageMs(placed) <= CLAIM_SETTLES_AFTER_MS) return false;
   const { sandboxId, nodeId, generation } = placed.placement;
   const body = create(GetSandboxRequestSchema, { sandboxId });

@@ -18,8 +18,8 @@ import {
   SandboxState,
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
-import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
+import type { PlacementContext } from "./placement-context.ts";
 
 /** Request id of these lists in the nodes' logs. */
 export const REBUILD_REQUEST_ID = "rebuild-registry";
@@ -37,7 +37,7 @@ const SETTLED: ReadonlySet<SandboxState | undefined> = new Set([
 ]);
 
 /** Watches the heartbeats and claims the sandboxes that the registry lacks, until `signal` aborts. */
-export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
+export function rebuildRegistry(api: PlacementContext, signal: AbortSignal): void {
   const underWay = new Set<string>();
   const failed = new Map<string, string>();
   const compare = async (record: NodeRecord): Promise<void> => {
@@ -81,7 +81,11 @@ export function rebuildRegistry(api: ApiContext, signal: AbortSignal): void {
 
 const instanceOf = ({ heartbeat }: NodeRecord): string => heartbeat.daemonInstanceId;
 
-async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: AbortSignal): Promise<void> {
+async function claimLacking(
+  api: PlacementContext,
+  { nodeId }: NodeRecord,
+  signal: AbortSignal,
+): Promise<void> {
   let pageToken = "";
   let claimed = 0;
   do {
@@ -95,7 +99,7 @@ async function claimLacking(api: ApiContext, { nodeId }: NodeRecord, signal: Abo
   if (claimed > 0) api.log.warn({ nodeId, claimed }, "claimed sandboxes of a node that the registry lacked");
 }
 
-async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Promise<boolean> {
+async function claimOne(api: PlacementContext, nodeId: string, sandbox: Sandbox): Promise<boolean> {
   if (!SETTLED.has(sandbox.status?.state)) return false;
   const { sandboxId, generation } = sandbox;
   const known = await api.placements.lookup(sandboxId);
@@ -116,7 +120,7 @@ async function claimOne(api: ApiContext, nodeId: string, sandbox: Sandbox): Prom
 }
 
 /** Context of a call that no client made. */
-const ownCall = (api: ApiContext, signal: AbortSignal): CallContext => ({
+const ownCall = (api: PlacementContext, signal: AbortSignal): CallContext => ({
   method: LIST,
   signal,
   deadline: new Date(api.now() + PAGE_DEADLINE_MS),

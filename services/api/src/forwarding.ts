@@ -10,9 +10,9 @@ import {
   type CallContext,
   type ServiceHandlers,
 } from "@paddock/rpc";
-import type { ApiContext } from "../api-context.ts";
-import { sandboxStream } from "../streams/sandbox-stream.ts";
-import { askSandbox } from "./ask-sandbox.ts";
+import type { ApiContext } from "./api-context.ts";
+import { askSandbox } from "./sandboxes/ask-sandbox.ts";
+import { sandboxStream } from "./streams/sandbox-stream.ts";
 
 type Named = Message & { readonly sandboxId: string };
 

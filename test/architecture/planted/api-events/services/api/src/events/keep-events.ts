@@ -1,0 +1,3 @@
+import { askNode } from "../nodes/ask-node.ts";
+
+export const keepEvents = askNode;

@@ -1,0 +1,3 @@
+import { httpListener } from "../listeners/http-listener.ts";
+
+export const exec = httpListener;

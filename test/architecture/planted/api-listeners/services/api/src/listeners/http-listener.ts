@@ -1,0 +1,3 @@
+import { exec } from "../handlers/exec.ts";
+
+export const httpListener = exec;

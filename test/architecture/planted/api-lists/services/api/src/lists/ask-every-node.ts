@@ -1,0 +1,3 @@
+import { locateSandbox } from "../sandboxes/locate-sandbox.ts";
+
+export const askEveryNode = locateSandbox;

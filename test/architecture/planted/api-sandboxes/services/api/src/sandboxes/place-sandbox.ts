@@ -1,0 +1,3 @@
+import { askEveryNode } from "../lists/ask-every-node.ts";
+
+export const placeSandbox = askEveryNode;
