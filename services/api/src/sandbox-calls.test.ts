@@ -244,7 +244,7 @@ test("calls that do not exist yet are UNIMPLEMENTED by name", async () => {
 test("a request too large for the bus is refused with a reason, and the next one works", async () => {
   n1.commands.createSandbox = accept;
   const annotations = Object.fromEntries(Array.from({ length: 64 }, (_, i) => [`k${i}`, "x".repeat(4096)]));
-  const content = new Uint8Array(1_000_000);
+  const content = new Uint8Array(786_432);
   const mounts = [{ destination: "/f", source: { case: "file" as const, value: { content } } }];
   const spec = { annotations, containers: [{ containerId: "c", image: "x", mounts }] };
   assert.equal(
