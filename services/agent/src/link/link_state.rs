@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 
 use super::port::{Change, Port};
 use super::scanner::{Found, Nonce, Scanner};
-use super::stream::LinkStream;
 use crate::sync::lock;
 
 /// How long a HELLO inside an unfinished frame must stay the last thing heard before it is believed.
@@ -248,6 +247,15 @@ impl Link {
         }
     }
 
+    /// Begins the next connection, and answers its number.
+    pub(super) fn begin(&self) -> u64 {
+        let mut state = lock(&self.state);
+        state.generation += 1;
+        state.over = false;
+        state.scanner.expect_preface();
+        state.generation
+    }
+
     /// Waits until the connection is over.
     pub async fn ended(&self) {
         loop {
@@ -256,24 +264,5 @@ impl Link {
             }
             self.ended.notified().await;
         }
-    }
-
-    /// Answers a HELLO and opens a connection, unless the host left meanwhile.
-    pub async fn open(self: &Arc<Self>, nonce: Nonce) -> Option<LinkStream> {
-        let generation = {
-            let mut state = lock(&self.state);
-            state.generation += 1;
-            state.over = false;
-            state.scanner.expect_preface();
-            state.generation
-        };
-        let stream = LinkStream::new(self.clone(), generation);
-        let line = nonce.ready_line();
-        let mut sent = 0;
-        while sent < line.len() {
-            let write = std::future::poll_fn(|context| stream.poll_send(context, &line[sent..]));
-            sent += write.await.ok()?;
-        }
-        Some(stream)
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::link_state::{Filled, Link};
+use super::scanner::Nonce;
 use crate::sync::lock;
 
 /// The most that is written at once: the kernel's driver takes no more.
@@ -19,12 +20,21 @@ pub struct LinkStream {
     generation: u64,
 }
 
-impl LinkStream {
-    /// The end of the connection of this generation.
-    pub fn new(link: Arc<Link>, generation: u64) -> Self {
-        Self { link, generation }
+impl Link {
+    /// Answers a HELLO and opens a connection. None when the host has left meanwhile.
+    pub async fn open(self: &Arc<Self>, nonce: Nonce) -> Option<LinkStream> {
+        let stream = LinkStream { link: self.clone(), generation: self.begin() };
+        let line = nonce.ready_line();
+        let mut sent = 0;
+        while sent < line.len() {
+            let write = std::future::poll_fn(|context| stream.poll_send(context, &line[sent..]));
+            sent += write.await.ok()?;
+        }
+        Some(stream)
     }
+}
 
+impl LinkStream {
     /// Writes once. Fails when the connection is over.
     pub fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.link.state);

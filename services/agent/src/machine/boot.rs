@@ -65,7 +65,7 @@ pub fn prepare() {
     for (name, value) in SYSCTLS {
         report(name, fs::write(Path::new("/proc/sys").join(name), value));
     }
-    // No OOM score: PID 1 is out of the OOM killer's reach, and a score of its own would make execs dearer (runtime/spawn.rs).
+    // No OOM score: PID 1 is out of the OOM killer's reach, and a score of its own would make execs dearer (runtime/launch/spawn.rs).
     report("open files", raise_open_files());
     report("processes", unbound_processes());
     report("memory hot-plug", online_memory());

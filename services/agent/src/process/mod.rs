@@ -10,6 +10,7 @@
 
 pub mod budget;
 mod closing;
+mod error;
 pub mod feed;
 pub mod pump;
 pub mod reaper;
@@ -29,6 +30,7 @@ use tokio::sync::Notify;
 use crate::pb;
 use crate::sync::lock;
 use budget::Budget;
+pub use error::ProcessError;
 use reaper::Exit;
 use ring::{Overflow, Ring};
 use stdin::{Offer, Stdin, StdinError};
@@ -38,20 +40,6 @@ use stdin::{Offer, Stdin, StdinError};
 pub enum Output {
     Stdout,
     Stderr,
-}
-
-/// Why something cannot be done to a process.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcessError {
-    /// The node knows it by its text (services/node, guest-error.ts).
-    #[error("the process has no terminal")]
-    NoTerminal,
-    #[error("a terminal has 1 to 65535 rows and columns, not {rows} and {columns}")]
-    BadSize { rows: u32, columns: u32 },
-    #[error("{0} is no signal: 1 to 64 are")]
-    BadSignal(i32),
-    #[error("cannot {action}: {source}")]
-    System { action: &'static str, source: nix::Error },
 }
 
 /// What a process is started with, apart from what the runtime needs to know.

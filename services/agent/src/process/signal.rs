@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::ProcessError;
+use super::error::ProcessError;
 
 /// Whether a number is a signal, real-time ones included.
 pub fn check_signal(number: i32) -> Result<i32, ProcessError> {

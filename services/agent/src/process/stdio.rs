@@ -7,7 +7,7 @@ use nix::unistd::pipe2;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
-use super::ProcessError;
+use super::error::ProcessError;
 use crate::pb;
 use crate::runtime::Stdio;
 use crate::sync::watch_fd;

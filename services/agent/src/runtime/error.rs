@@ -97,7 +97,7 @@ impl RuntimeError {
     }
 
     /// A failed system call; those that mean a reached limit get their own kind.
-    pub(super) fn system(attempt: impl Into<String>, errno: Errno) -> Self {
+    pub fn system(attempt: impl Into<String>, errno: Errno) -> Self {
         let attempt = attempt.into();
         match errno {
             Errno::AGAIN | Errno::NOMEM | Errno::NOSPC => Self::Exhausted { attempt, errno },
@@ -107,7 +107,7 @@ impl RuntimeError {
 }
 
 /// Adds to a system call's error what was attempted.
-pub(super) trait Attempt<T> {
+pub trait Attempt<T> {
     /// Names what was attempted; `what` is evaluated on failure alone.
     fn attempt<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T>;
 }

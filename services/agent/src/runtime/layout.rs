@@ -25,23 +25,23 @@ impl Layout {
     }
 
     /// The container's own directory. `id` must have passed [`check_id`].
-    pub(super) fn container_dir(&self, id: &str) -> PathBuf {
+    pub fn container_dir(&self, id: &str) -> PathBuf {
         self.state_root.join(id)
     }
 
     /// Mount point of the cgroup v2 hierarchy.
-    pub(super) fn cgroup_root(&self) -> &Path {
+    pub fn cgroup_root(&self) -> &Path {
         &self.cgroup_root
     }
 
     /// The container's cgroup. `id` must have passed [`check_id`].
-    pub(super) fn cgroup_dir(&self, id: &str) -> PathBuf {
+    pub fn cgroup_dir(&self, id: &str) -> PathBuf {
         self.cgroup_root.join("paddock").join(id)
     }
 }
 
 /// Refuses what is no id: only ids become part of a path.
-pub(super) fn check_id(what: &str, id: &str) -> Result<()> {
+pub fn check_id(what: &str, id: &str) -> Result<()> {
     let bytes = id.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
     let good = (1..=128).contains(&bytes.len())

@@ -1,57 +1,40 @@
 //! Containers inside the guest, as an OCI runtime makes them, without a runtime's binary.
 //!
-//! A call here blocks, so call it from a blocking thread. Nothing here waits for a child: the agent's reaper is the only
-//! one who does, and a process's way to its command is followed by descriptors that close. Returned PIDs are the
-//! guest's, and the processes are children of the agent.
+//! A call here blocks, so call it from a blocking thread. Nothing here waits for a child: only the agent's reaper does, and
+//! a process is followed on its way to its command by descriptors that close. Returned PIDs are the guest's, and the
+//! processes are children of the agent.
 //!
-//! How it goes:
-//! [`create`] checks the request, waits for disks, makes the cgroup, and starts an init stage in it ([`stage`],
-//! [`stage_init`]), which builds root and mounts inside the container's namespaces and waits. [`Container::start`] lets it
-//! execute the command. [`Container::exec`] makes a process directly ([`exec`]). Both end in [`launch`], which is careful
-//! code in shared memory ([`spawn`]). [`Container::remove`] kills the cgroup; mounts end with the last process.
+//! The rooms, from the top; each uses only those below it:
+//!
+//! - [`container`] checks a request, creates the container, and acts on it: start, exec, signals, limits, removal.
+//! - [`stage`] starts the agent's own program again, inside a container's namespaces, to build the container there.
+//! - [`launch`] turns a fresh process into the command, in memory shared with the agent.
+//! - [`rights`] are what a process may do: user, capabilities, resource limits, system calls.
+//! - [`filesystem`] mounts the root and everything in it.
+//! - [`namespaces`] joins namespaces and sets their kernel parameters.
+//! - [`cgroup`] bounds, counts, freezes and kills.
+//!
+//! [`container::create`] waits for disks, makes the cgroup, and starts an init stage in it, which builds root and mounts
+//! and waits. [`Container::start`] lets it execute the command. [`Container::exec`] makes a process directly. Both end in
+//! [`launch::run`]. [`Container::remove`] kills the cgroup; mounts end with the last process.
 
-mod c_strings;
-mod capabilities;
 mod cgroup;
-mod channel;
-mod command;
 mod container;
-mod create;
-mod disks;
 mod error;
-mod exec;
-mod file_mounts;
-mod in_root;
+mod filesystem;
 mod launch;
-mod launch_plan;
 mod layout;
-mod masks;
-mod mount_api;
 mod namespaces;
-mod pivot;
-mod process_list;
-mod pty;
 mod raw;
-mod report;
-mod request_mounts;
-mod rlimits;
-mod rootfs;
-mod seccomp;
-mod spawn;
+mod rights;
 pub mod stage;
-mod stage_exec;
-mod stage_holder;
-mod stage_init;
-mod stage_spec;
-mod standard_mounts;
-mod sysctl;
-mod user;
 
 #[cfg(test)]
 mod tests;
 
-pub use container::{Container, ExecOutcome, SandboxContext, Started};
-pub use create::{RootfsSource, create, create_from, create_with_terminal};
+pub use container::create::{RootfsSource, create, create_from, create_with_terminal};
+pub use container::exec::ExecOutcome;
+pub use container::{Container, SandboxContext, Started};
 pub use error::{ErrorKind, RuntimeError};
-pub use launch_plan::{Stdio, warm_up};
+pub use launch::plan::{Stdio, warm_up};
 pub use layout::Layout;

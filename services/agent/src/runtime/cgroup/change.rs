@@ -8,10 +8,10 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::super::error::{Result, RuntimeError};
 use super::files::{read_text, write};
 use super::limits::Limit;
 use super::stats;
+use crate::runtime::error::{Result, RuntimeError};
 
 /// Writes the limits in order, more memory last. On failure every one is as it was.
 pub(super) fn apply(directory: &Path, limits: &[Limit]) -> Result<()> {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::super::error::{Attempt, Result};
 use super::files::{read_text, write};
+use crate::runtime::error::{Attempt, Result};
 
 const WANTED: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
 

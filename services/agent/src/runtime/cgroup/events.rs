@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::error::{Attempt, Result, RuntimeError};
+use crate::runtime::error::{Attempt, Result, RuntimeError};
 
 /// An open `cgroup.events`.
 pub(super) struct Events {

@@ -1,7 +1,7 @@
 //! Limits as lists of files and values: pure functions, one for each controller.
 
-use super::super::error::{Result, RuntimeError};
 use crate::pb;
+use crate::runtime::error::{Result, RuntimeError};
 
 const DEFAULT_PERIOD_US: u64 = 100_000;
 

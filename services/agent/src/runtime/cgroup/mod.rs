@@ -21,9 +21,9 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::{Attempt, Result, RuntimeError};
-use super::layout::Layout;
 use crate::pb;
+use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::runtime::layout::Layout;
 use block_devices::BlockDevices;
 use files::{read_text, write};
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::pb;
-use crate::runtime::create::*;
+use crate::runtime::container::create::*;
 use crate::runtime::error::Result;
 use crate::runtime::layout::Layout;
 use crate::runtime::*;

@@ -1,5 +1,5 @@
 use super::fixture::*;
-use crate::runtime::create::*;
+use crate::runtime::container::create::*;
 use crate::runtime::*;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::pb;
-use crate::runtime::create::*;
+use crate::runtime::container::create::*;
 use crate::runtime::*;
 
 const STREAMS: &str = "echo o >/dev/stdout; echo e >/dev/stderr; cat </dev/stdin; ls -Ln /proc/self/fd/1";

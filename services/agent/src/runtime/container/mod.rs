@@ -1,0 +1,193 @@
+//! A container, as the rest of the agent holds it.
+
+pub mod create;
+pub mod exec;
+mod process_list;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::pb;
+use crate::runtime::cgroup::{self, Cgroup};
+use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::runtime::launch::channel::{self, Message};
+use crate::runtime::launch::pty;
+use crate::runtime::launch::report::{Meaning, Subject};
+use crate::runtime::launch::spawn::Child;
+use crate::runtime::namespaces;
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
+const PROCESSES: usize = 32 * 1024;
+
+/// What containers need to know of their sandbox.
+#[derive(Clone, Debug)]
+pub struct SandboxContext {
+    /// The sandbox's hostname.
+    pub hostname: String,
+    /// Text of /etc/resolv.conf.
+    pub resolv_conf: String,
+    /// Directory, a tmpfs, that is every container's /dev/shm.
+    pub shm_dir: PathBuf,
+    /// Directory in which the sandbox's shared directories are made.
+    pub shared_root: PathBuf,
+    /// Whether containers share one PID namespace.
+    pub share_pid_namespace: bool,
+}
+
+/// How a start went.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Started {
+    /// The command runs.
+    Running,
+    /// It cannot be executed. The init process exits with this code.
+    Failed {
+        /// 126 or 127.
+        code: i32,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A container. It goes on when this is dropped; see [`Container::remove`].
+pub struct Container {
+    id: String,
+    hostname: String,
+    /// Its init, for messages.
+    subject: Subject,
+    directory: PathBuf,
+    init: Child,
+    channel: Mutex<Option<OwnedFd>>,
+    cgroup: Cgroup,
+    open_cgroup: OwnedFd,
+}
+
+impl Container {
+    /// PID of the init process in the guest.
+    pub fn init_pid(&self) -> i32 {
+        self.init.pid
+    }
+
+    /// Opens a terminal of the container's own devpts: master and slave.
+    pub fn open_pty(&self) -> Result<(OwnedFd, OwnedFd)> {
+        let terminal = pty::open(&self.root()?)?;
+        Ok((terminal.master, terminal.slave))
+    }
+
+    /// Lets the init process execute its command. It can be called once.
+    pub fn start(&self) -> Result<Started> {
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(channel) = channel else {
+            return Err(RuntimeError::AlreadyStarted(self.id.clone()));
+        };
+        if !channel::send_go(&channel) {
+            return Err(self.not_running());
+        }
+        match channel::receive(&channel, START_TIMEOUT, "the start of a container's command")? {
+            Message::Closed => Ok(Started::Running),
+            Message::Launch(report) => match report.meaning(&self.subject) {
+                Meaning::CannotExecute { code, reason } => Ok(Started::Failed { code, reason }),
+                Meaning::Gone => Err(self.not_running()),
+                Meaning::Failed(error) => Err(error),
+            },
+            Message::Failed(error) => Err(error),
+            Message::Ready(_) | Message::Born(..) => Err(RuntimeError::Stage("the init stage is ready twice".into())),
+        }
+    }
+
+    /// Sends a signal to every process of the container. Those that have ended are no error.
+    pub fn signal_all(&self, signal: i32) -> Result<()> {
+        if signal == libc::SIGKILL {
+            return self.cgroup.kill();
+        }
+        if !(1..=64).contains(&signal) {
+            return Err(RuntimeError::InvalidSpec(format!("{signal} is no signal; they are 1 to 64")));
+        }
+        // SAFETY: the kernel takes all of 1 to 64; the number is only passed on.
+        let number = unsafe { Signal::from_raw_unchecked(signal) };
+        for pid in self.cgroup.pids(PROCESSES) {
+            let Some(handle) = rustix::process::Pid::from_raw(pid) else {
+                continue;
+            };
+            let Ok(pidfd) = pidfd_open(handle, PidfdFlags::empty()) else {
+                continue;
+            };
+            // The number may have been given to another process since it was read.
+            if self.cgroup.holds(pid) {
+                pidfd_send_signal(&pidfd, number).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Freezes every process, and returns when they are.
+    pub fn pause(&self) -> Result<()> {
+        self.cgroup.freeze()
+    }
+
+    /// Thaws them.
+    pub fn resume(&self) -> Result<()> {
+        self.cgroup.thaw()
+    }
+
+    /// Changes the limits that are set.
+    pub fn update(&self, resources: &pb::Resources) -> Result<()> {
+        self.cgroup.update(resources)
+    }
+
+    /// The figures of its cgroup.
+    pub fn stats(&self) -> Result<pb::GetContainerStatsResponse> {
+        // One that has ended may have left its PID to another process.
+        let init = Some(self.init.pid).filter(|pid| self.cgroup.holds(*pid));
+        Ok(cgroup::stats::read(self.cgroup.directory(), init))
+    }
+
+    /// Its processes, by PID in the guest.
+    pub fn processes(&self) -> Result<Vec<pb::ProcessEntry>> {
+        Ok(process_list::list(&self.cgroup, self.root().ok().as_ref()))
+    }
+
+    /// How many of its processes the OOM killer ended.
+    pub fn oom_kill_count(&self) -> u64 {
+        self.cgroup.oom_kill_count()
+    }
+
+    /// The file that changes when the memory limit or the OOM killer strikes.
+    pub fn memory_events_path(&self) -> PathBuf {
+        self.cgroup.directory().join("memory.events")
+    }
+
+    /// Kills what is left, waits until it is gone (its mounts go with it), and removes what was made for it. Calling it
+    /// again is no error.
+    pub fn remove(&self) -> Result<()> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.cgroup.kill()?;
+        self.cgroup.wait_empty(REMOVE_TIMEOUT)?;
+        self.cgroup.delete()?;
+        match std::fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.attempt(|| format!("remove {}", self.directory.display())),
+        }
+    }
+
+    /// The container's root as its init sees it. Keep it no longer than a call: it keeps the file systems mounted.
+    fn root(&self) -> Result<OwnedFd> {
+        let path = format!("/proc/{}/root", self.init.pid);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty());
+        // Looked at afterwards: while the init has not ended, its number is not another's.
+        if namespaces::has_ended(self.init.pidfd.as_fd()) {
+            return Err(self.not_running());
+        }
+        root.attempt(|| format!("open the root of container {}", self.id))
+    }
+
+    fn not_running(&self) -> RuntimeError {
+        RuntimeError::NotRunning(self.id.clone())
+    }
+}

@@ -1,0 +1,220 @@
+//! Paths inside a container's root, which is a tenant's work and may hold any symlink.
+//!
+//! Reading follows symlinks as the container would see them (`RESOLVE_IN_ROOT`). Places to mount on are walked here,
+//! component by component on open descriptors, because missing ones are created on the way: no step follows a symlink
+//! in the kernel, and ".." is answered from the stack of directories that were walked, so that another container
+//! which shares a directory and renames things in it cannot lead the walk out of the root.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::runtime::error::{Attempt, Result, RuntimeError};
+
+const SYMLINKS: usize = 40;
+const COMPONENTS: usize = 256;
+
+/// Reads the first `limit` bytes of a regular file below `root`.
+pub fn read_file(root: &OwnedFd, path: &str, limit: usize) -> std::result::Result<Vec<u8>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?;
+    let stat = rustix::fs::fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let mut bytes = vec![0; limit.min(usize::try_from(stat.st_size).unwrap_or(0))];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(&file, rest)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// What a place to mount on is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A directory.
+    Directory,
+    /// Anything else.
+    File,
+}
+
+/// Opens `path` below `root` to mount on it, creating what is missing, symlinks resolved inside `root`.
+pub fn open_or_create(root: &OwnedFd, path: &str, target: Target) -> Result<OwnedFd> {
+    Walk::new(root, path, "mount destination")?.run(target)
+}
+
+/// Creates a working directory that is missing below `root`. One that a magic link of /proc stands in the way of is refused:
+/// what such a link says is not where it leads.
+pub fn ensure_directory(root: &OwnedFd, path: &str) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let made = match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+        Ok(_) => return Ok(()),
+        Err(Errno::NOENT) => Walk::new(root, path, "working directory").and_then(|walk| walk.run(Target::Directory)),
+        Err(errno) => return Err(RuntimeError::InvalidSpec(directory_failure(path, errno))),
+    };
+    made.map(drop).map_err(|error| match error {
+        RuntimeError::System { errno, .. } => RuntimeError::InvalidSpec(directory_failure(path, errno)),
+        other => other,
+    })
+}
+
+/// Why a working directory cannot be entered.
+pub fn directory_failure(path: &str, errno: Errno) -> String {
+    let path: String = path.chars().take(256).collect();
+    let why = match errno {
+        Errno::NOENT => "there is no such directory".to_owned(),
+        Errno::NOTDIR => "it is not a directory".to_owned(),
+        Errno::LOOP => "a link of /proc or too many symlinks are on the way".to_owned(),
+        Errno::XDEV => "it is outside the container's root".to_owned(),
+        errno => errno.to_string(),
+    };
+    format!("cannot enter the working directory {path:?}: {why}")
+}
+
+/// Opens a standard place such as "dev" or "etc/hosts". A symlink there is no way to say where it shall be: it is
+/// replaced, since what the container's programs open is this very path.
+pub fn open_or_replace(root: &OwnedFd, parent: &str, name: &str, target: Target) -> Result<OwnedFd> {
+    let parent = open_or_create(root, parent, Target::Directory)?;
+    let kind = kind_at(parent.as_fd(), name).attempt(|| format!("look at /{name} of the rootfs"))?;
+    let fits = match (kind, target) {
+        (Some(FileType::Directory), Target::Directory) => true,
+        (Some(FileType::Directory), Target::File) => {
+            return Err(RuntimeError::InvalidSpec(format!("{name:?} is a directory in the rootfs, not a file")));
+        }
+        (Some(FileType::RegularFile), Target::File) => true,
+        _ => false,
+    };
+    if kind.is_some() && !fits {
+        rustix::fs::unlinkat(&parent, name, AtFlags::empty()).attempt(|| format!("replace /{name} of the rootfs"))?;
+    }
+    if !fits {
+        create(parent.as_fd(), name, target).attempt(|| format!("create /{name} in the rootfs"))?;
+    }
+    open_path(parent.as_fd(), name).attempt(|| format!("open /{name} of the rootfs"))
+}
+
+fn open_path(parent: BorrowedFd<'_>, name: &str) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+fn kind_at(parent: BorrowedFd<'_>, name: &str) -> std::result::Result<Option<FileType>, Errno> {
+    match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn create(parent: BorrowedFd<'_>, name: &str, target: Target) -> std::result::Result<(), Errno> {
+    let made = match target {
+        Target::Directory => rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)),
+        Target::File => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+            rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+        }
+    };
+    match made {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}
+
+struct Walk<'a> {
+    root: &'a OwnedFd,
+    shown: &'a str,
+    /// What the path is, for messages.
+    role: &'static str,
+    walked: Vec<OwnedFd>,
+    ahead: VecDeque<String>,
+    symlinks: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(root: &'a OwnedFd, path: &'a str, role: &'static str) -> Result<Self> {
+        let mut walk = Self { root, shown: path, role, walked: Vec::new(), ahead: VecDeque::new(), symlinks: 0 };
+        walk.push_front(path)?;
+        Ok(walk)
+    }
+
+    fn push_front(&mut self, path: &str) -> Result<()> {
+        let components = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+        for component in components.rev() {
+            self.ahead.push_front(component.to_owned());
+        }
+        if path.contains('\0') || self.ahead.len() > COMPONENTS {
+            return Err(self.refuse("is no path"));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, why: &str) -> RuntimeError {
+        let shown: String = self.shown.chars().take(256).collect();
+        RuntimeError::InvalidSpec(format!("{} {shown:?} {why}", self.role))
+    }
+
+    fn run(mut self, target: Target) -> Result<OwnedFd> {
+        let shown = self.shown;
+        while let Some(component) = self.ahead.pop_front() {
+            if component == ".." {
+                self.walked.pop();
+                continue;
+            }
+            self.step(&component, target)?;
+        }
+        let end = match self.walked.pop() {
+            Some(fd) => fd,
+            None => self.root.try_clone().attempt(|| "duplicate the root's descriptor")?,
+        };
+        let stat = rustix::fs::fstat(&end).attempt(|| format!("look at {shown:?} of the rootfs"))?;
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_directory != (target == Target::Directory) {
+            let why = if is_directory { "is a directory, not a file" } else { "is not a directory" };
+            self.walked.clear();
+            return Err(self.refuse(why));
+        }
+        Ok(end)
+    }
+
+    fn step(&mut self, component: &str, target: Target) -> Result<()> {
+        let (shown, role) = (self.shown, self.role);
+        let parent = self.walked.last().unwrap_or(self.root).as_fd();
+        let what = || format!("walk to {component:?} of {role} {shown:?}");
+        let kind = kind_at(parent, component).attempt(what)?;
+        if kind == Some(FileType::Symlink) {
+            let link = rustix::fs::readlinkat(parent, component, Vec::new()).attempt(what)?;
+            return self.follow(&link.to_string_lossy());
+        }
+        if kind.is_none() {
+            let last = self.ahead.is_empty();
+            create(parent, component, if last { target } else { Target::Directory }).attempt(what)?;
+        }
+        let next = open_path(parent, component).attempt(what)?;
+        let stat = rustix::fs::fstat(&next).attempt(what)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            return Err(self.refuse("changes while it is walked"));
+        }
+        self.walked.push(next);
+        Ok(())
+    }
+
+    fn follow(&mut self, link: &str) -> Result<()> {
+        self.symlinks += 1;
+        if self.symlinks > SYMLINKS {
+            return Err(self.refuse("has too many symlinks"));
+        }
+        if link.starts_with('/') {
+            self.walked.clear();
+        }
+        self.push_front(link)
+    }
+}

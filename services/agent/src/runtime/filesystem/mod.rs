@@ -1,0 +1,12 @@
+//! A container's file systems: its root, what is mounted in it, and the disks and files they come from.
+
+pub mod disks;
+pub mod file_mounts;
+pub mod in_root;
+pub mod masks;
+pub mod mount_api;
+pub mod pivot;
+pub mod request_mounts;
+pub mod rootfs;
+pub mod spec;
+pub mod standard_mounts;

@@ -1,0 +1,158 @@
+//! The socket between the agent and a stage. Each message is one packet:
+//!
+//! - stage -> agent `R`: ready, waiting to start; carries the terminal's master if the stage made one.
+//! - stage -> agent `F<kind><text>`: building the container failed.
+//! - stage -> agent `B<pid>`: the process was born in its PID namespace; carries its pidfd.
+//! - stage -> agent `L…`: a step of the launch failed ([`super::report`]).
+//! - agent -> stage `G`: go.
+//!
+//! A successful `execve` closes the stage's end without a word.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+
+use super::report::{self, Report};
+use crate::runtime::error::{Attempt, Result, RuntimeError};
+
+const GO: &[u8] = b"G";
+const MESSAGE_BYTES: usize = 4096;
+
+/// A message from a stage, or its end.
+#[derive(Debug)]
+pub enum Message {
+    /// The stage waits to start.
+    Ready(Option<OwnedFd>),
+    /// The container could not be built.
+    Failed(RuntimeError),
+    /// The process is there, and waits to start. What it says of itself is not checked.
+    Born(i32, OwnedFd),
+    /// A step of the launch failed.
+    Launch(Report),
+    /// The stage's end is closed: the command runs, or the stage was killed.
+    Closed,
+}
+
+/// A pair of connected ends.
+pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .attempt(|| "create a stage's channel")
+}
+
+/// Waits for the next message.
+pub fn receive(channel: &OwnedFd, timeout: Duration, what: &str) -> Result<Message> {
+    wait_readable(channel.as_fd(), timeout, what)?;
+    let mut bytes = [0u8; MESSAGE_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(&mut bytes)];
+    let received = rustix::net::recvmsg(channel, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+    let count = match received {
+        Ok(message) => message.bytes,
+        Err(Errno::CONNRESET) => 0,
+        Err(errno) => return Err(errno).attempt(|| format!("hear from {what}")),
+    };
+    let mut descriptors = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    let descriptor = descriptors.next().and_then(|mut fds| fds.next());
+    let message = bytes.get(..count).unwrap_or_default();
+    Ok(match message {
+        [] => Message::Closed,
+        [b'R'] => Message::Ready(descriptor),
+        [b'B', a, b, c, d] if let Some(pidfd) = descriptor => {
+            Message::Born(i32::from_le_bytes([*a, *b, *c, *d]), pidfd)
+        }
+        [b'F', kind, text @ ..] => Message::Failed(failure(*kind, &String::from_utf8_lossy(text))),
+        [report::TAG, ..] if let Some(report) = Report::decode(message) => Message::Launch(report),
+        _ => Message::Failed(RuntimeError::Stage(format!("{what} sent nonsense"))),
+    })
+}
+
+/// Waits until there is something to read or the other end is closed.
+pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration, what: &str) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let left = timeout.saturating_sub(began.elapsed());
+        let timespec = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timespec)) {
+            Ok(0) => {
+                let waited_ms = timeout.as_millis() as u64;
+                return Err(RuntimeError::TimedOut { attempt: what.to_owned(), waited_ms });
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno).attempt(|| format!("wait for {what}")),
+        }
+    }
+}
+
+/// Tells a stage to go. Answers whether it was there to hear.
+pub fn send_go(channel: &OwnedFd) -> bool {
+    rustix::net::send(channel, GO, SendFlags::NOSIGNAL).is_ok()
+}
+
+/// For a stage: waits to be told to go. Answers whether it shall.
+pub fn wait_go(channel: &OwnedFd) -> bool {
+    let mut bytes = [0u8; 8];
+    loop {
+        match rustix::net::recv(channel, &mut bytes, RecvFlags::empty()) {
+            Err(Errno::INTR) => {}
+            Ok((_, count)) => return bytes.get(..count) == Some(GO),
+            Err(_) => return false,
+        }
+    }
+}
+
+/// For a stage: says that it is ready.
+pub fn send_ready(channel: &OwnedFd, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let descriptors: Vec<_> = terminal.into_iter().collect();
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    rustix::net::sendmsg(channel, &[IoSlice::new(b"R")], &mut ancillary, SendFlags::NOSIGNAL)
+        .map(drop)
+        .attempt(|| "report to the agent")
+}
+
+/// For a stage: hands over the process that it made.
+pub fn send_born(channel: &OwnedFd, pid: i32, pidfd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [pidfd];
+    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let [a, b, c, d] = pid.to_le_bytes();
+    rustix::net::sendmsg(channel, &[IoSlice::new(&[b'B', a, b, c, d])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// For a stage: says why it failed.
+pub fn send_failure(channel: &OwnedFd, error: &RuntimeError) {
+    let (kind, text) = match error {
+        RuntimeError::InvalidSpec(text) => (b'i', text.clone()),
+        RuntimeError::Exhausted { .. } => (b'e', error.to_string()),
+        other => (b's', other.to_string()),
+    };
+    let mut message = vec![b'F', kind];
+    message.extend(text.bytes().take(MESSAGE_BYTES - 2));
+    // The agent takes a closed channel for a failure as well.
+    rustix::net::send(channel, &message, SendFlags::NOSIGNAL).ok();
+}
+
+fn failure(kind: u8, text: &str) -> RuntimeError {
+    match kind {
+        b'i' => RuntimeError::InvalidSpec(text.to_owned()),
+        b'e' => RuntimeError::Exhausted { attempt: text.to_owned(), errno: Errno::NOSPC },
+        _ => RuntimeError::Stage(text.to_owned()),
+    }
+}

@@ -1,0 +1,315 @@
+//! Turning a fresh process into the user's: the last steps before `execve`, and `execve` itself.
+//!
+//! This code runs in memory shared with the agent (see [`spawn`]): raw system calls on prepared data, nothing
+//! else. It is the same for a container's init and for an exec; they differ in what happened before.
+//!
+//! Order matters. Every descriptor that is not needed any more is closed before the container's namespaces are joined and
+//! before the working directory is entered: no path of the container, such as /proc/self/fd/N, leads to what is the agent's.
+//! The filter goes in while CAP_SYS_ADMIN is still held, which spares the process no_new_privs; ids change
+//! under PR_SET_KEEPCAPS so that capabilities can be set afterwards; signals are unblocked last, when no handler of
+//! the agent is left to run.
+
+pub mod c_strings;
+pub mod channel;
+pub mod command;
+pub mod plan;
+pub mod pty;
+pub mod report;
+pub mod spawn;
+
+use std::ffi::{CStr, c_void};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use crate::runtime::raw::sys;
+use plan::LaunchPlan;
+use report::{Report, Step};
+
+/// Carries out a plan. Never returns: the process becomes the command, or reports and exits.
+///
+/// # Safety
+/// `plan` must point to a [`LaunchPlan`] that stays valid until the process has executed its command or ended.
+pub unsafe extern "C" fn run(plan: *const c_void) -> ! {
+    // SAFETY: per this function's contract, and that of the calls below.
+    unsafe {
+        let plan = &*plan.cast::<LaunchPlan>();
+        let failure = match prepare(plan).and_then(|()| begin(plan)) {
+            Ok(()) => execute(plan),
+            Err(failure) => failure,
+        };
+        fail(plan.report, failure)
+    }
+}
+
+/// Carries out a plan from a stage of one thread, apart from the PID namespace its children are born in: nobody there sees a
+/// process of ours before it has dropped its rights and closed what was open. Only then is the process born there, as a child of the
+/// stage's own parent, which is told of it, and executes the command when it is told to.
+pub fn run_apart(plan: &LaunchPlan, agent: &OwnedFd) -> ! {
+    const CLONE_PIDFD: i32 = 0x1000;
+    let mut pidfd: i32 = -1;
+    // SAFETY: this process has one thread and its own memory; all pointers are into the plan or to a local.
+    unsafe {
+        if let Err(failure) = prepare(plan) {
+            fail(plan.report, failure);
+        }
+        let born = sys!(libc::SYS_clone, libc::CLONE_PARENT | CLONE_PIDFD, 0, &raw mut pidfd, 0, 0);
+        if born < 0 {
+            fail(plan.report, Report::new(Step::Birth, -born as i32));
+        }
+        if born > 0 {
+            channel::send_born(agent, born as i32, BorrowedFd::borrow_raw(pidfd)).ok();
+            loop {
+                sys!(libc::SYS_exit_group, 0);
+            }
+        }
+        if !channel::wait_go(agent) {
+            fail(plan.report, Report::new(Step::Birth, libc::ECANCELED));
+        }
+        let failure = match begin(plan) {
+            Ok(()) => execute(plan),
+            Err(failure) => failure,
+        };
+        fail(plan.report, failure)
+    }
+}
+
+/// Reports a failure and exits with its code.
+///
+/// # Safety
+/// Ends the process.
+pub unsafe fn fail(report: i32, failure: Report) -> ! {
+    let bytes = failure.encode();
+    // SAFETY: writes from a local buffer, then ends the process.
+    unsafe {
+        sys!(libc::SYS_write, report, bytes.as_ptr(), bytes.len());
+        loop {
+            sys!(libc::SYS_exit_group, failure.exit_code());
+        }
+    }
+}
+
+/// How often a working directory is looked up while others rename what is on the way.
+const RESOLVE_ATTEMPTS: u32 = 64;
+
+type Outcome = Result<(), Report>;
+
+fn check(step: Step, result: isize) -> Outcome {
+    if result < 0 { Err(Report::new(step, -result as i32)) } else { Ok(()) }
+}
+
+unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
+    // SAFETY: see the functions; all pointers are into the plan.
+    unsafe {
+        reset_signals(plan.ignored_signals);
+        if let Some(text) = &plan.oom_score_adj {
+            set_oom_score(text)?;
+        }
+        standard_streams(plan)?;
+        close_others(plan)?;
+        if let Some((pidfd, namespaces)) = plan.join {
+            check(Step::Namespaces, sys!(libc::SYS_setns, pidfd, namespaces))?;
+            sys!(libc::SYS_close, pidfd);
+        }
+        sys!(libc::SYS_umask, 0o022);
+        working_directory(&plan.cwd)?;
+        for limit in &plan.limits {
+            check(Step::Rlimits, sys!(libc::SYS_prlimit64, 0, limit.resource, limit.value.as_ptr(), 0))?;
+        }
+        privileges(plan)
+    }
+}
+
+/// What needs no rights, and is the process's own: its session, its terminal, and its signals.
+unsafe fn begin(plan: &LaunchPlan) -> Outcome {
+    // SAFETY: numbers, and a local.
+    unsafe {
+        check(Step::Session, sys!(libc::SYS_setsid))?;
+        if plan.terminal {
+            check(Step::Terminal, sys!(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0))?;
+        }
+        let none = 0u64;
+        check(Step::Signals, sys!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, 0, 8))
+    }
+}
+
+/// Handlers were cleared when the process was made, but ignored signals stay ignored (Rust ignores SIGPIPE).
+unsafe fn reset_signals(ignored: u64) {
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        if ignored >> (signal - 1) & 1 == 1 {
+            // SAFETY: an all-zero `struct sigaction` is SIG_DFL.
+            unsafe { sys!(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, 8) };
+        }
+    }
+}
+
+unsafe fn set_oom_score(text: &CStr) -> Outcome {
+    let bytes = text.to_bytes();
+    // SAFETY: static path, bytes of the plan.
+    unsafe {
+        let path = c"/proc/self/oom_score_adj";
+        let fd = sys!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC, 0);
+        check(Step::OomScore, fd)?;
+        let written = sys!(libc::SYS_write, fd, bytes.as_ptr(), bytes.len());
+        sys!(libc::SYS_close, fd);
+        check(Step::OomScore, written)
+    }
+}
+
+unsafe fn standard_streams(plan: &LaunchPlan) -> Outcome {
+    // SAFETY: numbers only.
+    unsafe {
+        for (number, fd) in plan.stdio.iter().enumerate() {
+            check(Step::Stdio, sys!(libc::SYS_dup3, *fd, number, 0))?;
+        }
+        for number in 0..3 {
+            give_stream(number, plan)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a pipe or terminal the user's, so that it can be opened again by its name, as /dev/stdout or as `tty` prints it. Other
+/// files, such as /dev/null, belong to more than this process.
+unsafe fn give_stream(number: i32, plan: &LaunchPlan) -> Outcome {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: `stat` is valid as zeroes and as the kernel fills it.
+    unsafe {
+        check(Step::Stdio, sys!(libc::SYS_fstat, number, stat.as_mut_ptr()))?;
+        let stat = stat.assume_init_ref();
+        let own = plan.terminal || stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
+        if own && stat.st_uid != plan.uid {
+            // The group stays: that of a terminal is `tty`.
+            check(Step::Stdio, sys!(libc::SYS_fchown, number, plan.uid, u32::MAX))?;
+        }
+        Ok(())
+    }
+}
+
+/// Closes all but the standard streams, the report, and the init's pidfd while it is to be joined. Only the report is left
+/// then, and `execve` closes it.
+unsafe fn close_others(plan: &LaunchPlan) -> Outcome {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    let pidfd = plan.join.map_or(plan.report, |(pidfd, _)| pidfd);
+    let needed = [pidfd.min(plan.report), pidfd.max(plan.report)];
+    let mut first = 3;
+    // SAFETY: numbers only.
+    unsafe {
+        for fd in needed {
+            if fd > first {
+                check(Step::Descriptors, sys!(libc::SYS_close_range, first, fd - 1, 0))?;
+            }
+            first = first.max(fd + 1);
+        }
+        check(Step::Descriptors, sys!(libc::SYS_close_range, first, u32::MAX, 0))?;
+        check(Step::Descriptors, sys!(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC))
+    }
+}
+
+/// Enters the working directory, which must be below the root: no magic link of /proc leads there, however it is reached, and
+/// the kernel's own answer to "where am I" is asked for afterwards.
+unsafe fn working_directory(directory: &CStr) -> Outcome {
+    const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
+    const RESOLVE_IN_ROOT: u64 = 0x10;
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // `struct open_how` of `linux/openat2.h`: flags, mode, resolve.
+    let how = [flags as u64, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT];
+    // SAFETY: strings of the plan and static ones, and a structure of the size given.
+    unsafe {
+        let root = sys!(libc::SYS_openat, libc::AT_FDCWD, c"/".as_ptr(), flags, 0);
+        check(Step::WorkingDirectory, root)?;
+        let mut opened = -libc::EAGAIN as isize;
+        // EAGAIN: something was renamed meanwhile, and the kernel could not rule out that ".." leads outside.
+        for _ in 0..RESOLVE_ATTEMPTS {
+            opened = sys!(libc::SYS_openat2, root, directory.as_ptr(), how.as_ptr(), size_of_val(&how));
+            if opened != -libc::EAGAIN as isize {
+                break;
+            }
+        }
+        sys!(libc::SYS_close, root);
+        check(Step::WorkingDirectory, opened)?;
+        let entered = sys!(libc::SYS_fchdir, opened);
+        sys!(libc::SYS_close, opened);
+        check(Step::WorkingDirectory, entered)?;
+        let mut path = [0u8; libc::PATH_MAX as usize];
+        check(Step::WorkingDirectory, sys!(libc::SYS_getcwd, path.as_mut_ptr(), path.len()))?;
+        // A directory that cannot be reached from the root is told as "(unreachable)/...".
+        if path[0] == b'/' { Ok(()) } else { Err(Report::new(Step::WorkingDirectory, libc::EXDEV)) }
+    }
+}
+
+unsafe fn privileges(plan: &LaunchPlan) -> Outcome {
+    const SECCOMP_SET_MODE_FILTER: u32 = 1;
+    // SAFETY: numbers, and data of the plan.
+    unsafe {
+        for number in 0..=plan.last_capability {
+            if !plan.capabilities.held.has_number(number) {
+                check(Step::Capabilities, sys!(libc::SYS_prctl, libc::PR_CAPBSET_DROP, number))?;
+            }
+        }
+        check(Step::Capabilities, sys!(libc::SYS_prctl, libc::PR_SET_KEEPCAPS, 1))?;
+        if plan.no_new_privileges {
+            check(Step::NoNewPrivileges, sys!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1))?;
+        }
+        if let Some(filter) = &plan.filter {
+            let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+            check(Step::Seccomp, sys!(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &raw const program))?;
+        }
+        check(Step::User, sys!(libc::SYS_setgroups, plan.groups.len(), plan.groups.as_ptr()))?;
+        check(Step::User, sys!(libc::SYS_setresgid, plan.gid, plan.gid, plan.gid))?;
+        check(Step::User, sys!(libc::SYS_setresuid, plan.uid, plan.uid, plan.uid))?;
+        set_capabilities(plan)
+    }
+}
+
+unsafe fn set_capabilities(plan: &LaunchPlan) -> Outcome {
+    const VERSION_3: u32 = 0x2008_0522;
+    let (held, inherited) = (plan.capabilities.held.bits(), plan.capabilities.inherited.bits());
+    let header = [VERSION_3, 0];
+    let data = [
+        [held as u32, held as u32, inherited as u32],
+        [(held >> 32) as u32, (held >> 32) as u32, (inherited >> 32) as u32],
+    ];
+    // SAFETY: the layouts of `struct __user_cap_header_struct` and `__user_cap_data_struct[2]`.
+    unsafe {
+        check(Step::Capabilities, sys!(libc::SYS_capset, header.as_ptr(), data.as_ptr()))?;
+        sys!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL);
+        for number in 0..=plan.last_capability {
+            if plan.capabilities.inherited.has_number(number) {
+                let raise = libc::PR_CAP_AMBIENT_RAISE;
+                check(Step::Capabilities, sys!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, raise, number))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tries each candidate as `execvp` does: one that is not there is passed over, one that may not be executed is
+/// remembered, any other error ends the search. Answers why there was nothing to execute.
+unsafe fn execute(plan: &LaunchPlan) -> Report {
+    let mut failure = Report::new(Step::Execute, libc::ENOENT);
+    for candidate in plan.candidates.each() {
+        let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: strings of the plan; `stat` is valid as zeroes and as the kernel fills it.
+        let (seen, directory, executed) = unsafe {
+            // Looking first costs a fraction of an execve that fails.
+            let seen = sys!(libc::SYS_newfstatat, libc::AT_FDCWD, *candidate, stat.as_mut_ptr(), 0);
+            let directory = stat.assume_init_ref().st_mode & libc::S_IFMT == libc::S_IFDIR;
+            let executed = if seen == 0 {
+                sys!(libc::SYS_execve, *candidate, plan.argv.as_ptr(), plan.envp.as_ptr())
+            } else {
+                seen
+            };
+            (seen, directory, executed)
+        };
+        match -executed as i32 {
+            // A script that is there without its interpreter is "not found" as well, but ends no search.
+            libc::ENOENT | libc::ENOTDIR => {}
+            libc::EACCES => {
+                let step = if seen == 0 && directory { Step::ExecuteDirectory } else { Step::Execute };
+                failure = Report::new(step, libc::EACCES);
+            }
+            errno => return Report::new(Step::Execute, errno),
+        }
+    }
+    failure
+}

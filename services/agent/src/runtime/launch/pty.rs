@@ -1,0 +1,42 @@
+//! Terminals of a container's own devpts, so that their names mean something inside it.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::pty::OpenptFlags;
+
+use crate::runtime::error::{Attempt, Result};
+
+const DEVPTS_MAGIC: i64 = 0x1cd1;
+
+/// The two ends of a terminal.
+pub struct Terminal {
+    pub master: OwnedFd,
+    pub slave: OwnedFd,
+}
+
+/// Opens a terminal of the devpts mounted in `root`. Whether it is one is checked: a container that was given the right
+/// to mount may have put something else there.
+pub fn open(root: &OwnedFd) -> Result<Terminal> {
+    let what = || "open a terminal of the container";
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let master = rustix::fs::openat2(root, "dev/pts/ptmx", flags, Mode::empty(), resolve).attempt(what)?;
+    let number = rustix::fs::fstat(&master).attempt(what)?.st_rdev;
+    let filesystem = rustix::fs::fstatfs(&master).attempt(what)?.f_type as i64;
+    if number != rustix::fs::makedev(5, 2) || filesystem != DEVPTS_MAGIC {
+        return Err(Errno::NODEV).attempt(what);
+    }
+    rustix::fs::fcntl_setfl(&master, OFlags::RDWR).attempt(what)?;
+    rustix::pty::unlockpt(&master).attempt(what)?;
+    let open = (OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).bits();
+    // SAFETY: TIOCGPTPEER takes open flags and answers a new descriptor.
+    let slave = unsafe { crate::runtime::raw::sys!(libc::SYS_ioctl, master.as_raw_fd(), libc::TIOCGPTPEER, open) };
+    if slave < 0 {
+        return Err(Errno::from_raw_os_error(-slave as i32)).attempt(what);
+    }
+    // SAFETY: the kernel just made it.
+    let slave = unsafe { OwnedFd::from_raw_fd(slave as i32) };
+    Ok(Terminal { master, slave })
+}

@@ -1,0 +1,182 @@
+//! Creating a process that shares the agent's memory until it executes something.
+//!
+//! The agent has many threads, so what runs between `fork` and `execve` must be as careful as a signal handler; and
+//! copying page tables costs more than everything else on the way to an exec. So a child is made by
+//! `clone3(CLONE_VM | CLONE_INTO_CGROUP)` on a stack of its own: it begins in its cgroup, copies nothing, and runs a
+//! function that only issues raw system calls on data prepared beforehand ([`super::run`]).
+//!
+//! A container's root has the newcomer's own rights from the moment they are set until the command is executed, and could
+//! trace it, and so the agent. Memory that is not dumpable is out of reach for that; the agent's is made so. A tracer
+//! with CAP_SYS_PTRACE would reach it still: once any process was given that, newcomers get a copy of the memory.
+//!
+//! A process that is to have another OOM score than the agent gets a copy of the memory instead, as with fork: the kernel
+//! gives a score to all processes that share their memory, to those of other execs too.
+//!
+//! It is not a vfork: the agent's thread is not suspended, but waits for the child's report with a deadline. A hostile
+//! container can stop a newcomer in its PID namespace (SIGSTOP), and must not be able to stop the agent with it.
+
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::io::Errno;
+
+const STACK_BYTES: usize = 64 * 1024;
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of `linux/sched.h`, version 2.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// A child's stack, with a guard page below.
+pub struct ChildStack {
+    base: *mut c_void,
+}
+
+impl ChildStack {
+    /// Maps a stack.
+    pub fn new() -> Result<Self, Errno> {
+        use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+        // SAFETY: a new anonymous mapping; its lowest page is then made inaccessible.
+        unsafe {
+            let base = mmap_anonymous(
+                std::ptr::null_mut(),
+                STACK_BYTES,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::STACK,
+            )?;
+            let stack = Self { base };
+            mprotect(base, 4096, MprotectFlags::empty())?;
+            Ok(stack)
+        }
+    }
+}
+
+impl Drop for ChildStack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made by `new`. An unmap that fails leaks 64 KiB and harms nothing.
+        let _ = unsafe { rustix::mm::munmap(self.base, STACK_BYTES) };
+    }
+}
+
+/// A new process.
+pub struct Child {
+    /// Its PID as the agent sees it.
+    pub pid: i32,
+    /// A descriptor that keeps meaning this process.
+    pub pidfd: OwnedFd,
+}
+
+/// What the child runs. It must not return, allocate, panic or use thread-local storage.
+pub type Entry = unsafe extern "C" fn(*const c_void) -> !;
+
+/// How a child comes by its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// It shares the agent's.
+    Shared,
+    /// It gets a copy, on demand.
+    Copied,
+}
+
+/// Creates a process in `cgroup`, with new namespaces as `namespaces` (CLONE_NEW*) says, which calls `entry(argument)`.
+/// All signals are blocked in it, and handlers reset.
+///
+/// # Safety
+/// `argument` and `stack` must stay as they are until the child has executed something or has ended.
+pub unsafe fn spawn(
+    namespaces: u64,
+    memory: Memory,
+    cgroup: BorrowedFd<'_>,
+    stack: &ChildStack,
+    entry: Entry,
+    argument: *const c_void,
+) -> Result<Child, Errno> {
+    let mut pidfd: i32 = -1;
+    let shared = if memory == Memory::Shared { libc::CLONE_VM as u64 } else { 0 };
+    let args = CloneArgs {
+        flags: namespaces | shared | CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND | libc::CLONE_PIDFD as u64,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: stack.base as u64,
+        stack_size: STACK_BYTES as u64,
+        cgroup: cgroup.as_raw_fd() as u64,
+        ..CloneArgs::default()
+    };
+    forbid_tracing();
+    let unblock = block_signals();
+    // SAFETY: per this function's contract; the child starts on its own stack and never returns here.
+    let result = unsafe { clone3(&args, entry, argument) };
+    restore_signals(unblock);
+    if result < 0 {
+        return Err(Errno::from_raw_os_error(-result as i32));
+    }
+    // SAFETY: the kernel filled it in when it created the child.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid: result as i32, pidfd })
+}
+
+/// Makes this program's memory out of reach for processes that have no more than its user's rights.
+pub fn forbid_tracing() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
+    });
+}
+
+#[inline(never)]
+unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *const c_void) -> isize {
+    let result: isize;
+    // SAFETY: in the parent this is a plain system call. The child finds its stack pointer at the top of its own stack,
+    // aligned, so that a call is as the ABI wants it; `entry` does not return.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 as isize => result,
+            in("rdi") args as *const CloneArgs,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r12") argument,
+            in("r13") entry,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
+}
+
+fn block_signals() -> u64 {
+    let all = u64::MAX;
+    let mut before = 0u64;
+    // SAFETY: both point at the kernel's 8-byte signal sets.
+    unsafe {
+        crate::runtime::raw::sys!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, &raw mut before, 8);
+    }
+    before
+}
+
+fn restore_signals(before: u64) {
+    // SAFETY: as above.
+    unsafe {
+        crate::runtime::raw::sys!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const before, 0, 8);
+    }
+}

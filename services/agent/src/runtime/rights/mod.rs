@@ -1,0 +1,6 @@
+//! What a process may do: its user, its capabilities, its resource limits, its system calls.
+
+pub mod capabilities;
+pub mod rlimits;
+pub mod seccomp;
+pub mod user;

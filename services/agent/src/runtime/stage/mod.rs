@@ -1,0 +1,42 @@
+//! Stages: the agent's own program, started again as a single thread to do what a process with many threads cannot.
+//!
+//! - The init stage becomes a container's init: it builds the container from within its namespaces, waits to be told to go,
+//!   and executes the command ([`init`]).
+//! - The exec stage prepares an exec where a container could trace it, and out of its sight ([`exec`]).
+//! - The holder stage is PID 1 of a shared PID namespace ([`holder`]).
+//!
+//! [`start`] is the agent's side of all three. Any other exec needs no stage.
+
+mod descriptors;
+mod exec;
+mod holder;
+mod init;
+mod kind;
+mod shared_pid;
+mod spec;
+mod start;
+
+use std::ffi::OsString;
+
+use kind::StageKind;
+
+pub use shared_pid::with_shared_pid_namespace;
+pub use spec::StageSpec;
+pub use start::{BUILD_TIMEOUT, spawn_exec, spawn_init};
+
+/// Runs a stage and never returns, if this process is to be one. Call it first in `main`.
+pub fn dispatch(arguments: &[OsString]) {
+    if let Some(name) = arguments.get(1) {
+        run(name.as_encoded_bytes());
+    }
+}
+
+/// Runs the stage of this name and never returns, if there is one.
+pub fn run(name: &[u8]) {
+    match StageKind::of(name) {
+        Some(StageKind::Init) => init::run(),
+        Some(StageKind::Exec) => exec::run(),
+        Some(StageKind::Holder) => holder::run(),
+        None => {}
+    }
+}

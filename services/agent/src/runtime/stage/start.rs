@@ -1,0 +1,156 @@
+//! The agent's side of a stage: starts the agent's program again, as a stage, with its descriptors in their places.
+
+use std::ffi::{CString, c_void};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::descriptors::{CHANNEL, FIRST_FREE, MEMBER};
+use super::kind::StageKind;
+use super::spec::StageSpec;
+use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::runtime::launch::c_strings::Strings;
+use crate::runtime::launch::channel::{self, Message};
+use crate::runtime::launch::fail;
+use crate::runtime::launch::report::{Report, Step};
+use crate::runtime::launch::spawn::{self, Child, ChildStack, Memory};
+use crate::runtime::namespaces::OWN_PID;
+use crate::runtime::raw::sys;
+
+/// How long a stage may take until it is ready.
+pub const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A stage to start: descriptors are put in place, then the agent's program is executed.
+struct Entry {
+    descriptors: [(i32, i32); 6],
+    executable: i32,
+    argv: Strings,
+    envp: Strings,
+}
+
+/// Starts an init stage by `create`, which chooses the namespaces it is born in.
+pub fn spawn_init(
+    cgroup: &OwnedFd,
+    stdio: [BorrowedFd<'_>; 3],
+    channel: &OwnedFd,
+    spec: &StageSpec,
+    member: Option<BorrowedFd<'_>>,
+    create: impl FnOnce(&dyn Fn(u64) -> std::result::Result<Child, Errno>) -> Result<Child>,
+) -> Result<Child> {
+    let spec = spec.write()?;
+    let member = member.unwrap_or(spec.as_fd());
+    let lifted = lift(&[stdio[0], stdio[1], stdio[2], channel.as_fd(), spec.as_fd(), member])?;
+    spawn_stage(StageKind::Init, cgroup.as_fd(), &lifted, create)
+}
+
+/// Starts an exec stage in the agent's own namespaces. It is to join those of `member`.
+pub fn spawn_exec(
+    cgroup: BorrowedFd<'_>,
+    stdio: [BorrowedFd<'_>; 3],
+    channel: &OwnedFd,
+    spec: &StageSpec,
+    member: BorrowedFd<'_>,
+) -> Result<Child> {
+    let spec = spec.write()?;
+    let lifted = lift(&[stdio[0], stdio[1], stdio[2], channel.as_fd(), spec.as_fd(), member])?;
+    spawn_stage(StageKind::Exec, cgroup, &lifted, |spawn| spawn(0).attempt(|| "create an exec's stage"))
+}
+
+/// Starts a holder in a PID namespace of its own, and waits until it is there. It lives as long as its channel.
+pub fn spawn_holder() -> Result<(Child, OwnedFd)> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, Mode::empty()).attempt(|| "open /dev/null")?;
+    let (ours, theirs) = channel::pair()?;
+    let null_fd = null.as_fd();
+    let lifted = lift(&[null_fd, null_fd, null_fd, theirs.as_fd(), null_fd, null_fd])?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let cgroup = rustix::fs::open(own_cgroup()?, flags, Mode::empty()).attempt(|| "open the agent's cgroup")?;
+    let child = spawn_stage(StageKind::Holder, cgroup.as_fd(), &lifted, |spawn| {
+        spawn(OWN_PID).attempt(|| "create the holder of the shared PID namespace")
+    })?;
+    drop((theirs, lifted));
+    match channel::receive(&ours, BUILD_TIMEOUT, "the holder of the shared PID namespace")? {
+        Message::Ready(_) => Ok((child, ours)),
+        Message::Failed(error) => Err(error),
+        other => Err(RuntimeError::Stage(format!("the holder of the shared PID namespace failed: {other:?}"))),
+    }
+}
+
+fn spawn_stage(
+    kind: StageKind,
+    cgroup: BorrowedFd<'_>,
+    lifted: &[OwnedFd],
+    create: impl FnOnce(&dyn Fn(u64) -> std::result::Result<Child, Errno>) -> Result<Child>,
+) -> Result<Child> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let executable = rustix::fs::open("/proc/self/exe", flags, Mode::empty()).attempt(|| "open the agent's program")?;
+    // Above the numbers that are about to be overwritten.
+    let executable = rustix::io::fcntl_dupfd_cloexec(&executable, FIRST_FREE).attempt(|| "duplicate a descriptor")?;
+    let mut descriptors = [(-1, -1); 6];
+    for ((number, slot), fd) in (0..).zip(&mut descriptors).zip(lifted) {
+        *slot = (fd.as_raw_fd(), number);
+    }
+    let argv = vec![CString::from(c"paddock"), CString::from(kind.name())];
+    let entry = Box::new(Entry {
+        descriptors,
+        executable: executable.as_raw_fd(),
+        argv: Strings::new(argv),
+        envp: Strings::new(Vec::new()),
+    });
+    let stack = ChildStack::new().attempt(|| "map a stage's stack")?;
+    let (watch, mark) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;
+    let argument = (&raw const *entry).cast::<c_void>();
+    // SAFETY: `entry` and `stack` are kept until the pipe, which the stage's execve or end closes, says so.
+    let spawn =
+        |namespaces: u64| unsafe { spawn::spawn(namespaces, Memory::Shared, cgroup, &stack, execute, argument) };
+    let created = create(&spawn);
+    drop(mark);
+    if created.is_ok() {
+        let gone = channel::wait_readable(watch.as_fd(), BUILD_TIMEOUT, "the stage's program");
+        if let Err(error) = gone {
+            // The stage may still use them.
+            std::mem::forget((entry, stack));
+            return Err(error);
+        }
+    }
+    created
+}
+
+unsafe extern "C" fn execute(entry: *const c_void) -> ! {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: `entry` is the [`Entry`] that `spawn_stage` keeps; system calls on its data.
+    unsafe {
+        let entry = &*entry.cast::<Entry>();
+        for (from, to) in &entry.descriptors {
+            sys!(libc::SYS_dup3, *from, *to, 0);
+        }
+        sys!(libc::SYS_close_range, MEMBER + 1, u32::MAX, CLOSE_RANGE_CLOEXEC);
+        let result = sys!(
+            libc::SYS_execveat,
+            entry.executable,
+            c"".as_ptr(),
+            entry.argv.as_ptr(),
+            entry.envp.as_ptr(),
+            libc::AT_EMPTY_PATH
+        );
+        fail(CHANNEL, Report::new(Step::Stage, -result as i32))
+    }
+}
+
+/// Duplicates above every number that a stage gives a meaning.
+fn lift(fds: &[BorrowedFd<'_>]) -> Result<Vec<OwnedFd>> {
+    let lifted = fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FREE));
+    lifted.collect::<std::result::Result<_, _>>().attempt(|| "duplicate a descriptor")
+}
+
+/// The directory of the cgroup (v2) that the agent is in: a holder is of no container.
+fn own_cgroup() -> Result<std::path::PathBuf> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").attempt(|| "read the agent's mounts")?;
+    let mut mounts = text.lines().filter(|line| line.contains(" - cgroup2 "));
+    let root = mounts.next().and_then(|line| line.split(' ').nth(4)).unwrap_or("/sys/fs/cgroup");
+    let text = std::fs::read_to_string("/proc/self/cgroup").attempt(|| "read the agent's cgroup")?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("");
+    Ok(std::path::Path::new(root).join(own))
+}
