@@ -1,5 +1,6 @@
 //! Why a call about a container or process is refused.
 
+use crate::pb::FailureReason;
 use crate::process::ProcessError;
 use crate::process::session::SessionError;
 use crate::runtime::RuntimeError;
@@ -37,4 +38,34 @@ pub enum ContainerError {
     Session { container: String, exec: String, source: SessionError },
     #[error("the agent failed while it was to {0}")]
     Failed(&'static str),
+}
+
+impl ContainerError {
+    /// The reason that the node is given.
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            Self::NotFound(_) => FailureReason::ContainerNotFound,
+            Self::ProcessNotFound { .. } => FailureReason::ProcessNotFound,
+            Self::Exists(_) => FailureReason::ContainerExists,
+            Self::ProcessExists { .. } => FailureReason::ProcessExists,
+            Self::WrongState { .. } => FailureReason::WrongState,
+            Self::TooManyProcesses { .. } | Self::TooManyContainers { .. } => FailureReason::Exhausted,
+            Self::CannotExecute { .. } => FailureReason::CannotExecute,
+            Self::Invalid(_) => FailureReason::Invalid,
+            Self::NotConfigured => FailureReason::NotConfigured,
+            Self::Stopping => FailureReason::Stopping,
+            Self::Runtime { source, .. } => source.reason(),
+            Self::Process { source, .. } => source.reason(),
+            Self::Session { source, .. } => source.reason(),
+            Self::Failed(_) => FailureReason::Internal,
+        }
+    }
+
+    /// Offset of the oldest byte held, when that is what the client has to know.
+    pub fn earliest_offset(&self) -> Option<u64> {
+        match self {
+            Self::Session { source, .. } => source.earliest_offset(),
+            _ => None,
+        }
+    }
 }

@@ -13,7 +13,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 
 use super::Machine;
-use crate::pb;
+use crate::pb::{self, FailureReason};
 use crate::runtime::SandboxContext;
 
 /// Default size of the sandbox's /dev/shm.
@@ -32,6 +32,16 @@ pub enum IdentityError {
     Invalid(String),
     #[error("cannot {action}: {source}")]
     System { action: &'static str, source: nix::Error },
+}
+
+impl IdentityError {
+    /// The reason that the node is given.
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            Self::Invalid(_) => FailureReason::Invalid,
+            Self::System { .. } => FailureReason::Internal,
+        }
+    }
 }
 
 fn system(action: &'static str) -> impl Fn(nix::Error) -> IdentityError {

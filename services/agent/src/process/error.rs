@@ -1,9 +1,10 @@
 //! Why something cannot be done to a process.
 
+use crate::pb::FailureReason;
+
 /// A refused action on a process.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The node knows it by its text (services/node, guest-error.ts).
     #[error("the process has no terminal")]
     NoTerminal,
     #[error("a terminal has 1 to 65535 rows and columns, not {rows} and {columns}")]
@@ -12,4 +13,19 @@ pub enum ProcessError {
     BadSignal(i32),
     #[error("cannot {action}: {source}")]
     System { action: &'static str, source: nix::Error },
+}
+
+impl ProcessError {
+    /// The reason that the node is given.
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            Self::NoTerminal => FailureReason::NoTerminal,
+            Self::BadSize { .. } | Self::BadSignal(_) => FailureReason::Invalid,
+            Self::System {
+                source: nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOMEM | nix::Error::ENOSPC,
+                ..
+            } => FailureReason::Exhausted,
+            Self::System { .. } => FailureReason::Internal,
+        }
+    }
 }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::ring::{HolderId, Ring, RingError};
 use super::stdin::StdinError;
 use super::{Output, Process, ProcessError};
-use crate::pb;
 use crate::pb::process_input::Input;
 use crate::pb::process_output::Output as Message;
+use crate::pb::{self, FailureReason};
 use crate::sync::lock;
 
 /// The most bytes in one chunk.
@@ -28,6 +28,25 @@ pub enum SessionError {
     Process(#[from] ProcessError),
     #[error("{0}")]
     Invalid(&'static str),
+}
+
+impl SessionError {
+    /// The reason that the node is given.
+    pub fn reason(&self) -> FailureReason {
+        match self {
+            Self::Output(RingError::NotHeld { .. }) => FailureReason::OffsetNotHeld,
+            Self::Output(RingError::Ahead { .. }) | Self::Stdin(_) | Self::Invalid(_) => FailureReason::Invalid,
+            Self::Process(error) => error.reason(),
+        }
+    }
+
+    /// Offset of the oldest byte held, when that is what the client has to know.
+    pub fn earliest_offset(&self) -> Option<u64> {
+        match self {
+            Self::Output(RingError::NotHeld { base, .. }) => Some(*base),
+            _ => None,
+        }
+    }
 }
 
 /// Where a client begins. Without an offset: at the oldest byte held.

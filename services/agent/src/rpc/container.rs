@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::status::invalid;
 use crate::agent::Agent;
 use crate::container::Container;
 use crate::operations::{control, create, remove, start};
@@ -106,7 +107,7 @@ impl ContainerService for Containers {
         self.0.require_configured()?;
         let pb::ListContainerStatsRequest { container_ids, with_guest } = request.into_inner();
         if container_ids.len() > STATS_LIMIT {
-            return Err(Status::invalid_argument(format!("more than {STATS_LIMIT} container_ids")));
+            return Err(invalid(format!("more than {STATS_LIMIT} container_ids")));
         }
         let mut containers = Vec::with_capacity(container_ids.len());
         for container_id in container_ids {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::status::invalid;
 use crate::agent::Agent;
 use crate::container::error::ContainerError;
 use crate::operations::exec;
@@ -37,7 +38,7 @@ impl ProcessService for Processes {
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|first| first.message);
         let Some(exec_request::Message::Start(start)) = first else {
-            return Err(Status::invalid_argument("the first message must be start"));
+            return Err(invalid("the first message must be start"));
         };
         let process = exec::exec(self.0.clone(), start).await?;
         let from_beginning = Start { stdout: Some(0), stderr: Some(0), hold: true, gaps: true };
@@ -56,7 +57,7 @@ impl ProcessService for Processes {
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|first| first.message);
         let Some(attach_request::Message::Start(start)) = first else {
-            return Err(Status::invalid_argument("the first message must be start"));
+            return Err(invalid("the first message must be start"));
         };
         let process = self.process(&start.container_id, &start.exec_id)?;
         let begin = Start { stdout: start.stdout_offset, stderr: start.stderr_offset, hold: start.hold, gaps: false };
@@ -84,7 +85,7 @@ impl ProcessService for Processes {
     ) -> Result<Response<pb::SignalProcessResponse>, Status> {
         let request = request.into_inner();
         let process = self.process(&request.container_id, &request.exec_id)?;
-        process.signal(request.signal).map_err(|error| refused(&process, error))?;
+        process.signal(request.signal).map_err(|error| impossible(&process, error))?;
         Ok(Response::new(pb::SignalProcessResponse {}))
     }
 
@@ -94,8 +95,8 @@ impl ProcessService for Processes {
     ) -> Result<Response<pb::ResizeTtyResponse>, Status> {
         let request = request.into_inner();
         let process = self.process(&request.container_id, &request.exec_id)?;
-        let size = request.size.ok_or_else(|| Status::invalid_argument("size is missing"))?;
-        process.resize(&size).map_err(|error| refused(&process, error))?;
+        let size = request.size.ok_or_else(|| invalid("size is missing"))?;
+        process.resize(&size).map_err(|error| impossible(&process, error))?;
         Ok(Response::new(pb::ResizeTtyResponse {}))
     }
 }
@@ -104,7 +105,7 @@ fn not_input() -> SessionError {
     SessionError::Invalid("a message after the first must be input")
 }
 
-fn refused(process: &Process, source: ProcessError) -> ContainerError {
+fn impossible(process: &Process, source: ProcessError) -> ContainerError {
     ContainerError::Process { container: process.container_id.clone(), exec: process.exec_id.clone(), source }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::status::{invalid, refused};
 use crate::agent::Agent;
 use crate::machine::{cpus, facts, identity};
 use crate::operations::shutdown;
@@ -62,7 +63,7 @@ impl SandboxService for Sandboxes {
     ) -> Result<Response<pb::SetOnlineCpusResponse>, Status> {
         let count = request.into_inner().cpus;
         if count == 0 {
-            return Err(Status::invalid_argument("cpus is 0; CPU 0 is always online"));
+            return Err(invalid("cpus is 0; CPU 0 is always online"));
         }
         if self.0.machine.is_owned() {
             // A panic in it is logged by its hook; the answer tells what came of it all the same.
@@ -73,7 +74,7 @@ impl SandboxService for Sandboxes {
 
     async fn shutdown(&self, request: Request<pb::ShutdownRequest>) -> Result<Response<pb::ShutdownResponse>, Status> {
         let grace = request.into_inner().grace.unwrap_or_default();
-        let grace = Duration::try_from(grace).map_err(|_| Status::invalid_argument("grace must not be negative"))?;
+        let grace = Duration::try_from(grace).map_err(|_| invalid("grace must not be negative"))?;
         // It goes on when the caller leaves.
         let work = tokio::spawn(shutdown::shutdown(self.0.clone(), grace));
         let _ = work.await;
@@ -90,7 +91,7 @@ impl SandboxService for Sandboxes {
         let events = self.0.events.clone();
         if sequence > events.last() {
             let text = format!("after_sequence is {sequence}, but the last event since boot is {}", events.last());
-            return Err(Status::out_of_range(text));
+            return Err(refused(pb::FailureReason::EventNotReached, text));
         }
         let (sender, receiver) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
         tokio::spawn(async move {

@@ -1,74 +1,135 @@
-//! From the agent's errors to gRPC's.
+//! From the agent's errors to gRPC's: a code, a text for people, and in the details a reason for the node.
 
+use prost::Message;
 use tonic::{Code, Status};
 
 use crate::container::error::ContainerError;
 use crate::machine::identity::IdentityError;
-use crate::process::ProcessError;
-use crate::process::ring::RingError;
-use crate::process::session::SessionError;
-use crate::runtime::{ErrorKind, RuntimeError};
+use crate::pb::{Failure, FailureReason};
+
+/// Full name of [`Failure`].
+const FAILURE_URL: &str = "type.googleapis.com/paddock.agent.v1.Failure";
+/// The most bytes of a text: it travels in two headers, percent-encoded and in base64, and the node bounds headers at 16 KiB.
+const TEXT_BYTES: usize = 2048;
+
+/// `google.rpc.Status`, which is what `grpc-status-details-bin` holds.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<prost_types::Any>,
+}
+
+/// The status of a refused call.
+pub fn refused(reason: FailureReason, text: impl Into<String>) -> Status {
+    status(&Failure { reason: reason.into(), earliest_offset: 0 }, text.into())
+}
+
+/// The status of a request that asks for something that cannot be.
+pub fn invalid(text: impl Into<String>) -> Status {
+    refused(FailureReason::Invalid, text)
+}
 
 impl From<ContainerError> for Status {
     fn from(error: ContainerError) -> Self {
-        let code = match &error {
-            ContainerError::NotFound(_) | ContainerError::ProcessNotFound { .. } => Code::NotFound,
-            ContainerError::Exists(_) | ContainerError::ProcessExists { .. } => Code::AlreadyExists,
-            ContainerError::WrongState { .. } | ContainerError::NotConfigured | ContainerError::Stopping => {
-                Code::FailedPrecondition
-            }
-            ContainerError::TooManyProcesses { .. } | ContainerError::TooManyContainers { .. } => {
-                Code::ResourceExhausted
-            }
-            ContainerError::CannotExecute { .. } | ContainerError::Invalid(_) => Code::InvalidArgument,
-            ContainerError::Runtime { source, .. } => runtime_code(source),
-            ContainerError::Process { source, .. } => process_code(source),
-            ContainerError::Session { source, .. } => session_code(source),
-            ContainerError::Failed(_) => Code::Internal,
-        };
-        Self::new(code, error.to_string())
+        let earliest_offset = error.earliest_offset().unwrap_or(0);
+        status(&Failure { reason: error.reason().into(), earliest_offset }, error.to_string())
     }
 }
 
 impl From<IdentityError> for Status {
     fn from(error: IdentityError) -> Self {
-        let code = match error {
-            IdentityError::Invalid(_) => Code::InvalidArgument,
-            IdentityError::System { .. } => Code::Internal,
-        };
-        Self::new(code, error.to_string())
+        refused(error.reason(), error.to_string())
     }
 }
 
-fn runtime_code(error: &RuntimeError) -> Code {
-    match error.kind() {
-        ErrorKind::InvalidArgument => Code::InvalidArgument,
-        ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::FailedPrecondition => Code::FailedPrecondition,
-        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
-        ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
-        ErrorKind::Internal => Code::Internal,
-    }
+fn status(failure: &Failure, mut text: String) -> Status {
+    text.truncate(text.floor_char_boundary(TEXT_BYTES));
+    let code = code(failure.reason());
+    let detail = prost_types::Any { type_url: FAILURE_URL.to_owned(), value: failure.encode_to_vec() };
+    let details = RpcStatus { code: code.into(), message: text.clone(), details: vec![detail] };
+    Status::with_details(code, text, details.encode_to_vec().into())
 }
 
-fn process_code(error: &ProcessError) -> Code {
-    match error {
-        ProcessError::NoTerminal => Code::FailedPrecondition,
-        ProcessError::BadSize { .. } | ProcessError::BadSignal(_) => Code::InvalidArgument,
-        ProcessError::System {
-            source: nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOMEM | nix::Error::ENOSPC,
-            ..
-        } => Code::ResourceExhausted,
-        ProcessError::System { .. } => Code::Internal,
-    }
-}
-
-fn session_code(error: &SessionError) -> Code {
-    match error {
-        SessionError::Output(RingError::NotHeld { .. }) => Code::OutOfRange,
-        SessionError::Output(RingError::Ahead { .. }) | SessionError::Stdin(_) | SessionError::Invalid(_) => {
-            Code::InvalidArgument
+fn code(reason: FailureReason) -> Code {
+    match reason {
+        FailureReason::Invalid | FailureReason::CannotExecute => Code::InvalidArgument,
+        FailureReason::NotConfigured
+        | FailureReason::Stopping
+        | FailureReason::WrongState
+        | FailureReason::NoTerminal
+        | FailureReason::LimitBelowUse => Code::FailedPrecondition,
+        FailureReason::ContainerNotFound | FailureReason::ProcessNotFound | FailureReason::DiskNotFound => {
+            Code::NotFound
         }
-        SessionError::Process(error) => process_code(error),
+        FailureReason::ContainerExists | FailureReason::ProcessExists => Code::AlreadyExists,
+        FailureReason::OffsetNotHeld | FailureReason::EventNotReached => Code::OutOfRange,
+        FailureReason::Exhausted => Code::ResourceExhausted,
+        FailureReason::TimedOut => Code::DeadlineExceeded,
+        FailureReason::Internal | FailureReason::Unspecified => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ProcessError;
+    use crate::process::ring::RingError;
+    use crate::process::session::SessionError;
+    use crate::runtime::RuntimeError;
+
+    /// What a node reads from a status.
+    fn read(status: &Status) -> Failure {
+        let details = RpcStatus::decode(status.details()).unwrap();
+        assert_eq!((details.code, details.message.as_str()), (status.code().into(), status.message()));
+        let [detail] = details.details.as_slice() else { panic!("one detail, not {}", details.details.len()) };
+        assert_eq!(detail.type_url, FAILURE_URL);
+        Failure::decode(detail.value.as_slice()).unwrap()
+    }
+
+    fn container_error(source: RuntimeError) -> ContainerError {
+        ContainerError::Runtime { action: "update", id: "c1".into(), source }
+    }
+
+    #[test]
+    fn a_status_says_in_its_details_why_the_call_was_refused() {
+        let below_use = RuntimeError::BelowUse { field: "memory_bytes", limit: 1, used: 2 };
+        let no_terminal =
+            ContainerError::Process { container: "c1".into(), exec: "e1".into(), source: ProcessError::NoTerminal };
+        let cases = [
+            (container_error(below_use), FailureReason::LimitBelowUse, Code::FailedPrecondition),
+            (
+                container_error(RuntimeError::NotRunning("c1".into())),
+                FailureReason::WrongState,
+                Code::FailedPrecondition,
+            ),
+            (no_terminal, FailureReason::NoTerminal, Code::FailedPrecondition),
+            (ContainerError::Stopping, FailureReason::Stopping, Code::FailedPrecondition),
+            (ContainerError::NotFound("c1".into()), FailureReason::ContainerNotFound, Code::NotFound),
+            (ContainerError::TooManyContainers { limit: 1 }, FailureReason::Exhausted, Code::ResourceExhausted),
+        ];
+        for (error, reason, code) in cases {
+            let status = Status::from(error);
+            assert_eq!((read(&status).reason(), status.code()), (reason, code), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_byte_held_comes_with_an_offset_that_is_not_held() {
+        let source = SessionError::Output(RingError::NotHeld { wanted: 1, base: 70_000, end: 90_000 });
+        let status = Status::from(ContainerError::Session { container: "c1".into(), exec: "e1".into(), source });
+        let expected = Failure { reason: FailureReason::OffsetNotHeld.into(), earliest_offset: 70_000 };
+        assert_eq!(read(&status), expected);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let status = invalid("é".repeat(TEXT_BYTES));
+        assert_eq!(status.message().len(), TEXT_BYTES);
+        assert_eq!(read(&status).reason(), FailureReason::Invalid);
+        assert_eq!(invalid(format!("a{}", "é".repeat(TEXT_BYTES))).message().len(), TEXT_BYTES - 1);
     }
 }

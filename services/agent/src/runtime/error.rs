@@ -1,6 +1,8 @@
-//! What can go wrong in the runtime, as a closed set of kinds.
+//! What can go wrong in the runtime, as a closed set.
 
 use rustix::io::Errno;
+
+use crate::pb::FailureReason;
 
 /// The result of a runtime call.
 pub type Result<T> = std::result::Result<T, RuntimeError>;
@@ -27,7 +29,7 @@ pub enum RuntimeError {
     /// The container was started before.
     #[error("container {0} was started before")]
     AlreadyStarted(String),
-    /// A limit is below what is in use and cannot be given back. The node knows it by its text (services/node, guest-error.ts).
+    /// A limit is below what is in use and cannot be given back.
     #[error("{field} is {limit}, and {used} are in use that cannot be given back")]
     BelowUse {
         /// Name of the field of the request.
@@ -66,33 +68,17 @@ pub enum RuntimeError {
     Stage(String),
 }
 
-/// The kinds of [`RuntimeError`] a caller tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The request is at fault.
-    InvalidArgument,
-    /// A thing the request names is not there.
-    NotFound,
-    /// The container's state does not allow it.
-    FailedPrecondition,
-    /// A limit is reached.
-    ResourceExhausted,
-    /// The deadline passed.
-    DeadlineExceeded,
-    /// Anything else.
-    Internal,
-}
-
 impl RuntimeError {
-    /// The kind, for an exhaustive map to status codes.
-    pub fn kind(&self) -> ErrorKind {
+    /// The reason that the node is given.
+    pub fn reason(&self) -> FailureReason {
         match self {
-            Self::InvalidSpec(_) => ErrorKind::InvalidArgument,
-            Self::DiskNotFound { .. } => ErrorKind::NotFound,
-            Self::NotRunning(_) | Self::AlreadyStarted(_) | Self::BelowUse { .. } => ErrorKind::FailedPrecondition,
-            Self::Exhausted { .. } => ErrorKind::ResourceExhausted,
-            Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
-            Self::System { .. } | Self::Stage(_) => ErrorKind::Internal,
+            Self::InvalidSpec(_) => FailureReason::Invalid,
+            Self::DiskNotFound { .. } => FailureReason::DiskNotFound,
+            Self::NotRunning(_) | Self::AlreadyStarted(_) => FailureReason::WrongState,
+            Self::BelowUse { .. } => FailureReason::LimitBelowUse,
+            Self::Exhausted { .. } => FailureReason::Exhausted,
+            Self::TimedOut { .. } => FailureReason::TimedOut,
+            Self::System { .. } | Self::Stage(_) => FailureReason::Internal,
         }
     }
 

@@ -35,6 +35,6 @@ mod tests;
 pub use container::create::{RootfsSource, create, create_from, create_with_terminal};
 pub use container::exec::ExecOutcome;
 pub use container::{Container, SandboxContext, Started};
-pub use error::{ErrorKind, RuntimeError};
+pub use error::RuntimeError;
 pub use launch::plan::{Stdio, warm_up};
 pub use layout::Layout;

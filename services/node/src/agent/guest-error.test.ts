@@ -1,41 +1,93 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { REASON_KINDS } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
+import fc from "fast-check";
+import { guestRefusal } from "../testing/guest-refusal.ts";
 import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 import { guestError } from "./guest-error.ts";
 
-const { updateContainer, pauseContainer } = agentpb.ContainerService.method;
-const { resizeTty } = agentpb.ProcessService.method;
+const { FailureReason } = agentpb;
+const { updateContainer, pauseContainer, killContainer } = agentpb.ContainerService.method;
+const { resizeTty, attach } = agentpb.ProcessService.method;
 
-const refusal = (text: string) => new ConnectError(text, Code.FailedPrecondition);
+const BELOW_USE = guestRefusal(FailureReason.LIMIT_BELOW_USE, "memory_bytes is 1, and 2 are in use");
+const STOPPING = guestRefusal(FailureReason.STOPPING, "the guest is shutting down");
 
-const NOT_CONFIGURED = "the guest is not configured; call ConfigureSandbox first";
-const STOPPING = "the guest is shutting down";
-const BELOW_USE =
-  'cannot update container "c1": memory_bytes is 1048576, and 9437184 are in use that cannot be given back';
-const NO_TERMINAL = 'process "sh" of container "c1": the process has no terminal';
-
-test("a limit below what is in use and a process without a terminal are told by name", () => {
-  assert.equal(guestError(refusal(BELOW_USE), updateContainer).reason, "LIMIT_BELOW_USE");
-  assert.equal(guestError(refusal(NO_TERMINAL), resizeTty).reason, "NO_TERMINAL");
+test("the reason of a refusal counts, not its text or its code", () => {
+  assert.equal(guestError(BELOW_USE, updateContainer).reason, "LIMIT_BELOW_USE");
+  const text = "memory_bytes is 1, and 2 are in use that cannot be given back";
+  assert.equal(guestError(guestRefusal(FailureReason.NO_TERMINAL, text), resizeTty).reason, "NO_TERMINAL");
+  assert.equal(
+    guestError(new ConnectError(text, Code.FailedPrecondition), updateContainer).reason,
+    "WRONG_STATE",
+  );
 });
 
 test("a guest that is not configured or shuts down is in the wrong state, whatever it is asked for", () => {
   for (const method of [updateContainer, resizeTty, pauseContainer])
-    for (const text of [NOT_CONFIGURED, STOPPING])
-      assert.equal(guestError(refusal(text), method).reason, "WRONG_STATE", `${method.name}: ${text}`);
+    for (const reason of [FailureReason.NOT_CONFIGURED, FailureReason.STOPPING])
+      assert.equal(guestError(guestRefusal(reason, "no"), method).reason, "WRONG_STATE", method.name);
 });
 
-/** What an update is answered whose guest refuses it with `text`. */
-async function refusedUpdate(text: string): Promise<string> {
+test("an offset that is not held comes with the earliest that is", () => {
+  const { reason, metadata } = guestError(
+    guestRefusal(FailureReason.OFFSET_NOT_HELD, "gone", 70_000),
+    attach,
+  );
+  assert.deepEqual([reason, metadata], ["OFFSET_NOT_HELD", { earliest_offset: "70000" }]);
+});
+
+test("an error without a reason gets one by its code and its method", () => {
+  const reason = (code: Code, method: DescMethod = updateContainer) =>
+    guestError(new ConnectError("no", code), method).reason;
+  assert.equal(reason(Code.DeadlineExceeded), "DEADLINE");
+  assert.equal(reason(Code.DeadlineExceeded, killContainer), "GUEST_UNAVAILABLE");
+  assert.equal(reason(Code.Canceled), "CANCELLED");
+  assert.equal(reason(Code.Unavailable), "GUEST_UNAVAILABLE");
+  assert.equal(reason(Code.ResourceExhausted), "TOO_MANY");
+  assert.equal(reason(Code.NotFound), "CONTAINER_NOT_FOUND");
+  assert.equal(reason(Code.NotFound, attach), "PROCESS_NOT_FOUND");
+  assert.equal(reason(Code.Unimplemented), "GUEST_FAILED");
+});
+
+test("each reason of the protocol has a meaning, and a number that is none is the guest's failure", () => {
+  const runs = { numRuns: Number(process.env.PADDOCK_FUZZ_RUNS ?? 300) };
+  const known = agentpb.FailureReasonSchema.values.map(({ number }) => number);
+  for (const reason of known)
+    assert.ok(guestError(guestRefusal(reason, "no"), attach).reason in REASON_KINDS, `${reason}`);
+  const number = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
+  const made = (value: Uint8Array) => {
+    const error = new ConnectError("no", Code.NotFound);
+    error.details = [{ type: agentpb.FailureSchema.typeName, value }];
+    return guestError(error, attach).reason;
+  };
+  fc.assert(
+    fc.property(number, (reason) => {
+      if (!known.includes(reason))
+        assert.equal(guestError(guestRefusal(reason, "no"), attach).reason, "GUEST_FAILED");
+    }),
+    runs,
+  );
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), (value) => {
+      assert.ok(made(value) in REASON_KINDS);
+    }),
+    runs,
+  );
+});
+
+/** The answer to an update that the guest refuses. */
+async function refusedUpdate(refusal: ConnectError): Promise<string> {
   await using node = await TestNode.start();
   const spec = { containers: [{ containerId: "c1", image: "tiny" }] };
   sandboxIn(await node.ask({ case: "runSandbox", value: { spec } }));
   let asked = 0;
   node.guest.onCall = async (name) => {
-    if (name === "updateContainer" && asked++ === 0) throw refusal(text);
+    if (name === "updateContainer" && asked++ === 0) throw refusal;
   };
   const resources = { memoryBytes: 64n * 1024n * 1024n };
   return detailsOf(await node.ask({ case: "updateContainer", value: { containerId: "c1", resources } }));

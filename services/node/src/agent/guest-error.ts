@@ -1,8 +1,9 @@
 /**
  * What an agent's gRPC error means to a client of Paddock.
  *
- * The agent answers with a code and a text; the method says what the code is about, and where one code has several meanings, the
- * text does. A code that the method's contract does not name is the guest's failure, not the node's.
+ * The agent says why it refuses a call by a reason in the status's details (`Failure` in agent.proto). The text is for people. A
+ * status without a reason comes from gRPC, or from an agent that an earlier daemon has booted: then the code says what happened,
+ * and the method what it is about.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -10,13 +11,30 @@ import { type ErrorReason, PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 import { guestText } from "./guest-text.ts";
 
-const { ContainerService, ProcessService } = agentpb;
+const { ContainerService, FailureReason, ProcessService } = agentpb;
 
-/** The ends of the agent's texts: `BelowUse` in its runtime/error.rs, `NoTerminal` in its process/mod.rs. */
-const BELOW_USE = /: [a-z_.]+ is [0-9]+, and [0-9]+ are in use that cannot be given back$/;
-const NO_TERMINAL = /: the process has no terminal$/;
+const REASONS: Readonly<Record<agentpb.FailureReason, ErrorReason>> = {
+  [FailureReason.UNSPECIFIED]: "GUEST_FAILED",
+  [FailureReason.INVALID]: "INVALID_FIELD",
+  [FailureReason.NOT_CONFIGURED]: "WRONG_STATE",
+  [FailureReason.STOPPING]: "WRONG_STATE",
+  [FailureReason.CONTAINER_NOT_FOUND]: "CONTAINER_NOT_FOUND",
+  [FailureReason.CONTAINER_EXISTS]: "CONTAINER_EXISTS",
+  [FailureReason.WRONG_STATE]: "WRONG_STATE",
+  [FailureReason.PROCESS_NOT_FOUND]: "PROCESS_NOT_FOUND",
+  [FailureReason.PROCESS_EXISTS]: "PROCESS_EXISTS",
+  [FailureReason.NO_TERMINAL]: "NO_TERMINAL",
+  [FailureReason.OFFSET_NOT_HELD]: "OFFSET_NOT_HELD",
+  [FailureReason.EVENT_NOT_REACHED]: "OFFSET_NOT_HELD",
+  [FailureReason.EXHAUSTED]: "TOO_MANY",
+  [FailureReason.LIMIT_BELOW_USE]: "LIMIT_BELOW_USE",
+  [FailureReason.CANNOT_EXECUTE]: "INVALID_FIELD",
+  [FailureReason.DISK_NOT_FOUND]: "GUEST_FAILED",
+  [FailureReason.TIMED_OUT]: "DEADLINE",
+  [FailureReason.INTERNAL]: "GUEST_FAILED",
+};
 
-/** Methods that wait for nothing in the guest: one that does not answer them in time does not answer. */
+/** Methods that wait for nothing in the guest: a guest that does not answer them in time is unavailable. */
 const PROMPT: ReadonlySet<DescMethod> = new Set<DescMethod>([
   ContainerService.method.killContainer,
   ContainerService.method.getContainerStats,
@@ -26,29 +44,36 @@ const PROMPT: ReadonlySet<DescMethod> = new Set<DescMethod>([
   ProcessService.method.resizeTty,
 ]);
 
-/** The error a call on the guest fails with, for whatever its transport threw. */
+/** The error that a call on the guest fails with, for whatever its transport threw. */
 export function guestError(error: unknown, method: DescMethod): PaddockError {
   if (error instanceof PaddockError) return error;
   const failure = ConnectError.from(error);
   if (failure.cause instanceof PaddockError) return failure.cause;
+  const refusal = failure.findDetails(agentpb.FailureSchema)[0];
+  const reason = refusal === undefined ? reasonOfCode(failure.code, method) : reasonOf(refusal);
+  const metadata: Record<string, string> =
+    refusal?.reason === FailureReason.OFFSET_NOT_HELD ? { earliest_offset: `${refusal.earliestOffset}` } : {};
   const text = guestText(failure.rawMessage);
-  const reason = reasonOf(failure.code, method, text);
-  const metadata = reason === "OFFSET_NOT_HELD" ? earliestOffset(text) : {};
   return new PaddockError(reason, `${method.name} in the guest failed: ${text}`, { metadata, cause: error });
 }
 
-function reasonOf(code: Code, method: DescMethod, text: string): ErrorReason {
+/** A guest may send any number. One without a meaning is its own failure. */
+const reasonOf = ({ reason }: agentpb.Failure): ErrorReason =>
+  Object.hasOwn(REASONS, reason) ? REASONS[reason] : "GUEST_FAILED";
+
+function reasonOfCode(code: Code, method: DescMethod): ErrorReason {
   switch (code) {
     case Code.NotFound:
       return notFound(method);
     case Code.AlreadyExists:
       return method === ProcessService.method.exec ? "PROCESS_EXISTS" : "CONTAINER_EXISTS";
     case Code.FailedPrecondition:
-      return failedPrecondition(method, text);
+      return "WRONG_STATE";
     case Code.InvalidArgument:
       return "INVALID_FIELD";
     case Code.OutOfRange:
       return "OFFSET_NOT_HELD";
+    // Also an answer that is larger than it may be.
     case Code.ResourceExhausted:
       return "TOO_MANY";
     case Code.DeadlineExceeded:
@@ -70,22 +95,9 @@ function reasonOf(code: Code, method: DescMethod, text: string): ErrorReason {
   }
 }
 
-/** Any method may be refused so by a guest that is not configured or shuts down, beside what its contract names. */
-function failedPrecondition(method: DescMethod, text: string): ErrorReason {
-  if (method === ContainerService.method.updateContainer && BELOW_USE.test(text)) return "LIMIT_BELOW_USE";
-  if (method === ProcessService.method.resizeTty && NO_TERMINAL.test(text)) return "NO_TERMINAL";
-  return "WRONG_STATE";
-}
-
 function notFound(method: DescMethod): ErrorReason {
   if (method === ContainerService.method.createContainer) return "GUEST_FAILED";
   if (method.parent === ContainerService || method === ProcessService.method.exec)
     return "CONTAINER_NOT_FOUND";
   return method.parent === ProcessService ? "PROCESS_NOT_FOUND" : "GUEST_FAILED";
-}
-
-/** The agent's text says "… is not held: <first> to <end> are". */
-function earliestOffset(text: string): Record<string, string> {
-  const found = /: ([0-9]{1,20}) to [0-9]{1,20} are/.exec(text)?.[1];
-  return found === undefined ? {} : { earliest_offset: found };
 }

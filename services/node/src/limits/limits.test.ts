@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Code, ConnectError } from "@connectrpc/connect";
-import { ResourceEffect } from "@paddock/protocol";
+import { agentpb, ResourceEffect } from "@paddock/protocol";
+import { guestRefusal } from "../testing/guest-refusal.ts";
 import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
@@ -164,7 +164,7 @@ test("an update that the guest refuses changes nothing anywhere", async () => {
   let calls = 0;
   node.guest.onCall = async (name) => {
     if (name === "updateContainer" && calls++ === 0)
-      throw new ConnectError("in use", Code.FailedPrecondition);
+      throw guestRefusal(agentpb.FailureReason.LIMIT_BELOW_USE, "in use");
   };
   const refused = await update(node, "c1", { cpuQuotaUs: 300_000n });
   assert.equal(refused.case, "error");

@@ -78,7 +78,7 @@ export class LogFollower {
           return;
         } catch (error) {
           this.#gate(agent).resolve();
-          if (signal.aborted || hasReason(error, "PROCESS_NOT_FOUND")) return;
+          if (signal.aborted || hasReason(error, "PROCESS_NOT_FOUND", "CONTAINER_NOT_FOUND")) return;
           if (agent.end !== undefined) continue;
           onProblem(error);
           await pause(pauseMs, undefined, { signal }).catch(() => undefined);
@@ -161,5 +161,5 @@ class Writing {
   }
 }
 
-const hasReason = (error: unknown, reason: PaddockError["reason"]): boolean =>
-  error instanceof PaddockError && error.reason === reason;
+const hasReason = (error: unknown, ...reasons: PaddockError["reason"][]): boolean =>
+  error instanceof PaddockError && reasons.includes(error.reason);

@@ -8,10 +8,13 @@ import * as http2 from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { agentpb } from "@paddock/protocol";
 import { FakeProcess } from "./fake-process.ts";
+import { guestRefusal } from "./guest-refusal.ts";
+
+const { FailureReason } = agentpb;
 
 export type FakeAgentOptions = {
   /** What a process does; `args` are those of its spec. */
@@ -116,7 +119,7 @@ export class FakeAgent implements AsyncDisposable {
 
   #find(containerId: string, execId: string): FakeProcess {
     const process = this.processes.get(`${containerId}/${execId}`);
-    if (process === undefined) throw new ConnectError(`no process ${execId}`, Code.NotFound);
+    if (process === undefined) throw guestRefusal(FailureReason.PROCESS_NOT_FOUND, `no process ${execId}`);
     return process;
   }
 
@@ -124,10 +127,10 @@ export class FakeAgent implements AsyncDisposable {
     const inputs = requests[Symbol.asyncIterator]();
     const first = await inputs.next();
     if (first.done === true || first.value.message.case !== "start")
-      throw new ConnectError("the first message must be start", Code.InvalidArgument);
+      throw guestRefusal(FailureReason.INVALID, "the first message must be start");
     const { containerId, execId, process: spec } = first.value.message.value;
     if (this.processes.has(`${containerId}/${execId}`))
-      throw new ConnectError(`process ${execId} exists`, Code.AlreadyExists);
+      throw guestRefusal(FailureReason.PROCESS_EXISTS, `process ${execId} exists`);
     const process = this.add(containerId, execId, spec?.ringBytes || undefined);
     this.#options.command?.(process, spec?.args ?? []);
     yield* this.#stream(process, { inputs, signal, hold: true, stdout: 0, stderr: 0 });
@@ -137,7 +140,7 @@ export class FakeAgent implements AsyncDisposable {
     const inputs = requests[Symbol.asyncIterator]();
     const first = await inputs.next();
     if (first.done === true || first.value.message.case !== "start")
-      throw new ConnectError("the first message must be start", Code.InvalidArgument);
+      throw guestRefusal(FailureReason.INVALID, "the first message must be start");
     const { containerId, execId, stdoutOffset, stderrOffset, hold } = first.value.message.value;
     yield* this.#stream(this.#find(containerId, execId), {
       inputs,
@@ -180,7 +183,7 @@ async function consume(
 ): Promise<void> {
   for (let next = await inputs.next(); next.done !== true; next = await inputs.next()) {
     const { message } = next.value;
-    if (message.case !== "input") throw new ConnectError("a second start", Code.InvalidArgument);
+    if (message.case !== "input") throw guestRefusal(FailureReason.INVALID, "a second start");
     process.takeInput(holder, message.value.input);
   }
 }

@@ -1,9 +1,10 @@
 /** A guest whose containers are entries of a map, behind a real link. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
 import { FakeAgent } from "./fake-agent.ts";
+import { guestRefusal } from "./guest-refusal.ts";
 
 type FakeContainer = { state: agentpb.ContainerState; instance: string; exit?: agentpb.ExitStatus };
 type CallName =
@@ -175,7 +176,8 @@ export class FakeGuest implements AsyncDisposable {
 
   #told(containerId: string): agentpb.Container {
     const container = this.containers.get(containerId);
-    if (container === undefined) throw new ConnectError(`no container ${containerId}`, Code.NotFound);
+    if (container === undefined)
+      throw guestRefusal(agentpb.FailureReason.CONTAINER_NOT_FOUND, `no container ${containerId}`);
     return create(agentpb.ContainerSchema, {
       containerId,
       instance: container.instance,

@@ -4,8 +4,10 @@
  */
 import { EventEmitter } from "node:events";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
+import { guestRefusal } from "./guest-refusal.ts";
+
+const { FailureReason } = agentpb;
 
 export type OutputMessage = MessageInitShape<typeof agentpb.ProcessOutputSchema>;
 
@@ -54,7 +56,7 @@ class FakeOutput {
   }
 
   acknowledge(holder: symbol, offset: number): void {
-    if (offset > this.end) throw new ConnectError("acknowledged beyond the end", Code.InvalidArgument);
+    if (offset > this.end) throw guestRefusal(FailureReason.INVALID, "acknowledged beyond the end");
     const before = this.holders.get(holder);
     if (before === undefined) return;
     this.holders.set(holder, Math.max(before, offset));
@@ -121,9 +123,9 @@ export class FakeProcess {
       case "stdin": {
         const offset = Number(input.value.offset);
         if (offset > this.stdinBytes)
-          throw new ConnectError(
+          throw guestRefusal(
+            FailureReason.INVALID,
             `stdin goes on at offset ${this.stdinBytes}, but ${offset} was sent`,
-            Code.InvalidArgument,
           );
         const fresh = Buffer.from(input.value.data.subarray(this.stdinBytes - offset));
         this.stdinBytes += fresh.length;
@@ -133,7 +135,7 @@ export class FakeProcess {
       }
       case "stdinEof":
         if (Number(input.value.offset) !== this.stdinBytes)
-          throw new ConnectError("stdin cannot end here", Code.InvalidArgument);
+          throw guestRefusal(FailureReason.INVALID, "stdin cannot end here");
         this.stdinEnded = true;
         this.onStdin(undefined);
         break;
@@ -152,7 +154,7 @@ export class FakeProcess {
         this.closes.push(input.value.stream);
         break;
       case undefined:
-        throw new ConnectError("an empty input", Code.InvalidArgument);
+        throw guestRefusal(FailureReason.INVALID, "an empty input");
       default:
         input satisfies never;
     }
@@ -230,9 +232,10 @@ export class FakeProcess {
       ["stderr", this.stderr],
     ] as const)
       if (from[name] < output.base || from[name] > output.end)
-        throw new ConnectError(
+        throw guestRefusal(
+          FailureReason.OFFSET_NOT_HELD,
           `offset ${from[name]} is not held: ${output.base} to ${output.end} are`,
-          Code.OutOfRange,
+          output.base,
         );
     return from;
   }

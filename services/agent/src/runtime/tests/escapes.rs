@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::fixture::*;
 use crate::machine::boot;
-use crate::pb;
+use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
 /// Numbers that are tried: beyond those that this program has open.
@@ -34,7 +34,7 @@ fn refused(container: &Running, cwd: &str) -> String {
     let process = pb::Process { cwd: cwd.into(), ..process(&["ls", "-a"]) };
     match container.0.exec("test", &process, pipes().0) {
         Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{cwd}: {error}");
+            assert_eq!(error.reason(), FailureReason::Invalid, "{cwd}: {error}");
             error.to_string()
         }
         Ok(outcome) => panic!("{cwd} is entered: {outcome:?}"),
@@ -82,7 +82,7 @@ fn no_number_of_a_descriptor_is_a_working_directory_of_an_init() {
             let mut request = fixture.request();
             request.process = Some(pb::Process { cwd: cwd.clone(), ..process(&["ls", "-a"]) });
             match fixture.try_create(&request) {
-                Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{cwd}: {error}"),
+                Err(error) => assert_eq!(error.reason(), FailureReason::Invalid, "{cwd}: {error}"),
                 Ok((container, _output)) => {
                     let started = container.0.start();
                     assert!(started.is_err(), "{cwd} is entered: {started:?}");

@@ -1,5 +1,5 @@
 use super::fixture::*;
-use crate::pb;
+use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
 #[test]
@@ -21,7 +21,7 @@ fn a_container_is_started_once() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let error = container.0.start().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
+    assert_eq!(error.reason(), FailureReason::WrongState);
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_container_that_was_killed_before_its_start_is_not_running() {
     let (container, output) = fixture.try_create(&fixture.request()).unwrap();
     container.0.signal_all(libc::SIGKILL).unwrap();
     assert_eq!(output.wait(container.0.init_pid()).code, 137);
-    assert_eq!(container.0.start().unwrap_err().kind(), ErrorKind::FailedPrecondition);
+    assert_eq!(container.0.start().unwrap_err().reason(), FailureReason::WrongState);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn an_exec_into_a_container_whose_init_has_ended_is_refused() {
     container.0.signal_all(libc::SIGKILL).unwrap();
     assert_eq!(reap(container.0.init_pid()), 137);
     let error = container.outcome(&process(&["true"])).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{error}");
+    assert_eq!(error.reason(), FailureReason::WrongState, "{error}");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_failed_create_leaves_nothing() {
     std::fs::create_dir_all(fixture.path("etc/hosts")).unwrap();
     let request = fixture.request();
     let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
-    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert_eq!(error.reason(), FailureReason::Invalid, "{error}");
     assert_eq!(std::fs::read_dir(fixture.directory.join("containers")).unwrap().count(), 0);
     assert!(!fixture.layout.cgroup_dir(&request.container_id).exists());
 }
@@ -186,7 +186,7 @@ fn limits_the_request_gets_wrong_are_refused_before_anything_exists() {
     let mut request = fixture.request();
     request.resources = Some(pb::Resources { pids: Some(0), ..Default::default() });
     let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
-    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(error.reason(), FailureReason::Invalid);
     assert!(!fixture.layout.cgroup_dir(&request.container_id).exists());
 }
 

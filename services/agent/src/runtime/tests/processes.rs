@@ -1,5 +1,5 @@
 use super::fixture::*;
-use crate::pb;
+use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
 fn status(container: &Running, process: &pb::Process) -> String {
@@ -26,7 +26,7 @@ fn a_process_runs_as_its_user_with_its_groups_and_home() {
     let told = ended.stdout.replace("groups=44(video),77,1001(app)", "groups=1001(app),44(video),77");
     assert_eq!(told.replace("groups=44(video),77", "groups=1001(app),44(video),77"), expected, "{ended:?}");
     process.user = "nobody-here".into();
-    assert_eq!(container.outcome(&process).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(container.outcome(&process).unwrap_err().reason(), FailureReason::Invalid);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Containers with CAP_SYS_PTRACE: they may trace whatever they see, so what they see must have nothing to take.
 
 use super::fixture::*;
-use crate::pb;
+use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
 /// Looks at each process that appears, all the time, and tells of rights and descriptors that no container has.
@@ -88,15 +88,15 @@ fn an_exec_beside_a_tracer_is_as_any_other() {
     let wrong = |change: fn(&mut pb::Process)| {
         let mut process = process(&["true"]);
         change(&mut process);
-        container.outcome(&process).unwrap_err().kind()
+        container.outcome(&process).unwrap_err().reason()
     };
-    assert_eq!(wrong(|process| process.user = "nobody-here".into()), ErrorKind::InvalidArgument);
-    assert_eq!(wrong(|process| process.cwd = "/nope".into()), ErrorKind::InvalidArgument);
+    assert_eq!(wrong(|process| process.user = "nobody-here".into()), FailureReason::Invalid);
+    assert_eq!(wrong(|process| process.cwd = "/nope".into()), FailureReason::Invalid);
     let gone = fixture.sleeper();
     gone.0.signal_all(libc::SIGKILL).unwrap();
     assert_eq!(reap(gone.0.init_pid()), 137);
     let error = gone.outcome(&process(&["true"])).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{error}");
+    assert_eq!(error.reason(), FailureReason::WrongState, "{error}");
 }
 
 #[test]
