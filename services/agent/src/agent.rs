@@ -1,4 +1,4 @@
-//! The agent's state, and what happens by itself: ends of processes, OOM kills, shortage of memory for output.
+//! The agent's state, and what it does without a call: it records exits and OOM kills, and reclaims memory of output.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Agent {
         lock(&self.sandbox).context = Some(Arc::new(context));
     }
 
-    /// Refuses new work from now on. False when that was so already.
+    /// Refuses new work from now on. Returns false if the agent was already stopping.
     pub fn begin_stopping(&self) -> bool {
         let mut sandbox = lock(&self.sandbox);
         !std::mem::replace(&mut sandbox.stopping, true)
@@ -94,7 +94,7 @@ impl Agent {
         });
     }
 
-    /// Tells everyone how a reaped process ended.
+    /// Publishes how a reaped process ended.
     pub fn publish_end(&self, container: &Container, process: &Process) {
         let Some(exit) = process.exit() else { return };
         self.announce_oom(container);
@@ -151,7 +151,7 @@ async fn follow_oom(agent: Arc<Agent>) {
     }
 }
 
-/// When a ring was denied memory, makes others give acknowledged output back: ended processes first.
+/// When a ring was denied memory, makes other rings give acknowledged output back, those of ended processes first.
 async fn relieve(agent: Arc<Agent>) {
     loop {
         agent.budget.pressed().await;
@@ -168,7 +168,7 @@ async fn relieve(agent: Arc<Agent>) {
         if gained > 0 {
             processes.iter().for_each(|process| process.retry_room());
         }
-        // Under lasting shortage rings ask all the time; looking through all of them is not free.
+        // Under lasting pressure rings ask all the time, and a pass over all of them is not free.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What happened in the guest, numbered, with the last few thousand kept for whoever comes late.
+//! The guest's events, numbered. The last few thousand are kept for watchers that connect later.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_gets_what_happened_after_its_number() {
+    fn a_watcher_gets_the_events_after_its_number() {
         let events = pushed(5);
         assert_eq!(events.find(0).map(|event| event.sequence), Some(1));
         assert_eq!(events.find(3).map(|event| event.sequence), Some(4));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_that_is_too_late_goes_on_with_the_oldest_kept() {
+    fn a_watcher_that_is_too_late_continues_with_the_oldest_kept_event() {
         let events = pushed(KEPT + 10);
         assert_eq!(events.find(2).map(|event| event.sequence), Some(11));
         let last = (KEPT + 10) as u64;

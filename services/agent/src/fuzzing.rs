@@ -1,8 +1,7 @@
-//! A fuzzer for tests: inputs of a corpus, mutated at random but the same way each time, given to a property that must not panic.
+//! A fuzzer for tests. It mutates inputs of a corpus, deterministically, and gives them to a property that must not panic.
 //!
-//! An input that makes it panic is written to the corpus (`tests/corpus/<target>`), to be tried first from then on.
-//! `PADDOCK_FUZZ_ROUNDS` says how many inputs are tried, in place of the few that every test run has time for, and
-//! `PADDOCK_FUZZ_SEED` where to begin.
+//! An input that makes it panic is written to the corpus (`tests/corpus/<target>`), whose inputs are tried first.
+//! `PADDOCK_FUZZ_ROUNDS` sets how many inputs are tried, and `PADDOCK_FUZZ_SEED` the first seed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ROUNDS: u64 = 3000;
 const LARGEST_BYTES: usize = 4096;
 
-/// A small, fast source of numbers (xorshift64*).
+/// A small, fast random number generator (xorshift64*).
 pub struct Random(u64);
 
 impl Random {

@@ -1,7 +1,7 @@
 //! The agent's log: one line for each entry, on the kernel's ring when the agent is PID 1, else on stderr.
 //!
-//! The console is slow (each character is an exit to the host) and a tenant cannot read the kernel's ring, so the
-//! ring is the place. No entry holds arguments, environments or bytes of processes.
+//! The console is slow (each character is an exit to the host) and a tenant cannot read the kernel's ring, so entries
+//! go to the ring. No entry holds arguments, environments or bytes of processes.
 
 use std::fs::File;
 use std::io::Write;
@@ -16,12 +16,12 @@ pub fn use_kernel_ring() {
     }
 }
 
-/// Something an operator may like to know.
+/// Logs a fact for the operator.
 pub fn info(part: &str, text: &str) {
     write(6, part, text);
 }
 
-/// Something that went wrong; the agent goes on.
+/// Logs a failure that the agent survives.
 pub fn warn(part: &str, text: &str) {
     write(4, part, text);
 }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    // A stage of a container's start: this very binary, executed again. It must not have any thread.
+    // A stage is this binary, executed again. It must have only one thread.
     runtime::stage::dispatch(&arguments);
     match serve::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The two ways to run: as PID 1 on the guest's port, or by hand on a socket, for tests.
+//! The two ways to run: as PID 1 on the guest's port, or on a socket, for tests.
 
 use std::ffi::OsString;
 use std::io;
@@ -20,10 +20,10 @@ use crate::{link, log};
 
 /// Threads for calls of the runtime, which block.
 const BLOCKING_THREADS: usize = 16;
-/// Pause before the port is opened again after an error of it.
+/// Delay before the port is reopened after an error.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Serves as PID 1 without end; or by `serve` on a socket, with a directory as every container's image.
+/// Serves the port as PID 1 and never returns, or with `serve` a socket, with a directory as every container's image.
 pub fn run(arguments: &[OsString]) -> io::Result<()> {
     limit_malloc();
     if std::process::id() == 1 {
@@ -39,9 +39,9 @@ pub fn run(arguments: &[OsString]) -> io::Result<()> {
     }
 }
 
-/// One arena for all threads: blocking threads would each keep one of their own.
+/// Makes all threads use one arena: each blocking thread would keep its own otherwise.
 fn limit_malloc() {
-    // SAFETY: mallopt takes two integers, before there is a second thread.
+    // SAFETY: mallopt takes two integers, before a second thread exists.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
@@ -66,7 +66,7 @@ fn serve_guest() -> io::Result<()> {
         let dispatch = Dispatch::new(&agent);
         loop {
             let served = match link::open_port(&uevents).await {
-                // In a task of its own, so that a panic in it costs a connection and not the guest.
+                // In its own task, so that a panic ends a connection and not the guest.
                 Ok(port) => tokio::spawn(link::serve(port, false, dispatch.clone()))
                     .await
                     .unwrap_or_else(|error| Err(io::Error::other(error))),
@@ -87,12 +87,12 @@ fn serve_guest() -> io::Result<()> {
 async fn rebind() {
     let rebound = tokio::task::spawn_blocking(link::rebind).await;
     if let Err(error) = rebound.unwrap_or_else(|error| Err(io::Error::other(error))) {
-        log::warn("link", &format!("cannot bind the port's driver anew: {error}"));
+        log::warn("link", &format!("cannot rebind the port's driver: {error}"));
     }
 }
 
 fn serve_socket(listener: std::os::unix::net::UnixListener, machine: Machine) -> io::Result<()> {
-    // Orphans of containers must come to this process, as they do to PID 1.
+    // Orphans of containers must become children of this process, as they do of PID 1.
     nix::sys::prctl::set_child_subreaper(true)?;
     executor()?.block_on(async {
         let reaper = Reaper::default();

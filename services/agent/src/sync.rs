@@ -1,4 +1,4 @@
-//! Locks of an agent that never panics on purpose, and readiness of descriptors.
+//! Locks that survive a panic, and readiness of descriptors.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Locks; a lock whose holder panicked is taken as it is, because PID 1 has to go on.
+/// Locks. A lock whose holder panicked is taken all the same, because PID 1 has to continue.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

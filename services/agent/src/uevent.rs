@@ -1,4 +1,4 @@
-//! The kernel's device events: wakes whoever waits for a device, and brings hot-plugged CPUs online.
+//! The kernel's device events: wakes the tasks that wait for a device, and brings hot-plugged CPUs online.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -26,7 +26,7 @@ impl Uevents {
             SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
             SockProtocol::NetlinkKObjectUEvent,
         )?;
-        // Module loading makes hundreds of events in a burst.
+        // Module loading causes hundreds of events at once.
         let _ = setsockopt(&fd, sockopt::RcvBufForce, &(1024 * 1024));
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 1))?;
         let socket = watch_fd(fd, tokio::io::Interest::READABLE)?;
@@ -56,7 +56,7 @@ async fn follow(socket: &AsyncFd<OwnedFd>, count: &watch::Sender<u64>, owns_mach
         });
         match received {
             Err(_would_block) => continue,
-            // Events were lost: whoever waits looks again.
+            // Events were lost: the tasks that wait look again.
             Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Ok(Err(error)) => return Err(error),
             Ok(Ok(length)) if owns_machine => bring_online(&buffer[..length]),

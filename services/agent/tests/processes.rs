@@ -1,6 +1,6 @@
 //! Processes of real containers, through the contract.
 
-// A test that cannot go on may say so.
+// Tests may panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "processes/closing.rs"]
@@ -21,7 +21,7 @@ fn small_ring(args: &[&str]) -> pb::Process {
 }
 
 #[tokio::test]
-async fn nothing_but_the_guest_is_answered_before_it_is_configured() {
+async fn only_get_guest_is_answered_before_the_guest_is_configured() {
     let agent = Agent::start();
     let client = agent.connect().await;
     let guest = client.sandboxes().get_guest(pb::GetGuestRequest {}).await.unwrap().into_inner().guest.unwrap();
@@ -54,7 +54,7 @@ async fn a_command_that_is_not_there_exits_127_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_output_goes_on_over_a_new_connection_without_a_byte_lost_or_doubled() {
+async fn an_output_continues_on_a_new_connection_without_a_byte_lost_or_doubled() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let script = "seq 1 200000";
@@ -89,7 +89,7 @@ async fn a_holder_gets_half_a_ring_beyond_its_acknowledgement_and_the_process_wa
 }
 
 #[tokio::test]
-async fn a_process_nobody_listens_to_waits_for_a_listener() {
+async fn a_process_without_a_client_waits_for_one() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     drop(client.exec("e1", small_ring(&["head", "-c", "3000000", "/dev/zero"])).await);
@@ -100,7 +100,7 @@ async fn a_process_nobody_listens_to_waits_for_a_listener() {
 }
 
 #[tokio::test]
-async fn a_ring_that_drops_lets_the_process_end_and_tells_of_the_gap() {
+async fn a_ring_that_drops_lets_the_process_exit_and_reports_the_gap() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let dropping = pb::Process {
@@ -117,7 +117,7 @@ async fn a_ring_that_drops_lets_the_process_end_and_tells_of_the_gap() {
 }
 
 #[tokio::test]
-async fn stdin_sent_twice_arrives_once_and_ends_when_it_is_said_to() {
+async fn stdin_sent_twice_arrives_once_and_ends_at_its_eof() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let mut stream = client.exec("e1", pb::Process { stdin: true, ..process(&["cat"]) }).await;
@@ -151,7 +151,7 @@ async fn a_gap_in_stdin_ends_the_stream_but_not_the_process() {
 }
 
 #[tokio::test]
-async fn stdin_that_nobody_reads_does_not_hold_back_output() {
+async fn unread_stdin_does_not_delay_output() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let script = "head -c 2000000 /dev/zero; cat >/dev/null; echo end";
@@ -210,7 +210,7 @@ async fn an_exec_id_is_taken_once_and_an_unknown_one_is_not_found() {
 }
 
 #[tokio::test]
-async fn every_end_is_an_event_that_can_be_replayed() {
+async fn every_exit_is_an_event_that_can_be_replayed() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     client.exec("e1", process(&["sh", "-c", "kill -9 $$"])).await.finish(Heard::default(), 0).await;
@@ -231,7 +231,7 @@ async fn every_end_is_an_event_that_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn a_new_hello_is_answered_in_the_midst_of_an_older_connections_frame() {
+async fn a_new_hello_inside_a_frame_of_an_older_connection_is_answered() {
     let agent = Agent::start();
     let mut socket = agent.raw(&"1".repeat(32));
     let half_a_frame =

@@ -10,7 +10,7 @@ use crate::runtime::RuntimeError;
 pub enum ContainerError {
     #[error("container {0:?} does not exist")]
     NotFound(String),
-    #[error("container {container:?} has no process {exec:?}; it never had, or it was forgotten after its end")]
+    #[error("container {container:?} has no process {exec:?}; it never had one, or forgot it after it had ended")]
     ProcessNotFound { container: String, exec: String },
     #[error("container {0:?} exists already")]
     Exists(String),
@@ -36,7 +36,7 @@ pub enum ContainerError {
     Process { container: String, exec: String, source: ProcessError },
     #[error("process {exec:?} of container {container:?}: {source}")]
     Session { container: String, exec: String, source: SessionError },
-    #[error("the agent failed while it was to {0}")]
+    #[error("cannot {0}: internal error of the agent")]
     Failed(&'static str),
 }
 
@@ -61,7 +61,7 @@ impl ContainerError {
         }
     }
 
-    /// Offset of the oldest byte held, when that is what the client has to know.
+    /// The offset of the oldest byte held, for an offset that is not held.
     pub fn earliest_offset(&self) -> Option<u64> {
         match self {
             Self::Session { source, .. } => source.earliest_offset(),

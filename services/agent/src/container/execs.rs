@@ -1,4 +1,4 @@
-//! The processes of one container: its init, and its execs, of which ended ones are remembered for a while.
+//! The execs of one container. Ended ones are remembered for a while.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::process::Process;
 
 /// Execs that may run at one time, those being started included.
 pub const LIVE_LIMIT: usize = 512;
-/// Ended execs whose status and output are remembered; the one that ended first is forgotten first.
+/// Ended execs whose status and output are remembered. The one that ended first is forgotten first.
 pub const ENDED_LIMIT: usize = 1024;
 
 /// The table.
@@ -20,7 +20,7 @@ pub struct Execs {
 }
 
 impl Execs {
-    /// Takes an id for a process that is about to be started.
+    /// Reserves an id for a process that is about to be started.
     pub fn reserve(&mut self, container: &str, exec: &str) -> Result<(), ContainerError> {
         if exec == container || self.known.contains_key(exec) || self.starting.contains(exec) {
             return Err(ContainerError::ProcessExists { container: container.to_owned(), exec: exec.to_owned() });
@@ -32,7 +32,7 @@ impl Execs {
         Ok(())
     }
 
-    /// Gives a reserved id back: nothing was started.
+    /// Frees a reserved id when nothing was started.
     pub fn cancel(&mut self, exec: &str) {
         self.starting.remove(exec);
     }
@@ -43,7 +43,7 @@ impl Execs {
         self.known.insert(process.exec_id.clone(), process);
     }
 
-    /// Records the end of a process, and forgets the oldest of too many.
+    /// Records the exit of a process, and forgets the oldest of too many.
     pub fn ended(&mut self, exec: &str) {
         if !self.known.contains_key(exec) {
             return;
@@ -61,7 +61,7 @@ impl Execs {
         self.known.get(exec).cloned()
     }
 
-    /// All of them, ended ones first, in the order of their ends.
+    /// All of them, ended ones first, in the order in which they ended.
     pub fn all(&self) -> Vec<Arc<Process>> {
         let ended = self.ended.iter().filter_map(|exec| self.get(exec));
         let live = self.known.values().filter(|process| process.ended().is_none());

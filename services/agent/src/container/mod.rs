@@ -6,8 +6,8 @@
 //!      +---- the init process has ended: stopped ----+
 //! ```
 //!
-//! `stopped` is not set by anyone: it is read from the init's end, so no call can invent it or miss it. Calls that
-//! change a container take its `operation` lock one after the other; reads take none.
+//! No call sets `stopped`: it follows from the init's exit. Calls that change a container take its `operation` lock; reads take
+//! none.
 
 pub mod error;
 pub mod execs;
@@ -25,14 +25,14 @@ use crate::sync::lock;
 use error::ContainerError;
 use execs::Execs;
 
-/// How long after an OOM kill was seen a SIGKILL is put down to it.
+/// How long after an OOM kill a SIGKILL is attributed to it.
 const OOM_BLAME: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What the calls have made of a container, as long as its init lives.
+/// The phase of a container whose init has not exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Created,
-    /// The start is under way: the end of init is not published yet, since its reason may still come.
+    /// The start is in progress. An exit of init is not published yet, since its reason may follow.
     Starting,
     Running,
     Paused,
@@ -41,7 +41,7 @@ pub enum Phase {
 /// One container.
 pub struct Container {
     pub id: String,
-    /// Tells it from an earlier one of the same id; given by the host.
+    /// Distinguishes it from an earlier container of the same id; given by the host.
     pub instance: String,
     pub runtime: Arc<runtime::Container>,
     pub init: Arc<Process>,
@@ -61,7 +61,7 @@ struct Life {
     oom: Oom,
 }
 
-/// OOM kills of the container's cgroup: counted by the kernel, announced as events, put down to ends.
+/// OOM kills of the container's cgroup: announced as events, attributed to exits.
 #[derive(Default)]
 struct Oom {
     announced: u64,
@@ -90,12 +90,12 @@ impl Container {
         }
     }
 
-    /// The phase, as long as init lives.
+    /// The phase, while init lives.
     pub fn phase(&self) -> Phase {
         lock(&self.life).phase
     }
 
-    /// Goes to another phase.
+    /// Changes the phase.
     pub fn enter(&self, phase: Phase) {
         let mut life = lock(&self.life);
         life.phase = phase;
@@ -135,7 +135,7 @@ impl Container {
         })
     }
 
-    /// A process by id; init has the container's.
+    /// A process by id; init has the container's id.
     pub fn process(&self, exec: &str) -> Result<Arc<Process>, ContainerError> {
         if exec == self.id {
             return Ok(self.init.clone());
@@ -144,14 +144,14 @@ impl Container {
         lock(&self.execs).get(exec).ok_or_else(missing)
     }
 
-    /// Init and all execs that are remembered.
+    /// Init and all remembered execs.
     pub fn processes(&self) -> Vec<Arc<Process>> {
         let mut all = vec![self.init.clone()];
         all.extend(lock(&self.execs).all());
         all
     }
 
-    /// The container as clients see it, with its init alone among the processes.
+    /// The container as clients see it, without its execs.
     pub fn describe_briefly(&self) -> pb::Container {
         self.described(vec![self.init.info()])
     }
@@ -178,7 +178,7 @@ impl Container {
         }
     }
 
-    /// Why init could not execute its command, or nothing.
+    /// Why init could not execute its command, or "".
     pub fn reason(&self) -> String {
         lock(&self.life).reason.clone()
     }
@@ -195,8 +195,8 @@ impl Container {
         Some(count)
     }
 
-    /// Puts a SIGKILL that the agent did not send down to the OOM killer, if that has killed lately and more often
-    /// than was put down to it.
+    /// Whether a SIGKILL that the agent did not send is attributed to the OOM killer: it has killed recently, and more often
+    /// than is attributed to it.
     pub fn blame_oom(&self) -> bool {
         let mut life = lock(&self.life);
         let lately = life.oom.risen_at.is_some_and(|at| at.elapsed() < OOM_BLAME);

@@ -1,4 +1,4 @@
-//! Watches `memory.events` of every container's cgroup: the kernel reports a change of it through inotify.
+//! Watches `memory.events` of every container's cgroup by inotify.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,14 +20,14 @@ pub struct OomWatch {
 }
 
 impl OomWatch {
-    /// A watch over nothing yet.
+    /// A watch over no container.
     pub fn new() -> io::Result<Arc<Self>> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let copy = inotify.as_fd().try_clone_to_owned()?;
         Ok(Arc::new(Self { inotify, readiness: watch_fd(copy, Interest::READABLE)?, watched: Mutex::default() }))
     }
 
-    /// Watches one more container, until its cgroup is removed.
+    /// Adds a container, until its cgroup is removed.
     pub fn add(&self, container: &Arc<Container>) {
         let path = container.runtime.memory_events_path();
         match self.inotify.add_watch(&path, AddWatchFlags::IN_MODIFY) {
@@ -38,7 +38,7 @@ impl OomWatch {
         }
     }
 
-    /// Waits for the next changes. The containers concerned, each once.
+    /// Waits for the next changes, and returns the changed containers, each once.
     pub async fn changed(&self) -> io::Result<Vec<Arc<Container>>> {
         let mut guard = self.readiness.readable().await?;
         let events = guard.try_io(|_| Ok(self.inotify.read_events()?));

@@ -1,4 +1,4 @@
-//! The containers of the guest, by id. An id is taken from the first moment of a creation on.
+//! The containers of the guest, by id. An id is taken from the beginning of a creation.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ enum Slot {
 }
 
 impl Registry {
-    /// Takes an id. The answer is the container's position in the order of creation.
+    /// Reserves an id, and returns the container's position in the order of creation.
     pub fn reserve(&self, id: &str) -> Result<u64, ContainerError> {
         let mut table = lock(&self.table);
         if table.slots.contains_key(id) {
@@ -58,7 +58,7 @@ impl Registry {
         self.changed.notify_waiters();
     }
 
-    /// A container that is there.
+    /// A container that has been created.
     pub fn get(&self, id: &str) -> Result<Arc<Container>, ContainerError> {
         match lock(&self.table).slots.get(id) {
             Some(Slot::There(container)) => Ok(container.clone()),
@@ -66,7 +66,7 @@ impl Registry {
         }
     }
 
-    /// The same, but one that is being created is waited for.
+    /// As [`Registry::get`], but waits for one that is being created.
     pub async fn settled(&self, id: &str) -> Option<Arc<Container>> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -80,7 +80,7 @@ impl Registry {
         }
     }
 
-    /// All that are there, by time of creation.
+    /// All that have been created, by time of creation.
     pub fn all(&self) -> Vec<Arc<Container>> {
         let table = lock(&self.table);
         let mut all: Vec<_> = table

@@ -13,7 +13,7 @@ const PORT_NAME: &str = "paddock.agent.0";
 
 const CLASS: &str = "/sys/class/virtio-ports";
 
-/// Opens the port, as soon as the kernel has it.
+/// Opens the port as soon as the kernel has it.
 pub async fn open_port(uevents: &Uevents) -> io::Result<OwnedFd> {
     let mut news = uevents.subscribe();
     loop {
@@ -22,15 +22,15 @@ pub async fn open_port(uevents: &Uevents) -> io::Result<OwnedFd> {
             Ok(None) => {}
             Err(error) => crate::log::warn("link", &format!("cannot open {PORT_NAME}: {error}")),
         }
-        // A port gets its name after it was added; the kernel says so with an event of its own.
+        // A port gets its name after it was added; the kernel sends another event then.
         if news.changed().await.is_err() {
             return Err(io::Error::other("the kernel's device events have ended"));
         }
     }
 }
 
-/// Takes the port's driver from its device and gives it back, which resets the device. The port comes again under another
-/// name; a descriptor of the old one is dead.
+/// Unbinds the port's driver from its device and binds it again, which resets the device. The port reappears under another
+/// name, and a descriptor of the old one is dead.
 pub fn rebind() -> io::Result<()> {
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let port = entry(Path::new(CLASS)).ok_or_else(gone)?;

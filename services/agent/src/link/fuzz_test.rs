@@ -6,7 +6,7 @@ use super::*;
 use crate::fuzzing::{Random, fuzz};
 use crate::link::scanner::{Found, Nonce, Scanner};
 
-/// Runs a scanner over bytes that come in pieces, as the link does. The nonces of the HELLOs it finds.
+/// Runs a scanner over bytes in pieces, as the link does. Returns the nonces of the HELLOs it finds.
 fn hellos(bytes: &[u8], mut piece: impl FnMut(usize) -> usize) -> Vec<Nonce> {
     let (mut scanner, mut found, mut at, mut steps) = (Scanner::new(), Vec::new(), 0, 0);
     while at < bytes.len() {
@@ -35,7 +35,7 @@ fn hellos(bytes: &[u8], mut piece: impl FnMut(usize) -> usize) -> Vec<Nonce> {
 }
 
 #[test]
-fn whatever_the_host_sends_the_scanner_finds_the_same_hellos_however_it_is_cut() {
+fn the_scanner_finds_the_same_hellos_in_pieces_of_any_size() {
     fuzz("scanner", |bytes| {
         let whole = hellos(bytes, |left| left);
         assert_eq!(whole, hellos(bytes, |_| 1));
@@ -45,7 +45,7 @@ fn whatever_the_host_sends_the_scanner_finds_the_same_hellos_however_it_is_cut()
 }
 
 #[test]
-fn whatever_the_host_sent_before_a_hello_is_answered() {
+fn a_hello_is_answered_after_any_bytes() {
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     fuzz("scanner", |bytes| {
         executor.block_on(async {

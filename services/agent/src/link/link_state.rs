@@ -1,4 +1,4 @@
-//! The state of the link: one port, the scanner over what comes from it, and whose bytes they are.
+//! The state of the link: the port, the scanner over its input, and which connection the bytes belong to.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use super::port::{Change, Port};
 use super::scanner::{Found, Nonce, Scanner};
 use crate::sync::lock;
 
-/// How long a HELLO inside an unfinished frame must stay the last thing heard before it is believed.
+/// How long no byte may follow a HELLO inside an unfinished frame before the HELLO counts.
 const STALL: Duration = Duration::from_millis(250);
 
 /// The link: one port, and at most one live connection on it.
@@ -21,7 +21,7 @@ pub struct Link {
     pub(super) state: Mutex<State>,
     /// The connection is over, or a HELLO came.
     ended: Notify,
-    /// The input ends with a HELLO in the midst of a frame.
+    /// The input ends with a HELLO inside a frame.
     stalled: Notify,
     /// A write found no room.
     pub(super) blocked: Notify,
@@ -36,19 +36,19 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// Whether the connection of this generation is over.
     pub(super) over: bool,
-    /// The peer of a socket has gone for good.
+    /// The peer of a socket has closed it.
     finished: bool,
     hello: Option<Nonce>,
-    /// Bytes read behind a HELLO or behind the end of a connection.
+    /// Bytes read after a HELLO or after the end of a connection.
     rest: Vec<u8>,
     received: u64,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
 }
 
-/// What filling a buffer gave.
+/// The result of filling a buffer.
 pub(super) enum Filled {
-    /// So many bytes for the connection.
+    /// Bytes for the connection.
     Bytes(usize),
     /// Nothing more for now.
     Blocked,
@@ -57,7 +57,7 @@ pub(super) enum Filled {
 }
 
 impl Link {
-    /// A link on a port. A socket, unlike a virtio port, is `once`: its peer does not come back.
+    /// A link on a port. A socket, unlike a virtio port, is `once`: its peer does not reconnect.
     pub fn new(port: Port, once: bool) -> Arc<Self> {
         Arc::new(Self {
             port,
@@ -81,7 +81,7 @@ impl Link {
         })
     }
 
-    /// Follows the port's changes; runs beside the connection and never ends but by an error.
+    /// Follows the port's changes. It runs beside the connection and ends only with an error.
     pub async fn follow(&self) -> io::Result<()> {
         loop {
             let change = self.port.changed().await?;
@@ -110,7 +110,7 @@ impl Link {
         self.ended.notify_one();
     }
 
-    /// Fills `buffer` with what is the live connection's.
+    /// Fills `buffer` with bytes of the live connection.
     pub(super) fn fill(&self, state: &mut State, buffer: &mut [u8]) -> Filled {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -160,7 +160,7 @@ impl Link {
         Filled::Blocked
     }
 
-    /// Runs the scanner over fresh bytes. False when there is no connection for them.
+    /// Runs the scanner over new bytes. Returns false if no connection takes them.
     fn sort(&self, state: &mut State, fresh: &mut [u8], filled: &mut usize) -> bool {
         match state.scanner.feed(fresh) {
             Found::Bytes { used, connection } => {
@@ -184,9 +184,9 @@ impl Link {
         }
     }
 
-    /// Takes note of a disconnect. The news of it travels apart from the bytes, and may come after the HELLO of the
-    /// next host: so a connection of which nothing was heard yet goes on, and a HELLO that was taken for the old
-    /// connection's payload is a HELLO.
+    /// Records a disconnect. Its event is not ordered with the bytes and may arrive after the HELLO of the next host. So a
+    /// connection that has not received a byte yet stays open, and a HELLO that was taken for payload of the old connection
+    /// counts as a HELLO.
     fn host_left(&self, state: &mut State) {
         state.finished = self.once;
         if !state.over && state.scanner.is_fresh() && !self.once {
@@ -199,7 +199,7 @@ impl Link {
         self.end(state);
     }
 
-    /// Waits for the next HELLO, throwing away everything else. None when a socket's peer has gone.
+    /// Waits for the next HELLO and discards everything else. None when a socket's peer has closed it.
     pub async fn hello(&self) -> Option<Nonce> {
         let mut buffer = vec![0; 4096];
         loop {
@@ -228,7 +228,7 @@ impl Link {
         }
     }
 
-    /// Waits until a HELLO inside an unfinished frame has been the last thing heard for a while.
+    /// Waits until nothing has followed a HELLO inside an unfinished frame for a while.
     pub async fn believe_stalled(&self) {
         loop {
             self.stalled.notified().await;
@@ -247,7 +247,7 @@ impl Link {
         }
     }
 
-    /// Begins the next connection, and answers its number.
+    /// Begins the next connection and returns its generation.
     pub(super) fn begin(&self) -> u64 {
         let mut state = lock(&self.state);
         state.generation += 1;

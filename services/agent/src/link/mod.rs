@@ -2,27 +2,26 @@
 //!
 //! The port is a byte stream that outlives the daemon at its other end. When a daemon dies, QEMU closes its side
 //! and the guest sees HUP; a new daemon connects to the same stream. So each connection begins with a line in
-//! each direction (HELLO, READY with the same nonce), and three things can be in the way of the HELLO:
+//! each direction (HELLO, READY with the same nonce). The guest finds the HELLO in one of three cases:
 //!
-//! 1. *The host left and the guest saw it* (HUP, or a read of 0). Whatever was read or is left to read is thrown
-//!    away, and HELLO is searched for in all that comes. This is the common case.
-//! 2. *The host left and came back before the guest looked*, as when the VM was paused meanwhile: the driver keeps
-//!    no count of disconnects. Then the old connection still seems alive. If it was cut between two frames, HELLO
-//!    stands where a frame header must, and no legal header looks like it: the [`scanner`] sees it at once.
-//! 3. *The same, cut in the midst of a frame.* HELLO is then swallowed as payload. It must not be searched for in
-//!    payloads: a tenant could write such a line to a stdin, and cut the link at will. But a daemon that said
-//!    HELLO is silent until READY, and a live one finishes its frames. So a HELLO that is the last thing heard, in
-//!    an unfinished frame, for 250 ms, is believed.
+//! 1. *The host left and the guest saw it* (HUP, or a read of 0). The guest discards what it has read or can still read, and
+//!    searches all further input for HELLO. This is the common case.
+//! 2. *The host left and came back before the guest looked*, for example while the VM was paused: the driver does not count
+//!    disconnects. The old connection still seems alive. If it was cut between two frames, HELLO is at the position of a
+//!    frame header, and no legal header looks like it: the [`scanner`] sees it at once.
+//! 3. *The same, cut inside a frame.* HELLO is then read as payload. Payloads must not be searched for it: a tenant could
+//!    write such a line to a stdin and cut the link at will. But a daemon that sent HELLO is silent until READY, and a live
+//!    daemon finishes its frames. So a HELLO inside an unfinished frame counts once nothing has followed it for 250 ms.
 //!
-//! And the news of a disconnect travels apart from the bytes (on the driver's control queue), so it may come late,
-//! when the next host's HELLO was read already. So a disconnect does not end a connection of which nothing was heard
-//! yet, and it makes a HELLO of one that was taken for payload.
+//! The event of a disconnect is not ordered with the bytes (it uses the driver's control queue), so it may arrive after the
+//! next host's HELLO was read. So a disconnect does not end a connection that has not received a byte yet, and it turns a
+//! HELLO that was taken for payload into a HELLO.
 //!
-//! What the guest wrote for the old connection may come out before READY; the host throws away all before the
+//! Bytes that the guest wrote for the old connection may come out before READY. The host discards everything before the
 //! READY with its own nonce, which no tenant can guess. A forged HELLO costs its sender's own sandbox a reconnect.
 //!
-//! A port can also be [`stuck`]: its host speaks, and cannot be answered. Then its driver is bound anew, and the host, which
-//! has not heard READY, says HELLO again.
+//! A port can also be [`stuck`]: its host sends, and cannot be answered. Then the agent rebinds its driver, and the host, which
+//! has not received READY, sends HELLO again.
 //!
 //! Back-pressure is end to end: the connection reads and writes the port directly ([`stream`]), with no queue
 //! between, so a slow host fills the virtio queue, then HTTP/2's send window, then the streams' channels.
@@ -53,13 +52,13 @@ use stream::LinkStream;
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes of all request streams that may be in flight.
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// Calls at one time.
+/// The most concurrent calls.
 const MAX_STREAMS: u32 = 1024;
 /// Response bytes buffered for one stream.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Serves the calls of one connection after the other. Ends when a socket's peer has gone, or by an error of the
-/// port; that is `TimedOut` when the port is stuck.
+/// Serves connections, one after the other. Returns when a socket's peer has closed it, or with an error of the port, which is
+/// `TimedOut` when the port is stuck.
 pub async fn serve(fd: OwnedFd, once: bool, dispatch: Dispatch) -> io::Result<()> {
     let link = Link::new(Port::new(fd)?, once);
     tokio::select! {

@@ -1,8 +1,8 @@
 //! A byte stream to the host, as a non-blocking descriptor with edge-triggered readiness.
 //!
-//! A virtio port says HUP for as long as no host is connected, and comes back to life when one is. tokio's own
-//! registration takes HUP for final, so the port is put into an epoll instance of its own, edge-triggered, and it
-//! is that instance which tokio watches: it becomes readable once for each change of the port.
+//! A virtio port reports HUP while no host is connected, and works again when one is. tokio's own registration treats HUP as
+//! final, so the port has its own epoll instance, edge-triggered, and tokio watches that instance: it becomes readable once
+//! for each change of the port.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,12 +21,12 @@ pub struct Port {
     readiness: AsyncFd<OwnedFd>,
 }
 
-/// What a change of the port brought.
+/// What has changed at the port.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change {
     pub readable: bool,
     pub writable: bool,
-    /// The host went away.
+    /// The host disconnected.
     pub hung_up: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Tells the link handshake and HTTP/2 apart in what comes from the host.
+//! Tells the link handshake and HTTP/2 apart in the host's bytes.
 //!
 //! A pure state machine over the bytes: no clock, no I/O. It follows HTTP/2 frame by frame (it reads only the
 //! nine-byte headers), because a HELLO line must not be looked for inside frames: there it may be a tenant's stdin.
@@ -12,8 +12,7 @@
 //!
 //! Every mismatch leads back to Searching, and the bytes that did not fit are searched too. "PADDOCK/1" read as a
 //! frame header announces 5 259 588 bytes, far above the frame size we allow, so a HELLO at a frame boundary is
-//! never taken for a frame. A HELLO in the midst of a frame that an old daemon left unfinished is seen by
-//! [`Scanner::stalled_hello`].
+//! never taken for a frame. [`Scanner::stalled_hello`] finds a HELLO inside a frame that an old daemon left unfinished.
 
 /// Bytes of a HELLO or READY line, with its newline.
 pub const LINE_BYTES: usize = HELLO.len() + NONCE_BYTES + 1;
@@ -49,15 +48,14 @@ impl Nonce {
     }
 }
 
-/// What a run of bytes turned out to be.
+/// What a run of bytes is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// The first `used` bytes are done with; they are the connection's, or else to be thrown away.
+    /// The first `used` bytes are consumed. They belong to the connection, or are to be discarded.
     Bytes { used: usize, connection: bool },
-    /// A HELLO ended at byte `used`; whatever connection there was is over.
+    /// A HELLO ended at byte `used`; the connection before it is over.
     Hello { used: usize, nonce: Nonce },
-    /// The connection is over: these bytes cannot be its. They were taken in to be searched; feed what is after
-    /// `used`.
+    /// The connection is over: these bytes cannot belong to it. They are searched; feed what is after `used`.
     Broken { used: usize },
 }
 
@@ -84,18 +82,18 @@ impl Scanner {
         Self { state: State::Searching, header: [0; HEADER_BYTES], tail: Vec::with_capacity(2 * LINE_BYTES) }
     }
 
-    /// Goes back to searching, after a disconnect. The last bytes still count: they may be the beginning of a HELLO
-    /// that was quicker than the news of the disconnect before it.
+    /// Goes back to searching, after a disconnect. The last bytes still count: they may be the beginning of a HELLO that
+    /// arrived before the event of the disconnect.
     pub fn reset(&mut self) {
         self.state = State::Searching;
     }
 
-    /// Whether READY was sent, and nothing heard since.
+    /// Whether READY was sent, and no byte received since.
     pub fn is_fresh(&self) -> bool {
         self.state == State::Preface { seen: 0 }
     }
 
-    /// Goes on with HTTP/2: READY was sent.
+    /// Continues with HTTP/2: READY was sent.
     pub fn expect_preface(&mut self) {
         self.state = State::Preface { seen: 0 };
         self.tail.clear();
@@ -155,7 +153,7 @@ impl Scanner {
     }
 
     fn frame_header(&mut self, seen: usize, bytes: &[u8]) -> usize {
-        // The length alone at first: of what cannot be a header, the rest is searched, since a HELLO may end in it.
+        // The length first: if it cannot be a header's, the rest is searched, since a HELLO may end in it.
         let wanted = if seen < LENGTH_BYTES { LENGTH_BYTES } else { HEADER_BYTES };
         let count = bytes.len().min(wanted - seen);
         self.header[seen..seen + count].copy_from_slice(&bytes[..count]);
@@ -191,9 +189,9 @@ impl Scanner {
         Nonce::parse(&self.tail)
     }
 
-    /// The HELLO that ends exactly here, inside a frame that is not complete. A daemon that says HELLO is silent
-    /// until READY, and one that is alive finishes its frames, so if nothing follows for a while this is a new
-    /// daemon after one that died in mid-frame, and not a tenant's stdin.
+    /// The HELLO that ends exactly here, inside an incomplete frame. A daemon that sent HELLO is silent until READY, and a
+    /// live daemon finishes its frames. So if nothing follows for a while, this is a new daemon after one that died in
+    /// mid-frame, and not a tenant's stdin.
     pub fn stalled_hello(&self) -> Option<Nonce> {
         match self.state {
             State::Payload { .. } => self.hello_at_tail(),

@@ -13,7 +13,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What a scanner made of a stream.
+/// What a scanner found in a stream.
 #[derive(Default, Debug, PartialEq)]
 struct Seen {
     nonces: Vec<String>,
@@ -62,7 +62,7 @@ fn the_ready_line_is_that_of_the_contract() {
 }
 
 #[test]
-fn a_connection_is_found_in_pieces_of_any_size() {
+fn a_connection_is_found_in_a_stream_cut_into_pieces_of_any_size() {
     let http2 = [PREFACE.to_vec(), frame(b""), frame(&[7; 300]), frame(b"end")].concat();
     let stream = [b"garbage\n\0PADDOCK/1 HELLO no\n".to_vec(), hello(NONCE), http2.clone()].concat();
     for piece in 1..stream.len() {
@@ -79,7 +79,7 @@ fn only_lower_case_hex_of_the_right_length_is_a_nonce() {
 }
 
 #[test]
-fn a_hello_between_two_frames_starts_again() {
+fn a_hello_between_two_frames_starts_a_new_connection() {
     let next = "f".repeat(32);
     for piece in 1..200 {
         let mut scanner = live();
@@ -91,7 +91,7 @@ fn a_hello_between_two_frames_starts_again() {
 }
 
 #[test]
-fn a_hello_instead_of_the_preface_starts_again() {
+fn a_hello_instead_of_the_preface_starts_a_new_connection() {
     let next = "e".repeat(32);
     for piece in 1..100 {
         let stream = [hello(NONCE), hello(&next), PREFACE.to_vec()].concat();
@@ -130,7 +130,7 @@ fn a_complete_frame_that_ends_in_a_hello_is_not_suspected() {
 }
 
 #[test]
-fn a_hello_is_found_though_the_news_of_an_older_disconnect_comes_in_its_midst() {
+fn a_hello_is_found_when_an_older_disconnect_is_reported_inside_it() {
     let line = hello(NONCE);
     for cut in 1..line.len() {
         let mut scanner = live();
@@ -143,7 +143,7 @@ fn a_hello_is_found_though_the_news_of_an_older_disconnect_comes_in_its_midst() 
 }
 
 #[test]
-fn a_connection_is_fresh_until_something_is_heard_of_it() {
+fn a_connection_is_fresh_until_it_receives_a_byte() {
     let mut scanner = Scanner::new();
     scan(&mut scanner, &hello(NONCE), 1000);
     assert!(scanner.is_fresh());

@@ -11,17 +11,17 @@ use super::link_state::{Filled, Link};
 use super::scanner::Nonce;
 use crate::sync::lock;
 
-/// The most that is written at once: the kernel's driver takes no more.
+/// The most bytes in one write: the kernel's driver takes no more.
 const WRITE_BYTES: usize = 32 * 1024;
 
-/// The connection's end: reads end and writes fail once the connection is over.
+/// The connection's end of the link. Once the connection is over, reads return an end and writes fail.
 pub struct LinkStream {
     link: Arc<Link>,
     generation: u64,
 }
 
 impl Link {
-    /// Answers a HELLO and opens a connection. None when the host has left meanwhile.
+    /// Answers a HELLO and opens a connection. None if the host has disconnected.
     pub async fn open(self: &Arc<Self>, nonce: Nonce) -> Option<LinkStream> {
         let stream = LinkStream { link: self.clone(), generation: self.begin() };
         let line = nonce.ready_line();

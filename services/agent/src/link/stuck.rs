@@ -1,15 +1,15 @@
 //! Telling a port that is stuck from a host that is slow.
 //!
-//! A stuck port gives what the host says and takes no answer, for good:
+//! A stuck port delivers the host's bytes and never takes an answer:
 //!
-//! - QEMU keeps a buffer of the output queue now and then when its peer goes. When it has all of them, nothing can be
+//! - QEMU sometimes keeps a buffer of the output queue when its peer disconnects. When it has kept all of them, nothing can be
 //!   written any more.
-//! - News of a connect may be lost when the control queue is full, as after many connects in a moment. Then the driver
-//!   takes the host for away and refuses to write.
+//! - The event of a connect may be lost when the control queue is full, for example after many connects at once. Then the
+//!   driver believes that no host is connected and refuses to write.
 //!
-//! HTTP/2 is no help: it reads nothing while it has something to write. A slow host, on the other hand, is silent too: it
-//! says nothing while it reads nothing. If it is mistaken all the same, it connects once more. Only a reset of the device
-//! helps a stuck port, see [`super::rebind`].
+//! HTTP/2 does not notice: it reads nothing while it has something to write. A slow host is silent, too: it sends nothing
+//! while it reads nothing. If a slow host is mistaken for a stuck port, it reconnects. Only a reset of the device frees a stuck
+//! port, see [`super::rebind`].
 
 use std::io;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use super::scanner::Nonce;
 use super::stream::LinkStream;
 use crate::sync::lock;
 
-/// Between two looks at a port that takes no writes, and how long READY may wait for room.
+/// The time between two checks of a port that takes no writes, and how long READY may wait for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Link {
-    /// Waits until the port is stuck in the midst of a connection.
+    /// Waits until the port is stuck during a connection.
     pub async fn stuck(&self) -> io::Error {
         loop {
             self.blocked.notified().await;
@@ -42,7 +42,7 @@ impl Link {
         }
     }
 
-    /// Answers a HELLO and opens a connection. None when the host left meanwhile, or said HELLO again inside a frame.
+    /// Answers a HELLO and opens a connection. None if the host has disconnected, or sent HELLO again inside a frame.
     pub async fn answer(self: &std::sync::Arc<Self>, nonce: Nonce) -> io::Result<Option<LinkStream>> {
         tokio::select! {
             opened = self.open(nonce) => Ok(opened),
@@ -53,7 +53,7 @@ impl Link {
 }
 
 fn stuck() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the host speaks and cannot be answered")
+    io::Error::new(io::ErrorKind::TimedOut, "the host sends and cannot be answered")
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     use super::super::port::Port;
     use super::*;
 
-    /// A link whose output is full, its other end, and the HELLO that it heard.
+    /// A link whose output is full, its other end, and the HELLO that it received.
     async fn full() -> (Arc<Link>, UnixStream, Nonce) {
         let (port, mut host) = UnixStream::pair().unwrap();
         port.set_nonblocking(true).unwrap();
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_port_is_stuck_when_its_host_speaks_and_nothing_can_be_written() {
+    async fn a_port_is_stuck_when_its_host_sends_and_nothing_can_be_written() {
         let (link, mut host, nonce) = full().await;
         let _opening = tokio::time::timeout(PATIENCE / 2, link.open(nonce)).await;
         host.write_all(b"x").unwrap();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_reads_nothing_and_says_nothing_is_slow() {
+    async fn a_host_that_reads_nothing_and_sends_nothing_is_slow() {
         let (link, _host, nonce) = full().await;
         let _opening = tokio::time::timeout(PATIENCE / 2, link.open(nonce)).await;
         assert!(tokio::time::timeout(PATIENCE * 100, link.stuck()).await.is_err());

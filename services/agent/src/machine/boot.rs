@@ -1,5 +1,5 @@
-//! The first things PID 1 does. Nothing here ends the boot: what fails is logged, and what needed it fails later with
-//! a name, over the link, where someone can read it.
+//! The first steps of PID 1. None of them ends the boot: a failure is logged, and a call that needs what is missing fails
+//! later, over the link, and says why.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -33,11 +33,11 @@ const fn entry(target: &'static str, kind: &'static str, flags: MsFlags, data: &
     Mount { target, kind, flags, data }
 }
 
-/// Kernel settings: the agent's log is not rate-limited, no core files, nothing of the kernel for tenants to read, ports and
-/// pings for every user as in other container engines, and no bounds that the kernel took from the memory it booted with: a
-/// VM grows, and what bounds containers is their cgroups.
+/// Kernel settings: the agent's log is not rate-limited, there are no core files, tenants read nothing of the kernel, every user
+/// may bind low ports and ping as in other container engines, and the bounds that the kernel derives from the memory at boot
+/// are lifted: a VM grows, and the cgroups bound containers.
 const SYSCTLS: [(&str, &str); 11] = [
-    // The kernel takes this one with the line's end only.
+    // The kernel requires the newline here.
     ("kernel/printk_devkmsg", "on\n"),
     ("kernel/core_pattern", "|/bin/false"),
     ("kernel/pid_max", "4194304"),
@@ -65,7 +65,7 @@ pub fn prepare() {
     for (name, value) in SYSCTLS {
         report(name, fs::write(Path::new("/proc/sys").join(name), value));
     }
-    // No OOM score: PID 1 is out of the OOM killer's reach, and a score of its own would make execs dearer (runtime/launch/spawn.rs).
+    // No OOM score: the OOM killer spares PID 1, and a score would make each exec copy memory (runtime/launch/spawn.rs).
     report("open files", raise_open_files());
     report("processes", unbound_processes());
     report("memory hot-plug", online_memory());
@@ -89,7 +89,7 @@ fn mount_one(entry: &Mount) -> std::io::Result<()> {
     }
 }
 
-/// An initramfs without /dev/console starts PID 1 with no descriptors; then the next file opened would be "stdout".
+/// An initramfs without /dev/console starts PID 1 without descriptors: the next file to be opened would become stdout.
 fn open_standard_descriptors() {
     while let Ok(file) = fs::File::options().read(true).write(true).open("/dev/null") {
         if file.as_raw_fd() > 2 {
@@ -99,7 +99,7 @@ fn open_standard_descriptors() {
     }
 }
 
-/// Lets children of the root use every controller, and moves the agent into a leaf of its own.
+/// Lets children of the root use every controller, and moves the agent into its own leaf.
 fn prepare_cgroup() -> std::io::Result<()> {
     let root = Path::new("/sys/fs/cgroup");
     let leaf = root.join("agent");
@@ -113,8 +113,8 @@ fn prepare_cgroup() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Memory that is plugged in later is to be used without being asked for, and most of it so that it can be given back: the
-/// kernel's own structures go into at least a quarter of all memory (`auto-movable`). Kernels without hot-plug lack the files.
+/// Makes the kernel use memory that is plugged in later, most of it so that it can be unplugged again: at least a quarter of all
+/// memory stays for the kernel's own structures (`auto-movable`). Kernels without hot-plug lack these files.
 fn online_memory() -> std::io::Result<()> {
     for (file, value) in [
         ("/sys/module/memory_hotplug/parameters/online_policy", "auto-movable"),
@@ -128,23 +128,23 @@ fn online_memory() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The kernel gives PID 1 1024 open files, 4096 at most; an exec takes four of the agent's. Processes that ask for
-/// nothing else inherit this: many, but not so many that a loop over all of them takes seconds.
+/// Raises the agent's limit of open files: the kernel gives PID 1 1024, 4096 at most, and an exec takes four of them. Processes
+/// inherit the limit, so it is not so high that a loop over all descriptors takes seconds.
 fn raise_open_files() -> std::io::Result<()> {
     use nix::sys::resource::{Resource, setrlimit};
     Ok(setrlimit(Resource::RLIMIT_NOFILE, 65_536, 1_048_576)?)
 }
 
-/// The kernel bounds the processes and pending signals of each user by half of the threads that fit the memory at boot: 815
-/// in 256 MiB, for user 0 of all containers together. What bounds them is the cgroups' pids and memory.
+/// Lifts the kernel's bound on processes and pending signals of a user, which is half of the threads that fit the memory at boot:
+/// 815 in 256 MiB, for user 0 of all containers together. The cgroups bound them by pids and memory.
 fn unbound_processes() -> std::io::Result<()> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
     setrlimit(Resource::RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY)?;
     Ok(setrlimit(Resource::RLIMIT_SIGPENDING, PENDING_SIGNALS, PENDING_SIGNALS)?)
 }
 
-/// The root holds the agent's own program, which containers can name as /proc/PID/exe of a process that has not become theirs
-/// yet: nothing of it can be written or changed, by whatever name (CVE-2019-5736).
+/// Makes the mount of the root read-only. It holds the agent's program, which a container can name as /proc/PID/exe of a process
+/// that has not executed its command yet, and must not change (CVE-2019-5736).
 pub(crate) fn protect(mount_point: &str) -> std::io::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
     Ok(mount(None::<&str>, mount_point, None::<&str>, flags, None::<&str>)?)

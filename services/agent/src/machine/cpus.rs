@@ -11,7 +11,7 @@ struct Cpu {
     online: bool,
 }
 
-/// Brings CPUs online or takes them offline until `count` are, as far as there are so many and the kernel lets them go. Blocks.
+/// Brings CPUs online or takes them offline until `count` are online, as far as the machine has them and the kernel agrees. Blocks.
 pub fn set_online(count: u32) {
     for Cpu { number, online } in changes(present(), count) {
         let path = Path::new(CPUS).join(format!("cpu{number}/online"));
@@ -22,7 +22,7 @@ pub fn set_online(count: u32) {
     }
 }
 
-/// The CPUs beside CPU 0, in no order.
+/// The CPUs other than CPU 0, in no order.
 fn present() -> Vec<Cpu> {
     let entries = std::fs::read_dir(CPUS).into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("cpu")?.parse::<u32>().ok());
@@ -33,7 +33,7 @@ fn present() -> Vec<Cpu> {
     numbers.filter_map(cpu).collect()
 }
 
-/// What is to become of whom: those of low numbers are online, the highest goes first.
+/// The changes to make: low numbers come online first, the highest goes offline first.
 fn changes(mut cpus: Vec<Cpu>, count: u32) -> Vec<Cpu> {
     cpus.sort_by_key(|cpu| cpu.number);
     let beside_first = count.saturating_sub(1) as usize;

@@ -1,4 +1,4 @@
-//! What the kernel says of the machine.
+//! Facts of the machine, from the kernel.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn one_line(path: &str) -> String {
 
 /// CPUs online now.
 pub fn online_cpus() -> u32 {
-    // SAFETY: sysconf takes an integer and touches no memory of ours.
+    // SAFETY: sysconf takes an integer and touches no memory of this program.
     let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
     u32::try_from(count).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! The identity a guest is given: entropy, time, hostname, name resolution, shared memory.
 //!
-//! A guest restored from a template has the template's random pool, clock and name, as every other guest of that
-//! template. So this comes before any tenant's code, and again after a resume.
+//! A guest restored from a template has the template's random pool, clock and name, like every other guest of that template.
+//! So this is applied before any code of a tenant runs, and again after a resume.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -48,7 +48,7 @@ fn system(action: &'static str) -> impl Fn(nix::Error) -> IdentityError {
     move |source| IdentityError::System { action, source }
 }
 
-/// Checks a request whole, then applies it. The answer is what containers need to know of the sandbox.
+/// Checks the whole request, then applies it. Returns what containers need to know of the sandbox.
 pub fn apply(machine: &Machine, request: &pb::ConfigureSandboxRequest) -> Result<SandboxContext, IdentityError> {
     check_entropy(&request.entropy)?;
     check_hostname(&request.hostname)?;
@@ -98,7 +98,7 @@ fn check_hostname(name: &str) -> Result<(), IdentityError> {
     Err(invalid("hostname must be at most 64 letters, digits, '-', '_' or '.'"))
 }
 
-/// The text of resolv.conf. Words are checked, so that none can add a line of its own.
+/// The text of resolv.conf. Words are checked, so that none can add a line.
 pub fn resolv_conf(dns: Option<&pb::DnsConfig>) -> Result<String, IdentityError> {
     let Some(dns) = dns else {
         return Ok(String::new());
@@ -159,7 +159,7 @@ fn prepare_dirs(machine: &Machine, shm_bytes: u64) -> Result<(), IdentityError> 
     mount_shm(&machine.shm_dir(), shm_bytes).map_err(system("mount the shared memory"))
 }
 
-/// Mounts the tmpfs, or gives the one that is there another size.
+/// Mounts the tmpfs, or resizes the mounted one.
 fn mount_shm(dir: &Path, bytes: u64) -> nix::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     let data = format!("size={bytes},mode=1777");

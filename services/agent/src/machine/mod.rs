@@ -1,5 +1,5 @@
 //! The machine the agent runs on. As PID 1 it owns the machine: it mounts, loads modules, sets the clock, powers
-//! off. Started by hand on some host, for tests, it leaves all of that alone.
+//! off. Started on a host for tests, it does none of that.
 
 pub mod boot;
 pub mod cpus;
@@ -22,7 +22,7 @@ pub struct Machine {
     owned: bool,
     modules: watch::Receiver<bool>,
     state: PathBuf,
-    /// On a borrowed machine: where containers are made, and what takes the place of their images.
+    /// On a borrowed machine: where containers are created, and the rootfs in place of their images.
     pub stand_in: Option<(Layout, RootfsSource)>,
 }
 
@@ -32,7 +32,7 @@ impl Machine {
         Self { owned: true, modules, state: PathBuf::from(STATE_DIR), stand_in: None }
     }
 
-    /// Someone else's machine, with everything there already. The directory `rootfs` takes the place of every image.
+    /// A machine that is set up already. The directory `rootfs` takes the place of every image.
     pub fn borrowed(state: &Path, cgroup: &Path, rootfs: String) -> Self {
         Self {
             owned: false,
@@ -50,18 +50,18 @@ impl Machine {
     /// Waits until the modules that containers need are loaded.
     pub async fn modules_loaded(&self) {
         let mut modules = self.modules.clone();
-        // An error means that the loader is gone; then waiting longer brings nothing.
+        // An error means that the loader has ended: nothing more will be loaded.
         let _ = modules.wait_for(|loaded| *loaded).await;
     }
 
-    /// Loads ext4 unless it is there; most sandboxes never need it. Blocks.
+    /// Loads ext4 unless it is loaded; most sandboxes never need it. Blocks.
     pub fn load_ext4(&self) {
         if self.owned {
             modules::load_on_demand("ext4");
         }
     }
 
-    /// Memory that held output may take: an eighth of the machine's, at least 8 MiB.
+    /// The most memory of held output: an eighth of the machine's, at least 8 MiB.
     pub fn output_budget_bytes(&self) -> usize {
         let eighth = facts::memory().total_bytes / 8;
         (eighth as usize).max(8 * 1024 * 1024)

@@ -1,5 +1,5 @@
-//! Kernel modules, in the order of `/modules/order`. Those up to `virtio_console` come first and at once, because the
-//! link hangs on them; the others are loaded beside the link, and the first container waits for them.
+//! Kernel modules, in the order of `/modules/order`. Those up to `virtio_console` are loaded first, because the link needs them;
+//! the others are loaded in the background, and the first container waits for them.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -9,12 +9,12 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use tokio::sync::watch;
 
 const DIR: &str = "/modules";
-/// The module that brings the port of the link.
+/// The module of the link's port.
 const LINK_MODULE: &str = "virtio_console";
-/// Device id of memory that comes and goes (virtio 1.2, section 5).
+/// Device id of memory that is plugged and unplugged (virtio 1.2, section 5).
 const VIRTIO_MEM: u32 = 24;
 
-/// Loads what the link needs, then the rest in the background and calls `then`. The answer turns true at the end.
+/// Loads what the link needs, then the rest in the background, and calls `then`. The receiver turns true at the end.
 pub fn load(then: fn()) -> watch::Receiver<bool> {
     let (done, loaded) = watch::channel(false);
     let names = listed("order");
@@ -28,7 +28,7 @@ pub fn load(then: fn()) -> watch::Receiver<bool> {
         crate::runtime::warm_up();
         then();
         let _ = done.send(true);
-        // Nobody waits for it: memory that is plugged in comes later than the first container.
+        // The first container does not wait for it: memory is plugged in later.
         if has_virtio_device(VIRTIO_MEM) {
             load_on_demand("virtio_mem");
         }
@@ -54,7 +54,7 @@ fn has_virtio_device(kind: u32) -> bool {
     })
 }
 
-/// Loads a module of `/modules/on-demand` and all that stand before it there, its dependencies among them.
+/// Loads a module of `/modules/on-demand` and all that precede it there, among them its dependencies.
 pub fn load_on_demand(name: &str) {
     if std::path::Path::new("/sys/module").join(name).exists() {
         return;
@@ -70,7 +70,7 @@ fn module_name(line: &str) -> &str {
     line.strip_suffix(".ko").unwrap_or(line)
 }
 
-/// Only names, no paths.
+/// Whether a line is a name, and no path.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

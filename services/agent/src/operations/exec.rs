@@ -13,7 +13,7 @@ use crate::process::{Process, ProcessError, stdio};
 use crate::runtime::ExecOutcome;
 use crate::sync::lock;
 
-/// Starts a process. It is in the container's table when this answers.
+/// Starts a process. It is in the container's table when this returns.
 pub async fn exec(agent: Arc<Agent>, start: pb::ExecStart) -> Result<Arc<Process>, ContainerError> {
     agent.sandbox()?;
     check_id("exec_id", &start.exec_id)?;

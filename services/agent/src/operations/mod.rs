@@ -1,5 +1,5 @@
-//! What the calls do to containers, one file for each. An operation that has begun goes on when its caller leaves:
-//! half a container helps nobody.
+//! What the calls do to containers, one file for each. An operation that has begun continues when its caller disconnects, so that
+//! no container is left half created.
 
 pub mod control;
 pub mod create;
@@ -18,7 +18,7 @@ use crate::{pb, runtime};
 /// Default size of a ring.
 const RING_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Runs to its end, whatever becomes of the caller.
+/// Runs `work` to its end, also if the caller disconnects.
 pub async fn detached<T: Send + 'static>(
     action: &'static str,
     work: impl Future<Output = Result<T, ContainerError>> + Send + 'static,
@@ -69,7 +69,7 @@ pub fn options(process: &pb::Process) -> Result<Options, ContainerError> {
     Ok(Options { terminal: process.terminal, stdin: process.stdin, ring_bytes: ring_bytes as usize, overflow })
 }
 
-/// The tasks that move a process's bytes, to be started once it is there.
+/// The tasks that move a process's bytes, to be started once the process exists.
 pub struct Tasks {
     stdin: Option<feed::Sink>,
     stdout: pump::Source,

@@ -7,7 +7,7 @@ use super::{blocking, detached};
 use crate::agent::Agent;
 use crate::container::error::ContainerError;
 
-/// How long ends of killed processes may take to be reaped, once the cgroup is empty.
+/// How long killed processes may take to be reaped, once the cgroup is empty.
 const REAP_WAIT: Duration = Duration::from_secs(2);
 
 /// Kills what is left of a container and forgets it. One that does not exist is no error.

@@ -8,9 +8,9 @@ use crate::agent::Agent;
 use crate::pb;
 use crate::pb::watch_events_response::Event;
 
-/// The most that a caller may grant.
+/// The longest grace period.
 const GRACE_LIMIT: Duration = Duration::from_secs(60);
-/// How long the answer has to leave before the power goes.
+/// The time for the answer to leave before the machine powers off.
 const ANSWER_TIME: Duration = Duration::from_millis(50);
 
 /// Ends the containers, syncs, and lets the machine power off a moment later. A second call does nothing.

@@ -10,7 +10,7 @@ use crate::container::{Container, Phase};
 use crate::pb::ContainerState;
 use crate::runtime::Started;
 
-/// How long the end of an init that could not execute its command may take to be seen.
+/// How long an init that could not execute its command may take to exit.
 const END_WAIT: Duration = Duration::from_secs(5);
 
 /// Lets init execute its command.
@@ -32,7 +32,7 @@ async fn run(agent: Arc<Agent>, id: String) -> Result<Arc<Container>, ContainerE
         Err(error) => container.set_reason(&error.to_string()),
     }
     container.enter(Phase::Running);
-    // If init ended meanwhile, its end was held back until the reason was known.
+    // If init has exited, its exit was not published until the reason was known.
     agent.publish_end(&container, &container.init);
     match started? {
         Started::Running => {}

@@ -1,18 +1,18 @@
-//! Closing the reading end of an output: its readers have said that they read no more.
+//! Closing the reading end of an output, when a client asks for it.
 //!
-//! A process learns of that as from any reader that ends: SIGPIPE or EPIPE by its next write, or SIGHUP from a terminal. Only an
-//! explicit word closes; a client that is merely gone may come back and read on.
+//! The process notices it as with any reader that ends: its next write gets SIGPIPE or EPIPE, a terminal gets SIGHUP. A client
+//! that disconnects closes nothing: it may come back and read on.
 
 use super::{Output, Process, stdio};
 use crate::sync::lock;
 
 impl Process {
-    /// Closes the reading end of an output. A terminal's is that of its one output, and hangs it up.
+    /// Closes the reading end of an output. For a terminal, that is stdout, and hangs the terminal up.
     pub fn close_output(&self, output: Output) {
         if let (Some(terminal), Output::Stdout) = (&self.terminal, output)
             && let Err(error) = stdio::hang_up(terminal.get_ref())
         {
-            // A terminal that nobody has open is hung up already.
+            // A terminal that no process has open is hung up already.
             crate::log::info("process", &format!("{}: {error}", self.exec_id));
         }
         let mut state = lock(&self.state);

@@ -9,7 +9,7 @@ pub enum ProcessError {
     NoTerminal,
     #[error("a terminal has 1 to 65535 rows and columns, not {rows} and {columns}")]
     BadSize { rows: u32, columns: u32 },
-    #[error("{0} is no signal: 1 to 64 are")]
+    #[error("{0} is no signal; signals are 1 to 64")]
     BadSignal(i32),
     #[error("cannot {action}: {source}")]
     System { action: &'static str, source: nix::Error },

@@ -1,5 +1,4 @@
-//! Writes the queued stdin to the process. It is a task of its own, so a process that does not read its stdin holds
-//! up nothing but its stdin.
+//! Writes the queued stdin to the process, in its own task, so that a process that does not read its stdin delays nothing else.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use crate::sync::lock;
 /// Where stdin goes.
 pub enum Sink {
     Pipe(pipe::Sender),
-    /// The terminal is the process's.
+    /// The process's terminal.
     Terminal,
 }
 
@@ -82,15 +81,15 @@ async fn write(process: &Process, sink: &Sink, bytes: &[u8]) -> io::Result<usize
     }
 }
 
-/// A pipe is closed by dropping it. A terminal stays open, since output comes by it too: its reader is told by the
-/// end-of-file character; twice after an unfinished line, which the first one only hands over.
+/// Ends stdin. A pipe is closed by dropping it. A terminal stays open for its output: it gets the end-of-file character, twice
+/// after an unfinished line, because the first one only delivers that line.
 async fn close(process: &Process, sink: &Sink, line_open: bool) {
     if let (Sink::Terminal, Some(terminal)) = (sink, &process.terminal) {
         let settings = tcgetattr(terminal.get_ref());
         let character =
             settings.map(|settings| settings.control_chars[SpecialCharacterIndices::VEOF as usize]).unwrap_or(4);
         let count = if line_open { 2 } else { 1 };
-        // A terminal that takes no more has no reader either.
+        // A terminal that takes no more bytes has no reader.
         let _ = write(process, sink, &[character; 2][..count]).await;
     }
 }

@@ -6,7 +6,7 @@
 //!   waitpid --reaper--> reaped --(once its starter is done)--> ended
 //! ```
 //!
-//! A process outlives the streams of its clients: they come and go, by offsets.
+//! A process outlives the streams of its clients, which attach and detach at any offset.
 
 pub mod budget;
 mod closing;
@@ -42,7 +42,7 @@ pub enum Output {
     Stderr,
 }
 
-/// What a process is started with, apart from what the runtime needs to know.
+/// What the agent itself, rather than the runtime, has to know of a process.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub terminal: bool,
@@ -57,13 +57,13 @@ pub struct Process {
     pub exec_id: String,
     pub options: Options,
     state: Mutex<State>,
-    /// Something a client may wait for has changed: output, end, stdin taken.
+    /// Something that a client may wait for has changed: output, exit, stdin.
     changed: Notify,
-    /// A ring may have got room.
+    /// A ring may have room.
     room: Notify,
-    /// Stdin may have got something to write, or room.
+    /// Stdin may have bytes to write, or room.
     stdin_changed: Notify,
-    /// An output was cut off.
+    /// The reading end of an output was closed.
     cut: Notify,
     terminal: Option<AsyncFd<OwnedFd>>,
 }
@@ -77,10 +77,10 @@ struct State {
     stdout: Ring,
     stderr: Ring,
     stdin: Stdin,
-    /// Outputs whose readers have said that they read no more.
+    /// Outputs whose reading end a client has closed.
     cut: Vec<Output>,
     abandoned: bool,
-    /// Its container is removed: without a client, nobody will ever read what is left.
+    /// Its container is removed: once no client is attached, the rest of its output is dropped.
     retired: bool,
     sessions: usize,
     next_holder: u64,
@@ -149,19 +149,19 @@ impl Process {
         }
     }
 
-    /// Records that waitpid has returned it: from now on the PID is nobody's.
+    /// Records that waitpid has returned it. From now on the PID may be another process's.
     pub fn reaped(&self, exit: Exit) {
         let mut state = lock(&self.state);
         state.pid = 0;
         state.reaped = Some(exit);
-        // Nobody reads stdin any more.
+        // Stdin has no reader any more.
         state.stdin.break_off();
         drop(state);
         self.stdin_changed.notify_waiters();
         self.changed.notify_waiters();
     }
 
-    /// What waitpid said, once it has.
+    /// The status from waitpid, once the process is reaped.
     pub fn exit(&self) -> Option<Exit> {
         lock(&self.state).reaped
     }
@@ -200,7 +200,7 @@ impl Process {
         }
     }
 
-    /// Ends both outputs at what has been read. For a process that never was, or whose container is removed.
+    /// Ends both outputs at what has been read, for a process that was not started, or whose container is removed.
     pub fn abandon(&self) {
         let mut state = lock(&self.state);
         state.abandoned = true;
@@ -213,7 +213,7 @@ impl Process {
         self.changed.notify_waiters();
     }
 
-    /// Forgets what no client is there to read, because the container is removed.
+    /// Drops output that no client reads, because the container is removed.
     pub fn retire(&self) {
         let mut state = lock(&self.state);
         state.retired = true;
@@ -270,13 +270,13 @@ impl Process {
         Ok(())
     }
 
-    /// Gives memory of acknowledged output back. Bytes gained.
+    /// Gives memory of acknowledged output back, and returns how many bytes.
     pub fn shed(&self) -> usize {
         let mut state = lock(&self.state);
         state.stdout.shed() + state.stderr.shed()
     }
 
-    /// Makes pumps that wait for room look again.
+    /// Makes pumps that wait for room check again.
     pub fn retry_room(&self) {
         self.room.notify_waiters();
     }

@@ -1,10 +1,9 @@
 //! Moves output from a pipe or terminal into a ring.
 //!
-//! A pump reads only as much as the ring has room for, so a full ring leaves the bytes in the pipe and the process
-//! in its write. It ends at end-of-file, or after the process has ended and an orphan keeps the pipe open: then
-//! [`ORPHAN_GRACE`] later it takes what the pipe holds at that moment, ends the stream, and goes on reading only
-//! to throw away, so that the orphan neither blocks nor dies of SIGPIPE. When the readers have cut the output off, it ends at
-//! once, and closes the pipe: then SIGPIPE is what the process is to get.
+//! A pump reads only as much as the ring has room for, so a full ring leaves the bytes in the pipe, and the process waits in
+//! its write. The pump ends at end-of-file. If the process has ended and an orphan keeps the pipe open, the pump reads what the
+//! pipe holds [`ORPHAN_GRACE`] later, ends the stream, and then reads only to discard, so that the orphan neither blocks nor
+//! gets SIGPIPE. If a client closes the output, the pump ends at once and closes the pipe, so that the process gets SIGPIPE.
 
 use std::cell::RefCell;
 use std::io;
@@ -22,18 +21,18 @@ use crate::sync::lock;
 pub const ORPHAN_GRACE: Duration = Duration::from_millis(500);
 /// The most that is read at once.
 const READ_BYTES: usize = 256 * 1024;
-/// What a terminal may still hold for its reader when it is cut off; the kernel keeps less.
+/// The most bytes that a terminal may still hold for its reader; the kernel keeps less.
 const TERMINAL_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Reading and storing happen without a pause between, so one buffer serves all pumps.
+    /// A pump stores what it reads before it yields, so one buffer serves all pumps.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
 /// Where a pump reads.
 pub enum Source {
     Pipe(pipe::Receiver),
-    /// The terminal is the process's.
+    /// The process's terminal.
     Terminal,
 }
 
@@ -45,7 +44,7 @@ impl Source {
         }
     }
 
-    /// Reads once without waiting. A terminal whose other side is closed says EIO: that is its end-of-file.
+    /// Reads once without waiting. A terminal whose other side is closed answers EIO, which is its end-of-file.
     fn try_read(&self, process: &Process, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Pipe(pipe) => pipe.try_read(buffer),
@@ -83,7 +82,7 @@ fn pending_bytes(fd: RawFd) -> usize {
 enum Step {
     /// Something was read.
     Read(usize),
-    /// Nothing is there now.
+    /// There is nothing to read now.
     Empty,
     /// The ring is full.
     Full,
@@ -113,14 +112,14 @@ async fn run(process: Arc<Process>, output: Output, source: Source) {
     }
 }
 
-/// How an output came to its end.
+/// How an output has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// By itself.
+    /// At end-of-file.
     Whole,
     /// An orphan keeps it open.
     Orphaned,
-    /// Nobody wants to read it.
+    /// A client has closed it.
     Cut,
 }
 
@@ -129,7 +128,7 @@ async fn orphaned(process: &Process) {
     tokio::time::sleep(ORPHAN_GRACE).await;
 }
 
-/// Pumps up to `limit` bytes; with a limit, only what is there. True when the stream has ended by itself.
+/// Pumps up to `limit` bytes; with a limit, only what is there. Returns true at end-of-file.
 async fn pump(process: &Process, output: Output, source: &Source, limit: usize) -> bool {
     let mut left = limit;
     while left > 0 {

@@ -1,9 +1,9 @@
 //! The one caller of waitpid.
 //!
-//! PID 1 inherits every orphan, so it must wait for any child; a second waiter would steal exits. A process may
-//! end before its starter knows its PID, so while a start is under way ([`Reaper::starting`]) exits of unknown
-//! PIDs are kept. They are forgotten when no start is under way, since a PID that ended before a start began cannot
-//! be the PID of what it starts, but the same number may come again later.
+//! PID 1 inherits every orphan, so it must wait for any child, and a second waiter would take exits away. A process may exit
+//! before its starter knows its PID, so exits of unknown PIDs are kept while a start is in progress ([`Reaper::starting`]).
+//! When no start is in progress they are dropped: a process that exited before a start began is not the one it starts, but the
+//! kernel may use its PID again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,10 @@ use std::time::SystemTime;
 
 use crate::sync::lock;
 
-/// Exits of unknown PIDs that are kept at most.
+/// The most exits of unknown PIDs that are kept.
 const UNKNOWN_LIMIT: usize = 4096;
 
-/// How a process ended, as waitpid says.
+/// How a process ended, by waitpid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// Exit code; 128 + signal when a signal ended it.
@@ -27,7 +27,7 @@ pub struct Exit {
 
 type OnExit = Box<dyn FnOnce(Exit) + Send>;
 
-/// Hands exits to those who started the processes.
+/// Passes exits on to the starters of the processes.
 #[derive(Clone, Default)]
 pub struct Reaper {
     table: Arc<Mutex<Table>>,
@@ -46,14 +46,14 @@ pub struct Starting {
 }
 
 impl Reaper {
-    /// Announces a start. Keep the answer until the PID was given to [`Reaper::watch`].
+    /// Announces a start. Keep the result until the PID is given to [`Reaper::watch`].
     pub fn starting(&self) -> Starting {
         lock(&self.table).starting += 1;
         Starting { reaper: self.clone() }
     }
 
-    /// Calls `on_exit` once, when `pid` has ended; at once if it has. It is called in the midst of reaping, so that
-    /// from the moment the PID is free nobody takes it for the process.
+    /// Calls `on_exit` once, when `pid` has exited; immediately if it has already. It is called during reaping, so that the PID
+    /// is not taken for the process once the kernel may use it again.
     pub fn watch(&self, _starting: &Starting, pid: i32, on_exit: impl FnOnce(Exit) + Send + 'static) {
         let mut table = lock(&self.table);
         match table.unknown.iter().position(|(known, _)| *known == pid) {

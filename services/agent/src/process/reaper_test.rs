@@ -13,7 +13,7 @@ fn watch(reaper: &Reaper, starting: &Starting, pid: i32) -> Receiver<i32> {
 }
 
 #[test]
-fn an_exit_reaches_the_one_who_waits_for_it() {
+fn an_exit_reaches_its_watcher() {
     let reaper = Reaper::default();
     let starting = reaper.starting();
     let (first, second) = (watch(&reaper, &starting, 10), watch(&reaper, &starting, 11));
@@ -31,7 +31,7 @@ fn a_process_that_ends_before_its_pid_is_known_is_not_lost() {
 }
 
 #[test]
-fn an_exit_from_before_a_start_is_not_taken_for_the_new_process() {
+fn an_exit_before_a_start_is_not_taken_for_the_new_process() {
     let reaper = Reaper::default();
     reaper.record(10, exit(1));
     let starting = reaper.starting();
@@ -42,7 +42,7 @@ fn an_exit_from_before_a_start_is_not_taken_for_the_new_process() {
 }
 
 #[test]
-fn exits_of_orphans_do_not_pile_up() {
+fn exits_of_orphans_are_not_kept() {
     let reaper = Reaper::default();
     let first = reaper.starting();
     let second = reaper.starting();
@@ -55,7 +55,7 @@ fn exits_of_orphans_do_not_pile_up() {
 }
 
 #[test]
-fn a_wait_status_is_read_as_the_shell_reads_it() {
+fn a_wait_status_becomes_an_exit_code_as_in_a_shell() {
     assert_eq!(decode(0x0300).map(|exit| (exit.code, exit.signal)), Some((3, 0)));
     assert_eq!(decode(9).map(|exit| (exit.code, exit.signal)), Some((137, 9)));
     assert_eq!(decode(0x137f), None, "stopped is not ended");

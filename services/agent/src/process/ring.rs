@@ -1,19 +1,18 @@
 //! The ring that holds what a process wrote to one of its output streams.
 //!
-//! Every byte has an absolute offset, counted from the first the process ever wrote. The ring holds the bytes
-//! `base..end`. Who wants them is of two kinds:
+//! Every byte has an absolute offset, counted from the first byte that the process wrote. The ring holds the bytes
+//! `base..end`. There are two kinds of readers:
 //!
-//! - A **holder** has promised to acknowledge what it has kept. Bytes that a holder has not acknowledged stay, also
-//!   if they were acknowledged by another before it came.
-//! - Anyone else reads what is there, and is told of a gap when it was too slow.
+//! - A **holder** acknowledges what it has kept. The ring keeps bytes that a holder has not acknowledged, also those that
+//!   another holder acknowledged before this one came.
+//! - Any other reader reads what is there, and gets a gap when it is too slow.
 //!
-//! Bytes leave the ring only when room is needed, and only up to `released`: the highest offset that every holder
-//! of its time has acknowledged. So acknowledged bytes are still there for a late reader as long as nothing
-//! newer needs their place, and with no holder at all nothing is released: a full ring then has no room, its
-//! pump stops reading the pipe, and the process waits in its write until someone attaches. With
-//! [`Overflow::DropOldest`] every byte counts as released.
+//! Bytes leave the ring only when room is needed, and only up to `released`: the highest offset that every holder of its time
+//! has acknowledged. So a late reader still finds acknowledged bytes as long as newer ones do not need their room. Without a
+//! holder nothing is released: a full ring has no room, its pump stops reading the pipe, and the process waits in its write
+//! until a client attaches. With [`Overflow::DropOldest`] every byte counts as released.
 //!
-//! Memory grows on demand, in steps that a [`Budget`] grants; see there.
+//! Memory grows on demand, in steps that a [`Budget`] grants.
 
 use std::collections::VecDeque;
 
@@ -21,15 +20,15 @@ use bytes::Bytes;
 
 use super::budget::Budget;
 
-/// Memory a ring has from the beginning and may always use, in bytes.
+/// Memory that a ring may always use, in bytes.
 pub const FLOOR_BYTES: usize = 64 * 1024;
 
-/// What a ring does when it is full of bytes that nobody has acknowledged.
+/// What a ring does when it is full of unacknowledged bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// It has no room: the process waits.
+    /// The process waits.
     Block,
-    /// It drops the oldest bytes.
+    /// The oldest bytes are dropped.
     DropOldest,
 }
 
@@ -41,7 +40,7 @@ pub struct HolderId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
     /// The byte was dropped, or is not written yet.
-    #[error("offset {wanted} is not held: {base} to {end} are")]
+    #[error("offset {wanted} is not held; {base} to {end} are")]
     NotHeld { wanted: u64, base: u64, end: u64 },
     /// More was acknowledged than was ever written.
     #[error("{acknowledged} bytes were acknowledged, but only {end} were written")]
@@ -86,7 +85,7 @@ impl Ring {
         self.base
     }
 
-    /// Offset after the newest byte: how much was ever written.
+    /// Offset after the newest byte, which is the length of the stream so far.
     pub fn end(&self) -> u64 {
         self.base + self.data.len() as u64
     }
@@ -96,7 +95,7 @@ impl Ring {
         self.capacity
     }
 
-    /// Whether nothing will be pushed any more.
+    /// Whether the stream has ended.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -106,7 +105,7 @@ impl Ring {
         self.closed = true;
     }
 
-    /// Bytes that may be pushed now. A ring short of `wanted` free bytes grows before it gives up released ones.
+    /// Bytes that may be pushed now. A ring with fewer than `wanted` free bytes grows before it drops released ones.
     pub fn room(&mut self, wanted: usize) -> usize {
         if self.closed {
             return 0;
@@ -128,7 +127,7 @@ impl Ring {
         }
     }
 
-    /// Released bytes, less those that a holder who came later wants again.
+    /// Released bytes, except those that a later holder has not acknowledged.
     fn evictable(&self) -> usize {
         let upto = self.least_acknowledged().map_or(self.released, |least| least.min(self.released));
         let count = upto.saturating_sub(self.base) as usize;
@@ -139,7 +138,7 @@ impl Ring {
         self.holders.iter().map(|(_, offset)| *offset).min()
     }
 
-    /// Appends bytes, at most [`Ring::room`]; what is beyond is refused by not being counted in the answer.
+    /// Appends bytes, at most [`Ring::room`], and returns how many.
     pub fn push(&mut self, bytes: &[u8]) -> usize {
         let accepted = &bytes[..bytes.len().min(self.available())];
         let excess = (self.data.len() + accepted.len()).saturating_sub(self.limit);
@@ -159,7 +158,7 @@ impl Ring {
         self.base += count as u64;
     }
 
-    /// Up to `max` bytes from `offset` on; empty when there are none, also when they were dropped.
+    /// Up to `max` bytes from `offset` on; empty if there are none or they were dropped.
     pub fn read(&self, offset: u64, max: usize) -> Bytes {
         if offset < self.base || offset >= self.end() {
             return Bytes::new();
@@ -179,7 +178,7 @@ impl Ring {
         Bytes::from(joined)
     }
 
-    /// Checks that a reader may begin at `offset`.
+    /// Checks that a reader may start at `offset`.
     pub fn check(&self, offset: u64) -> Result<(), RingError> {
         if offset < self.base || offset > self.end() {
             return Err(RingError::NotHeld { wanted: offset, base: self.base, end: self.end() });
@@ -198,7 +197,7 @@ impl Ring {
         found.map(|(_, offset)| *offset)
     }
 
-    /// Records that a holder has kept everything before `offset`. Going back is ignored.
+    /// Records that a holder has kept everything before `offset`. An offset below an earlier one is ignored.
     pub fn acknowledge(&mut self, holder: HolderId, offset: u64) -> Result<(), RingError> {
         if offset > self.end() {
             return Err(RingError::Ahead { acknowledged: offset, end: self.end() });
@@ -212,7 +211,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Removes a holder. What was released stays released; nothing else is, unless other holders are ahead.
+    /// Removes a holder. What was released stays released, and what the remaining holders have acknowledged is released.
     pub fn release(&mut self, holder: HolderId) {
         self.holders.retain(|(id, _)| *id != holder);
         self.settle();
@@ -224,7 +223,7 @@ impl Ring {
         }
     }
 
-    /// Gives back the memory of released bytes, for a ring that others need it more than.
+    /// Gives back the memory of released bytes, and returns how many bytes.
     pub fn shed(&mut self) -> usize {
         let before = self.limit;
         let evictable = match self.overflow {

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A small generator of its own, so that a failing run can be had again by its seed.
+/// A small random generator, so that a failing run can be repeated by its seed.
 struct Random(u64);
 
 impl Random {
@@ -18,7 +18,7 @@ fn ring(capacity: usize, overflow: Overflow) -> Ring {
     Ring::new(capacity, overflow, budget())
 }
 
-/// The byte that stands at an offset of every test stream.
+/// The byte at an offset of every test stream.
 fn byte_at(offset: u64) -> u8 {
     (offset.wrapping_mul(31) >> 3) as u8
 }
@@ -41,7 +41,7 @@ fn a_full_ring_without_a_holder_has_no_room() {
 }
 
 #[test]
-fn bytes_leave_only_when_every_holder_acknowledged_them_and_room_is_needed() {
+fn bytes_leave_when_every_holder_has_acknowledged_them_and_room_is_needed() {
     let mut ring = ring(1000, Overflow::Block);
     ring.hold(HolderId(1), 0);
     ring.hold(HolderId(2), 0);
@@ -56,7 +56,7 @@ fn bytes_leave_only_when_every_holder_acknowledged_them_and_room_is_needed() {
 }
 
 #[test]
-fn a_holder_that_leaves_keeps_nothing_back_and_releases_nothing_new() {
+fn a_holder_that_leaves_blocks_nothing_and_releases_nothing_new() {
     let mut ring = ring(1000, Overflow::Block);
     ring.hold(HolderId(1), 0);
     fill(&mut ring, 1000);
@@ -125,7 +125,7 @@ fn a_ring_grows_only_as_far_as_the_budget_grants() {
 }
 
 #[test]
-fn a_ring_that_sheds_gives_back_acknowledged_bytes_alone() {
+fn a_ring_that_sheds_gives_back_only_acknowledged_bytes() {
     let budget = Budget::new(64 * FLOOR_BYTES);
     let mut ring = Ring::new(16 * FLOOR_BYTES, Overflow::Block, budget.clone());
     ring.hold(HolderId(1), 0);
@@ -147,7 +147,7 @@ struct Reader {
 }
 
 #[test]
-fn holders_see_every_byte_in_order_whatever_happens() {
+fn holders_read_every_byte_in_order_whatever_happens() {
     for seed in 0..200 {
         let mut random = Random(seed);
         let capacity = 1 + random.below(5000) as usize;

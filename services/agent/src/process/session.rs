@@ -1,4 +1,4 @@
-//! One client's stream with a process: what is sent next, and what becomes of what it sends.
+//! One client's stream with a process: which message is sent next, and what the client's messages do.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl SessionError {
         }
     }
 
-    /// Offset of the oldest byte held, when that is what the client has to know.
+    /// The offset of the oldest byte held, for an offset that is not held.
     pub fn earliest_offset(&self) -> Option<u64> {
         match self {
             Self::Output(RingError::NotHeld { base, .. }) => Some(*base),
@@ -49,13 +49,13 @@ impl SessionError {
     }
 }
 
-/// Where a client begins. Without an offset: at the oldest byte held.
+/// Where a client starts to read; without an offset, at the oldest byte held.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start {
     pub stdout: Option<u64>,
     pub stderr: Option<u64>,
     pub hold: bool,
-    /// Whether bytes that are dropped already are a gap to be told of, rather than an error.
+    /// Whether bytes that were dropped before are reported as a gap, and not as an error.
     pub gaps: bool,
 }
 
@@ -77,7 +77,7 @@ struct Cursor {
 }
 
 impl Session {
-    /// Joins a process. The answer's second part is the first message.
+    /// Joins a process. Returns the session and the first message.
     pub fn join(process: Arc<Process>, start: Start) -> Result<(Self, pb::ProcessOutput), SessionError> {
         let mut state = lock(&process.state);
         let stdout = start.stdout.unwrap_or_else(|| state.stdout.base());
@@ -119,12 +119,12 @@ impl Session {
         Ok((session, message(Message::Started(started))))
     }
 
-    /// A handle for what the client sends, usable while [`Session::next`] waits.
+    /// A handle for the client's messages, usable while [`Session::next`] waits.
     pub fn input(&self) -> SessionInput {
         SessionInput { process: self.process.clone(), holder: self.holder }
     }
 
-    /// The next message for the client, waiting for one. None after the last.
+    /// Waits for the next message for the client. None after the last.
     pub async fn next(&mut self) -> Option<pb::ProcessOutput> {
         let process = self.process.clone();
         loop {
@@ -166,7 +166,7 @@ impl Session {
         None
     }
 
-    /// Both outputs get their turn, however much the other has.
+    /// The outputs take turns, however much each has.
     fn order(&self) -> [Output; 2] {
         [self.turn, self.turn.other()]
     }
@@ -207,7 +207,7 @@ impl Cursor {
         }
         let most = match holder.and_then(|holder| ring.acknowledged(holder)) {
             Some(acknowledged) => {
-                // What was dropped cannot be acknowledged any more.
+                // Dropped bytes cannot be acknowledged any more.
                 let limit = acknowledged.max(ring.base()) + (ring.capacity() / 2) as u64;
                 limit.saturating_sub(self.offset).min(CHUNK_BYTES as u64) as usize
             }

@@ -1,24 +1,23 @@
-//! What a process is to read, with offsets.
+//! The stdin of a process, with offsets.
 //!
-//! Clients number the bytes of stdin from the start of the process, so that after a lost connection they may
-//! send again what they are not sure of: bytes that were taken before are skipped, a gap is an error. Three
-//! offsets rise: `next` (taken into the queue), `accepted` (written to the pipe or terminal; what a client is told)
-//! and the declared end. The queue is bounded: a full queue makes the taker wait, and with it the stream of
-//! requests. A client that keeps at most [`QUEUE_BYTES`] beyond the last acknowledgement in flight never waits,
+//! Clients number the bytes of stdin from the start of the process, so that after a lost connection they can send bytes again:
+//! bytes that were taken before are skipped, and a gap is an error. There are three offsets: `next` (taken into the queue),
+//! `accepted` (written to the pipe or terminal, and reported to clients) and the declared end. The queue is bounded: when it is
+//! full, the stream of requests waits. A client that keeps at most [`QUEUE_BYTES`] beyond the last acknowledgement in flight never waits,
 //! so its output acknowledgements, which travel on the same stream, are never stuck behind stdin.
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
-/// Bytes of stdin that are queued before the taker waits.
+/// Bytes of stdin that are queued before [`Stdin::offer`] takes no more.
 pub const QUEUE_BYTES: usize = 1024 * 1024;
 
 /// Why stdin was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StdinError {
-    /// Bytes between are missing.
-    #[error("stdin goes on at offset {expected}, but {offset} was sent")]
+    /// Bytes in between are missing.
+    #[error("stdin continues at offset {expected}, but {offset} was sent")]
     Gap { expected: u64, offset: u64 },
     /// Bytes beyond the declared end.
     #[error("stdin ended at offset {end}, but bytes up to {offset} were sent")]
@@ -31,12 +30,12 @@ pub enum StdinError {
     None,
 }
 
-/// What became of an offer.
+/// The result of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// Taken, or had been taken before.
+    /// The bytes are taken, now or before.
     Taken,
-    /// No room: wait, and offer again.
+    /// There is no room: wait, and offer again.
     Full,
 }
 
@@ -58,7 +57,7 @@ pub struct Stdin {
     next: u64,
     accepted: u64,
     end: Option<u64>,
-    /// Nobody will read any more: bytes are taken and thrown away, so that no client waits.
+    /// The process reads no more: bytes are taken and discarded, so that no client waits.
     broken: bool,
     present: bool,
 }
@@ -146,7 +145,7 @@ impl Stdin {
         self.accepted += count as u64;
     }
 
-    /// Records that the process reads no more: what is queued and what comes is thrown away.
+    /// Records that the process reads no more: queued bytes and further ones are discarded.
     pub fn break_off(&mut self) {
         self.broken = true;
         self.queue.clear();

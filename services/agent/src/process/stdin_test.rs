@@ -51,14 +51,14 @@ fn nothing_comes_after_the_end() {
     let mut stdin = Stdin::new(true);
     stdin.offer(0, data("ab")).unwrap();
     stdin.finish(2).unwrap();
-    assert_eq!(stdin.finish(2), Ok(()), "the same end may be said again");
-    assert_eq!(stdin.offer(0, data("ab")), Ok(Offer::Taken), "bytes may be said again");
+    assert_eq!(stdin.finish(2), Ok(()), "the same end may be sent again");
+    assert_eq!(stdin.offer(0, data("ab")), Ok(Offer::Taken), "bytes may be sent again");
     assert_eq!(stdin.offer(2, data("c")), Err(StdinError::AfterEnd { end: 2, offset: 3 }));
     assert_eq!(stdin.finish(1), Err(StdinError::EndBehind { offset: 1, reached: 2 }));
 }
 
 #[test]
-fn a_full_queue_takes_no_more_until_something_was_written() {
+fn a_full_queue_takes_no_more_until_bytes_are_written() {
     let mut stdin = Stdin::new(true);
     let block = Bytes::from(vec![0; QUEUE_BYTES]);
     assert_eq!(stdin.offer(0, block.clone()), Ok(Offer::Taken));
@@ -68,7 +68,7 @@ fn a_full_queue_takes_no_more_until_something_was_written() {
 }
 
 #[test]
-fn a_process_that_reads_no_more_holds_nobody_up() {
+fn a_process_that_reads_no_more_makes_no_client_wait() {
     let mut stdin = Stdin::new(true);
     stdin.offer(0, data("abc")).unwrap();
     stdin.break_off();
@@ -88,7 +88,7 @@ fn a_process_without_stdin_takes_none() {
 }
 
 #[test]
-fn offsets_near_the_end_of_numbers_do_not_wrap() {
+fn offsets_near_the_largest_number_do_not_overflow() {
     let mut stdin = Stdin::new(true);
     assert!(stdin.offer(u64::MAX, data("a")).is_err());
     assert!(stdin.finish(u64::MAX).is_err());

@@ -12,7 +12,7 @@ use crate::pb;
 use crate::runtime::Stdio;
 use crate::sync::watch_fd;
 
-/// Bytes an output pipe holds in the kernel, so that one read takes much.
+/// Bytes that an output pipe holds in the kernel: the more, the fewer reads.
 const PIPE_BYTES: i32 = 1024 * 1024;
 /// Bytes a stdin pipe holds in the kernel.
 const STDIN_PIPE_BYTES: i32 = 256 * 1024;
@@ -37,7 +37,7 @@ fn io(action: &'static str) -> impl Fn(std::io::Error) -> ProcessError {
     }
 }
 
-/// Makes three pipes. Without a stdin the process gets one that is at its end.
+/// Creates three pipes. Without a stdin the process reads end-of-file at once.
 pub fn pipes(with_stdin: bool) -> Result<(Ends, Stdio), ProcessError> {
     let make = || pipe2(OFlag::O_CLOEXEC).map_err(system("make a pipe"));
     let (stdin_read, stdin_write) = make()?;
@@ -82,7 +82,7 @@ fn set_nonblocking(fd: impl AsFd) -> Result<(), ProcessError> {
     Ok(())
 }
 
-/// Rows and columns, if a terminal can have them.
+/// Checks rows and columns of a terminal.
 pub fn check_size(size: &pb::TtySize) -> Result<(u16, u16), ProcessError> {
     match (u16::try_from(size.rows), u16::try_from(size.columns)) {
         (Ok(rows @ 1..), Ok(columns @ 1..)) => Ok((rows, columns)),
@@ -90,13 +90,12 @@ pub fn check_size(size: &pb::TtySize) -> Result<(u16, u16), ProcessError> {
     }
 }
 
-/// Hangs a terminal up, as when a modem loses its line: its session gets SIGHUP, and whoever has it open reads an end and
-/// cannot write.
+/// Hangs a terminal up: its session gets SIGHUP, and processes that have it open read end-of-file and cannot write.
 pub fn hang_up(terminal: &OwnedFd) -> Result<(), ProcessError> {
     /// `asm-generic/ioctls.h`.
     const TIOCVHANGUP: libc::Ioctl = 0x5437;
     let failed = system("hang up the terminal");
-    // SAFETY: TIOCGPTPEER takes open flags and answers a new descriptor, which is owned here from then on.
+    // SAFETY: TIOCGPTPEER takes open flags and answers a new descriptor, which is owned here.
     let slave = unsafe {
         let peer =
             libc::ioctl(terminal.as_raw_fd(), libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
@@ -108,7 +107,7 @@ pub fn hang_up(terminal: &OwnedFd) -> Result<(), ProcessError> {
     Ok(())
 }
 
-/// Sets a terminal's size; the kernel tells the foreground processes.
+/// Sets a terminal's size; the kernel notifies the foreground processes.
 pub fn set_size(terminal: &OwnedFd, size: &pb::TtySize) -> Result<(), ProcessError> {
     let (rows, columns) = check_size(size)?;
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };

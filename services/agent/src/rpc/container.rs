@@ -14,7 +14,7 @@ use crate::pb::container_service_server::ContainerService;
 /// The service.
 pub struct Containers(pub Arc<Agent>);
 
-/// Containers whose figures one call may ask for.
+/// The most containers whose figures one call may ask for.
 const STATS_LIMIT: usize = 128;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -112,7 +112,7 @@ impl ContainerService for Containers {
         let mut containers = Vec::with_capacity(container_ids.len());
         for container_id in container_ids {
             let Ok(container) = self.0.containers.get(&container_id) else { continue };
-            // One that is being removed is left out as well.
+            // A container that is being removed is left out, too.
             if let Ok(figures) = control::stats(container).await {
                 containers.push(pb::ContainerFigures { container_id, figures: Some(figures) });
             }

@@ -1,4 +1,4 @@
-//! The services of the contract, one file for each, and the table that leads a call to its service.
+//! The services of the contract, one file for each, and the dispatch of a call to its service.
 
 mod container;
 mod process;
@@ -24,7 +24,7 @@ use crate::pb::sandbox_service_server::SandboxServiceServer;
 /// The largest message taken or sent, in bytes.
 const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Leads a call to its service.
+/// Dispatches a call to its service.
 #[derive(Clone)]
 pub struct Dispatch {
     sandbox: SandboxServiceServer<sandbox::Sandboxes>,

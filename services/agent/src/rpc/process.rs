@@ -16,7 +16,7 @@ use crate::pb::{attach_request, exec_request};
 use crate::process::session::{Session, SessionError, SessionInput, Start};
 use crate::process::{Process, ProcessError};
 
-/// Messages on their way to one client, beside those in HTTP/2's own buffer.
+/// Messages that are queued for one client, beside those in HTTP/2's own buffer.
 const MESSAGES_AHEAD: usize = 2;
 
 /// The service.
@@ -113,7 +113,7 @@ fn ended(process: &Process, source: SessionError) -> ContainerError {
     ContainerError::Session { container: process.container_id.clone(), exec: process.exec_id.clone(), source }
 }
 
-/// Joins a client's two streams to a process.
+/// Connects a client's two streams with a process.
 fn join<In, Out>(
     process: Arc<Process>,
     start: Start,
@@ -134,7 +134,7 @@ where
             return;
         }
         tokio::select! {
-            // The client left: its hold ends with the session.
+            // The client disconnected: its hold ends with the session.
             () = sender.closed() => {}
             () = async {
                 while let Some(output) = session.next().await {
@@ -151,7 +151,7 @@ where
     Ok(Response::new(ReceiverStream::new(receiver)))
 }
 
-/// Takes what the client sends. Ends only by an error: a client that has nothing more to say may go on listening.
+/// Takes what the client sends. Returns only with an error: a client that sends nothing more may still listen.
 async fn take_all<In>(
     process: &Process,
     input: SessionInput,

@@ -13,14 +13,14 @@ use crate::operations::shutdown;
 use crate::pb;
 use crate::pb::sandbox_service_server::SandboxService;
 
-/// Events on their way to one watcher.
+/// Events that are queued for one watcher.
 const EVENTS_AHEAD: usize = 16;
 
 /// The service.
 pub struct Sandboxes(pub Arc<Agent>);
 
 impl Sandboxes {
-    /// What the agent knows of its machine.
+    /// What the agent knows about its machine.
     pub(super) fn guest(&self) -> pb::Guest {
         let memory = facts::memory();
         pb::Guest {
@@ -44,7 +44,7 @@ impl SandboxService for Sandboxes {
         request: Request<pb::ConfigureSandboxRequest>,
     ) -> Result<Response<pb::ConfigureSandboxResponse>, Status> {
         let request = request.into_inner();
-        // The clock runs on while the request waits for a thread, so it is applied here: no call in it blocks.
+        // No thread in between: the clock would run on while the request waits for one. None of this blocks.
         let context = identity::apply(&self.0.machine, &request)?;
         self.0.configure(context);
         crate::log::info("sandbox", &format!("configured as {}", request.sandbox_id));
@@ -66,7 +66,7 @@ impl SandboxService for Sandboxes {
             return Err(invalid("cpus is 0; CPU 0 is always online"));
         }
         if self.0.machine.is_owned() {
-            // A panic in it is logged by its hook; the answer tells what came of it all the same.
+            // The panic hook logs a panic in it; the answer holds the resulting number all the same.
             let _ = tokio::task::spawn_blocking(move || cpus::set_online(count)).await;
         }
         Ok(Response::new(pb::SetOnlineCpusResponse { online_cpus: facts::online_cpus() }))
@@ -75,7 +75,7 @@ impl SandboxService for Sandboxes {
     async fn shutdown(&self, request: Request<pb::ShutdownRequest>) -> Result<Response<pb::ShutdownResponse>, Status> {
         let grace = request.into_inner().grace.unwrap_or_default();
         let grace = Duration::try_from(grace).map_err(|_| invalid("grace must not be negative"))?;
-        // It goes on when the caller leaves.
+        // It continues if the caller disconnects.
         let work = tokio::spawn(shutdown::shutdown(self.0.clone(), grace));
         let _ = work.await;
         Ok(Response::new(pb::ShutdownResponse {}))

@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, RuntimeError>;
 /// A failed runtime call. The text says what was attempted and on what.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// The request asks for something that cannot be, such as an unknown user or a limit out of range.
+    /// The request is invalid, such as one with an unknown user or a limit out of range.
     #[error("{0}")]
     InvalidSpec(String),
     /// A disk did not appear on the SCSI bus in time.
@@ -23,14 +23,14 @@ pub enum RuntimeError {
         /// How long it was waited for.
         waited_ms: u64,
     },
-    /// The container's init has ended, or its namespaces are gone with it.
+    /// The container's init has exited.
     #[error("container {0} is not running")]
     NotRunning(String),
     /// The container was started before.
     #[error("container {0} was started before")]
     AlreadyStarted(String),
-    /// A limit is below what is in use and cannot be given back.
-    #[error("{field} is {limit}, and {used} are in use that cannot be given back")]
+    /// A limit is below what is in use and cannot be reclaimed.
+    #[error("{field} is {limit}, but {used} are in use and cannot be reclaimed")]
     BelowUse {
         /// Name of the field of the request.
         field: &'static str,
@@ -39,7 +39,7 @@ pub enum RuntimeError {
         /// What is in use.
         used: u64,
     },
-    /// The kernel refused one more process or page.
+    /// The kernel refused another process or page.
     #[error("{attempt}: {errno}; the container's pids or memory limit may be reached")]
     Exhausted {
         /// What was attempted.
@@ -63,7 +63,7 @@ pub enum RuntimeError {
         /// The kernel's answer.
         errno: Errno,
     },
-    /// A stage ended without an answer.
+    /// A stage failed.
     #[error("{0}")]
     Stage(String),
 }
@@ -82,7 +82,7 @@ impl RuntimeError {
         }
     }
 
-    /// A failed system call; those that mean a reached limit get their own kind.
+    /// A failed system call; [`RuntimeError::Exhausted`] if it means that a limit is reached.
     pub fn system(attempt: impl Into<String>, errno: Errno) -> Self {
         let attempt = attempt.into();
         match errno {
@@ -92,9 +92,9 @@ impl RuntimeError {
     }
 }
 
-/// Adds to a system call's error what was attempted.
+/// Adds what was attempted to the error of a system call.
 pub trait Attempt<T> {
-    /// Names what was attempted; `what` is evaluated on failure alone.
+    /// Names what was attempted; `what` is evaluated only on failure.
     fn attempt<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T>;
 }
 

@@ -1,4 +1,4 @@
-//! Where the runtime keeps its things. The guest has one layout; tests make their own.
+//! The directories of the runtime. The guest has one layout; tests use their own.
 
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ impl Layout {
     }
 }
 
-/// Refuses what is no id: only ids become part of a path.
+/// Refuses a text that is not an id: only ids become part of a path.
 pub fn check_id(what: &str, id: &str) -> Result<()> {
     let bytes = id.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);

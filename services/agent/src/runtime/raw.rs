@@ -1,15 +1,15 @@
 //! System calls without a libc.
 //!
-//! Between `clone3` and `execve` a new process shares the agent's memory, its thread-local storage included. libc's
-//! wrappers store `errno` there, so code in that window must not call them, nor allocate, nor panic. It calls these.
+//! Between `clone3` and `execve` a new process shares the agent's memory, also its thread-local storage. libc's wrappers store
+//! `errno` there, so code in between must not call them, allocate or panic. It uses this module.
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("the agent's process creation is written for x86_64 guests");
 
-/// Issues one system call with up to six arguments; answers the kernel's value, negative errno on failure.
+/// Issues one system call with up to six arguments, and returns the kernel's value, a negative errno on failure.
 ///
 /// # Safety
-/// As that of the call itself: pointers must be valid for what the kernel does with them.
+/// That of the system call: pointers must be valid for what the kernel does with them.
 #[inline(always)]
 pub(super) unsafe fn syscall6(number: libc::c_long, args: [usize; 6]) -> isize {
     let result: isize;
@@ -32,7 +32,7 @@ pub(super) unsafe fn syscall6(number: libc::c_long, args: [usize; 6]) -> isize {
     result
 }
 
-/// Issues a system call by name, filling up arguments that are not given with zero.
+/// Issues a system call. Arguments that are not given are zero.
 macro_rules! sys {
     ($number:expr) => { $crate::runtime::raw::syscall6($number, [0; 6]) };
     ($number:expr, $a:expr) => { $crate::runtime::raw::syscall6($number, [$a as usize, 0, 0, 0, 0, 0]) };

@@ -1,5 +1,4 @@
-//! The agent's program on this host, which must be root's: a socket takes the port's place, a directory with busybox
-//! the image's.
+//! The agent's program on this host, as root: a socket takes the place of the port, and a directory with busybox that of the image.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -104,7 +103,7 @@ impl Agent {
     }
 }
 
-/// Mounts of the agent end with it.
+/// Gives the agent its own mount namespace, so that its mounts end with it.
 fn own_mounts() -> std::io::Result<()> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
     let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
@@ -126,7 +125,7 @@ impl Drop for Agent {
     }
 }
 
-/// Removes a cgroup once what was killed in it is gone.
+/// Removes a cgroup once the processes killed in it have exited.
 fn remove_cgroup(cgroup: &Path) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while cgroup.is_dir() && std::fs::remove_dir(cgroup).is_err() && Instant::now() < deadline {
@@ -150,7 +149,7 @@ pub fn shake_hands(socket: &mut UnixStream, nonce: &str) {
     }
 }
 
-/// HTTP/2 on one socket, as tonic's clients want it.
+/// HTTP/2 on one socket, as tonic's clients need it.
 #[derive(Clone)]
 pub struct Channel(hyper::client::conn::http2::SendRequest<Body>);
 
@@ -188,7 +187,7 @@ impl Client {
         ProcessServiceClient::with_origin(self.channel.clone(), http::Uri::from_static("http://guest"))
     }
 
-    /// The container's id: cgroups of the host are everyone's, so it names the agent.
+    /// The container's id. All agents share the host's cgroups, so it contains the agent's id.
     pub fn container(&self) -> String {
         container_of(&self.id)
     }

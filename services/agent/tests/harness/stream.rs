@@ -38,7 +38,7 @@ impl Response for pb::AttachResponse {
     }
 }
 
-/// What a stream brought.
+/// What a stream has sent.
 #[derive(Default, Debug)]
 pub struct Heard {
     pub stdout: Vec<u8>,
@@ -82,7 +82,7 @@ impl<T: Response> Stream<T> {
         Ok(message.and_then(Response::output).and_then(|output| output.output))
     }
 
-    /// Reads until `stdout` has so many bytes.
+    /// Reads until `stdout` has this many bytes.
     pub async fn read(&mut self, heard: &mut Heard, stdout: usize) {
         while heard.stdout.len() < stdout {
             let output = self.next().await.unwrap().expect("the stream ended too early");
@@ -97,7 +97,7 @@ impl<T: Response> Stream<T> {
             heard.add(output);
             if is_chunk && heard.exit.is_none() {
                 let stdout_offset = from + heard.gaps + heard.stdout.len() as u64;
-                // The agent may have said everything meanwhile, and closed the stream.
+                // The agent may have sent everything already, and closed the stream.
                 self.try_send(Input::Ack(pb::OutputAck { stdout_offset, stderr_offset: 0 })).await;
             }
         }

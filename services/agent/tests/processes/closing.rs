@@ -1,4 +1,4 @@
-//! Outputs whose reader has gone for good.
+//! Outputs that a client closes.
 
 use crate::harness::pb::process_input::Input;
 use crate::harness::{Agent, Heard, pb, process};
@@ -9,7 +9,7 @@ fn close(stream: pb::Stream) -> Input {
 }
 
 #[tokio::test]
-async fn a_process_whose_output_is_closed_gets_sigpipe_by_its_next_write() {
+async fn the_next_write_of_a_process_whose_output_is_closed_gets_sigpipe() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let mut stream = client.exec("e1", small_ring(&["sh", "-c", "while echo y; do :; done"])).await;

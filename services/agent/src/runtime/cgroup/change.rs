@@ -1,8 +1,7 @@
 //! Changing limits, all or none.
 //!
-//! What a file held is noted before it is written, and written back when a later one is refused. Memory has a rule of its
-//! own: the kernel meets a `memory.max` below what is in use by killing, so what is in use is brought down first, or the
-//! change is refused.
+//! The former value of each file is kept, and written back when a later write is refused. Memory is special: the kernel answers a
+//! `memory.max` below what is in use with an OOM kill, so memory is reclaimed first, or the change is refused.
 
 use std::path::Path;
 
@@ -13,10 +12,10 @@ use super::limits::Limit;
 use super::stats;
 use crate::runtime::error::{Result, RuntimeError};
 
-/// Writes the limits in order, more memory last. On failure every one is as it was.
+/// Writes the limits in order, more memory last. On failure all are as before.
 pub(super) fn apply(directory: &Path, limits: &[Limit]) -> Result<()> {
     let mut before: Vec<(&str, String)> = Vec::new();
-    // To take more memory back would be to lower it, and what was allocated meanwhile would be met with a kill.
+    // Undoing a raise lowers the limit again, which would kill what was allocated in between.
     let (raised, others): (Vec<_>, Vec<_>) = limits.iter().partition(|limit| gives_memory(directory, limit));
     for limit in others.into_iter().chain(raised) {
         let former = former(directory, limit);
@@ -39,7 +38,7 @@ fn gives_memory(directory: &Path, limit: &Limit) -> bool {
     limit.file == "memory.max" && bytes(&limit.value) > bytes(&former(directory, limit))
 }
 
-/// What to write to have what there is now.
+/// What to write to restore the present value.
 fn former(directory: &Path, limit: &Limit) -> String {
     let text = read_text(&directory.join(limit.file)).unwrap_or_default();
     let text = text.trim_end();
@@ -84,8 +83,8 @@ fn field(file: &str) -> &'static str {
     }
 }
 
-/// Lowering: `memory.high` reclaims down to its value, as far as there is something to reclaim, and slows down whoever
-/// allocates beyond it; so what is in use stays where the check found it until `memory.max` is written.
+/// Sets `memory.max`. To lower it, `memory.high` first reclaims down to the value as far as possible, and throttles processes that
+/// allocate beyond it, so that usage does not rise between the check and the write of `memory.max`.
 fn set_memory(directory: &Path, bytes: u64) -> Result<()> {
     let used = || stats::number(&read_text(&directory.join("memory.current")).unwrap_or_default());
     if used() <= bytes {
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_limit_takes_the_ones_before_it_back() {
+    fn a_refused_limit_undoes_the_ones_before_it() {
         let dir = directory("undo", &[("pids.max", "7"), ("cpuset.cpus", "\n"), ("cpu.weight", "100")]);
         let limits = [limit("pids.max", "9"), limit("cpuset.cpus", "0"), limit("not.there", "1")];
         let error = apply(&dir, &limits).unwrap_err();
@@ -133,9 +132,9 @@ mod tests {
     }
 
     #[test]
-    fn more_memory_is_given_last_so_that_it_is_never_taken_back() {
+    fn more_memory_is_given_last_so_that_it_is_never_undone() {
         let dir = directory("raise", &[("memory.max", "4096"), ("memory.current", "0\n"), ("pids.max", "7")]);
-        // A directory in the file's place refuses the write. One digit more: a file that is written back keeps it.
+        // A directory in place of the file refuses the write. A longer value would leave a digit behind when it is undone.
         std::fs::create_dir_all(dir.join("cpu.weight")).unwrap();
         let limits = [limit("memory.max", "81920"), limit("pids.max", "9"), limit("cpu.weight", "1")];
         apply(&dir, &limits).unwrap_err();
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_below_what_is_in_use_is_refused_by_name() {
+    fn a_memory_limit_below_what_is_in_use_is_refused_and_named() {
         let files = [("memory.current", "4096000\n"), ("memory.high", "max\n"), ("memory.max", "max\n")];
         let dir = directory("memory", &files);
         let error = apply(&dir, &[limit("memory.max", "4096")]).unwrap_err();

@@ -1,4 +1,4 @@
-//! Making the kernel's controllers available below `<root>/paddock`.
+//! Enabling the kernel's controllers below `<root>/paddock`.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::runtime::error::{Attempt, Result};
 
 const WANTED: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
 
-/// Creates `<root>/paddock` and turns on, for containers, what the kernel has. Does nothing the second time.
+/// Creates `<root>/paddock` and enables the controllers that the kernel has for containers. May be repeated.
 pub(super) fn prepare(root: &Path) -> Result<()> {
     let parent = root.join("paddock");
     match rustix::fs::mkdir(&parent, rustix::fs::Mode::from_raw_mode(0o755)) {

@@ -25,7 +25,7 @@ pub(super) fn files(
     current_quota: &str,
     number: &dyn Fn(u32) -> Option<String>,
 ) -> Result<Vec<Limit>> {
-    // Memory comes first: it alone is refused for what is in use.
+    // Memory comes first: it is the only limit that is refused because of what is in use.
     let mut files = memory(resources)?;
     files.extend(cpu(resources, current_quota)?);
     files.extend(cpuset(resources)?);
@@ -67,7 +67,7 @@ fn cpuset(resources: &pb::Resources) -> Result<Vec<Limit>> {
     if !cpus.is_empty() && (cpus.len() > 1024 || !cpus.split(',').all(range)) {
         return refuse("cpuset_cpus must be a list such as \"0-1,3\"");
     }
-    // A single newline is how an emptied cpuset is written: it means the parent's again.
+    // A single newline empties a cpuset, which then follows its parent.
     Ok(vec![limit("cpuset.cpus", if cpus.is_empty() { "\n" } else { cpus })])
 }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_is_left_alone() {
+    fn a_limit_that_is_not_set_is_left_alone() {
         assert_eq!(written(pb::Resources::default()), []);
     }
 

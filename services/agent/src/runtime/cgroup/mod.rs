@@ -1,10 +1,10 @@
 //! A container's cgroup (v2): `<root>/paddock/<container id>`.
 //!
-//! It exists before its first process, which is created inside it. Limits are pure lists of `{file, value}`, one
-//! function for each controller, and one writer. Waiting for the kernel (frozen, empty) is by event on `cgroup.events`.
+//! It exists before its first process, which is created inside it. Limits are pure lists of `{file, value}`, with one function
+//! for each controller, and one writer. Events of `cgroup.events` tell when it is frozen or empty.
 //!
-//! `memory.oom.group` stays 0 unless it is asked for: an exec that eats the memory must not take the container's init
-//! along. An init that is itself killed ends the container all the same.
+//! `memory.oom.group` stays 0 unless a request sets it: an exec that uses up the memory must not end the container's init. When
+//! the kernel kills the init itself, the container ends.
 
 mod block_devices;
 mod change;
@@ -39,7 +39,7 @@ pub(super) struct Cgroup {
 impl Cgroup {
     /// Creates it with its limits. Nothing is left if that fails.
     pub(super) fn create(layout: &Layout, id: &str, resources: &pb::Resources) -> Result<Self> {
-        // Disks are limited once the root is built: a low rate must not keep it from being built.
+        // Disks are limited once the root is built, so that a low rate does not delay that.
         let resources = &pb::Resources { disks: Vec::new(), ..resources.clone() };
         limits::files(resources, "max", &|_| None)?;
         controllers::prepare(layout.cgroup_root())?;
@@ -77,7 +77,7 @@ impl Cgroup {
         change::apply(&self.directory, &limits)
     }
 
-    /// Freezes every process and waits until they are. When they are not in time, all go on: the container counts as running.
+    /// Freezes every process and waits until all are frozen. On a timeout all are thawed, and the container counts as running.
     pub(super) fn freeze(&self) -> Result<()> {
         self.set_frozen("1").inspect_err(|_| {
             let _ = write(&self.directory.join("cgroup.freeze"), "0");
@@ -96,7 +96,7 @@ impl Cgroup {
         events.wait("frozen", value, FREEZE_TIMEOUT)
     }
 
-    /// Kills every process. A cgroup that is gone has none.
+    /// Kills every process. A removed cgroup has none.
     pub(super) fn kill(&self) -> Result<()> {
         match write(&self.directory.join("cgroup.kill"), "1") {
             Err(Errno::NOENT | Errno::NODEV) => Ok(()),
@@ -137,7 +137,7 @@ impl Cgroup {
         pids
     }
 
-    /// Whether a process is in it or below, as its /proc entry says.
+    /// Whether a process is in it or below, by its /proc entry.
     pub(super) fn holds(&self, pid: i32) -> bool {
         let Some(id) = self.directory.file_name().and_then(|name| name.to_str()) else {
             return false;
@@ -152,7 +152,7 @@ impl Cgroup {
         stats::field(&read_text(&self.directory.join("memory.events")).unwrap_or_default(), "oom_kill")
     }
 
-    /// The directory and those below, outermost first. A container may not make any, unless it was given the right to.
+    /// The directory and those below, outermost first. A container needs a capability to create one.
     fn tree(&self) -> Vec<PathBuf> {
         let mut all = vec![self.directory.clone()];
         let mut level = all.clone();

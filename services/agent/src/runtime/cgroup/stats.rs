@@ -1,4 +1,4 @@
-//! The figures of a cgroup. Files that are missing (a controller the kernel lacks) count as zero.
+//! The figures of a cgroup. A missing file (of a controller that the kernel lacks) counts as zero.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -64,7 +64,7 @@ fn io(stat: &str, devices: &BlockDevices) -> Vec<pb::IoStats> {
     stat.lines().filter_map(|line| device(line, devices)).take(DEVICES).collect()
 }
 
-/// The cgroup's own figures of a device, and those that the kernel has of the whole device alone.
+/// The cgroup's figures of a device, and those that the kernel has only for the whole device.
 fn device(line: &str, devices: &BlockDevices) -> Option<pb::IoStats> {
     let (number, figures) = line.split_once(' ')?;
     let (major, minor) = number.split_once(':')?;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn page_sizes_the_kernel_lacks_are_not_told() {
+    fn page_sizes_that_the_kernel_lacks_are_left_out() {
         let text = |file: &str| match file {
             "hugetlb.2MB.current" => "4194304\n".to_owned(),
             "hugetlb.2MB.max" => "max\n".to_owned(),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_files_of_a_cgroup_say_is_read() {
+    fn any_text_in_the_files_of_a_cgroup_is_read() {
         crate::fuzzing::fuzz("cgroup", |bytes| {
             let text = String::from_utf8_lossy(bytes).into_owned();
             cpu(&text);

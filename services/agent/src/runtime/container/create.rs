@@ -1,5 +1,5 @@
-//! Creating a container: check everything, wait for disks, make the cgroup, start the init stage in it, and hear that it
-//! has built the container. What was made is undone in reverse when a later step fails.
+//! Creating a container: check the request, wait for disks, create the cgroup, start the init stage in it, and wait until the
+//! stage has built the container. A failure undoes the steps before it, in reverse.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub fn create(sandbox: &SandboxContext, request: &pb::CreateContainerRequest, st
     create_from(&Layout::default(), RootfsSource::Disks, sandbox, request, stdio)
 }
 
-/// Creates a container whose init gets a terminal of the container's own devpts. Answers the terminal's master.
+/// Creates a container whose init gets a terminal of the container's own devpts. Returns the terminal's master.
 pub fn create_with_terminal(
     sandbox: &SandboxContext,
     request: &pb::CreateContainerRequest,
@@ -59,7 +59,7 @@ pub fn create_with_terminal(
         Some(master) => Ok((container, master)),
         None => {
             container.remove()?;
-            Err(RuntimeError::Stage("the stage made no terminal".into()))
+            Err(RuntimeError::Stage("the stage opened no terminal".into()))
         }
     }
 }
@@ -99,7 +99,7 @@ impl Creation<'_> {
         let id = &self.request.container_id;
         let spec = self.spec(matches!(stdio, InitStdio::OwnTerminal))?;
         let resources = self.request.resources.clone().unwrap_or_default();
-        // The cgroup comes first: that its name is free says that the id is.
+        // The cgroup comes first: if its name is free, the id is free.
         let cgroup = Cgroup::create(self.layout, id, &resources)?;
         let undo = Undo { cgroup: Some(cgroup), directory: PathBuf::from(&spec.filesystem.directory) };
         create_directories(&undo.directory)?;
@@ -112,11 +112,11 @@ impl Creation<'_> {
             Message::Ready(master) => master,
             Message::Failed(error) => return Err(error),
             Message::Launch(_) | Message::Born(..) => {
-                return Err(RuntimeError::Stage("the init stage sent nonsense".into()));
+                return Err(RuntimeError::Stage("the init stage sent an unexpected message".into()));
             }
             Message::Closed => {
                 return Err(RuntimeError::Stage(format!(
-                    "the init stage of container {id} ended without a word; its memory limit may be too small"
+                    "the init stage of container {id} ended without a message; its memory limit may be too small"
                 )));
             }
         };
@@ -127,7 +127,7 @@ impl Creation<'_> {
         if !resources.disks.is_empty()
             && let Some(cgroup) = &undo.cgroup
         {
-            // The root is built: its reads need no longer be let through.
+            // The root is built, so its disks may be limited now.
             cgroup.update(&pb::Resources { disks: resources.disks.clone(), ..Default::default() })?;
         }
         let kept = undo.keep().ok_or_else(|| RuntimeError::Stage("the cgroup is gone".into()))?;
@@ -202,7 +202,7 @@ impl Creation<'_> {
             InitStdio::Given(stdio) => {
                 let terminal = spec.process.as_ref().is_some_and(|process| process.terminal);
                 if terminal != stdio.terminal {
-                    return Err(RuntimeError::InvalidSpec("the init wants a terminal and has none".into()));
+                    return Err(RuntimeError::InvalidSpec("the init needs a terminal and has none".into()));
                 }
                 stdio.into_descriptors()?
             }
@@ -215,7 +215,7 @@ impl Creation<'_> {
                 spawn(own).attempt(|| format!("create the init of container {id}"))
             })
         };
-        // Others in a shared PID namespace see no stage; in one of its own there is nobody yet.
+        // In a shared PID namespace no container may see the stage. A namespace of its own has no other process.
         if spec.apart {
             stage::with_shared_pid_namespace(|holder| start(Some(holder), OWN))
         } else {
@@ -250,9 +250,9 @@ fn mount_devices(mounts: &[pb::Mount], disks: &mut Disks) -> Result<Vec<String>>
     mounts.iter().map(device).collect()
 }
 
-/// Makes the places to mount on.
+/// Creates the directories to mount on.
 fn create_directories(directory: &Path) -> Result<()> {
-    // What an earlier container of this name left is only empty places.
+    // An earlier container of this id leaves only empty directories.
     std::fs::remove_dir_all(directory).ok();
     for name in ["layers/lower", "layers/upper", "files", "root"] {
         let path = directory.join(name);
@@ -261,7 +261,7 @@ fn create_directories(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is taken back unless the container comes about: its processes first, and their mounts with them.
+/// Undoes a creation that fails: kills the processes, which ends their mounts, and removes the cgroup and the directory.
 struct Undo {
     cgroup: Option<Cgroup>,
     directory: PathBuf,

@@ -1,8 +1,8 @@
 //! One more process in a running container.
 //!
-//! Everything is looked up and laid out here; the new process is born in the container's cgroup and PID namespace,
-//! joins the other namespaces by the init's pidfd in one call, and executes. There is no process in between and no
-//! program but the command's. Where a container may trace what it sees, a stage does the same out of its sight.
+//! Everything is looked up and prepared here. The new process is created in the container's cgroup and PID namespace, joins the
+//! other namespaces by the init's pidfd in one call, and executes the command. There is no process in between and no other
+//! program. Where a container may trace the processes that it sees, a stage does the same out of its sight.
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -51,14 +51,14 @@ impl Container {
     /// Starts one more process. `exec_id` is for messages.
     pub fn exec(&self, exec_id: &str, process: &pb::Process, stdio: Stdio) -> Result<ExecOutcome> {
         let filter = LaunchPlan::filter(process)?;
-        match plan::leave_for_newcomers() {
-            Some(_leave) => in_sight(self, exec_id, process, stdio, filter),
+        match plan::permit_visible_launch() {
+            Some(_permit) => in_sight(self, exec_id, process, stdio, filter),
             None => apart(self, process, stdio, filter),
         }
     }
 }
 
-/// Prepares the process by a stage, which nobody in the container sees.
+/// Prepares the process by a stage, which the container does not see.
 fn apart(container: &Container, process: &pb::Process, stdio: Stdio, filter: Option<Filter>) -> Result<ExecOutcome> {
     let subject = Subject::of(process);
     let spec = StageSpec {
@@ -84,12 +84,12 @@ fn apart(container: &Container, process: &pb::Process, stdio: Stdio, filter: Opt
         Message::Closed => Ok(ExecOutcome::Running { pid: child.pid }),
         Message::Launch(report) => outcome(container, report, &subject),
         Message::Failed(error) => Err(error),
-        Message::Ready(_) | Message::Born(..) => Err(nonsense()),
+        Message::Ready(_) | Message::Born(..) => Err(unexpected()),
     }
 }
 
-/// Takes over the process that a stage made in a container's PID namespace. A tracer there may speak for it, so what is said is
-/// believed only of a process of that container.
+/// Takes over the process that a stage created in a container's PID namespace. A tracer there may forge its messages, so the PID
+/// must belong to a process of that container.
 pub fn take_born(channel: &OwnedFd, cgroup: &Cgroup, subject: &Subject) -> Result<Child> {
     match channel::receive(channel, EXEC_TIMEOUT, WHAT)? {
         Message::Born(pid, pidfd) if pid > 0 && pid_of(&pidfd) == Some(pid) && cgroup.holds(pid) => {
@@ -97,16 +97,16 @@ pub fn take_born(channel: &OwnedFd, cgroup: &Cgroup, subject: &Subject) -> Resul
         }
         Message::Launch(report) => match report.meaning(subject) {
             Meaning::Failed(error) => Err(error),
-            Meaning::CannotExecute { .. } | Meaning::Gone => Err(nonsense()),
+            Meaning::CannotExecute { .. } | Meaning::Gone => Err(unexpected()),
         },
         Message::Failed(error) => Err(error),
-        Message::Closed => Err(RuntimeError::Stage("the process's stage ended without a word".into())),
-        Message::Born(..) | Message::Ready(_) => Err(nonsense()),
+        Message::Closed => Err(RuntimeError::Stage("the process's stage ended without a message".into())),
+        Message::Born(..) | Message::Ready(_) => Err(unexpected()),
     }
 }
 
-fn nonsense() -> RuntimeError {
-    RuntimeError::Stage("the process's stage sent nonsense".into())
+fn unexpected() -> RuntimeError {
+    RuntimeError::Stage("the process's stage sent an unexpected message".into())
 }
 
 /// The PID that a pidfd stands for.
@@ -115,7 +115,7 @@ fn pid_of(pidfd: &OwnedFd) -> Option<i32> {
     text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
 }
 
-/// Makes the process in the container's PID namespace at once.
+/// Creates the process directly in the container's PID namespace.
 fn in_sight(
     container: &Container,
     exec_id: &str,
@@ -137,18 +137,18 @@ fn in_sight(
     let cgroup = container.open_cgroup.as_fd();
     let memory = if plan.may_share_memory() { Memory::Shared } else { Memory::Copied };
     let argument = (&raw const *plan).cast::<c_void>();
-    // SAFETY: `plan` and `stack` are kept until the report pipe says that the child uses them no more.
+    // SAFETY: `plan` and `stack` are kept until the report pipe shows that the child does not use them any more.
     let created =
         namespaces::born_beside(init, || unsafe { spawn::spawn(0, memory, cgroup, &stack, launch::run, argument) });
     let child = created.map_err(|errno| match errno {
         Errno::SRCH => container.not_running(),
-        // A PID namespace without its PID 1 takes no more processes.
+        // A PID namespace whose PID 1 has exited takes no more processes.
         Errno::NOMEM if namespaces::has_ended(init) => container.not_running(),
         errno => RuntimeError::system(format!("create the process of exec {exec_id}"), errno),
     })?;
     drop((report, streams));
     if let Err(error) = wait(&reports, &child) {
-        // It may still use them; better 64 KiB lost than memory shared with a stranger.
+        // The child may still use them: leaking 64 KiB is better than freeing memory in use.
         std::mem::forget((plan, stack));
         return Err(error);
     }
@@ -157,7 +157,7 @@ fn in_sight(
     let Some(report) = Report::decode(bytes.get(..count).unwrap_or_default()) else {
         return Ok(ExecOutcome::Running { pid: child.pid });
     };
-    // It has only to end, but does that on the stack and with the plan that are about to be given to others.
+    // The child still has to exit, and uses the stack and the plan until then.
     if let Err(error) = wait_for_end(&child) {
         std::mem::forget((plan, stack));
         return Err(error);
@@ -165,7 +165,7 @@ fn in_sight(
     outcome(container, report, &Subject::of(process))
 }
 
-/// Waits until a child that has reported is gone; one that its container has stopped is killed.
+/// Waits until a child that has reported has exited. One that its container has stopped is killed.
 fn wait_for_end(child: &Child) -> Result<()> {
     wait_readable(child.pidfd.as_fd(), KILL_TIMEOUT, WHAT).or_else(|_| {
         pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
@@ -182,8 +182,8 @@ fn outcome(container: &Container, report: Report, subject: &Subject) -> Result<E
     }
 }
 
-/// Waits for the report or its absence. A child that does not get there in time (its container can stop it) is killed;
-/// an error means that it could not be seen to end.
+/// Waits for the report, or the end of the pipe. A child that is late (its container can stop it) is killed. An error means
+/// that even then it did not exit in time.
 fn wait(reports: &OwnedFd, child: &Child) -> Result<()> {
     wait_readable(reports.as_fd(), EXEC_TIMEOUT, WHAT).or_else(|_| {
         pidfd_send_signal(&child.pidfd, Signal::KILL).ok();

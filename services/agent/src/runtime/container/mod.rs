@@ -1,4 +1,4 @@
-//! A container, as the rest of the agent holds it.
+//! A container, as the rest of the agent uses it.
 
 pub mod create;
 pub mod exec;
@@ -54,11 +54,11 @@ pub enum Started {
     },
 }
 
-/// A container. It goes on when this is dropped; see [`Container::remove`].
+/// A container. Dropping this does not end it; see [`Container::remove`].
 pub struct Container {
     id: String,
     hostname: String,
-    /// Its init, for messages.
+    /// Its init's command and directory, for messages.
     subject: Subject,
     directory: PathBuf,
     init: Child,
@@ -79,7 +79,7 @@ impl Container {
         Ok((terminal.master, terminal.slave))
     }
 
-    /// Lets the init process execute its command. It can be called once.
+    /// Lets the init process execute its command. May be called once.
     pub fn start(&self) -> Result<Started> {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(channel) = channel else {
@@ -96,17 +96,19 @@ impl Container {
                 Meaning::Failed(error) => Err(error),
             },
             Message::Failed(error) => Err(error),
-            Message::Ready(_) | Message::Born(..) => Err(RuntimeError::Stage("the init stage is ready twice".into())),
+            Message::Ready(_) | Message::Born(..) => {
+                Err(RuntimeError::Stage("the init stage sent an unexpected message".into()))
+            }
         }
     }
 
-    /// Sends a signal to every process of the container. Those that have ended are no error.
+    /// Sends a signal to every process of the container. One that has exited is no error.
     pub fn signal_all(&self, signal: i32) -> Result<()> {
         if signal == libc::SIGKILL {
             return self.cgroup.kill();
         }
         if !(1..=64).contains(&signal) {
-            return Err(RuntimeError::InvalidSpec(format!("{signal} is no signal; they are 1 to 64")));
+            return Err(RuntimeError::InvalidSpec(format!("{signal} is no signal; signals are 1 to 64")));
         }
         // SAFETY: the kernel takes all of 1 to 64; the number is only passed on.
         let number = unsafe { Signal::from_raw_unchecked(signal) };
@@ -117,7 +119,7 @@ impl Container {
             let Ok(pidfd) = pidfd_open(handle, PidfdFlags::empty()) else {
                 continue;
             };
-            // The number may have been given to another process since it was read.
+            // The PID may have become another process's since it was read.
             if self.cgroup.holds(pid) {
                 pidfd_send_signal(&pidfd, number).ok();
             }
@@ -125,12 +127,12 @@ impl Container {
         Ok(())
     }
 
-    /// Freezes every process, and returns when they are.
+    /// Freezes every process, and returns when all are frozen.
     pub fn pause(&self) -> Result<()> {
         self.cgroup.freeze()
     }
 
-    /// Thaws them.
+    /// Thaws every process.
     pub fn resume(&self) -> Result<()> {
         self.cgroup.thaw()
     }
@@ -142,7 +144,7 @@ impl Container {
 
     /// The figures of its cgroup.
     pub fn stats(&self) -> Result<pb::GetContainerStatsResponse> {
-        // One that has ended may have left its PID to another process.
+        // If init has exited, its PID may be another process's.
         let init = Some(self.init.pid).filter(|pid| self.cgroup.holds(*pid));
         Ok(cgroup::stats::read(self.cgroup.directory(), init))
     }
@@ -157,13 +159,13 @@ impl Container {
         self.cgroup.oom_kill_count()
     }
 
-    /// The file that changes when the memory limit or the OOM killer strikes.
+    /// The file that changes when the memory limit is hit or the OOM killer kills.
     pub fn memory_events_path(&self) -> PathBuf {
         self.cgroup.directory().join("memory.events")
     }
 
-    /// Kills what is left, waits until it is gone (its mounts go with it), and removes what was made for it. Calling it
-    /// again is no error.
+    /// Kills the remaining processes, waits until they have exited, which ends their mounts, and removes cgroup and directory. May be
+    /// repeated.
     pub fn remove(&self) -> Result<()> {
         self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.cgroup.kill()?;
@@ -180,7 +182,7 @@ impl Container {
         let path = format!("/proc/{}/root", self.init.pid);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty());
-        // Looked at afterwards: while the init has not ended, its number is not another's.
+        // Checked afterwards: until the init has exited, its PID is not another process's.
         if namespaces::has_ended(self.init.pidfd.as_fd()) {
             return Err(self.not_running());
         }

@@ -1,7 +1,7 @@
 //! The processes of a container with the columns of `ps`.
 //!
-//! Names, command lines and numbers of processes are in the hands of the container: all of it is bounded, and a process
-//! that ends while it is looked at is left out.
+//! A container controls the names, command lines and number of its processes, so all of that is bounded. A process that exits
+//! while it is read is left out.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -42,7 +42,7 @@ struct Entry {
     parent: u32,
 }
 
-/// What turns clock ticks since boot into time.
+/// Converts clock ticks since boot to time.
 struct Clock {
     boot: SystemTime,
     ticks_per_second: u64,
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminals_have_their_names() {
+    fn a_terminals_number_becomes_its_name() {
         assert_eq!(terminal(0), "");
         assert_eq!(terminal(136 << 8 | 3), "pts/3");
         assert_eq!(terminal(5 << 8 | 1), "console");
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn this_very_process_has_all_columns() {
+    fn all_columns_of_this_process_are_read() {
         let entry = process(Path::new("/proc/self"), &Clock::read()).unwrap().columns;
         assert_eq!(entry.guest_pid, std::process::id());
         assert!(entry.threads >= 1 && entry.resident_bytes > 0 && !entry.args.is_empty());
@@ -159,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn whatever_proc_says_of_a_process_is_read() {
+    fn any_text_in_the_files_of_a_process_is_read() {
         let directory = std::env::temp_dir().join(format!("paddock-proc-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let clock = Clock::read();
         crate::fuzzing::fuzz("process", |bytes| {
             let mut parts = bytes.splitn(3, |byte| *byte == 0);
             for name in ["stat", "status", "cmdline"] {
-                // A command line has NULs of its own, which the corpus writes as 1.
+                // A command line contains NULs, which the corpus writes as 1.
                 let part = parts.next().unwrap_or_default().iter().map(|byte| if *byte == 1 { 0 } else { *byte });
                 std::fs::write(directory.join(name), part.collect::<Vec<u8>>()).unwrap();
             }

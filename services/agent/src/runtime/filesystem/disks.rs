@@ -1,7 +1,7 @@
 //! Disks on the virtio-scsi controller, found by target and logical unit.
 //!
-//! The host plugs a disk and sends the request at once, so the disk may still be on its way. The kernel announces every
-//! device on a netlink socket; that is waited for, with the request's deadline, instead of looking again and again.
+//! The host plugs a disk and sends the request at once, so the disk may appear later. The kernel announces every device on a
+//! netlink socket: the agent waits for that, with the request's deadline, and does not poll.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::runtime::error::{Attempt, Result, RuntimeError};
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Finds disks until a deadline that they share.
+/// Finds disks, with one deadline for all.
 pub struct Disks {
     devices: PathBuf,
     nodes: PathBuf,
@@ -40,7 +40,7 @@ impl Disks {
         }
     }
 
-    /// The device file of a disk that can be opened.
+    /// Waits for a disk, and returns its device file, which can be opened.
     pub fn wait(&mut self, disk: &pb::ScsiDisk) -> Result<PathBuf> {
         if disk.target > 255 || disk.lun > 16383 {
             return Err(RuntimeError::InvalidSpec("a SCSI target is 0 to 255 and a lun 0 to 16383".into()));
@@ -49,7 +49,7 @@ impl Disks {
             if let Some(node) = self.find(disk) {
                 return Ok(node);
             }
-            // The first time round, listen and look again: it may have come in between.
+            // The first time, listen and look again: the disk may have appeared in between.
             if self.announcements.is_none() {
                 self.announcements = Some(listen().attempt(|| "listen for devices")?);
                 continue;
@@ -81,14 +81,14 @@ impl Disks {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(RuntimeError::system("wait for devices", errno)),
         }
-        // What they say does not matter; an overflow (ENOBUFS) means the same as a message.
+        // The content does not matter, and an overflow (ENOBUFS) means the same as a message.
         let mut message = [0u8; 8192];
         while rustix::net::recv(socket, &mut message, RecvFlags::DONTWAIT).is_ok() {}
         Ok(())
     }
 }
 
-/// A disk is in sysfs a little before it can be opened.
+/// A disk is in sysfs shortly before it can be opened.
 fn can_open(node: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     rustix::fs::open(node, flags, Mode::empty()).is_ok()
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_does_not_come_is_named_with_the_time_waited() {
+    fn a_disk_that_does_not_appear_is_reported_with_the_time_waited() {
         let timeout = prost_types::Duration { seconds: 0, nanos: 20_000_000 };
         let mut disks = Disks::new(Some(&timeout));
         disks.devices = "/nonexistent".into();

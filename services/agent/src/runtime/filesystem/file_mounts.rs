@@ -1,7 +1,7 @@
-//! Files given by content: /etc/hosts and its like, and the files of a request.
+//! Files given by content: /etc/hosts and the like, and the files of a request.
 //!
-//! They live in one small tmpfs of the container, and each is mounted over its place. A container that writes to them
-//! without end fills that tmpfs, not the agent's.
+//! They are in one small tmpfs of the container, and each is mounted at its path. A container that writes to them without end
+//! fills that tmpfs, not the agent's.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Files {
         };
         let size = (spec.mounts.iter().map(content).sum::<usize>() + ROOM_BYTES).to_string();
         let mount = mount_api::new_filesystem("tmpfs", &[("mode", "0755"), ("size", &size)], NO_PRIVILEGES)?;
-        // A clone can only be made of what is attached.
+        // Only an attached mount can be cloned.
         mount_api::attach_at(&mount, &Path::new(&spec.directory).join("files"))?;
         Ok(Self { directory: mount })
     }
@@ -73,7 +73,7 @@ impl Files {
     }
 }
 
-/// Refuses a file mount that is too large or whose owner means something else to the kernel.
+/// Refuses a file mount that is too large, or whose owner is no id.
 pub fn check(file: &pb::FileMount) -> Result<()> {
     let id = |id: u32| id <= i32::MAX as u32;
     if file.content.len() > FILE_BYTES || !id(file.uid) || !id(file.gid) || file.mode > 0o7777 {

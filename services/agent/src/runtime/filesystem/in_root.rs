@@ -1,9 +1,9 @@
-//! Paths inside a container's root, which is a tenant's work and may hold any symlink.
+//! Paths inside a container's root. A tenant controls the root, so it may hold any symlink.
 //!
-//! Reading follows symlinks as the container would see them (`RESOLVE_IN_ROOT`). Places to mount on are walked here,
-//! component by component on open descriptors, because missing ones are created on the way: no step follows a symlink
-//! in the kernel, and ".." is answered from the stack of directories that were walked, so that another container
-//! which shares a directory and renames things in it cannot lead the walk out of the root.
+//! Reading follows symlinks as the container would see them (`RESOLVE_IN_ROOT`). Paths to mount on are walked here, component by
+//! component on open descriptors, because missing components are created on the way. The kernel follows no symlink in it, and
+//! ".." pops the stack of walked directories, so that another container which shares a directory and renames entries of it
+//! cannot lead the walk out of the root.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,7 +37,7 @@ pub fn read_file(root: &OwnedFd, path: &str, limit: usize) -> std::result::Resul
     Ok(bytes)
 }
 
-/// What a place to mount on is.
+/// The kind of a path to mount on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A directory.
@@ -46,13 +46,13 @@ pub enum Target {
     File,
 }
 
-/// Opens `path` below `root` to mount on it, creating what is missing, symlinks resolved inside `root`.
+/// Opens `path` below `root` to mount on it. Creates what is missing, and resolves symlinks inside `root`.
 pub fn open_or_create(root: &OwnedFd, path: &str, target: Target) -> Result<OwnedFd> {
     Walk::new(root, path, "mount destination")?.run(target)
 }
 
-/// Creates a working directory that is missing below `root`. One that a magic link of /proc stands in the way of is refused:
-/// what such a link says is not where it leads.
+/// Creates a working directory that is missing below `root`. A path through a magic link of /proc is refused: the text of such a
+/// link is not where it leads.
 pub fn ensure_directory(root: &OwnedFd, path: &str) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -73,15 +73,15 @@ pub fn directory_failure(path: &str, errno: Errno) -> String {
     let why = match errno {
         Errno::NOENT => "there is no such directory".to_owned(),
         Errno::NOTDIR => "it is not a directory".to_owned(),
-        Errno::LOOP => "a link of /proc or too many symlinks are on the way".to_owned(),
+        Errno::LOOP => "it leads through a link of /proc or too many symlinks".to_owned(),
         Errno::XDEV => "it is outside the container's root".to_owned(),
         errno => errno.to_string(),
     };
     format!("cannot enter the working directory {path:?}: {why}")
 }
 
-/// Opens a standard place such as "dev" or "etc/hosts". A symlink there is no way to say where it shall be: it is
-/// replaced, since what the container's programs open is this very path.
+/// Opens a standard path such as "dev" or "etc/hosts". A symlink there is replaced and not followed, because the container's
+/// programs open this path.
 pub fn open_or_replace(root: &OwnedFd, parent: &str, name: &str, target: Target) -> Result<OwnedFd> {
     let parent = open_or_create(root, parent, Target::Directory)?;
     let kind = kind_at(parent.as_fd(), name).attempt(|| format!("look at /{name} of the rootfs"))?;
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
             self.ahead.push_front(component.to_owned());
         }
         if path.contains('\0') || self.ahead.len() > COMPONENTS {
-            return Err(self.refuse("is no path"));
+            return Err(self.refuse("is not a valid path"));
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
         let next = open_path(parent, component).attempt(what)?;
         let stat = rustix::fs::fstat(&next).attempt(what)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            return Err(self.refuse("changes while it is walked"));
+            return Err(self.refuse("was changed while it was opened"));
         }
         self.walked.push(next);
         Ok(())

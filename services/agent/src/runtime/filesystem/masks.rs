@@ -1,5 +1,5 @@
-//! Paths of the kernel's file systems that a container must not read, or not write: they are about the guest, not about
-//! the container. The list is the one container engines agree on.
+//! Paths of the kernel's file systems that a container must not read, or not write, because they affect the whole guest. The list
+//! is the one that container engines share.
 
 use std::os::fd::OwnedFd;
 
@@ -26,7 +26,7 @@ const MASKED: [&str; 12] = [
 
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Masks and protects them. The calling process must have the container's root as its own.
+/// Masks and protects them. The root of the calling process must be the container's.
 pub fn apply() -> Result<()> {
     let read_only = NO_PRIVILEGES | Flags::MOUNT_ATTR_RDONLY;
     for path in READ_ONLY {

@@ -1,5 +1,5 @@
-//! Mounting by descriptor: a mount is made detached, then attached to an open place. No path is resolved twice, so none
-//! can be swapped in between.
+//! Mounting by descriptor: a mount is created detached, then attached to an open file or directory. No path is resolved twice, so
+//! none can be exchanged in between.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -13,7 +13,7 @@ use crate::runtime::error::{Attempt, Result};
 /// Flags of a mount.
 pub type Flags = MountAttrFlags;
 
-/// What nothing but data needs.
+/// The flags of a mount that holds only data.
 pub const NO_PRIVILEGES: Flags =
     Flags::MOUNT_ATTR_NOSUID.union(Flags::MOUNT_ATTR_NODEV).union(Flags::MOUNT_ATTR_NOEXEC);
 
@@ -53,7 +53,7 @@ pub fn attach(mount: &OwnedFd, target: &OwnedFd, shown: &str) -> Result<()> {
     rustix::mount::move_mount(mount, c"", target, c"", empty).attempt(|| format!("attach a mount at {shown}"))
 }
 
-/// Attaches a detached mount to a directory of the agent's own.
+/// Attaches a detached mount to a directory of the agent.
 pub fn attach_at(mount: &OwnedFd, path: &Path) -> Result<()> {
     let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(mount, c"", rustix::fs::CWD, path, empty)

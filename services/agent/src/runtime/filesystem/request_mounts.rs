@@ -1,7 +1,7 @@
 //! The mounts a request asks for, in its order.
 //!
-//! A destination is resolved inside the container's root. Device files never work on them, whatever the disk or a
-//! fellow container put there.
+//! A destination is resolved inside the container's root. Device files do not work on these mounts, whatever the disk or another
+//! container holds.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::runtime::layout::check_id;
 const MOUNTS: usize = 128;
 const DEFAULT_TMPFS_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Refuses mounts that cannot be, before anything is created.
+/// Refuses invalid mounts, before anything is created.
 pub fn check(mounts: &[pb::Mount]) -> Result<()> {
     if mounts.len() > MOUNTS {
         return Err(RuntimeError::InvalidSpec(format!("a container has at most {MOUNTS} mounts")));
@@ -30,7 +30,9 @@ pub fn check(mounts: &[pb::Mount]) -> Result<()> {
         let inside = path.split('/').any(|part| !part.is_empty() && part != "." && part != "..");
         if !path.starts_with('/') || path.len() > 4095 || path.contains('\0') || !inside {
             let shown: String = path.chars().take(256).collect();
-            return Err(RuntimeError::InvalidSpec(format!("mount destination {shown:?} is no absolute path below /")));
+            return Err(RuntimeError::InvalidSpec(format!(
+                "mount destination {shown:?} is not an absolute path below /"
+            )));
         }
         flags(mount)?;
         match &mount.source {
@@ -81,7 +83,7 @@ fn flags(mount: &pb::Mount) -> Result<Flags> {
             other => {
                 let shown: String = other.chars().take(40).collect();
                 return Err(RuntimeError::InvalidSpec(format!(
-                    "mount option {shown:?} is none of nosuid, nodev, noexec"
+                    "mount option {shown:?} is not one of nosuid, nodev, noexec"
                 )));
             }
         };
@@ -95,7 +97,7 @@ fn new_tmpfs(tmpfs: &pb::TmpfsMount, flags: Flags) -> Result<OwnedFd> {
     mount_api::new_filesystem("tmpfs", &[("size", &size), ("mode", &mode)], flags)
 }
 
-/// Containers that share it may run as any user, so anyone may write to it.
+/// Containers that share the directory may run as any user, so it is writable for all.
 fn shared_directory(spec: &FilesystemSpec, name: &str, flags: Flags) -> Result<OwnedFd> {
     let path = Path::new(&spec.shared_root).join(name);
     match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o777)) {
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_needs_a_place_below_the_root_and_a_source() {
+    fn a_mount_needs_a_destination_below_the_root_and_a_source() {
         assert!(check(&[mount("/data", tmpfs())]).is_ok());
         for bad in ["", "data", "/", "//", "/..", "/.", "/a\0"] {
             assert!(check(&[mount(bad, tmpfs())]).is_err(), "{bad:?}");

@@ -1,15 +1,15 @@
 //! A container's root: the image below, a writable layer above, joined by overlayfs.
 //!
-//! All of it is mounted in the container's own mount namespace and nowhere else. It goes away with the container's
-//! last process, and the agent's namespace never holds a tenant's file system.
+//! All of it is mounted only in the container's own mount namespace. It ends with the container's last process, and the agent's
+//! namespace never holds a tenant's file system.
 //!
-//! A directory of the image can be renamed (`redirect_dir=on`): the writable layer notes where it came from. Such notes in
-//! an image would be dangerous if they were believed, and they are not: the kernel reads none in the lowest layer, and
-//! there is one image below. In the writable layer the kernel alone makes them; a container may set no `trusted.overlay.*`
-//! through the overlay, whatever its capabilities, and a note only names directories of the same image.
+//! A directory of the image can be renamed (`redirect_dir=on`): the writable layer records where it came from in an extended
+//! attribute. Such attributes in an image have no effect: the kernel reads none in the lowest layer, and there is one image
+//! below. In the writable layer only the kernel writes them: a container cannot set `trusted.overlay.*` through the overlay,
+//! whatever its capabilities, and a redirect only names directories of the same image.
 //!
-//! A read-only root has a tiny upper layer as well, since places to mount on may be missing in the image; it is made
-//! read-only after they were created.
+//! A read-only root has a small upper layer, too, since directories to mount on may be missing in the image. It is made read-only
+//! once they are created.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub fn mount(spec: &FilesystemSpec) -> Result<OwnedFd> {
     rustix::fs::open(&root, flags, Mode::empty()).attempt(|| "open the root")
 }
 
-/// Makes the root read-only, once everything is in its place.
+/// Makes the root read-only, once everything is mounted.
 pub fn make_read_only(root: &OwnedFd) -> Result<()> {
     mount_api::set_flags(root, Flags::MOUNT_ATTR_RDONLY).attempt(|| "make the root read-only")
 }
@@ -78,10 +78,10 @@ fn upper_filesystem(spec: &FilesystemSpec) -> Result<OwnedFd> {
     }
     match &spec.upper {
         Some(layer) if layer.fstype.is_empty() => mount_api::clone_of(rustix::fs::CWD, &layer.source, flags),
-        // The disk is a sparse file: its inode tables read as zeros already, and the kernel's writing them again would take
-        // 16 MiB of the host's disk for each GiB of the layer.
+        // The disk is a sparse file, whose inode tables read as zeros already: writing them would take 16 MiB of the host's disk
+        // for each GiB of the layer.
         Some(layer) => {
-            // What is removed in it goes back to the host.
+            // The host reclaims the blocks of removed files.
             let options = [("source", layer.source.as_str()), ("noinit_itable", ""), ("discard", "")];
             mount_api::new_filesystem(&layer.fstype, &options, flags)
         }

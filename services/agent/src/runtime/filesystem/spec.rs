@@ -1,4 +1,4 @@
-//! What has to be known to build a container's file systems. The agent has checked everything in it, and has waited for the disks.
+//! The file systems of a container to build. The agent has checked everything in it, and has waited for the disks.
 
 use crate::pb;
 

@@ -1,4 +1,4 @@
-//! What every container finds mounted: /proc, /sys, /dev and what is below it, and the files that tell it its name.
+//! What every container has mounted: /proc, /sys, /dev and what is below it.
 
 use std::os::fd::OwnedFd;
 

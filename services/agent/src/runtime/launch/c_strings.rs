@@ -1,11 +1,11 @@
-//! Strings as `execve` wants them.
+//! Strings for `execve`.
 
 use std::ffi::CString;
 use std::ptr;
 
 use crate::runtime::error::{Result, RuntimeError};
 
-/// NUL-terminated strings with the NULL-terminated array of pointers that `execve` wants.
+/// NUL-terminated strings with the NULL-terminated array of pointers that `execve` takes.
 pub struct Strings {
     _owned: Vec<CString>,
     pointers: Vec<*const libc::c_char>,
@@ -34,7 +34,7 @@ pub fn c_strings(strings: &[String]) -> Result<Vec<CString>> {
     strings.iter().map(|string| c_string(string)).collect()
 }
 
-/// A string with its NUL. Errors: it holds one already.
+/// A string with its NUL. Errors: it contains a NUL byte.
 pub fn c_string(string: &str) -> Result<CString> {
-    CString::new(string).map_err(|_| RuntimeError::InvalidSpec("a string of the process holds a NUL byte".into()))
+    CString::new(string).map_err(|_| RuntimeError::InvalidSpec("a string of the process contains a NUL byte".into()))
 }

@@ -2,11 +2,11 @@
 //!
 //! - stage -> agent `R`: ready, waiting to start; carries the terminal's master if the stage made one.
 //! - stage -> agent `F<kind><text>`: building the container failed.
-//! - stage -> agent `B<pid>`: the process was born in its PID namespace; carries its pidfd.
+//! - stage -> agent `B<pid>`: the process was created in its PID namespace; carries its pidfd.
 //! - stage -> agent `L…`: a step of the launch failed ([`super::report`]).
 //! - agent -> stage `G`: go.
 //!
-//! A successful `execve` closes the stage's end without a word.
+//! A successful `execve` closes the stage's end without a message.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -33,7 +33,7 @@ pub enum Message {
     Ready(Option<OwnedFd>),
     /// The container could not be built.
     Failed(RuntimeError),
-    /// The process is there, and waits to start. What it says of itself is not checked.
+    /// The process exists and waits to start. The PID is not checked.
     Born(i32, OwnedFd),
     /// A step of the launch failed.
     Launch(Report),
@@ -58,7 +58,7 @@ pub fn receive(channel: &OwnedFd, timeout: Duration, what: &str) -> Result<Messa
     let count = match received {
         Ok(message) => message.bytes,
         Err(Errno::CONNRESET) => 0,
-        Err(errno) => return Err(errno).attempt(|| format!("hear from {what}")),
+        Err(errno) => return Err(errno).attempt(|| format!("receive from {what}")),
     };
     let mut descriptors = ancillary.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
@@ -74,7 +74,7 @@ pub fn receive(channel: &OwnedFd, timeout: Duration, what: &str) -> Result<Messa
         }
         [b'F', kind, text @ ..] => Message::Failed(failure(*kind, &String::from_utf8_lossy(text))),
         [report::TAG, ..] if let Some(report) = Report::decode(message) => Message::Launch(report),
-        _ => Message::Failed(RuntimeError::Stage(format!("{what} sent nonsense"))),
+        _ => Message::Failed(RuntimeError::Stage(format!("{what} sent an unexpected message"))),
     })
 }
 
@@ -96,12 +96,12 @@ pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration, what: &str) -> Resul
     }
 }
 
-/// Tells a stage to go. Answers whether it was there to hear.
+/// Tells a stage to go. Returns whether its end was open.
 pub fn send_go(channel: &OwnedFd) -> bool {
     rustix::net::send(channel, GO, SendFlags::NOSIGNAL).is_ok()
 }
 
-/// For a stage: waits to be told to go. Answers whether it shall.
+/// For a stage: waits for the message to go. Returns false if the channel was closed instead.
 pub fn wait_go(channel: &OwnedFd) -> bool {
     let mut bytes = [0u8; 8];
     loop {
@@ -113,7 +113,7 @@ pub fn wait_go(channel: &OwnedFd) -> bool {
     }
 }
 
-/// For a stage: says that it is ready.
+/// For a stage: reports that it is ready.
 pub fn send_ready(channel: &OwnedFd, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -126,7 +126,7 @@ pub fn send_ready(channel: &OwnedFd, terminal: Option<BorrowedFd<'_>>) -> Result
         .attempt(|| "report to the agent")
 }
 
-/// For a stage: hands over the process that it made.
+/// For a stage: hands over the process that it created.
 pub fn send_born(channel: &OwnedFd, pid: i32, pidfd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -136,7 +136,7 @@ pub fn send_born(channel: &OwnedFd, pid: i32, pidfd: BorrowedFd<'_>) -> std::res
     rustix::net::sendmsg(channel, &[IoSlice::new(&[b'B', a, b, c, d])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// For a stage: says why it failed.
+/// For a stage: reports why it failed.
 pub fn send_failure(channel: &OwnedFd, error: &RuntimeError) {
     let (kind, text) = match error {
         RuntimeError::InvalidSpec(text) => (b'i', text.clone()),
@@ -145,7 +145,7 @@ pub fn send_failure(channel: &OwnedFd, error: &RuntimeError) {
     };
     let mut message = vec![b'F', kind];
     message.extend(text.bytes().take(MESSAGE_BYTES - 2));
-    // The agent takes a closed channel for a failure as well.
+    // If this fails, the agent treats the closed channel as a failure.
     rustix::net::send(channel, &message, SendFlags::NOSIGNAL).ok();
 }
 

@@ -1,4 +1,4 @@
-//! The words of a process: its command line, where the command is looked for, its environment and its directory.
+//! The strings of a process: its command line, the paths where the command may be, its environment and its directory.
 
 use crate::pb;
 use crate::runtime::error::{Result, RuntimeError};
@@ -8,7 +8,7 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 pub const STRINGS_BYTES: usize = 1024 * 1024;
 const STRINGS: usize = 16 * 1024;
 
-/// Refuses words that `execve` would not take.
+/// Refuses strings that `execve` would not take.
 pub fn check_strings(process: &pb::Process) -> Result<()> {
     if process.args.first().is_none_or(String::is_empty) {
         return Err(RuntimeError::InvalidSpec("a process needs a command in args".into()));
@@ -19,7 +19,7 @@ pub fn check_strings(process: &pb::Process) -> Result<()> {
         return Err(RuntimeError::InvalidSpec("args and env together are larger than 1 MiB or 16384 strings".into()));
     }
     if strings().any(|string| string.contains('\0')) {
-        return Err(RuntimeError::InvalidSpec("args and env cannot hold NUL bytes".into()));
+        return Err(RuntimeError::InvalidSpec("args and env cannot contain NUL bytes".into()));
     }
     if process.env.iter().any(|entry| entry.find('=').is_none_or(|at| at == 0)) {
         return Err(RuntimeError::InvalidSpec("each env entry needs to be KEY=value".into()));
@@ -27,7 +27,7 @@ pub fn check_strings(process: &pb::Process) -> Result<()> {
     Ok(())
 }
 
-/// The environment, with what every process finds: PATH, HOSTNAME, HOME, and TERM with a terminal.
+/// The environment, completed with PATH, HOSTNAME, HOME, and TERM with a terminal.
 pub fn environment(process: &pb::Process, user: &User, hostname: &str) -> Vec<String> {
     let mut env = process.env.clone();
     let mut default = |key: &str, value: &str| {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_gets_what_is_missing_and_keeps_what_is_given() {
+    fn the_environment_gets_missing_variables_and_keeps_given_ones() {
         let user = User { uid: 5, gid: 5, groups: vec![], home: "/home/x".into() };
         let mut process = pb::Process { env: vec!["HOME=/mine".into(), "A=b".into()], ..Default::default() };
         let expected = ["HOME=/mine", "A=b", &format!("PATH={DEFAULT_PATH}"), "HOSTNAME=h"];

@@ -1,13 +1,12 @@
 //! Turning a fresh process into the user's: the last steps before `execve`, and `execve` itself.
 //!
-//! This code runs in memory shared with the agent (see [`spawn`]): raw system calls on prepared data, nothing
-//! else. It is the same for a container's init and for an exec; they differ in what happened before.
+//! This code runs in memory shared with the agent (see [`spawn`]): it only issues raw system calls on prepared data. It is the
+//! same for a container's init and for an exec; they differ in what happens before.
 //!
-//! Order matters. Every descriptor that is not needed any more is closed before the container's namespaces are joined and
-//! before the working directory is entered: no path of the container, such as /proc/self/fd/N, leads to what is the agent's.
-//! The filter goes in while CAP_SYS_ADMIN is still held, which spares the process no_new_privs; ids change
-//! under PR_SET_KEEPCAPS so that capabilities can be set afterwards; signals are unblocked last, when no handler of
-//! the agent is left to run.
+//! The order matters. Descriptors that are not needed any more are closed before the container's namespaces are joined and before
+//! the working directory is entered, so that no path in the container, such as /proc/self/fd/N, leads to a file of the agent. The
+//! filter is installed while CAP_SYS_ADMIN is still held, which needs no no_new_privs. Ids change under PR_SET_KEEPCAPS, so that
+//! capabilities can be set afterwards. Signals are unblocked last, when no handler of the agent is left.
 
 pub mod c_strings;
 pub mod channel;
@@ -40,9 +39,9 @@ pub unsafe extern "C" fn run(plan: *const c_void) -> ! {
     }
 }
 
-/// Carries out a plan from a stage of one thread, apart from the PID namespace its children are born in: nobody there sees a
-/// process of ours before it has dropped its rights and closed what was open. Only then is the process born there, as a child of the
-/// stage's own parent, which is told of it, and executes the command when it is told to.
+/// Carries out a plan from a stage of one thread, outside the PID namespace of its children: no process there sees the stage. The
+/// stage drops its rights and closes its descriptors, and only then creates the process there, as a child of the agent. The agent
+/// gets its PID, and the process executes the command on the agent's message.
 pub fn run_apart(plan: &LaunchPlan, agent: &OwnedFd) -> ! {
     const CLONE_PIDFD: i32 = 0x1000;
     let mut pidfd: i32 = -1;
@@ -87,7 +86,7 @@ pub unsafe fn fail(report: i32, failure: Report) -> ! {
     }
 }
 
-/// How often a working directory is looked up while others rename what is on the way.
+/// How often the lookup of a working directory is repeated while its path changes.
 const RESOLVE_ATTEMPTS: u32 = 64;
 
 type Outcome = Result<(), Report>;
@@ -118,7 +117,7 @@ unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
     }
 }
 
-/// What needs no rights, and is the process's own: its session, its terminal, and its signals.
+/// The steps that need no rights: session, terminal, and signals.
 unsafe fn begin(plan: &LaunchPlan) -> Outcome {
     // SAFETY: numbers, and a local.
     unsafe {
@@ -131,7 +130,7 @@ unsafe fn begin(plan: &LaunchPlan) -> Outcome {
     }
 }
 
-/// Handlers were cleared when the process was made, but ignored signals stay ignored (Rust ignores SIGPIPE).
+/// Resets ignored signals (Rust ignores SIGPIPE). Handlers were cleared when the process was created.
 unsafe fn reset_signals(ignored: u64) {
     let default = [0u64; 4];
     for signal in 1..=64 {
@@ -168,8 +167,8 @@ unsafe fn standard_streams(plan: &LaunchPlan) -> Outcome {
     }
 }
 
-/// Makes a pipe or terminal the user's, so that it can be opened again by its name, as /dev/stdout or as `tty` prints it. Other
-/// files, such as /dev/null, belong to more than this process.
+/// Makes the user the owner of a pipe or terminal, so that the process can open it again by a name such as /dev/stdout or the one
+/// that `tty` prints. Other files, such as /dev/null, belong to other processes, too.
 unsafe fn give_stream(number: i32, plan: &LaunchPlan) -> Outcome {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: `stat` is valid as zeroes and as the kernel fills it.
@@ -178,15 +177,15 @@ unsafe fn give_stream(number: i32, plan: &LaunchPlan) -> Outcome {
         let stat = stat.assume_init_ref();
         let own = plan.terminal || stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
         if own && stat.st_uid != plan.uid {
-            // The group stays: that of a terminal is `tty`.
+            // The group stays: a terminal's is `tty`.
             check(Step::Stdio, sys!(libc::SYS_fchown, number, plan.uid, u32::MAX))?;
         }
         Ok(())
     }
 }
 
-/// Closes all but the standard streams, the report, and the init's pidfd while it is to be joined. Only the report is left
-/// then, and `execve` closes it.
+/// Closes all descriptors but the standard streams, the report, and the pidfd of the init whose namespaces are joined. `execve`
+/// closes the report.
 unsafe fn close_others(plan: &LaunchPlan) -> Outcome {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     let pidfd = plan.join.map_or(plan.report, |(pidfd, _)| pidfd);
@@ -205,8 +204,8 @@ unsafe fn close_others(plan: &LaunchPlan) -> Outcome {
     }
 }
 
-/// Enters the working directory, which must be below the root: no magic link of /proc leads there, however it is reached, and
-/// the kernel's own answer to "where am I" is asked for afterwards.
+/// Enters the working directory. It must be below the root: the lookup follows no magic link of /proc, and getcwd confirms it
+/// afterwards.
 unsafe fn working_directory(directory: &CStr) -> Outcome {
     const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
     const RESOLVE_IN_ROOT: u64 = 0x10;
@@ -218,7 +217,7 @@ unsafe fn working_directory(directory: &CStr) -> Outcome {
         let root = sys!(libc::SYS_openat, libc::AT_FDCWD, c"/".as_ptr(), flags, 0);
         check(Step::WorkingDirectory, root)?;
         let mut opened = -libc::EAGAIN as isize;
-        // EAGAIN: something was renamed meanwhile, and the kernel could not rule out that ".." leads outside.
+        // EAGAIN: a directory was renamed during the lookup, and the kernel could not rule out that ".." leads outside.
         for _ in 0..RESOLVE_ATTEMPTS {
             opened = sys!(libc::SYS_openat2, root, directory.as_ptr(), how.as_ptr(), size_of_val(&how));
             if opened != -libc::EAGAIN as isize {
@@ -232,7 +231,7 @@ unsafe fn working_directory(directory: &CStr) -> Outcome {
         check(Step::WorkingDirectory, entered)?;
         let mut path = [0u8; libc::PATH_MAX as usize];
         check(Step::WorkingDirectory, sys!(libc::SYS_getcwd, path.as_mut_ptr(), path.len()))?;
-        // A directory that cannot be reached from the root is told as "(unreachable)/...".
+        // The path of a directory that cannot be reached from the root begins with "(unreachable)".
         if path[0] == b'/' { Ok(()) } else { Err(Report::new(Step::WorkingDirectory, libc::EXDEV)) }
     }
 }
@@ -283,15 +282,15 @@ unsafe fn set_capabilities(plan: &LaunchPlan) -> Outcome {
     Ok(())
 }
 
-/// Tries each candidate as `execvp` does: one that is not there is passed over, one that may not be executed is
-/// remembered, any other error ends the search. Answers why there was nothing to execute.
+/// Tries each candidate as `execvp` does: a missing one is skipped, one without permission is remembered, and any other error ends
+/// the search. Returns only if no candidate was executed, with the reason.
 unsafe fn execute(plan: &LaunchPlan) -> Report {
     let mut failure = Report::new(Step::Execute, libc::ENOENT);
     for candidate in plan.candidates.each() {
         let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
         // SAFETY: strings of the plan; `stat` is valid as zeroes and as the kernel fills it.
         let (seen, directory, executed) = unsafe {
-            // Looking first costs a fraction of an execve that fails.
+            // A stat costs a fraction of an execve that fails.
             let seen = sys!(libc::SYS_newfstatat, libc::AT_FDCWD, *candidate, stat.as_mut_ptr(), 0);
             let directory = stat.assume_init_ref().st_mode & libc::S_IFMT == libc::S_IFDIR;
             let executed = if seen == 0 {
@@ -302,7 +301,7 @@ unsafe fn execute(plan: &LaunchPlan) -> Report {
             (seen, directory, executed)
         };
         match -executed as i32 {
-            // A script that is there without its interpreter is "not found" as well, but ends no search.
+            // A script without its interpreter is "not found", too, and the search continues.
             libc::ENOENT | libc::ENOTDIR => {}
             libc::EACCES => {
                 let step = if seen == 0 && directory { Step::ExecuteDirectory } else { Step::Execute };

@@ -1,5 +1,5 @@
-//! Everything a new process needs, prepared where allocation is allowed, for [`super::run`] to carry out where it is
-//! not.
+//! Everything that a new process needs. It is prepared where allocation is allowed, and [`super::run`] carries it out where
+//! allocation is not.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,12 +14,12 @@ use crate::runtime::rights::rlimits::{self, Limit};
 use crate::runtime::rights::seccomp::{self, Filter};
 use crate::runtime::rights::user::Accounts;
 
-/// Whether any process was ever given CAP_SYS_PTRACE. Held for reading while a newcomer is within a container's sight before it
-/// has dropped its rights: the first tracer comes after it.
+/// Whether any process was ever given CAP_SYS_PTRACE. The lock is held for reading while a container may see a process that has not
+/// dropped its rights yet, so that no tracer starts in the meantime.
 static TRACERS: RwLock<bool> = RwLock::new(false);
 
-/// Leave to make a newcomer within a container's sight, as long as there is no tracer.
-pub fn leave_for_newcomers() -> Option<RwLockReadGuard<'static, bool>> {
+/// Permission to launch a process where a container sees it. None once there may be a tracer.
+pub fn permit_visible_launch() -> Option<RwLockReadGuard<'static, bool>> {
     let tracers = TRACERS.read().unwrap_or_else(PoisonError::into_inner);
     if *tracers { None } else { Some(tracers) }
 }
@@ -38,7 +38,7 @@ pub struct Stdio {
     pub terminal: bool,
 }
 
-/// A process to be.
+/// A process to launch.
 pub struct LaunchPlan {
     pub stdio: [i32; 3],
     pub terminal: bool,
@@ -104,7 +104,7 @@ impl LaunchPlan {
         })
     }
 
-    /// The filter that `process` shall run under. Takes note of a process that will be able to trace others.
+    /// The filter for `process`. Records that a process will be able to trace others.
     pub fn filter(process: &pb::Process) -> Result<Option<Filter>> {
         let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
         if capabilities.held.contains(Capability::SysPtrace) {
@@ -118,7 +118,7 @@ impl LaunchPlan {
         self.oom_score_adj.is_none()
     }
 
-    /// Refuses what [`Self::prepare`] would refuse, except for names of users: before anything is created.
+    /// Refuses what [`Self::prepare`] would refuse, except for names of users, before anything is created.
     pub fn check(process: &pb::Process) -> Result<()> {
         check_strings(process)?;
         ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
@@ -135,7 +135,7 @@ fn oom_score_adj(value: i32) -> Result<CString> {
     c_string(&value.to_string())
 }
 
-/// This program's own score, which its children inherit. Nothing changes it while it runs.
+/// This program's score, which its children inherit. It does not change while the program runs.
 fn own_oom_score_adj() -> CString {
     use std::sync::OnceLock;
     static OWN: OnceLock<CString> = OnceLock::new();
@@ -146,7 +146,7 @@ fn own_oom_score_adj() -> CString {
     OWN.get_or_init(read).clone()
 }
 
-/// For a stage: takes the OOM score of what it is to become, while it sees itself in /proc.
+/// For a stage: sets the OOM score of the process that it becomes, while it still sees itself in /proc.
 pub fn adopt_oom_score(process: &pb::Process) -> Result<()> {
     let score = oom_score_adj(process.oom_score_adj)?;
     std::fs::write("/proc/self/oom_score_adj", score.to_bytes()).attempt(|| "set the OOM score")?;
@@ -166,7 +166,7 @@ fn last_capability() -> u8 {
     })
 }
 
-/// Finds out now what the first process would have to wait for. A machine that is frozen afterwards, as a template, has it.
+/// Computes what the first process would have to wait for. A template that is frozen afterwards has it ready.
 pub fn warm_up() {
     ignored_signals();
     last_capability();
@@ -174,7 +174,7 @@ pub fn warm_up() {
     seccomp::default_filter(CapabilitySet::DEFAULT);
 }
 
-/// The signals this program ignores. Rust decides that before `main`, and nothing changes it later.
+/// The signals that this program ignores. They are set before `main` and do not change.
 fn ignored_signals() -> u64 {
     use std::sync::OnceLock;
     static IGNORED: OnceLock<u64> = OnceLock::new();
@@ -191,7 +191,7 @@ fn ignored_signals() -> u64 {
     })
 }
 
-/// A duplicate whose number is above the standard three, so that installing one stream cannot overwrite another.
+/// A duplicate with a number above the standard three, so that installing one stream does not overwrite another.
 pub fn above_standard(fd: &OwnedFd) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(fd, 3).attempt(|| "duplicate a standard stream")
 }
@@ -212,7 +212,7 @@ mod tests {
     use crate::runtime::launch::command::STRINGS_BYTES;
 
     #[test]
-    fn a_process_that_cannot_be_is_refused_before_anything_is_created() {
+    fn an_invalid_process_is_refused_before_anything_is_created() {
         let good = pb::Process { args: vec!["a".into()], ..Default::default() };
         assert!(LaunchPlan::check(&good).is_ok());
         let bad = |change: fn(&mut pb::Process)| {

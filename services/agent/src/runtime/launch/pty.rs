@@ -1,4 +1,4 @@
-//! Terminals of a container's own devpts, so that their names mean something inside it.
+//! Terminals of a container's own devpts, so that their names are valid inside it.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -16,8 +16,8 @@ pub struct Terminal {
     pub slave: OwnedFd,
 }
 
-/// Opens a terminal of the devpts mounted in `root`. Whether it is one is checked: a container that was given the right
-/// to mount may have put something else there.
+/// Opens a terminal of the devpts mounted in `root`. A container that may mount could have mounted something else there, so the
+/// result is checked.
 pub fn open(root: &OwnedFd) -> Result<Terminal> {
     let what = || "open a terminal of the container";
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -31,12 +31,12 @@ pub fn open(root: &OwnedFd) -> Result<Terminal> {
     rustix::fs::fcntl_setfl(&master, OFlags::RDWR).attempt(what)?;
     rustix::pty::unlockpt(&master).attempt(what)?;
     let open = (OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).bits();
-    // SAFETY: TIOCGPTPEER takes open flags and answers a new descriptor.
+    // SAFETY: TIOCGPTPEER takes open flags and returns a new descriptor.
     let slave = unsafe { crate::runtime::raw::sys!(libc::SYS_ioctl, master.as_raw_fd(), libc::TIOCGPTPEER, open) };
     if slave < 0 {
         return Err(Errno::from_raw_os_error(-slave as i32)).attempt(what);
     }
-    // SAFETY: the kernel just made it.
+    // SAFETY: a new descriptor from the kernel.
     let slave = unsafe { OwnedFd::from_raw_fd(slave as i32) };
     Ok(Terminal { master, slave })
 }

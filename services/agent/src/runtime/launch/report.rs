@@ -1,5 +1,5 @@
-//! What a process on its way to `execve` tells the agent: nothing if it gets there (the descriptor closes), else which
-//! step failed. Eight bytes, so that they can be written without allocation and are read whole.
+//! What a process reports to the agent before `execve`: nothing if that succeeds (the descriptor closes), else the step that
+//! failed. Eight bytes, which are written without allocation and read at once.
 
 use rustix::io::Errno;
 
@@ -62,13 +62,13 @@ pub struct Report {
 pub enum Meaning {
     /// The command cannot be executed: exit code 126 or 127 and why.
     CannotExecute { code: i32, reason: String },
-    /// The container's init is gone.
+    /// The container's init has exited.
     Gone,
     /// Anything else.
     Failed(RuntimeError),
 }
 
-/// What a process was to be, for messages.
+/// Command and directory of a process, for messages.
 pub struct Subject {
     command: String,
     directory: String,
@@ -104,7 +104,7 @@ impl Report {
         matches!(self.step, Step::Execute | Step::ExecuteDirectory)
     }
 
-    /// The exit code of the process, as a shell would have it.
+    /// The exit code of the process, as in a shell.
     pub fn exit_code(self) -> i32 {
         match (self.is_execute(), self.errno) {
             (true, libc::ENOENT | libc::ENOTDIR) => 127,
@@ -112,7 +112,7 @@ impl Report {
         }
     }
 
-    /// What it means for a process. A working directory or user that does not work out is the request's fault.
+    /// What it means for a process. A working directory or limit that cannot be set is the request's fault.
     pub fn meaning(self, subject: &Subject) -> Meaning {
         let errno = Errno::from_raw_os_error(self.errno);
         let command = &subject.command;
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_survives_its_journey() {
+    fn a_decoded_report_is_the_encoded_one() {
         let report = Report::new(Step::Execute, libc::EACCES);
         assert_eq!(Report::decode(&report.encode()), Some(report));
         assert_eq!(Report::decode(b"L\xff\0\0\0\0\0\0"), None);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn not_found_is_127_and_not_executable_126() {
+    fn a_command_not_found_exits_with_127_and_one_not_executable_with_126() {
         assert_eq!(Report::new(Step::Execute, libc::ENOENT).exit_code(), 127);
         assert_eq!(Report::new(Step::Execute, libc::EACCES).exit_code(), 126);
         assert_eq!(Report::new(Step::Execute, libc::ENOEXEC).exit_code(), 126);

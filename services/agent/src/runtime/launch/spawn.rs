@@ -1,19 +1,18 @@
 //! Creating a process that shares the agent's memory until it executes something.
 //!
-//! The agent has many threads, so what runs between `fork` and `execve` must be as careful as a signal handler; and
-//! copying page tables costs more than everything else on the way to an exec. So a child is made by
-//! `clone3(CLONE_VM | CLONE_INTO_CGROUP)` on a stack of its own: it begins in its cgroup, copies nothing, and runs a
-//! function that only issues raw system calls on data prepared beforehand ([`super::run`]).
+//! The agent has many threads, so code between `fork` and `execve` must be as careful as a signal handler, and copying page tables
+//! costs more than the rest of an exec. So a child is created by `clone3(CLONE_VM | CLONE_INTO_CGROUP)` on its own stack: it starts
+//! in its cgroup, copies nothing, and runs a function that only issues raw system calls on prepared data ([`super::run`]).
 //!
-//! A container's root has the newcomer's own rights from the moment they are set until the command is executed, and could
-//! trace it, and so the agent. Memory that is not dumpable is out of reach for that; the agent's is made so. A tracer
-//! with CAP_SYS_PTRACE would reach it still: once any process was given that, newcomers get a copy of the memory.
+//! From the moment the child has dropped its rights until it executes the command, a container's root has the same rights, and could
+//! trace the child, and with it the agent's memory. The agent's memory is made non-dumpable, which prevents that. A tracer with
+//! CAP_SYS_PTRACE could still read it: once any process was given that capability, a stage launches processes, in its own memory.
 //!
-//! A process that is to have another OOM score than the agent gets a copy of the memory instead, as with fork: the kernel
-//! gives a score to all processes that share their memory, to those of other execs too.
+//! A process with another OOM score than the agent's gets a copy of the memory, as with fork: the kernel sets the score of all
+//! processes that share their memory, also of other execs.
 //!
-//! It is not a vfork: the agent's thread is not suspended, but waits for the child's report with a deadline. A hostile
-//! container can stop a newcomer in its PID namespace (SIGSTOP), and must not be able to stop the agent with it.
+//! It is not a vfork: the agent's thread is not suspended, but waits for the child's report with a deadline. A hostile container
+//! can stop the child in its PID namespace (SIGSTOP), and must not stop the agent's thread with it.
 
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -76,27 +75,27 @@ impl Drop for ChildStack {
 pub struct Child {
     /// Its PID as the agent sees it.
     pub pid: i32,
-    /// A descriptor that keeps meaning this process.
+    /// A descriptor of this process, whatever becomes of its PID.
     pub pidfd: OwnedFd,
 }
 
-/// What the child runs. It must not return, allocate, panic or use thread-local storage.
+/// The function that the child runs. It must not return, allocate, panic or use thread-local storage.
 pub type Entry = unsafe extern "C" fn(*const c_void) -> !;
 
-/// How a child comes by its memory.
+/// The memory of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
-    /// It shares the agent's.
+    /// The child shares the agent's memory.
     Shared,
-    /// It gets a copy, on demand.
+    /// The child gets a copy of it.
     Copied,
 }
 
-/// Creates a process in `cgroup`, with new namespaces as `namespaces` (CLONE_NEW*) says, which calls `entry(argument)`.
-/// All signals are blocked in it, and handlers reset.
+/// Creates a process in `cgroup` and in new `namespaces` (CLONE_NEW*), which calls `entry(argument)`. All signals are blocked in it,
+/// and handlers are reset.
 ///
 /// # Safety
-/// `argument` and `stack` must stay as they are until the child has executed something or has ended.
+/// `argument` and `stack` must stay valid until the child has executed a program or has exited.
 pub unsafe fn spawn(
     namespaces: u64,
     memory: Memory,
@@ -129,7 +128,7 @@ pub unsafe fn spawn(
     Ok(Child { pid: result as i32, pidfd })
 }
 
-/// Makes this program's memory out of reach for processes that have no more than its user's rights.
+/// Protects this program's memory from processes that have only the rights of its user.
 pub fn forbid_tracing() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

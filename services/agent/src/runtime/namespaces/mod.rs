@@ -1,11 +1,11 @@
-//! Namespaces: what a container has of its own, and how a process gets into another's PID namespace.
+//! Namespaces: which ones a container has, and how a process is created in the PID namespace of another.
 //!
-//! A process changes its PID namespace only by being born there: `setns(CLONE_NEWPID)` says where the caller's next
-//! children are born. So the thread that creates a process points itself there for the moment of the `clone3`, and back.
-//! That spares a middle process which would have to be reaped.
+//! A process never changes its PID namespace: `setns(CLONE_NEWPID)` sets the PID namespace of the caller's next children. So the
+//! thread that creates a process enters that namespace during the `clone3`, and returns. That needs no process in between, which
+//! would have to be reaped.
 //!
-//! With a shared PID namespace a *holder* is its PID 1: containers come and go, and when PID 1 of a namespace ends the
-//! kernel kills all the others.
+//! In a shared PID namespace, a *holder* is PID 1: when PID 1 of a namespace exits, the kernel kills all others in it, and
+//! containers come and go.
 
 pub mod sysctl;
 
@@ -17,18 +17,18 @@ use rustix::io::Errno;
 use crate::runtime::error::{Attempt, Result};
 use crate::runtime::raw::sys;
 
-/// Namespaces of its own for every container. The cgroup namespace is unshared later, from within the cgroup; the
-/// network namespace is the guest's.
+/// Every container's own namespaces. The cgroup namespace is unshared later, from within the cgroup; the network namespace is the
+/// guest's.
 pub const OWN: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS) as u64;
 
-/// A PID namespace of its own.
+/// A new PID namespace.
 pub const OWN_PID: u64 = libc::CLONE_NEWPID as u64;
 
-/// What an exec joins, besides the PID namespace it is born into.
+/// The namespaces that an exec joins, besides the PID namespace in which it is created.
 pub const JOINED: u32 = (libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP) as u32;
 
-/// Runs `create` with the calling thread's children being born in the PID namespace of the process `member`. Answers
-/// ESRCH if that process has ended.
+/// Runs `create` so that children of the calling thread are created in the PID namespace of the process `member`. Fails with ESRCH
+/// if that process has exited.
 pub fn born_beside<T>(
     member: BorrowedFd<'_>,
     create: impl FnOnce() -> std::result::Result<T, Errno>,
@@ -36,8 +36,8 @@ pub fn born_beside<T>(
     let own = own_pid_namespace()?;
     set_pid_namespace(member)?;
     let created = create();
-    // Going back to one's own namespace can only fail for want of a few bytes, which the kernel waits for. A thread that
-    // stayed would put other children into the wrong container, so it does not go on.
+    // Returning to the own namespace can only fail when the kernel is out of memory. A thread that did not return would create
+    // children in the wrong container, so it does not continue.
     while set_pid_namespace(own.as_fd()).is_err() {
         std::thread::yield_now();
     }
@@ -54,17 +54,17 @@ fn own_pid_namespace() -> std::result::Result<&'static OwnedFd, Errno> {
     Ok(OWN_NAMESPACE.get_or_init(|| fd))
 }
 
-/// Says that the calling thread's children are to be born in the PID namespace of a process.
+/// Makes the PID namespace of a process that of the calling thread's children.
 pub fn set_pid_namespace(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
     join(of, libc::CLONE_NEWPID as u32)
 }
 
-/// For a stage: joins all namespaces of a container; its PID namespace for the children.
+/// For a stage: joins all namespaces of a container, its PID namespace for the stage's children.
 pub fn join_all(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
     join(of, JOINED | libc::CLONE_NEWPID as u32)
 }
 
-/// For a stage: runs `work` among the mounts of another process, and comes back to its own.
+/// For a stage: runs `work` in the mount namespace of another process, and returns to its own.
 pub fn among_mounts_of<T>(of: BorrowedFd<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -81,7 +81,7 @@ fn join(of: BorrowedFd<'_>, namespaces: u32) -> std::result::Result<(), Errno> {
     if result < 0 { Err(Errno::from_raw_os_error(-result as i32)) } else { Ok(()) }
 }
 
-/// Whether a process has ended (reaped or not).
+/// Whether a process has exited (reaped or not).
 pub fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -1,5 +1,5 @@
-//! Kernel parameters of a container. Only those of its own namespaces, or of the network that is the sandbox's, may be
-//! set; the rest would be about the whole guest.
+//! Kernel parameters of a container. It may set only those of its own namespaces, and of the sandbox's network; others would change
+//! the whole guest.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub fn check(sysctls: &HashMap<String, String>) -> Result<()> {
         if !known || odd || name.len() > 256 || !name.bytes().all(plain) {
             let shown: String = name.chars().take(80).collect();
             return Err(RuntimeError::InvalidSpec(format!(
-                "sysctl {shown:?} is none of a container: net.*, fs.mqueue.*, kernel.msg*, kernel.shm*, kernel.sem"
+                "sysctl {shown:?} cannot be set for a container; these can: net.*, fs.mqueue.*, kernel.msg*, kernel.shm*, kernel.sem"
             )));
         }
         if value.len() > 1024 || value.contains('\0') {

@@ -1,7 +1,7 @@
-//! Capabilities: names, sets, and which set goes where.
+//! Capabilities: names, sets, and which set of a process gets which.
 //!
 //! The default set is the one Docker documents without CAP_MKNOD (a device file is a way to the guest's disks) and
-//! CAP_NET_RAW (containers of a sandbox share its network). Where a set goes follows the OCI runtime spec:
+//! CAP_NET_RAW (containers of a sandbox share its network). As in the OCI runtime spec:
 //!
 //! - The default set is put in the bounding, permitted and effective sets, and inheritable and ambient stay empty. A user
 //!   other than root therefore holds nothing after `execve`, and can gain no more than the set by a setuid program.
@@ -136,7 +136,7 @@ impl CapabilitySet {
     }
 }
 
-/// What the five sets of a process shall be.
+/// The five sets of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessCapabilities {
     /// Bounding, permitted and effective.

@@ -1,9 +1,10 @@
-//! Who a process runs as: the user of an image's config, looked up in the container's /etc/passwd and /etc/group.
+//! The user and groups of a process, looked up in the container's /etc/passwd and /etc/group.
 //!
-//! A file is read when something is asked of it: digits for both user and group need neither. Both files are the tenant's. At most [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As other
-//! runtimes do: digits are an id and never a name, even if a user or group has such a name (CVE-2016-3697); a number that is
-//! no known user is taken as it is with group 0; a group that is given explicitly takes the place of the memberships in
-//! /etc/group; and the primary group is among the groups, so that setgid(2) cannot take it off (CVE-2022-2989).
+//! A file is read only when the answer is in it: digits for both user and group need neither. Both files are the tenant's. At most
+//! [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As in other runtimes, digits are an id and never a
+//! name, even if a user or group has such a name (CVE-2016-3697). A number that is no known user is used with group 0. An explicit
+//! group replaces the memberships in /etc/group. The primary group is among the groups, so that setgid(2) cannot remove it
+//! (CVE-2022-2989).
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -35,7 +36,7 @@ pub struct Accounts {
     group: Text,
 }
 
-/// The text of a file, read when it is first asked for.
+/// The text of a file, read at first use.
 struct Text {
     read: Box<dyn Fn() -> String>,
     text: OnceCell<String>,
@@ -52,7 +53,7 @@ impl Text {
 }
 
 impl Accounts {
-    /// The database below `root`. Files that are missing or odd count as empty.
+    /// The database below `root`. A file that cannot be read counts as empty.
     pub fn read(root: &OwnedFd) -> Self {
         let root = Rc::new(root.try_clone().ok());
         let file = |path| {
@@ -83,7 +84,7 @@ impl Accounts {
         self.look_up(spec, additional, true)
     }
 
-    /// As [`Self::resolve`] for who needs no home directory: it may be "/" though the user has another.
+    /// As [`Self::resolve`], but the home directory may be "/" although the user has another.
     pub fn resolve_ids(&self, spec: &str, additional: &[String]) -> Result<User> {
         self.look_up(spec, additional, false)
     }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_brings_its_group_home_and_memberships() {
+    fn a_user_has_the_group_home_and_memberships_of_its_name() {
         let user = accounts().resolve("app", &[]).unwrap();
         let expected = User { uid: 1000, gid: 1001, groups: vec![29, 44, 1001], home: "/home/app".into() };
         assert_eq!(user, expected);
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_named_means_root() {
+    fn no_user_means_root() {
         let user = accounts().resolve("", &[]).unwrap();
         assert_eq!((user.uid, user.gid, user.home.as_str()), (0, 0, "/root"));
     }
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_container_writes_into_its_accounts_is_looked_up() {
+    fn a_user_is_looked_up_in_any_text_of_the_accounts() {
         crate::fuzzing::fuzz("accounts", |bytes| {
             let text = String::from_utf8_lossy(bytes);
             let (passwd, group) = text.split_once('\0').unwrap_or((&text, ""));

@@ -1,8 +1,7 @@
-//! The exec stage: prepares an exec where a container may trace what it sees (CAP_SYS_PTRACE), and that is any process of its PID
-//! namespace.
+//! The exec stage: prepares an exec where a container may trace any process of its PID namespace (CAP_SYS_PTRACE).
 //!
-//! It runs outside that namespace, in memory that holds nothing of the agent's but this one request. It joins the container's
-//! other namespaces, drops its rights and closes its descriptors, and only then is the process born where it can be seen
+//! It runs outside that namespace, in memory that holds nothing of the agent but this request. It joins the container's other
+//! namespaces, drops its rights and closes its descriptors, and only then creates the process where the container sees it
 //! ([`launch::run_apart`]).
 
 use std::os::fd::{AsFd, OwnedFd};

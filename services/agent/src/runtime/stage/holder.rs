@@ -1,8 +1,8 @@
-//! The holder: PID 1 of a PID namespace that containers share. It does nothing, and orphans it inherits are reaped by the
-//! kernel, since it ignores SIGCHLD. It ends when the agent does.
+//! The holder: PID 1 of a PID namespace that containers share. It does nothing. The kernel reaps the orphans that it inherits, since
+//! it ignores SIGCHLD. It exits when the agent does.
 //!
-//! Containers see it, and with CAP_SYS_PTRACE may trace it, so before there is any it gives up all it has: its root is a
-//! read-only file system with nothing but /proc, it has one descriptor, and no capability.
+//! Containers see it, and may trace it with CAP_SYS_PTRACE, so it drops everything before the first container exists: its root is
+//! a read-only file system with only /proc, it has one descriptor, and no capability.
 
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub fn run() -> ! {
         libc::signal(libc::SIGCHLD, libc::SIG_IGN);
         OwnedFd::from_raw_fd(CHANNEL)
     };
-    if let Err(error) = give_up() {
+    if let Err(error) = drop_rights() {
         channel::send_failure(&agent, &error);
         std::process::exit(126);
     }
@@ -35,7 +35,7 @@ pub fn run() -> ! {
     std::process::exit(0)
 }
 
-fn give_up() -> Result<()> {
+fn drop_rights() -> Result<()> {
     const CLOSE: i32 = 0;
     // SAFETY: this process has one thread; what is closed belongs to nobody in it.
     unsafe {
@@ -49,7 +49,7 @@ fn give_up() -> Result<()> {
     let empty = mount_api::new_filesystem("tmpfs", &[("mode", "0555"), ("size", "4k")], NO_PRIVILEGES)?;
     mount_api::attach_at(&empty, Path::new("/tmp"))?;
     pivot::into(&empty)?;
-    // The containers' stages, which are outside, cannot make one of this PID namespace.
+    // The containers' init stages are outside this PID namespace, and could not mount its /proc.
     rustix::fs::mkdir("/proc", Mode::from_raw_mode(0o555)).attempt(|| "create /proc")?;
     mount_api::attach_at(&mount_api::new_filesystem("proc", &[], NO_PRIVILEGES)?, Path::new("/proc"))?;
     mount_api::set_flags(&empty, Flags::MOUNT_ATTR_RDONLY).attempt(|| "make the root read-only")?;
@@ -60,5 +60,5 @@ fn give_up() -> Result<()> {
         caps::clear(None, caps::CapSet::Effective)?;
         caps::clear(None, caps::CapSet::Permitted)
     };
-    none().map_err(|error| RuntimeError::Stage(format!("give up the holder's capabilities: {error}")))
+    none().map_err(|error| RuntimeError::Stage(format!("drop the holder's capabilities: {error}")))
 }

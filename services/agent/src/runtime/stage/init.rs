@@ -1,8 +1,7 @@
 //! The init stage: builds the container from within, waits, and becomes the user's process.
 //!
-//! It was born in the container's cgroup and namespaces, so that whatever it mounts or leaves behind goes away with the
-//! container. It has one thread and its own memory, so it may allocate. A failure is told to the agent, which then kills
-//! what there is: nothing has to be undone here.
+//! It is created in the container's cgroup and namespaces, so that its mounts end with the container. It has one thread and its own
+//! memory, so it may allocate. It reports a failure to the agent, which then kills the cgroup: nothing has to be undone here.
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, OwnedFd};
@@ -52,7 +51,7 @@ pub fn run() -> ! {
     if channel::send_ready(&agent, master).is_err() {
         std::process::exit(126);
     }
-    // A master that stays open here would hide the agent's hang-up from the container.
+    // Closes the master: an open one would hide the agent's hang-up from the container.
     let _slave = terminal.map(|terminal| terminal.slave);
     if apart {
         launch::run_apart(&plan, &agent);
@@ -70,7 +69,7 @@ fn build(spec: &StageSpec, member: &OwnedFd) -> Result<(LaunchPlan, Option<pty::
         plan::adopt_oom_score(process)?;
         namespaces::set_pid_namespace(member.as_fd()).attempt(|| "join the sandbox's PID namespace")?;
     }
-    // Modes are given exactly.
+    // Modes are exact.
     rustix::process::umask(Mode::empty());
     rustix::system::sethostname(spec.hostname.as_bytes()).attempt(|| "set the hostname")?;
     // SAFETY: this process has one thread, so no other one loses what it relies on.
@@ -79,7 +78,7 @@ fn build(spec: &StageSpec, member: &OwnedFd) -> Result<(LaunchPlan, Option<pty::
     mount_change("/", private).attempt(|| "make mounts private")?;
     let root = rootfs::mount(&spec.filesystem)?;
     let files = Files::mount(&spec.filesystem)?;
-    // A new /proc is about the PID namespace of the one who mounts it.
+    // A new /proc shows the PID namespace of the process that mounts it.
     let proc = if spec.apart {
         let of_holder = || mount_api::clone_of(rustix::fs::CWD, "/proc", mount_api::Flags::empty());
         namespaces::among_mounts_of(member.as_fd(), of_holder)?

@@ -1,8 +1,8 @@
 //! Stages: the agent's own program, started again as a single thread to do what a process with many threads cannot.
 //!
-//! - The init stage becomes a container's init: it builds the container from within its namespaces, waits to be told to go,
-//!   and executes the command ([`init`]).
-//! - The exec stage prepares an exec where a container could trace it, and out of its sight ([`exec`]).
+//! - The init stage becomes a container's init: it builds the container from within its namespaces, waits, and executes the
+//!   command ([`init`]).
+//! - The exec stage prepares an exec where a container could trace it ([`exec`]).
 //! - The holder stage is PID 1 of a shared PID namespace ([`holder`]).
 //!
 //! [`start`] is the agent's side of all three. Any other exec needs no stage.

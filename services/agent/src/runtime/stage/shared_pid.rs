@@ -1,4 +1,4 @@
-//! The holder of the sandbox's shared PID namespace, which the agent keeps as long as there are containers to come.
+//! The holder of the sandbox's shared PID namespace, as the agent keeps it for all containers to come.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};

@@ -25,13 +25,13 @@ pub struct StageSpec {
     /// The process to become.
     #[prost(message, optional, tag = "4")]
     pub process: Option<pb::Process>,
-    /// Whether the stage makes the terminal, of the container's own devpts, and hands out its master.
+    /// Whether the stage opens the terminal, on the container's own devpts, and hands out its master.
     #[prost(bool, tag = "5")]
     pub own_terminal: bool,
     /// The compiled system call filter; empty for none.
     #[prost(bytes = "vec", tag = "6")]
     pub filter: Vec<u8>,
-    /// Whether the process is to be born in the PID namespace of the process whose pidfd the stage has, apart from the stage.
+    /// Whether the stage creates the process in the PID namespace of the process whose pidfd it has, and is not in it itself.
     #[prost(bool, tag = "7")]
     pub apart: bool,
 }

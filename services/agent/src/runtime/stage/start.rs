@@ -22,7 +22,7 @@ use crate::runtime::raw::sys;
 /// How long a stage may take until it is ready.
 pub const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A stage to start: descriptors are put in place, then the agent's program is executed.
+/// A stage to start: its descriptors are installed, then the agent's program is executed.
 struct Entry {
     descriptors: [(i32, i32); 6],
     executable: i32,
@@ -30,7 +30,7 @@ struct Entry {
     envp: Strings,
 }
 
-/// Starts an init stage by `create`, which chooses the namespaces it is born in.
+/// Starts an init stage by `create`, which chooses the namespaces that it is created in.
 pub fn spawn_init(
     cgroup: &OwnedFd,
     stdio: [BorrowedFd<'_>; 3],
@@ -45,7 +45,7 @@ pub fn spawn_init(
     spawn_stage(StageKind::Init, cgroup.as_fd(), &lifted, create)
 }
 
-/// Starts an exec stage in the agent's own namespaces. It is to join those of `member`.
+/// Starts an exec stage in the agent's namespaces. It joins those of `member`.
 pub fn spawn_exec(
     cgroup: BorrowedFd<'_>,
     stdio: [BorrowedFd<'_>; 3],
@@ -58,7 +58,7 @@ pub fn spawn_exec(
     spawn_stage(StageKind::Exec, cgroup, &lifted, |spawn| spawn(0).attempt(|| "create an exec's stage"))
 }
 
-/// Starts a holder in a PID namespace of its own, and waits until it is there. It lives as long as its channel.
+/// Starts a holder in a new PID namespace, and waits until it is ready. It lives as long as its channel.
 pub fn spawn_holder() -> Result<(Child, OwnedFd)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, Mode::empty()).attempt(|| "open /dev/null")?;
@@ -86,7 +86,7 @@ fn spawn_stage(
 ) -> Result<Child> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let executable = rustix::fs::open("/proc/self/exe", flags, Mode::empty()).attempt(|| "open the agent's program")?;
-    // Above the numbers that are about to be overwritten.
+    // Above the numbers that are overwritten.
     let executable = rustix::io::fcntl_dupfd_cloexec(&executable, FIRST_FREE).attempt(|| "duplicate a descriptor")?;
     let mut descriptors = [(-1, -1); 6];
     for ((number, slot), fd) in (0..).zip(&mut descriptors).zip(lifted) {
@@ -102,7 +102,7 @@ fn spawn_stage(
     let stack = ChildStack::new().attempt(|| "map a stage's stack")?;
     let (watch, mark) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).attempt(|| "create a pipe")?;
     let argument = (&raw const *entry).cast::<c_void>();
-    // SAFETY: `entry` and `stack` are kept until the pipe, which the stage's execve or end closes, says so.
+    // SAFETY: `entry` and `stack` are kept until the stage's execve or exit closes the pipe.
     let spawn =
         |namespaces: u64| unsafe { spawn::spawn(namespaces, Memory::Shared, cgroup, &stack, execute, argument) };
     let created = create(&spawn);
@@ -139,13 +139,13 @@ unsafe extern "C" fn execute(entry: *const c_void) -> ! {
     }
 }
 
-/// Duplicates above every number that a stage gives a meaning.
+/// Duplicates with numbers above those that have a meaning to a stage.
 fn lift(fds: &[BorrowedFd<'_>]) -> Result<Vec<OwnedFd>> {
     let lifted = fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FREE));
     lifted.collect::<std::result::Result<_, _>>().attempt(|| "duplicate a descriptor")
 }
 
-/// The directory of the cgroup (v2) that the agent is in: a holder is of no container.
+/// The directory of the agent's cgroup (v2), for the holder, which belongs to no container.
 fn own_cgroup() -> Result<std::path::PathBuf> {
     let text = std::fs::read_to_string("/proc/self/mountinfo").attempt(|| "read the agent's mounts")?;
     let mut mounts = text.lines().filter(|line| line.contains(" - cgroup2 "));

@@ -1,6 +1,6 @@
-//! Ways out of a container by what its newcomers have open (CVE-2024-21626): the agent of these tests has the host's root
-//! open at many numbers, as a real one has its own. And by the program that newcomers run before they run the container's
-//! (CVE-2019-5736).
+//! Escapes by descriptors that a new process has open (CVE-2024-21626): the agent of these tests has the host's root open at many
+//! numbers, as a real agent has its own root. And escapes by the program that a new process runs before it executes the
+//! container's command (CVE-2019-5736).
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -15,7 +15,7 @@ use crate::machine::boot;
 use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
-/// Numbers that are tried: beyond those that this program has open.
+/// Numbers that are tried: more than this program has open.
 const NUMBERS: i32 = 96;
 
 /// The host's root, open at low and at high numbers.
@@ -42,7 +42,7 @@ fn refused(container: &Running, cwd: &str) -> String {
 }
 
 #[test]
-fn no_number_of_a_descriptor_is_a_working_directory_of_an_exec() {
+fn no_descriptor_is_a_working_directory_of_an_exec() {
     let roots = open_roots();
     let fixture = Fixture::new();
     let container = fixture.sleeper();
@@ -73,7 +73,7 @@ fn a_symlink_to_a_descriptor_is_no_working_directory() {
 }
 
 #[test]
-fn no_number_of_a_descriptor_is_a_working_directory_of_an_init() {
+fn no_descriptor_is_a_working_directory_of_an_init() {
     let _roots = open_roots();
     let fixture = Fixture::new();
     for number in 0..24 {
@@ -93,7 +93,7 @@ fn no_number_of_a_descriptor_is_a_working_directory_of_an_init() {
 }
 
 #[test]
-fn no_number_of_a_descriptor_leads_to_a_program() {
+fn no_descriptor_leads_to_a_program() {
     let roots = open_roots();
     let fixture = Fixture::new();
     let container = fixture.sleeper();
@@ -122,7 +122,7 @@ fn an_init_has_only_the_standard_streams_open() {
 }
 
 #[test]
-fn a_working_directory_that_is_missing_is_made_for_an_init_and_not_for_an_exec() {
+fn a_missing_working_directory_is_created_for_an_init_and_not_for_an_exec() {
     let fixture = Fixture::new();
     symlink("made", fixture.path("alias")).unwrap();
     let mut request = fixture.request();
@@ -140,7 +140,7 @@ fn a_working_directory_that_is_missing_is_made_for_an_init_and_not_for_an_exec()
 }
 
 #[test]
-fn a_missing_working_directory_of_a_read_only_container_is_made_below_it() {
+fn a_missing_working_directory_of_a_read_only_container_is_created() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     request.rootfs = Some(pb::Rootfs { read_only: true, ..Default::default() });

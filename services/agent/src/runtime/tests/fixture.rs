@@ -1,4 +1,4 @@
-//! Real containers on the host that runs the tests, which must be root: a directory with busybox takes the image's place.
+//! Real containers on the host that runs the tests, as root: a directory with busybox takes the image's place.
 
 use std::fs;
 use std::io::Read;
@@ -15,8 +15,7 @@ use crate::runtime::error::Result;
 use crate::runtime::layout::Layout;
 use crate::runtime::*;
 
-/// The test binary is the agent's program here: it must become a stage when started as one, before its test harness
-/// runs.
+/// The test binary is the agent's program here: started as a stage, it must become one before its test harness runs.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BECOME_STAGE: extern "C" fn(i32, *const *const libc::c_char) = {
@@ -33,7 +32,7 @@ static BECOME_STAGE: extern "C" fn(i32, *const *const libc::c_char) = {
 const APPLETS: &str = "sh cat echo id env ls true false sleep stat mount readlink pwd hostname head kill mkdir tty \
                        touch umount unshare chroot dd grep ps wc test ulimit mknod rm ln sync printf";
 
-/// A rootfs and places for containers made from it; removed at the end.
+/// A rootfs and directories for containers; removed at the end.
 pub struct Fixture {
     pub directory: PathBuf,
     pub sandbox: SandboxContext,
@@ -140,7 +139,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let cgroup = self.0.memory_events_path();
         let removed = self.0.remove();
-        // The init's end waits for those that were started beside it.
+        // The init's exit waits for the processes that were started beside it.
         for pid in zombies_of(cgroup.parent().unwrap()) {
             reap(pid);
         }
@@ -151,7 +150,7 @@ impl Drop for Running {
     }
 }
 
-/// A process as most tests want it.
+/// A process as most tests need it.
 pub fn process(args: &[&str]) -> pb::Process {
     pb::Process {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),

@@ -2,7 +2,7 @@ use super::fixture::*;
 use crate::pb;
 
 #[test]
-fn the_containers_root_is_all_there_is() {
+fn a_process_sees_nothing_outside_the_containers_root() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let mounts = container.sh("cat /proc/self/mountinfo").stdout;
@@ -19,7 +19,7 @@ fn the_containers_root_is_all_there_is() {
 }
 
 #[test]
-fn kernel_paths_about_the_guest_are_masked_or_read_only() {
+fn kernel_paths_of_the_guest_are_masked_or_read_only() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts"] {
@@ -39,7 +39,7 @@ fn kernel_paths_about_the_guest_are_masked_or_read_only() {
 }
 
 #[test]
-fn devices_are_the_usual_ones_and_none_can_be_made() {
+fn there_are_only_the_usual_devices_and_none_can_be_created() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let listed = container.sh("ls /dev").stdout;
@@ -59,7 +59,7 @@ fn a_cgroup_namespace_hides_where_the_container_is() {
 }
 
 #[test]
-fn a_hostile_rootfs_leads_nothing_outside() {
+fn a_hostile_rootfs_leads_no_mount_outside() {
     let fixture = Fixture::new();
     let outside = fixture.directory.join("outside");
     std::fs::create_dir(&outside).unwrap();
@@ -81,7 +81,7 @@ fn a_hostile_rootfs_leads_nothing_outside() {
 }
 
 #[test]
-fn a_symlink_that_leads_to_itself_is_an_error_and_not_the_end() {
+fn a_symlink_that_leads_to_itself_is_an_error() {
     let fixture = Fixture::new();
     std::os::unix::fs::symlink("loop", fixture.path("loop")).unwrap();
     let mut request = fixture.request();
@@ -91,7 +91,7 @@ fn a_symlink_that_leads_to_itself_is_an_error_and_not_the_end() {
 }
 
 #[test]
-fn accounts_that_are_no_files_are_read_as_empty() {
+fn accounts_that_are_not_files_are_read_as_empty() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     container.sh("rm /etc/passwd /etc/group; mkdir /etc/group; ln -s /dev/zero /etc/passwd");
@@ -109,7 +109,7 @@ fn mount(destination: &str) -> pb::Mount {
 }
 
 #[test]
-fn a_container_that_watches_for_newcomers_reads_nothing_of_the_agent() {
+fn a_container_that_watches_for_new_processes_reads_nothing_of_the_agent() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     // The root of a container tries each process that appears, all the time.

@@ -76,7 +76,7 @@ fn commands_that_cannot_be_executed_end_as_in_a_shell() {
 }
 
 #[test]
-fn an_init_that_cannot_be_executed_reports_it_and_exits_with_its_code() {
+fn an_init_whose_command_cannot_be_executed_reports_it_and_exits_with_its_code() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     request.process = Some(process(&["nothing"]));
@@ -160,7 +160,7 @@ fn a_signal_to_all_reaches_every_process() {
     // The init says "ready" once its trap is set.
     assert_eq!(output.next_line(), "ready\n");
     container.0.signal_all(libc::SIGUSR1).unwrap();
-    // An init that ended would take the exec along, perhaps before the signal does.
+    // An init that exits ends the exec, perhaps before the signal does.
     assert_eq!(reap(pid), 128 + libc::SIGUSR1);
     assert_eq!(output.next_line(), "told\n");
     assert!(container.0.signal_all(65).is_err());
@@ -181,7 +181,7 @@ fn containers_that_share_a_pid_namespace_see_each_other_and_outlive_each_other()
 }
 
 #[test]
-fn limits_the_request_gets_wrong_are_refused_before_anything_exists() {
+fn invalid_limits_are_refused_before_anything_exists() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     request.resources = Some(pb::Resources { pids: Some(0), ..Default::default() });
@@ -191,7 +191,7 @@ fn limits_the_request_gets_wrong_are_refused_before_anything_exists() {
 }
 
 #[test]
-fn a_second_container_of_the_same_id_is_refused_and_the_first_goes_on() {
+fn a_second_container_of_the_same_id_is_refused_and_the_first_continues() {
     let fixture = Fixture::new();
     let request = fixture.request();
     let (first, _output) = fixture.start(&request);

@@ -1,4 +1,4 @@
-//! What a container is, seen from within and from without. These tests need root, and busybox-static.
+//! Real containers, seen from within and from outside. These tests need root, and busybox-static.
 
 mod escapes;
 mod fixture;

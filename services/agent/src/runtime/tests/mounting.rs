@@ -6,7 +6,7 @@ fn mount(destination: &str, source: Source) -> pb::Mount {
 }
 
 #[test]
-fn each_kind_of_mount_is_where_it_was_asked_for() {
+fn each_kind_of_mount_is_at_its_destination() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     let file = pb::FileMount { content: "secret".into(), mode: 0o640, uid: 1000, gid: 1001 };
@@ -28,7 +28,7 @@ fn each_kind_of_mount_is_where_it_was_asked_for() {
 }
 
 #[test]
-fn a_read_only_root_gets_its_mounts_and_takes_no_write() {
+fn a_read_only_root_has_its_mounts_and_refuses_writes() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     request.rootfs = Some(pb::Rootfs { read_only: true, ..Default::default() });
@@ -61,7 +61,7 @@ fn containers_of_a_sandbox_share_its_shm_but_not_their_names() {
 }
 
 #[test]
-fn a_writable_layer_is_as_large_as_asked_for() {
+fn a_writable_layer_has_the_requested_size() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     assert_ne!(container.sh("dd if=/dev/zero of=/big bs=1M count=20").code, 0);

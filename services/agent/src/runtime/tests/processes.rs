@@ -1,6 +1,5 @@
 use super::fixture::*;
 use crate::pb::{self, FailureReason};
-use crate::runtime::*;
 
 fn status(container: &Running, process: &pb::Process) -> String {
     let mut process = process.clone();
@@ -64,7 +63,7 @@ fn the_default_capabilities_are_held_by_root_and_only_bound_other_users() {
 }
 
 #[test]
-fn capabilities_that_are_asked_for_are_held_by_any_user() {
+fn requested_capabilities_are_held_by_any_user() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let mut process = process(&[]);
@@ -80,7 +79,7 @@ fn capabilities_that_are_asked_for_are_held_by_any_user() {
 }
 
 #[test]
-fn a_process_is_filtered_unless_it_is_asked_not_to_be() {
+fn a_process_has_a_filter_unless_the_request_says_otherwise() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let mut process = process(&[]);
@@ -93,7 +92,7 @@ fn a_process_is_filtered_unless_it_is_asked_not_to_be() {
 }
 
 #[test]
-fn the_filter_stops_what_capabilities_alone_would_not() {
+fn the_filter_refuses_calls_that_capabilities_alone_would_allow() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let mut process = process(&["unshare", "-U", "true"]);

@@ -1,10 +1,10 @@
-//! Containers with CAP_SYS_PTRACE: they may trace whatever they see, so what they see must have nothing to take.
+//! Containers with CAP_SYS_PTRACE: they may trace every process they see, so those must have nothing of the agent.
 
 use super::fixture::*;
 use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
-/// Looks at each process that appears, all the time, and tells of rights and descriptors that no container has.
+/// Checks each process that appears, all the time, and prints rights and descriptors that no container has.
 const WATCH: &str = "
     look() {
         while read key value; do
@@ -43,7 +43,7 @@ fn seen(container: &Running, output: Output) -> String {
 }
 
 #[test]
-fn a_tracer_sees_no_newcomer_before_it_has_dropped_its_rights() {
+fn a_tracer_sees_no_new_process_before_it_has_dropped_its_rights() {
     let fixture = Fixture::new();
     let (container, output) = watcher(&fixture);
     for _ in 0..100 {
@@ -53,7 +53,7 @@ fn a_tracer_sees_no_newcomer_before_it_has_dropped_its_rights() {
 }
 
 #[test]
-fn a_tracer_in_a_shared_pid_namespace_sees_nothing_of_its_holder_or_of_a_container_that_is_made() {
+fn a_tracer_in_a_shared_pid_namespace_gets_nothing_from_its_holder_or_a_new_container() {
     let mut fixture = Fixture::new();
     fixture.sandbox.share_pid_namespace = true;
     let (container, output) = watcher(&fixture);
@@ -65,7 +65,7 @@ fn a_tracer_in_a_shared_pid_namespace_sees_nothing_of_its_holder_or_of_a_contain
 }
 
 #[test]
-fn an_exec_beside_a_tracer_is_as_any_other() {
+fn an_exec_beside_a_tracer_works_like_any_other() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let mut tracer = process(&["cat", "/proc/self/status"]);

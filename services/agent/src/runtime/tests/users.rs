@@ -1,4 +1,4 @@
-//! Who a process is, and what is its own.
+//! The user of a process, and what belongs to it.
 
 use super::fixture::*;
 use crate::pb;
@@ -49,7 +49,7 @@ fn the_terminal_belongs_to_the_user_of_an_exec_and_of_an_init() {
 }
 
 #[test]
-fn the_null_device_stays_roots() {
+fn the_null_device_still_belongs_to_root() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let open = || std::fs::File::options().read(true).write(true).open("/dev/null").unwrap().into();
@@ -91,7 +91,7 @@ fn a_directory_of_the_image_can_be_renamed() {
 }
 
 #[test]
-fn a_note_of_a_rename_in_an_image_is_not_believed() {
+fn a_redirect_in_an_image_has_no_effect() {
     let fixture = Fixture::new();
     std::fs::create_dir_all(fixture.path("secret")).unwrap();
     std::fs::write(fixture.path("secret/file"), "hidden").unwrap();

@@ -1,9 +1,9 @@
 //! The default system call filter of a container's process.
 //!
-//! The guest is the tenant's own machine, and the VM is what isolates tenants. The filter keeps one container of a
-//! sandbox from the others and from the guest's kernel: what needs a privilege a container does not have by default
-//! is refused before the kernel's code for it is reached. [`policy`] says which calls are allowed, [`program`] compiles
-//! it to BPF. The filter for the default capabilities is compiled once; others are compiled when asked for.
+//! The guest is the tenant's own machine, and the VM isolates tenants. The filter protects the other containers of a sandbox and the
+//! guest's kernel from a container: a call that needs a privilege which a container does not have by default is refused before
+//! the kernel's code for it runs. [`policy`] lists the allowed calls, [`program`] compiles the list to BPF. The filter for the
+//! default capabilities is compiled once, others on demand.
 
 mod policy;
 mod program;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_is_the_same_after_its_way_to_a_stage() {
+    fn a_filter_is_the_same_after_it_was_sent_to_a_stage() {
         let filter = default_filter(CapabilitySet::DEFAULT);
         let parts = |filter: &Filter| filter.iter().map(|op| (op.code, op.jt, op.jf, op.k)).collect::<Vec<_>>();
         assert_eq!(parts(&from_bytes(&to_bytes(&filter)).unwrap()), parts(&filter));

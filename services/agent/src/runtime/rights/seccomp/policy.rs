@@ -1,8 +1,8 @@
-//! Which system calls a container may make.
+//! The system calls that a container may make.
 //!
-//! An allow-list: what is not named here is refused. Groups say what the calls are for, so that a missing one can be
-//! placed. Calls that only a capability makes useful are allowed with that capability, so that a container which was
-//! given, say, CAP_SYS_ADMIN is not denied by the filter what it was given.
+//! An allow-list: a call that is not listed is refused. Calls are grouped by purpose, so that a missing one has a place. A call that
+//! needs a capability is allowed together with that capability, so that the filter does not take from a container what, for
+//! example, CAP_SYS_ADMIN gives it.
 
 #![allow(non_upper_case_globals)]
 
@@ -13,7 +13,7 @@ use crate::runtime::rights::capabilities::{Capability, CapabilitySet};
 /// What happens to one system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// It is made.
+    /// It is allowed.
     Allow,
     /// It answers this errno.
     Fail(i32),
@@ -49,7 +49,7 @@ pub(super) fn rules(capabilities: CapabilitySet) -> Vec<Rule> {
         group.iter().for_each(|number| set(*number, Rule::Allow));
     }
     set(SYS_clone, Rule::FailIfFirstArgumentHas(NEW_NAMESPACES));
-    // Its flags are in memory, out of a filter's sight. glibc falls back to clone.
+    // Its flags are in memory, where a filter cannot read them. glibc falls back to clone.
     set(SYS_clone3, Rule::Fail(ENOSYS));
     set(SYS_personality, Rule::AllowFirstArgument(PERSONALITIES));
     set(SYS_socket, Rule::FailFirstArgument(REFUSED_SOCKET_FAMILIES));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_into_the_guests_kernel_are_refused_by_default() {
+    fn privileged_calls_are_refused_by_default() {
         #[rustfmt::skip]
         let dangerous = [
             SYS_mount, SYS_umount2, SYS_pivot_root, SYS_kexec_load, SYS_kexec_file_load, SYS_bpf, SYS_keyctl,
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capability_brings_the_calls_it_is_for() {
+    fn a_capability_allows_the_calls_that_need_it() {
         let admin = CapabilitySet::of(&[Capability::SysAdmin]);
         assert_eq!(rule(admin, SYS_mount), Rule::Allow);
         assert_eq!(rule(admin, SYS_clone3), Rule::Allow);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_launch_does_after_the_filter_is_installed_is_allowed() {
+    fn the_calls_of_the_launch_after_the_filter_is_installed_are_allowed() {
         #[rustfmt::skip]
         let needed = [
             SYS_setresuid, SYS_setresgid, SYS_setgroups, SYS_capset, SYS_prctl, SYS_rt_sigprocmask, SYS_execve,

@@ -1,8 +1,8 @@
 //! Compiles a table of rules, one for each system call number, to BPF.
 //!
-//! The kernel runs a new filter for every known system call once, to learn which it may let pass unasked, and that
-//! happens at each exec: a chain of comparisons makes it cost milliseconds under software emulation. So neighbours with
-//! the same rule become one range, and a binary search finds the range.
+//! At each exec the kernel evaluates the new filter once for every known system call, to cache which are always allowed: with a chain
+//! of comparisons that takes milliseconds under software emulation. So neighbours with the same rule become one range, and a
+//! binary search finds the range.
 
 use super::policy::Rule;
 
@@ -30,8 +30,8 @@ fn fail(errno: i32) -> libc::sock_filter {
     op(RETURN, 0, 0, ERRNO | errno as u32)
 }
 
-/// Compiles `rules`, indexed by system call number. Numbers beyond it, and other ABIs, answer ENOSYS: a libc then falls
-/// back to an older call.
+/// Compiles `rules`, indexed by system call number. Higher numbers, and other ABIs, answer ENOSYS: a libc then falls back to an
+/// older call.
 pub(super) fn compile(rules: &[Rule]) -> Vec<libc::sock_filter> {
     let mut ranges: Vec<(u32, &Rule)> = Vec::new();
     for (number, rule) in (0u32..).zip(rules) {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::runtime::rights::capabilities::CapabilitySet;
 
-    /// The kernel's machine, as far as the compiler uses it. Answers the action and the steps taken.
+    /// Interprets the instructions that the compiler uses. Returns the action and the number of steps.
     fn run(program: &[libc::sock_filter], arch: u32, number: u32, arg0: u32) -> (u32, usize) {
         let (mut at, mut accumulator) = (0usize, 0u32);
         for steps in 1.. {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_says_what_the_rules_say_for_every_call_and_argument() {
+    fn the_program_follows_the_rules_for_every_call_and_argument() {
         for set in [CapabilitySet::DEFAULT, CapabilitySet::EMPTY, CapabilitySet::all(40)] {
             let rules = rules(set);
             let program = compile(&rules);
