@@ -6,7 +6,7 @@ import { AgentLink, type LinkState } from "./agent-link.ts";
 
 const FAST = { pauseMs: { first: 1, longest: 10 } };
 
-test("a link that broke is made again, and waiters get the new connection", async () => {
+test("a broken link is reopened, and waiters get the new connection", async () => {
   await using fake = await FakeAgent.start();
   using link = new AgentLink({ socketPath: fake.socketPath, ...FAST });
   const first = await link.client();
@@ -18,19 +18,19 @@ test("a link that broke is made again, and waiters get the new connection", asyn
   assert.equal(link.state.kind, "up");
 });
 
-test("a waiter leaves at its deadline, and is told what the attempts failed of", async () => {
+test("a waiter fails at its deadline, with the reason why the attempts failed", async () => {
   const again = Promise.withResolvers<void>();
   using link = new AgentLink({
     socketPath: "/nonexistent/agent.sock",
     ...FAST,
     onState: ({ kind }) => kind === "connecting" && again.resolve(),
   });
-  // The first attempt has failed and the second is under way: what is told is still the first's failure.
+  // The first attempt has failed and the second is in progress: the error is still that of the first.
   await again.promise;
   await assert.rejects(link.client({ deadlineMs: 1 }), /within 1 ms.*ENOENT/);
 });
 
-test("a waiter leaves when its caller does", async () => {
+test("a waiter fails when its caller aborts", async () => {
   using link = new AgentLink({ socketPath: "/nonexistent/agent.sock", ...FAST });
   const leaving = new AbortController();
   const waiting = link.client({ signal: leaving.signal });
@@ -38,7 +38,7 @@ test("a waiter leaves when its caller does", async () => {
   await assert.rejects(waiting, /left/);
 });
 
-test("closing gives waiters, calls under way and later callers the recorded cause", async () => {
+test("closing fails waiters, calls in progress and later callers with the recorded cause", async () => {
   await using fake = await FakeAgent.start();
   using link = new AgentLink({ socketPath: fake.socketPath, ...FAST });
   const agent = await link.client();
@@ -53,7 +53,7 @@ test("closing gives waiters, calls under way and later callers the recorded caus
   assert.equal(fake.connections, 1);
 });
 
-test("a guest that hangs up at once costs fewer and fewer attempts", async () => {
+test("a guest that hangs up at once causes fewer and fewer attempts", async () => {
   const states: LinkState[] = [];
   const enough = Promise.withResolvers<void>();
   await using fake = await FakeAgent.start({ greet: async (socket) => socket.end() && false });
@@ -71,7 +71,7 @@ test("a guest that hangs up at once costs fewer and fewer attempts", async () =>
   assert.deepEqual(pauses.slice(0, 7), [1, 2, 4, 8, 16, 16, 16]);
 });
 
-test("an attempt that gets no answer is made anew on another socket", async () => {
+test("an attempt without an answer is repeated on another socket", async () => {
   let silent = true;
   await using fake = await FakeAgent.start({
     greet: async (socket, hello) => {

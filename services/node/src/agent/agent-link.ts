@@ -9,10 +9,10 @@
  *     waiting <---------------+          any state -- close(cause) --> closed
  * ```
  *
- * A connection that ends (agent's protocol error, a flood) is opened again after a pause that doubles up to a bound,
- * and falls back to the shortest only after a connection that lasted; so a dead or hostile guest costs a few wake-ups a
- * minute. An attempt that gets no answer is given up and made anew on another socket, which costs nothing (a guest that is
- * booting or paused answers whichever is there) and frees one that got stuck on its way. Whether the VM lives is not this object's to know: its owner calls `close` with the recorded cause.
+ * A connection that ends (agent's protocol error, a flood) is reopened after a pause that doubles up to a bound, and is the
+ * shortest again only after a connection that lasted. So a dead or hostile guest causes a few wake-ups a minute. An attempt
+ * without an answer is repeated on another socket: a guest that is booting or paused answers on either, and a stuck socket
+ * is freed. This object does not know whether the VM lives: its owner calls `close` with the recorded cause.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
@@ -26,18 +26,18 @@ export type LinkState =
 
 export type AgentLinkOptions = {
   readonly socketPath: string;
-  /** Patience of an attempt, in ms; doubles from the first to the longest, and begins anew with a good connection. */
+  /** Timeout of an attempt, in ms. It doubles from the first to the longest, and is the first again after a good connection. */
   readonly attemptMs?: { readonly first: number; readonly longest: number };
   /** First pause between attempts, and the longest, in ms. */
   readonly pauseMs?: { readonly first: number; readonly longest: number };
   /** How long a connection must last to count as a good one, in ms. */
   readonly goodAfterMs?: number;
-  /** Told of each new state; must not throw. */
+  /** Called with each new state; must not throw. */
   readonly onState?: (state: LinkState) => void;
 };
 
 export type WaitOptions = {
-  /** Patience, in ms; not set means until the signal or the link's end. */
+  /** Timeout in ms; not set means until the signal or the link's end. */
   readonly deadlineMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 };
@@ -47,11 +47,11 @@ export class AgentLink implements Disposable {
   readonly #onState: (state: LinkState) => void;
   readonly #closing = new AbortController();
   #state: LinkState = { kind: "connecting", attempt: 1 };
-  /** What the last connection ended of; kept while the next one is tried. */
+  /** Why the last connection ended; kept while the next one is tried. */
   #lastError: PaddockError | undefined;
   #changed = Promise.withResolvers<void>();
 
-  /** Begins to connect at once. */
+  /** Starts to connect. */
   constructor(options: AgentLinkOptions) {
     this.#options = {
       socketPath: options.socketPath,
@@ -69,7 +69,7 @@ export class AgentLink implements Disposable {
 
   /**
    * The agent on a connection that is up, now or as soon as there is one. Throws the cause given to `close`,
-   * GUEST_UNAVAILABLE when `deadlineMs` passes (with what the last attempt failed of), or the signal's reason.
+   * GUEST_UNAVAILABLE when `deadlineMs` passes (with the reason why the last attempt failed), or the signal's reason.
    */
   async client(options: WaitOptions = {}): Promise<AgentClient> {
     const up = this.#ready();
@@ -94,7 +94,7 @@ export class AgentLink implements Disposable {
     }
   }
 
-  /** Ends the link for good: calls under way and waiters fail with `error`. Only the first call counts. */
+  /** Closes the link: calls in progress and waiters fail with `error`. Only the first call counts. */
   close(error: PaddockError): void {
     if (this.#state.kind === "closed") return;
     const before = this.#state;
@@ -104,7 +104,7 @@ export class AgentLink implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.close(new PaddockError("GUEST_UNAVAILABLE", "the node let go of the link to the guest"));
+    this.close(new PaddockError("GUEST_UNAVAILABLE", "the node closed the link to the guest"));
   }
 
   #ready(): AgentClient | undefined {

@@ -1,10 +1,10 @@
 /**
- * How many calls on one guest may be under way, by what they are for.
+ * How many calls on one guest may be in progress, by kind.
  *
- * Streams of clients last as long as clients like, and a guest that answers nothing keeps every call to its deadline. So no kind of
- * call may take the room of another: health, stops and kills get through however many execs are open, and so do the logs
- * of 128 containers. Together they are fewer than the streams an agent serves at one time (1024, `link/mod.rs` of the agent), because
- * HTTP/2 would make what is beyond that wait without a word.
+ * Streams of clients last as long as clients like, and a guest that answers nothing holds every call until its deadline. So no
+ * kind of call may take the room of another: health, stops and kills get through however many execs are open, and so do the
+ * logs of 128 containers. Together they are fewer than the streams an agent serves at one time (1024, `link/mod.rs` of the
+ * agent), because HTTP/2 would silently queue the streams beyond that.
  */
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
@@ -13,15 +13,15 @@ const { ContainerService, ProcessService } = agentpb;
 
 /** Header by which a call names its lane; it does not leave the session. */
 export const LANE_HEADER = "paddock-lane";
-/** The lane of the followers of containers' logs: their attaches are the daemon's own. */
+/** The lane of the followers of containers' logs, whose attaches the daemon makes itself. */
 export const LOG_LANE = "log";
 
 const CLIENT_LANE = "client";
 /** Streams of clients: Exec, Attach, WaitProcess. */
 const MAX_CLIENT_STREAMS = 512;
-/** One for each of 128 containers, and those that end while the next begins. */
+/** One for each of 128 containers, and some that end while the next ones start. */
 const MAX_LOG_STREAMS = 160;
-/** Calls of any other method, of each. */
+/** Calls of each other method. */
 const MAX_CALLS = 8;
 
 const pathOf = ({

@@ -33,7 +33,7 @@ test("a call reaches the agent behind the handshake", async () => {
   await answers(bed.connecting);
 });
 
-test("bytes of an older connection before READY are thrown away, however they are cut", async () => {
+test("bytes of an older connection before READY are discarded, in pieces of any size", async () => {
   const stale = Buffer.concat([
     randomBytes(70_000),
     Buffer.from(`\nPADDOCK/1 READY ${"0".repeat(32)}\nPADDOCK/1 READY `),
@@ -49,7 +49,7 @@ test("bytes of an older connection before READY are thrown away, however they ar
   await answers(bed.connecting);
 });
 
-test("what the guest sends right behind READY belongs to HTTP/2", async () => {
+test("bytes right after READY belong to HTTP/2", async () => {
   const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
   const ping = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, ...Buffer.from("answer:)")]);
   const pong = Promise.withResolvers<void>();
@@ -75,12 +75,12 @@ test("READY with another nonce does not count", async () => {
   await assert.rejects(bed.connecting, reason("GUEST_UNAVAILABLE"));
 });
 
-test("a silent guest is given up at the deadline", async () => {
+test("the deadline ends an attempt with a silent guest", async () => {
   await using bed = await connected({ greet: async () => false }, { deadlineMs: 100 });
   await assert.rejects(bed.connecting, /did not answer within 100 ms/);
 });
 
-test("a guest that floods before READY is given up at a bound of bytes, not at the deadline", async () => {
+test("a flood before READY ends the attempt at a bound of bytes, not at the deadline", async () => {
   const block = Buffer.alloc(65536, 0x41);
   const greet = async (socket: Socket) => {
     const more = () => {
@@ -94,13 +94,13 @@ test("a guest that floods before READY is given up at a bound of bytes, not at t
   await assert.rejects(bed.connecting, /no READY/);
 });
 
-test("a guest that hangs up before READY is told from a silent one", async () => {
+test("a guest that hangs up before READY has another error than a silent one", async () => {
   const greet = async (socket: Socket) => socket.end() && false;
   await using bed = await connected({ greet });
   await assert.rejects(bed.connecting, /hung up/);
 });
 
-test("HELLO is said again after a silence, and then only the last nonce counts", async () => {
+test("HELLO is sent again after a silence, and then only the last nonce counts", async () => {
   const hellos: string[] = [];
   const greet = async (socket: Socket, hello: string) => {
     hellos.push(hello);
@@ -120,7 +120,7 @@ test("HELLO is said again after a silence, and then only the last nonce counts",
   assert.notEqual(hellos[0], hellos[1]);
 });
 
-test("a caller that gives up is answered at once with his reason", async () => {
+test("a call that its caller aborts fails at once with the caller's reason", async () => {
   const leaving = new AbortController();
   await using bed = await connected({ greet: async () => false }, { signal: leaving.signal });
   leaving.abort(new PaddockError("CANCELLED", "the caller left"));
@@ -137,7 +137,7 @@ test("a missing socket is named without its path", async () => {
   });
 });
 
-test("a connection that broke fails its calls, says why, and takes no more", async () => {
+test("a broken connection fails its calls with the reason, and takes no more", async () => {
   await using bed = await connected({});
   const agent = await bed.connecting;
   await agent.sandbox.getGuest({});
@@ -151,7 +151,7 @@ test("a connection that broke fails its calls, says why, and takes no more", asy
   await assert.rejects(agent.sandbox.getGuest({}), reason("GUEST_UNAVAILABLE"));
 });
 
-test("a connection that its owner closed fails its calls with his error", async () => {
+test("a connection that its owner closes fails its calls with the owner's error", async () => {
   await using bed = await connected({});
   const agent = await bed.connecting;
   bed.fake.add("c", "e");

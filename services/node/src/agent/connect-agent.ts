@@ -28,7 +28,7 @@ export type AgentClient = AsyncDisposable & {
 export type ConnectAgentOptions = Omit<HandshakeOptions, "signal"> & {
   /** The unix socket of QEMU's chardev. */
   readonly socketPath: string;
-  /** Patience for the whole, in ms. */
+  /** Timeout of the whole, in ms. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
 };
@@ -57,7 +57,7 @@ export async function connectAgent(options: ConnectAgentOptions): Promise<AgentC
   }
 }
 
-/** The system's name of an error, which unlike its text holds no path. */
+/** The system's name of an error. Unlike its text, it contains no path. */
 const errorCode = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown error";
 

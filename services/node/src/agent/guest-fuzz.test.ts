@@ -1,4 +1,4 @@
-/** What a guest may say, made up: each reader answers, or ends the guest's stream with a reason of ours. */
+/** Random data from a guest: each reader accepts it, or ends the guest's stream with an error of the domain. */
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -41,7 +41,7 @@ const output = fc.oneof(
   }),
 );
 
-test("whatever a console says becomes lines of printable characters, and not too many", () => {
+test("any output of a console becomes a bounded number of lines of printable characters", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: EVIDENCE_BYTES + 600 }), (said) => {
       const text = serialText(said);
@@ -52,7 +52,7 @@ test("whatever a console says becomes lines of printable characters, and not too
   );
 });
 
-test("whatever text a guest gives becomes one line without control characters", () => {
+test("any text of a guest becomes one line without control characters", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 2000 }), (said) => {
       const text = guestText(said);
@@ -63,7 +63,7 @@ test("whatever text a guest gives becomes one line without control characters", 
   );
 });
 
-test("whatever a guest says of a process, its output joins without holes, or the stream ends", () => {
+test("the output of a process has no holes, or the stream ends, whatever a guest sends", () => {
   fc.assert(
     fc.property(fc.array(output, { maxLength: 20 }), (said) => {
       const check = new OutputCheck({ execId: "e", stdout: undefined, stderr: undefined });
@@ -84,7 +84,7 @@ test("whatever a guest says of a process, its output joins without holes, or the
   );
 });
 
-test("bytes that are no message are refused, and nothing else happens", () => {
+test("bytes that are no message are refused", () => {
   fc.assert(
     fc.property(bytes, (said) => {
       try {
@@ -97,7 +97,7 @@ test("bytes that are no message are refused, and nothing else happens", () => {
   );
 });
 
-/** A port whose guest says `before`, in pieces of that size, and READY to the first HELLO, and then `behind`. */
+/** A port whose guest sends `before`, in pieces of that size, READY to the first HELLO, and then `behind`. */
 function port(before: Uint8Array, pieceBytes: number, behind: Uint8Array): Socket {
   const socket = new Duplex({
     read: () => undefined,
@@ -111,7 +111,7 @@ function port(before: Uint8Array, pieceBytes: number, behind: Uint8Array): Socke
   return socket as unknown as Socket;
 }
 
-test("whatever an older connection left before READY is thrown away, and what is behind it stays", async () => {
+test("any bytes of an older connection before READY are discarded, and those after it stay", async () => {
   const left = fc.oneof(
     bytes,
     fc.constant(Buffer.from(`PADDOCK/1 READY ${"0".repeat(32)}\nPADDOCK/1 READY `)),

@@ -2,12 +2,11 @@
  * One HTTP/2 session with a guest's agent, on a socket whose handshake is done.
  *
  * The peer is hostile, so everything it could make the daemon keep is bounded here: memory of the session, headers,
- * settings, outstanding pings, invalid frames, streams. A guest may also just talk a lot: frames that carry nothing
- * (empty DATA, SETTINGS, PING, WINDOW_UPDATE, headers) cost the daemon time, which belongs to other sandboxes too.
- * `FloodWatch` compares what came over the wire with what arrived as bodies, and ends a session whose surplus is no
- * longer explained by framing.
+ * settings, outstanding pings, invalid frames, streams. A guest may also send many frames that carry nothing (empty DATA,
+ * SETTINGS, PING, WINDOW_UPDATE, headers), which take time from other sandboxes. `FloodWatch` compares the bytes on the
+ * wire with the bytes of bodies, and ends a session whose surplus framing does not explain.
  *
- * There is no reconnecting here: a session that ended stays ended, and says why. Reconnecting is `agent-link.ts`.
+ * A session does not reconnect: once it has ended it stays so, and says why. `agent-link.ts` reconnects.
  */
 import * as http2 from "node:http2";
 import type { Socket } from "node:net";
@@ -19,7 +18,7 @@ import { guestText } from "./guest-text.ts";
 /** What sessions call their peer. It is never looked up. */
 export const AUTHORITY = "http://guest";
 
-/** Bytes of one response stream that may be in flight: what a stalled reader costs the daemon. */
+/** Bytes of one response stream that may be in flight: the memory that a stalled reader takes. */
 const STREAM_WINDOW_BYTES = 512 * 1024;
 /** Bytes of all response streams that may be in flight. */
 const SESSION_WINDOW_BYTES = 8 * 1024 * 1024;
@@ -40,7 +39,7 @@ const SESSION_OPTIONS: Omit<http2.ClientSessionOptions, "createConnection"> = {
   },
 };
 
-/** Why a session is over. `error` is what calls on it fail with. */
+/** Why a session is over. Calls on it fail with `error`. */
 export type SessionEnd = { readonly error: PaddockError; readonly byUs: boolean };
 
 export class GuestSession implements AsyncDisposable {
@@ -55,7 +54,7 @@ export class GuestSession implements AsyncDisposable {
   /** A session on a socket whose handshake is done. */
   static async open(socket: Socket): Promise<GuestSession> {
     const session = new GuestSession(socket);
-    // Node hands what is in the socket already to HTTP/2 in a later tick, and throws there if the session is over by then.
+    // Node passes what is in the socket already to HTTP/2 in a later tick, and throws there if the session is over by then.
     await new Promise<void>((resolve) => setImmediate(resolve));
     return session;
   }
@@ -89,7 +88,7 @@ export class GuestSession implements AsyncDisposable {
     return this.#end;
   }
 
-  /** Opens a stream: the interface connect-node wants of a session. */
+  /** Opens a stream, as connect-node expects of a session. */
   async request(
     method: string,
     path: string,
@@ -114,7 +113,7 @@ export class GuestSession implements AsyncDisposable {
     stream.once("close", () => {
       leave();
       this.#flood.callEnded();
-      // A stream that ends with no error code and no answer is no error to connect-node, which would wait for ever.
+      // A stream that ends with no error code and no answer is no error to connect-node, which would wait forever.
       if (!answered) setImmediate(() => stream.emit("error", this.end?.error ?? unanswered(path)));
     });
     stream.on("error", () => undefined);
@@ -131,7 +130,7 @@ export class GuestSession implements AsyncDisposable {
     return await promise.finally(() => clearTimeout(timer));
   }
 
-  /** Part of the interface connect-node wants; a keepalive would use it. */
+  /** Part of the interface that connect-node expects; a keepalive would use it. */
   notifyResponseByteRead(): void {}
 
   /** Ends the session and fails its calls with `error`. */

@@ -1,10 +1,10 @@
 /**
  * The agent's services as connect-node transports on one session, with the bounds a hostile answer needs.
  *
- * A message's size bounds what decoding it may cost (empty sub-messages take 2 bytes each and become an object each: 1 MiB is
- * 0.4 s and 90 MB), so it follows the method: lists may have 1 MiB, a piece of output 64 KiB and its frame, everything else
- * 256 KiB. Streams are read at a bounded pace. Unknown fields are dropped: kept, each would be an object. Compression is off:
- * the link is a memory copy, and a guest could send a bomb.
+ * The size of a message bounds the time and memory of decoding it (an empty sub-message takes 2 bytes and becomes an object:
+ * 1 MiB takes 0.4 s and 90 MB), so it depends on the method: lists may have 1 MiB, a piece of output 64 KiB and its frame,
+ * everything else 256 KiB. Streams are read at a bounded pace. Unknown fields are dropped, since each would become an object.
+ * Compression is off: the link is a memory copy, and a guest could send a bomb.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import type { StreamResponse, Transport } from "@connectrpc/connect";
@@ -14,7 +14,7 @@ import { guestError } from "./guest-error.ts";
 import { AUTHORITY, type GuestSession } from "./guest-session.ts";
 import { MessagePace } from "./message-pace.ts";
 
-/** Patience with a unary call whose caller names none, in ms. */
+/** Timeout of a unary call whose caller sets none, in ms. */
 const DEFAULT_TIMEOUT_MS = 10_000;
 const LIST_BYTES = 1024 * 1024;
 /** A request may hold files for containers. */

@@ -1,16 +1,15 @@
 /**
  * The handshake that opens the link to a guest's agent.
  *
- * The port is one byte stream that outlives the daemons at its host end, so what comes first may be the rest of a
- * dead daemon's HTTP/2 frames. The node says `HELLO` with a nonce and throws away everything up to `READY` with that
- * nonce: 128 random bits that no tenant can guess, so nothing a tenant writes can be taken for it.
+ * The port is one byte stream that outlives the daemons at its host end, so the first bytes may be the rest of a dead
+ * daemon's HTTP/2 frames. The node sends `HELLO` with a nonce and discards everything up to `READY` with that nonce: 128
+ * random bits that no tenant can guess, so nothing that a tenant writes can be taken for it.
  *
- * QEMU holds HELLO back: it does not read the socket until the guest has opened the port (`virtio_serial_guest_ready`
- * answers 0), so HELLO waits in the socket's buffer and reaches the agent the moment it is there. One HELLO therefore
- * opens the link of a VM that is still booting, with no polling. It is said again, with a fresh nonce, only after
- * a long silence, for a guest that lost it; agents believe a HELLO inside an unfinished frame only after a silence of
- * 250 ms, so saying it more often would keep them from hearing it at all. An agent that reads two of them answers
- * both and keeps the connection of the last, so only the last nonce counts here.
+ * QEMU does not read the socket until the guest has opened the port (`virtio_serial_guest_ready` answers 0), so HELLO waits
+ * in the socket's buffer and reaches the agent as soon as it listens. So one HELLO opens the link of a VM that is still
+ * booting, without polling. It is sent again, with a new nonce, only after a long silence, for a guest that lost it. An agent
+ * accepts a HELLO inside an unfinished frame only after a silence of 250 ms, so sending it more often would prevent that. An
+ * agent that reads two of them answers both and keeps the connection of the last, so only the last nonce counts here.
  */
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
@@ -21,14 +20,14 @@ const READY_BYTES = 49;
 
 export type HandshakeOptions = {
   readonly signal: AbortSignal;
-  /** Most bytes of an older connection that are thrown away before READY. */
+  /** The most bytes of an older connection that are discarded before READY. */
   readonly maxDiscardedBytes?: number;
-  /** Silence after which HELLO is said again, in ms; doubles up to 16 times this. */
+  /** Silence after which HELLO is sent again, in ms; doubles up to 16 times this. */
   readonly repeatAfterMs?: number;
 };
 
 /**
- * Says HELLO and waits for READY. Bytes behind READY are put back into the socket. Does not close the socket. Throws
+ * Sends HELLO and waits for READY. Bytes after READY are put back into the socket. Does not close the socket. Throws
  * the signal's reason, or GUEST_UNAVAILABLE when the guest floods or hangs up.
  */
 export async function shakeHands(socket: Socket, options: HandshakeOptions): Promise<void> {
@@ -81,7 +80,7 @@ const unavailable = (what: string, cause?: unknown): PaddockError =>
     hint: "the guest's agent is not running, or not the one this node started",
   });
 
-/** Finds READY in a stream, keeping no more than one line of it. */
+/** Finds READY in a stream, and keeps no more than one line of it. */
 class ReadySearch {
   discardedBytes = 0;
   #needle = Buffer.alloc(0);

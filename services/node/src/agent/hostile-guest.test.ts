@@ -25,7 +25,7 @@ async function guest(options: FakeAgentOptions) {
   return { fake, agent, [Symbol.asyncDispose]: () => made.disposeAsync() };
 }
 
-/** Writes what `next` makes until the peer has had enough. */
+/** Writes what `next` returns until the peer closes the socket. */
 function flood(socket: Socket, next: () => Buffer): void {
   const more = () => {
     while (!socket.destroyed && socket.write(next()));
@@ -47,7 +47,7 @@ const NOTHING = Buffer.alloc(0);
 const SETTINGS = frame(4, 0, 0, NOTHING);
 const many = (one: Buffer): Buffer => Buffer.concat(Array.from({ length: 1000 }, () => one));
 
-/** Calls fail, and the daemon is still there to say so. */
+/** Calls fail, and the daemon continues. */
 async function ends(agent: AgentClient): Promise<void> {
   await assert.rejects(agent.sandbox.getGuest({}, { timeoutMs: 10_000 }), reason("GUEST_UNAVAILABLE"));
   await agent.closed;
@@ -79,7 +79,7 @@ for (const [name, one] of [
     await ends(bed.agent);
   });
 
-test("a message that claims to be larger than it may is refused before it is there", async () => {
+test("a message that claims to be too large is refused before it has arrived", async () => {
   await using bed = await guest({
     routes: (router) =>
       router.service(agentpb.SandboxService, {
@@ -100,7 +100,7 @@ test("a list may be longer than another answer", async () => {
   assert.equal((await bed.agent.containers.listContainers({})).containers.length, 3000);
 });
 
-test("a text of the guest comes on one line, without control characters, and short", async () => {
+test("a text of the guest becomes one short line without control characters", async () => {
   const text = `\u001b[2J\nfake log line\r\u202eevil ${"x".repeat(100_000)}`.slice(0, 8000);
   await using bed = await guest({
     routes: (router) =>
@@ -153,7 +153,7 @@ test("a stream of tiny messages without end is read at a bounded pace", async ()
     routes: (router) =>
       router.service(agentpb.SandboxService, {
         watchEvents: async function* (_, { signal }) {
-          // This guest shares the event loop with its reader, who could not be heard to leave otherwise.
+          // This guest shares the event loop with its reader, which could not leave otherwise.
           for (let sequence = 1n; !signal.aborted; sequence += 1n) {
             if (sequence % 100n === 0n) await turn();
             yield { sequence };
@@ -173,7 +173,7 @@ test("a stream of tiny messages without end is read at a bounded pace", async ()
   assert.ok(performance.now() - begun >= 290);
 });
 
-test("a guest that does not answer is given up at the call's deadline", async () => {
+test("a call to a guest that does not answer fails at its deadline", async () => {
   await using bed = await guest({ serve: (socket) => socket.resume().write(SETTINGS) });
   await assert.rejects(bed.agent.sandbox.getGuest({}, { timeoutMs: 50 }), reason("DEADLINE"));
 });
@@ -220,7 +220,7 @@ test("calls of one kind that a guest does not answer take no room of another kin
   await containers.killContainer({ containerId: "c" }, { timeoutMs: 20_000 });
 });
 
-test("a call that has ended makes room, by its answer as by a caller who left", async () => {
+test("a call that has ended makes room, whether it was answered or aborted", async () => {
   await using bed = await guest({});
   const { agent, fake } = bed;
   const waits = (execId: string, options: object = {}) =>

@@ -1,9 +1,9 @@
 /**
- * Keeps one guest from taking all of the daemon's time with messages that are small and many.
+ * Prevents one guest from taking all of the daemon's time with many small messages.
  *
- * Back-pressure bounds what is kept, not what it costs to look at: a stream of one-byte messages that is read as fast as it comes
- * fills the event loop that all sandboxes share. An honest agent gathers what a process writes (100 MB/s are 1600 messages
- * a second). What is beyond the pace waits for the next interval, and so, by back-pressure, does the guest.
+ * Back-pressure bounds memory, not time: a stream of one-byte messages, read as fast as it arrives, fills the event loop that
+ * all sandboxes share. An honest agent gathers what a process writes (100 MB/s are 1600 messages a second). Messages beyond
+ * the pace wait for the next interval, and so, by back-pressure, does the guest.
  */
 const INTERVAL_MS = 100;
 
@@ -17,7 +17,7 @@ export class MessagePace {
     this.#perInterval = Math.max(1, Math.round((messagesPerSecond * INTERVAL_MS) / 1000));
   }
 
-  /** What to wait for before the next message is taken; undefined mostly. */
+  /** Resolves when the next message may be taken; mostly undefined. */
   next(): Promise<void> | undefined {
     const now = performance.now();
     if (now >= this.#intervalEndsMs) {

@@ -11,29 +11,29 @@ import { OutputCheck, type ProcessEvent } from "./process-output.ts";
 export type AttachPoint = {
   readonly containerId: string;
   readonly execId: string;
-  /** First bytes wanted; not set means the oldest the guest holds. */
+  /** The first bytes wanted; not set means the oldest that the guest holds. */
   readonly stdout?: number | undefined;
   readonly stderr?: number | undefined;
 };
 
-/** Made once: an error captures a stack, which costs more than all else at the end of a short call. */
+/** Created once: an error captures a stack, which takes longer than everything else at the end of a short call. */
 const OVER = new PaddockError("CANCELLED", "the call is over");
 const EMPTY = create(agentpb.ProcessOutputSchema);
 
-/** Patience with the end of a stream whose last message came, in ms. */
+/** How long the stream may take to end after its last message, in ms. */
 const CLOSE_MS = 500;
 
 type CallOptions = {
   readonly inputs: ProcessInputs;
-  /** Ends the call; the process goes on. */
+  /** Ends the call; the process continues. */
   readonly signal: AbortSignal;
-  /** Whether the daemon itself follows the process, which clients' streams must not keep from it. */
+  /** Whether the daemon itself follows the process; clients' streams must not take the room for that. */
   readonly follower?: boolean;
 };
 
 const FOLLOWER = { headers: { [LANE_HEADER]: LOG_LANE } };
 
-/** Starts a process and holds its output. Throws as the agent's Exec, and GUEST_FAILED for what the guest may not say. */
+/** Starts a process and holds its output. Throws as the agent's Exec, and GUEST_FAILED for a message that the guest may not send. */
 export function execProcess(
   agent: AgentClient,
   start: MessageInitShape<typeof agentpb.ExecStartSchema> & { readonly execId: string },
@@ -74,8 +74,8 @@ async function* requests<S>(start: S, inputs: AsyncIterable<InputMessage>) {
 type Responses = AsyncIterable<{ readonly output?: agentpb.ProcessOutput | undefined }>;
 
 /**
- * The events of one call. Ends when the guest has closed the stream behind `exited`; one that ends before is the guest's failure.
- * However it ends, the call is over then, and takes no more of the inputs.
+ * The events of one call. It ends when the guest has closed the stream after `exited`; a stream that ends before is the guest's
+ * failure. Once it has ended, the call is over and takes no more inputs.
  */
 async function* events(
   { inputs, signal: outer }: CallOptions,
@@ -90,7 +90,7 @@ async function* events(
       const event = check.take(next.value.output ?? EMPTY);
       yield event;
       if (event.kind !== "exited") continue;
-      // An orderly end costs no reset; a guest that does not give it is not waited for.
+      // A stream that ends by itself needs no reset; a guest that does not end it in time is not waited for.
       await Promise.race([
         iterator.next().catch(() => undefined),
         pause(CLOSE_MS, undefined, { signal }).catch(() => undefined),

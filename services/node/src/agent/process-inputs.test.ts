@@ -7,7 +7,7 @@ import { type InputMessage, ProcessInputs } from "./process-inputs.ts";
 
 const MIB = 1024 * 1024;
 
-/** All that would be sent now. */
+/** All messages that would be sent now. */
 async function sent(inputs: ProcessInputs): Promise<InputMessage["input"][]> {
   const ending = new AbortController();
   const messages: InputMessage["input"][] = [];
@@ -23,7 +23,7 @@ async function sent(inputs: ProcessInputs): Promise<InputMessage["input"][]> {
 const stdinOf = (messages: readonly InputMessage["input"][]): Buffer =>
   Buffer.concat(messages.flatMap((each) => (each.case === "stdin" ? (each.value.data ?? []) : [])));
 
-test("stdin waits until the guest has said from where it goes on", async () => {
+test("stdin waits until the guest has said at which offset it continues", async () => {
   const inputs = new ProcessInputs();
   inputs.begin(0);
   inputs.suspend();
@@ -37,7 +37,7 @@ test("stdin waits until the guest has said from where it goes on", async () => {
   assert.equal(stdinOf(await sent(inputs)).toString(), "bc");
 });
 
-test("no more than a window of stdin is under way, and acknowledgements, sizes and signals pass it", async () => {
+test("at most one window of stdin is in flight, and acknowledgements, sizes and signals overtake stdin", async () => {
   const inputs = new ProcessInputs();
   inputs.begin(0);
   inputs.stdin(undefined, Buffer.alloc(1.5 * MIB));
@@ -60,7 +60,7 @@ test("no more than a window of stdin is under way, and acknowledgements, sizes a
   assert.deepEqual(rest.at(-1), { case: "stdinEof", value: { offset: BigInt(1.5 * MIB) } });
 });
 
-test("an output that is closed is told once on each connection", async () => {
+test("a closed output is sent once on each connection", async () => {
   const inputs = new ProcessInputs();
   inputs.begin(0);
   inputs.closeOutput("stderr");
@@ -73,7 +73,7 @@ test("an output that is closed is told once on each connection", async () => {
   assert.deepEqual(await sent(inputs), told, "the connection before may have lost it");
 });
 
-test("who adds too much stdin waits until the guest has accepted some, or until he leaves", async () => {
+test("a client that adds too much stdin waits until the guest has accepted some, or until it leaves", async () => {
   const inputs = new ProcessInputs();
   const leaving = new AbortController();
   inputs.begin(0);
@@ -92,7 +92,7 @@ test("who adds too much stdin waits until the guest has accepted some, or until 
   await assert.rejects(again, /left/);
 });
 
-test("bytes that came before are ignored, a gap and bytes behind the end are refused", async () => {
+test("bytes that were added before are ignored, a gap and bytes after the end are refused", async () => {
   const inputs = new ProcessInputs();
   inputs.begin(10);
   inputs.stdin(10, Buffer.from("abc"));
@@ -105,7 +105,7 @@ test("bytes that came before are ignored, a gap and bytes behind the end are ref
   assert.throws(() => inputs.stdin(undefined, Buffer.from("x")), refused("INVALID_FIELD"));
 });
 
-test("whatever connections break, the guest gets each byte once, in order, and one end", async () => {
+test("the guest gets each byte once, in order, and one end, whatever connections break", async () => {
   const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 20 });
   // Each entry: how many bytes of what was sent the guest takes before the connection breaks.
   const breaks = fc.array(fc.nat(200), { maxLength: 6 });

@@ -1,11 +1,11 @@
 /**
- * What goes to a process, kept until the guest has it.
+ * The input of a process, kept until the guest has it.
  *
- * One object serves a client's stream over any number of connections to the guest. Stdin is numbered; bytes stay here until the
- * guest has accepted them, so that they can be sent again on another connection. Bytes beyond a window are not sent: the
- * guest then never waits in the midst of this stream, and acknowledgements of output, which travel on it too, are never
- * stuck behind stdin. All the rest needs little room: only the last acknowledgement and the last size of the terminal count,
- * of signals, as for the kernel, whether one is pending, and of outputs, which of them are closed.
+ * One object serves a client's stream over any number of connections to the guest. Stdin is numbered; bytes are kept here until
+ * the guest has accepted them, so that they can be sent again on another connection. Bytes beyond a window are not sent: so the
+ * guest never stops reading this stream, and acknowledgements of output, which travel on it, too, are never stuck behind stdin.
+ * Everything else needs little room: only the last acknowledgement and the last size of the terminal count, each signal is
+ * pending or not, as in the kernel, and each output is closed or not.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
@@ -16,7 +16,7 @@ import { StdinBuffer } from "./stdin-buffer.ts";
 type Input = NonNullable<MessageInitShape<typeof agentpb.ProcessInputSchema>["input"]>;
 export type InputMessage = { readonly input: Input };
 
-/** Bytes of stdin that may be under way to the guest; its own queue takes as many. */
+/** Bytes of stdin that may be in flight to the guest; its own queue takes as many. */
 const WINDOW_BYTES = 1024 * 1024;
 /** Bytes of stdin kept here before the client has to wait. */
 const KEPT_BYTES = 2 * 1024 * 1024;
@@ -28,7 +28,7 @@ export class ProcessInputs {
   readonly #kept = new StdinBuffer();
   #accepted = 0;
   #sent = 0;
-  /** Whether the guest has said from where stdin goes on. */
+  /** Whether the guest has said at which offset stdin continues. */
   #flowing = false;
   #ended = false;
   #endSent = false;
@@ -38,7 +38,7 @@ export class ProcessInputs {
   readonly #signals = new Set<number>();
   readonly #closed = new Set<OutputName>();
   readonly #closesToSend = new Set<OutputName>();
-  /** What those wait for who look again after a change; there is one only while somebody waits. */
+  /** Resolves at the next change; exists only while something waits for it. */
   #changed: PromiseWithResolvers<void> | undefined;
 
   /** The process has accepted `offset` bytes before this stream. */
@@ -50,12 +50,12 @@ export class ProcessInputs {
     this.#wake();
   }
 
-  /** The connection is gone: stdin waits for `resume`. */
+  /** The connection has ended: stdin waits for `resume`. */
   suspend(): void {
     this.#flowing = false;
   }
 
-  /** Another connection begins: the guest has accepted `offset` bytes, the rest goes again. */
+  /** Another connection begins: the guest has accepted `offset` bytes, and the rest is sent again. */
   resume(offset: number): void {
     this.stdinAccepted(offset);
     this.#sent = this.#accepted;
@@ -65,11 +65,11 @@ export class ProcessInputs {
     for (const name of this.#closed) this.#closesToSend.add(name);
   }
 
-  /** Adds stdin. Bytes that came before are ignored. Throws STDIN_GAP, or INVALID_FIELD after the end. */
+  /** Adds stdin. Bytes that were added before are ignored. Throws STDIN_GAP, or INVALID_FIELD after the end. */
   stdin(offset: number | undefined, data: Uint8Array): void {
     const at = offset ?? this.#next;
     if (at > this.#next)
-      throw new PaddockError("STDIN_GAP", `stdin goes on at offset ${this.#next}, not ${at}`, {
+      throw new PaddockError("STDIN_GAP", `stdin continues at offset ${this.#next}, not ${at}`, {
         metadata: { expected_offset: String(this.#next) },
       });
     const fresh = data.subarray(this.#next - at);
@@ -84,7 +84,7 @@ export class ProcessInputs {
     this.#wake();
   }
 
-  /** The guest has accepted stdin up to here; beyond what was added here if another client writes too. */
+  /** The guest has accepted stdin up to here, which may be beyond what was added here if another client writes, too. */
   stdinAccepted(offset: number): void {
     this.#accepted = Math.max(this.#accepted, offset);
     this.#sent = Math.max(this.#sent, this.#accepted);
@@ -108,14 +108,14 @@ export class ProcessInputs {
     this.#wake();
   }
 
-  /** Nobody reads this output any more. */
+  /** The client closes this output. */
   closeOutput(name: OutputName): void {
     this.#closed.add(name);
     this.#closesToSend.add(name);
     this.#wake();
   }
 
-  /** Offset behind the last byte of stdin that was added or accepted. */
+  /** Offset after the last byte of stdin that was added or accepted. */
   get #next(): number {
     return this.#kept.end;
   }

@@ -1,9 +1,10 @@
 /**
- * What a guest says of a process, checked.
+ * Checks a guest's messages about a process.
  *
- * Offsets decide what a client keeps and what it asks for after a lost connection, so a guest that is wrong about them could
- * make a client lose or repeat bytes without noticing. Here every message must follow from the one before: chunks join,
- * gaps begin where the last chunk ended, an end comes once, acceptance of stdin rises, and nothing comes after the exit. What does not follow ends the stream with GUEST_FAILED.
+ * Offsets decide what a client keeps and what it asks for after a lost connection, so a guest with wrong offsets could make a
+ * client lose or repeat bytes without noticing. Here every message must follow from the one before: chunks join, gaps begin
+ * where the last chunk ended, an end comes once, the accepted offset of stdin rises, and nothing comes after the exit. Any other
+ * message ends the stream with GUEST_FAILED.
  *
  * Offsets are numbers: a stream of 2^53 bytes takes years.
  */
@@ -36,7 +37,7 @@ export type ProcessEvent =
 
 export type OutputExpectation = {
   readonly execId: string;
-  /** Offsets the guest was asked to begin at; not set means where it likes. */
+  /** Offsets that the guest was asked to start at; not set means any. */
   readonly stdout: number | undefined;
   readonly stderr: number | undefined;
 };

@@ -15,13 +15,13 @@ test("a million pieces of one byte are kept in a few blocks, and read in a few",
   assert.equal(buffer.blocks, 0);
 });
 
-test("a view of a large message is not kept for the few bytes that are used of it", () => {
+test("a large message is not kept for a few bytes of it", () => {
   const buffer = new StdinBuffer();
   buffer.append(new Uint8Array(4 * 1024 * 1024).subarray(0, 1));
   assert.ok(buffer.read(0, 1).buffer.byteLength <= 4096);
 });
 
-test("whatever is added, released and read again, each offset has its byte", () => {
+test("each offset has its byte, whatever is added, released and read again", () => {
   const byteAt = (offset: number) => (offset * 31) & 0xff;
   const step = fc.record({ add: fc.nat(9000), release: fc.nat(9000), back: fc.nat(9000) });
   fc.assert(

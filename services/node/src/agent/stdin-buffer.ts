@@ -1,8 +1,8 @@
 /**
- * Bytes of stdin in order, without holes, taken off at the front and read from any offset that is still there.
+ * Bytes of stdin in order, without holes, released at the front and read from any offset that is kept.
  *
- * A client chooses how it cuts its stdin, so neither memory nor time may follow the number of its pieces: they are copied into
- * blocks, each filled to its end before the next one begins. Blocks grow with what is kept, so that a short stdin costs little.
+ * A client chooses the sizes of its messages, so neither memory nor time may grow with their number: they are copied into
+ * blocks, and each is filled before the next one begins. Blocks grow with what is kept, so that a short stdin takes little memory.
  */
 const MIN_BLOCK_BYTES = 4 * 1024;
 const MAX_BLOCK_BYTES = 64 * 1024;
@@ -10,14 +10,14 @@ const MAX_BLOCK_BYTES = 64 * 1024;
 type Block = { readonly offset: number; readonly bytes: Uint8Array; used: number };
 
 export class StdinBuffer {
-  /** Blocks in order; those before `#first` are empty and leave together. */
+  /** Blocks in order; those before `#first` are empty and are removed together. */
   #blocks: Block[] = [];
   #first = 0;
-  /** The block that was read last: reading goes forward, so the next one is here or close behind. */
+  /** The block that was read last: reading goes forward, so the next byte is in it or shortly after it. */
   #reading = 0;
   #end = 0;
 
-  /** Offset behind the last byte. */
+  /** Offset after the last byte. */
   get end(): number {
     return this.#end;
   }
@@ -39,7 +39,7 @@ export class StdinBuffer {
     }
   }
 
-  /** Forgets what is before `offset`. One beyond the end moves the end there. */
+  /** Releases bytes before `offset`. An offset beyond the end moves the end there. */
   release(offset: number): void {
     for (let block = this.#blocks[this.#first]; block !== undefined; block = this.#blocks[this.#first]) {
       if (block.offset + block.used > offset) break;
@@ -55,7 +55,7 @@ export class StdinBuffer {
   /** At most `maxBytes` from `offset` on, as a view of one block; empty at the end. */
   read(offset: number, maxBytes: number): Uint8Array {
     let at = Math.max(this.#reading, this.#first);
-    // Stdin that goes again after a lost connection begins in an earlier block.
+    // Stdin that is sent again after a lost connection begins in an earlier block.
     if ((this.#blocks[at]?.offset ?? 0) > offset) at = this.#first;
     for (let block = this.#blocks[at]; block !== undefined; at += 1, block = this.#blocks[at]) {
       const from = offset - block.offset;

@@ -55,7 +55,7 @@ async function here(): Promise<EventPosition> {
   return { streamCreated, sequence: lastSequence };
 }
 
-/** Ids of what is stored behind a place, up to and with `last`. */
+/** Ids of what is stored after a position, up to and including `last`. */
 async function storedFrom(from: EventPosition, last: string): Promise<string[]> {
   const seen: string[] = [];
   for await (const { event } of readEvents(stream, from, { signal: AbortSignal.timeout(20_000) })) {
@@ -73,7 +73,7 @@ async function emptied(store: NodeStore): Promise<void> {
   }
 }
 
-test("what an earlier daemon left is published first, then what is committed, and the outbox is emptied", async () => {
+test("events that an earlier daemon left are published first, then new ones, and the outbox is emptied", async () => {
   using store = newStore();
   const from = await here();
   commit(store, ["a0", "a1"]);
@@ -83,7 +83,7 @@ test("what an earlier daemon left is published first, then what is committed, an
   await emptied(store);
 });
 
-test("while NATS is killed events wait, are told of once, and come in order and once when it is back", async () => {
+test("while NATS is down events wait, one warning is logged, and they come once and in order when it is back", async () => {
   using store = newStore();
   const from = await here();
   const log = newLog();
@@ -101,11 +101,11 @@ test("while NATS is killed events wait, are told of once, and come in order and 
   await emptied(store);
 });
 
-test("an event whose storing was not answered is not published again, however long ago that was", async () => {
+test("an event that was stored without an answer is not published again, however long ago that was", async () => {
   using store = newStore();
   const from = await here();
   commit(store, ["c0", "c1", "c2", "c3"]);
-  // The server's own window against duplicates is left out of it: every attempt has another id for the server.
+  // Every attempt has another id for the server, so that its own window against duplicates does not count.
   let attempt = 0;
   const published: string[] = [];
   const forgetful = {
@@ -124,7 +124,7 @@ test("an event whose storing was not answered is not published again, however lo
   void publisher;
 });
 
-test("a daemon that dies before it forgets what it published does not publish it again", async () => {
+test("a daemon that dies before it removes published events does not publish them again", async () => {
   using store = newStore();
   const from = await here();
   commit(store, ["d0", "d1", "d2"]);

@@ -1,12 +1,12 @@
 /**
- * Publishes what is in the outbox, in order, each event at least once and in practice once.
+ * Publishes the events of the outbox, in order, each at least once and in practice once.
  *
- * An event is in the outbox from the transaction that made it true, and leaves it after the server has stored it. Between the two
- * the daemon may die, or the answer may be lost: then it is not known whether the event is stored. Before the publisher
- * goes on from such a moment it asks for the last event that is stored of each sandbox it is about to publish of, and leaves out
- * what that proves stored. The server's own window of two minutes would not do: an outage may last longer.
+ * An event is added to the outbox by the transaction of its change, and removed after the server has stored it. In between the
+ * daemon may die, or the answer may be lost: then the daemon does not know whether the event is stored. Before the publisher
+ * continues it asks for the last stored event of each sandbox with events to publish, and skips what that proves stored. The
+ * server's own window of two minutes does not suffice: an outage may last longer.
  *
- * One event is under way at a time: with several, one that failed would be stored behind its successors.
+ * One event is in flight at a time: with several, one that failed would be stored after its successors.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -25,9 +25,9 @@ export type PublisherOptions = {
 
 type Outgoing = OutgoingEvent & { readonly position: number };
 
-/** At least as many as can be stored and not yet forgotten, so that after a crash the proof covers all of them. */
+/** At least as many as can be stored and not yet removed, so that after a crash the proof covers all of them. */
 const BATCH = 256;
-/** Events that are stored may stay in the outbox for a while, as each forgetting is a write. */
+/** Stored events may stay in the outbox for a while, since each removal is a write. */
 const FORGET_AFTER_EVENTS = 64;
 const FORGET_AFTER_MS = 250;
 const RETRY_MS = 500;
@@ -37,7 +37,7 @@ export class EventPublisher implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #woken = Promise.withResolvers<void>();
-  /** Whether what comes next may be stored already. */
+  /** Whether the next events may be stored already. */
   #inDoubt = true;
   #failing = false;
   /** Position of the last event that is known to be stored. */
@@ -45,7 +45,7 @@ export class EventPublisher implements AsyncDisposable {
   #unforgotten = 0;
   #forgetting: NodeJS.Timeout | undefined;
 
-  /** Begins with what an earlier daemon left. */
+  /** Starts with what an earlier daemon left. */
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#running = this.#run();
@@ -56,7 +56,7 @@ export class EventPublisher implements AsyncDisposable {
     this.#woken.resolve();
   }
 
-  /** Stops after the event that is under way. What is left is for the next daemon. */
+  /** Stops after the event in flight. The next daemon publishes the rest. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
     this.wake();
@@ -78,7 +78,7 @@ export class EventPublisher implements AsyncDisposable {
     }
   }
 
-  /** Whether there was anything. */
+  /** Returns whether there was anything to publish. */
   async #publishBatch(): Promise<boolean> {
     const { store, stream } = this.#options;
     const events = store.outbox(BATCH, this.#stored).map(outgoing);
@@ -94,7 +94,7 @@ export class EventPublisher implements AsyncDisposable {
     return true;
   }
 
-  /** Positions that are surely stored: up to the one that is the last of its sandbox in the stream. */
+  /** The last position that is stored for certain: that of the last event of a sandbox in the stream. */
   async #storedAlready(events: readonly Outgoing[]): Promise<Set<number>> {
     const stored = new Set<number>();
     const ofSandboxes = Map.groupBy(events, ({ sandboxId }) => sandboxId);
@@ -125,15 +125,15 @@ export class EventPublisher implements AsyncDisposable {
       this.#options.store.published(this.#stored);
       this.#unforgotten = 0;
     } catch (error) {
-      // They stay in the outbox: the next ones that are stored take them along, or the next daemon finds them stored.
-      this.#options.log.warn({ err: error }, "events that are published could not be forgotten");
+      // They stay in the outbox: they are removed with the next ones, or the next daemon finds them stored.
+      this.#options.log.warn({ err: error }, "published events could not be removed from the outbox");
     }
   }
 
-  /** Told once for each outage. */
+  /** Logged once for each outage. */
   #failed(error: unknown): void {
     if (!this.#failing)
-      this.#options.log.warn({ err: error }, "events cannot be published, they wait in the outbox");
+      this.#options.log.warn({ err: error }, "events cannot be published and wait in the outbox");
     this.#failing = true;
   }
 }

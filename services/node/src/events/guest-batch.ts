@@ -1,19 +1,19 @@
 /**
  * Events of a guest, gathered for one write.
  *
- * An end of an exec is only told to watchers, and a busy sandbox has many: each would cost a write to disk, in the middle of
- * answering whoever waits for that exec. So they are gathered for a moment. What the record depends on (the end of an init, an
- * OOM kill) is written at once, together with what came before it, in order. Nothing is lost by gathering: the guest tells again what
- * the record does not say was seen.
+ * An exit of an exec only concerns watchers, and a busy sandbox has many: each would cost a write to disk that delays the answer
+ * to a client of that exec. So they are gathered for a moment. Events that change the record (the exit of an init, an OOM kill)
+ * are written at once, together with the ones before, in order. Gathering loses nothing: the guest sends again every event that
+ * the record does not include.
  *
- * A guest that floods is held up here, and with it nobody else: a full batch is written, and the next one waits.
+ * A guest that floods waits here, and delays no other: a full batch is written, and the next one waits.
  */
 import type { agentpb } from "@paddock/protocol";
 
 export type GuestBatchOptions = {
   /** Writes events. */
   readonly write: (events: readonly agentpb.WatchEventsResponse[]) => void;
-  /** Written when no further one came for this long, */
+  /** A batch is written when no further event came for this long, */
   readonly gatherMs?: number;
   /** or this long after the first. */
   readonly mostGatherMs?: number;
@@ -59,7 +59,7 @@ export class GuestBatch implements Disposable {
     if (events.length > 0) this.#options.write(events);
   }
 
-  /** Forgets what was not written. */
+  /** Drops what was not written. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#events = [];

@@ -50,7 +50,7 @@ test("a file that is not what the manifest says is refused, and no copy stays", 
   assert.deepEqual(await readdir(join(stateDir, "guest")), []);
 });
 
-test("a directory without a guest is refused with what to do", async (t) => {
+test("a directory without a guest is refused with a hint", async (t) => {
   const { guestDir, stateDir } = await directories(t);
   await assert.rejects(installGuestFiles(guestDir, stateDir), /holds no guest to boot; build it with/);
 });

@@ -1,9 +1,9 @@
 /**
  * The kernel and initramfs that VMs boot, as this node's own copies.
  *
- * They are copied out of the guest build into the state directory, because QEMU runs as a user of its own who must be able to
- * read them, which a checkout in somebody's home does not allow; and because a build that runs meanwhile must not change what
- * the next VM boots. A copy is named by its digest and checked while it is made.
+ * They are copied from the guest build into the state directory, because QEMU runs as its own user, who may not be able to read a
+ * checkout in a home directory, and because a build must not change what the next VM boots. A copy is named by its digest and
+ * checked while it is made.
  */
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
@@ -17,13 +17,13 @@ import { Fields } from "../store/fields.ts";
 export type GuestFiles = {
   readonly kernel: string;
   readonly initramfs: string;
-  /** Release of the kernel, as `uname -r` tells it. */
+  /** Release of the kernel, as `uname -r` prints it. */
   readonly kernelRelease: string;
 };
 
 /**
  * Copies what the manifest of `guestDir` names into `<stateDir>/guest` unless it is there, and removes older copies. Throws an
- * Error that says how to make a guest when there is none, or which file does not match the manifest.
+ * Error that says how to build a guest if there is none, or which file does not match the manifest.
  */
 export async function installGuestFiles(guestDir: string, stateDir: string): Promise<GuestFiles> {
   const manifest = await readManifest(guestDir);

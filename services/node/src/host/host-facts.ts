@@ -7,15 +7,15 @@ import { freeBytes } from "./disk-space.ts";
 import { type GuestFiles, installGuestFiles } from "./guest-files.ts";
 import { requireReachable, requireShortPath } from "./state-place.ts";
 
-/** What this host is, found out once at the start. */
+/** Facts of this host, determined once at the start. */
 export type Host = {
   readonly guest: GuestFiles;
   readonly accelerator: AcceleratorChoice;
   readonly isolation: Isolation;
   readonly qemuVersion: string;
-  /** Groups that QEMU's user needs beside its own. */
+  /** Groups that QEMU's user needs besides its own. */
   readonly groups: readonly number[];
-  /** What may be promised. */
+  /** What sandboxes may be promised. */
   readonly capacity: Amount;
   readonly cpus: number;
   /** The same by number, such as "0-3". */
@@ -23,8 +23,8 @@ export type Host = {
 };
 
 /**
- * Finds out. Throws an Error that says what is missing, also when production mode would have to emulate; UnfitHost when VMs could not
- * work with the state directory.
+ * Determines them. Throws an Error that says what is missing, also when production mode would have to emulate; UnfitHost when VMs
+ * could not work with the state directory.
  */
 export async function readHost(config: NodeConfig): Promise<Host> {
   const { cpus, memoryBytes, missingPrograms } = await readHostFacts();
@@ -33,7 +33,7 @@ export async function readHost(config: NodeConfig): Promise<Host> {
   const guest = await installGuestFiles(config.guestDir, config.stateDir);
   const groups = kvmGroups();
   const privileges = { user: { uid: config.vmUidBase, gid: config.vmUidBase, groups } };
-  // Before KVM is tried: a guest that cannot be read proves nothing about it.
+  // Before KVM is tried: a guest that cannot be read says nothing about KVM.
   await requireReachable(config.stateDir, guest, privileges);
   const version = await checkQemu(config.qemuBinary);
   const qemuVersion = `${version.major}.${version.minor}.${version.micro}`;
@@ -67,7 +67,7 @@ export async function readHost(config: NodeConfig): Promise<Host> {
 /** The id of this boot of the host. */
 export const readBootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
-/** The group of /dev/kvm, unless that is root's: being in that would be worth more than KVM. */
+/** The group of /dev/kvm, unless that is root's, which would give more rights than KVM. */
 function kvmGroups(): number[] {
   const kvm = statSync("/dev/kvm", { throwIfNoEntry: false });
   return kvm === undefined || kvm.gid === 0 ? [] : [kvm.gid];

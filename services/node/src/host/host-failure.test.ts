@@ -12,7 +12,7 @@ const reasonOf = (error: unknown) => {
   return told instanceof PaddockError ? told.reason : undefined;
 };
 
-test("what the host refuses has a reason of its own, and what is ours or the caller's stays as it is", () => {
+test("a refusal of the host has its own reason, and other errors stay as they are", () => {
   assert.equal(reasonOf(new CgroupError("refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("qmp-refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("deadline", "late")), "VM_UNAVAILABLE");

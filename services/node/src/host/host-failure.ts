@@ -5,12 +5,12 @@ import { diskFull } from "../store/store-error.ts";
 
 const HINT = "the node's log has the whole story, and `paddock doctor` looks at its host";
 
-/** What the host's kernel, its file system or QEMU refused, as clients are told; all else as it is. */
+/** The error for clients when the host's kernel, its file system or QEMU refused something; any other error as it is. */
 export function hostFailure(error: unknown): unknown {
   if (error instanceof CgroupError || (error instanceof QemuError && error.kind === "qmp-refused"))
     return new PaddockError("HOST_REFUSED", error.message, { hint: HINT, cause: error });
   if (isNoSpace(error)) return diskFull("the node's disk is full", error);
-  // The caller has left: why is for him to say.
+  // The caller has aborted, with its own reason.
   if (error instanceof QemuError && error.kind !== "aborted")
     return new PaddockError("VM_UNAVAILABLE", error.message, { hint: HINT, cause: error });
   return error;

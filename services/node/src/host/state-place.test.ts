@@ -9,7 +9,7 @@ import { requireReachable, requireShortPath } from "./state-place.ts";
 
 const privileges = { user: { uid: 64_996, gid: 64_996, groups: [] } };
 
-/** A state directory below one that is as `mktemp -d` makes it: its owner's alone. */
+/** A state directory below one that only its owner may enter, as `mktemp -d` creates it. */
 function place(t: TestContext) {
   const above = mkdtempSync(join(tmpdir(), "state-place-"));
   t.after(() => rmSync(above, { recursive: true, force: true }));
@@ -20,7 +20,7 @@ function place(t: TestContext) {
   return { above, stateDir, guest: { kernel, initramfs: kernel } };
 }
 
-test("a directory above the state that QEMU's user may not enter is named, with the mend", async (t) => {
+test("a directory above the state that QEMU's user may not enter is named, with the remedy", async (t) => {
   const { above, stateDir, guest } = place(t);
   const mend = new RegExp(
     `uid 64996\\) cannot enter ${above},.*chmod o\\+x it, or choose another PADDOCK_STATE_DIR`,
@@ -47,7 +47,7 @@ test("a guest that QEMU's user may not read, and a closed directory of sandboxes
   });
 });
 
-test("a path that leaves no room for sockets is refused, to the byte", () => {
+test("a path that is one byte too long for sockets is refused", () => {
   const room = 107 - "/sandboxes/0123456789abcdef/vm/agent.sock".length;
   requireShortPath(`/${"x".repeat(room - 1)}`);
   assert.throws(() => requireShortPath(`/${"x".repeat(room)}`), {

@@ -1,4 +1,4 @@
-/** Whether VMs can work with what is kept in the state directory: found out at the start, not by the first VM that fails. */
+/** Checks at the start whether VMs can work with the state directory, before the first VM fails. */
 import { stat } from "node:fs/promises";
 import { OperatorError } from "@paddock/lifecycle";
 import { firstUnreachable, type Privileges } from "@paddock/qemu";
@@ -26,7 +26,7 @@ export function requireShortPath(stateDir: string): void {
   );
 }
 
-/** Throws UnfitHost unless QEMU's user reaches its guest, and its sandboxes. */
+/** Throws UnfitHost unless QEMU's user can read its guest and enter its sandboxes. */
 export async function requireReachable(
   stateDir: string,
   guest: Pick<GuestFiles, "kernel" | "initramfs">,

@@ -1,9 +1,9 @@
 import type { FileHandle } from "node:fs/promises";
 
-/** A file that only grows, as far as it is known to be whole. */
+/** A file that only grows, up to its last complete write. */
 export type AppendFile = { readonly file: FileHandle; readonly sequence: number; bytes: number };
 
-/** Writes all of `buffers`, `bytes` together, at the end, or takes back what was written of them and throws. */
+/** Appends all of `buffers`, `bytes` in total, or truncates what was written of them and throws. */
 export async function appendAll(
   { file, bytes: from }: AppendFile,
   buffers: readonly Uint8Array[],
@@ -23,7 +23,7 @@ export async function appendAll(
   }
 }
 
-/** What is left of `buffers` behind their first `count` bytes. */
+/** The rest of `buffers` after their first `count` bytes. */
 function after(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
   let skip = count;
   return buffers.flatMap((buffer) => {

@@ -1,4 +1,4 @@
-/** Tells any number of waiters that something changed. A waiter that has left is forgotten. */
+/** Wakes any number of waiters at a change. A waiter that has left is dropped. */
 export class Changes {
   readonly #waiters = new Set<() => void>();
 
@@ -8,7 +8,7 @@ export class Changes {
     for (const wake of waiters) wake();
   }
 
-  /** Settles at the next change; rejects with the signal's reason. Look at the state before waiting, in the same turn. */
+  /** Settles at the next change; rejects with the signal's reason. Check the state before waiting, in the same turn. */
   next(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -34,7 +34,7 @@ async function write(log: ContainerLog, stream: LogStream, data: string | Buffer
   await log.append(stream, log.offsets[stream], Buffer.from(data));
 }
 
-test("bytes of both streams come back as they were written, with offsets, also NUL and no newline", async () => {
+test("bytes of both streams are read as they were written, with offsets, also NUL and without a newline", async () => {
   await using dir = await directory();
   const log = await ContainerLog.open({ directory: dir.path, limits: LIMITS });
   await log.beginRun("a");
@@ -55,7 +55,7 @@ test("bytes of both streams come back as they were written, with offsets, also N
   await log.close();
 });
 
-test("a log that is opened again goes on where it was, in the same run, and begins at 0 in another", async () => {
+test("a reopened log continues where it was, in the same run, and starts at 0 in another", async () => {
   await using dir = await directory();
   const first = await ContainerLog.open({ directory: dir.path, limits: LIMITS });
   await first.beginRun("a");
@@ -76,7 +76,7 @@ test("a log that is opened again goes on where it was, in the same run, and begi
   await second.close();
 });
 
-test("whatever a crash left behind the last whole record is cut off, byte by byte", async () => {
+test("bytes that a crash left after the last complete record are cut off, at each length", async () => {
   await using dir = await directory();
   const log = await ContainerLog.open({ directory: dir.path, limits: LIMITS });
   await log.beginRun("a");
@@ -97,7 +97,7 @@ test("whatever a crash left behind the last whole record is cut off, byte by byt
   }
 });
 
-test("a damaged tail of zeroes or of noise is cut off, and a file without a first record is removed", async () => {
+test("a damaged tail of zeros or noise is cut off, and a file without a first record is removed", async () => {
   await using dir = await directory();
   const log = await ContainerLog.open({ directory: dir.path, limits: LIMITS });
   await log.beginRun("a");
@@ -115,7 +115,7 @@ test("a damaged tail of zeroes or of noise is cut off, and a file without a firs
   await again.close();
 });
 
-test("files are rotated at their size, only so many are kept, and offsets go on over them", async () => {
+test("files are rotated at their size, a bounded number is kept, and offsets continue", async () => {
   await using dir = await directory();
   const limits = { maxFileBytes: 65536, maxFiles: 2 };
   const log = await ContainerLog.open({ directory: dir.path, limits });
@@ -136,7 +136,7 @@ test("files are rotated at their size, only so many are kept, and offsets go on 
   await again.close();
 });
 
-test("following gives what was there and what comes, through rotation, and ends when the log is finished", async () => {
+test("following reads existing and new output, across rotation, and ends when the log is finished", async () => {
   await using dir = await directory();
   const log = await ContainerLog.open({ directory: dir.path, limits: { maxFileBytes: 65536, maxFiles: 16 } });
   await log.beginRun("a");
@@ -154,7 +154,7 @@ test("following gives what was there and what comes, through rotation, and ends 
   await log.close();
 });
 
-test("a follower that leaves is not waited for", async () => {
+test("the writer does not wait for a follower that has left", async () => {
   await using dir = await directory();
   const log = await ContainerLog.open({ directory: dir.path, limits: LIMITS });
   await log.beginRun("a");
@@ -181,13 +181,13 @@ test("`since` leaves out what was written before it", async () => {
   await log.close();
 });
 
-/** The last lines of one stream, found the plain way. */
+/** The last lines of one stream, by splitting all of it. */
 function lastLines(all: string, count: number): string {
   const lines = all.match(/[^\n]*\n|[^\n]+$/g) ?? [];
   return count === 0 ? "" : lines.slice(-count).join("");
 }
 
-test("the last lines of one stream are those that splitting all of it would give, however it was cut into records", async () => {
+test("the last lines of one stream are the same however it is cut into records", async () => {
   const piece = fc.stringMatching(/^[ab\n]{1,12}$/);
   await fc.assert(
     fc.asyncProperty(fc.array(piece, { maxLength: 30 }), fc.nat(12), async (pieces, count) => {
@@ -205,7 +205,7 @@ test("the last lines of one stream are those that splitting all of it would give
   );
 });
 
-test("what is read without following ends at what there was when it was asked, however fast more comes", async () => {
+test("reading without following ends at the end of the log at the call, however fast more is written", async () => {
   await using dir = await directory();
   const log = await ContainerLog.open({ directory: dir.path, limits: { maxFileBytes: 1000, maxFiles: 5 } });
   await log.beginRun("a");
@@ -220,7 +220,7 @@ test("what is read without following ends at what there was when it was asked, h
         `${JSON.stringify(selection)}: read past the end of the question`,
       );
       pieces += 1;
-      // Twice as fast as it is read.
+      // Twice the speed of the reader.
       await write(log, "stdout", `more ${pieces}\n`);
       await write(log, "stdout", `more ${pieces}\n`);
       assert.ok(pieces < 500, `${JSON.stringify(selection)}: it does not end`);
@@ -263,7 +263,7 @@ test("the last lines of two mixed streams are as many as asked for, and each str
   );
 });
 
-test("a full disk makes appends wait, says so, and loses nothing when there is room again", async () => {
+test("appends wait while the disk is full, which is reported, and nothing is lost when there is room again", async () => {
   await using full = await fullDisk();
   const problems: (string | undefined)[] = [];
   const refused = Promise.withResolvers<void>();
@@ -307,7 +307,7 @@ test("closing a log whose disk is full fails the appends that wait", async () =>
   await Promise.all([assert.rejects(waiting, /was closed/), log.close()]);
 });
 
-/** A small file system in memory that is full but for a few KiB, and can be given room. */
+/** A small file system in memory that is full except for a few KiB, and can be given room. */
 async function fullDisk() {
   const path = await mkdtemp(join(tmpdir(), "paddock-full-"));
   await run("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", path]);

@@ -1,15 +1,15 @@
 /**
- * What a container's init wrote, on the node: a bounded set of files with one writer and any number of readers.
+ * The output of a container's init, on the node: a bounded set of files with one writer and any number of readers.
  *
  * ```text
  *   beginRun ──> append, append, … ──> finish        (a later start of the container begins another run)
  * ```
  *
- * The writer takes what has come together and writes it at once. `append` settles when the bytes are in the file, and only
- * then may they be acknowledged to the guest, which keeps them until then. A full disk is no loss: the write is taken back,
- * tried again, and nothing is acknowledged meanwhile, so that in the end the process waits.
+ * The writer gathers what is appended and writes it together. `append` settles when the bytes are in the file. Only then may they
+ * be acknowledged to the guest, which keeps them until then. A full disk loses nothing: the write is undone and repeated, and
+ * nothing is acknowledged, so that in the end the process waits.
  *
- * Readers see what is committed (`position`), and are told of changes; they never look at the file to find out.
+ * Readers see what is committed (`position`), and are woken by changes; they do not poll the file.
  */
 import { mkdir, open } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
@@ -37,9 +37,9 @@ export type LogLimits = {
 export type ContainerLogOptions = {
   readonly directory: string;
   readonly limits: LogLimits;
-  /** Told when the disk refuses the log, and with undefined when it takes it again. */
+  /** Called with the error when the disk refuses a write, and with undefined when writes succeed again. */
   readonly onProblem?: (problem: Error | undefined) => void;
-  /** Pause before a refused write is tried again, in ms; doubles up to 16 times this. */
+  /** Pause before a refused write is repeated, in ms; doubles up to 16 times this. */
   readonly retryMs?: number;
   /** Microseconds since the epoch. */
   readonly nowUs?: () => number;
@@ -75,7 +75,7 @@ export class ContainerLog {
   readonly #closing = new AbortController();
   readonly #retry: RetryOptions;
 
-  /** Opens a log, making its directory. A record that a crash tore is cut off. */
+  /** Opens a log, and creates its directory. An incomplete record from a crash is cut off. */
   static async open(options: ContainerLogOptions): Promise<ContainerLog> {
     const log = new ContainerLog(options);
     await mkdir(log.directory, { recursive: true, mode: 0o700 });
@@ -95,11 +95,11 @@ export class ContainerLog {
     this.#retry = { pauseMs, onProblem, signal: this.#closing.signal };
   }
 
-  /** End of what is committed. */
+  /** End of the committed part. */
   get position(): LogPosition {
     return this.#position;
   }
-  /** Bytes of the last committed record, header included; where a reader begins to walk backwards. */
+  /** Bytes of the last committed record, header included; where a reader starts to walk backwards. */
   get lastRecordBytes(): number {
     return this.#lastRecordBytes;
   }
@@ -115,12 +115,12 @@ export class ContainerLog {
   get offsets(): Offsets {
     return this.#offsets;
   }
-  /** Whether nothing more will come, as far as is known. */
+  /** Whether the present run is finished. */
   get finished(): boolean {
     return this.#finished;
   }
 
-  /** Begins a run, or goes on with it if it is the present one. Answers with how far it is. */
+  /** Begins a run, or continues it if it is the present one. Returns its committed bytes. */
   async beginRun(runId: string): Promise<Offsets> {
     this.#finished = false;
     if (runId !== this.#runId || this.#files.length === 0)
@@ -135,13 +135,13 @@ export class ContainerLog {
     return this.#put({ kind: stream, offset, payload, runId: "" });
   }
 
-  /** Nothing more comes of this run: readers that follow end. */
+  /** Ends this run: readers that follow end. */
   finish(): void {
     this.#finished = true;
     this.changes.notify();
   }
 
-  /** Finishes, and lets go of the file. Appends that wait for a full disk fail. */
+  /** Finishes, and closes the file. Appends that wait for a full disk fail. */
   async close(): Promise<void> {
     this.finish();
     this.#closing.abort(new PaddockError("SHUTTING_DOWN", `the log ${this.directory} was closed`));
@@ -174,7 +174,7 @@ export class ContainerLog {
     if (this.#closing.signal.aborted) return Promise.reject(this.#closing.signal.reason);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const done = (error?: unknown) => (error === undefined ? resolve() : reject(error));
-    // A clock that was set back must not make `since` skip what came later.
+    // A clock that was set back must not make `since` skip later output.
     this.#lastTimeUs = Math.max(this.#lastTimeUs, this.#options.nowUs());
     this.#queue.push({ ...entry, timeUs: this.#lastTimeUs, done });
     this.#busy ??= this.#drain().finally(() => {

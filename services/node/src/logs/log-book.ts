@@ -1,9 +1,9 @@
 /**
- * The logs of all containers of the node: who writes which, and for whom one is open.
+ * The logs of all containers of the node, with their followers and readers.
  *
- * A log is open while its container is followed or somebody reads it, and there is one object for it, so that readers see what
- * the writer has committed. Files belong to the sandbox's directory, and go with it; `remove` is for a container that is deleted
- * while its sandbox lives.
+ * A log is open while its container is followed or it is read, and there is one object for it, so that readers see what the
+ * writer has committed. Files are in the sandbox's directory, and are removed with it; `remove` is for a container that is
+ * deleted while its sandbox lives.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,14 +14,14 @@ import { ContainerLog } from "./container-log.ts";
 import { LogFollower } from "./log-follower.ts";
 import { logLimitsOf } from "./log-limits.ts";
 
-/** What is told of a log that has trouble; `problem` is undefined when the disk takes it again. */
+/** A problem of a log; `problem` is undefined when writes succeed again. */
 export type LogTrouble = {
   readonly sandboxId: string;
   readonly containerId: string;
   readonly problem: unknown;
 };
 
-/** A log that is open; dispose it when it is not read any more. */
+/** An open log; dispose of it when it is not read any more. */
 export type OpenLog = AsyncDisposable & { readonly log: ContainerLog };
 
 type Entry = {
@@ -76,7 +76,7 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
 
   /**
    * Settles when the container's output is held for its log on this connection, or is not followed at all; at the latest
-   * after `patienceMs`, as a log whose disk is full must not keep clients away.
+   * after `patienceMs`, since a log whose disk is full must not delay clients.
    */
   async held(sandboxId: string, containerId: string, agent: AgentClient, patienceMs = 1000): Promise<void> {
     const follower = this.#entries.get(keyOf(sandboxId, containerId))?.follower;
@@ -87,7 +87,7 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
     await promise.finally(() => clearTimeout(timer));
   }
 
-  /** Opens a container's log for reading. There need not be one yet. */
+  /** Opens a container's log for reading, which may be empty. */
   async open(sandbox: LiveSandbox, containerId: string): Promise<OpenLog> {
     const key = keyOf(sandbox.sandboxId, containerId);
     const entry = this.#entry(sandbox, containerId);
@@ -104,13 +104,13 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
     }
   }
 
-  /** Stops following, and removes the files. Readers find them gone. */
+  /** Stops following, and removes the files. Readers reach the end. */
   async remove(sandbox: LiveSandbox, containerId: string): Promise<void> {
     await this.stop(sandbox.sandboxId, containerId);
     await rm(join(sandbox.paths.logDir, containerId), { recursive: true, force: true });
   }
 
-  /** Lets go of all logs. Processes go on; another daemon follows them from where the files end. */
+  /** Closes all logs. Processes continue, and the next daemon follows them from where the files end. */
   async [Symbol.asyncDispose](): Promise<void> {
     const entries = [...this.#entries.values()];
     this.#entries.clear();
@@ -149,10 +149,10 @@ async function closed(entry: Entry): Promise<void> {
   );
 }
 
-/** Ids hold no slash. */
+/** Ids contain no slash. */
 const keyOf = (sandboxId: string, containerId: string): string => `${sandboxId}/${containerId}`;
 
-/** A name for this start of the container: its machine, as no other ever was, when it was created, and the how manieth start it is. */
+/** A unique name for this start of the container: its machine, the time of its creation, and the start attempt number. */
 function runOf(record: SandboxRecord, containerId: string): string {
   const machine = machineOf(record);
   const { createdAtMs = 0, restarts = 0 } = containerOf(record, containerId) ?? {};

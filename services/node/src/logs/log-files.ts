@@ -1,4 +1,4 @@
-/** The files of one container's log: `0000000001.log`, `0000000002.log`, … in a directory of their own. */
+/** The files of one container's log: `0000000001.log`, `0000000002.log`, … in their own directory. */
 import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeHeader, decodeRun, HEADER_BYTES, isIntact, NO_OFFSETS, type Offsets } from "./log-record.ts";
@@ -20,7 +20,7 @@ export async function listLogFiles(directory: string): Promise<number[]> {
 export const removeLogFile = (directory: string, sequence: number): Promise<void> =>
   rm(logFilePath(directory, sequence), { force: true });
 
-/** How a log file ends, after a torn tail was cut off. */
+/** The end of a log file, after an incomplete record was cut off. */
 export type FileEnd = {
   readonly file: FileHandle;
   readonly bytes: number;
@@ -32,8 +32,8 @@ export type FileEnd = {
 };
 
 /**
- * Opens a file for appending. Whatever follows its last intact record (a write that a crash cut short) is cut off. Undefined,
- * and the file is closed, when not even its first record is there.
+ * Opens a file for appending. Bytes after its last intact record (a write that a crash cut short) are cut off. Undefined, with the
+ * file closed, if not even its first record is intact.
  */
 export async function openLogEnd(path: string): Promise<FileEnd | undefined> {
   const file = await open(path, "r+");
@@ -72,7 +72,7 @@ async function scan(file: FileHandle): Promise<Omit<FileEnd, "file"> | undefined
   return end;
 }
 
-/** Whole records of a file, as far as their headers lead. */
+/** The complete records of a file, as far as their headers are valid. */
 async function* recordsOf(file: FileHandle): AsyncGenerator<Buffer> {
   let rest = Buffer.alloc(0);
   for (let position = 0; ; ) {

@@ -36,7 +36,7 @@ async function stdout(log: ContainerLog): Promise<Buffer> {
   return Buffer.concat(pieces.map(({ data }) => data));
 }
 
-test("all of an init's output is in the log when it has ended, and acknowledged on the way", async () => {
+test("all output of an init is in the log when it has exited, and acknowledged before", async () => {
   await using each = await bed();
   const process = each.fake.add("c", "c", 256 * 1024);
   process.writeStdout(5 * MIB);
@@ -48,7 +48,7 @@ test("all of an init's output is in the log when it has ended, and acknowledged 
   await log.close();
 });
 
-test("nothing is lost or doubled by links that break and daemons that come again", async () => {
+test("broken links and restarted daemons lose and repeat nothing", async () => {
   await using each = await bed();
   const process = each.fake.add("c", "c", 256 * 1024);
   process.writeStdout(8 * MIB);
@@ -71,7 +71,7 @@ test("nothing is lost or doubled by links that break and daemons that come again
   await log.close();
 });
 
-test("a log that takes nothing makes the process wait, and stopping does not wait for it", async () => {
+test("a log that cannot be written makes the process wait, and stopping does not wait for it", async () => {
   await using each = await bed();
   const process = each.fake.add("c", "c", 64 * 1024);
   process.writeStdout(64 * MIB);
@@ -83,7 +83,7 @@ test("a log that takes nothing makes the process wait, and stopping does not wai
     onProblem: () => refused.resolve(),
   });
   await log.beginRun("r");
-  // The next file cannot be made: the directory is gone.
+  // The next file cannot be created: the directory is removed.
   await rm(directory, { recursive: true });
   const follower = new LogFollower({ link: each.link, containerId: "c", log, runId: "r" });
   await refused.promise;
@@ -100,7 +100,7 @@ test("an init that the guest does not know ends the following", async () => {
   await log.close();
 });
 
-test("bytes that the guest has let go of are a hole in the log, told of, and not the end of it", async () => {
+test("bytes that the guest has dropped are a reported hole in the log, and not its end", async () => {
   await using each = await bed();
   const process = each.fake.add("c", "c", 64 * 1024);
   process.writeStdout(MIB);

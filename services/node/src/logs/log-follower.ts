@@ -1,10 +1,10 @@
 /**
  * Follows a container's init into its log, for as long as the process lives and over any number of connections.
  *
- * The follower is a holder of the process's output: the guest keeps every byte until it is acknowledged here, which happens when
- * the byte is in the file. So a daemon that died, a broken link or a full disk loses nothing; the next attach goes on from
- * where the file ends. Only when the guest does not hold that place any more (another client acknowledged more while nobody
- * followed) does the log have a hole, which its offsets show.
+ * The follower is a holder of the process's output: the guest keeps every byte until it is acknowledged, which happens when the
+ * byte is in the file. So a daemon that died, a broken link or a full disk loses nothing; the next attach continues from where
+ * the file ends. Only if the guest does not hold that offset any more (another client acknowledged more while there was no
+ * follower) the log has a hole, which its offsets show.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
@@ -16,7 +16,7 @@ import { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ContainerLog } from "./container-log.ts";
 import type { Offsets } from "./log-record.ts";
 
-/** Bytes that may be on their way to the file. */
+/** Bytes that may wait to be written to the file. */
 const PENDING_BYTES = 1024 * 1024;
 const PAUSE_MS = { first: 100, longest: 10_000 };
 
@@ -24,21 +24,21 @@ export type LogFollowerOptions = {
   readonly link: AgentLink;
   readonly containerId: string;
   readonly log: ContainerLog;
-  /** Names this start of the container, as no other. */
+  /** A unique name of this start of the container. */
   readonly runId: string;
-  /** Told when following fails for another reason than the link; it is tried again. */
+  /** Called when following fails for another reason than the link, and is repeated. */
   readonly onProblem?: (error: unknown) => void;
 };
 
 export class LogFollower {
-  /** Settles, never rejects, when the process has ended and is written down, or the follower was stopped. */
+  /** Settles, never rejects, when the process has exited and all its output is written, or the follower was stopped. */
   readonly ended: Promise<void>;
   readonly #options: LogFollowerOptions;
   readonly #stopping = new AbortController();
   readonly #attached = new WeakMap<AgentClient, PromiseWithResolvers<void>>();
   #over = false;
 
-  /** Begins to follow at once. */
+  /** Starts to follow. */
   constructor(options: LogFollowerOptions) {
     this.#options = options;
     this.ended = this.#run();
@@ -46,14 +46,14 @@ export class LogFollower {
 
   /**
    * Settles when the follower holds the output on this connection, or never will. Another holder that attaches later cannot
-   * make the guest let go of what is not in the log.
+   * make the guest drop what is not in the log.
    */
   async attached(agent: AgentClient): Promise<void> {
     if (this.#over) return;
     await Promise.race([this.#gate(agent).promise, agent.closed, this.ended]);
   }
 
-  /** Lets go of the process. Settles when nothing more is written. */
+  /** Stops following. Settles when nothing more is written. */
   async stop(): Promise<void> {
     this.#stopping.abort(new PaddockError("SHUTTING_DOWN", "the log is not followed any more"));
     await this.ended;
@@ -86,7 +86,7 @@ export class LogFollower {
         }
       }
     } catch (error) {
-      // The link was closed for good, or the log was: both have told why.
+      // The link or the log was closed, and has reported why.
       if (!signal.aborted && !(error instanceof PaddockError)) onProblem(error);
     } finally {
       this.#over = true;
@@ -120,13 +120,13 @@ export class LogFollower {
       }
     } finally {
       ending.abort();
-      // What is under way to the file decides where the next attach begins.
+      // The next attach begins after what is still being written.
       await race.run(writing.settled());
     }
   }
 }
 
-/** Chunks on their way to the file, bounded, and acknowledged when they are there. */
+/** Chunks that wait to be written, bounded, and acknowledged when they are in the file. */
 class Writing {
   readonly #log: ContainerLog;
   readonly #inputs: ProcessInputs;
@@ -151,7 +151,7 @@ class Writing {
       this.#bytes -= fresh.length;
       this.#inputs.ack(this.#log.offsets);
     });
-    // The log is closed: whoever waits for the last write is told.
+    // The log is closed: `settled` reports it.
     this.#last.catch(() => undefined);
     if (this.#bytes >= PENDING_BYTES) await this.#last;
   }

@@ -8,11 +8,11 @@
  * 16  time, microseconds since the epoch        24  offset of the first byte
  * ```
  *
- * Numbers are little-endian. The length makes it binary-safe, the checksum tells a torn record, and the length of the record
- * before lets a reader walk backwards, so that the last lines of a large log are found without reading all of it.
+ * Numbers are little-endian. The length makes it binary-safe, the checksum detects an incomplete record, and the length of the
+ * record before lets a reader walk backwards, so that the last lines of a large log are found without reading all of it.
  *
- * Kinds 1 and 2 are bytes of stdout and stderr. Kind 3, a *run*, begins each file: offsets count from the start of a process,
- * and a container that is started again begins at 0; the payload says which run it is and how far both streams were.
+ * Kinds 1 and 2 are bytes of stdout and stderr. Kind 3, a *run*, begins each file: offsets count from the start of a process, so a
+ * container that is started again begins at 0; the payload has the run's name and the length of both streams.
  */
 import { crc32 } from "node:zlib";
 
@@ -26,7 +26,7 @@ const MAX_RUN_ID_CHARACTERS = 200;
 export type LogStream = "stdout" | "stderr";
 const KINDS = { stdout: 1, stderr: 2, run: 3 } as const;
 
-/** How far both streams of a run are, in bytes since its start. */
+/** Bytes of both streams since the start of a run. */
 export type Offsets = { readonly stdout: number; readonly stderr: number };
 
 export const NO_OFFSETS: Offsets = { stdout: 0, stderr: 0 };
@@ -41,7 +41,7 @@ export type RecordHeader = {
   readonly offset: number;
 };
 
-/** One run of a container: a name that no other has, and where the file goes on. */
+/** One run of a container: its unique name, and the offsets where the file continues. */
 export type Run = { readonly runId: string; readonly offsets: Offsets };
 
 export type RecordInit = {
@@ -52,7 +52,7 @@ export type RecordInit = {
   readonly offset: number;
 };
 
-/** The header of a record; the payload follows it as it is, so that it is not copied. */
+/** The header of a record. The payload follows unchanged, so that it is not copied. */
 export function encodeHeader(record: RecordInit): Buffer {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt16LE(MAGIC, 0);
@@ -80,7 +80,7 @@ export function decodeHeader(bytes: Buffer): RecordHeader | undefined {
   };
 }
 
-/** Whether a whole record (header and payload) is what was written. */
+/** Whether a record (header and payload) is complete and unchanged. */
 export function isIntact(record: Buffer): boolean {
   const header = Buffer.from(record.subarray(0, HEADER_BYTES));
   header.writeUInt32LE(0, CRC_AT);
@@ -93,7 +93,7 @@ export function encodeRun({ runId, offsets }: Run): Buffer {
   return Buffer.from(JSON.stringify({ runId: runId.slice(0, MAX_RUN_ID_CHARACTERS), stdout, stderr }));
 }
 
-/** Undefined when `payload` is none. */
+/** Undefined when `payload` is not that of a run. */
 export function decodeRun(payload: Buffer): Run | undefined {
   const value: unknown = parseJson(payload.toString("utf8"));
   if (typeof value !== "object" || value === null) return undefined;

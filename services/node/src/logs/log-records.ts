@@ -1,4 +1,4 @@
-/** Reads the records of a log, forwards from a place or backwards from the end, while it is written and rotated. */
+/** Reads the records of a log, forwards from a position or backwards from the end, while it is written and rotated. */
 import { type FileHandle, open } from "node:fs/promises";
 import type { ContainerLog } from "./container-log.ts";
 import { logFilePath } from "./log-files.ts";
@@ -6,7 +6,7 @@ import { decodeHeader, HEADER_BYTES, isIntact, MAX_PAYLOAD_BYTES, type RecordHea
 
 const BLOCK_BYTES = 256 * 1024;
 
-/** A place in a log: byte `bytes` of file `sequence`. */
+/** A position in a log: byte `bytes` of file `sequence`. */
 export type LogPlace = { readonly sequence: number; readonly bytes: number };
 
 export const isBefore = (a: LogPlace, b: LogPlace): boolean =>
@@ -15,9 +15,9 @@ export const isBefore = (a: LogPlace, b: LogPlace): boolean =>
 export type LogRecord = RecordHeader & { readonly place: LogPlace; readonly payload: Buffer };
 
 export type ForwardOptions = {
-  /** Where to begin; not set means the oldest record. */
+  /** Where to start; not set means the oldest record. */
   readonly from?: LogPlace | undefined;
-  /** Go on as records come, until the log is finished. */
+  /** Whether to continue with new records, until the log is finished. */
   readonly follow?: boolean;
   /** Where to end without `follow`; not set means where the log ends now. */
   readonly until?: LogPlace | undefined;
@@ -25,9 +25,9 @@ export type ForwardOptions = {
 };
 
 /**
- * Records from a place on: those that are there when it begins, or with `follow` all that come until the log is finished. So a reader
- * of a log that grows faster than it is read comes to an end. A file that is rotated away before it was read is left out: the records' offsets show it. So is what
- * follows a damaged record in its file. Payloads are views of a block that is not reused.
+ * Records from a position on: those that exist at the call, or with `follow` all until the log is finished. So a reader of a log
+ * that grows faster than it is read reaches an end. A file that is rotated away before it was read is left out, which the records'
+ * offsets show. So is the rest of a file after a damaged record. Payloads are views of a block that is not reused.
  */
 export async function* recordsForward(log: ContainerLog, options: ForwardOptions): AsyncGenerator<LogRecord> {
   const { follow = false, signal } = options;
@@ -56,7 +56,7 @@ export async function* recordsForward(log: ContainerLog, options: ForwardOptions
   }
 }
 
-/** Records of one file from a place to its committed end; none when the file is gone. */
+/** Records of one file from a position to its committed end; none if the file is removed. */
 async function* recordsOfFile(log: ContainerLog, from: LogPlace): AsyncGenerator<LogRecord> {
   const { sequence } = from;
   const file = await openForReading(log.directory, sequence);
@@ -83,7 +83,7 @@ async function* recordsOfFile(log: ContainerLog, from: LogPlace): AsyncGenerator
   }
 }
 
-/** Records from the committed end backwards, over all files that are still there. */
+/** Records from the committed end backwards, over all files that still exist. */
 export async function* recordsBackward(log: ContainerLog, signal: AbortSignal): AsyncGenerator<LogRecord> {
   const end = log.position;
   let lastBytes = log.lastRecordBytes;
@@ -111,7 +111,7 @@ export async function* recordsBackward(log: ContainerLog, signal: AbortSignal): 
   }
 }
 
-/** Reads ranges that go down, a block at a time. */
+/** Reads descending ranges, a block at a time. */
 class BackwardWindow {
   readonly #file: FileHandle;
   #block: Buffer = Buffer.alloc(0);

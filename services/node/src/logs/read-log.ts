@@ -1,9 +1,8 @@
 /**
- * What a client wants of a log: the last lines, from a time on, some streams, and what comes.
+ * Selects from a log what a client asks for: the last lines, from a time on, some streams, and new output.
  *
- * Lines of the two streams may be mixed within each other, so the last lines are found for each stream: a line counts where it
- * begins, the last lines of both together are as many as were asked for, and what comes before the first of them is left out
- * of its stream.
+ * Lines of the two streams may be interleaved, so the last lines are found for each stream: a line counts where it begins, the last
+ * lines of both together are as many as requested, and each stream is left out before its first of them.
  */
 import type { ContainerLog } from "./container-log.ts";
 import type { LogStream } from "./log-record.ts";
@@ -13,7 +12,7 @@ const NEWLINE = 10;
 
 export type LogSelection = {
   readonly streams: readonly LogStream[];
-  /** Only the last lines, this many. */
+  /** Only this many last lines. */
   readonly tailLines?: number | undefined;
   /** Only what was written at or after this time, microseconds since the epoch. */
   readonly sinceUs?: number | undefined;
@@ -62,7 +61,7 @@ async function findTail(
   wanted: { streams: readonly LogStream[]; tailLines: number; sinceUs: number; signal: AbortSignal },
 ): Promise<Starts> {
   const of = new Map<LogStream, LineStart>();
-  // The place behind the newest byte of each stream for which no beginning of a line was found yet.
+  // For each stream, the position after its newest byte for which no beginning of a line was found yet.
   const open = new Map<LogStream, LineStart>();
   let from: LogPlace = log.position;
   let lines = 0;
@@ -89,7 +88,7 @@ async function findTail(
       at = newline;
     }
   }
-  // What is left began before anything that is kept, or after `since`; the later one is the later line.
+  // The remaining lines begin before everything that is kept, or after `since`; the later one is the later line.
   const left = [...open].sort(([, a], [, b]) => (isBefore(a.place, b.place) ? 1 : -1));
   for (const [stream] of left) if (found(stream)) break;
   return { from, of };

@@ -3,13 +3,13 @@ import { setTimeout as pause } from "node:timers/promises";
 export type RetryOptions = {
   /** Pause before the second attempt, in ms; doubles up to 16 times this. */
   readonly pauseMs: number;
-  /** Told of the first failure, and with undefined when an attempt then succeeds. */
+  /** Called with the first failure, and with undefined when an attempt then succeeds. */
   readonly onProblem: (problem: Error | undefined) => void;
-  /** Ends the attempts: its reason is thrown. */
+  /** Ends the attempts, which throw its reason. */
   readonly signal: AbortSignal;
 };
 
-/** Tries until it works. For what fails by circumstances that somebody will change, such as a full disk. */
+/** Repeats an action until it succeeds, such as one that fails while the disk is full. */
 export async function retrying<T>(
   attempt: () => Promise<T>,
   { pauseMs: first, onProblem, signal }: RetryOptions,

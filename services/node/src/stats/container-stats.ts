@@ -1,5 +1,5 @@
 /**
- * Figures of a container, from the guest's cgroup. They are the tenant's word: nothing here is believed for accounting.
+ * Figures of a container, from the guest's cgroup. The tenant controls them, so accounting does not use them.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
@@ -11,7 +11,7 @@ import { containerOf } from "../sandboxes/sandbox-record.ts";
 import { guestTime } from "../streams/convert/guest-time.ts";
 import { guestFigures } from "./guest-figures.ts";
 
-/** Devices a container may be shown with; a guest names as many as it likes. */
+/** The most devices that are shown of a container; a guest may name any number. */
 const MAX_DEVICES = 256;
 const MAX_PAGE_SIZES = 4;
 const MAX_INTERFACES = 64;
@@ -68,7 +68,7 @@ function roleOf(target: number | undefined, disks: Disks | undefined): DiskRole 
 }
 
 /**
- * CPU used between two readings, in percent of one CPU. 0 without a reading before, or when the figures contradict
+ * CPU used between two readings, in percent of one CPU. 0 without an earlier reading, or if the figures contradict
  * each other.
  */
 export function cpuPercent(before: ContainerStats | undefined, now: ContainerStats): number {
@@ -78,7 +78,7 @@ export function cpuPercent(before: ContainerStats | undefined, now: ContainerSta
   return elapsedMs > 0 && usedUs > 0 ? usedUs / 10 / elapsedMs : 0;
 }
 
-/** The working set is the usage without page cache that is not in active use. */
+/** The working set: the usage without inactive page cache. */
 function memoryStats({ inactiveFileBytes, stat, ...memory }: agentpb.MemoryStats) {
   const { usageBytes } = memory;
   const workingSetBytes = usageBytes > inactiveFileBytes ? usageBytes - inactiveFileBytes : 0n;
@@ -93,10 +93,10 @@ function memoryStats({ inactiveFileBytes, stat, ...memory }: agentpb.MemoryStats
   };
 }
 
-/** A limit that an agent tells, 0 for none, as the API says it. */
+/** A limit as the API expresses it; the agent reports no limit as 0. */
 const limitOf = (told: bigint): bigint => (told === 0n ? -1n : BigInt.asIntN(64, told));
 
-/** The fields of a message without its type: the public messages have the same ones. */
+/** The fields of a message without its type: the public messages have the same fields. */
 function plain<M extends { $typeName: string }>({ $typeName: _type, ...fields }: M): Omit<M, "$typeName"> {
   return fields;
 }

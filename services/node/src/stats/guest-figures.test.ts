@@ -19,7 +19,7 @@ async function bed(list: (request: agentpb.ListContainerStatsRequest) => Promise
   return { figures: guestFigures(link), link, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-test("several who watch 128 containers at one time share a few calls, one after the other", async () => {
+test("several watchers of 128 containers share a few calls, one after the other", async () => {
   let calls = 0;
   let underWay = 0;
   let most = 0;
@@ -49,7 +49,7 @@ test("several who watch 128 containers at one time share a few calls, one after 
   assert.ok(calls <= 6, `${calls} calls`);
 });
 
-test("a container that the guest does not have fails its readers alone, and a reader who leaves nobody else", async () => {
+test("a missing container fails only its readers, and a reader that leaves fails no other", async () => {
   const answered = Promise.withResolvers<void>();
   await using guest = await bed(async ({ containerIds }) => {
     await answered.promise;

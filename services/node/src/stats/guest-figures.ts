@@ -1,9 +1,9 @@
 /**
  * Reads figures of a guest for any number of readers, with few calls.
  *
- * Whoever watches a sandbox of 128 containers every 100 ms wants 1290 readings a second, and so does the next one who watches it. Here
- * what is asked for while a call is under way goes into the next one, and whoever asks for what is asked for already shares the
- * answer. So a guest has one call at a time, of 32 containers, and no more than 40 in a second, however many watch.
+ * A client that watches a sandbox of 128 containers every 100 ms needs 1290 readings a second, and so does every further client. Here
+ * readings that are requested during a call go into the next call, and equal requests share the answer. So a guest has one call at
+ * a time, of 32 containers, and at most 40 a second, however many clients watch.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
@@ -37,7 +37,7 @@ export class GuestFigures {
     return unless(signal, wanted.promise);
   }
 
-  /** The guest's own. Throws GUEST_UNAVAILABLE, DEADLINE, or the signal's reason. */
+  /** The figures of the guest itself. Throws GUEST_UNAVAILABLE, DEADLINE, or the signal's reason. */
   guest(signal: AbortSignal): Promise<agentpb.Guest | undefined> {
     this.#guest ??= quiet(Promise.withResolvers());
     this.#read();
@@ -53,7 +53,7 @@ export class GuestFigures {
   }
 
   async #readAll(): Promise<void> {
-    // What is asked for in the same turn goes together.
+    // Requests of the same turn go into one call.
     await pause(Math.max(0, this.#lastMs + CALL_EVERY_MS - performance.now()));
     while (this.#containers.size > 0 || this.#guest !== undefined) {
       this.#lastMs = performance.now();
@@ -102,7 +102,7 @@ async function ask(client: AgentClient, containerIds: readonly string[], withGue
   } catch (error) {
     if (!(error instanceof PaddockError) || error.reason !== "GUEST_FAILED") throw error;
   }
-  // A guest that was booted by an earlier daemon has an agent that knows no lists.
+  // The agent of a guest that an earlier daemon has booted may have no such call.
   const containers: Told["containers"][number][] = [];
   for (const containerId of containerIds) {
     const figures = await client.containers
@@ -116,7 +116,7 @@ async function ask(client: AgentClient, containerIds: readonly string[], withGue
   return { containers, guest: withGuest ? (await client.sandbox.getGuest({}, options)).guest : undefined };
 }
 
-/** What `work` settles as, or the signal's reason as soon as it aborts. */
+/** Settles as `work` does, or rejects with the signal's reason once it aborts. */
 async function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
@@ -128,16 +128,16 @@ async function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
 const absent = (id: string): PaddockError =>
   new PaddockError("CONTAINER_NOT_FOUND", `the guest has no container ${id}`);
 
-/** A reader who has left is told of a failure all the same, and nobody listens. */
+/** A failure also rejects the promise of a reader that has left, which nothing handles. */
 function quiet<T>(wanted: Wanted<T>): Wanted<T> {
   wanted.promise.catch(() => undefined);
   return wanted;
 }
 
-/** One reader for each guest: its link is made with the VM and goes with it. */
+/** One reader for each guest, whose link lives as long as its VM. */
 const READERS = new WeakMap<AgentLink, GuestFigures>();
 
-/** What reads the figures of a link's guest. */
+/** The reader of the figures of a link's guest. */
 export function guestFigures(link: AgentLink): GuestFigures {
   const reader = READERS.get(link) ?? new GuestFigures(link);
   READERS.set(link, reader);

@@ -3,7 +3,7 @@ import { type agentpb, type ProcessEntry, ProcessEntrySchema } from "@paddock/pr
 import { guestText } from "../agent/guest-text.ts";
 import { guestTime } from "../streams/convert/guest-time.ts";
 
-/** Most processes, arguments of one, and characters of an argument that are shown. */
+/** The most processes, arguments of one, and characters of an argument that are shown. */
 const MAX_PROCESSES = 8192;
 const MAX_ARGS = 256;
 const MAX_ARG_CHARACTERS = 4096;

@@ -1,4 +1,4 @@
-/** Figures of a sandbox: what its host counted, always; and what its guest says, when it answers. The two are never mixed. */
+/** Figures of a sandbox: always those of its host, and those of its guest when it answers. They are kept apart. */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
@@ -15,7 +15,7 @@ import { guestSpan } from "../streams/convert/guest-time.ts";
 import { readContainerStats } from "./container-stats.ts";
 import { guestFigures } from "./guest-figures.ts";
 
-/** What reading needs of the node. */
+/** What a reading needs from the node. */
 export type StatsContext = {
   readonly cgroups: Pick<SandboxCgroups, "usage" | "layout">;
   readonly vmOverheadBytes: number;
@@ -24,7 +24,7 @@ export type StatsContext = {
 
 export type SandboxReading = {
   readonly stats: SandboxStats;
-  /** Why the guest's part is missing, though the guest was asked. */
+  /** Why the guest's figures are missing, if the guest was asked. */
   readonly silence?: unknown;
 };
 

@@ -24,7 +24,7 @@ test("the working set is the usage without inactive page cache, and never negati
   assert.equal(of(100n, 30n)?.anonBytes, 3n);
 });
 
-test("CPU is in percent of one CPU, 0 at first and when a guest's figures contradict each other", () => {
+test("CPU is in percent of one CPU, and 0 at first or if a guest's figures contradict each other", () => {
   assert.equal(cpuPercent(undefined, reading(1n, 5n)), 0);
   assert.equal(cpuPercent(reading(1n, 0n), reading(3n, 1_000_000n)), 50);
   assert.equal(cpuPercent(reading(1n, 0n), reading(2n, 2_000_000n)), 200);
@@ -32,7 +32,7 @@ test("CPU is in percent of one CPU, 0 at first and when a guest's figures contra
   assert.equal(cpuPercent(reading(1n, 5n), reading(2n, 0n)), 0);
 });
 
-test("a time that no Timestamp may hold is left out, so that figures can be written as JSON", () => {
+test("a time that is invalid in a Timestamp is left out, so that figures can be written as JSON", () => {
   const stats = reading(2n ** 62n, 1n);
   assert.equal(stats.time, undefined);
   assert.ok(toJson(ContainerStatsSchema, stats));
@@ -43,7 +43,7 @@ test("more devices than a guest can honestly have are not shown", () => {
   assert.equal(containerStats("c", create(agentpb.GetContainerStatsResponseSchema, { io })).io.length, 256);
 });
 
-test("a disk is told by what it is to its container, and queued requests are not lost", () => {
+test("a disk is shown by its role in the container, with its queued requests", () => {
   const io = [
     { major: 8, minor: 0, target: 4, queued: 3n },
     { major: 8, minor: 16, target: 5 },
@@ -61,7 +61,7 @@ test("a disk is told by what it is to its container, and queued requests are not
   );
 });
 
-test("what a guest makes up beyond bounds is left out: figures of memory, interfaces, page sizes", () => {
+test("figures of memory, interfaces and page sizes beyond bounds are left out", () => {
   const many = Array.from({ length: 1000 }, (_, index) => index);
   const told = create(agentpb.GetContainerStatsResponseSchema, {
     memory: { stat: Object.fromEntries(many.map((index) => [`figure${index}`, 1n])) },
@@ -75,7 +75,7 @@ test("what a guest makes up beyond bounds is left out: figures of memory, interf
   assert.equal(stats.hugepages.length, 4);
 });
 
-test("a process's texts come without control characters, and bounded", () => {
+test("texts of a process are bounded and have no control characters", () => {
   const [entry] = processEntries([
     create(agentpb.ProcessEntrySchema, {
       pid: 1,

@@ -1,10 +1,9 @@
 /**
- * Room that the state keeps for itself, so that it can still be written when the rest of the disk is full: that a VM was lost, that a
- * sandbox is deleted to make room.
+ * Disk space that the state reserves, so that it can still be written when the rest of the disk is full: to record that a VM was
+ * lost, or that a sandbox is deleted to make room.
  *
- * SQLite uses again what its files have: pages of the database that were freed, and the write-ahead log from its start after each
- * checkpoint, which comes every 1000 pages. So a blob is written once and deleted. A file system that copies on write has no
- * use of it.
+ * SQLite reuses the space of its files: freed pages of the database, and the write-ahead log from its start after each checkpoint,
+ * which happens every 1000 pages. So a blob is written once and deleted. On a copy-on-write file system this has no effect.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { PaddockError } from "@paddock/domain";
@@ -12,7 +11,7 @@ import { storeError } from "./store-error.ts";
 
 const RESERVE_BYTES = 4 * 1024 * 1024;
 
-/** Sees to the reserve of a database that was just opened. Without room there is none, and no error. */
+/** Creates the reserve of a database that was just opened. Without room there is none, and no error. */
 export function keepReserve(database: DatabaseSync): void {
   try {
     database.exec("CREATE TABLE IF NOT EXISTS reserve (filler BLOB NOT NULL) STRICT");

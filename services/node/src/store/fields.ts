@@ -1,4 +1,4 @@
-/** Reads the fields of a JSON object that may hold anything; each reader throws, naming the field, when it is not what it should be. */
+/** Reads the fields of an unchecked JSON object. Each reader throws an error with the name of the field if its value is wrong. */
 export class Fields {
   readonly #object: object;
 

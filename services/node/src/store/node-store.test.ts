@@ -25,11 +25,11 @@ const record = recordOf("s1", {
   stoppedAtMs: 6,
 });
 
-test("a record comes back from its text as it was", () => {
+test("a record decoded from its text is the same", () => {
   assert.deepEqual(decodeRecord("s1", encodeRecord(record)), record);
 });
 
-test("a text that was cut, changed, or is of another schema or sandbox is RECORD_CORRUPT", () => {
+test("a text that is cut, changed, or of another schema or sandbox is RECORD_CORRUPT", () => {
   const text = encodeRecord(record);
   const broken = [
     text.slice(0, 50),
@@ -46,7 +46,7 @@ test("a text that was cut, changed, or is of another schema or sandbox is RECORD
     assert.throws(() => decodeRecord("s1", each), { reason: "RECORD_CORRUPT" }, each);
 });
 
-test("what was committed is there in the next process, with its events, and the journal of what it ended is gone", () => {
+test("a commit is there in the next process, with its events and without the journal of the operation that it ends", () => {
   const file = newFile();
   {
     using store = new NodeStore(file);
@@ -63,7 +63,7 @@ test("what was committed is there in the next process, with its events, and the 
   );
 });
 
-test("the file, which holds what tenants were given, is readable by its owner alone", () => {
+test("only its owner may read the file, which holds data of tenants", () => {
   const file = newFile();
   using _store = new NodeStore(file);
   assert.equal(statSync(file).mode & 0o777, 0o600);
@@ -84,7 +84,7 @@ test("a row that cannot be read is reported and the others are loaded", () => {
   );
 });
 
-test("an outcome is kept with its digest for a day and not longer", () => {
+test("an outcome is kept with its digest for one day", () => {
   let now = 0;
   using store = new NodeStore(newFile(), () => now);
   store.begin("r1", "d1");
@@ -96,7 +96,7 @@ test("an outcome is kept with its digest for a day and not longer", () => {
   assert.equal(store.find("r1"), undefined);
 });
 
-test("forgetting a sandbox records the outcome of the request in the same breath", () => {
+test("removing a sandbox records the outcome of the request in the same transaction", () => {
   using store = new NodeStore(newFile());
   store.commit({ record });
   store.begin("r1", "d1");
@@ -105,7 +105,7 @@ test("forgetting a sandbox records the outcome of the request in the same breath
   assert.deepEqual(store.find("r1")?.outcome, new Uint8Array([1]));
 });
 
-test("events leave the outbox when they were published, in order", () => {
+test("published events leave the outbox, in order", () => {
   using store = new NodeStore(newFile());
   store.commit({ record, events: [new Uint8Array([1]), new Uint8Array([2]), new Uint8Array([3])] });
   const [first, second] = store.outbox(2);
@@ -117,7 +117,7 @@ test("events leave the outbox when they were published, in order", () => {
   assert.ok(first !== undefined);
 });
 
-test("a full outbox gives up its oldest events, and says how many", () => {
+test("a full outbox drops its oldest events, and reports how many", () => {
   const dropped: number[] = [];
   const onEventsDropped = (count: number) => void dropped.push(count);
   using store = new NodeStore(newFile(), Date.now, { outboxMaxEvents: 10, onEventsDropped });
@@ -130,7 +130,7 @@ test("a full outbox gives up its oldest events, and says how many", () => {
   );
 });
 
-test("what a sandbox that is forgotten leaves to say is said in the same breath", () => {
+test("the last events of a removed sandbox are committed with its removal", () => {
   using store = new NodeStore(newFile());
   store.commit({ record });
   store.removeSandbox("s1", undefined, [new Uint8Array([9])]);
@@ -140,7 +140,7 @@ test("what a sandbox that is forgotten leaves to say is said in the same breath"
   );
 });
 
-test("one daemon has a state directory, and a killed one lets go of it", async () => {
+test("a state directory belongs to one daemon, until it exits or is killed", async () => {
   const file = newFile();
   const holder = `
     const { lockState } = await import(${JSON.stringify(import.meta.resolve("./state-lock.ts"))});
@@ -190,7 +190,7 @@ test("a process that is killed between two commits loses neither", async () => {
   assert.equal(store.outbox(1_000_000).length, loaded.record.version, "a record and its event come together");
 });
 
-test("on a full disk the state goes on being written for long, then throws NO_DISK_SPACE; with room it goes on", () => {
+test("on a full disk the state can be written for long, then throws NO_DISK_SPACE; with room it can be written again", () => {
   const disk = join(directory, "disk");
   mkdirSync(disk);
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=16m", "tmpfs", disk]);
@@ -198,7 +198,7 @@ test("on a full disk the state goes on being written for long, then throws NO_DI
     using store = new NodeStore(join(disk, "node.db"));
     const ballast = join(disk, "ballast");
     assert.throws(() => writeFileSync(ballast, Buffer.alloc(32 << 20)), { code: "ENOSPC" });
-    // More than the log takes before it begins anew.
+    // More than the log takes before it restarts.
     for (let version = 1; version <= 2000; version++) store.commit({ record: { ...record, version } });
     const grow = (by: number) => {
       for (let more = 0; more < by; more++) store.commit({ record, events: [new Uint8Array(64 << 10)] });
@@ -212,7 +212,7 @@ test("on a full disk the state goes on being written for long, then throws NO_DI
   }
 });
 
-test("a daemon that died over the reserve leaves nothing of it", () => {
+test("a daemon that died while it created the reserve leaves nothing of it", () => {
   const file = newFile();
   new NodeStore(file)[Symbol.dispose]();
   using database = new DatabaseSync(file);

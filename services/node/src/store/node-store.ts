@@ -1,20 +1,20 @@
 /**
- * The node's memory: one SQLite file. What one method writes is written whole or not at all. What cannot be written throws
- * NO_DISK_SPACE or STATE_UNWRITABLE.
+ * The node's state: one SQLite file. Each method writes everything or nothing. A write that fails throws NO_DISK_SPACE or
+ * STATE_UNWRITABLE.
  *
- * What a method has written outlives the daemon when it returns, as the kernel has it. Waiting for the disk (fsync) is for what
- * must outlive a crash of the host too, and is most of what a write costs. The write-ahead log is synced from its start, so a
- * transaction that did not wait is on disk with the next one that does, and none outlives a crash without all before it.
- * These do not wait:
+ * When a method returns, its writes survive the daemon, since the kernel has them. Waiting for the disk (fsync) is most of the time
+ * of a write, and only needed for what must survive a crash of the host. The write-ahead log is synced from its start, so a
+ * transaction that did not wait is on disk with the next one that does, and none survives a crash without all before it. These
+ * do not wait:
  *
- * - That a request has begun. It protects what the request does, and the first transaction that must last takes it along.
- * - The journal, but for a step that leaves a file to which no record leads. After a crash of the host processes, cgroups and what
- *   was in VMs are gone without an undo.
+ * - The start of a request. It protects what the request does, and the first transaction that must last syncs it, too.
+ * - The journal, except for a step that leaves a file to which no record leads. After a crash of the host, processes, cgroups and
+ *   the state of VMs are gone without an undo.
  * - A change within the state `creating`. After a crash such a sandbox is deleted, whatever else its record says.
- * - The outcome of a request whose success a record proves: those that created a sandbox and its containers are named there.
- * - That events were published. The publisher asks what is stored before it publishes what an earlier daemon left.
+ * - The outcome of a request whose success a record proves: it names the requests that created a sandbox and its containers.
+ * - The removal of published events. The publisher asks what is stored before it publishes what an earlier daemon left.
  *
- * Tables: `sandbox` (one row each), `journal` (undos of what is under way), `ledger` (requests and their outcomes),
+ * Tables: `sandbox` (one row each), `journal` (undos of operations in progress), `ledger` (requests and their outcomes),
  * `outbox` (events to publish, in order).
  */
 import { chmodSync } from "node:fs";
@@ -40,18 +40,18 @@ const SCHEMA = `
 
 const LEDGER_KEPT_MS = 24 * 60 * 60 * 1000;
 const LEDGER_MAX_ROWS = 100_000;
-/** The ledger is pruned once in this many requests, as that reads much of it. */
+/** The ledger is pruned once in this many requests, since that reads much of it. */
 const PRUNE_EVERY = 1000;
 const OUTBOX_MAX_EVENTS = 100_000;
-/** A full outbox gives up this share of itself at a time, oldest first, so that it is told of seldom. */
+/** A full outbox drops this share of its events at a time, oldest first, so that it is rarely reported. */
 const OUTBOX_DROPPED_SHARE = 0.01;
 
-/** What a sandbox's row turned out to be. */
+/** The content of a sandbox's row. */
 export type LoadedSandbox =
   | { readonly kind: "record"; readonly record: SandboxRecord }
   | { readonly kind: "corrupt"; readonly sandboxId: string; readonly error: PaddockError };
 
-/** Steps of one operation that may have left something, in the order they were begun. */
+/** Steps of one operation that may need an undo, in the order in which they began. */
 export type UnfinishedOperation = {
   readonly sandboxId: string;
   readonly scope: string;
@@ -59,26 +59,26 @@ export type UnfinishedOperation = {
 };
 
 export type NodeStoreOptions = {
-  /** Events that wait for being published; more drop the oldest. */
+  /** The most events that wait to be published; further ones drop the oldest. */
   readonly outboxMaxEvents?: number;
-  /** Told how many events were dropped unpublished; watchers see it as a gap in the numbers of their sandboxes. */
+  /** Called with the number of events that were dropped unpublished; watchers see a gap in the numbers of their sandboxes. */
   readonly onEventsDropped?: (count: number) => void;
 };
 
-/** What a commit writes together. */
+/** Writes of one commit. */
 export type Commit = {
   readonly record: SandboxRecord;
   /** Events to publish, encoded. */
   readonly events?: readonly Uint8Array[];
-  /** The operation that has come to its end: its journal is forgotten. */
+  /** The operation that ends: its journal is removed. */
   readonly finished?: string;
-  /** The success of the request that it is for. */
+  /** The success of its request. */
   readonly outcome?: RequestOutcome;
-  /** Whether a crash of the host may take it back: nobody is told of it. */
+  /** Whether a crash of the host may undo it, since it is not published. */
   readonly provisional?: boolean;
 };
 
-/** The step of which a crash of the host leaves what only the journal leads to: the file of a container that is in no record yet. */
+/** The step of which a crash of the host leaves a file that only the journal knows: that of a container in no record yet. */
 const LEAVES_A_FILE = "writable-layer";
 
 /** Whether a transaction is on disk when it ends, or with the next one that is. */
@@ -92,7 +92,7 @@ export class NodeStore implements LedgerStore, Disposable {
   #begun = 0;
   #sync: Sync = "synced";
 
-  /** Opens the file, made if missing and readable by its owner alone. Throws when it is no database. */
+  /** Opens the file, or creates it, readable only by its owner. Throws if it is not a database. */
   constructor(file: string, now: () => number = Date.now, options: NodeStoreOptions = {}) {
     this.#now = now;
     this.#options = { outboxMaxEvents: OUTBOX_MAX_EVENTS, onEventsDropped: () => undefined, ...options };
@@ -107,7 +107,7 @@ export class NodeStore implements LedgerStore, Disposable {
     this.#database.close();
   }
 
-  /** All sandboxes, those that cannot be read too. */
+  /** All sandboxes, also those that cannot be read. */
   loadSandboxes(): LoadedSandbox[] {
     return this.#all("SELECT id, record FROM sandbox ORDER BY id").map((row): LoadedSandbox => {
       const sandboxId = String(row.id);
@@ -120,7 +120,7 @@ export class NodeStore implements LedgerStore, Disposable {
     });
   }
 
-  /** Writes a record, with the events of its change, and forgets the journal of the operation it ends, and the outcome of the request. */
+  /** Writes a record, the events of its change and the outcome of the request, and removes the journal of the operation that ends. */
   commit({ record, events = [], finished, outcome, provisional = false }: Commit): void {
     let dropped = 0;
     this.#transaction(provisional ? "unsynced" : "synced", () => {
@@ -138,7 +138,7 @@ export class NodeStore implements LedgerStore, Disposable {
     if (dropped > 0) this.#options.onEventsDropped(dropped);
   }
 
-  /** Puts events into the outbox, within a transaction; how many it had no room for, the oldest. */
+  /** Adds events to the outbox, within a transaction. Returns how many of the oldest it dropped. */
   #post(events: readonly Uint8Array[]): number {
     if (events.length === 0) return 0;
     for (const event of events) this.#run("INSERT INTO outbox (event) VALUES (?)", event);
@@ -150,7 +150,7 @@ export class NodeStore implements LedgerStore, Disposable {
     return Number(this.#run("DELETE FROM outbox WHERE position <= ?", last - kept).changes);
   }
 
-  /** Forgets a sandbox and its journal. With `outcome`, a request's success is recorded in the same breath, and events are. */
+  /** Removes a sandbox and its journal, and records events, and the success of a request, in the same transaction. */
   removeSandbox(sandboxId: string, outcome?: RequestOutcome, events: readonly Uint8Array[] = []): void {
     this.#transaction("synced", () => {
       this.#post(events);
@@ -238,7 +238,7 @@ export class NodeStore implements LedgerStore, Disposable {
     this.#run(sql, bytes, requestId, bytes);
   }
 
-  /** The oldest events behind a position that are to be published. */
+  /** The oldest events after a position that are to be published. */
   outbox(limit: number, after = 0): { readonly position: number; readonly event: Uint8Array }[] {
     const sql = "SELECT position, event FROM outbox WHERE position > ? ORDER BY position LIMIT ?";
     return this.#all(sql, after, limit).map((row) => ({
@@ -247,7 +247,7 @@ export class NodeStore implements LedgerStore, Disposable {
     }));
   }
 
-  /** Forgets events up to a position. */
+  /** Removes events up to a position. */
   published(position: number): void {
     this.#transaction("unsynced", () => this.#run("DELETE FROM outbox WHERE position <= ?", position));
   }

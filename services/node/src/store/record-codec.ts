@@ -1,8 +1,8 @@
 /**
  * A sandbox record as the text of a row, and back.
  *
- * The text carries a schema number. What comes back is checked field by field: the file lives longer than the program,
- * and half a record must not become half a sandbox.
+ * The text contains a schema number. A decoded record is checked field by field: the file outlives the program, and an incomplete
+ * record must not become an incomplete sandbox.
  */
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
@@ -34,7 +34,7 @@ export function encodeRecord(record: SandboxRecord): string {
   });
 }
 
-/** The record of a text. Throws RECORD_CORRUPT naming the sandbox and what is wrong. */
+/** The record of a text. Throws RECORD_CORRUPT with the sandbox and the reason. */
 export function decodeRecord(sandboxId: string, text: string): SandboxRecord {
   try {
     return parseRecord(Fields.parse(text), sandboxId);
@@ -62,7 +62,7 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
       vcpus: size.integer("vcpus"),
       maxVcpus: size.integer("maxVcpus"),
       memoryBytes: size.integer("memoryBytes"),
-      // Not in rows of a daemon whose VMs could not grow.
+      // Missing in rows of a daemon whose VMs could not grow.
       ...(size.has("maxMemoryBytes") && { maxMemoryBytes: size.integer("maxMemoryBytes") }),
     },
     slot: fields.integer("slot"),
@@ -119,7 +119,7 @@ function parseContainer(fields: Fields): ContainerRecord {
   if (containerId === undefined) throw new Error("a container has no proper id");
   return {
     containerId,
-    // Not in rows of a daemon that gave its containers none; its guests tell none.
+    // Missing in rows of a daemon whose containers had none; its guests report none.
     instance: fields.has("instance") ? fields.string("instance") : "",
     requestId: fields.string("requestId"),
     spec: fromBinary(ContainerSpecSchema, fields.bytes("spec")),
@@ -129,7 +129,7 @@ function parseContainer(fields: Fields): ContainerRecord {
     index: fields.integer("index"),
     createdAtMs: fields.number("createdAtMs"),
     oomKillCount: fields.integer("oomKillCount"),
-    // Not in rows of a daemon that could not start a container again.
+    // Missing in rows of a daemon that could not start a container again.
     restarts: fields.has("restarts") ? fields.integer("restarts") : 0,
     ...(fields.has("startRequestId") && { startRequestId: fields.string("startRequestId") }),
     phase: parseContainerPhase(fields.object("phase")),
@@ -167,7 +167,7 @@ function parseExit(fields: Fields): ExitRecord {
   };
 }
 
-/** Texts of specs. They are most of a record and change hardly ever, and a record is written at each change of anything. */
+/** Texts of specs. They are most of a record and rarely change, and a record is written at each change. */
 const specTexts = new WeakMap<object, string>();
 
 function specText<S extends DescMessage>(schema: S, spec: MessageShape<S>): string {

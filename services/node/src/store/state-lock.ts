@@ -2,9 +2,8 @@ import { DatabaseSync } from "node:sqlite";
 import { PaddockError } from "@paddock/domain";
 
 /**
- * Takes the state directory for this process alone, until it is disposed of or the process ends in whatever way: a second
- * SQLite file is kept in an exclusive transaction, which is a lock the kernel releases. Throws NODE_UNAVAILABLE when another
- * daemon has it.
+ * Locks the state directory for this process, until the lock is disposed of or the process exits in any way: a second SQLite file
+ * stays in an exclusive transaction, whose lock the kernel releases. Throws NODE_UNAVAILABLE if another daemon has the lock.
  */
 export function lockState(file: string): Disposable {
   const database = new DatabaseSync(file);

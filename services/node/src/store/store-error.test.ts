@@ -10,7 +10,7 @@ import { storeError } from "./store-error.ts";
 const directory = mkdtempSync(join(tmpdir(), "paddock-store-test-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-/** What SQLite throws at `sql`, as the store says it. */
+/** The store's error for what SQLite throws at `sql`. */
 function said(database: DatabaseSync, sql: string): unknown {
   try {
     database.exec(sql);
@@ -22,7 +22,7 @@ function said(database: DatabaseSync, sql: string): unknown {
 
 const reasonOf = (error: unknown) => (error instanceof PaddockError ? error.reason : undefined);
 
-test("a full disk is NO_DISK_SPACE, a read-only one STATE_UNWRITABLE, and a mistake of ours stays a mistake", () => {
+test("a full disk is NO_DISK_SPACE, a read-only one STATE_UNWRITABLE, and a bug stays an internal error", () => {
   const file = join(directory, "a.db");
   using database = new DatabaseSync(file);
   database.exec("CREATE TABLE t (a BLOB); PRAGMA max_page_count = 3");

@@ -1,7 +1,7 @@
-/** What SQLite says when the state cannot be written, in the words of the protocol. */
+/** The protocol's errors for a state that SQLite cannot write. */
 import { PaddockError } from "@paddock/domain";
 
-/** Result codes of SQLite that are about the file and not about what was to be done with it; the low byte of `errcode`. */
+/** Result codes of SQLite that concern the file and not the statement; the low byte of `errcode`. */
 const FULL = 13;
 const UNWRITABLE: ReadonlySet<number> = new Set([
   3, // PERM
@@ -10,7 +10,7 @@ const UNWRITABLE: ReadonlySet<number> = new Set([
   14, // CANTOPEN
 ]);
 
-/** NO_DISK_SPACE or STATE_UNWRITABLE for an error of SQLite that means it; any other error as it is. */
+/** NO_DISK_SPACE or STATE_UNWRITABLE for an error of SQLite with that meaning; any other error as it is. */
 export function storeError(error: unknown): unknown {
   if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return error;
   const code = error.errcode & 0xff;

@@ -1,9 +1,9 @@
 /**
- * Joins a container's init from an offset, also from one the guest has let go of: those bytes are in the log.
+ * Joins a container's init from an offset, also from one that the guest has dropped: those bytes are in the log.
  *
- * The guest lets go of a byte only when it is in the file, as the log's follower is one of the holders. So when the guest says
- * that it does not hold an offset, a second attach from the oldest byte it has pins the rest, the file has everything
- * before, and going over from one to the other leaves no gap. Only bytes that were rotated away are lost.
+ * The guest drops a byte only once it is in the file, since the log's follower is one of the holders. So if the guest does not
+ * hold an offset, a second attach from its oldest byte holds the rest, the file has everything before, and there is no gap
+ * between the two. Only bytes that were rotated away are lost.
  */
 import { PaddockError } from "@paddock/domain";
 import type { AgentClient } from "../agent/connect-agent.ts";
@@ -57,7 +57,7 @@ async function* fromLog(
   const next = { ...wanted };
   const missing = () => NAMES.find((name) => next[name] < until[name]);
   if (missing() === undefined) throw beyondEnd(execId);
-  // The follower acknowledges what is in the file, so all of it is there; a container that is not followed has a log as it was.
+  // The follower acknowledges only what is in the file, so the file is complete; without a follower the log does not change.
   let run = "";
   for await (const { kind, offset, payload } of recordsForward(log, { signal })) {
     if (kind === "run") {

@@ -15,7 +15,7 @@ import {
 
 const MIB = 1024 * 1024;
 
-/** Settles when the log has so many bytes of stdout. */
+/** Settles when the log has this many bytes of stdout. */
 async function logged(bed: TestBed, bytes: number): Promise<void> {
   await using open = await bed.logs.open(bed.sandbox, CONTAINER);
   while (open.log.offsets.stdout < bytes) await open.log.changes.next(AbortSignal.timeout(20_000));
@@ -40,7 +40,7 @@ async function join(bed: TestBed, from: { stdout?: number; stderr?: number }) {
   });
 }
 
-test("an init is joined from an offset that only the log has, and goes over to the guest without a gap", async () => {
+test("an init is joined from an offset that only the log has, and the guest continues without a gap", async () => {
   await using bed = await testBed();
   const process = followed(bed);
   process.writeStdout(6 * MIB);
@@ -70,7 +70,7 @@ test("the output of an init cannot be closed by a client", async () => {
   );
 });
 
-test("a link that breaks while an init is joined costs no byte", async () => {
+test("a link that breaks while an init is joined loses no byte", async () => {
   await using bed = await testBed();
   const process = followed(bed);
   process.writeStdout(4 * MIB);
@@ -96,7 +96,7 @@ test("a link that breaks while an init is joined costs no byte", async () => {
   assert.ok(stdout.equals(patternBytes(0, 4 * MIB + (drops * MIB) / 2)));
 });
 
-test("an offset that was rotated away is named with the earliest one there is", async () => {
+test("the error for an offset that was rotated away names the earliest that is left", async () => {
   await using bed = await testBed({ log: { maxFileBytes: 65536n, maxFiles: 2 } });
   const process = followed(bed);
   process.writeStdout(2 * MIB);
@@ -121,7 +121,7 @@ test("an offset beyond what was written is the client's mistake", async () => {
   );
 });
 
-test("a wait is answered when the process ends, over a broken link, and from the record when the VM is gone", async () => {
+test("a wait is answered when the process exits, over a broken link, and from the record when the VM has ended", async () => {
   await using bed = await testBed();
   const process = bed.fake.add(CONTAINER, "e");
   const request = { sandboxId: SANDBOX, containerId: CONTAINER, execId: "e" };

@@ -49,7 +49,7 @@ type Join = (
   call: Parameters<ProcessStreamOptions["first"]>[1],
 ) => ReturnType<ProcessStreamOptions["first"]>;
 
-/** An init has a log behind it, and its follower is to be the first holder; any other process has only what the guest holds. */
+/** An init has a log, whose follower must be the first holder. Any other process has only what the guest holds. */
 function joiner({ logs }: StreamContext, { sandbox, container }: LiveContainer, execId: string): Join {
   const { containerId } = container;
   if (execId !== containerId) return attachProcess;

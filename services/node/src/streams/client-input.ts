@@ -1,15 +1,15 @@
-/** What a client sends to a process, checked and sorted. */
+/** Checks a client's messages to a process, and passes them on. */
 import { PaddockError, parseSignal } from "@paddock/domain";
 import { OutputStream, type ProcessInput } from "@paddock/protocol";
 import type { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ByteOffsets } from "../agent/process-output.ts";
 
 export type InputRules = {
-  /** Whether an output may be closed: not that of an init, which its log reads. */
+  /** Whether an output may be closed. That of an init may not, since its log reads it. */
   readonly closesOutputs: boolean;
 };
 
-/** Hands a message on; answers with what it acknowledges, if it does. Throws INVALID_FIELD or STDIN_GAP. */
+/** Passes a message on. Returns what it acknowledges, if anything. Throws INVALID_FIELD or STDIN_GAP. */
 export function takeInput(
   { input }: ProcessInput,
   inputs: ProcessInputs,
@@ -48,7 +48,7 @@ export function takeInput(
   }
 }
 
-/** Refuses acknowledgement of what was not sent. */
+/** Refuses an acknowledgement of bytes that were not sent. */
 export function checkAck(acknowledged: ByteOffsets, forwarded: ByteOffsets): void {
   if (acknowledged.stdout > forwarded.stdout || acknowledged.stderr > forwarded.stderr)
     throw invalid("input.ack", "must not be beyond what was received");

@@ -48,7 +48,7 @@ test("a process's output, end of streams and exit come in order, and the stream 
   const { cases, outputs, stderr } = await receive(call);
   assert.equal(stderr.toString(), "no\n");
   assert.equal(cases[0], "started");
-  // Only the end of the other stream is told: the exit implies the one it follows.
+  // Only the end of the other stream is sent: the exit implies the one that it follows.
   assert.deepEqual(cases.slice(1, -1).toSorted(), ["chunk", "eof"]);
   const [started, exited] = [outputs[0], outputs.at(-1)];
   assert.ok(started?.case === "started" && started.value.execId === "e1");
@@ -56,7 +56,7 @@ test("a process's output, end of streams and exit come in order, and the stream 
   assert.deepEqual(bed.bugs, []);
 });
 
-test("100 MB come byte-exact, and the daemon's memory does not grow with them", async () => {
+test("100 MB of output arrive byte-exact, and the daemon's memory does not grow with them", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["pattern", String(100 * MIB)]));
@@ -100,7 +100,7 @@ test("stdin reaches the process byte-exact, also when it is more than any window
   assert.equal(acks.at(-1), sent.length);
 });
 
-test("stdin in bulk and a small ring do not wait for each other, though acknowledgements come behind stdin", async () => {
+test("much stdin and a small ring do not block each other, though acknowledgements come after stdin", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["copy"], { stdin: true, execId: "e", ringBytes: 65_536 }));
@@ -114,14 +114,14 @@ test("stdin in bulk and a small ring do not wait for each other, though acknowle
   const { stdout } = await receive(call, (output) => {
     if (output.case !== "chunk") return;
     got += output.value.data.length;
-    // Not awaited: the transport takes it when it has taken the stdin before it.
+    // Not awaited: the transport takes it after the stdin before it.
     call.write(ack(got)).catch(() => undefined);
   });
   await writing;
   assert.ok(stdout.equals(patternBytes(0, total)));
 });
 
-test("a link that breaks in mid-stream is made again, and the client sees each byte once", async () => {
+test("a link that breaks in mid-stream is reopened, and the client sees each byte once", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["pattern", String(20 * MIB)], { ringBytes: 1 * MIB }));
@@ -172,7 +172,7 @@ test("stdin that the guest had not accepted when the link broke is sent again, o
   assert.ok(Buffer.concat(bed.fake.processes.get(`${CONTAINER}/e`)?.stdin ?? []).equals(sent));
 });
 
-test("a VM that is gone ends the stream with the recorded cause", async () => {
+test("the end of a VM ends the stream with the recorded cause", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["sleep"]));
@@ -188,7 +188,7 @@ test("a VM that is gone ends the stream with the recorded cause", async () => {
   });
 });
 
-test("a client that leaves takes its holder with it, and the process goes on", async () => {
+test("a client that leaves ends its hold, and the process continues", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["sleep"], { execId: "e" }));
@@ -206,11 +206,11 @@ test("a client that leaves takes its holder with it, and the process goes on", a
   assert.equal(process?.stdout.holders.size, 0);
 });
 
-test("a client that reads nothing stops the process, and little is kept for it", async () => {
+test("a client that reads nothing stops the process, and the daemon keeps little for it", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["pattern", String(64 * MIB)], { execId: "e", ringBytes: 1 * MIB }));
-  // The other call's answer comes after whatever the first could still move.
+  // The other call's answer comes after everything that the first could still send.
   const second = bed.streams.exec();
   await second.write(execStart(["true"]));
   await receive(second);
@@ -234,7 +234,7 @@ test("signals and sizes reach the process, by name and number", async () => {
   assert.ok(exited?.case === "exited" && exited.value.signal === 15 && exited.value.code === 143);
 });
 
-test("the client's word that it reads an output no more reaches the process", async () => {
+test("closing an output reaches the process", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["sleep"], { execId: "e" }));

@@ -49,7 +49,7 @@ function requiredSpec({ process, execId, containerId }: ExecStart) {
   });
 }
 
-/** The init as it was started. The image is there as long as the container is. */
+/** The init as it was started. The image exists as long as the container does. */
 function initOf(context: StreamContext, { container }: LiveContainer) {
   return initProcess(container.spec, requireImageOfId(context, container.imageId).config);
 }

@@ -39,7 +39,7 @@ const calls: Record<string, (streams: Streams, options: CallOptions) => Promise<
 };
 
 for (const [name, call] of Object.entries(calls))
-  test(`${name} of a placement that was superseded is STALE_GENERATION, and nothing is done for it`, async () => {
+  test(`${name} of a superseded placement is STALE_GENERATION, and has no effect`, async () => {
     await using bed = await testBed({ generation: 3n });
     await assert.rejects(call(bed.streams, placed(2n)), (error: unknown) => {
       const { reason, metadata } = error as { reason: string; metadata: Record<string, string> };

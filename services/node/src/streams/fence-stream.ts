@@ -1,4 +1,4 @@
-/** Streams of a placement that was superseded are refused before anything is done for them, as its commands are. */
+/** Refuses streams of a superseded placement before they have any effect, like its commands. */
 import { type AttachRequest, type ExecRequest, GENERATION_KEY } from "@paddock/protocol";
 import { type CallContext, invalidFields } from "@paddock/rpc";
 import type { StreamContext } from "./stream-context.ts";

@@ -7,7 +7,7 @@ import { GuestWatch } from "./guest-watch.ts";
 const TIMES = { askEveryMs: 20, patienceMs: 300, knownSilentMs: 100 };
 const never = new AbortController().signal;
 
-/** A guest that answers when the test lets it. */
+/** A guest that answers when the test allows it. */
 async function bed(options: Parameters<typeof testBed>[0] = {}) {
   const answer = { kind: "silent" as "silent" | "slow" | "prompt", asked: 0 };
   const made = await testBed({
@@ -28,7 +28,7 @@ async function bed(options: Parameters<typeof testBed>[0] = {}) {
 const aborted = (signal: AbortSignal): Promise<unknown> =>
   new Promise((resolve) => signal.addEventListener("abort", () => resolve(signal.reason), { once: true }));
 
-test("exec and wait on a guest that does not answer end with the cause and since when", async () => {
+test("exec and wait on a guest that does not answer end with the cause and the time of its last answer", async () => {
   await using guest = await bed({ command: () => undefined });
   const { streams, fake } = guest.made;
   fake.add(CONTAINER, "silent");
@@ -46,7 +46,7 @@ test("exec and wait on a guest that does not answer end with the cause and since
   assert.ok(guest.answer.asked <= 4, `asked ${guest.answer.asked} times`);
 });
 
-test("a guest that is slow to answer is waited for, and one that answers is asked on", async () => {
+test("a slow guest is waited for, and one that answers is asked again", async () => {
   await using guest = await bed();
   guest.answer.kind = "slow";
   using watch = new GuestWatch(guest.made.sandbox, never, { ...TIMES, patienceMs: 10_000 });
@@ -54,7 +54,7 @@ test("a guest that is slow to answer is waited for, and one that answers is aske
   assert.equal(watch.signal.aborted, false);
 });
 
-test("a paused VM is not asked, and its streams stay; when it goes on, silence counts again", async () => {
+test("a paused VM is not asked, and its streams stay; once it is resumed, silence counts again", async () => {
   await using guest = await bed();
   guest.made.sandboxPhase = { kind: "paused", machine: MACHINE, startedAtMs: 1 };
   using watch = new GuestWatch(guest.made.sandbox, never, TIMES);

@@ -1,10 +1,10 @@
 /**
  * Ends a stream whose guest does not answer any more.
  *
- * A process may be silent for ever, and so may its exit, so a stream's silence says nothing. A guest whose kernel hangs, or whose
- * QEMU was stopped, keeps its end of the link open and says nothing either. So while anything waits for a guest, the guest is asked every
- * 3 s for a sign of life, once for all that wait. It has 7 s to give one: an emulated guest on a busy host was seen to take 5. With one that
- * is known not to answer nobody waits longer than 2 s. A VM that is paused, or stands still for want of disk space, is not asked.
+ * A process may send nothing forever, so a silent stream says nothing about its guest. A guest whose kernel hangs, or whose QEMU was
+ * stopped, keeps its end of the link open and sends nothing either. So while anything waits for a guest, the guest gets a health check
+ * every 3 s, one for all that wait. It has 7 s to answer: an emulated guest on a busy host was seen to take 5. Once a guest is
+ * known not to answer, the timeout is 2 s. A VM that is paused, or has stopped for lack of disk space, is not checked.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
@@ -19,14 +19,14 @@ export type WatchTimes = {
 
 const TIMES: WatchTimes = { askEveryMs: 3000, patienceMs: 7000, knownSilentMs: 2000 };
 
-/** The question under way to the guest of each link, which all that wait share. */
+/** The health check in progress for each link, which all that wait share. */
 const ASKED = new WeakMap<AgentLink, Promise<void>>();
 
 type Watched = Pick<LiveSandbox, "sandboxId" | "link" | "record"> & {
   readonly held?: PaddockError | undefined;
 };
 
-/** A signal for what waits for a guest: aborts with `signal`, or with GUEST_UNAVAILABLE when the guest is silent. Dispose it at the end. */
+/** A signal for calls that wait for a guest: aborts with `signal`, or with GUEST_UNAVAILABLE when the guest is silent. */
 export class GuestWatch implements Disposable {
   readonly signal: AbortSignal;
   readonly #over = new AbortController();
@@ -73,12 +73,12 @@ export class GuestWatch implements Disposable {
     return this.#sandbox.record.unhealthy !== undefined;
   }
 
-  /** Pausing may come between a question and its answer. */
+  /** Checked again after an answer: the VM may have been paused in between. */
   get #standsStill(): boolean {
     return this.#sandbox.record.phase.kind === "paused" || this.#sandbox.held !== undefined;
   }
 
-  /** Why there was no sign of life, or undefined. */
+  /** Why the guest did not answer, or undefined. */
   async #ask(link: AgentLink, patienceMs: number): Promise<unknown> {
     const asked = ASKED.get(link) ?? ask(link, patienceMs).finally(() => ASKED.delete(link));
     ASKED.set(link, asked);
@@ -95,7 +95,7 @@ async function ask(link: AgentLink, patienceMs: number): Promise<void> {
 }
 
 function silent({ sandboxId, record }: Watched, heardMs: number, cause: unknown): PaddockError {
-  // A link that was closed says why: the VM is gone.
+  // A closed link has the cause: the VM has ended.
   if (cause instanceof PaddockError && cause.reason === "VM_UNAVAILABLE") return cause;
   const since = new Date(heardMs).toISOString();
   const known = record.unhealthy === undefined ? "" : `: ${record.unhealthy}`;

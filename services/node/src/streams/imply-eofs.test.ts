@@ -18,7 +18,7 @@ async function casesOf(outputs: AsyncIterable<ProcessOutput>) {
   return (await Array.fromAsync(implyEofs(outputs))).map(({ output }) => output.case);
 }
 
-test("ends of streams that the exit follows at once are left to be implied by it", async () => {
+test("ends of streams that the exit follows at once are left out", async () => {
   const outputs = (async function* () {
     yield chunk;
     yield eof(OutputStream.STDOUT);
@@ -28,7 +28,7 @@ test("ends of streams that the exit follows at once are left to be implied by it
   assert.deepEqual(await casesOf(outputs), ["chunk", "exited"]);
 });
 
-test("an end that other output follows is told before it", async () => {
+test("an end that other output follows is sent before it", async () => {
   const outputs = (async function* () {
     yield eof(OutputStream.STDOUT);
     yield chunk;
@@ -37,7 +37,7 @@ test("an end that other output follows is told before it", async () => {
   assert.deepEqual(await casesOf(outputs), ["eof", "chunk", "exited"]);
 });
 
-test("an end is told while the process goes on", async () => {
+test("an end is sent while the process runs", async () => {
   const goesOn = Promise.withResolvers<void>();
   const outputs = (async function* () {
     yield eof(OutputStream.STDOUT);
@@ -50,7 +50,7 @@ test("an end is told while the process goes on", async () => {
   assert.equal((await told.next()).value?.output.case, "exited");
 });
 
-test("a stream that ends without an exit tells its ends, and a failure is passed on", async () => {
+test("a stream that ends without an exit sends its ends, and a failure is passed on", async () => {
   const outputs = (async function* () {
     yield eof(OutputStream.STDOUT);
     throw new Error("the link broke");

@@ -4,8 +4,8 @@ import type { ProcessOutput } from "@paddock/protocol";
 const PATIENCE_MS = 5;
 
 /**
- * The same outputs, without the ends of streams that `exited` follows at once and implies. A short command has as many of them as
- * of everything else together, and each costs every hop on the way; they were a tenth of an exec of `true`.
+ * The same outputs, without the ends of streams that `exited` follows at once and implies. They are half of the messages of a short
+ * command, and take time at each hop: a tenth of an exec of `true`.
  */
 export async function* implyEofs(outputs: AsyncIterable<ProcessOutput>): AsyncGenerator<ProcessOutput> {
   const iterator = outputs[Symbol.asyncIterator]();

@@ -42,7 +42,7 @@ async function sendAll(bed: TestBed, bytes: Buffer, name = "test:1") {
 const send = async (...args: Parameters<typeof sendAll>) =>
   (await sendAll(...args)).map(({ message }) => message);
 
-test("an archive becomes an image, with progress on the way, and again the same image", async () => {
+test("an archive becomes an image, with progress, and a second import gives the same image", async () => {
   await using bed = await testBed();
   const bytes = await archive(file("bin/x", Buffer.alloc(3_000_000, 7)));
   const messages = await send(bed, bytes);
@@ -62,7 +62,7 @@ test("an archive becomes an image, with progress on the way, and again the same 
   assert.deepEqual(bed.bugs, []);
 });
 
-test("what is odd about an image is told with the image", async () => {
+test("warnings about an image are sent with the image", async () => {
   await using bed = await testBed();
   const root = { ...file("./", Buffer.alloc(0)), type: "directory" as const, mode: 0o700 };
   const bytes = Buffer.concat(await Array.fromAsync(packTar([root, file("bin/x", Buffer.alloc(5))])));
@@ -71,7 +71,7 @@ test("what is odd about an image is told with the image", async () => {
   assert.deepEqual(bed.bugs, []);
 });
 
-test("what the store refuses is told with its reason", async () => {
+test("an archive that the store refuses fails with its reason", async () => {
   await using bed = await testBed();
   const wanted = (reason: string) => (error: unknown) =>
     error instanceof PaddockError && error.reason === reason;
@@ -82,7 +82,7 @@ test("what the store refuses is told with its reason", async () => {
   assert.deepEqual(bed.bugs, []);
 });
 
-test("a client that leaves in the midst leaves nothing behind", async () => {
+test("a client that leaves during an import leaves nothing behind", async () => {
   await using bed = await testBed();
   const before = (await bed.images.list()).length;
   const call = bed.streams.importImage();

@@ -36,7 +36,7 @@ export async function* importImage(
       changes.notify();
     });
   importing.catch(() => undefined);
-  // A client that reads slowly gets the newest progress, not all of it.
+  // A slow client gets only the newest progress.
   for (let shown: ImportProgress | undefined; !over; ) {
     if (newest === shown || newest === undefined) {
       await changes.next(signal);

@@ -6,10 +6,9 @@
  *   client ──> inputs: stdin kept until accepted, last ack, last size, pending signals ──> guest
  * ```
  *
- * When a connection to the guest breaks and the VM lives, the stream attaches again by itself. It asks for output from the
- * client's last acknowledgement on, because that is what the guest must go on holding for it, and leaves out what was
- * forwarded before. The client sees no gap, no repetition and no second `started`. A VM that is gone ends the stream with the
- * cause its owner recorded.
+ * When a connection to the guest breaks and the VM lives, the stream attaches again. It asks for output from the client's last
+ * acknowledgement on, because the guest must continue to hold that, and leaves out what was forwarded before. The client sees no
+ * gap, no repetition and no second `started`. The end of the VM ends the stream with the recorded cause.
  */
 import { PaddockError } from "@paddock/domain";
 import type { ProcessInput, ProcessOutput } from "@paddock/protocol";
@@ -20,13 +19,13 @@ import type { ByteOffsets, OutputName, ProcessEvent } from "../agent/process-out
 import { checkAck, takeInput } from "./client-input.ts";
 import { publicOutput } from "./convert/process-output.ts";
 
-/** Patience with a link that is down at the beginning, and in the midst, in ms. */
+/** How long a link may be down at the beginning, and later, in ms. */
 const CONNECT_MS = 10_000;
 const RECONNECT_MS = 60_000;
-/** Connections in a row that may bring nothing new. */
+/** The most connections in a row without progress. */
 const MAX_IDLE_RECONNECTS = 20;
 
-/** Made once: an error captures a stack, which costs more than all else at the end of a short call. */
+/** Created once: an error captures a stack, which takes longer than everything else at the end of a short call. */
 const OVER = new PaddockError("CANCELLED", "the stream is over");
 
 export type Call = { readonly inputs: ProcessInputs; readonly signal: AbortSignal };
@@ -35,7 +34,7 @@ export type ProcessStreamOptions = {
   readonly link: AgentLink;
   /** Starts or joins the process on the first connection. */
   readonly first: (agent: AgentClient, call: Call) => AsyncIterable<ProcessEvent>;
-  /** Joins the process again, from where the client is. */
+  /** Joins the process again, at the client's offsets. */
   readonly again: (agent: AgentClient, from: ByteOffsets, call: Call) => AsyncIterable<ProcessEvent>;
   /** The client's messages after `start`. */
   readonly requests: AsyncIterator<ProcessInput>;
@@ -46,7 +45,7 @@ export type ProcessStreamOptions = {
   readonly signal: AbortSignal;
 };
 
-/** The messages for the client. Throws `PaddockError`. The process goes on when the stream ends before its exit. */
+/** The messages for the client. Throws `PaddockError`. The process continues if the stream ends before its exit. */
 export async function* processStream(options: ProcessStreamOptions): AsyncGenerator<ProcessOutput> {
   const ending = new AbortController();
   const signal = AbortSignal.any([options.signal, ending.signal]);
@@ -85,7 +84,7 @@ class ProcessStream {
   readonly #inputs = new ProcessInputs();
   readonly #forwarded: Record<OutputName, number> = { stdout: 0, stderr: 0 };
   readonly #ended = new Set<OutputName>();
-  /** What the client's transport has. */
+  /** What the client's transport has taken. */
   #taken: ByteOffsets = { stdout: 0, stderr: 0 };
   #acknowledged: ByteOffsets = { stdout: 0, stderr: 0 };
   #takenCounts = false;
@@ -98,7 +97,7 @@ class ProcessStream {
     this.#fail = fail;
   }
 
-  /** Whether a connection that broke is worth another. */
+  /** Whether another connection is tried after one that broke. */
   mayGoOn(error: unknown): boolean {
     if (!(error instanceof PaddockError) || error.kind !== "unavailable") return false;
     this.#idleReconnects = this.#progress ? 0 : this.#idleReconnects + 1;
@@ -125,13 +124,13 @@ class ProcessStream {
     try {
       yield* this.#options.first(agent, call);
     } catch (error) {
-      // The connection broke before the guest had said that the process was there; it was.
+      // The connection broke after the guest had started the process, and before it said so.
       if (this.started || attempt === 1 || !hasReason(error, "PROCESS_EXISTS")) throw error;
       yield* this.#again(agent, call);
     }
   }
 
-  /** From where the guest holds output for this client, or else from where the client is. */
+  /** The offsets from which the guest holds output for this client, or else the client's offsets. */
   async *#again(agent: AgentClient, call: Call): AsyncGenerator<ProcessEvent> {
     const { again } = this.#options;
     try {
@@ -142,7 +141,7 @@ class ProcessStream {
     }
   }
 
-  /** What of an event the client has not seen. */
+  /** The part of an event that the client has not seen. */
   #fresh(event: ProcessEvent): ProcessEvent | undefined {
     switch (event.kind) {
       case "started":
@@ -202,17 +201,17 @@ class ProcessStream {
         this.#acknowledge(acknowledged);
       }
       if (!this.#inputs.hasRoom) {
-        // Acknowledgements may be behind the stdin that has to wait, and the process may wait for them.
+        // Acknowledgements may come after stdin that has to wait, and the process may wait for them.
         if (!explicitAck) this.#acknowledgeTaken(true);
         await this.#inputs.room(this.#signal);
         this.#acknowledgeTaken(false);
       }
     }
-    // Nobody acknowledges any more on this stream.
+    // No more acknowledgements come on this stream.
     if (!explicitAck) this.#acknowledgeTaken(true);
   }
 
-  /** From now on, whether what the transport has taken counts as acknowledged. */
+  /** Sets whether, from now on, what the transport has taken counts as acknowledged. */
   #acknowledgeTaken(counts: boolean): void {
     this.#takenCounts = counts;
     if (counts) this.#acknowledge(this.#taken);

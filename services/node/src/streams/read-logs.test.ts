@@ -10,7 +10,7 @@ async function read(bed: TestBed, options: Record<string, unknown> = {}): Promis
   return text;
 }
 
-test("logs are followed until the container ends, and are there after it", async () => {
+test("logs are followed until the container ends, and can be read afterwards", async () => {
   await using bed = await testBed();
   const process = bed.fake.add(CONTAINER, CONTAINER);
   bed.logs.follow(bed.sandbox, CONTAINER);
@@ -32,7 +32,7 @@ test("a container that wrote nothing has an empty log", async () => {
   assert.equal(await read(bed, { follow: true }), "");
 });
 
-test("a follower is let go when its VM is gone", async () => {
+test("a follower ends when its VM ends", async () => {
   await using bed = await testBed();
   bed.fake.add(CONTAINER, CONTAINER).writeStderr(Buffer.from("last words"));
   bed.logs.follow(bed.sandbox, CONTAINER);
@@ -43,7 +43,7 @@ test("a follower is let go when its VM is gone", async () => {
   assert.equal(await following, "last words");
 });
 
-test("a removed log is gone, and a container of the same name has one of its own", async () => {
+test("a removed log is gone, and a new container of the same name has its own", async () => {
   await using bed = await testBed();
   bed.fake.add(CONTAINER, CONTAINER).writeStderr(Buffer.from("old"));
   bed.logs.follow(bed.sandbox, CONTAINER);

@@ -1,4 +1,4 @@
-/** What the handlers of streams work with, and how they find what a request names. */
+/** The context of the stream handlers, and the lookup of what a request names. */
 import { type ContainerRequest, decide, denial, PaddockError } from "@paddock/domain";
 import type { ImageStore } from "@paddock/images";
 import type { LogBook } from "../logs/log-book.ts";

@@ -1,4 +1,4 @@
-/** The methods that the node serves as streams, and the handler of each: the only list. */
+/** The only list of the methods that the node serves as streams, with the handler of each. */
 import { ContainerService, ImageService, ProcessService, SandboxService } from "@paddock/protocol";
 import { type BoundMethod, bindMethods } from "@paddock/rpc";
 import { attach } from "./attach.ts";

@@ -26,7 +26,7 @@ export async function waitProcess(
   const status =
     recordedExit(live, execId) ??
     (await guestExit(live.sandbox.agent, { containerId, execId }, watch.signal).catch((error: unknown) => {
-      // The VM may have ended right behind the process; what was recorded of it counts.
+      // The VM may have ended right after the process: then the record has the exit.
       const recorded = recordedExit(requireContainer(context, request), execId);
       if (recorded === undefined) throw error;
       return recorded;

@@ -12,8 +12,8 @@ import { statsIntervalMs } from "./stats-interval.ts";
 import { requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
 /**
- * Reads a container's figures at an interval, until it ends. See `paddock.v1.ContainerService.WatchContainerStats`. A sandbox
- * that is paused meanwhile has nothing to say: the stream goes on when it is resumed.
+ * Reads a container's figures at an interval, until it exits. See `paddock.v1.ContainerService.WatchContainerStats`. A sandbox
+ * that is paused has no figures: the stream continues when it is resumed.
  */
 export async function* watchContainerStats(
   context: StreamContext,

@@ -7,7 +7,7 @@ import { MACHINE, SANDBOX, testBed } from "../testing/stream-test-bed.ts";
 const interval = { seconds: 0n, nanos: 100_000_000 };
 const request = { sandboxId: SANDBOX, interval };
 
-test("figures of host, guest and containers come apart, each with its source, and the host's CPU between two readings", async () => {
+test("figures of host, guest and containers are separate, each with its source, and CPU is between two readings", async () => {
   await using bed = await testBed({
     routes: (router) => {
       router.service(agentpb.SandboxService, {
@@ -39,7 +39,7 @@ test("figures of host, guest and containers come apart, each with its source, an
   assert.equal(seen[1]?.stats?.containers[0]?.cpu?.usageUs, 7n);
 });
 
-test("a guest that does not answer leaves the host's figures", async () => {
+test("without an answer of the guest there are only the host's figures", async () => {
   await using bed = await testBed({
     routes: (router) =>
       router.service(agentpb.SandboxService, {
@@ -56,7 +56,7 @@ test("a guest that does not answer leaves the host's figures", async () => {
   }
 });
 
-test("a paused sandbox tells its host's figures alone, a stopped one is refused", async () => {
+test("a paused sandbox has only its host's figures, a stopped one is refused", async () => {
   await using bed = await testBed({
     routes: (router) => {
       router.service(agentpb.SandboxService, { getGuest: () => ({ guest: { onlineCpus: 2 } }) });

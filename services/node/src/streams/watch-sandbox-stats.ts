@@ -16,7 +16,7 @@ import type { StreamContext } from "./stream-context.ts";
 
 /**
  * Reads the figures of a sandbox at an interval, until it stops. See `paddock.v1.SandboxService.WatchSandboxStats`. While its guest
- * is paused or does not answer, the host's figures go on alone.
+ * is paused or does not answer, there are only the host's figures.
  */
 export async function* watchSandboxStats(
   context: StreamContext,

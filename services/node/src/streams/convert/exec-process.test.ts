@@ -14,14 +14,14 @@ test("an exec sees its container's environment, directory and user, and never it
   assert.deepEqual([process.cwd, process.user], ["/srv", "app"]);
 });
 
-test("what an exec says itself wins over its container", () => {
+test("an exec's own settings win over its container's", () => {
   const spec = create(ProcessSpecSchema, { args: ["x"], env: ["A=2=3", "B="], cwd: "/", user: "0" });
   const process = execProcess(spec, init);
   assert.deepEqual(process.env, ["PATH=/bin", "A=2=3", "B="]);
   assert.deepEqual([process.cwd, process.user], ["/", "0"]);
 });
 
-test("a terminal has a kind, unless somebody says which", () => {
+test("a terminal has a TERM, unless one is set", () => {
   const spec = create(ProcessSpecSchema, { args: ["sh"], terminal: true });
   assert.ok(execProcess(spec, init).env.includes("TERM=xterm"));
   const own = execProcess(spec, { ...init, env: ["PATH=/bin", "TERM=dumb"] });

@@ -5,7 +5,7 @@ import { guestText } from "../../agent/guest-text.ts";
 import type { ExitRecord } from "../../sandboxes/sandbox-record.ts";
 import { guestTime } from "./guest-time.ts";
 
-/** A guest's exit status as clients see it, its text made fit. */
+/** A guest's exit status as clients see it, with a safe text. */
 export function publicExitStatus(status: agentpb.ExitStatus): ExitStatus {
   const { code, signal, oomKilled, exitedAt, reason } = status;
   const time = guestTime(exitedAt);

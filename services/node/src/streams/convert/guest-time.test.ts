@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { DurationSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { guestSpan, guestTime } from "./guest-time.ts";
 
-test("a guest's time or span that cannot be written as JSON is left out", () => {
+test("a guest's time or duration that cannot be written as JSON is left out", () => {
   for (const [seconds, nanos] of [
     [1n << 62n, 0],
     [0n, -1],
@@ -16,7 +16,7 @@ test("a guest's time or span that cannot be written as JSON is left out", () => 
   assert.equal(guestSpan(create(DurationSchema, { seconds: -1n })), undefined);
 });
 
-test("what it may be is passed on", () => {
+test("valid times and durations are passed on", () => {
   assert.equal(guestTime(create(TimestampSchema, { seconds: 5n, nanos: 7 }))?.nanos, 7);
   assert.equal(guestSpan(create(DurationSchema, { seconds: 5n, nanos: 7 }))?.seconds, 5n);
   assert.equal(guestTime(undefined), undefined);

@@ -5,7 +5,7 @@ import { type Duration, DurationSchema, type Timestamp, TimestampSchema } from "
 const FIRST_SECOND = -62_135_596_800n;
 const LAST_SECOND = 253_402_300_799n;
 
-/** A guest's time as a message for clients; undefined when it is none that a Timestamp may hold. */
+/** A guest's time as a message for clients; undefined if it is invalid in a Timestamp. */
 export function guestTime(time: Timestamp | undefined): Timestamp | undefined {
   if (time === undefined) return undefined;
   const { seconds, nanos } = time;
@@ -16,7 +16,7 @@ export function guestTime(time: Timestamp | undefined): Timestamp | undefined {
 /** The longest Duration that can be written as JSON: 10000 years (duration.proto). */
 const MOST_SECONDS = 315_576_000_000n;
 
-/** A guest's span since its boot as a message for clients; undefined when it is none that a Duration may hold. */
+/** A guest's time since its boot as a message for clients; undefined if it is invalid in a Duration. */
 export function guestSpan(span: Duration | undefined): Duration | undefined {
   if (span === undefined) return undefined;
   const { seconds, nanos } = span;
