@@ -1,7 +1,7 @@
 /**
  * Which part may import which.
  *
- *   services/*  ->  adapters  ->  protocol, lifecycle  ->  domain  ->  nothing
+ *   services/*  ->  adapters, client  ->  protocol, lifecycle  ->  domain  ->  nothing
  *
  * The adapters are rpc, bus, qemu, cgroups, network, images and telemetry. Within a service, folders import
  * in one direction (`rooms`). Every rule has a small tree under test/architecture/planted/<rule name> that
@@ -99,12 +99,31 @@ const arrows = [
     to: { path: ADAPTER, pathNot: "^libs/$1/" },
   },
   {
+    name: "client-stands-on-protocol",
+    comment: "The client is given its transport: it rests on protocol and domain, and on no adapter.",
+    from: { path: "^libs/client/", pathNot: [TEST, TEST_BED] },
+    to: { path: "^libs/", pathNot: "^libs/(?:client|protocol|domain)/" },
+  },
+  {
+    name: "client-runs-anywhere",
+    comment:
+      "The client runs in a browser too: no built-in module of Node.js, and of the packages protobuf and Connect.",
+    from: { path: "^libs/client/", pathNot: [TEST, TEST_BED] },
+    to: { pathNot: "^libs/|node_modules/@(?:bufbuild/protobuf|connectrpc/connect)/" },
+  },
+  {
+    name: "adapters-do-not-know-the-client",
+    comment: "The client is for those who use an api, not for what one is made of.",
+    from: code("^libs/(?!client/)"),
+    to: { path: "^libs/client/" },
+  },
+  {
     name: "only-through-exports",
     comment: "Another package is entered by what its package.json exports.",
     from: code("^((?:libs|services)/[^/]+)/"),
     to: {
       path: "^(?:libs|services)/",
-      pathNot: ["^$1/", "^(?:libs|services)/[^/]+/src/index\\.ts$", "^libs/protocol/src/gen/"],
+      pathNot: ["^$1/", "^(?:libs|services)/[^/]+/src/(?:testing/)?index\\.ts$", "^libs/protocol/src/gen/"],
     },
   },
   {

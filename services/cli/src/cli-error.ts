@@ -1,28 +1,28 @@
 /**
- * How a command fails: what a person reads and the code a script sees.
+ * How a command fails: the text for people and the exit code for scripts.
  *
- * Usage errors exit 2. `run`, `exec` and `attach` end with the code of the command they carry, so their own failures exit
- * 125, as container tools do; every other command exits 1.
+ * A usage error exits with 2. `run`, `exec` and `attach` exit with the code of the command in the container, so their own
+ * failures exit with 125, as in other container tools. Failures of all other commands exit with 1.
  */
 
-/** The caller wrote something that cannot be meant. */
+/** A mistake in the command line. */
 export const EXIT_USAGE = 2;
-/** The command was not run to its end by us; its own codes are 0 to 255 without a promise that they differ. */
-export const EXIT_NOT_CARRIED = 125;
+/** The command in the container was not run to its end. It may exit with this code itself. */
+export const EXIT_NOT_RUN = 125;
 
-/** Whoever read our output left, as in `paddock logs web | head`: what a shell shows of a program that SIGPIPE ended. */
+/** The reader of our output has left, as in `paddock logs web | head`: the code a shell shows for a program ended by SIGPIPE. */
 export const EXIT_BY_SIGPIPE = 128 + 13;
 
 export type CliErrorOptions = {
   readonly exitCode?: number;
   readonly hint?: string | undefined;
   readonly requestId?: string | undefined;
-  /** Lines shown beneath, such as the end of a log. */
+  /** Lines printed below the message, such as the end of a log. */
   readonly details?: readonly string[];
   readonly cause?: unknown;
 };
 
-/** A failure that has been put into words. */
+/** A failure with words for the user. */
 export class CliError extends Error {
   override readonly name = "CliError";
   readonly exitCode: number;

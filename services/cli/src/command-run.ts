@@ -1,26 +1,24 @@
 /**
- * What a command is given to work with: our streams and signals, the settings, the api, and words for failures.
+ * What a command works with: our streams and signals, the settings, the api, and words for failures.
  *
- * Commands are functions over a `CommandRun`. The program makes one for each command line and closes it afterwards, so that
- * nothing is kept between two and tests can run any number in one process.
+ * Commands are functions over a `CommandRun`. The program creates one for each command line and closes it afterwards, so that
+ * command lines share nothing and tests can run any number in one process.
  */
-import { randomBytes } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import type { Readable, Writable } from "node:stream";
+import { type CallOptions, newRequestId, type StreamOptions } from "@paddock/client";
 import { PaddockError } from "@paddock/domain";
-import type { CallOptions } from "@paddock/rpc";
 import type { Command } from "commander";
 import { CliError, withExitCode } from "./cli-error.ts";
-import { type Api, openApi } from "./client/api.ts";
-import { explain } from "./client/call-failure.ts";
-import { retried } from "./client/retry.ts";
+import { explainFailure } from "./client/explain-failure.ts";
+import { type Api, openApi } from "./client/open-api.ts";
 import { colorsOf, writeFailure } from "./output/failure-text.ts";
 import { type Colors, Progress } from "./output/progress.ts";
-import { writeTo } from "./process/output-cursor.ts";
+import { writeTo } from "./output/write-to.ts";
 import { isTerminal } from "./process/terminal.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
-/** The world around the program. */
+/** The program's surroundings: those of the operating system, or a test's. */
 export type Surroundings = {
   readonly stdin: Readable;
   readonly stdout: Writable;
@@ -35,32 +33,31 @@ export type Surroundings = {
 export type CallArguments = {
   /** Completes "cannot …". */
   readonly what: string;
+  /** The request's own, for the error message. */
   readonly requestId?: string | undefined;
-  /** No deadline unless one was asked for: it is a stream, or it waits for something that may take any time. */
-  readonly isOpenEnded?: boolean;
 };
 
-/** A deadline for calls when none is asked for: booting a VM by emulation on a busy host takes its time. */
-const CALL_TIMEOUT_MS = 180_000;
+/** What the user reads when a stream is about to be resumed. */
+export const CONNECTION_LOST = "connection lost, reconnecting";
 
-/** A new key of idempotency. */
-export const newRequestId = (): string => `cli-${randomBytes(12).toString("hex")}`;
+/** A request id of the command line. */
+export const newCliRequestId = (): string => newRequestId("cli");
 
 export class CommandRun implements Disposable {
   readonly around: Surroundings;
   readonly settings: Settings;
   readonly colors: Colors;
   readonly progress: Progress;
-  /** What the process shall exit with. */
+  /** Exit code of the command line. */
   exitCode = 0;
-  /** For failures that are ours and not those of the command we carry. */
+  /** Exit code for failures of the command line itself, as opposed to the command it runs in a container. */
   failureCode = 1;
-  /** What a signal to us does; unless a command takes them over, it ends the command. */
+  /** Handles a signal. By default it ends the command. */
   onSignal: (name: NodeJS.Signals) => void = (name) => this.interrupt(name);
   /** The signal that ended the command. */
   interruptedBy: NodeJS.Signals | undefined;
   #abort = new AbortController();
-  readonly #lastWords = new Set<() => void>();
+  readonly #restores = new Set<() => void>();
   #api: Api | undefined;
   #address: string;
 
@@ -77,7 +74,7 @@ export class CommandRun implements Disposable {
     });
   }
 
-  /** Aborted when the user has had enough. */
+  /** Aborted when the user interrupts the command. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
@@ -88,26 +85,27 @@ export class CommandRun implements Disposable {
     this.#abort.abort();
   }
 
-  /** Ends all calls in flight for a reason of the command's own. */
+  /** Ends all calls in flight with a reason of the command's own. */
   endCalls(reason: Error): void {
     this.#abort.abort(reason);
   }
 
-  /** Does what has to be done even when the user has had enough. A second signal ends that, too. */
+  /** Does work that is due even after an interrupt. The next signal ends it too. */
   async cleanUp(work: () => Promise<void>): Promise<void> {
     this.#abort = new AbortController();
     this.onSignal = (name) => this.interrupt(name);
     await work();
   }
 
-  /** Does `words`, which must not wait, when the process is ended in the middle of the command. Undo by disposing of it. */
-  beforeExit(words: () => void): Disposable {
-    this.#lastWords.add(words);
-    return { [Symbol.dispose]: () => void this.#lastWords.delete(words) };
+  /** Calls `restore`, which must not wait, when the process exits in the middle of the command. Dispose of the result to undo. */
+  beforeExit(restore: () => void): Disposable {
+    this.#restores.add(restore);
+    return { [Symbol.dispose]: () => void this.#restores.delete(restore) };
   }
 
-  sayLastWords(): void {
-    for (const words of this.#lastWords) words();
+  /** Calls what was registered with `beforeExit`. */
+  restoreAll(): void {
+    for (const restore of this.#restores) restore();
   }
 
   get isJson(): boolean {
@@ -120,44 +118,45 @@ export class CommandRun implements Disposable {
     return this.#api;
   }
 
-  /** Speaks to another api from now on. */
+  /** Uses another api from now on. */
   useAddress(address: string): void {
     this.#api?.close();
     this.#api = undefined;
     this.#address = address;
   }
 
-  /** Makes a call that may be repeated: a read, or one that carries a request id. Throws `CliError`. */
+  /** Calls the api. Throws `CliError`. */
   async call<T>(args: CallArguments, invoke: (api: Api, options: CallOptions) => Promise<T>): Promise<T> {
     try {
-      return await retried(() => invoke(this.api, this.callOptions(args)), this.signal);
+      return await invoke(this.api, this.callOptions());
     } catch (error) {
       throw this.explain(error, args);
     }
   }
 
-  /** Makes a stream's worth of messages. Throws `CliError`. */
+  /** Reads messages from the api, with a note to the user when a connection is lost. Throws `CliError`. */
   async *stream<T>(
     args: CallArguments,
-    open: (api: Api, options: CallOptions) => AsyncIterable<T>,
+    open: (api: Api, options: StreamOptions) => AsyncIterable<T>,
   ): AsyncGenerator<T> {
     try {
-      yield* open(this.api, this.callOptions({ ...args, isOpenEnded: true }));
+      yield* open(this.api, { ...this.callOptions(), onLost: () => this.warn(CONNECTION_LOST) });
     } catch (error) {
       throw this.explain(error, args);
     }
   }
 
-  callOptions({ requestId, isOpenEnded }: Omit<CallArguments, "what">): CallOptions {
-    const timeoutMs = this.settings.timeoutMs ?? (isOpenEnded === true ? undefined : CALL_TIMEOUT_MS);
-    return this.api.callOptions(requestId, { timeoutMs, signal: this.signal });
+  /** What the user asked for every call, and the signal that ends it. */
+  callOptions(): CallOptions {
+    const { timeoutMs } = this.settings;
+    return { ...(timeoutMs !== undefined && { timeoutMs }), signal: this.signal };
   }
 
-  /** Puts whatever was thrown into words, if they are missing. */
+  /** The error for the user. An error that is in words already only gets the command's exit code. */
   explain(error: unknown, { what, requestId }: CallArguments): unknown {
     const exitCode = this.failureCode;
     if (error instanceof PaddockError)
-      return explain(error, { what, requestId, address: this.api.address, exitCode });
+      return explainFailure(error, { what, requestId, address: this.api.address, exitCode });
     return error instanceof CliError && error.exitCode === 1 ? withExitCode(error, exitCode) : error;
   }
 
@@ -166,7 +165,7 @@ export class CommandRun implements Disposable {
     this.around.stdout.write(text);
   }
 
-  /** Data of which more follows: waits for a slow reader, until the user has had enough. */
+  /** Writes data of which more follows: waits for a slow reader, until the user interrupts. */
   async write(data: Uint8Array | string, sink: Writable = this.around.stdout): Promise<void> {
     this.signal.throwIfAborted();
     const left = Promise.withResolvers<never>();
@@ -179,14 +178,14 @@ export class CommandRun implements Disposable {
     }
   }
 
-  /** Tells a failure that is not the end of the command; it exits 1, or with the failure's own code. */
+  /** Reports a failure that does not end the command. It will exit with 1, or with the failure's own code. */
   report(error: unknown): void {
     const { stderr } = this.around;
     writeFailure(error, { stderr, colors: this.colors, verbose: this.settings.verbose });
     if (this.exitCode === 0) this.exitCode = error instanceof CliError ? error.exitCode : 1;
   }
 
-  /** A remark, for the person in front. */
+  /** A note for the user. */
   warn(text: string): void {
     if (!this.settings.quiet) this.around.stderr.write(`${this.colors.yellow("note:")} ${text}\n`);
   }

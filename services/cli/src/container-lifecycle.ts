@@ -1,8 +1,8 @@
-/** Making and removing containers with the sandboxes they are in. */
+/** Creates and removes containers together with their sandboxes. */
 import { PaddockError } from "@paddock/domain";
 import { type ContainerStatus, Isolation, type Sandbox } from "@paddock/protocol";
 import { CliError } from "./cli-error.ts";
-import { type CommandRun, newRequestId } from "./command-run.ts";
+import { type CommandRun, newCliRequestId } from "./command-run.ts";
 import { type ContainerOptions, type ContainerPlace, containerSpec } from "./container-options.ts";
 import { printable } from "./output/printable.ts";
 import { formatSpan } from "./output/quantities.ts";
@@ -15,14 +15,14 @@ export type NewContainer = {
   readonly args: readonly string[];
 };
 
-/** Throws a usage error when an option makes no sense. */
+/** Throws a usage error when options contradict each other. */
 function specsOf(run: CommandRun, { options, place, image, args }: NewContainer) {
   const container = containerSpec(run, options, { containerId: place.containerId, image, args });
   const resources = vmResources(options, place.isNewSandbox);
   return { container, sandbox: { containers: [container], ...(resources && { resources }) } };
 }
 
-/** Creates and starts a container, with a sandbox of its own unless it goes into one that is there. Answers what the api says of it. */
+/** Creates and starts a container, in a new sandbox or in an existing one. Returns its status, if the api sent it. */
 export async function runContainer(
   run: CommandRun,
   container: NewContainer,
@@ -33,9 +33,9 @@ export async function runContainer(
     await createInSandbox(run, container);
     return startContainer(run, place);
   }
-  const requestId = newRequestId();
+  const requestId = newCliRequestId();
   const what = `run "${printable(container.image)}"`;
-  const { sandbox: made } = await run.progress.phase(
+  const { sandbox: created } = await run.progress.phase(
     `booting sandbox ${place.sandboxId}`,
     () =>
       run.call({ what, requestId }, (api, options) =>
@@ -43,15 +43,15 @@ export async function runContainer(
       ),
     ({ sandbox }) => `sandbox ${place.sandboxId} runs${bootText(sandbox)}`,
   );
-  return made?.status?.containers.find(({ containerId }) => containerId === place.containerId);
+  return created?.status?.containers.find(({ containerId }) => containerId === place.containerId);
 }
 
-/** Creates a container that waits to be started. */
+/** Creates a container without starting it. */
 export async function createContainer(run: CommandRun, container: NewContainer): Promise<void> {
   const { place } = container;
   if (!place.isNewSandbox) return createInSandbox(run, container);
   const { sandbox: spec } = specsOf(run, container);
-  const requestId = newRequestId();
+  const requestId = newCliRequestId();
   const what = `create a sandbox for "${printable(container.image)}"`;
   await run.progress.phase(
     `booting sandbox ${place.sandboxId}`,
@@ -66,7 +66,7 @@ export async function createContainer(run: CommandRun, container: NewContainer):
 async function createInSandbox(run: CommandRun, container: NewContainer): Promise<void> {
   const { sandboxId, containerId } = container.place;
   const { container: spec } = specsOf(run, container);
-  const requestId = newRequestId();
+  const requestId = newCliRequestId();
   await run.progress.phase(
     `creating container ${containerId} in sandbox ${sandboxId}`,
     () =>
@@ -82,7 +82,7 @@ async function startContainer(
   run: CommandRun,
   { sandboxId, containerId }: ContainerPlace,
 ): Promise<ContainerStatus | undefined> {
-  const requestId = newRequestId();
+  const requestId = newCliRequestId();
   const { container } = await run.call(
     { what: `start container "${sandboxId}/${containerId}"`, requestId },
     (api, options) => api.containers.startContainer({ requestId, sandboxId, containerId }, options),
@@ -90,7 +90,7 @@ async function startContainer(
   return container;
 }
 
-/** Removes what `run` made, in whatever state it is. That it is not there is what was wanted. */
+/** Removes what `run` created, in any state. It is no error when it does not exist. */
 export async function removePlace(run: CommandRun, place: ContainerPlace): Promise<void> {
   try {
     if (place.isNewSandbox) await deleteSandbox(run, place.sandboxId, true);
@@ -101,7 +101,7 @@ export async function removePlace(run: CommandRun, place: ContainerPlace): Promi
 }
 
 export async function deleteSandbox(run: CommandRun, sandboxId: string, force: boolean): Promise<void> {
-  const requestId = newRequestId();
+  const requestId = newCliRequestId();
   await run.call({ what: `delete sandbox "${sandboxId}"`, requestId }, (api, options) =>
     api.sandboxes.deleteSandbox({ requestId, sandboxId, force }, options),
   );
@@ -113,7 +113,7 @@ export async function deleteContainer(
   containerId: string,
   force: boolean,
 ): Promise<void> {
-  const requestId = newRequestId();
+  const requestId = newCliRequestId();
   await run.call({ what: `delete container "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
     api.containers.deleteContainer({ requestId, sandboxId, containerId, force }, options),
   );

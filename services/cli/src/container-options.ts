@@ -1,4 +1,4 @@
-/** Options that say what a container is, the same for `run` and `create`. */
+/** Options for a new container: the same for `run` and `create`. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerSpecSchema } from "@paddock/protocol";
 import type { Command } from "commander";
@@ -46,11 +46,11 @@ export function newPlace({ name, sandbox }: ContainerOptions): ContainerPlace {
     : { sandboxId: sandbox, containerId: id, isNewSandbox: false };
 }
 
-/** As it is named on the command line. */
+/** The name of the container on the command line. */
 export const nameOf = (place: ContainerPlace): string =>
   place.isNewSandbox ? place.sandboxId : `${place.sandboxId}/${place.containerId}`;
 
-/** What was made, for scripts. */
+/** Prints the ids for scripts. */
 export function printPlace(run: CommandRun, place: ContainerPlace): void {
   const { sandboxId, containerId } = place;
   run.print(run.isJson ? `${JSON.stringify({ sandboxId, containerId }, null, 2)}\n` : `${nameOf(place)}\n`);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import { ProcessService, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "./testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
 import { cli, startCli } from "./testing/run-in-process.ts";
 
@@ -21,7 +21,7 @@ async function fixture(onDelete: (sandboxId: string) => Promise<void> | void = (
   return { api, deleted, [Symbol.asyncDispose]: () => api[Symbol.asyncDispose]() };
 }
 
-test("one that fails is told and does not keep the others from their turn", async () => {
+test("a failure is reported and does not stop the others", async () => {
   await using f = await fixture((id) => {
     if (id === "b") throw new PaddockError("WRONG_STATE", "it runs", { hint: "use --force" });
   });
@@ -31,7 +31,7 @@ test("one that fails is told and does not keep the others from their turn", asyn
   assert.match(err, /error: there is no sandbox "gone"\n/);
 });
 
-test("with JSON each has its outcome in one array, failures included", async () => {
+test("JSON output is one array of outcomes, failures included", async () => {
   await using f = await fixture();
   const { code, out } = await cli(f.api, ["-o", "json", "rm", "a", "gone"]);
   assert.equal(code, 1);
@@ -41,7 +41,7 @@ test("with JSON each has its outcome in one array, failures included", async () 
   ]);
 });
 
-test("a signal lets the one under way end, and tells those that were not begun", async () => {
+test("a signal lets the current one finish and reports those not started", async () => {
   const [begun, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   await using f = await fixture((id) => {
     if (id !== "a") return;
@@ -51,7 +51,7 @@ test("a signal lets the one under way end, and tells those that were not begun",
   const run = startCli(f.api, ["rm", "a", "b", "c"]);
   await begun.promise;
   run.signals.emit("SIGINT");
-  await run.shows("ending behind the one under way");
+  await run.shows("ending after the current one");
   goOn.resolve();
   assert.equal(await run.exit, 130);
   assert.deepEqual([run.out(), f.deleted], ["a\n", ["a"]]);

@@ -1,18 +1,18 @@
 /**
- * The same work on each operand of a command, in order: "rm a b c".
+ * Does the same work on each operand of a command, in order: "rm a b c".
  *
- * One that fails is told and does not keep the others from their turn; the command then exits 1. A signal lets the work under way
- * end, and says what was not begun. With JSON the outcomes are one array, else a line each as soon as it is done.
+ * A failure is reported and does not stop the others; the command then exits with 1. A signal lets the current work finish and
+ * reports what was not started. JSON output is one array of outcomes, other output a line for each when it is done.
  */
 import { CliError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
 import { printable } from "./output/printable.ts";
 
-/** What became of one: a line for stdout, and what JSON says of it. */
+/** The outcome for one operand: its line on stdout, and its fields in JSON. */
 export type OperandOutcome = { readonly line: string; readonly json: Readonly<Record<string, unknown>> };
 
 export type EachOptions = {
-  /** Whether the first signal ends the work under way, as it may take any time. */
+  /** Whether the first signal ends the current work, because it may take any time. */
   readonly isOpenEnded?: boolean;
 };
 
@@ -24,7 +24,7 @@ export async function eachOperand(
 ): Promise<void> {
   const outcomes: Record<string, unknown>[] = [];
   const left = [...operands];
-  using _turn = isOpenEnded ? undefined : endBetween(run, left);
+  using _signals = isOpenEnded ? undefined : endBetween(run, left);
   for (let operand = left.shift(); operand !== undefined; operand = left.shift()) {
     try {
       const { line, json } = await work(operand);
@@ -43,13 +43,13 @@ export async function eachOperand(
     run.report(new CliError(`interrupted: not done for ${left.map(printable).join(", ")}`));
 }
 
-/** While more are waiting, a signal ends the command behind the work under way; the last one is ended itself. */
+/** While more operands are left, a signal ends the command after the current one. The work on the last is ended itself. */
 function endBetween(run: CommandRun, left: readonly string[]): Disposable {
   const before = run.onSignal;
   run.onSignal = (name) => {
     if (left.length === 0) return run.interrupt(name);
     run.interruptedBy ??= name;
-    run.warn("ending behind the one under way; once more to end at once");
+    run.warn("ending after the current one; again to end now");
   };
   return {
     [Symbol.dispose]: () => {

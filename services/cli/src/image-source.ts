@@ -1,8 +1,8 @@
 /**
- * Where an image's bytes come from: an archive, a directory packed on the fly, or our stdin.
+ * The source of an image's bytes: an archive, a directory that is packed on the way, or stdin.
  *
- * A directory is packed by tar(1), which knows sparse files, hard links and extended attributes; if it holds an OCI image
- * layout the archive is one, else it is a root file system.
+ * tar(1) packs a directory, because it handles sparse files, hard links and extended attributes. A directory with an OCI image
+ * layout gives an OCI archive, any other one a root file system.
  */
 import { spawn } from "node:child_process";
 import { createReadStream, existsSync, statSync } from "node:fs";
@@ -18,15 +18,15 @@ const LOOKS_LIKE_AN_ARCHIVE = /\.(tar|tgz|tar\.gz|tar\.zst|oci)$/;
 export type ImageSource = {
   readonly label: string;
   readonly format: ImageFormat;
-  /** 0 when it is not known beforehand. */
+  /** 0 when unknown. */
   readonly totalBytes: number;
-  /** Throws `CliError` when the source breaks off. */
+  /** Throws `CliError` when the source cannot be read. */
   readonly chunks: AsyncIterable<Uint8Array>;
-  /** A name for an archive that may hold none. */
+  /** A name for an archive that has none inside. */
   readonly suggestedName: string;
 };
 
-/** Whether an image is named by a file rather than by its name. */
+/** Whether `image` is a path rather than a name. */
 export const isImagePath = (image: string): boolean =>
   (LOOKS_LIKE_A_PATH.test(image) || LOOKS_LIKE_AN_ARCHIVE.test(image)) && existsSync(image);
 
@@ -51,7 +51,7 @@ export function openImageSource(path: string, stdin: Readable): ImageSource {
   return { label: path, format: ImageFormat.UNSPECIFIED, totalBytes: stat.size, chunks, suggestedName };
 }
 
-/** A directory that skopeo and podman call `dir:` or `docker-dir` has the manifest of one image beside its blobs. */
+/** The `dir:` format of skopeo and podman has the manifest of one image beside its blobs. */
 function formatOf(directory: string): ImageFormat {
   const holds = (name: string) => existsSync(join(directory, name));
   if (holds("oci-layout")) return ImageFormat.OCI;
@@ -94,16 +94,16 @@ async function* packed(directory: string): AsyncGenerator<Uint8Array> {
     tar.once("error", resolve);
     tar.once("close", (code) => resolve(code ?? 1));
   });
-  let complaint = "";
+  let tarErrors = "";
   tar.stderr.on("data", (data: Buffer) => {
-    complaint = `${complaint}${data}`.slice(-2000);
+    tarErrors = `${tarErrors}${data}`.slice(-2000);
   });
   try {
     yield* pieces(tar.stdout);
     const outcome = await ended;
     if (outcome !== 0) {
       throw new CliError(`cannot pack the directory ${directory}`, {
-        details: (outcome instanceof Error ? outcome.message : complaint).trimEnd().split("\n"),
+        details: (outcome instanceof Error ? outcome.message : tarErrors).trimEnd().split("\n"),
       });
     }
   } finally {

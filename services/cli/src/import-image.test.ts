@@ -5,9 +5,9 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import { ImageFormat, ImageService, ImportPhase, type ImportStart } from "@paddock/protocol";
-import { FakeApi } from "./testing/fake-api.ts";
 import { cli, startCli } from "./testing/run-in-process.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "paddock-import-"));
@@ -47,7 +47,7 @@ async function receiver(warnings: string[] = []): Promise<Received> {
   return received;
 }
 
-test("import sends a file whole and prints the image's id", async () => {
+test("import sends a whole file and prints the image's id", async () => {
   await using received = await receiver();
   const file = join(directory, "image.tar");
   const content = randomBytes(3_000_000);
@@ -100,7 +100,7 @@ test("import tells a directory with an OCI image layout from a root file system"
   assert.equal(received.start?.format, ImageFormat.OCI);
 });
 
-test("import of what the api refuses says why, even while the source still has bytes", async () => {
+test("import reports why the api refuses, even while the source still has bytes", async () => {
   await using api = await FakeApi.start();
   api.duplex(ImageService.method.importImage, async () => {
     throw new PaddockError("INVALID_ARCHIVE", "the archive is cut short at byte 512");
@@ -111,7 +111,7 @@ test("import of what the api refuses says why, even while the source still has b
   assert.match(run.err(), /error: cannot import stdin: the archive is cut short at byte 512/);
 });
 
-test("import of a file that is not there is a mistake of usage", async () => {
+test("import of a missing file is a usage error", async () => {
   const { code, err } = await cli(undefined, ["image", "import", join(directory, "none.tar")]);
   assert.equal(code, 2);
   assert.match(err, /there is no file/);

@@ -1,7 +1,6 @@
-/** Sends an image to the fleet and shows how far it is. */
+/** Sends an image to the fleet and shows the progress. */
 import { PaddockError } from "@paddock/domain";
 import { type Image, ImageFormat, ImportPhase, type ImportProgress } from "@paddock/protocol";
-import { CliError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
 import { openImageSource } from "./image-source.ts";
 import { printable } from "./output/printable.ts";
@@ -44,41 +43,36 @@ async function transfer(
   options: ImportOptions,
   phase: Phase,
 ): Promise<Imported> {
-  const call = run.api.images.importImage(run.callOptions({ isOpenEnded: true }));
-  let sendFailure: unknown;
-  const send = async () => {
-    await call.write({
-      message: {
-        case: "start",
-        value: {
-          name: options.name ?? (source.format === ImageFormat.ROOTFS ? source.suggestedName : ""),
-          format: options.format ?? source.format,
-          totalBytes: BigInt(source.totalBytes),
-          ...(options.command?.length ? { config: { command: [...options.command] } } : {}),
-        },
-      },
-    });
-    for await (const data of source.chunks) await call.write({ message: { case: "data", value: data } });
-    call.end();
+  const start = {
+    name: options.name ?? (source.format === ImageFormat.ROOTFS ? source.suggestedName : ""),
+    format: options.format ?? source.format,
+    totalBytes: BigInt(source.totalBytes),
+    ...(options.command?.length ? { config: { command: [...options.command] } } : {}),
   };
-  // Not waited for: when the api has said its last word, a source that is slow to end does not matter.
-  void send().catch((error: unknown) => {
-    // What the api says about a broken transfer is better than what we can say; a broken source is ours to tell.
-    if (error instanceof CliError) {
-      sendFailure = error;
-      call.cancel();
+  let sourceFailure: unknown;
+  const requests = async function* () {
+    yield { message: { case: "start" as const, value: start } };
+    try {
+      for await (const data of source.chunks) yield { message: { case: "data" as const, value: data } };
+    } catch (error) {
+      sourceFailure = error;
+      throw error;
     }
-  });
+  };
+  const left = new AbortController();
+  const { signal = left.signal, ...callOptions } = run.callOptions();
+  const call = { ...callOptions, signal: AbortSignal.any([signal, left.signal]) };
   try {
-    for await (const { message, warnings } of call) {
+    for await (const { message, warnings } of run.api.images.importImage(requests(), call)) {
       if (message.case === "image") return { image: message.value, warnings };
       if (message.case === "progress") phase.update(progressText(message.value));
     }
     throw new PaddockError("UNAVAILABLE", "the api ended the import without an answer");
   } catch (error) {
-    throw sendFailure ?? error;
+    // The api sees only that a transfer ended when its source fails.
+    throw sourceFailure ?? error;
   } finally {
-    call.cancel();
+    left.abort();
   }
 }
 

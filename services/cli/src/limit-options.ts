@@ -1,4 +1,4 @@
-/** Options that limit a container, the same for `run`, `create` and `update`. */
+/** Options for the limits of a container: the same for `run`, `create` and `update`. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerResources, ContainerResourcesSchema } from "@paddock/protocol";
 import type { Command } from "commander";
@@ -25,10 +25,10 @@ export type LimitOptions = {
 
 /** The period of the quota that --cpus stands for, in microseconds. */
 const CPU_PERIOD_US = 100_000;
-const LEAST_QUOTA_US = 1000;
-const LEAST_MEMORY_BYTES = 4 * 1024 * 1024;
-const LEAST_BYTES_PER_SECOND = 4096;
-const MOST_OPERATIONS_PER_SECOND = 4_294_967_295;
+const MIN_QUOTA_US = 1000;
+const MIN_MEMORY_BYTES = 4 * 1024 * 1024;
+const MIN_BYTES_PER_SECOND = 4096;
+const MAX_OPERATIONS_PER_SECOND = 4_294_967_295;
 const HUGE_PAGE_BYTES = [2 * 1024 ** 2, 1024 ** 3];
 
 export const addLimitOptions = (command: Command): Command =>
@@ -60,7 +60,7 @@ export const addLimitOptions = (command: Command): Command =>
     .option("--oom-kill-all", "end all its processes when its memory runs out")
     .option("--no-oom-kill-all", "end the biggest alone (the default)");
 
-/** What was asked for. Swap is only known beside the memory it adds to: see `withSwap`. */
+/** The limits asked for, without swap, which depends on the memory: see `withSwap`. */
 export function parseLimits(options: LimitOptions): Resources {
   const io = ioLimits(options);
   return {
@@ -79,7 +79,7 @@ export function parseLimits(options: LimitOptions): Resources {
   };
 }
 
-/** `limits` with the swap that --memory-swap leaves beside the memory: that of `limits`, else the one that is in force. */
+/** `limits` with the swap in `total` (--memory-swap): what exceeds the memory limit, the new one or else `memoryBefore`. */
 export function withSwap(
   limits: Resources,
   total: string | undefined,
@@ -110,7 +110,7 @@ const isNone = (text: string): boolean => text === "none" || text === "-1";
 function cpuTime(text: string): Resources {
   if (isNone(text)) return { cpuQuotaUs: -1n, cpuPeriodUs: BigInt(CPU_PERIOD_US) };
   const quota = Math.round(Number(text) * CPU_PERIOD_US);
-  if (!/^\d*\.?\d+$/.test(text) || quota < LEAST_QUOTA_US) {
+  if (!/^\d*\.?\d+$/.test(text) || quota < MIN_QUOTA_US) {
     throw usageError(`"${text}" is not a number of CPUs`, 'write such as "0.5" or "2", at least "0.01"');
   }
   return { cpuQuotaUs: BigInt(quota), cpuPeriodUs: BigInt(CPU_PERIOD_US) };
@@ -126,7 +126,7 @@ function cpuList(text: string): string {
 function memoryBytes(text: string): bigint {
   if (isNone(text)) return -1n;
   const bytes = parseBytes(text);
-  if (bytes < LEAST_MEMORY_BYTES)
+  if (bytes < MIN_MEMORY_BYTES)
     throw usageError(`--memory ${text} is too little for a container`, 'at least "4m"');
   return BigInt(bytes);
 }
@@ -157,18 +157,18 @@ function ioLimits(options: LimitOptions): NonNullable<Resources["io"]> {
 function bytesPerSecond(option: string, text: string): bigint {
   if (isNone(text)) return -1n;
   const bytes = parseBytes(text);
-  if (bytes < LEAST_BYTES_PER_SECOND) throw usageError(`${option} ${text} is too little`, 'at least "4k"');
+  if (bytes < MIN_BYTES_PER_SECOND) throw usageError(`${option} ${text} is too little`, 'at least "4k"');
   return BigInt(bytes);
 }
 
 const operations = (option: string, text: string): bigint =>
-  isNone(text) ? -1n : BigInt(wholeNumber(option, text, 1, MOST_OPERATIONS_PER_SECOND));
+  isNone(text) ? -1n : BigInt(wholeNumber(option, text, 1, MAX_OPERATIONS_PER_SECOND));
 
-/** A whole number in a range, both ends included. */
-export function wholeNumber(option: string, text: string, least: number, most: number): number {
+/** A whole number from `min` to `max`. */
+export function wholeNumber(option: string, text: string, min: number, max: number): number {
   const number = Number(text);
-  if (!/^\d+$/.test(text) || number < least || number > most) {
-    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`;
+  if (!/^\d+$/.test(text) || number < min || number > max) {
+    const range = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`;
     throw usageError(`${option}: "${text}" is not a number that it takes`, `a whole number ${range}`);
   }
   return number;

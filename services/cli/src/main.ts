@@ -1,15 +1,15 @@
-/** The process: our streams, our exit code. */
+/** The process of the command line: its streams, signals and exit code. */
 import { enableCompileCache } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-// Compiled code is kept from one command to the next: a third less time for each. Where it cannot be kept it is not.
+// Keeps compiled code for the next command, which takes a third less time. Nothing is kept where nothing can be written.
 enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "paddock", "compiled"));
-/** For a reader that is slow or has stopped, when a signal told us to end. */
+/** Time for a slow reader of our output after a signal. */
 const FLUSH_MS = 500;
 const { runCli } = await import("./program.ts");
 
-// The reader of our output may leave at any time; that is told to the writer of each piece, not to the process.
+// The reader of our output may leave at any time. Each write reports it; the process goes on.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 
@@ -27,6 +27,6 @@ const exitCode = await runCli(process.argv.slice(2), {
   signals: process,
   exit: (code) => process.exit(code),
 });
-// Reads that are pending, as of a terminal, must not keep us; writes must, unless we were told to end.
+// Pending reads, as from a terminal, must not delay the exit. Pending writes do, unless a signal asked to end.
 if (isSignalled) setTimeout(() => process.exit(exitCode), FLUSH_MS);
 process.stdout.write("", () => process.stderr.write("", () => process.exit(exitCode)));

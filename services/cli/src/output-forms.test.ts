@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { FakeApi, FakeProcess } from "@paddock/client/testing";
 import {
   ContainerService,
   EventService,
@@ -17,8 +18,6 @@ import {
 import { identify } from "@paddock/qemu";
 import { COMMANDS } from "./commands/all.ts";
 import { writeFleetRecord } from "./local-fleet/fleet-record.ts";
-import { FakeApi } from "./testing/fake-api.ts";
-import { FakeProcess } from "./testing/fake-process.ts";
 import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
 import { cli } from "./testing/run-in-process.ts";
 

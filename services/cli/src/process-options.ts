@@ -1,4 +1,4 @@
-/** Options that say how a process runs, the same for init processes and execs. */
+/** Options for how a process runs: the same for init processes and execs. */
 import { readFileSync } from "node:fs";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ProcessSpecSchema } from "@paddock/protocol";
@@ -34,7 +34,7 @@ export function processSpec(
   const { stdin, stdout, env } = run.around;
   const terminal = options.tty === true;
   if (terminal && options.interactive && !isTerminal(stdin)) {
-    throw usageError("-t needs a terminal, and our stdin is none", "leave out -t, or -i");
+    throw usageError("-t needs a terminal, and stdin is not one", "leave out -t, or -i");
   }
   const size = terminal ? terminalSize(stdout) : undefined;
   const variables = [...(options.envFile ?? []).flatMap(readEnvFile), ...(options.env ?? [])].flatMap(
@@ -55,7 +55,7 @@ export function processSpec(
 
 function variable(text: string, env: Readonly<Record<string, string | undefined>>): string[] {
   if (text.startsWith("=") || text === "")
-    throw usageError(`"${text}" has no name`, "write KEY=VALUE, or KEY to pass ours on");
+    throw usageError(`"${text}" has no name`, "write KEY=VALUE, or KEY to pass on your own");
   if (text.includes("=")) return [text];
   const ours = env[text];
   return ours === undefined ? [] : [`${text}=${ours}`];

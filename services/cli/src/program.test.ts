@@ -3,14 +3,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import { ContainerService, NodeService, NodeState, SandboxService, SystemService } from "@paddock/protocol";
 import { COMMANDS } from "./commands/all.ts";
-import { FakeApi } from "./testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
 import { cli } from "./testing/run-in-process.ts";
 
-test("a word that is no command exits 2 and says which one it may have been", async () => {
+test("an unknown command exits with 2 and suggests a similar one", async () => {
   const { code, out, err } = await cli(undefined, ["rnu"]);
   assert.equal(code, 2);
   assert.equal(out, "");
@@ -18,7 +18,7 @@ test("a word that is no command exits 2 and says which one it may have been", as
   assert.match(err, /Did you mean run\?/);
 });
 
-test("every command explains itself with at least one example", async () => {
+test("the help of every command has at least one example", async () => {
   const { out } = await cli(undefined, ["--help"]);
   const names = [...out.matchAll(/^ {2}([a-z]+)(?:\|[a-z]+)?(?: \[| +[a-z])/gm)].map(
     (match) => match[1] ?? "",
@@ -54,14 +54,14 @@ for (const { words, says } of [
   { words: ["run", "-it", "tiny"], says: /-t needs a terminal/ },
   { words: ["logs", "--tail", "x", "web"], says: /"x" is not a number of lines/ },
 ]) {
-  test(`"${words.join(" ")}" is a mistake of usage and exits 2`, async () => {
+  test(`"${words.join(" ")}" is a usage error and exits with 2`, async () => {
     const { code, out, err } = await cli(undefined, words);
     assert.deepEqual({ code, out }, { code: 2, out: "" });
     assert.match(err, says);
   });
 }
 
-test("an api that is not there is told in a moment, with what to do", async () => {
+test("a missing api is reported at once, with a hint", async () => {
   const began = performance.now();
   const { code, err } = await cli({ address: "127.0.0.1:1" }, ["ps"]);
   assert.equal(code, 1);
@@ -72,7 +72,7 @@ test("an api that is not there is told in a moment, with what to do", async () =
   assert.ok(performance.now() - began < 3000);
 });
 
-test("an error shows what failed, why, each field that is wrong, a hint and the request id", async () => {
+test("an error shows what failed, why, each wrong field, a hint and the request id", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
   api.unary(SandboxService.method.stopSandbox, () => {
@@ -104,13 +104,13 @@ test("ps prints one row for each container, and an array as JSON", async () => {
   assert.equal((await cli(api, ["-q", "ps"])).out, "web\n");
 });
 
-test("ps prints an empty array, not nothing, when there is nothing", async () => {
+test("ps prints an empty array when there is no sandbox", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, []);
   assert.deepEqual(JSON.parse((await cli(api, ["--output", "json", "ps"])).out), []);
 });
 
-test("a sandbox alone names its only container, or main, or has to be told apart", async () => {
+test("a sandbox name stands for its only container or main, and is ambiguous otherwise", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [
     fakeSandbox("one", ["solo"]),
@@ -130,7 +130,7 @@ test("a sandbox alone names its only container, or main, or has to be told apart
   assert.match(err, /has several containers\nhint: it has a, b: write odd\/a/);
 });
 
-test("a call that may be repeated is, with the same request id, while the api is unavailable", async () => {
+test("a call is repeated with the same request id while the api is unavailable", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
   const ids: string[] = [];
@@ -145,7 +145,7 @@ test("a call that may be repeated is, with the same request id, while the api is
   assert.equal(new Set(ids).size, 1);
 });
 
-test("the token of --token-file is sent, and a missing file is a mistake of usage", async () => {
+test("the token of --token-file is sent, and a missing file is a usage error", async () => {
   await using directory = await temporaryDirectory();
   const file = join(directory.path, "token");
   await writeFile(file, "s3cret\n");
@@ -161,7 +161,7 @@ test("the token of --token-file is sent, and a missing file is a mistake of usag
   assert.equal((await cli(api, ["version", "--token-file", join(directory.path, "none")])).code, 2);
 });
 
-test("node ls shows what is promised and what there is", async () => {
+test("node ls shows allocation and capacity", async () => {
   await using api = await FakeApi.start();
   api.unary(NodeService.method.listNodes, () => ({
     nodes: [

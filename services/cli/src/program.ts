@@ -1,4 +1,6 @@
-/** The command line as a whole: from words to an exit code. */
+/** The command line as a whole: from its words to an exit code. */
+
+import { OutputClosedError } from "@paddock/client";
 import { Command, CommanderError } from "commander";
 import { CliError, EXIT_BY_SIGPIPE, EXIT_USAGE } from "./cli-error.ts";
 import { CLI_VERSION } from "./cli-version.ts";
@@ -6,7 +8,6 @@ import type { Bind } from "./command-definition.ts";
 import { CommandRun, type Surroundings } from "./command-run.ts";
 import { COMMANDS, FAMILIAR_COMMANDS } from "./commands/all.ts";
 import { colorsOf, writeFailure } from "./output/failure-text.ts";
-import { OutputClosedError } from "./process/output-cursor.ts";
 import { isTerminal } from "./process/terminal.ts";
 import { addGlobalOptions } from "./settings.ts";
 import { exitCodeOf, listenToSignals } from "./signals.ts";
@@ -36,19 +37,19 @@ function buildProgram(around: Surroundings, bind: Bind): Command {
     .showHelpAfterError('hint: see "paddock --help", or --help after a command');
   for (const define of COMMANDS) program.addCommand(define(bind));
   for (const define of FAMILIAR_COMMANDS) program.addCommand(define(bind), { hidden: true });
-  program.addHelpText("after", "\nKnown from docker: images, rmi, load, unpause and container ls work, too.");
-  settle(program, around);
+  program.addHelpText("after", "\nimages, rmi, load, unpause and container ls work as in docker.");
+  configure(program, around);
   return program;
 }
 
-/** Our streams instead of the process's, and exceptions instead of its end; also for nested commands. */
-function settle(command: Command, around: Surroundings): void {
+/** Makes a command and those nested in it write to our streams, and throw instead of exiting. */
+function configure(command: Command, around: Surroundings): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => void around.stdout.write(text),
     writeErr: (text) => void around.stderr.write(text),
   });
   command.showHelpAfterError('hint: see "paddock --help", or --help after a command');
-  for (const nested of command.commands) settle(nested, around);
+  for (const nested of command.commands) configure(nested, around);
 }
 
 async function runCommand(

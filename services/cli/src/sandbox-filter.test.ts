@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FakeApi } from "@paddock/client/testing";
 import { ContainerState, SandboxState } from "@paddock/protocol";
 import { newId } from "./client/generated-id.ts";
-import { FakeApi } from "./testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
 import { cli } from "./testing/run-in-process.ts";
 
@@ -63,7 +63,7 @@ for (const { words, shows } of [
   });
 }
 
-test("an id that a filter names in full is no beginning of another one", async () => {
+test("an id that a filter names in full is no prefix of another one", async () => {
   await using api = await FakeApi.start();
   const generated = newId(() => Buffer.from("cafe0001", "hex"));
   serveSandboxes(api, [fakeSandbox("cafe"), fakeSandbox(generated)]);
@@ -72,7 +72,7 @@ test("an id that a filter names in full is no beginning of another one", async (
   assert.equal(await shown("cafe0"), `${generated}\n`);
 });
 
-test("a filter shows the containers that meet it, and an unknown one is a mistake of usage", async () => {
+test("a filter shows the containers that match, and an unknown filter is a usage error", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, SANDBOXES);
   assert.match(

@@ -1,6 +1,4 @@
-/**
- * `ps --filter KEY=VALUE`, with the keys that docker knows. A row is shown when it meets one value of each key that was given.
- */
+/** `ps --filter KEY=VALUE` with the keys of docker. A row is shown when it matches one value of each key given. */
 import { ContainerState, type ContainerStatus, type Sandbox, SandboxState } from "@paddock/protocol";
 import { usageError } from "./cli-error.ts";
 import { isShortFor } from "./client/generated-id.ts";
@@ -8,13 +6,13 @@ import { isShortFor } from "./client/generated-id.ts";
 /** A row of `ps`: a sandbox with one of its containers, or with none. */
 export type SandboxRow = { readonly sandbox: Sandbox; readonly container: ContainerStatus | undefined };
 
-/** `ids` are those of all sandboxes there are. */
+/** `ids` are the ids of all sandboxes. */
 type Test = (row: SandboxRow, value: string, ids: ReadonlySet<string>) => boolean;
 
 export type SandboxFilter = {
-  /** Whether a row meets it, where `ids` are those of all sandboxes there are. */
+  /** Whether a row matches. `ids` are the ids of all sandboxes. */
   readonly isMet: (row: SandboxRow, ids: ReadonlySet<string>) => boolean;
-  /** Whether it says itself which states are wanted. */
+  /** Whether it selects states. */
   readonly hasStatus: boolean;
 };
 
@@ -60,7 +58,7 @@ export function parseFilter(texts: readonly string[]): SandboxFilter {
   }
   const wanted = [...values];
   return {
-    // Labels add up, as each is a condition of its own.
+    // Each label is a condition of its own.
     isMet: (row, ids) =>
       wanted.every(([key, given]) =>
         key === "label"
@@ -77,7 +75,7 @@ export function rowsOf(sandbox: Sandbox): SandboxRow[] {
   return containers.map((container) => ({ sandbox, container }));
 }
 
-/** Of a container; a sandbox without any counts by its own. */
+/** The state of the container, or of a sandbox without containers. */
 function stateOf({ sandbox, container }: SandboxRow): ContainerState {
   if (container) return container.state;
   switch (sandbox.status?.state) {
@@ -94,7 +92,7 @@ function stateOf({ sandbox, container }: SandboxRow): ContainerState {
 
 const isPaused = ({ sandbox }: SandboxRow): boolean => sandbox.status?.state === SandboxState.PAUSED;
 
-/** By name with or without its tag, or by a beginning of the id. */
+/** Matches a name with or without its tag, or a prefix of the id. */
 function isImage(container: ContainerStatus | undefined, value: string): boolean {
   if (!container) return false;
   const { image, imageId } = container;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
-import { hostOf } from "./client/api.ts";
+import { hostOf } from "./client/open-api.ts";
 import { readFleetRecord } from "./local-fleet/fleet-record.ts";
 import { parseSpan } from "./output/quantities.ts";
 

@@ -4,9 +4,8 @@ import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { resolve } from "node:path";
 import { test } from "node:test";
+import { FakeApi, FakeProcess } from "@paddock/client/testing";
 import { EventService, ProcessService, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "./testing/fake-api.ts";
-import { FakeProcess } from "./testing/fake-process.ts";
 import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
 import { cli, startCli } from "./testing/run-in-process.ts";
 
@@ -45,7 +44,7 @@ for (const words of [
   ["rm", "a", "b"],
   ["update", "--cpus", "1", "web"],
 ]) {
-  test(`"${words.join(" ")}" at an api that says nothing ends on the second signal`, async () => {
+  test(`"${words.join(" ")}" ends on the second signal when the api does not answer`, async () => {
     using silent = await silentServer();
     const taken = once(silent.server, "taken");
     const run = startCli(silent, words);
@@ -56,7 +55,7 @@ for (const words of [
   });
 }
 
-test("an api that takes connections and says nothing is told in seconds, without a signal", async () => {
+test("an api that accepts connections and never answers is reported within seconds", async () => {
   using silent = await silentServer();
   const { code, err } = await cli(silent, ["events"]);
   assert.equal(code, 1);
@@ -74,7 +73,7 @@ test("--timeout bounds a call that the api never answers", async () => {
   assert.match(err, /hint: allow more time with --timeout/);
 });
 
-test("a process that ignores signals is left on the second, of whichever kind", async () => {
+test("the second signal of any kind leaves a process that ignores signals", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
   const process = new FakeProcess().serve(api).write("stdout", "up\n");
@@ -88,7 +87,7 @@ test("a process that ignores signals is left on the second, of whichever kind", 
   assert.equal(await run.exit, 143);
 });
 
-test("signals that only tell a process something never end us", async () => {
+test("signals that only inform a process never end the command line", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
   const process = new FakeProcess().serve(api).write("stdout", "up\n");
@@ -100,7 +99,7 @@ test("signals that only tell a process something never end us", async () => {
   assert.deepEqual(process.signals, ["SIGHUP", "SIGHUP", "SIGQUIT"]);
 });
 
-test("run --rm that is left on the second signal deletes its sandbox, and ends also when that is not answered", async () => {
+test("run --rm deletes its sandbox on the second signal, and ends even when the api does not answer", async () => {
   for (const isAnswered of [true, false]) {
     await using api = await FakeApi.start();
     FakeProcess.init("main").serve(api).write("stdout", "up\n");
@@ -120,7 +119,7 @@ test("run --rm that is left on the second signal deletes its sandbox, and ends a
 });
 
 for (const words of [["events"], ["logs", "-f", "web"], ["exec", "web", "yes"]]) {
-  test(`"${words.join(" ")}" whose reader has stopped ends on the second signal`, async () => {
+  test(`"${words.join(" ")}" ends on the second signal when the reader of its output has stopped`, async () => {
     await using api = await FakeApi.start();
     serveSandboxes(api, [fakeSandbox("web")]);
     const line = Buffer.alloc(60_000, "y\n");

@@ -1,26 +1,26 @@
 /**
- * Signals to us. The first is the command's to answer: it forwards it, ends what is under way, or ends itself. The second ends
- * us whatever the api, the process or the reader of our output does; what has to be cleaned up is given a moment, the third
- * takes that, too.
+ * Signals to the command line. The command handles the first: it forwards it, ends its current work, or ends itself. The second
+ * ends the command line whatever the api, the process or the reader of our output does, after a moment for cleaning up. The
+ * third ends it at once.
  */
 import { constants } from "node:os";
 import type { CommandRun, Surroundings } from "./command-run.ts";
 
 const LISTENED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR2"] as const;
-/** These ask for the end; the others may be news for a process that we carry, as often as it likes. */
+/** These ask to end. The others may mean something to a process in a container, any number of times. */
 const ENDING: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM"]);
-/** For the terminal to be put back, and for `run --rm` to delete its sandbox. */
-const LAST_MS = 3_000;
+/** Time to restore the terminal, and for `run --rm` to delete its sandbox. */
+const CLEAN_UP_MS = 3_000;
 
-/** What a shell shows of a program that a signal ended. */
+/** The exit code a shell shows for a program that a signal ended. */
 export const exitCodeOf = (name: NodeJS.Signals): number => 128 + constants.signals[name];
 
-/** Hands signals to the command until it is disposed of. */
+/** Passes signals to the command until the result is disposed of. */
 export function listenToSignals(around: Surroundings, run: CommandRun): Disposable {
   let endings = 0;
   let timer: NodeJS.Timeout | undefined;
   const end = () => {
-    run.sayLastWords();
+    run.restoreAll();
     around.exit(exitCodeOf(run.interruptedBy ?? "SIGTERM"));
   };
   const take = (name: NodeJS.Signals) => {
@@ -28,7 +28,7 @@ export function listenToSignals(around: Surroundings, run: CommandRun): Disposab
     if (endings < 2) return run.onSignal(name);
     run.interrupt(name);
     if (endings > 2) end();
-    else timer = setTimeout(end, LAST_MS);
+    else timer = setTimeout(end, CLEAN_UP_MS);
   };
   const listeners = LISTENED.map((name) => ({ name, listener: () => take(name) }));
   for (const { name, listener } of listeners) around.signals.on(name, listener);

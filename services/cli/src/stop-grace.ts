@@ -1,4 +1,4 @@
-/** How long a process has between being asked to end and being ended, for `stop` and `restart`. */
+/** The time between SIGTERM and SIGKILL, for `stop` and `restart`. */
 import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Command, Option } from "commander";
 import { parseSpan } from "./output/quantities.ts";
@@ -10,7 +10,7 @@ export const addGrace = (command: Command): Command =>
     .option("-t, --grace <span>", 'time between SIGTERM and SIGKILL, such as "5" (seconds) or "500ms" (10s)')
     .addOption(new Option("--time <span>").hideHelp());
 
-/** The field of a request; none when nothing was asked for. */
+/** The field of a request; absent without the option. */
 export function graceOf({ grace, time }: GraceOptions): { readonly grace?: Duration } {
   const text = grace ?? time;
   return text === undefined ? {} : { grace: durationFromMs(parseSpan(text)) };

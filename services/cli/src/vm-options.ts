@@ -13,9 +13,9 @@ export type VmOptions = {
   readonly maxMemory?: string;
 };
 
-const MOST_VCPUS = 240;
+const MAX_VCPUS = 240;
 const MIB = 1024 * 1024;
-const LEAST_MEMORY_MIB = 96;
+const MIN_MEMORY_MIB = 96;
 
 export const addVmOptions = (command: Command): Command =>
   command
@@ -33,7 +33,7 @@ export const addVmOptions = (command: Command): Command =>
       "memory it may grow to: from 96m, in whole MiB (default: the node's limit)",
     );
 
-/** The size asked for; undefined when none was. `isNewSandbox` says whether there is a VM to size. */
+/** The size asked for, or undefined. `isNewSandbox` says whether a VM is created. */
 export function vmResources(
   { vcpus, maxVcpus, vmMemory, maxMemory }: VmOptions,
   isNewSandbox: boolean,
@@ -46,8 +46,8 @@ export function vmResources(
     );
   }
   return {
-    ...(vcpus === undefined ? {} : { vcpus: wholeNumber("--vcpus", vcpus, 1, MOST_VCPUS) }),
-    ...(maxVcpus === undefined ? {} : { maxVcpus: wholeNumber("--max-vcpus", maxVcpus, 1, MOST_VCPUS) }),
+    ...(vcpus === undefined ? {} : { vcpus: wholeNumber("--vcpus", vcpus, 1, MAX_VCPUS) }),
+    ...(maxVcpus === undefined ? {} : { maxVcpus: wholeNumber("--max-vcpus", maxVcpus, 1, MAX_VCPUS) }),
     ...(vmMemory === undefined ? {} : { memoryBytes: wholeMib("--vm-memory", vmMemory) }),
     ...(maxMemory === undefined ? {} : { maxMemoryBytes: wholeMib("--max-memory", maxMemory) }),
   };
@@ -55,8 +55,8 @@ export function vmResources(
 
 function wholeMib(option: string, text: string): bigint {
   const bytes = parseBytes(text);
-  if (bytes % MIB !== 0 || bytes < LEAST_MEMORY_MIB * MIB) {
-    throw usageError(`${option} ${text} is no size of a VM`, `whole MiB, at least "${LEAST_MEMORY_MIB}m"`);
+  if (bytes % MIB !== 0 || bytes < MIN_MEMORY_MIB * MIB) {
+    throw usageError(`${option} ${text} is not a size for a VM`, `whole MiB, at least "${MIN_MEMORY_MIB}m"`);
   }
   return BigInt(bytes);
 }

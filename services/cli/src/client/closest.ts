@@ -1,6 +1,4 @@
-/** "Did you mean": the word that takes the fewest changes, if they are few. */
-
-/** At most a third of the letters may differ. */
+/** The word to suggest as "did you mean": the one with the fewest changes, at most a third of the letters of `text`. */
 export function closest(text: string, words: readonly string[]): string | undefined {
   const limit = Math.max(1, Math.floor(text.length / 3));
   const ranked = words
@@ -10,7 +8,7 @@ export function closest(text: string, words: readonly string[]): string | undefi
   return ranked[0]?.word;
 }
 
-/** Letters to insert, remove, replace or swap with their neighbour (optimal string alignment). */
+/** The number of letters to insert, remove, replace or swap with a neighbour (optimal string alignment). */
 function distance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   const at = (i: number, j: number) => rows[i]?.[j] ?? 0;

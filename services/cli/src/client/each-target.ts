@@ -1,17 +1,18 @@
-/** The same act on each of the sandboxes and containers a command names, in order; each is printed when it is done. */
+/** Does the same to each sandbox and container that a command names, in order, and prints each when it is done. */
+
+import type { CallOptions } from "@paddock/client";
 import type { SandboxState } from "@paddock/protocol";
-import type { CallOptions } from "@paddock/rpc";
 import type { Command } from "commander";
 import { usageError } from "../cli-error.ts";
-import { type CommandRun, newRequestId } from "../command-run.ts";
+import { type CommandRun, newCliRequestId } from "../command-run.ts";
 import { eachOperand } from "../each-operand.ts";
-import type { Api } from "./api.ts";
+import type { Api } from "./open-api.ts";
 import { findContainer, findSandbox, listSandboxes, parseReference } from "./targets.ts";
 
 type Act = (api: Api, options: CallOptions) => Promise<unknown>;
 
 export type TargetActs = {
-  /** Completes "cannot …", and tells what is being and what was done. */
+  /** The forms for "cannot VERB", for progress and for what was done. */
   readonly verb: { readonly base: string; readonly ing: string; readonly done: string };
   readonly sandbox: (sandboxId: string, requestId: string) => Act;
   readonly container: (sandboxId: string, containerId: string, requestId: string) => Act;
@@ -19,14 +20,14 @@ export type TargetActs = {
 
 export type AllOption = { readonly all?: boolean };
 
-/** Names of sandboxes and containers, or all sandboxes in these states. */
+/** Adds the argument for names and the option for all sandboxes; `all` describes which. */
 export function addTargets(command: Command, all: string): Command {
   return command
     .argument("[target...]", "SANDBOX or SANDBOX/CONTAINER")
     .option("-a, --all", `${all}, instead of naming them`);
 }
 
-/** What was named; with --all every sandbox whose state `isMeant`. Throws a usage error for neither and for both. */
+/** The names given, or with --all every sandbox whose state `isMeant`. Throws a usage error for neither and for both. */
 export async function targetsOf(
   run: CommandRun,
   { args, all = false }: { readonly args: readonly string[]; readonly all?: boolean | undefined },
@@ -43,7 +44,7 @@ export async function targetsOf(
 export async function eachTarget(run: CommandRun, texts: readonly string[], acts: TargetActs): Promise<void> {
   for (const text of texts) parseReference(text);
   await eachOperand(run, texts, async (text) => {
-    const requestId = newRequestId();
+    const requestId = newCliRequestId();
     if (parseReference(text).container === undefined) {
       const { sandboxId } = await findSandbox(run, text);
       const name = `sandbox ${sandboxId}`;

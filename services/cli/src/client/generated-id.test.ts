@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { chosenName, isGeneratedId, isShortFor, newId } from "./generated-id.ts";
 
-test("an id that we generate is known as one, and any beginning of four characters or more stands for it", () => {
+test("an id that the command line generates is recognized, and may be shortened to four characters", () => {
   fc.assert(
     fc.property(
       fc.uint8Array({ minLength: 4, maxLength: 4 }),
@@ -20,7 +20,7 @@ test("an id that we generate is known as one, and any beginning of four characte
   );
 });
 
-test("an id that the api generates is known as one; UUIDs that clients make are names that they chose", () => {
+test("an id that the api generates is recognized; a UUID of a client is a chosen name", () => {
   assert.ok(isShortFor("0b1c2d3e", "0b1c2d3e-4f50-8a6b-9c7d-8e9fa0b1c2d3"));
   assert.ok(!isShortFor("0b1c2d3e", "0b1c2d3e-4f50-4a6b-9c7d-8e9fa0b1c2d3"));
   assert.ok(!isShortFor("0b1c2d3e", "0b1c2d3e-4f50-7a6b-9c7d-8e9fa0b1c2d3"));

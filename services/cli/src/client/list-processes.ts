@@ -1,16 +1,15 @@
-/** What runs in containers of a sandbox. */
+/** Lists the processes in the containers of a sandbox. */
+import { ENDED_KINDS } from "@paddock/client";
 import { type ErrorKind, PaddockError } from "@paddock/domain";
 import { ContainerState, type ContainerStatus, type ProcessEntry, SandboxState } from "@paddock/protocol";
 import { CliError } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
 import { sandboxStateText } from "../output/status-text.ts";
-import { ENDED } from "./call-failure.ts";
-import { retried } from "./retry.ts";
 import { findContainer, findSandbox, parseReference, type SandboxTarget } from "./targets.ts";
 
 export type ContainerProcess = { readonly containerId: string; readonly process: ProcessEntry };
 
-/** Of SANDBOX/CONTAINER, or of all containers of SANDBOX that run; by container, then by PID. Throws `CliError`. */
+/** The processes of SANDBOX/CONTAINER, or of all running containers of SANDBOX, by container and PID. Throws `CliError`. */
 export async function listProcesses(run: CommandRun, target: string): Promise<ContainerProcess[]> {
   if (parseReference(target).container !== undefined) {
     const { sandboxId, containerId } = await findContainer(run, target);
@@ -18,11 +17,11 @@ export async function listProcesses(run: CommandRun, target: string): Promise<Co
   }
   const sandbox = await findSandbox(run, target);
   requireRunning(sandbox);
-  // One that ended before it was asked has no processes.
+  // A container may end before it is asked.
   const lists = await Promise.all(
     sandbox.status.containers
       .filter(hasProcesses)
-      .map(({ containerId }) => processesOf(run, sandbox.sandboxId, containerId, ENDED)),
+      .map(({ containerId }) => processesOf(run, sandbox.sandboxId, containerId, ENDED_KINDS)),
   );
   return lists.flat();
 }
@@ -44,16 +43,16 @@ async function processesOf(
   run: CommandRun,
   sandboxId: string,
   containerId: string,
-  without: ReadonlySet<ErrorKind>,
+  ignored: ReadonlySet<ErrorKind>,
 ): Promise<ContainerProcess[]> {
   try {
-    const { processes } = await retried(
-      () => run.api.containers.listProcesses({ sandboxId, containerId }, run.callOptions({})),
-      run.signal,
+    const { processes } = await run.api.containers.listProcesses(
+      { sandboxId, containerId },
+      run.callOptions(),
     );
     return processes.map((process) => ({ containerId, process }));
   } catch (error) {
-    if (error instanceof PaddockError && without.has(error.kind)) return [];
+    if (error instanceof PaddockError && ignored.has(error.kind)) return [];
     throw run.explain(error, { what: `list the processes of "${sandboxId}/${containerId}"` });
   }
 }

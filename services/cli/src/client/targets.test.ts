@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FakeApi, FakeProcess } from "@paddock/client/testing";
 import { ContainerService, ProcessService, SandboxService } from "@paddock/protocol";
-import { FakeApi } from "../testing/fake-api.ts";
-import { FakeProcess } from "../testing/fake-process.ts";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli } from "../testing/run-in-process.ts";
 import { newId } from "./generated-id.ts";
@@ -61,7 +60,7 @@ const line = (words: readonly string[], target: string) =>
   words[0] === "exec" ? ["exec", target, "true"] : [...words, target];
 
 for (const words of OF_A_SANDBOX) {
-  test(`"${words.join(" ")}" does not take the beginning of a chosen name for it`, async () => {
+  test(`"${words.join(" ")}" does not accept a prefix of a chosen name`, async () => {
     await using f = await fixture([fakeSandbox("job-10", ["main-2"]), fakeSandbox("deadbeef0001")]);
     for (const target of ["job-1", "job", "deadbeef", "job-10/main", "job-1/main-2"]) {
       if (words[0] === "stats" && target.includes("/")) continue;
@@ -74,7 +73,7 @@ for (const words of OF_A_SANDBOX) {
   });
 }
 
-test("a generated id may be shortened as long as no other one begins so", async () => {
+test("a generated id may be shortened to a prefix that no other one has", async () => {
   await using f = await fixture([fakeSandbox(FIRST), fakeSandbox(SECOND), fakeSandbox("3f9")]);
   assert.equal((await cli(f.api, ["rm", "-f", "3f9a"])).code, 0);
   assert.deepEqual(f.changed, [FIRST]);
@@ -82,7 +81,7 @@ test("a generated id may be shortened as long as no other one begins so", async 
   assert.deepEqual([vague.code, f.changed], [0, [FIRST, "3f9"]]);
 });
 
-test("the beginning of several generated ids is an error that lists them", async () => {
+test("a prefix of several generated ids is an error that lists them", async () => {
   const [one, other] = [generated("3f9a01"), generated("3f9a02")];
   await using f = await fixture([fakeSandbox(one), fakeSandbox(other)]);
   const { code, err } = await cli(f.api, ["rm", "-f", "3f9a"]);
@@ -91,19 +90,19 @@ test("the beginning of several generated ids is an error that lists them", async
   assert.deepEqual(f.changed, []);
 });
 
-test("a name that is whole wins over the generated id that it begins", async () => {
+test("a whole name wins over a generated id with that prefix", async () => {
   await using f = await fixture([fakeSandbox(FIRST), fakeSandbox("3f9a")]);
   await cli(f.api, ["rm", "-f", "3f9a"]);
   assert.deepEqual(f.changed, ["3f9a"]);
 });
 
-test("a word of three letters is no beginning of an id", async () => {
+test("a prefix of three characters is not accepted", async () => {
   await using f = await fixture([fakeSandbox(generated("db0000"))]);
   assert.equal((await cli(f.api, ["rm", "-f", "db0"])).code, 1);
   assert.deepEqual(f.changed, []);
 });
 
-test("a name that is not there is told with the one that was likely meant", async () => {
+test("an unknown name is reported with a similar one", async () => {
   await using f = await fixture([fakeSandbox("web"), fakeSandbox("job-10")]);
   assert.match(
     (await cli(f.api, ["inspect", "wbe"])).err,

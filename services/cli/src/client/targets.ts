@@ -1,10 +1,11 @@
 /**
- * Sandboxes and containers as people name them: `SANDBOX` or `SANDBOX/CONTAINER`.
+ * Finds the sandbox or the container that a user names: `SANDBOX` or `SANDBOX/CONTAINER`.
  *
- * A name that somebody chose is matched whole, by every command: "rm job-1" never means job-10. Only an id that was generated may
- * be shortened, as long as no other one begins so. The whole id is tried first, so that naming a thing exactly costs one call
- * and never depends on what else there is.
+ * A chosen name is matched as a whole, by every command: "rm job-1" never means job-10. Only a generated id may be shortened,
+ * to a prefix that no other one has. The whole id is tried first, so that an exact name costs one call and does not depend on
+ * what else exists.
  */
+import { listAllSandboxes, type SandboxQuery } from "@paddock/client";
 import { PaddockError, parseSandboxId } from "@paddock/domain";
 import type { ContainerStatus, Sandbox, SandboxStatus } from "@paddock/protocol";
 import { CliError, usageError } from "../cli-error.ts";
@@ -12,9 +13,8 @@ import type { CommandRun } from "../command-run.ts";
 import { printable } from "../output/printable.ts";
 import { closest } from "./closest.ts";
 import { isShortFor } from "./generated-id.ts";
-import { retried } from "./retry.ts";
 
-/** The container that `paddock run` makes in a sandbox of its own. */
+/** The container that `paddock run` creates in a new sandbox. */
 export const MAIN_CONTAINER = "main";
 
 export type SandboxTarget = { readonly sandboxId: string; readonly status: SandboxStatus };
@@ -40,10 +40,7 @@ export function parseReference(text: string): Reference {
 export async function findSandbox(run: CommandRun, text: string): Promise<SandboxTarget> {
   const what = `find sandbox "${printable(text)}"`;
   try {
-    const { status } = await retried(
-      () => run.api.sandboxes.getSandboxStatus({ sandboxId: text }, run.callOptions({})),
-      run.signal,
-    );
+    const { status } = await run.api.sandboxes.getSandboxStatus({ sandboxId: text }, run.callOptions());
     if (status) return { sandboxId: status.sandboxId, status };
   } catch (error) {
     if (!(error instanceof PaddockError) || error.kind !== "not_found") throw run.explain(error, { what });
@@ -97,25 +94,17 @@ function namedContainer(containers: readonly ContainerStatus[], name: string): C
   return exact ?? (matches.length === 1 ? matches[0] : undefined);
 }
 
-/** All sandboxes, of all pages. */
-export async function listSandboxes(run: CommandRun, filter: { nodeId?: string } = {}): Promise<Sandbox[]> {
-  const all: Sandbox[] = [];
-  const unreachable = new Set<string>();
-  for (let pageToken = ""; ; ) {
-    const page = await run.call({ what: "list the sandboxes" }, (api, options) =>
-      api.sandboxes.listSandboxes({ pageSize: 1000, pageToken, ...filter }, options),
-    );
-    all.push(...page.sandboxes);
-    for (const node of page.unreachableNodes) unreachable.add(node);
-    pageToken = page.nextPageToken;
-    if (pageToken === "") break;
-  }
-  if (unreachable.size > 0) {
+/** All sandboxes, with a note to the user about nodes that do not answer. Throws `CliError`. */
+export async function listSandboxes(run: CommandRun, query: SandboxQuery = {}): Promise<readonly Sandbox[]> {
+  const { sandboxes, unreachableNodes } = await run.call({ what: "list the sandboxes" }, (api, options) =>
+    listAllSandboxes(api, query, options),
+  );
+  if (unreachableNodes.length > 0) {
     run.warn(
-      `no answer from ${[...unreachable].map(printable).join(", ")}: sandboxes there are missing from this list`,
+      `no answer from ${unreachableNodes.map(printable).join(", ")}: sandboxes there are missing from this list`,
     );
   }
-  return all;
+  return sandboxes;
 }
 
 function notFound(

@@ -1,7 +1,7 @@
-import { EXIT_NOT_CARRIED } from "../cli-error.ts";
+import { EXIT_NOT_RUN } from "../cli-error.ts";
 import { findContainer } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { carryProcess } from "../process/carry-process.ts";
+import { runInForeground } from "../process/foreground-process.ts";
 
 type AttachOptions = { readonly interactive?: boolean; readonly exec?: string };
 
@@ -15,10 +15,10 @@ export const attachCommand: CommandDefinition = (bind) => {
     .option("-i, --interactive", "send stdin to it")
     .option("--exec <id>", "connect to this exec instead");
   return bind(command, async (run, { args: [target = ""] }) => {
-    run.failureCode = EXIT_NOT_CARRIED;
+    run.failureCode = EXIT_NOT_RUN;
     const options = command.opts<AttachOptions>();
     const { sandboxId, containerId, container } = await findContainer(run, target);
-    run.exitCode = await carryProcess(run, {
+    run.exitCode = await runInForeground(run, {
       what: `attach to "${sandboxId}/${containerId}"`,
       address: { sandboxId, containerId, execId: options.exec ?? containerId },
       opening: { kind: "attach", stdoutOffset: undefined, stderrOffset: undefined },

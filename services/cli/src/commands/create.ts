@@ -1,4 +1,4 @@
-import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
+import { type CommandDefinition, commandWords, describedCommand } from "../command-definition.ts";
 import { createContainer } from "../container-lifecycle.ts";
 import { addContainerOptions, type ContainerOptions, newPlace, printPlace } from "../container-options.ts";
 import { isImagePath } from "../image-source.ts";
@@ -19,7 +19,7 @@ export const createCommand: CommandDefinition = (bind) => {
     const options: ContainerOptions = opts.call(command);
     const place = newPlace(options);
     const imageId = isImagePath(image) ? (await importImage(run, image)).imageId : image;
-    await createContainer(run, { options, place, image: imageId, args: carriedCommand(operands) });
+    await createContainer(run, { options, place, image: imageId, args: commandWords(operands) });
     printPlace(run, place);
   });
 };

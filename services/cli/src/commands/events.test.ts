@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import {
   ContainerState,
@@ -12,7 +13,6 @@ import {
   type WatchRequest,
   type WatchResponseSchema,
 } from "@paddock/protocol";
-import { FakeApi } from "../testing/fake-api.ts";
 import { cli, startCli } from "../testing/run-in-process.ts";
 
 type Response = MessageInitShape<typeof WatchResponseSchema>;

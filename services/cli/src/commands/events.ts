@@ -1,8 +1,8 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type EventQuery, watchEvents } from "@paddock/client";
 import { parseSandboxId } from "@paddock/domain";
 import { type WatchResponse, WatchResponseSchema } from "@paddock/protocol";
 import { usageError } from "../cli-error.ts";
-import { type EventQuery, watchEvents } from "../client/watch-events.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
 import { eventLine } from "../output/event-text.ts";
@@ -39,7 +39,8 @@ export const eventsCommand: CommandDefinition = (bind) => {
     const nowMs = Date.now();
     const options = command.opts<EventsOptions>();
     const untilMs = options.until === undefined ? undefined : parseTime(options.until, nowMs);
-    const events = watchEvents(run, queryOf(options, nowMs));
+    const query = queryOf(options, nowMs);
+    const events = run.stream({ what: "watch the events" }, (api, call) => watchEvents(api, query, call));
     if (untilMs === undefined) return show(run, events, options.follow === false);
     using _end = endAt(run, untilMs);
     await show(run, events, options.follow === false || untilMs <= nowMs, untilMs);

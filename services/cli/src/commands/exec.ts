@@ -1,8 +1,8 @@
-import { EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
+import { EXIT_NOT_RUN, usageError } from "../cli-error.ts";
 import { newId } from "../client/generated-id.ts";
 import { findContainer } from "../client/targets.ts";
-import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
-import { carryProcess } from "../process/carry-process.ts";
+import { type CommandDefinition, commandWords, describedCommand } from "../command-definition.ts";
+import { runInForeground } from "../process/foreground-process.ts";
 import { addProcessOptions, type ProcessOptions, processSpec } from "../process-options.ts";
 
 export const execCommand: CommandDefinition = (bind) => {
@@ -15,14 +15,14 @@ export const execCommand: CommandDefinition = (bind) => {
     .argument("<command...>", "what to run")
     .passThroughOptions();
   return bind(addProcessOptions(command), async (run, { args: [target = "", ...operands] }) => {
-    run.failureCode = EXIT_NOT_CARRIED;
+    run.failureCode = EXIT_NOT_RUN;
     const options = command.opts<ProcessOptions>();
-    const args = carriedCommand(operands);
+    const args = commandWords(operands);
     if (args.length === 0)
       throw usageError("there is no command to run", "write paddock exec SANDBOX -- COMMAND");
     const process = processSpec(run, options, args);
     const { sandboxId, containerId } = await findContainer(run, target);
-    run.exitCode = await carryProcess(run, {
+    run.exitCode = await runInForeground(run, {
       what: `run a command in "${sandboxId}/${containerId}"`,
       address: { sandboxId, containerId, execId: newId() },
       opening: { kind: "exec", process },

@@ -1,4 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { listAllImages } from "@paddock/client";
 import { type Image, ImageSchema } from "@paddock/protocol";
 import { Option } from "commander";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
@@ -49,21 +50,11 @@ export const isNamed = ({ names, imageId }: Image, text: string): boolean =>
   imageId === text ||
   (text.length >= 4 && (imageId.startsWith(text) || imageId.startsWith(`sha256:${text}`)));
 
-export async function listImages(run: CommandRun): Promise<Image[]> {
-  const all: Image[] = [];
-  const unreachable = new Set<string>();
-  for (let pageToken = ""; ; ) {
-    const page = await run.call({ what: "list the images" }, (api, options) =>
-      api.images.listImages({ pageSize: 1000, pageToken }, options),
-    );
-    all.push(...page.images);
-    for (const node of page.unreachableNodes) unreachable.add(node);
-    pageToken = page.nextPageToken;
-    if (pageToken === "") break;
-  }
-  if (unreachable.size > 0) {
-    const nodes = [...unreachable].map(printable).join(", ");
+export async function listImages(run: CommandRun): Promise<readonly Image[]> {
+  const { images, unreachableNodes } = await run.call({ what: "list the images" }, listAllImages);
+  if (unreachableNodes.length > 0) {
+    const nodes = unreachableNodes.map(printable).join(", ");
     run.warn(`no answer from ${nodes}: images that only they have are missing from this list`);
   }
-  return all;
+  return images;
 }

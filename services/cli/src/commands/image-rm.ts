@@ -1,5 +1,5 @@
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { newRequestId } from "../command-run.ts";
+import { newCliRequestId } from "../command-run.ts";
 import { eachOperand } from "../each-operand.ts";
 import { printable } from "../output/printable.ts";
 
@@ -10,7 +10,7 @@ export const imageRmCommand: CommandDefinition = (bind) => {
   ]).argument("<image...>", "name, id, or prefix of an id");
   return bind(command, async (run, { args }) => {
     await eachOperand(run, args, async (image) => {
-      const requestId = newRequestId();
+      const requestId = newCliRequestId();
       const { imageId } = await run.call(
         { what: `remove image "${printable(image)}"`, requestId },
         (api, options) => api.images.deleteImage({ requestId, image }, options),

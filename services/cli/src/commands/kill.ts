@@ -2,7 +2,7 @@ import { parseSignal, signalName } from "@paddock/domain";
 import { usageError } from "../cli-error.ts";
 import { findContainer, parseReference } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { newRequestId } from "../command-run.ts";
+import { newCliRequestId } from "../command-run.ts";
 import { eachOperand } from "../each-operand.ts";
 
 type KillOptions = { readonly signal: string; readonly all?: boolean };
@@ -25,7 +25,7 @@ export const killCommand: CommandDefinition = (bind) => {
     for (const target of args) parseReference(target);
     await eachOperand(run, args, async (target) => {
       const { sandboxId, containerId } = await findContainer(run, target);
-      const requestId = newRequestId();
+      const requestId = newCliRequestId();
       await run.call({ what: `send ${signal} to "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
         api.containers.killContainer(
           { requestId, sandboxId, containerId, signal: text, all: all === true },

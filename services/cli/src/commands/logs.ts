@@ -1,4 +1,5 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type LogQuery, readLogs } from "@paddock/client";
 import { OutputStream, type ReadLogsResponse, ReadLogsResponseSchema } from "@paddock/protocol";
 import { usageError } from "../cli-error.ts";
 import { findContainer } from "../client/targets.ts";
@@ -7,7 +8,6 @@ import type { CommandRun } from "../command-run.ts";
 import { toJsonLine } from "../output/json.ts";
 import { LineStamper } from "../output/line-stamper.ts";
 import { parseTime } from "../output/quantities.ts";
-import { followLogs, type LogQuery } from "../process/follow-logs.ts";
 
 type LogsOptions = {
   readonly follow?: boolean;
@@ -36,7 +36,9 @@ export const logsCommand: CommandDefinition = (bind) => {
     const query = queryOf(options);
     const { sandboxId, containerId } = await findContainer(run, target);
     const untilMs = options.until === undefined ? undefined : parseTime(options.until, Date.now());
-    const records = followLogs(run, { sandboxId, containerId, ...query });
+    const records = run.stream({ what: `read the log of "${sandboxId}/${containerId}"` }, (api, options) =>
+      readLogs(api, { sandboxId, containerId, ...query }, options),
+    );
     await print(run, options, untilMs === undefined ? records : before(untilMs, records));
   });
 };
@@ -73,7 +75,7 @@ async function print(
   }
 }
 
-function queryOf(options: LogsOptions): LogQuery {
+function queryOf(options: LogsOptions): Pick<LogQuery, "follow" | "streams" | "tailLines" | "since"> {
   const streams = { stdout: OutputStream.STDOUT, stderr: OutputStream.STDERR };
   const { stream, tail, since, follow } = options;
   if (stream !== undefined && stream !== "stdout" && stream !== "stderr") {

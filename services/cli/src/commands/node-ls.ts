@@ -1,6 +1,6 @@
+import { listAllNodes } from "@paddock/client";
 import { type Node, type NodeCapacity, NodeSchema, NodeState } from "@paddock/protocol";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import type { CommandRun } from "../command-run.ts";
 import { columns } from "../output/columns.ts";
 import { toJsonArray } from "../output/json.ts";
 import { printable } from "../output/printable.ts";
@@ -22,24 +22,12 @@ export const nodeLsCommand: CommandDefinition = (bind) => {
     "node ls -o json",
   ]).alias("list");
   return bind(command, async (run) => {
-    const nodes = await listNodes(run);
+    const nodes = await run.call({ what: "list the nodes" }, listAllNodes);
     if (run.isJson) return run.print(toJsonArray(NodeSchema, nodes));
     if (run.settings.quiet) return run.print(nodes.map(({ nodeId }) => `${nodeId}\n`).join(""));
     run.print(columns([HEADING, ...nodes.map(rowOf)]));
   });
 };
-
-async function listNodes(run: CommandRun): Promise<Node[]> {
-  const all: Node[] = [];
-  for (let pageToken = ""; ; ) {
-    const page = await run.call({ what: "list the nodes" }, (api, options) =>
-      api.nodes.listNodes({ pageSize: 1000, pageToken }, options),
-    );
-    all.push(...page.nodes);
-    pageToken = page.nextPageToken;
-    if (pageToken === "") return all;
-  }
-}
 
 function rowOf(node: Node): string[] {
   const of = (key: keyof Pick<NodeCapacity, "memoryBytes" | "diskBytes">) =>

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { FakeApi } from "@paddock/client/testing";
 import { CgroupLayout, ContainerState, SandboxState, type SandboxStatusSchema } from "@paddock/protocol";
-import { FakeApi } from "../testing/fake-api.ts";
 import { serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli } from "../testing/run-in-process.ts";
 

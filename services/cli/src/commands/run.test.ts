@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FakeApi, FakeProcess } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import { ContainerService, type RunSandboxRequest, SandboxService } from "@paddock/protocol";
 import { newId } from "../client/generated-id.ts";
-import { FakeApi } from "../testing/fake-api.ts";
-import { FakeProcess } from "../testing/fake-process.ts";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli, startCli } from "../testing/run-in-process.ts";
 

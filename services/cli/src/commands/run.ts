@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { CliError, EXIT_NOT_CARRIED, usageError } from "../cli-error.ts";
-import { type CommandDefinition, carriedCommand, describedCommand } from "../command-definition.ts";
-import { type CommandRun, newRequestId } from "../command-run.ts";
+import { CliError, EXIT_NOT_RUN, usageError } from "../cli-error.ts";
+import { type CommandDefinition, commandWords, describedCommand } from "../command-definition.ts";
+import { type CommandRun, newCliRequestId } from "../command-run.ts";
 import { removePlace, runContainer } from "../container-lifecycle.ts";
 import {
   addContainerOptions,
@@ -14,7 +14,7 @@ import {
 import { isImagePath } from "../image-source.ts";
 import { importImage } from "../import-image.ts";
 import { printable } from "../output/printable.ts";
-import { carryProcess } from "../process/carry-process.ts";
+import { runInForeground } from "../process/foreground-process.ts";
 
 type RunOptions = ContainerOptions & { readonly rm?: boolean; readonly detach?: boolean };
 
@@ -39,7 +39,7 @@ export const runCommand: CommandDefinition = (bind) => {
 };
 
 async function runBody(run: CommandRun, command: Command): Promise<void> {
-  run.failureCode = EXIT_NOT_CARRIED;
+  run.failureCode = EXIT_NOT_RUN;
   const options = command.opts<RunOptions>();
   const [image = "", ...operands] = command.args;
   if (options.detach && options.rm)
@@ -52,7 +52,7 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
   }
   const place = newPlace(options);
   const imageId = isImagePath(image) ? (await importImage(run, image)).imageId : image;
-  const spec = { options, place, image: imageId, args: carriedCommand(operands) };
+  const spec = { options, place, image: imageId, args: commandWords(operands) };
   await using undo = new AsyncDisposableStack();
   if (options.rm) undo.defer(() => run.cleanUp(() => removePlace(run, place)));
   let started: Awaited<ReturnType<typeof runContainer>>;
@@ -73,7 +73,7 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
     run.exitCode = await followInit(run, place, options);
   } catch (error) {
     // A command that could not be executed counts as ended.
-    if (!(error instanceof CliError) || error.exitCode === EXIT_NOT_CARRIED) throw error;
+    if (!(error instanceof CliError) || error.exitCode === EXIT_NOT_RUN) throw error;
     run.report(error);
   }
   if (!options.rm && place.isNewSandbox && !run.interruptedBy) await stopFinished(run, place.sandboxId);
@@ -81,7 +81,7 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
 
 /** Stops a VM whose only command has ended, to free its memory. Its record, log and files stay. */
 async function stopFinished(run: CommandRun, sandboxId: string): Promise<void> {
-  const requestId = newRequestId();
+  const requestId = newCliRequestId();
   await run.progress.phase(
     `stopping sandbox ${sandboxId}`,
     () =>
@@ -94,7 +94,7 @@ async function stopFinished(run: CommandRun, sandboxId: string): Promise<void> {
 
 /** Attaches at the first byte of output, so that nothing is lost. */
 const followInit = (run: CommandRun, place: ContainerPlace, options: RunOptions): Promise<number> =>
-  carryProcess(run, {
+  runInForeground(run, {
     what: `follow container "${nameOf(place)}"`,
     address: { sandboxId: place.sandboxId, containerId: place.containerId, execId: place.containerId },
     opening: { kind: "attach", stdoutOffset: 0n, stderrOffset: 0n },

@@ -3,9 +3,9 @@ import { spawn } from "node:child_process";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import { SandboxService, type SandboxStatsSchema } from "@paddock/protocol";
-import { FakeApi } from "../testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli, startCli } from "../testing/run-in-process.ts";
 

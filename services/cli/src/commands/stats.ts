@@ -1,10 +1,9 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
-import type { ErrorKind } from "@paddock/domain";
+import { cpuPercent, ENDED_KINDS, readStats, type StatsReading } from "@paddock/client";
+import { type ErrorKind, PaddockError } from "@paddock/domain";
 import { SandboxState, SandboxStatsSchema } from "@paddock/protocol";
 import { usageError } from "../cli-error.ts";
-import { ENDED } from "../client/call-failure.ts";
-import { sleep } from "../client/retry.ts";
-import { cpuPercent, type Reading, readStats } from "../client/stats-reading.ts";
 import { findSandbox, listSandboxes } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
@@ -13,14 +12,14 @@ import { STATS_HEADING, statsRows } from "../output/stats-table.ts";
 import { tableOutput } from "../output/table-output.ts";
 
 type StatsOptions = { readonly stream?: boolean; readonly interval: string };
-type Readings = ReadonlyMap<string, Reading>;
+type Readings = ReadonlyMap<string, StatsReading>;
 
 /** Interval of the two readings that a share of CPU needs. */
 const FIRST_INTERVAL_MS = 500;
 const LEAST_INTERVAL_MS = 100;
 const NONE: ReadonlySet<ErrorKind> = new Set<ErrorKind>();
 /** A sandbox that was not named may also be unreachable. */
-const ENDED_OR_AWAY: ReadonlySet<ErrorKind> = new Set<ErrorKind>([...ENDED, "unavailable"]);
+const ENDED_OR_AWAY: ReadonlySet<ErrorKind> = new Set<ErrorKind>([...ENDED_KINDS, "unavailable"]);
 
 export const statsCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
@@ -45,15 +44,15 @@ export const statsCommand: CommandDefinition = (bind) => {
     const isStream = options.stream !== false;
     using table = tableOutput(run, STATS_HEADING, { isLive: isStream });
     let before = await readAll(run, named, NONE);
-    await sleep(Math.min(FIRST_INTERVAL_MS, intervalMs), run.signal);
+    await sleep(Math.min(FIRST_INTERVAL_MS, intervalMs), undefined, { signal: run.signal });
     for (;;) {
-      const now = await readAll(run, named, ENDED);
+      const now = await readAll(run, named, ENDED_KINDS);
       if (named.length > 0 && now.size === 0) return;
       if (run.isJson) await run.write(linesOf(before, now));
       else await table.show([...now.values()].flatMap((each) => statsRows(before.get(each.sandboxId), each)));
       if (!isStream) return;
       before = now;
-      await sleep(intervalMs, run.signal);
+      await sleep(intervalMs, undefined, { signal: run.signal });
     }
   });
 };
@@ -61,14 +60,28 @@ export const statsCommand: CommandDefinition = (bind) => {
 async function readAll(
   run: CommandRun,
   named: readonly string[],
-  without: ReadonlySet<ErrorKind>,
+  ignored: ReadonlySet<ErrorKind>,
 ): Promise<Readings> {
   const ids = named.length > 0 ? named : await idsWithVm(run);
-  const kinds = named.length > 0 ? without : ENDED_OR_AWAY;
-  const readings = await Promise.all(ids.map((sandboxId) => readStats(run, sandboxId, kinds)));
+  const kinds = named.length > 0 ? ignored : ENDED_OR_AWAY;
+  const readings = await Promise.all(ids.map((sandboxId) => readOne(run, sandboxId, kinds)));
   return new Map(
     readings.filter((reading) => reading !== undefined).map((reading) => [reading.sandboxId, reading]),
   );
+}
+
+/** Undefined for an error of a kind in `ignored`. Throws `CliError` for others. */
+async function readOne(
+  run: CommandRun,
+  sandboxId: string,
+  ignored: ReadonlySet<ErrorKind>,
+): Promise<StatsReading | undefined> {
+  try {
+    return await readStats(run.api, sandboxId, run.callOptions());
+  } catch (error) {
+    if (error instanceof PaddockError && ignored.has(error.kind)) return undefined;
+    throw run.explain(error, { what: `read the figures of sandbox "${sandboxId}"` });
+  }
 }
 
 async function idsWithVm(run: CommandRun): Promise<string[]> {
@@ -88,7 +101,10 @@ const linesOf = (before: Readings, now: Readings): string =>
     })
     .join("");
 
-function cpuPercentOf(before: Reading | undefined, { atMs, stats: { host } }: Reading): number | undefined {
+function cpuPercentOf(
+  before: StatsReading | undefined,
+  { atMs, stats: { host } }: StatsReading,
+): number | undefined {
   const elapsedMs = atMs - (before?.atMs ?? atMs);
   return host && cpuPercent(before?.stats.host, host, (stats) => stats.cpu?.usageUs, elapsedMs);
 }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import { ContainerService, ContainerState, SandboxState } from "@paddock/protocol";
-import { FakeApi } from "../testing/fake-api.ts";
 import { serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli, startCli } from "../testing/run-in-process.ts";
 

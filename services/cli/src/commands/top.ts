@@ -1,8 +1,8 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
 import { ProcessEntrySchema } from "@paddock/protocol";
 import { usageError } from "../cli-error.ts";
 import { type ContainerProcess, listProcesses } from "../client/list-processes.ts";
-import { sleep } from "../client/retry.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import {
   PROCESS_HEADING,
@@ -45,7 +45,7 @@ export const topCommand: CommandDefinition = (bind) => {
       else await table.show(isWatched ? watchedRows(before, now) : processRows(processes));
       if (!isWatched) return;
       before = now;
-      await sleep(intervalMs, run.signal);
+      await sleep(intervalMs, undefined, { signal: run.signal });
     }
   });
 };

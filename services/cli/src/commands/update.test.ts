@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import {
   ContainerService,
@@ -8,7 +9,6 @@ import {
   type ResourceOutcomeSchema,
   type UpdateContainerRequest,
 } from "@paddock/protocol";
-import { FakeApi } from "../testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli } from "../testing/run-in-process.ts";
 

@@ -2,7 +2,7 @@ import { type ContainerResources, ResourceEffect, UpdateContainerResponseSchema 
 import { usageError } from "../cli-error.ts";
 import { findContainer } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { newRequestId } from "../command-run.ts";
+import { newCliRequestId } from "../command-run.ts";
 import { addLimitOptions, type LimitOptions, parseLimits, withSwap } from "../limit-options.ts";
 import { columns } from "../output/columns.ts";
 import { toJsonText } from "../output/json.ts";
@@ -27,7 +27,7 @@ export const updateCommand: CommandDefinition = (bind) => {
       throw usageError("there is nothing to change", "give limits such as --cpus 2 or --memory 512m");
     const { sandboxId, containerId, container } = await findContainer(run, target);
     const resources = withSwap(limits, options.memorySwap, memoryOf(container.resources));
-    const requestId = newRequestId();
+    const requestId = newCliRequestId();
     const response = await run.progress.phase(
       `updating container ${sandboxId}/${containerId}`,
       () =>

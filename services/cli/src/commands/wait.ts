@@ -14,9 +14,8 @@ export const waitCommand: CommandDefinition = (bind) => {
     for (const target of args) parseReference(target);
     const waitFor = async (target: string) => {
       const { sandboxId, containerId } = await findContainer(run, target);
-      const { status } = await run.call(
-        { what: `wait for "${sandboxId}/${containerId}"`, isOpenEnded: true },
-        (api, options) => api.processes.waitProcess({ sandboxId, containerId, execId: containerId }, options),
+      const { status } = await run.call({ what: `wait for "${sandboxId}/${containerId}"` }, (api, options) =>
+        api.processes.waitProcess({ sandboxId, containerId, execId: containerId }, options),
       );
       const json = status && toJson(ExitStatusSchema, status, { alwaysEmitImplicit: true });
       return { line: String(status?.code ?? 0), json: { sandboxId, containerId, status: json } };

@@ -8,9 +8,9 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { identify, type ProcessIdentity } from "@paddock/qemu";
 import { CliError } from "../cli-error.ts";
-import { sleep } from "../client/retry.ts";
 import {
   type FleetRecord,
   fleetPaths,

@@ -6,8 +6,8 @@
  * table to its height, because a table that wraps or scrolls cannot be overwritten.
  */
 import type { Writable } from "node:stream";
-import { writeTo } from "../process/output-cursor.ts";
 import { type TerminalSize, terminalSize } from "../process/terminal.ts";
+import { writeTo } from "./write-to.ts";
 
 const HIDE_CURSOR = "\x1b[?25l";
 const SHOW_CURSOR = "\x1b[?25h";

@@ -1,6 +1,6 @@
 /** Statistics of sandboxes as rows: one of the VM, measured by the host, then one of each container, measured by the guest. */
+import { cpuPercent, type StatsReading, throttledPercent } from "@paddock/client";
 import type { ContainerStats, HostStats, MemoryStats, PidsStats } from "@paddock/protocol";
-import { cpuPercent, type Reading, throttledPercent } from "../client/stats-reading.ts";
 import { printable } from "./printable.ts";
 import { formatBytes } from "./quantities.ts";
 
@@ -21,7 +21,7 @@ export const STATS_HEADING = [
 const VM = "[vm]";
 
 /** Shares of time count from the reading `before`; "-" without one. */
-export function statsRows(before: Reading | undefined, now: Reading): string[][] {
+export function statsRows(before: StatsReading | undefined, now: StatsReading): string[][] {
   const { host, containers } = now.stats;
   const rows = containers.map((container) => containerRow(before, now, container));
   return [...(host === undefined ? [] : [vmRow(before, now, host)]), ...rows].map((row) =>
@@ -29,7 +29,7 @@ export function statsRows(before: Reading | undefined, now: Reading): string[][]
   );
 }
 
-function vmRow(before: Reading | undefined, now: Reading, host: HostStats): string[] {
+function vmRow(before: StatsReading | undefined, now: StatsReading, host: HostStats): string[] {
   return [
     now.sandboxId,
     VM,
@@ -43,7 +43,11 @@ function vmRow(before: Reading | undefined, now: Reading, host: HostStats): stri
   ];
 }
 
-function containerRow(before: Reading | undefined, now: Reading, container: ContainerStats): string[] {
+function containerRow(
+  before: StatsReading | undefined,
+  now: StatsReading,
+  container: ContainerStats,
+): string[] {
   const { containerId, cpu, memory: figures, pids, io, network } = container;
   const earlier = before?.stats.containers.find((each) => each.containerId === containerId);
   return [
@@ -66,7 +70,7 @@ function inAndOut(devices: readonly (readonly [bigint, bigint])[]): string {
   return `${sum(devices.map(([into]) => into))} / ${sum(devices.map(([, out]) => out))}`;
 }
 
-const elapsedMs = (before: Reading | undefined, now: Reading): number =>
+const elapsedMs = (before: StatsReading | undefined, now: StatsReading): number =>
   now.atMs - (before?.atMs ?? now.atMs);
 
 function memory(figures: MemoryStats | undefined): [string, string] {

@@ -4,8 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
-import { FakeApi } from "../testing/fake-api.ts";
-import { FakeProcess } from "../testing/fake-process.ts";
+import { FakeApi, FakeProcess } from "@paddock/client/testing";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 
 const paddock = resolve(import.meta.dirname, "../../bin/paddock");
@@ -23,7 +22,7 @@ function onTerminal(api: FakeApi, command: string) {
   return { child, exit, shown: () => shown };
 }
 
-test("with -it our terminal is raw, its size is told, and Ctrl-C is a byte for the process", {
+test("with -it the terminal is raw, its size is sent, and Ctrl-C is a byte for the process", {
   timeout: 60_000,
 }, async () => {
   await using api = await FakeApi.start();

@@ -1,4 +1,4 @@
-/** Our own terminal, while it stands for the terminal of a process in a sandbox. */
+/** Our own terminal while a process in a sandbox uses it. */
 import { spawnSync } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { ReadStream, WriteStream } from "node:tty";
@@ -8,13 +8,13 @@ export type TerminalSize = { readonly rows: number; readonly columns: number };
 export const isTerminal = (stream: Readable | Writable): boolean =>
   (stream instanceof ReadStream || stream instanceof WriteStream) && stream.isTTY;
 
-/** The size, or undefined when `stdout` is no terminal or does not know. */
+/** The size in characters. Undefined when `stdout` is not a terminal or its size is unknown. */
 export function terminalSize(stdout: Writable): TerminalSize | undefined {
   if (!(stdout instanceof WriteStream) || !stdout.rows || !stdout.columns) return undefined;
   return { rows: stdout.rows, columns: stdout.columns };
 }
 
-/** Calls back with each new size. Undo with the function it answers. */
+/** Calls back with each new size until the function that it returns is called. */
 export function watchSize(stdout: Writable, onSize: (size: TerminalSize) => void): () => void {
   const listener = () => {
     const size = terminalSize(stdout);
@@ -24,7 +24,7 @@ export function watchSize(stdout: Writable, onSize: (size: TerminalSize) => void
   return () => void stdout.off("resize", listener);
 }
 
-/** Keys go to the process as they are, Ctrl-C included. Undo with the function it answers, on every way out. */
+/** Passes keys on as they are, Ctrl-C included, until the function that it returns is called or this process exits. */
 export function enterRawMode(stdin: Readable): () => void {
   if (!(stdin instanceof ReadStream)) return () => {};
   stdin.setRawMode(true);
@@ -44,8 +44,8 @@ export function enterRawMode(stdin: Readable): () => void {
 }
 
 /**
- * The process's own terminal has made "\r\n" of its "\n" already, and full-screen programs mean a lone "\n" to move down
- * and no more. Node's raw mode is about input and leaves this translation on; stty(1) takes it off.
+ * Turns the translation of "\n" to "\r\n" on or off. The terminal of the process has translated already, and a full-screen
+ * program means a lone "\n" to move down only. Raw mode in Node.js covers input alone, so stty(1) does it.
  */
 function processOutput(terminal: ReadStream, setting: "opost" | "-opost"): void {
   spawnSync("stty", [setting], { stdio: [terminal, "ignore", "ignore"] });

@@ -1,5 +1,6 @@
 /** Sandboxes for tests: enough of them for commands to find their targets. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
 import {
   ContainerState,
@@ -8,7 +9,6 @@ import {
   SandboxService,
   SandboxState,
 } from "@paddock/protocol";
-import type { FakeApi } from "./fake-api.ts";
 
 type SandboxInit = MessageInitShape<typeof SandboxSchema>;
 

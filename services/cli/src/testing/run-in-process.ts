@@ -1,8 +1,8 @@
 /** Runs a command line in the test's own process, with streams and signals of its own. */
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
+import type { FakeApi } from "@paddock/client/testing";
 import { runCli } from "../program.ts";
-import type { FakeApi } from "./fake-api.ts";
 
 export type Started = {
   readonly stdin: PassThrough;

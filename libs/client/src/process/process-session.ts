@@ -1,24 +1,24 @@
 /**
- * A process seen to its end, over as many streams as it takes.
+ * Follows a process to its end, over as many streams as it takes.
  *
  *   open ──started──> follow ──exited──> done
  *    ^                  │
- *    └───wait a little──┘  the stream broke
+ *    └──wait a moment───┘  the stream broke
  *
- * The session holds what must survive a broken stream: how far each output was printed, which stdin the process has not
+ * The session keeps what must survive a broken stream: how far each output was written, which stdin the process has not
  * acknowledged, and the id of the process. An Exec whose outcome is unknown is sent again under the same id: either it never
- * arrived and runs now, or it answers ALREADY_EXISTS and is attached to. So a command never runs twice.
+ * arrived and runs now, or it fails with ALREADY_EXISTS and is attached to. So a command never runs twice.
  *
- * When the reader of our own output ends (`paddock exec web yes | head -1`), an exec is told: that output of its process is
- * closed, as a pipe is between two programs, and it is followed to its end. A container's own process is let be.
+ * When the reader of an output leaves (`paddock exec web yes | head -1`), an exec closes that output, as a pipe between two
+ * programs does, and is followed to its end. The output of a container's init process stays open.
  */
+import type { CallOptions } from "@connectrpc/connect";
 import { PaddockError } from "@paddock/domain";
 import type { ExitStatus, OutputChunk, ProcessOutput, ProcessStarted } from "@paddock/protocol";
 import { OutputStream } from "@paddock/protocol";
-import type { CallOptions } from "@paddock/rpc";
-import type { Api } from "../client/api.ts";
-import { isRefused, isTransient } from "../client/call-failure.ts";
-import { backoffMs, sleep } from "../client/retry.ts";
+import type { ApiClient } from "../api-client.ts";
+import { isRefused, isTransient } from "../call-failure.ts";
+import { backoffMs, sleep } from "../retry.ts";
 import { OutputClosedError, type OutputCursor } from "./output-cursor.ts";
 import {
   type Opening,
@@ -29,29 +29,38 @@ import {
 } from "./process-stream.ts";
 import type { StdinWindow } from "./stdin-window.ts";
 
-/** Printed bytes are acknowledged when there are this many, or when this much time has passed. */
+/** Written bytes are acknowledged when there are this many, or when this much time has passed. */
 const ACK_BYTES = 262_144n;
 const ACK_MS = 5;
-/** How long a lost stream is tried to be taken up again. */
+/** How long a session tries to resume a broken stream. */
 const RESUME_MS = 30_000;
-/** The same when the VM itself is said to be gone. */
+/** The same when the api says that the VM itself is gone. */
 const RESUME_LOST_VM_MS = 5_000;
 const CLOSABLE = [OutputStream.STDOUT, OutputStream.STDERR] as const;
-/** How long the far side may take to close a stream whose process has ended. */
+/** How long the api may take to close a stream whose process has ended. */
 const CLOSE_MS = 1_000;
 
+/** What happens to a session on its way, for the user to see. */
+export type SessionNotice =
+  /** The stream broke and is about to be resumed. */
+  | { readonly kind: "connection_lost" }
+  | { readonly kind: "connected_again" }
+  /** Bytes of an output that nothing holds any more. */
+  | { readonly kind: "output_lost"; readonly output: "stdout" | "stderr"; readonly bytes: bigint };
+
 export type ProcessSessionOptions = {
-  readonly api: Pick<Api, "processes">;
+  readonly client: Pick<ApiClient, "processes">;
   readonly address: ProcessAddress;
   readonly opening: Opening;
   readonly stdout: OutputCursor;
   readonly stderr: OutputCursor;
+  /** Stdin of the process; without it the process gets none from here. */
   readonly stdin?: StdinWindow | undefined;
-  /** Made anew for each stream, as they hold a deadline. */
-  readonly callOptions: () => CallOptions;
+  /** How long one stream may last, in milliseconds; without end by default. */
+  readonly timeoutMs?: number | undefined;
+  /** Ends the session with the signal's reason. The process goes on. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of bytes that are lost, and of streams taken up again. */
-  readonly onNote?: (note: string) => void;
+  readonly onNotice?: (notice: SessionNotice) => void;
 };
 
 export class ProcessSession {
@@ -62,8 +71,8 @@ export class ProcessSession {
   #lostSinceMs: number | undefined;
   #attempt = 0;
   #acked = { stdout: 0n, stderr: 0n };
-  #ackTimer: NodeJS.Timeout | undefined;
-  /** The last size and the signals that are to be told to the process once it can hear. */
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The last terminal size, and the signals to send once there is a stream. */
   #resize: ProcessInputInit | undefined;
   #signals: ProcessInputInit[] = [];
 
@@ -72,8 +81,26 @@ export class ProcessSession {
     this.#opening = options.opening;
   }
 
-  /** Follows the process to its end. Throws `PaddockError` when it cannot be. */
+  /**
+   * Follows the process to its end. Throws `PaddockError` when it cannot, and `OutputClosedError` when the reader of an attached
+   * process has left.
+   */
   async run(): Promise<ExitStatus> {
+    const { signal } = this.#options;
+    if (!signal) return this.#followToEnd();
+    // A sink that takes nothing must not keep an aborted session waiting.
+    const aborted = Promise.withResolvers<never>();
+    const abort = () => aborted.reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      return await Promise.race([this.#followToEnd(), aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  async #followToEnd(): Promise<ExitStatus> {
     for (;;) {
       try {
         return await this.#follow();
@@ -84,12 +111,12 @@ export class ProcessSession {
     }
   }
 
-  /** Sends a signal, by name. */
+  /** Sends a signal to the process, by name such as "SIGTERM". Kept while there is no stream. */
   sendSignal(name: string): void {
     this.#control({ case: "signal", value: name }, (input) => this.#signals.push(input));
   }
 
-  /** Tells the terminal's size. */
+  /** Sets the size of the process's terminal, in characters. */
   sendResize(size: { rows: number; columns: number }): void {
     this.#resize = { case: "resize", value: size };
     this.#control(this.#resize, () => {});
@@ -101,8 +128,8 @@ export class ProcessSession {
   }
 
   async #follow(): Promise<ExitStatus> {
-    const { api, address, callOptions } = this.#options;
-    const stream = openProcessStream(api, address, this.#opening, callOptions());
+    const { client, address } = this.#options;
+    const stream = openProcessStream(client, address, this.#opening, this.#callOptions());
     this.#stream = stream;
     const closed = new AbortController();
     try {
@@ -121,6 +148,11 @@ export class ProcessSession {
       this.#ackTimer = undefined;
       stream.cancel();
     }
+  }
+
+  #callOptions(): CallOptions {
+    const { timeoutMs, signal } = this.#options;
+    return { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
   }
 
   async #take(
@@ -152,7 +184,7 @@ export class ProcessSession {
   }
 
   #onStarted(stream: ProcessStream, started: ProcessStarted, closed: AbortSignal): void {
-    if (this.#lostSinceMs !== undefined) this.#options.onNote?.("connected again");
+    if (this.#lostSinceMs !== undefined) this.#options.onNotice?.({ kind: "connected_again" });
     this.#isStarted = true;
     this.#lostSinceMs = undefined;
     this.#attempt = 0;
@@ -164,7 +196,7 @@ export class ProcessSession {
     for (const input of this.#signals.splice(0)) void stream.send(input);
   }
 
-  /** Attached without offsets, the process says where it begins. */
+  /** Without offsets in the request, the output begins where the process says. */
   #skipUnheld(started: ProcessStarted): void {
     if (this.#opening.kind !== "attach") return;
     if (this.#opening.stdoutOffset === undefined) this.#options.stdout.skipTo(started.stdoutOffset);
@@ -172,15 +204,15 @@ export class ProcessSession {
   }
 
   async #onChunk(stream: ProcessStream, chunk: OutputChunk): Promise<void> {
-    this.#onGap(chunk.stream, await this.#print(stream, chunk));
+    this.#onGap(chunk.stream, await this.#write(stream, chunk));
     const { stdout, stderr } = this.#options;
     const unacked = stdout.offset - this.#acked.stdout + stderr.offset - this.#acked.stderr;
     if (unacked >= ACK_BYTES) this.#acknowledge(stream);
     else if (unacked > 0n) this.#ackTimer ??= setTimeout(() => this.#acknowledge(stream), ACK_MS);
   }
 
-  /** Answers the bytes that are missing before the chunk. */
-  async #print(stream: ProcessStream, chunk: OutputChunk): Promise<bigint> {
+  /** Returns the number of bytes missing before the chunk. */
+  async #write(stream: ProcessStream, chunk: OutputChunk): Promise<bigint> {
     const cursor = this.#cursor(chunk.stream);
     try {
       return await cursor.take(chunk.offset, chunk.data);
@@ -206,8 +238,8 @@ export class ProcessSession {
 
   #onGap(stream: OutputStream, lostBytes: bigint): void {
     if (lostBytes > 0n) {
-      const name = stream === OutputStream.STDERR ? "stderr" : "stdout";
-      this.#options.onNote?.(`${lostBytes} bytes of ${name} are lost`);
+      const output = stream === OutputStream.STDERR ? "stderr" : "stdout";
+      this.#options.onNotice?.({ kind: "output_lost", output, bytes: lostBytes });
     }
   }
 
@@ -237,12 +269,12 @@ export class ProcessSession {
     stream.end();
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, CLOSE_MS);
-    // A stream that fails after the exit status takes nothing away from it.
+    // A stream that fails after the exit status changes nothing.
     await Promise.race([drain(stream).catch(() => {}), timeout.promise]);
     clearTimeout(timer);
   }
 
-  /** Decides how to go on after a broken stream; throws when there is no way. */
+  /** Decides how to go on after a broken stream. Throws when the session cannot. */
   async #recover(error: PaddockError): Promise<void> {
     const { signal, stdout, stderr } = this.#options;
     if (signal?.aborted) throw error;
@@ -257,7 +289,7 @@ export class ProcessSession {
     this.#lostSinceMs ??= now;
     if (now - this.#lostSinceMs > patienceMs(error)) throw error;
     if (this.#isStarted) this.#opening = resumed;
-    if (this.#attempt === 0) this.#options.onNote?.("connection lost, trying to take it up again");
+    if (this.#attempt === 0) this.#options.onNotice?.({ kind: "connection_lost" });
     await sleep(Math.max(error.retryAfterMs ?? 0, backoffMs(this.#attempt)), signal);
     this.#attempt += 1;
   }

@@ -1,4 +1,4 @@
-/** A process for tests: output that is there from a given offset on, stdin with offsets, and an exit status at the end. */
+/** A process for tests: output that can be read from any offset, stdin with offsets, and an exit status at the end. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
@@ -11,11 +11,11 @@ import {
   type ProcessOutputSchema,
   ProcessService,
 } from "@paddock/protocol";
-import type { FakeApi, Incoming } from "./fake-api.ts";
+import type { FakeServer, Incoming } from "./fake-server.ts";
 
 type Output = NonNullable<MessageInitShape<typeof ProcessOutputSchema>["output"]>;
 
-/** A stream to a client, whether it came by Exec or by Attach. */
+/** The stream of an Exec or an Attach, as this process sees it. */
 type Line = { send(output: Output): void; readonly closed: Promise<unknown> };
 
 const lineOf = (call: {
@@ -31,7 +31,7 @@ export class FakeProcess {
   stdin = Buffer.alloc(0);
   stdinEnded = false;
   exit: ExitStatus | undefined;
-  /** How often it was executed. */
+  /** How many times it was executed. */
   executions = 0;
   readonly signals: string[] = [];
   /** Outputs that were closed. */
@@ -39,14 +39,14 @@ export class FakeProcess {
   readonly sizes: { rows: number; columns: number }[] = [];
   acked = { stdout: 0n, stderr: 0n };
   lastStart: ExecRequest | AttachRequest | undefined;
-  /** Called with each input that was taken. */
+  /** Called with each input after it was taken. */
   onInput: (input: ProcessInput) => void = () => {};
   /** Called before each chunk that is sent. */
   onChunk: (offset: number) => void = () => {};
   #execId: string | undefined;
   #wake = Promise.withResolvers<void>();
 
-  /** A process that its container starts: it can be attached to without an Exec. */
+  /** The init process of a container: it can be attached to without an Exec. */
   static init(execId: string): FakeProcess {
     const process = new FakeProcess();
     process.#execId = execId;
@@ -58,13 +58,13 @@ export class FakeProcess {
     return this.#changed();
   }
 
-  /** `reason` is why it could not be executed. */
+  /** Ends the process. `reason` says why it could not be executed. */
   end(code: number, reason = ""): this {
     this.exit = create(ExitStatusSchema, { code, reason });
     return this.#changed();
   }
 
-  serve(api: FakeApi): this {
+  serve(api: Pick<FakeServer, "duplex">): this {
     api.duplex(ProcessService.method.exec, (call) => this.#exec(call));
     api.duplex(ProcessService.method.attach, (call) => this.#attach(call));
     return this;
@@ -153,7 +153,7 @@ export class FakeProcess {
         this.onInput(next.value.message.value);
       }
     } catch {
-      // The connection was cut; the next one tells where it goes on.
+      // The connection was cut. The client resumes on the next one.
     }
   }
 

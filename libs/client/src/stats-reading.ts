@@ -1,40 +1,30 @@
-/** Readings of a sandbox's figures, and the shares of time between two of them. */
-
+/** Readings of what a sandbox uses, and the shares of time between two of them. */
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import { type ErrorKind, PaddockError } from "@paddock/domain";
+import type { CallOptions } from "@connectrpc/connect";
 import { type SandboxStats, SandboxStatsSchema } from "@paddock/protocol";
-import type { CommandRun } from "../command-run.ts";
-import { retried } from "./retry.ts";
+import type { ApiClient } from "./api-client.ts";
 
-export type Reading = {
+export type StatsReading = {
   readonly sandboxId: string;
-  /** By our own clock, in milliseconds. */
+  /** When it was read, by the clock of this program, in milliseconds. */
   readonly atMs: number;
   readonly stats: SandboxStats;
 };
 
-/** Reads once. Undefined for an error of a kind in `without`; throws `CliError` for others. */
+/** Reads once. Throws `PaddockError`. */
 export async function readStats(
-  run: CommandRun,
+  client: Pick<ApiClient, "sandboxes">,
   sandboxId: string,
-  without: ReadonlySet<ErrorKind>,
-): Promise<Reading | undefined> {
-  try {
-    const { stats } = await retried(
-      () => run.api.sandboxes.getSandboxStats({ sandboxId }, run.callOptions({})),
-      run.signal,
-    );
-    return { sandboxId, atMs: performance.now(), stats: stats ?? create(SandboxStatsSchema) };
-  } catch (error) {
-    if (error instanceof PaddockError && without.has(error.kind)) return undefined;
-    throw run.explain(error, { what: `read the figures of sandbox "${sandboxId}"` });
-  }
+  options: CallOptions = {},
+): Promise<StatsReading> {
+  const { stats } = await client.sandboxes.getSandboxStats({ sandboxId }, options);
+  return { sandboxId, atMs: performance.now(), stats: stats ?? create(SandboxStatsSchema) };
 }
 
 /**
- * CPU used between two readings, in percent of one CPU, by the clock that the figures were read by, or over `elapsedMs` when that
- * did not go on. Undefined when there are not two readings, or the counter began anew between them.
+ * CPU used between two readings, in percent of one CPU: by the clock of the figures, or over `elapsedMs` when that clock stood
+ * still. Undefined without a first reading, or when the counter started again between the two.
  */
 export function cpuPercent<T extends { readonly time?: Timestamp | undefined }>(
   before: T | undefined,
@@ -52,7 +42,7 @@ export function cpuPercent<T extends { readonly time?: Timestamp | undefined }>(
 
 type Periods = { readonly periods: bigint; readonly throttledPeriods: bigint };
 
-/** Of the periods between two readings, those in which a quota was used up, in percent. Undefined when no quota applied. */
+/** The share of periods between two readings in which the CPU quota was used up, in percent. Undefined when no quota applied. */
 export function throttledPercent(before: Periods | undefined, now: Periods | undefined): number | undefined {
   if (before === undefined || now === undefined || now.periods <= before.periods) return undefined;
   const throttled = Number(now.throttledPeriods - before.throttledPeriods);

@@ -1,24 +1,32 @@
 /**
- * Our terminal, streams and signals lent to a process in a sandbox until it ends.
+ * Gives a process in a sandbox our terminal, streams and signals until it ends.
  *
- * Signals we get are the process's, not ours: one Ctrl-C asks it to end and leaves the decision to it. The second says that
- * the user has had enough of both. On a terminal of its own Ctrl-C is a key like any other and never becomes a signal here.
+ * The first SIGINT or SIGTERM goes to the process, which decides whether to end. The second ends the command line as well. On
+ * a terminal of the process's own, Ctrl-C is a key like any other and never becomes a signal here.
  */
 import { isUtf8 } from "node:buffer";
-import { Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { type JsonValue, toJson } from "@bufbuild/protobuf";
+import {
+  type Opening,
+  OutputClosedError,
+  OutputCursor,
+  type OutputSink,
+  type ProcessAddress,
+  ProcessSession,
+  type SessionNotice,
+  StdinWindow,
+} from "@paddock/client";
 import { type ExitStatus, ExitStatusSchema } from "@paddock/protocol";
 import { CliError, EXIT_BY_SIGPIPE, usageError } from "../cli-error.ts";
-import type { CommandRun } from "../command-run.ts";
+import { CONNECTION_LOST, type CommandRun } from "../command-run.ts";
 import { printable } from "../output/printable.ts";
+import { writeTo } from "../output/write-to.ts";
 import { exitCodeOf } from "../signals.ts";
-import { OutputClosedError, OutputCursor, writeTo } from "./output-cursor.ts";
-import { ProcessSession } from "./process-session.ts";
-import type { Opening, ProcessAddress } from "./process-stream.ts";
-import { StdinWindow } from "./stdin-window.ts";
+import { PausedBytes } from "./paused-bytes.ts";
 import { enterRawMode, isTerminal, terminalSize, watchSize } from "./terminal.ts";
 
-export type CarriedProcess = {
+export type ForegroundProcess = {
   /** Completes "cannot …". */
   readonly what: string;
   readonly address: ProcessAddress;
@@ -27,22 +35,22 @@ export type CarriedProcess = {
   readonly terminal: boolean;
 };
 
-/** Follows the process to its end and answers what we shall exit with. Throws `CliError`. */
-export async function carryProcess(run: CommandRun, process: CarriedProcess): Promise<number> {
+/** Follows the process to its end. Returns the exit code for the command line. Throws `CliError`. */
+export async function runInForeground(run: CommandRun, process: ForegroundProcess): Promise<number> {
   const { stdin } = run.around;
   if (run.isJson && process.terminal)
-    throw usageError("-o json has no terminal to give", "leave out -t, or -o json");
+    throw usageError("-o json and a terminal exclude each other", "leave out -t, or -o json");
   const { stdout, stderr } = outputsOf(run);
   const session = new ProcessSession({
-    api: run.api,
+    client: run.api,
     address: process.address,
     opening: process.opening,
     stdout: new OutputCursor(stdout, firstOffset(process.opening, "stdoutOffset")),
     stderr: new OutputCursor(stderr, firstOffset(process.opening, "stderrOffset")),
-    stdin: process.stdin ? new StdinWindow(stdin) : undefined,
-    callOptions: () => run.callOptions({ isOpenEnded: true }),
+    stdin: process.stdin ? new StdinWindow(new PausedBytes(stdin)) : undefined,
+    timeoutMs: run.settings.timeoutMs,
     signal: run.signal,
-    onNote: (note) => run.warn(note),
+    onNotice: (notice) => run.warn(noticeText(notice)),
   });
   await using lent = new AsyncDisposableStack();
   lent.defer(() => void stdin.pause());
@@ -50,7 +58,7 @@ export async function carryProcess(run: CommandRun, process: CarriedProcess): Pr
   if (process.terminal && process.stdin && isTerminal(stdin)) lent.defer(enterRawMode(stdin));
   if (process.terminal) lent.defer(forwardSize(run, session));
   try {
-    const status = await Promise.race([session.run(), enough(run.signal)]);
+    const status = await session.run();
     if (run.isJson) await run.write(`${JSON.stringify({ exited: statusJson(status) })}\n`);
     if (status.reason !== "") throw notExecuted(status);
     return status.code;
@@ -61,7 +69,7 @@ export async function carryProcess(run: CommandRun, process: CarriedProcess): Pr
   }
 }
 
-/** The command was not in the image, or is none. The process's own code, 126 or 127, says so to scripts, this to people. */
+/** The command is not in the image or cannot be executed. Scripts see the code, 126 or 127; people see this. */
 const notExecuted = ({ reason, code }: ExitStatus): CliError =>
   new CliError(`cannot execute ${printable(reason)}`, { exitCode: code });
 
@@ -71,9 +79,18 @@ const statusJson = (status: ExitStatus): JsonValue =>
 const firstOffset = (opening: Opening, key: "stdoutOffset" | "stderrOffset"): bigint =>
   opening.kind === "attach" ? (opening[key] ?? 0n) : 0n;
 
-/** Also while a reader of our output keeps the session waiting. */
-const enough = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+function noticeText(notice: SessionNotice): string {
+  switch (notice.kind) {
+    case "connection_lost":
+      return CONNECTION_LOST;
+    case "connected_again":
+      return "connected again";
+    case "output_lost":
+      return `${notice.bytes} bytes of ${notice.output} are lost`;
+    default:
+      return notice satisfies never;
+  }
+}
 
 function forwardSignals(run: CommandRun, session: ProcessSession): () => void {
   const before = run.onSignal;
@@ -83,20 +100,23 @@ function forwardSignals(run: CommandRun, session: ProcessSession): () => void {
   };
 }
 
-/** Ours, or with JSON a line on stdout for each piece: `{"stdout": TEXT}` where it is text, else `{"stdoutBase64": …}`. */
-function outputsOf(run: CommandRun): { stdout: Writable; stderr: Writable } {
+/** Our own, or with JSON a line on stdout for each chunk: `{"stdout": TEXT}`, or `{"stdoutBase64": …}` for bytes that are no text. */
+function outputsOf(run: CommandRun): { stdout: OutputSink; stderr: OutputSink } {
   const { stdout, stderr } = run.around;
-  if (!run.isJson) return { stdout, stderr };
-  const lines = (name: string) =>
-    new Writable({
-      highWaterMark: 1,
-      write: (data: Buffer, _encoding, done) => {
-        const piece = isUtf8(data)
-          ? { [name]: data.toString() }
-          : { [`${name}Base64`]: data.toString("base64") };
-        writeTo(stdout, `${JSON.stringify(piece)}\n`).then(() => done(), done);
-      },
-    }).on("error", () => {});
+  const plain =
+    (sink: Writable): OutputSink =>
+    (data) =>
+      writeTo(sink, data);
+  if (!run.isJson) return { stdout: plain(stdout), stderr: plain(stderr) };
+  const lines =
+    (name: string): OutputSink =>
+    (data) => {
+      const bytes = Buffer.from(data.buffer, data.byteOffset, data.length);
+      const piece = isUtf8(bytes)
+        ? { [name]: bytes.toString() }
+        : { [`${name}Base64`]: bytes.toString("base64") };
+      return writeTo(stdout, `${JSON.stringify(piece)}\n`);
+    };
   return { stdout: lines("stdout"), stderr: lines("stderr") };
 }
 

@@ -1,8 +1,8 @@
 /**
- * An api for tests: a real gRPC server with the answers a test gives it, behind a wire that can be cut.
+ * An api for tests: a real gRPC server with the answers that a test gives, behind a connection that can be cut.
  *
- * The wire is a TCP relay, so that what a client sees when it is cut is what it sees in the field: a dead connection in the
- * middle of whatever it was doing.
+ * Clients connect through a TCP relay. When it cuts their connections they see what they see in production: a connection that
+ * dies in the middle of a call.
  */
 import { once } from "node:events";
 import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
@@ -20,6 +20,7 @@ import {
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import { toServiceError } from "@paddock/rpc";
+import type { FakeServer, Incoming } from "./fake-server.ts";
 
 type Method = {
   readonly name: string;
@@ -27,16 +28,8 @@ type Method = {
   readonly parent: { readonly typeName: string };
 };
 
-export type Incoming<I extends DescMessage, O extends DescMessage> = {
-  readonly requests: AsyncIterable<MessageShape<I>>;
-  send(message: MessageInitShape<O>): void;
-  readonly closed: Promise<unknown>;
-};
-
-export class FakeApi implements AsyncDisposable {
-  /** Names of the methods called, in order. */
+export class FakeApi implements FakeServer, AsyncDisposable {
   readonly calls: string[] = [];
-  /** What came as `authorization` with each call that had one. */
   readonly authorizations: string[] = [];
   readonly #server = new Server();
   readonly #sockets = new Set<Socket>();
@@ -75,11 +68,11 @@ export class FakeApi implements AsyncDisposable {
     return fake;
   }
 
+  /** "host:port". */
   get address(): string {
     return `127.0.0.1:${this.#port}`;
   }
 
-  /** Cuts every connection there is. New ones are taken. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FakeApi } from "@paddock/client/testing";
 import { OutputStream, ProcessService, type ReadLogsRequest } from "@paddock/protocol";
-import { FakeApi } from "../testing/fake-api.ts";
 import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
-import { cli, startCli } from "../testing/run-in-process.ts";
+import { cli } from "../testing/run-in-process.ts";
 
 const time = (seconds: number) => ({ seconds: BigInt(seconds), nanos: 0 });
 const record = (seconds: number, offset: number, text: string, stream = OutputStream.STDOUT) => ({
@@ -24,7 +24,7 @@ test("logs keep stdout and stderr apart", async () => {
   assert.deepEqual({ code, out, err }, { code: 0, out: "a\n", err: "b\n" });
 });
 
-test("logs -t begins each line with its time, whatever the pieces are", async () => {
+test("logs -t begins each line with its time, however the output is split", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
   api.serverStream(ProcessService.method.readLogs, async function* () {
@@ -38,7 +38,7 @@ test("logs -t begins each line with its time, whatever the pieces are", async ()
   );
 });
 
-test("logs ask for what the options say", async () => {
+test("the options of logs reach the api", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
   const asked: ReadLogsRequest[] = [];
@@ -51,34 +51,4 @@ test("logs ask for what the options say", async () => {
   assert.equal(asked[0]?.since?.seconds, BigInt(Date.UTC(2026, 0, 31, 12) / 1000));
   assert.deepEqual(asked[0]?.streams, [OutputStream.STDERR]);
   assert.equal(asked[0]?.follow, false);
-});
-
-test("a followed log that breaks goes on where it was, without loss or doubling", async () => {
-  await using api = await FakeApi.start();
-  serveSandboxes(api, [fakeSandbox("web")]);
-  const asked: ReadLogsRequest[] = [];
-  const delivered = Promise.withResolvers<void>();
-  api.serverStream(ProcessService.method.readLogs, async function* (request) {
-    asked.push(request);
-    if (asked.length === 1) {
-      yield record(1, 0, "old\n");
-      yield record(2, 4, "half");
-      yield record(3, 0, "err 1\n", OutputStream.STDERR);
-      await delivered.promise;
-    }
-    yield record(2, 4, "half a line\n");
-    yield record(3, 0, "err 1\n", OutputStream.STDERR);
-    yield record(4, 16, "new\n");
-  });
-  const run = startCli(api, ["logs", "-q", "-f", "--tail", "2", "web"]);
-  await run.shows("err 1");
-  api.cut();
-  const code = await run.exit;
-  delivered.resolve();
-  assert.deepEqual(
-    { code, out: run.out(), err: run.err() },
-    { code: 0, out: "old\nhalf a line\nnew\n", err: "err 1\n" },
-  );
-  assert.equal(asked[1]?.since?.seconds, 2n);
-  assert.equal(asked[1]?.tailLines, undefined);
 });

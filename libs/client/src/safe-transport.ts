@@ -1,0 +1,74 @@
+/**
+ * A transport whose calls carry a request id and a token, have a deadline, are repeated while the api is unavailable, and fail
+ * with `PaddockError`s.
+ *
+ * Every unary call of the api may be repeated: it reads, it sets what a repeat sets again (`idempotency_level` in the
+ * protocol), or it carries a request id that makes the second call a copy of the first. A stream is opened once; what resumes
+ * one knows its offsets or its token.
+ */
+import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
+import type { Transport } from "@connectrpc/connect";
+import { ProcessService, REQUEST_ID_KEY } from "@paddock/protocol";
+import { failureOf } from "./call-failure.ts";
+import { identified, newRequestId } from "./request-id.ts";
+import { retried } from "./retry.ts";
+
+export type SafeTransportOptions = {
+  readonly transport: Transport;
+  readonly token: string | undefined;
+  readonly timeoutMs: number;
+  readonly requestIdPrefix: string | undefined;
+};
+
+export function safeTransport(options: SafeTransportOptions): Transport {
+  const { transport, requestIdPrefix } = options;
+  const newId = () => newRequestId(requestIdPrefix);
+  return {
+    unary: (method, signal, timeoutMs, header, input, contextValues) => {
+      const { request, requestId } = identified(method.input, input, newId);
+      const headers = headersOf(header, options.token, requestId);
+      const limitMs = timeoutMs ?? (waits(method) ? undefined : options.timeoutMs);
+      return retried(async () => {
+        try {
+          return await transport.unary(method, signal, limitMs, headers, request, contextValues);
+        } catch (error) {
+          throw failureOf(error, signal);
+        }
+      }, signal);
+    },
+    stream: async (method, signal, timeoutMs, header, input, contextValues) => {
+      const headers = headersOf(header, options.token, undefined);
+      try {
+        const response = await transport.stream(method, signal, timeoutMs, headers, input, contextValues);
+        return { ...response, message: withFailures(response.message, signal) };
+      } catch (error) {
+        throw failureOf(error, signal);
+      }
+    },
+  };
+}
+
+/** Whether the call lasts as long as what it waits for. */
+const waits = (method: DescMethod): boolean => method.name === ProcessService.method.waitProcess.name;
+
+function headersOf(
+  given: ConstructorParameters<typeof Headers>[0],
+  token: string | undefined,
+  requestId: string | undefined,
+): Headers {
+  const headers = new Headers(given);
+  if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
+  if (requestId !== undefined) headers.set(REQUEST_ID_KEY, requestId);
+  return headers;
+}
+
+async function* withFailures<O extends DescMessage>(
+  responses: AsyncIterable<MessageShape<O>>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<MessageShape<O>> {
+  try {
+    yield* responses;
+  } catch (error) {
+    throw failureOf(error, signal);
+  }
+}

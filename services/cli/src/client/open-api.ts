@@ -1,0 +1,66 @@
+/** The api's services over one connection, which is made with the first call. */
+import { isIP } from "node:net";
+import { type ApiClient, createApiClient, NoAnswerError, type Transport } from "@paddock/client";
+import { GrpcConnection, grpcTransport, tlsConnection } from "@paddock/rpc";
+import { usageError } from "../cli-error.ts";
+
+/** A connection to an api on this host or nearby takes a moment, or fails. */
+const CONNECT_MS = 10_000;
+
+export type Api = ApiClient & {
+  readonly address: string;
+  close(): void;
+};
+
+export type ApiOptions = {
+  /** "host:port". */
+  readonly address: string;
+  readonly token?: string | undefined;
+  /** PEM certificate of the authority that signed the api's. */
+  readonly tlsCa?: Buffer | undefined;
+};
+
+export function openApi({ address, token, tlsCa }: ApiOptions): Api {
+  const connection = connect(address, tlsCa);
+  const transport = connectedTransport(connection, address);
+  return {
+    ...createApiClient({ transport, token, requestIdPrefix: "cli" }),
+    address,
+    close: () => connection.close(),
+  };
+}
+
+/** Ends a call with `NoAnswerError` when there is no connection in time: a server may accept connections and never answer. */
+function connectedTransport(connection: GrpcConnection, address: string): Transport {
+  const transport = grpcTransport(connection);
+  const inTime = (signal: AbortSignal | undefined): AbortSignal => {
+    const late = new AbortController();
+    connection
+      .ready(new Date(Date.now() + CONNECT_MS))
+      .catch(() => late.abort(new NoAnswerError(address, CONNECT_MS)));
+    return AbortSignal.any([late.signal, ...(signal ? [signal] : [])]);
+  };
+  return {
+    unary: (method, signal, ...rest) => transport.unary(method, inTime(signal), ...rest),
+    stream: (method, signal, ...rest) => transport.stream(method, inTime(signal), ...rest),
+  };
+}
+
+/** Plain text never leaves this host: it would carry the token and everything that tenants type. */
+function connect(address: string, tlsCa: Buffer | undefined): GrpcConnection {
+  const isPlain = tlsCa === undefined && isLoopback(hostOf(address));
+  return isPlain ? new GrpcConnection(address) : tlsConnection(address, tlsCa);
+}
+
+/** The host in "host:port". Throws a usage error. */
+export function hostOf(address: string): string {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || Number(match?.[3]) > 65_535) {
+    throw usageError(`"${address}" is not an address`, "write host:port, such as 127.0.0.1:7070");
+  }
+  return host;
+}
+
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));

@@ -1,0 +1,1 @@
+export { openClient as dial } from "@paddock/client";

@@ -1,0 +1,1 @@
+export { stdout } from "node:process";

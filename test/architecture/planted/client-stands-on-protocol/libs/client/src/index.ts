@@ -1,0 +1,1 @@
+export { dial as openClient } from "@paddock/rpc";
