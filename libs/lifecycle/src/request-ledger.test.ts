@@ -27,7 +27,7 @@ test("the same request is done once and answered twice", async () => {
   assert.equal(runs, 1);
 });
 
-test("one that comes while the first is under way joins it", async () => {
+test("a repeat during the first request joins it", async () => {
   const { ledger } = setUp();
   const gate = Promise.withResolvers<Uint8Array>();
   const first = ledger.once(request, () => gate.promise);
@@ -36,7 +36,7 @@ test("one that comes while the first is under way joins it", async () => {
   assert.deepEqual(await Promise.all([first, second]), [bytes("done"), bytes("done")]);
 });
 
-test("the same id with another body is refused, also while the first is under way", async () => {
+test("the same id with another body is refused, also during the first request", async () => {
   const { ledger } = setUp();
   const gate = Promise.withResolvers<Uint8Array>();
   const first = ledger.once(request, () => gate.promise);
@@ -54,7 +54,7 @@ test("the same id with another body is refused, also while the first is under wa
   );
 });
 
-test("a request that failed may be tried again with the same id and body, and with no other", async () => {
+test("a failed request may be repeated with the same id and body only", async () => {
   const { ledger } = setUp();
   const failing = ledger.once(request, async () => {
     throw new Error("no room");
@@ -67,7 +67,7 @@ test("a request that failed may be tried again with the same id and body, and wi
   assert.deepEqual(await ledger.once(request, async () => bytes("now")), bytes("now"));
 });
 
-test("everyone who joined a failing request learns of the failure", async () => {
+test("every caller that joined a failing request gets the failure", async () => {
   const { ledger } = setUp();
   const gate = Promise.withResolvers<Uint8Array>();
   const both = [ledger.once(request, () => gate.promise), ledger.once(request, () => gate.promise)];
@@ -75,13 +75,13 @@ test("everyone who joined a failing request learns of the failure", async () => 
   for (const outcome of await Promise.allSettled(both)) assert.equal(outcome.status, "rejected");
 });
 
-test("a request that was under way when the process died is done again", async () => {
+test("a request that was running when the process died runs again", async () => {
   const { ledger, rows } = setUp();
   rows.set("r1", { digest: "d1", outcome: undefined });
-  assert.deepEqual(await ledger.once(request, async () => bytes("anew")), bytes("anew"));
+  assert.deepEqual(await ledger.once(request, async () => bytes("again")), bytes("again"));
 });
 
-/** Work that ends when it is told to, or fails with its signal's reason once it has taken back what it did. */
+/** Work that ends when the test says so, or fails with its signal's reason once it is undone. */
 function workAtHand() {
   const gate = Promise.withResolvers<Uint8Array>();
   const undone = Promise.withResolvers<void>();
@@ -94,7 +94,7 @@ function workAtHand() {
   return { gate, undone, begun: begun.promise, work };
 }
 
-test("when the first caller leaves, the one who joined still gets the outcome", async () => {
+test("when the first caller leaves, one that joined still gets the outcome", async () => {
   const { ledger } = setUp();
   const { gate, begun, work } = workAtHand();
   const client = new AbortController();
@@ -107,7 +107,7 @@ test("when the first caller leaves, the one who joined still gets the outcome", 
   assert.deepEqual(await second, bytes("done"));
 });
 
-test("when all callers have left, the work ends, and the last of them learns of it once all is taken back", async () => {
+test("when all callers have left, the work ends, and the last one waits until it is undone", async () => {
   const { ledger } = setUp();
   const { undone, begun, work } = workAtHand();
   const clients = [new AbortController(), new AbortController()];
@@ -122,7 +122,7 @@ test("when all callers have left, the work ends, and the last of them learns of 
   await assert.rejects(calls[1] ?? assert.fail(), /left 1/);
 });
 
-test("one who comes while the work of those who left is taken back has it done anew, after that", async () => {
+test("a caller that arrives while abandoned work is undone has it run again afterwards", async () => {
   const { ledger } = setUp();
   const { undone, begun, work } = workAtHand();
   const client = new AbortController();
@@ -131,18 +131,18 @@ test("one who comes while the work of those who left is taken back has it done a
   await begun;
   client.abort(new Error("left"));
   const second = ledger.once(request, async () => {
-    order.push("anew");
-    return bytes("anew");
+    order.push("again");
+    return bytes("again");
   });
   const gone = new AbortController();
   const third = ledger.once({ ...request, signal: gone.signal }, async () => assert.fail("it has left"));
-  gone.abort(new Error("left, too"));
-  await assert.rejects(third, /left, too/);
-  order.push("taken back");
+  gone.abort(new Error("left as well"));
+  await assert.rejects(third, /left as well/);
+  order.push("undone");
   undone.resolve();
   await assert.rejects(first, /left/);
-  assert.deepEqual(await second, bytes("anew"));
-  assert.deepEqual(order, ["taken back", "anew"]);
+  assert.deepEqual(await second, bytes("again"));
+  assert.deepEqual(order, ["undone", "again"]);
 });
 
 test("one who has left before it begins has nothing done", async () => {

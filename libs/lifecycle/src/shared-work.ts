@@ -1,31 +1,31 @@
 import { ofUnknownOutcome } from "@paddock/domain";
 
-/** Work that several callers wait for: it goes on for as long as one of them does. */
+/** Work that several callers wait for. It ends early when none of them waits any more. */
 export class SharedWork<T> {
-  /** Settles as the work does, whoever waits. */
+  /** Settles as the work does, whether or not anyone waits. */
   readonly outcome: Promise<T>;
   readonly #abandoned = new AbortController();
   #waiting = 0;
 
-  /** Begins `work`. Its signal aborts when the last caller leaves, with that caller's reason. */
+  /** Starts `work`. Its signal aborts when the last caller leaves, with that caller's reason. */
   constructor(work: (signal: AbortSignal) => Promise<T>) {
     const { signal } = this.#abandoned;
     this.outcome = Promise.resolve().then(() => {
       signal.throwIfAborted();
       return work(signal);
     });
-    // Those who wait are told; the work itself may be left by all.
+    // Callers get the error. Without callers nobody handles it.
     this.outcome.catch(() => undefined);
   }
 
-  /** Whether everyone has left, so that the work is on its way to its end for nobody. */
+  /** Whether all callers have left, so that the work is being ended. */
   get isAbandoned(): boolean {
     return this.#abandoned.signal.aborted;
   }
 
   /**
    * The outcome. Throws what the work throws. A caller whose signal aborts leaves at once while others wait, with its reason and an
-   * outcome that is unknown. The last one ends the work, and has what becomes of it: whatever is taken back has been when this settles.
+   * unknown outcome. The last caller ends the work and waits for its end, so that everything is undone when this settles.
    */
   async join(signal: AbortSignal): Promise<T> {
     const left = Promise.withResolvers<never>();

@@ -1,8 +1,8 @@
 /**
- * Waits that end with a signal.
+ * Waits that a signal ends.
  *
- * `Promise.race([work, aborted])` on a long-lived `aborted` promise keeps every `work` reachable until the signal fires, which
- * on a stream of a million messages is a leak. This keeps only what is pending.
+ * `Promise.race([work, aborted])` with a long-lived `aborted` promise keeps every `work` reachable until the signal fires: a leak on
+ * a stream of a million messages. This class keeps only what is pending.
  */
 export class AbortRace {
   readonly #signal: AbortSignal;

@@ -1,6 +1,6 @@
 /**
- * One bearer token for everyone who may call: `authorization: Bearer <token>`. Checked before a request is read, on every
- * path except health.
+ * One bearer token for all clients: `authorization: Bearer <token>`. It is checked before a request is read, on every path
+ * except health.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
@@ -11,7 +11,7 @@ import { isHealthPath } from "./introspection.ts";
 /** Throws `PaddockError` BAD_TOKEN unless the value of an `authorization` header has the token. */
 export type TokenCheck = (authorization: string | undefined) => void;
 
-/** A check for `token`. Digests are compared, so the time says nothing about the token, nor about its length. */
+/** A check for `token`. It compares digests, so its duration reveals neither the token nor its length. */
 export function tokenCheck(token: string): TokenCheck {
   const wanted = digest(token);
   return (authorization) => {

@@ -3,7 +3,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 /** W3C trace context of a call, as its two headers. Empty when the caller sent none. */
 export type TraceContext = { readonly traceparent?: string; readonly tracestate?: string };
 
-/** What a handler knows of its call beside the request. The same whether grpc-js or connect-node serves it. */
+/** What a handler knows of its call besides the request. It is the same for grpc-js and connect-node. */
 export type CallContext = {
   /** The method that is called. */
   readonly method: DescMethod;
@@ -12,7 +12,7 @@ export type CallContext = {
    * answer with. Also aborts when the call is over, so what hangs on it is always released.
    */
   readonly signal: AbortSignal;
-  /** When the client's patience ends, by the host's clock; undefined for streams on which the client set none. */
+  /** The deadline by the host's clock; undefined for a stream on which the client set none. */
   readonly deadline: Date | undefined;
   /** The metadata `paddock-request-id`, or a generated one: for logs and error details, never a key of idempotency. */
   readonly requestId: string;

@@ -1,8 +1,8 @@
 /**
- * The edge of a server: what every call meets before and after its handler, whichever transport brought it.
+ * The edge of a server: what happens to every call before and after its handler, over any transport.
  *
- * Order, from outside: deadline and cancellation become one signal; the observer (metrics, spans) sees the call; errors are
- * made `PaddockError`s and bugs are reported; the request is checked; the handler runs.
+ * Order, from outside: deadline and cancellation become one signal; the observer (metrics, spans) sees the call; errors become
+ * `PaddockError`s and bugs are reported; the request is checked; the handler runs.
  */
 import { randomUUID } from "node:crypto";
 import type { DescMethod, Message } from "@bufbuild/protobuf";
@@ -20,16 +20,16 @@ import {
   wrapMethods,
 } from "./service-handlers.ts";
 
-/** What a server wants done at its edge. */
+/** What a server adds to every call. */
 export type EdgeOptions = {
   /** Refuses requests that break the rules of the schema. */
   readonly check: RequestCheck;
-  /** Called with what is not a `PaddockError`, once per failed call. It shall log. */
+  /** Called with an error other than `PaddockError`, once per failed call. It must log. */
   readonly onBug: (error: unknown, ctx: CallContext) => void;
-  /** Around every handler, the first outermost: metrics, spans, authorisation. */
+  /** Wraps every handler, the first outermost: metrics, spans, authorisation. */
   readonly middleware?: readonly Middleware[];
   readonly deadlines?: DeadlinePolicy;
-  /** Aborts when the server goes down; its reason is answered to calls in flight. */
+  /** Aborts when the server goes down. Calls in flight fail with its reason. */
   readonly shutdown?: AbortSignal;
 };
 
@@ -41,7 +41,7 @@ export type CallHead = {
   readonly clientDeadlineMs: number | undefined;
 };
 
-/** A call that has begun. `cancel` tells it that the client has left, `close` that it is over. */
+/** A call in progress. `cancel` says that the client has left, `close` that the call is over. */
 export type OpenCall = {
   readonly ctx: CallContext;
   readonly race: AbortRace;
@@ -49,7 +49,7 @@ export type OpenCall = {
   close(): void;
 };
 
-/** The reason of every signal whose call has been answered. Made once: an error captures a stack, which costs more than the abort. */
+/** The reason of the signal of an answered call. Created once: an error captures a stack, which costs more than the abort. */
 const OVER = new PaddockError("CANCELLED", "the call is over");
 
 /** Opens a call: one signal for cancellation, deadline and shutdown. */
@@ -82,13 +82,13 @@ export function openCall(method: DescMethod, head: CallHead, options: EdgeOption
   };
 }
 
-/** The methods with the edge's wrapping, ready for a transport. */
+/** The methods wrapped for a transport. */
 export function edgeMethods(methods: readonly BoundMethod[], options: EdgeOptions): BoundMethod[] {
   const inner = [...(options.middleware ?? []), typedErrors(options), checked(options.check)];
   return wrapMethods(methods, inner);
 }
 
-/** What to answer for a thrown value: an aborted call fails with the reason of its signal, whatever it broke on the way. */
+/** The error of a call: an aborted call fails with the reason of its signal, whatever was thrown. */
 export function callError(error: unknown, ctx: CallContext): unknown {
   if (error instanceof PaddockError) return error;
   return ctx.signal.aborted ? ctx.signal.reason : error;
@@ -160,7 +160,7 @@ async function* checkEach(
 
 const isMessage = (input: Message | AsyncIterable<Message>): input is Message => "$typeName" in input;
 
-/** The failure of a call in the shape its kind of method answers in. */
+/** A failed call, in the form that the kind of method returns. */
 function rejected(method: DescMethod, error: unknown): Promise<Message> | AsyncIterable<Message> {
   if (method.methodKind === "unary" || method.methodKind === "client_streaming") return Promise.reject(error);
   return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
@@ -173,6 +173,6 @@ function traceOf(head: CallHead): TraceContext {
   return tracestate ? { traceparent, tracestate } : { traceparent };
 }
 
-/** A client's request id if it is fit for a log line. */
+/** The request id of the client if it is fit for a log line. */
 const printable = (raw: string | undefined): string | undefined =>
   raw !== undefined && /^[\x21-\x7e]{1,128}$/.test(raw) ? raw : undefined;

@@ -80,7 +80,7 @@ test("many requests get one response after the half-close", async () => {
   assert.equal((await call.response).value, 5n);
 });
 
-test("an error ends the call at once, and the next write has it", async () => {
+test("an error ends the call at once, and the next write fails with it", async () => {
   const call = connection.service(Lengths).sum();
   await call.write({ value: "stop" });
   await assert.rejects(call.response, { reason: "TOO_MANY" });

@@ -4,7 +4,7 @@ import { PaddockError } from "@paddock/domain";
 import { ProcessService, SandboxService } from "@paddock/protocol";
 import { deadlineController, deadlineSignal, defaultDeadlines, effectiveDeadline } from "./deadline.ts";
 
-test("a client's deadline is kept, cut at the maximum, and replaced by the default only when there is none", () => {
+test("a client's deadline is used up to the maximum, and the default without one", () => {
   const limits = { defaultMs: 30, maxMs: 100 };
   assert.equal(effectiveDeadline(limits, 1_050, 1_000), 1_050);
   assert.equal(effectiveDeadline(limits, 9_999, 1_000), 1_100);
@@ -13,7 +13,7 @@ test("a client's deadline is kept, cut at the maximum, and replaced by the defau
   assert.equal(effectiveDeadline({}, 5, 1_000), 5, "a deadline that has passed stays one");
 });
 
-test("what boots a VM has 120 s, other calls 30 s, waits and streams none", () => {
+test("calls that boot a VM have 120 s, other calls 30 s, waits and streams no limit", () => {
   assert.equal(defaultDeadlines(SandboxService.method.createSandbox).defaultMs, 120_000);
   assert.equal(defaultDeadlines(SandboxService.method.getSandbox).defaultMs, 30_000);
   assert.deepEqual(defaultDeadlines(ProcessService.method.waitProcess), {});

@@ -1,11 +1,11 @@
 /**
- * How long a call may take. A unary call always has a deadline: the client's, cut to a maximum, or a default. A stream has
- * one only when the client set it.
+ * How long a call may take. A unary call always has a deadline: the client's, up to a maximum, or a default. A stream has one only
+ * when the client sets it.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 
-/** Longest delay that setTimeout takes, in milliseconds (about 24.8 days); beyond it Node fires at once. */
+/** The longest delay of setTimeout, in milliseconds (about 24.8 days). With a longer one Node.js fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Limits of one method's time, in milliseconds. Undefined means none. */
@@ -31,7 +31,7 @@ const BY_NAME: Readonly<Record<string, DeadlineLimits>> = {
 export const defaultDeadlines: DeadlinePolicy = (method) =>
   BY_NAME[method.name] ?? (method.methodKind === "unary" ? UNARY : {});
 
-/** The deadline of a call that began at `nowMs`, from what the client asked for (both in milliseconds since the epoch). */
+/** The deadline of a call that starts at `nowMs`, given the client's (both in milliseconds since the epoch). */
 export function effectiveDeadline(
   limits: DeadlineLimits,
   clientDeadlineMs: number | undefined,
@@ -43,8 +43,8 @@ export function effectiveDeadline(
 }
 
 /**
- * A controller that aborts at `deadlineMs` (milliseconds since the epoch) with a `PaddockError` DEADLINE, and whenever else
- * `abort` is called. `release` drops the timer; call it when the work is over.
+ * A controller that aborts at `deadlineMs` (milliseconds since the epoch) with a `PaddockError` DEADLINE. Call `release` when the work
+ * is over, to drop the timer.
  */
 export function deadlineController(
   deadlineMs: number | undefined,
@@ -61,7 +61,7 @@ export function deadlineController(
   return { controller, release: () => clearTimeout(timer) };
 }
 
-/** A signal that aborts at `deadline` (undefined: never) or when one of `signals` does. For work that owns no call. */
+/** A signal that aborts at `deadline` (undefined: never) or when one of `signals` does. For work outside a call. */
 export function deadlineSignal(deadline: Date | undefined, ...signals: readonly AbortSignal[]): AbortSignal {
   const { controller } = deadlineController(deadline?.getTime(), "the call");
   return AbortSignal.any([controller.signal, ...signals]);

@@ -1,8 +1,8 @@
 /**
  * A typed grpc-js client of a service: unary calls are promises, streams are objects to write to and iterate over.
  *
- * Errors are `PaddockError`s with what the server said (`fromServiceError`); a call that was given up by its signal fails with
- * the signal's reason if that is one.
+ * Errors are `PaddockError`s with what the server said (`fromServiceError`). A call that its signal ends fails with the signal's
+ * reason if that is a `PaddockError`.
  */
 import {
   create,
@@ -34,7 +34,7 @@ import { fromServiceError } from "./grpc-error.ts";
 import { CLIENT_OPTIONS } from "./grpc-limits.ts";
 
 export type CallOptions = {
-  /** When to give up; none if undefined. The server is told. */
+  /** When to give up; never if undefined. It is sent to the server. */
   readonly deadline?: Date | undefined;
   readonly signal?: AbortSignal | undefined;
   /** ASCII metadata, keys in lower case; undefined values are left out. */
@@ -146,7 +146,7 @@ function callerOf(client: Client, method: DescMethod) {
               release();
               if (error) reject(failure(error, options));
               else if (response) resolve(response);
-              else reject(new PaddockError("INTERNAL", `${method.name} was answered by nothing`));
+              else reject(new PaddockError("INTERNAL", `${method.name} got neither a response nor an error`));
             },
           );
           const release = cancelOn(options.signal, () => call.cancel());
@@ -220,7 +220,7 @@ function responsesOf(
   };
 }
 
-/** What a write fails with after its call went well. Made once, as an error captures a stack. */
+/** The error of a write after the call has ended without one. Created once: an error captures a stack. */
 const OVER = new PaddockError("CANCELLED", "the call is over");
 
 function sinkOf(
@@ -235,7 +235,7 @@ function sinkOf(
     for (const reject of pending) reject(ended);
     pending.clear();
   };
-  // grpc-js forgets the callbacks of writes when a call ends, so they are settled here.
+  // grpc-js drops the callbacks of writes when a call ends, so they are settled here.
   call.on("error", (error) => fail(failure(error, options)));
   call.on("status", (status) => fail(status.code === 0 ? OVER : failure(status, options)));
   return {

@@ -26,15 +26,15 @@ export function fromServiceError(error: unknown): PaddockError {
   const raw = error.metadata.get(DETAILS_KEY)[0];
   const sent = Buffer.isBuffer(raw) ? parseStatus(raw) : undefined;
   if (sent && sent.code === Number(error.code)) return fromStatus(sent);
-  const code = isTornOff(error) ? status.UNAVAILABLE : error.code;
+  const code = lostConnection(error) ? status.UNAVAILABLE : error.code;
   return fromStatus(create(StatusSchema, { code, message: error.details }));
 }
 
 /**
- * Whether the connection ended under the call before its status came. grpc-js calls that INTERNAL, as if the server had broken the
- * protocol; servers of ours send each status with its details.
+ * Whether the connection ended before the status of the call arrived. grpc-js reports that as INTERNAL, as if the server had broken
+ * the protocol. Our servers send every status with details.
  */
-const isTornOff = ({ code, details }: StatusObject): boolean =>
+const lostConnection = ({ code, details }: StatusObject): boolean =>
   code === status.INTERNAL && /^Received RST_STREAM with code 0\b/.test(details);
 
 const isStatusObject = (error: unknown): error is StatusObject =>

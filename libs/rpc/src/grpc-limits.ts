@@ -18,11 +18,11 @@ export const SERVER_OPTIONS: ServerOptions & { readonly interceptors: ServerInte
   "grpc.max_concurrent_streams": MAX_CONCURRENT_STREAMS,
   "grpc.keepalive_time_ms": 60_000,
   "grpc.keepalive_timeout_ms": 20_000,
-  // Memory of a session is bounded by the flow control window instead: Node fails calls when this limit is met.
+  // The flow control window bounds the memory of a session. Node.js fails calls that reach this limit.
   "grpc.enable_channelz": 0,
 };
 
-/** Options of our gRPC clients. A peer that died is noticed after 40 s; retries are the caller's business. */
+/** Options of our gRPC clients. A peer that died is noticed after 40 s; the caller does retries. */
 export const CLIENT_OPTIONS: ChannelOptions = {
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
   "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
@@ -33,7 +33,7 @@ export const CLIENT_OPTIONS: ChannelOptions = {
   "grpc.enable_retries": 0,
   "grpc.enable_channelz": 0,
   "grpc.service_config_disable_resolution": 1,
-  // A proxy from the environment would see what tenants type.
+  // A proxy from the environment could read what tenants type.
   "grpc.enable_http_proxy": 0,
   "grpc-node.flow_control_window": FLOW_CONTROL_WINDOW_BYTES,
 };

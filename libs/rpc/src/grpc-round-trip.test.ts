@@ -115,7 +115,7 @@ test("an error arrives with reason, metadata, hint, violations and retry delay",
   });
 });
 
-test("a bug is INTERNAL without a word of its cause, which the server is told", async () => {
+test("a bug is INTERNAL without its cause, which the server reports", async () => {
   bugs.length = 0;
   const bug = new TypeError("secret");
   handlers.waitProcess = async () => {
@@ -141,13 +141,13 @@ test("a hostile id is refused with the path of its field, before the handler", a
   });
 });
 
-test("a deadline ends a call whose handler does not look at the signal", async () => {
+test("a deadline ends a call whose handler ignores the signal", async () => {
   handlers.waitProcess = () => new Promise(() => {});
   const deadline = new Date(Date.now() + 50);
   await assert.rejects(client().waitProcess(process, { deadline }), { reason: "DEADLINE" });
 });
 
-test("a client that gives up aborts the handler's signal", async () => {
+test("a client that cancels aborts the handler's signal", async () => {
   const aborted = Promise.withResolvers<unknown>();
   const started = Promise.withResolvers<void>();
   handlers.waitProcess = (_request, ctx) => {

@@ -1,9 +1,9 @@
 /**
  * Serves bound methods by grpc-js.
  *
- * Responses are written one at a time: the next is asked of the handler when the HTTP/2 stack has put the one before on the
- * socket, which it does only as far as the client's flow control window goes. So a slow client slows the handler, and when a
- * handler's `yield` returns, the client's transport has the bytes, up to the few that `write-ahead.ts` lets gather.
+ * Responses are written one at a time: the handler is asked for the next when the HTTP/2 stack has written the one before to the
+ * socket, within the client's flow control window. So a slow client slows the handler, and when a handler's `yield` returns, the
+ * client's transport has the bytes, up to the few that `write-ahead.ts` lets gather.
  */
 import type { Writable } from "node:stream";
 import { type Message, toBinary } from "@bufbuild/protobuf";
@@ -164,7 +164,7 @@ async function answerMany(
     }
     call.end();
   } catch (error) {
-    // Its clean-up may wait for something that is slow to notice the signal; the client need not.
+    // Cleaning up may wait for something that is slow to notice the signal. The client does not wait for it.
     responses?.return?.()?.catch(() => {});
     if (!call.destroyed) call.emit("error", toServiceError(error, ctx.requestId));
   } finally {

@@ -4,7 +4,7 @@ import { createFileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { HEALTH_SERVICE, healthDescriptor } from "./health-descriptor.ts";
 
-test("the descriptor of the health service is one that strict runtimes take", () => {
+test("strict runtimes accept the descriptor of the health service", () => {
   const file = fromBinary(FileDescriptorProtoSchema, healthDescriptor());
   const registry = createFileRegistry(file, () => undefined);
   assert.deepEqual(

@@ -1,8 +1,8 @@
 /**
  * The descriptor of grpc.health.v1, from the library that serves it.
  *
- * The library's own is what its parser makes of the .proto: map entries have the name of their field, and names of types are
- * relative. Both are refused by the runtimes of Go and C++, so both are put right here.
+ * The library's parser names map entries after their field and leaves names of types relative. The runtimes of Go and C++ refuse
+ * both, so both are corrected here.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type DescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";

@@ -1,9 +1,9 @@
 /**
  * Server reflection (v1 and v1alpha) and grpc.health.v1, so that grpcurl, buf curl and health probes work with no proto files.
  *
- * The libraries of grpc-node do both. Reflection gets our descriptors as raw bytes; it passes them on without the options
- * it does not know, so a client sees messages and comments-free services, not validation rules. Beside our services it
- * describes the health service, and the details of errors, to which no service refers as they travel in `Any`.
+ * The libraries of grpc-node do both. Reflection gets our descriptors as raw bytes and passes them on without the options that
+ * it does not know, so a client sees services and messages without comments and validation rules. It also describes the health
+ * service, and the details of errors, which no service refers to because they travel in `Any`.
  */
 import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
@@ -16,7 +16,7 @@ import { HEALTH_SERVICE, healthDescriptor } from "./health-descriptor.ts";
 /** Method paths of the health service; they need no token. */
 export const isHealthPath = (path: string): boolean => path.startsWith("/grpc.health.v1.Health/");
 
-/** Adds reflection of the services, of the health service, and of all they refer to or answer errors with. */
+/** Adds reflection of the services, the health service, the messages they refer to and the details of errors. */
 export function addReflection(server: Server, services: readonly DescService[]): void {
   const files = new Map<string, DescFile>();
   const collect = (file: DescFile): void => {
@@ -38,7 +38,7 @@ export function addReflection(server: Server, services: readonly DescService[]):
   new ReflectionService({ descriptors }, { services: names }).addToServer(server);
 }
 
-/** The health of a server: one answer for the whole ("") and for each service. */
+/** The health of a server: one status for the whole ("") and for each service. */
 export class Health {
   readonly #implementation: HealthImplementation;
   readonly #names: readonly string[];
@@ -56,7 +56,7 @@ export class Health {
     return this.#serving;
   }
 
-  /** Tells those who ask, and those who watch. */
+  /** Sets the status for checks and watches. */
   set(serving: boolean): void {
     if (serving === this.#serving) return;
     this.#serving = serving;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { afterIdOf, pageSizeOf, pageTokenAfter } from "./page-token.ts";
 
-test("a token gives the id back, and is not the id", () => {
+test("a token contains the id and differs from it", () => {
   for (const id of ["a", "x.y-z_0", "sha256:ab"]) {
     assert.equal(afterIdOf(pageTokenAfter(id)), id);
     assert.notEqual(pageTokenAfter(id), id);
@@ -11,7 +11,7 @@ test("a token gives the id back, and is not the id", () => {
 });
 
 for (const token of ["a", "====", "MTph=", Buffer.from("2:a").toString("base64url"), "MTph\n", "💥"]) {
-  test(`${JSON.stringify(token)} is no token`, () => {
+  test(`${JSON.stringify(token)} is not a token`, () => {
     assert.throws(() => afterIdOf(token), { reason: "INVALID_FIELD" });
   });
 }

@@ -1,15 +1,15 @@
 /**
  * Page tokens of lists that are sorted by id, opaque to clients. The order is that of the ids' code units. Between the api and a node
- * the token is the id itself: the api asks each node for what comes after the same id.
+ * the token is the id itself: the api asks each node for the ids after it.
  */
 import { PaddockError } from "@paddock/domain";
 
 const PREFIX = "1:";
 
-/** The token for the page that begins after `id`. */
+/** The token for the page after `id`. */
 export const pageTokenAfter = (id: string): string => Buffer.from(PREFIX + id).toString("base64url");
 
-/** The id after which the page begins; "" for the first page. Throws `PaddockError` INVALID_FIELD on a token that is none. */
+/** The id before the page; "" for the first page. Throws `PaddockError` INVALID_FIELD for any other token. */
 export function afterIdOf(pageToken: string): string {
   if (pageToken === "") return "";
   const text = Buffer.from(pageToken, "base64url").toString();
@@ -22,5 +22,5 @@ export function afterIdOf(pageToken: string): string {
   });
 }
 
-/** Items of a page when the request does not say: as the protocol documents. */
+/** Items on a page, as the protocol documents it. */
 export const pageSizeOf = (pageSize: number): number => (pageSize === 0 ? 100 : Math.min(pageSize, 1000));

@@ -1,8 +1,8 @@
 /**
- * The api's side of a connection to a node. Nothing of HTTP/2 is said before both have proven who they are.
+ * The api's side of a connection to a node. HTTP/2 starts after both sides have proven who they are.
  *
- * It is a `ChannelCredentials` of our own because grpc-js's take no pre-shared key, check a host's name, which says nothing here, and
- * are fixed once made: these use what the files hold at each new connection.
+ * This is a `ChannelCredentials` of our own. Those of grpc-js take no pre-shared key, check the name of a host, which means nothing
+ * here, and never change; these use the current contents of the files for each new connection.
  */
 import type { Socket } from "node:net";
 import { type ConnectionOptions, connect } from "node:tls";
@@ -12,7 +12,7 @@ import { nameProblem } from "./peer-name.ts";
 
 type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 
-/** TLS 1.3 has a pre-shared key only with a cipher of the key's hash. */
+/** In TLS 1.3 the cipher must use the hash of the pre-shared key. */
 export const SECRET_CIPHER = "TLS_AES_128_GCM_SHA256";
 /** How long either side may take to prove who it is. */
 export const PROOF_TIMEOUT_MS = 10_000;
@@ -22,11 +22,11 @@ export const SECRET_IDENTITY = "paddock-stream";
 export const NOT_PROVEN = "could not prove to each other who they are";
 
 export type PeerChannelOptions = {
-  /** The credentials that count now. */
+  /** The current credentials. */
   readonly credentials: () => PeerCredentials;
-  /** The node that is to be there. */
+  /** The node expected at the address. */
   readonly nodeId: string;
-  /** Someone else is there, or a node that does not take us. */
+  /** Called when another service answers there, or the node refuses this one. */
   readonly onRefused: (error: Error) => void;
 };
 
@@ -82,7 +82,7 @@ function proof(credentials: PeerCredentials, nodeId: string): ConnectionOptions 
         ...always,
         ciphers: SECRET_CIPHER,
         pskCallback: () => ({ psk: peerKey(credentials.secret, nodeId), identity: SECRET_IDENTITY }),
-        // A server may answer with a certificate in place of the secret; none will do.
+        // A server may send a certificate instead of using the secret. No certificate is accepted.
         ca: [],
         checkServerIdentity: () => new Error("it has a certificate in place of the secret"),
       };
@@ -112,7 +112,7 @@ function secured(options: ConnectionOptions): Promise<Socket> {
     PROOF_TIMEOUT_MS,
   );
   socket.once("secureConnect", () => resolve(socket));
-  // Later errors are the transport's, which listens by then; this listener stays for the time in between.
+  // The transport listens for later errors. This listener covers the time until then.
   socket.on("error", reject);
   socket.once("close", () => reject(new Error("the connection was closed")));
   return promise.finally(() => clearTimeout(timer));

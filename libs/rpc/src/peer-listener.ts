@@ -1,9 +1,9 @@
 /**
- * The node's side of connections from the api: a port on which nothing is served to those who have not proven who they are.
+ * The node's side of connections from the api: a port that serves only clients that have proven to be the api.
  *
- * grpc-js gets a connection when the proof is done. Until then it costs a socket and a TLS state: of these there are `MAX_UNPROVEN` at
- * most, each for `PROOF_TIMEOUT_MS` at most. When one more comes the oldest is closed, as it has had the most time: someone who
- * holds connections open does not keep the api out.
+ * grpc-js gets a connection after the proof. Until then the connection costs a socket and TLS state, so at most `MAX_UNPROVEN` of them
+ * exist, each for `PROOF_TIMEOUT_MS` at most. One more closes the oldest, which has had the most time. So a client that keeps
+ * connections open does not keep the api out.
  */
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
@@ -16,7 +16,7 @@ import { nameProblem } from "./peer-name.ts";
 
 const MAX_UNPROVEN = 64;
 
-/** Credentials that may be replaced. */
+/** Credentials that may change. */
 export type PeerCredentialsSource = {
   readonly current: PeerCredentials;
   onChange(listener: (credentials: PeerCredentials) => void): () => void;
@@ -27,18 +27,18 @@ export type PeerListenerOptions = {
   readonly credentials: PeerCredentialsSource;
   /** This node. */
   readonly nodeId: string;
-  /** Someone came who is not the api, or did not say in time. */
+  /** Called when a client is not the api, or has not proven to be it in time. */
   readonly onRefused: (error: Error, peer: string) => void;
 };
 
 export type PeerListener = {
-  /** The port that was got. */
+  /** The port it listens on. */
   readonly port: number;
-  /** Takes no more connections. Those that are served are the server's. */
+  /** Accepts no more connections. The server closes those that it has. */
   close(): void;
 };
 
-/** Serves `server` to the api alone. Rejects when the address cannot be had. */
+/** Serves `server` to the api alone. Rejects when it cannot listen on the address. */
 export async function listenForPeer(server: Server, options: PeerListenerOptions): Promise<PeerListener> {
   const { address, credentials, nodeId, onRefused } = options;
   const served = server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -92,7 +92,7 @@ function proof(credentials: PeerCredentialsSource, nodeId: string): TlsOptions {
   };
 }
 
-/** What is replaced with the credentials. A new context also ends the resumption of sessions that the old one began. */
+/** The TLS context of the credentials. A new one cannot resume the sessions of the old one. */
 function contextOf(credentials: PeerCredentials): TlsOptions {
   if (credentials.kind === "secret") return { minVersion: "TLSv1.3", ciphers: SECRET_CIPHER };
   const { certificate, key, ca } = credentials;

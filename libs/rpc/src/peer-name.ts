@@ -1,6 +1,6 @@
 /**
- * Names of services in their certificates: a URI among the subject's alternative names. A certificate has one of them, as it is the
- * certificate of one service.
+ * Names of services in their certificates: a URI among the subject's alternative names. A certificate has exactly one, because it
+ * belongs to one service.
  */
 export type PeerName = { readonly kind: "api" } | { readonly kind: "node"; readonly nodeId: string };
 
@@ -9,7 +9,7 @@ const SCHEME = "paddock://";
 export const peerUri = (name: PeerName): string =>
   name.kind === "api" ? `${SCHEME}api` : `${SCHEME}node/${name.nodeId}`;
 
-/** Why a certificate with these alternative names (as Node writes them) is not that of `wanted`; undefined when it is. */
+/** Why a certificate with these alternative names (in the form of Node.js) does not belong to `wanted`; undefined when it does. */
 export function nameProblem(subjectAltName: string | undefined, wanted: PeerName): string | undefined {
   const names = urisIn(subjectAltName ?? "").filter((uri) => uri.startsWith(SCHEME));
   const uri = peerUri(wanted);
@@ -19,7 +19,7 @@ export function nameProblem(subjectAltName: string | undefined, wanted: PeerName
   return `the certificate has ${has}, it must have the URI ${uri} and no other of ${SCHEME}`;
 }
 
-/** Node puts names with commas, quotes and the like in quotes. None of ours has them, so those are left out whole. */
+/** Node.js quotes names with commas, quotes and similar characters. Ours have none of these, so quoted names are skipped. */
 function urisIn(subjectAltName: string): string[] {
   const plain = subjectAltName.replace(/"(?:[^"\\]|\\.)*"/g, '"');
   return plain.split(", ").flatMap((name) => (name.startsWith("URI:") ? [name.slice("URI:".length)] : []));

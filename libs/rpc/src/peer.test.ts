@@ -118,13 +118,13 @@ async function call(address: string, credentials: PeerCredentials, nodeId = "n1"
   }
 }
 
-test("api and node with the same secret talk, each call is served", async () => {
+test("an api and a node with the same secret are served", async () => {
   using served = await nodeWith(fixed(secret("s")));
   assert.equal(await call(served.address, secret("s")), "1");
   assert.equal(served.seen.calls, 1);
 });
 
-test("with another secret, for another node, in plain text or with a certificate nothing is served", async () => {
+test("another secret, another node, plain text or a certificate is refused", async () => {
   using served = await nodeWith(fixed(secret("s")));
   assert.match(await call(served.address, secret("t")), /refused/);
   assert.match(await call(served.address, secret("s"), "n2"), /refused/);
@@ -136,7 +136,7 @@ test("with another secret, for another node, in plain text or with a certificate
   assert.ok(served.seen.refused.length >= 4);
 });
 
-test("with certificates of one authority the api and the node talk, and roles are not exchanged", async () => {
+test("certificates of one authority are accepted, each in its own role", async () => {
   using served = await nodeWith(fixed(certificate(n1)));
   assert.equal(await call(served.address, certificate(api)), "1");
   assert.match(await call(served.address, certificate(n2)), /refused/, "a node is not the api");
@@ -182,7 +182,7 @@ async function impostor(server: PlainServer, heard: Buffer[]) {
   };
 }
 
-test("who listens in the node's place learns neither the secret nor what is sent", async () => {
+test("an impostor in the node's place learns neither the secret nor the data", async () => {
   const heard: Buffer[] = [];
   const listening = createPlainServer((socket) => {
     socket.on("error", () => {});
@@ -200,7 +200,7 @@ test("who listens in the node's place learns neither the secret nor what is sent
   );
 });
 
-test("a server with a certificate, or with another key, is not taken for the node that has the secret", async () => {
+test("a server with a certificate or another key is not accepted as the node", async () => {
   const { certificate: cert, key } = certificate(n1) as Extract<PeerCredentials, { kind: "certificate" }>;
   const servers: TlsOptions[] = [
     { cert, key },
@@ -219,7 +219,7 @@ test("a server with a certificate, or with another key, is not taken for the nod
   }
 });
 
-test("connections that prove nothing are bounded, the oldest goes first, and the api still gets in", async () => {
+test("unproven connections are bounded, the oldest is closed first, and the api still connects", async () => {
   using served = await nodeWith(fixed(secret("s")));
   const idle = Array.from({ length: 100 }, () => connectPlain(served.port, "127.0.0.1"));
   const closed = idle.map((socket) => new Promise<void>((resolve) => socket.once("close", () => resolve())));
@@ -229,7 +229,7 @@ test("connections that prove nothing are bounded, the oldest goes first, and the
   for (const socket of idle) socket.destroy();
 });
 
-test("new files count for new connections: another secret, another certificate", async () => {
+test("new connections use replaced files: another secret, another certificate", async () => {
   const path = secretFile("rotating", "a".repeat(32));
   using watched = new WatchedFiles({
     paths: [path],
@@ -245,7 +245,7 @@ test("new files count for new connections: another secret, another certificate",
   assert.match(await call(served.address, secret("a")), /refused/);
 });
 
-test("a replaced authority counts: certificates of the old one are not taken any more", async () => {
+test("after the authority is replaced, certificates of the old one are refused", async () => {
   const other = new TestAuthority(directory, "other");
   const files = {
     certificateFile: join(directory, "r.crt"),
@@ -277,7 +277,7 @@ test("a replaced authority counts: certificates of the old one are not taken any
   assert.match(await call(served.address, certificate(api)), /refused/);
 });
 
-test("the settings name one kind of credentials, whole", () => {
+test("the settings name one kind of credentials completely", () => {
   const [cert, key, ca, file] = ["CERT_FILE", "KEY_FILE", "CA_FILE"]
     .map((end) => `PADDOCK_STREAM_TLS_${end}`)
     .concat("PADDOCK_STREAM_SECRET_FILE") as [string, string, string, string];
@@ -291,7 +291,7 @@ test("the settings name one kind of credentials, whole", () => {
   assert.throws(() => peerFiles({ [ca]: "/c", [file]: "/s" }), /exclude each other/);
 });
 
-test("a secret that others can read, or that is none, is refused", () => {
+test("a secret that other users can read, or an invalid one, is refused", () => {
   const parse = (path: string) => read({ kind: "secret", secretFile: path }, API);
   assert.deepEqual(parse(secretFile("good", `${"a".repeat(32)}\n`)), {
     kind: "secret",
@@ -303,7 +303,7 @@ test("a secret that others can read, or that is none, is refused", () => {
     assert.throws(() => parse(secretFile("bad", text)), /32 to 512/);
 });
 
-test("a certificate that is not this service's, is half there, or has another key is refused", () => {
+test("a certificate of another service, an incomplete one, or one with another key is refused", () => {
   const parse = (files: IssuedFiles, own: PeerName) => read({ kind: "certificate", ...files }, own);
   assert.equal(parse(n1, node("n1")).kind, "certificate");
   assert.throws(() => parse(n1, node("n2")), /must have the URI paddock:\/\/node\/n2/);
@@ -320,7 +320,7 @@ test("a certificate that is not this service's, is half there, or has another ke
   );
 });
 
-test("a name counts only alone and as it is written", () => {
+test("a name is accepted only alone and in its exact form", () => {
   const ok = (names: string) => nameProblem(names, node("n1")) === undefined;
   assert.ok(ok("URI:paddock://node/n1"));
   assert.ok(ok("DNS:host.example, URI:paddock://node/n1, IP Address:10.0.0.1"));

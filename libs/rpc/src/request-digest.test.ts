@@ -10,11 +10,11 @@ const digest = (init: MessageInitShape<typeof CreateSandboxRequestSchema>) =>
   );
 const base = { requestId: "r", sandboxId: "s", spec: { labels: { a: "1", b: "2" }, hostname: "h" } };
 
-test("the order of a map's entries is no difference", () => {
+test("the order of map entries does not matter", () => {
   assert.equal(digest(base), digest({ ...base, spec: { ...base.spec, labels: { b: "2", a: "1" } } }));
 });
 
-test("any other difference is one, also which call it is", () => {
+test("any other difference matters, also that of the call", () => {
   const others = [
     { ...base, sandboxId: "t" },
     { ...base, spec: { ...base.spec, labels: { a: "2", b: "1" } } },

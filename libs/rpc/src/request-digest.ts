@@ -2,9 +2,8 @@ import { createHash } from "node:crypto";
 import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 
 /**
- * SHA-256 of what a request asks for, to tell a repeated request from another one with the same id. It is taken of the JSON
- * form with sorted keys: the binary form of equal messages may differ, because the order of a map's entries is free (Go shuffles
- * it on purpose).
+ * SHA-256 of a request, to tell a repeated request from another one with the same id. It covers the JSON form with sorted keys: the
+ * binary form of equal messages may differ, because the order of map entries is not defined (Go shuffles it on purpose).
  */
 export const requestDigest = <Desc extends DescMessage>(
   schema: Desc,

@@ -1,11 +1,11 @@
 /**
- * What serves a service: a map of one handler for each method, in one shape for all four kinds of methods.
+ * The handlers of a service: a map of one function for each method, with one signature for all four kinds of methods.
  *
- * A handler takes the request (or an async iterable of them) and answers with a promise (or an async iterable). Back-pressure
- * is the iteration itself: the next response is asked for when the transport has taken the one before, and the next
- * request is read when it is asked for. When `yield` returns, the transport has the message.
+ * A handler takes the request (or an async iterable of requests) and returns a promise (or an async iterable). Back-pressure is the
+ * iteration itself: the transport asks for the next response when it has taken the one before, and reads the next request when
+ * the handler asks for it. When `yield` returns, the transport has the message.
  *
- * `bindService` forgets the types of the messages, once and here, so that transports and middleware can treat all methods alike.
+ * `bindService` drops the types of the messages, here and nowhere else, so that transports and middleware treat all methods alike.
  */
 import type { DescMessage, DescMethod, DescService, Message, MessageShape } from "@bufbuild/protobuf";
 import type { CallContext } from "./call-context.ts";
@@ -28,16 +28,16 @@ export type ServiceHandlers<S extends DescService> = {
   readonly [K in keyof S["method"]]: MethodHandler<S["method"][K]>;
 };
 
-/** A handler whose message types are forgotten. Which of the shapes is in play follows from the method's kind. */
+/** A handler without its message types. The kind of the method decides which alternatives apply. */
 export type AnyHandler = (
   input: Message | AsyncIterable<Message>,
   ctx: CallContext,
 ) => Promise<Message> | AsyncIterable<Message>;
 
-/** A method with what serves it. */
+/** A method with its handler. */
 export type BoundMethod = { readonly method: DescMethod; readonly handle: AnyHandler };
 
-/** Something wrapped around every handler of a server. */
+/** Wraps every handler of a server. */
 export type Middleware = (method: DescMethod, next: AnyHandler) => AnyHandler;
 
 /** The methods of a service that have a handler here, with it. */

@@ -6,8 +6,8 @@ import { GrpcConnection } from "./grpc-client.ts";
 /**
  * A connection by TLS to "host:port" or "[v6]:port". `ca` is the certificate authority in PEM; without it those of Node are trusted.
  *
- * For an IP address grpc-js would send it as the server's name, which TLS does not allow and Node refuses since version 26; so a
- * name that is none is sent instead, and the certificate is still checked against the address.
+ * grpc-js sends an IP address as the server's name, which TLS does not allow and Node.js refuses since version 26. So an invalid
+ * name is sent instead, and the certificate is checked against the address.
  */
 export function tlsConnection(address: string, ca?: Buffer): GrpcConnection {
   const host = address.slice(0, address.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TurnBudget } from "./turn-budget.ts";
 
-test("messages of all streams together take no more than their share of a turn of the event loop", async () => {
+test("all streams together handle a limited number of messages in one turn of the event loop", async () => {
   const budget = new TurnBudget(10);
   let handled = 0;
   let most = 0;
@@ -26,7 +26,7 @@ test("messages of all streams together take no more than their share of a turn o
   assert.ok(most <= 20, `${most} messages in one turn`);
 });
 
-test("a stream that waits gets its turn although others never pause", async () => {
+test("a waiting stream gets its turn although others never pause", async () => {
   const budget = new TurnBudget(4);
   let over = false;
   const endless = async () => {

@@ -48,7 +48,7 @@ const renameOver = (path: string, text: string) => {
   renameSync(`${path}.new`, path);
 };
 
-test("a file that is renamed over, or written in place, is read again", async () => {
+test("a file is read again when it is written in place or another is renamed over it", async () => {
   writeFileSync(at("token"), "one");
   using watched = watching([at("token")]);
   assert.equal(watched.files.current, "one");
@@ -62,7 +62,7 @@ test("a file that is renamed over, or written in place, is read again", async ()
   assert.equal(watched.files.current, "three");
 });
 
-test("a link on the way that is made to lead elsewhere is noticed, wherever it is", async () => {
+test("a changed symbolic link is noticed anywhere in the path", async () => {
   // As Kubernetes mounts a secret: token -> ..data/token, ..data -> ..1.
   for (const version of ["1", "2"]) {
     mkdirSync(at("volume", `..${version}`), { recursive: true });
@@ -85,7 +85,7 @@ test("a link on the way that is made to lead elsewhere is noticed, wherever it i
   assert.equal(await watched.next(), "other 2");
 });
 
-test("what makes no sense, or is gone, is told of once and changes nothing; what comes after it counts", async () => {
+test("invalid or missing files are reported once and change nothing; valid ones later are used", async () => {
   writeFileSync(at("certificate"), "c1");
   writeFileSync(at("key"), "k1");
   using watched = watching([at("certificate"), at("key")]);
@@ -99,14 +99,14 @@ test("what makes no sense, or is gone, is told of once and changes nothing; what
   assert.equal(await watched.next(), "c2+k1");
 });
 
-test("a change of the permissions is a change", async () => {
+test("a change of permissions counts as a change", async () => {
   writeFileSync(at("secret"), "s", { mode: 0o600 });
   using watched = watching([at("secret")]);
   chmodSync(at("secret"), 0o644);
   assert.equal(await watched.next(), "s");
 });
 
-test("what is no file is refused", () => {
+test("anything but a regular file is refused", () => {
   for (const path of [at(), at("missing"), "/dev/zero"])
     assert.throws(() => watching([path]), /cannot be read/);
 });

@@ -1,13 +1,13 @@
 /**
- * What some small files say, read again when they change: credentials that are replaced while the service runs.
+ * The contents of a few small files, read again when they change: credentials that are replaced while the service runs.
  *
- * Files are replaced in different ways: written in place, renamed over, or by a symbolic link on the way that is made to lead elsewhere
- * (Kubernetes does so with a link between the directory and its files). So the directories of the file and of each link on the way to
- * it are watched, and a change in one of them leads to a look at the files themselves. A look every ten seconds finds
- * what no event tells, as on network file systems.
+ * A file is replaced in one of three ways: it is written in place, another one is renamed over it, or a symbolic link in its path is
+ * changed (Kubernetes does this with a link between the directory and its files). So the directories of the file and of each link
+ * in its path are watched, and an event there causes the files to be read. They are also read every ten seconds, because some
+ * file systems, such as those of a network, send no events.
  *
- * Only what makes sense as a whole is taken over: a half-written file, or a certificate whose key has not come yet, is told of once and
- * changes nothing.
+ * A new value is used only when all files are valid together. A half-written file, or a certificate without its key, is reported
+ * once and changes nothing.
  */
 import { createHash } from "node:crypto";
 import {
@@ -34,17 +34,17 @@ export type ReadFile = {
 
 export type WatchedFilesOptions<T> = {
   readonly paths: readonly string[];
-  /** What the files say together, in the order of `paths`. Throws an Error, fit for a log, when it makes no sense. */
+  /** The value of all files, in the order of `paths`. Throws an Error whose text is fit for a log when they are invalid. */
   readonly parse: (files: readonly ReadFile[]) => T;
-  /** The files have changed to something that makes no sense; the value of before counts on. */
+  /** Called when the files have changed and are invalid. The value before stays in use. */
   readonly onProblem: (error: Error) => void;
-  /** Another value counts now. */
+  /** Called when a new value is in use. */
   readonly onReload?: () => void;
 };
 
-/** Events of one replacement come together. */
+/** One replacement causes several events at once. */
 const SETTLE_MS = 50;
-const LOOK_AGAIN_MS = 10_000;
+const REREAD_MS = 10_000;
 const MAX_BYTES = 1024 * 1024;
 const MAX_LINKS = 40;
 
@@ -57,17 +57,17 @@ export class WatchedFiles<T> implements Disposable {
   #value: T;
   #seen: string;
 
-  /** Reads the files and begins to watch them. Throws the Error of `parse`, or one that says which file cannot be read. */
+  /** Reads the files and starts to watch them. Throws the Error of `parse`, or one that names the file that cannot be read. */
   constructor(options: WatchedFilesOptions<T>) {
     this.#options = options;
     this.#watch();
     const files = options.paths.map(readSmallFile);
     this.#seen = digestOf(files);
     this.#value = options.parse(files);
-    this.#interval = setInterval(() => this.#look(), LOOK_AGAIN_MS).unref();
+    this.#interval = setInterval(() => this.#reread(), REREAD_MS).unref();
   }
 
-  /** The newest value that makes sense. */
+  /** The newest valid value. */
   get current(): T {
     return this.#value;
   }
@@ -85,7 +85,7 @@ export class WatchedFiles<T> implements Disposable {
     this.#watchers.clear();
   }
 
-  #look(): void {
+  #reread(): void {
     this.#watch();
     let seen = "";
     try {
@@ -95,9 +95,9 @@ export class WatchedFiles<T> implements Disposable {
       this.#value = this.#options.parse(files);
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-      const told = seen || error.message;
-      if (told !== this.#seen) this.#options.onProblem(error);
-      this.#seen = told;
+      const problem = seen || error.message;
+      if (problem !== this.#seen) this.#options.onProblem(error);
+      this.#seen = problem;
       return;
     }
     this.#seen = seen;
@@ -105,7 +105,7 @@ export class WatchedFiles<T> implements Disposable {
     this.#options.onReload?.();
   }
 
-  /** Watches what is to be watched now. A directory that cannot be watched is looked at by the interval alone. */
+  /** Watches the directories of the files as they are now. Where watching fails, the interval alone finds changes. */
   #watch(): void {
     const wanted = new Map(
       this.#options.paths.flatMap(directoriesOf).map((path) => [identityOf(path), path]),
@@ -118,17 +118,17 @@ export class WatchedFiles<T> implements Disposable {
     for (const [identity, path] of wanted) {
       if (this.#watchers.has(identity)) continue;
       try {
-        const watcher = watch(path, { persistent: false }, () => this.#lookSoon());
-        watcher.on("error", () => this.#lookSoon());
+        const watcher = watch(path, { persistent: false }, () => this.#rereadSoon());
+        watcher.on("error", () => this.#rereadSoon());
         this.#watchers.set(identity, watcher);
       } catch {}
     }
   }
 
-  #lookSoon(): void {
+  #rereadSoon(): void {
     this.#soon ??= setTimeout(() => {
       this.#soon = undefined;
-      this.#look();
+      this.#reread();
     }, SETTLE_MS).unref();
   }
 }
@@ -137,7 +137,7 @@ export class WatchedFiles<T> implements Disposable {
 export function readSmallFile(path: string): ReadFile {
   let descriptor: number | undefined;
   try {
-    // A pipe would be waited for otherwise.
+    // Without O_NONBLOCK, opening a pipe waits for a writer.
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stat = fstatSync(descriptor);
     if (!stat.isFile()) throw new Error("it is not a regular file");
@@ -152,7 +152,7 @@ export function readSmallFile(path: string): ReadFile {
   }
 }
 
-/** The directories in which a change may make `path` another file: its own, and that of each link on the way. */
+/** The directories in which a change may make `path` another file: its own, and that of each symbolic link in the path. */
 function directoriesOf(path: string): string[] {
   const found = new Set<string>();
   let rest = resolve(path);
@@ -160,18 +160,18 @@ function directoriesOf(path: string): string[] {
     const link = firstLink(rest);
     if (link === undefined) break;
     found.add(link.directory);
-    rest = link.leadsTo;
+    rest = link.target;
   }
   return [...found, dirname(rest)];
 }
 
-function firstLink(path: string): { readonly directory: string; readonly leadsTo: string } | undefined {
+function firstLink(path: string): { readonly directory: string; readonly target: string } | undefined {
   const parts = path.split("/").slice(1);
   let directory = "/";
   for (const [index, part] of parts.entries()) {
     const at = join(directory, part);
     try {
-      return { directory, leadsTo: resolve(directory, readlinkSync(at), ...parts.slice(index + 1)) };
+      return { directory, target: resolve(directory, readlinkSync(at), ...parts.slice(index + 1)) };
     } catch {
       directory = at;
     }

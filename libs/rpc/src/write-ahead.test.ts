@@ -29,7 +29,7 @@ const method = {
 server.addService({ watch: method }, { watch: (call: NodeJS.WritableStream) => calls.resolve(call) });
 after(() => server.forceShutdown());
 
-test("small messages count as taken at once up to a limit, and what goes beyond it when the socket takes it", async () => {
+test("small messages count as taken at once up to a limit, others when the socket has taken them", async () => {
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),

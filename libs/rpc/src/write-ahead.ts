@@ -1,12 +1,12 @@
 /**
- * Lets small responses of a stream leave together.
+ * Sends small responses of a stream together.
  *
- * grpc-js takes one message of a stream at a time: the next is handed over when the socket has taken the one before, so four short
- * messages cost four rounds of the event loop, four system calls and four packets at every hop. Here a message counts as taken
- * at once while no more than `WRITE_AHEAD_BYTES` of the call are under way; HTTP/2 then writes what gathered in one go. Beyond that a
- * message counts as taken when the socket has taken it, as before, so a slow client still slows the handler.
+ * grpc-js takes one message of a stream at a time: the next follows when the socket has taken the one before, so four short messages
+ * cost four turns of the event loop, four system calls and four packets at every hop. Here a message counts as taken at once while
+ * at most `WRITE_AHEAD_BYTES` of the call are on their way to the socket, and HTTP/2 writes them together. Beyond that a message
+ * counts as taken when the socket has taken it, so a slow client still slows the handler.
  *
- * Messages come encoded, because only then is their size known here; those of other services (health, reflection) do not, and wait.
+ * Our messages arrive encoded, because only then their size is known. Those of other services (health, reflection) do not, and wait.
  */
 import {
   ServerInterceptingCall,
@@ -15,8 +15,8 @@ import {
 } from "@grpc/grpc-js";
 
 /**
- * Bytes of one call that may be on their way to the socket while the handler goes on. What a client's transport has taken counts as
- * acknowledged, and the agent holds half a ring (32 KiB at least) behind that, so these bytes are not lost with a connection.
+ * Bytes of one call that may be on their way to the socket while the handler goes on. Bytes that a client's transport has taken count
+ * as acknowledged, and the agent keeps half a ring (at least 32 KiB) of them, so a lost connection does not lose them.
  */
 export const WRITE_AHEAD_BYTES = 16 * 1024;
 
@@ -32,7 +32,7 @@ class WriteAheadCall extends ServerInterceptingCall {
     this.#next = next;
   }
 
-  /** Nothing that comes in is of interest here. */
+  /** Incoming messages pass unchanged. */
   override start(listener: Parameters<ServerInterceptingCallInterface["start"]>[0]): void {
     this.#next.start(listener);
   }

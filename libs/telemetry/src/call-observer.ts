@@ -6,7 +6,7 @@ import type { Metrics } from "./metrics.ts";
 import type { TraceHeaders } from "./trace-headers.ts";
 import { beginSpan } from "./tracing.ts";
 
-/** What this needs to know of a call. */
+/** The part of a call that is observed. */
 export type ObservedCall = {
   readonly method: { readonly name: string; readonly parent: { readonly typeName: string } };
   readonly trace: TraceHeaders;
@@ -19,14 +19,14 @@ export type CallObserver = (call: ObservedCall) => {
   end(code: string, error?: unknown): void;
 };
 
-/** Codes by which a call ends badly for the operator, not for its client. */
+/** Codes that point to a fault of the service rather than of its client. */
 const SERVER_FAULTS = new Set(["INTERNAL", "DATA_LOSS", "UNAVAILABLE"]);
 
-/** An observer that writes to all three. */
+/** An observer that records all three. */
 export function callObserver(log: Logger, metrics: Metrics): CallObserver {
   return (call) => {
     const method = `${call.method.parent.typeName}/${call.method.name}`;
-    const counted = metrics.callBegins(method);
+    const counted = metrics.callStarted(method);
     const span = beginSpan(method, "server", call.trace, {
       "rpc.system.name": "grpc",
       "rpc.method": method,

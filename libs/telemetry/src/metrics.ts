@@ -3,7 +3,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
-/** 1 ms to 2 min: an exec through three hops takes some ms, a cold boot some seconds. */
+/** 1 ms to 2 min: an exec through three hops takes a few milliseconds, a cold boot a few seconds. */
 const DURATION_BUCKETS_S = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
 ];
@@ -15,7 +15,7 @@ export class Metrics {
   readonly #inFlight: Gauge<"method">;
   readonly #bugs: Counter;
 
-  /** Also collects those of the process and the event loop's lag. */
+  /** Also collects metrics of the process and the lag of the event loop. */
   constructor() {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
@@ -34,13 +34,13 @@ export class Metrics {
     });
     this.#bugs = new Counter({
       name: "paddock_internal_errors_total",
-      help: "Calls that failed by a bug",
+      help: "Calls that failed with an internal error",
       registers,
     });
   }
 
-  /** Counts a call that begins; call the result with its gRPC code's name when it ends. */
-  callBegins(method: string): (code: string) => void {
+  /** Counts a call that starts. Call the result with the name of the gRPC code when it ends. */
+  callStarted(method: string): (code: string) => void {
     const began = performance.now();
     this.#inFlight.inc({ method });
     return (code) => {
@@ -54,7 +54,7 @@ export class Metrics {
     this.#bugs.inc();
   }
 
-  /** A gauge whose value is asked for when metrics are read. */
+  /** A gauge whose value is read when metrics are exposed. */
   gauge(name: string, help: string, read: () => number): void {
     const collect = function (this: Gauge) {
       this.set(read());

@@ -1,22 +1,22 @@
 /**
- * W3C trace context (https://www.w3.org/TR/trace-context/) between OpenTelemetry and the two headers that our transports
- * carry: gRPC metadata and NATS headers alike.
+ * W3C trace context (https://www.w3.org/TR/trace-context/): OpenTelemetry contexts to and from the two headers that gRPC metadata and
+ * NATS messages carry.
  */
 import { type Context, propagation, ROOT_CONTEXT } from "@opentelemetry/api";
 
 /** The two headers. Empty when there is no trace. */
 export type TraceHeaders = { readonly traceparent?: string; readonly tracestate?: string };
 
-/** version-traceid-parentid-flags, lower-case hex; anything else is dropped, as the specification asks. */
+/** version-traceid-parentid-flags in lower-case hex. Anything else is dropped, as the specification demands. */
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** The context that the headers name as parent. */
+/** The parent context in the headers. */
 export function contextOf(headers: TraceHeaders): Context {
   if (!headers.traceparent || !TRACEPARENT.test(headers.traceparent)) return ROOT_CONTEXT;
   return propagation.extract(ROOT_CONTEXT, headers);
 }
 
-/** The headers that name the context's span as parent. */
+/** Headers with the span of the context as parent. */
 export function headersOf(context: Context): TraceHeaders {
   const carrier: { traceparent?: string; tracestate?: string } = {};
   propagation.inject(context, carrier);

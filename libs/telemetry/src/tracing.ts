@@ -1,6 +1,6 @@
 /**
- * Traces by OpenTelemetry, exported only when an OTLP endpoint is configured. Without one the SDK, a second of start-up, is
- * not even loaded, spans are no-ops, and the headers of a caller's trace are still passed on.
+ * Traces by OpenTelemetry, exported only when an OTLP endpoint is configured. Without one the SDK, which takes a second to load, is
+ * not loaded, spans do nothing, and the headers of a caller's trace are still passed on.
  */
 import { context, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { contextOf, headersOf, type TraceHeaders } from "./trace-headers.ts";
@@ -12,9 +12,9 @@ export type TracingOptions = {
   readonly endpoint: string | undefined;
 };
 
-/** What exports the traces. */
+/** The running export of traces. */
 export type Tracing = {
-  /** Sends what is left. */
+  /** Sends the remaining spans. */
   shutdown(): Promise<void>;
 };
 
@@ -33,9 +33,9 @@ export async function startTracing({ serviceName, endpoint }: TracingOptions): P
   return { shutdown: () => sdk.shutdown() };
 }
 
-/** A span that has begun. */
+/** A span that has not ended. */
 export type OpenSpan = {
-  /** Headers that make what is called from here a child of the span; the caller's own when nothing is recorded. */
+  /** Headers that make further calls children of the span; the caller's own when nothing is recorded. */
   readonly headers: TraceHeaders;
   /** Ends it; `errorType` (a gRPC code name, or a reason) marks it as failed. */
   end(errorType?: string): void;
@@ -44,7 +44,7 @@ export type OpenSpan = {
 const TRACER = "paddock";
 
 /**
- * Begins a span as a child of the caller's headers. `attributes` hold no user data except ids; names are of the OpenTelemetry
+ * Starts a span as a child of the caller's headers. `attributes` hold no user data except ids, and are named by the OpenTelemetry
  * conventions (`rpc.method`, …).
  */
 export function beginSpan(
@@ -76,5 +76,5 @@ function endSpan(span: Span, errorType: string | undefined): void {
   span.end();
 }
 
-/** The headers of the span that is active here, for calls made outside a handler. */
+/** The headers of the active span, for calls outside a handler. */
 export const activeHeaders = (): TraceHeaders => headersOf(context.active());
