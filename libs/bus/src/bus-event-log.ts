@@ -1,7 +1,7 @@
-/** The connection's news as lines of a log: trouble with its cause, as `err`, where pino shows a stack. */
+/** Logs the events of the connection. A failure has its cause as `err`, which pino prints with a stack. */
 import type { BusEvent } from "./bus.ts";
 
-/** The part of pino that is needed. */
+/** The part of a pino logger in use. */
 export type BusLog = {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
@@ -9,9 +9,9 @@ export type BusLog = {
 
 const LINES = {
   connected: { level: "info", text: "connected to NATS" },
-  "connect-failed": { level: "warn", text: "NATS cannot be connected to, trying again" },
-  lost: { level: "warn", text: "the connection to NATS was lost, trying again" },
-  refused: { level: "warn", text: "NATS refused what this connection asked for" },
+  "connect-failed": { level: "warn", text: "cannot connect to NATS, trying again" },
+  lost: { level: "warn", text: "lost the connection to NATS, reconnecting" },
+  refused: { level: "warn", text: "NATS refused a request of this connection" },
 } as const satisfies Record<BusEvent["kind"], object>;
 
 /** For `BusOptions.onEvent`. */

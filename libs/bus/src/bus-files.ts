@@ -1,15 +1,15 @@
 /**
- * What a client shows to NATS, from files: they are read again at each connect, so that a new certificate or key is taken up by a
- * reconnect, without a restart.
+ * The credentials of a client of NATS, from files. They are read again at each connect, so a new certificate or key takes effect with
+ * a reconnect, without a restart.
  *
- * A file that holds a secret is for its owner alone, as ssh demands of keys: the bus commands daemons that run as root.
+ * A file with a secret must be accessible to its owner alone, as ssh demands of keys: the bus commands daemons that run as root.
  */
 import { readFileSync, statSync } from "node:fs";
 import { type Authenticator, credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
 
-/** Paths; each may be missing. */
+/** Paths; each is optional. */
 export type BusFiles = {
-  /** PEM: the authorities that may vouch for the server, instead of the system's. */
+  /** PEM: the authorities trusted for the server, instead of the system's. */
   readonly ca?: string | undefined;
   /** PEM: the client's own certificate, with `key`. */
   readonly cert?: string | undefined;
@@ -20,7 +20,7 @@ export type BusFiles = {
   readonly creds?: string | undefined;
 };
 
-/** What the files hold. */
+/** The contents of the files. */
 export type BusCredentials = {
   readonly ca?: string;
   readonly cert?: string;
@@ -30,7 +30,7 @@ export type BusCredentials = {
 
 const OTHERS = 0o077;
 
-/** Reads the files. Throws an Error that names the file and never shows what is in it. */
+/** Reads the files. Throws an Error that names the file and never shows its contents. */
 export function readBusFiles(files: BusFiles): BusCredentials {
   const { ca, cert, key, nkey, creds } = files;
   return {

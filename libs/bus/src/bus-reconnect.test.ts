@@ -35,7 +35,7 @@ async function reload(text: string): Promise<void> {
 }
 const address = () => nats.url.replace("//", "//node:right-password@");
 
-test("a bus that was refused many times is let in when its password is right again", async () => {
+test("a bus connects after many refusals when its password is right again", async () => {
   await using bus = new Bus({ url: address(), name: "refused" });
   await bus.ready;
   await reload("another-password");
@@ -49,7 +49,7 @@ test("a bus that was refused many times is let in when its password is right aga
   await bus.connection().flush();
 });
 
-test("a bus that begins with a wrong password is ready when the server takes it", async () => {
+test("a bus with a wrong password is ready when the server accepts it", async () => {
   await reload("another-password");
   await using bus = new Bus({ url: address(), name: "early" });
   const before = written(REFUSED);
@@ -60,7 +60,7 @@ test("a bus that begins with a wrong password is ready when the server takes it"
   await bus.connection().flush();
 });
 
-test("a connection that is closed, by whatever, is followed by another, and subscribers are told of it", async () => {
+test("a closed connection is followed by another, and subscribers get it", async () => {
   await using bus = new Bus({ url: address(), name: "closed" });
   await bus.ready;
   let connections = 0;
@@ -73,7 +73,7 @@ test("a connection that is closed, by whatever, is followed by another, and subs
   assert.equal(connections, 2);
 });
 
-test("trouble is logged with its cause as err, without the password, and once for each cause", async () => {
+test("a failure is logged once for each cause, with the cause as err and without the password", async () => {
   const lines: { level: string; fields: object; text: string }[] = [];
   const log = {
     info: (fields: object, text: string) => lines.push({ level: "info", fields, text }),
@@ -105,7 +105,7 @@ test("trouble is logged with its cause as err, without the password, and once fo
   }
 });
 
-test("of several servers the one that answers is taken", async () => {
+test("the bus uses the one of several servers that answers", async () => {
   await using bus = new Bus({ url: `nats://127.0.0.1:1,${address()}`, name: "second" });
   await bus.ready;
 });

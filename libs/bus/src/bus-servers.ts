@@ -1,12 +1,12 @@
 /**
  * Addresses of NATS servers: one or several, separated by commas, such as "tls://host-1:password@bus-1:4222,tls://bus-2:4222".
  *
- * "tls://" is a demand: a server that does not offer TLS, or shows a certificate that is not valid for the host in its address, is not
- * talked to. So all servers of a list are either "tls://" or "nats://": one plain server in a list would undo the others.
+ * "tls://" is a demand: a server without TLS, or with a certificate that is not valid for the host in its address, is refused. So all
+ * servers of a list are either "tls://" or "nats://": one plain server would undo the security of the others.
  */
 import { isIP } from "node:net";
 
-/** One server, taken apart. */
+/** One server of the list. */
 export type BusServer = {
   readonly host: string;
   readonly port: number;
@@ -15,13 +15,13 @@ export type BusServer = {
   readonly login: BusLogin | undefined;
 };
 
-/** What an address says of who logs in. */
+/** The login in an address. */
 export type BusLogin = { readonly user: string; readonly password: string } | { readonly token: string };
 
 const DEFAULT_PORT = 4222;
 
 /**
- * The servers of a list. A server without a login takes the first one of the list. Throws an Error whose text holds no part of the
+ * The servers of a list. A server without a login uses the first login of the list. Throws an Error whose text has no part of the
  * address that may be a password.
  */
 export function parseBusServers(urls: string): BusServer[] {
@@ -32,15 +32,15 @@ export function parseBusServers(urls: string): BusServer[] {
   return servers.map((server) => ({ ...server, login: server.login ?? login }));
 }
 
-/** The address without its login, for people. */
+/** The address without its login, for logs and errors. */
 export const shownServer = ({ host, port, isTls }: BusServer): string =>
   `${isTls ? "tls" : "nats"}://${hostPort({ host, port })}`;
 
-/** "host:port", as a client dials it. */
+/** "host:port", the form for a client. */
 export const hostPort = ({ host, port }: Pick<BusServer, "host" | "port">): string =>
   `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 
-/** Whether only this host can be reached under the name. */
+/** Whether the name reaches only this host. */
 export const isLoopbackHost = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 

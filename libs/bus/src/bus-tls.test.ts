@@ -46,13 +46,13 @@ async function outcomeOf(options: Omit<BusOptions, "name">): Promise<string> {
   return await Promise.race([bus.ready.then(() => "connected"), failed.promise]);
 }
 
-test("tls:// is not satisfied by a server without TLS, and sends it no password", async () => {
+test("tls:// refuses a server without TLS and sends it no password", async () => {
   await using plain = await server("plain", 'authorization { user: u, password: "p" }\n');
   assert.match(await outcomeOf({ url: `tls://u:p@${plain.host}` }), /does not support 'tls'/);
   assert.equal(await outcomeOf({ url: `nats://u:p@${plain.host}` }), "connected");
 });
 
-test("a server is taken for the host in its address alone, by an authority that is trusted", async () => {
+test("a server is accepted only for the host in its address and from a trusted authority", async () => {
   const files = { ca: authority.cert };
   await using right = await server("right", tls(byAddress));
   assert.equal(await outcomeOf({ url: `tls://${right.host}`, files }), "connected");
@@ -64,14 +64,14 @@ test("a server is taken for the host in its address alone, by an authority that 
   assert.equal(await outcomeOf({ url: `tls://${named}`, files }), "connected");
 });
 
-test("a server that demands it is shown the client's certificate", async () => {
+test("a server that demands it gets the client's certificate", async () => {
   await using mutual = await server("mutual", tls(byAddress, `ca_file: "${authority.cert}", verify: true`));
   const url = `tls://${mutual.host}`;
   assert.equal(await outcomeOf({ url, files: { ca: authority.cert, ...client } }), "connected");
   assert.notEqual(await outcomeOf({ url, files: { ca: authority.cert } }), "connected");
 });
 
-test("a client logs in by an nkey, and by another one after the file has changed, without a restart", async () => {
+test("a client logs in with an nkey, and with another one after the file has changed, without a restart", async () => {
   const [first, second] = [nkeys.createUser(), nkeys.createUser()];
   const users = (key: typeof first) => `authorization { users: [ { nkey: ${key.getPublicKey()} } ] }\n`;
   const nkey = join(directory, "node.nk");
@@ -139,7 +139,7 @@ test("a client logs in by a credentials file, and not by one of another account"
   assert.match(await outcomeOf({ url, files: credentials(other) }), /Authorization Violation/i);
 });
 
-test("a secret that others can read is refused at each connect, and taken when it is closed to them", async () => {
+test("a secret that others can read is refused at each connect, and accepted once they cannot", async () => {
   const open = join(directory, "open.key");
   copyFileSync(client.key, open);
   chmodSync(open, 0o640);

@@ -2,20 +2,20 @@
  * The connection to NATS.
  *
  * ```text
- *   connecting <----- lost, refused, closed: another try, at first after 250 ms, at last every 2 s ----+
+ *   connecting <----- lost, refused, closed: another attempt after 250 ms, later every 2 s ------------+
  *       |                                                                                             |
  *       +--> connected ----------------------------------------------------------------------------- +
  *       close() ends it from anywhere
  * ```
  *
- * It is made in the background and kept for ever: a service starts, and says it is not ready, while NATS is away. Nothing is
- * queued for a broken connection: what cannot be sent now fails at once with BUS_UNAVAILABLE, because a command that is
- * sent later than its caller waits is a command nobody wants.
+ * It is established in the background and re-established until it is closed. A service starts while NATS is away and reports that it is
+ * not ready. Nothing is queued for a broken connection: a message that cannot be sent now fails at once with BUS_UNAVAILABLE,
+ * because a command must not be sent after its caller has given up.
  *
- * Each loss ends the client's connection object and the next try makes another, to one server: so nothing that ends an object for
- * good (two refused log-ins, a file that cannot be read) ends the bus, files are read again at each try, and each server is held to what
- * its own address demands. What subscribes does so on each connection, by `onConnection`. Servers that are not in
- * the list are not connected to, whatever a cluster tells of itself.
+ * Each loss ends the client's connection object, and the next attempt creates another, to one server. So what ends an object for
+ * good (two refused logins, an unreadable file) does not end the bus, files are read again at each attempt, and each server must
+ * meet the demands of its own address. Subscribers subscribe on each connection, with `onConnection`. The bus connects only to
+ * servers in its list and ignores others that a cluster announces.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { checkServerIdentity } from "node:tls";
@@ -32,24 +32,24 @@ import { type BusServer, hostPort, parseBusServers, shownServer } from "./bus-se
 export type BusOptions = {
   /** Servers, such as "nats://127.0.0.1:4222" or "tls://user:password@host:4222"; several are separated by commas. */
   readonly url: string;
-  /** What is shown to the server and demanded of it, beside what the address says. */
+  /** Credentials of the client, and the authority for the server. */
   readonly files?: BusFiles;
   /** Name of the client, as NATS' monitoring shows it. */
   readonly name: string;
-  /** Prefix of reply subjects, one for each client so that NATS' permissions can tell them apart. */
+  /** Prefix of reply subjects, one for each client, so that NATS permissions can distinguish clients. */
   readonly inboxPrefix?: string;
   /** Time between pings in milliseconds; a dead connection is noticed after three. */
   readonly pingIntervalMs?: number;
-  /** Called with everything an operator may want to know. No text in it holds a secret. */
+  /** Called with events for the operator. No text in them has a secret. */
   readonly onEvent?: (event: BusEvent) => void;
 };
 
-/** What an operator may want to know. The same failure to connect is told once a minute. */
+/** An event for the operator. The same failure to connect is reported once a minute. */
 export type BusEvent =
   | { readonly kind: "connected"; readonly server: string }
   | { readonly kind: "connect-failed"; readonly server: string; readonly err: unknown }
   | { readonly kind: "lost"; readonly server: string; readonly err?: unknown }
-  /** The server has refused something on a connection that stays, such as a subject without permission. */
+  /** The server refused something and kept the connection, such as a subject without permission. */
   | { readonly kind: "refused"; readonly server: string; readonly err: unknown };
 
 type ConnectionListener = (connection: NatsConnection) => void;
@@ -57,10 +57,10 @@ type ConnectionListener = (connection: NatsConnection) => void;
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
-const TELL_AGAIN_MS = 60_000;
+const REPORT_AGAIN_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 2_000;
 
-/** A connection to NATS that outlives its losses. */
+/** A connection to NATS that reconnects after each loss. */
 export class Bus implements AsyncDisposable {
   readonly #options: BusOptions;
   readonly #servers: readonly BusServer[];
@@ -71,9 +71,9 @@ export class Bus implements AsyncDisposable {
   readonly #running: Promise<void>;
   #connection: NatsConnection | undefined;
   #connected = false;
-  #told: { readonly text: string; readonly atMs: number } | undefined;
+  #reported: { readonly text: string; readonly atMs: number } | undefined;
 
-  /** Begins to connect. Throws an Error for an address that is none. */
+  /** Starts to connect. Throws an Error for an invalid address. */
   constructor(options: BusOptions) {
     this.#options = options;
     this.#servers = parseBusServers(options.url);
@@ -81,7 +81,7 @@ export class Bus implements AsyncDisposable {
     this.#running = this.#run();
   }
 
-  /** Resolves when the first connection is there; rejects when the bus is closed before. */
+  /** Resolves with the first connection. Rejects when the bus is closed before. */
   get ready(): Promise<void> {
     return this.#first.promise;
   }
@@ -91,13 +91,13 @@ export class Bus implements AsyncDisposable {
     return this.#connected;
   }
 
-  /** The connection; throws `PaddockError` BUS_UNAVAILABLE when there is none now. It is another one after each loss. */
+  /** The current connection, another one after each loss. Throws `PaddockError` BUS_UNAVAILABLE when there is none. */
   connection(): NatsConnection {
     if (this.#connection === undefined || !this.#connected) throw this.unavailable();
     return this.#connection;
   }
 
-  /** The error for what cannot be sent now, or whose answer cannot come any more. */
+  /** The error for a message that cannot be sent now, or whose reply cannot arrive any more. */
   unavailable(metadata: Readonly<Record<string, string>> = {}): PaddockError {
     return new PaddockError("BUS_UNAVAILABLE", "there is no connection to NATS", {
       hint: `check that nats-server answers at ${this.#servers.map(shownServer).join(",")}`,
@@ -112,7 +112,7 @@ export class Bus implements AsyncDisposable {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Calls `listener` with the connection there is and with each later one, before anyone else uses it; the result stops that. */
+  /** Calls `listener` with the current connection and each later one, before any other use of it; the result stops that. */
   onConnection(listener: ConnectionListener): () => void {
     this.#connectionListeners.add(listener);
     if (this.#connection !== undefined && this.#connected) listener(this.#connection);
@@ -120,15 +120,15 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Does something with the connection there is, if there is one, and settles when it is done or the connection is lost: what the client
-   * library waits for on a connection that is lost never comes. A server that answers nothing is waited for 2 s.
+   * Runs `work` with the current connection, if there is one. Settles when the work is done or the connection is lost, because the
+   * client library waits without end on a lost connection, and after 2 s without a response of the server.
    */
   async untilLost(work: (connection: NatsConnection) => Promise<unknown>): Promise<void> {
     const connection = this.#connection;
     if (connection === undefined || connection.isClosed()) return;
     const { promise: tooLong, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ANSWER_TIMEOUT_MS);
-    // A connection that is lost meanwhile fails the work, too.
+    // A lost connection fails the work.
     await Promise.race([work(connection).catch(() => {}), connection.closed(), tooLong]);
     clearTimeout(timer);
   }
@@ -152,7 +152,7 @@ export class Bus implements AsyncDisposable {
       const connection = await this.#connect(server);
       if (connection === undefined) {
         failures += 1;
-        // Each server of the list has its turn before there is a pause.
+        // All servers of the list are tried before a pause.
         const rounds = Math.floor(failures / this.#servers.length);
         if (failures % this.#servers.length === 0)
           await this.#pause(Math.min(RETRY_MS * 2 ** rounds, MAX_RETRY_MS));
@@ -165,7 +165,7 @@ export class Bus implements AsyncDisposable {
     this.#first.reject(this.unavailable());
   }
 
-  /** A connection to one server; undefined when there is none, which is told. */
+  /** A connection to one server, or undefined after reporting why there is none. */
   async #connect(server: BusServer): Promise<NatsConnection | undefined> {
     const { name, inboxPrefix, pingIntervalMs = 5_000, files = {} } = this.#options;
     try {
@@ -181,40 +181,40 @@ export class Bus implements AsyncDisposable {
         timeout: CONNECT_TIMEOUT_MS,
       });
     } catch (err) {
-      this.#tellFailure(server, err);
+      this.#reportFailure(server, err);
       return undefined;
     }
   }
 
-  /** Settles when the connection is over. */
+  /** Settles when the connection has ended. */
   async #use(connection: NatsConnection, server: BusServer): Promise<void> {
     const shown = shownServer(server);
     if (this.#closing.signal.aborted) return await connection.close();
-    this.#told = undefined;
+    this.#reported = undefined;
     this.#connection = connection;
     const followed = this.#follow(connection, shown);
     for (const listener of this.#connectionListeners) listener(connection);
     this.#set(true);
-    this.#tell({ kind: "connected", server: shown });
+    this.#report({ kind: "connected", server: shown });
     this.#first.resolve();
     const err = await followed;
     this.#set(false);
     await connection.close();
     if (!this.#closing.signal.aborted)
-      this.#tell({ kind: "lost", server: shown, ...(err === undefined ? {} : { err }) });
+      this.#report({ kind: "lost", server: shown, ...(err === undefined ? {} : { err }) });
   }
 
-  /** Tells of what happens on a connection until it is over; resolves with why. */
+  /** Reports the events of a connection until it ends. Resolves with the reason. */
   async #follow(connection: NatsConnection, server: string): Promise<unknown> {
     let last: unknown;
     for await (const status of connection.status()) {
       if (status.type === "error") {
         last = status.error;
-        this.#tell({ kind: "refused", server, err: status.error });
+        this.#report({ kind: "refused", server, err: status.error });
       } else if (status.type === "staleConnection") {
         last = new Error("the server did not answer pings");
       } else if (status.type === "disconnect" || status.type === "close") {
-        // At once: what is sent from now on is lost.
+        // Messages sent from now on are lost.
         this.#set(false);
       }
     }
@@ -222,12 +222,12 @@ export class Bus implements AsyncDisposable {
     return closed instanceof Error ? closed : last;
   }
 
-  #tellFailure(server: BusServer, err: unknown): void {
+  #reportFailure(server: BusServer, err: unknown): void {
     const text = `${shownServer(server)} ${err}`;
     const atMs = performance.now();
-    if (this.#told?.text === text && atMs - this.#told.atMs < TELL_AGAIN_MS) return;
-    this.#told = { text, atMs };
-    this.#tell({ kind: "connect-failed", server: shownServer(server), err });
+    if (this.#reported?.text === text && atMs - this.#reported.atMs < REPORT_AGAIN_MS) return;
+    this.#reported = { text, atMs };
+    this.#report({ kind: "connect-failed", server: shownServer(server), err });
   }
 
   #set(connected: boolean): void {
@@ -236,7 +236,7 @@ export class Bus implements AsyncDisposable {
     for (const listener of this.#listeners) listener(connected);
   }
 
-  #tell(event: BusEvent): void {
+  #report(event: BusEvent): void {
     this.#options.onEvent?.(event);
   }
 
@@ -245,11 +245,11 @@ export class Bus implements AsyncDisposable {
   }
 }
 
-/** What a connection to the server shows and demands. Throws when a file cannot be read. */
+/** The security options of a connection to the server. Throws when a file cannot be read. */
 function securityOf(server: BusServer, files: BusFiles): Partial<ConnectionOptions> {
   const { ca, cert, key, authenticator } = readBusFiles(files);
   const { host, login, isTls } = server;
-  // With an options object the client demands TLS. Left to itself it would check the certificate of an IP address for "localhost".
+  // With an options object the client demands TLS. By default it would check the certificate of an IP address for "localhost".
   const tls = {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),

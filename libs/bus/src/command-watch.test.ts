@@ -83,7 +83,7 @@ test("a command that a daemon left behind fails as soon as the next daemon tells
   while (view.get("reborn") === undefined) await api.connection().flush();
   const call = send("reborn", view);
   await underWay(first.server);
-  const lost = assertLost(call, /started anew/);
+  const lost = assertLost(call, /has restarted/);
   await first.die();
   const second = await daemon("reborn", "boot-2", answers);
   await lost;
@@ -131,6 +131,6 @@ test("a command to a daemon that is connected and silent fails when its heartbea
   const call = send("frozen", view);
   await received.promise;
   nowMs = 31_000;
-  await assertLost(call, /not been heard of/);
+  await assertLost(call, /no heartbeat for long/);
   await frozen.close();
 });

@@ -1,34 +1,34 @@
 /**
- * Whether a command that was sent is still being worked on.
+ * Finds out whether a node still works on a command.
  *
- * NATS says when nobody listens as a command is sent, but not when the listener dies afterwards: the caller would wait for its whole
- * deadline. So while a command takes long, its node is asked once a second whether it works on it. Nobody listens: the daemon, or
- * its connection, is gone. It says no: another daemon has started since. (An answer that was on its way has come by then, as
- * the bus keeps the order of one sender.) A node that answers nothing at all may be busy or frozen; then its heartbeats decide.
- * A heartbeat of another daemon asks at once, and decides nothing: the command may have reached that daemon already.
+ * NATS reports when no node subscribes as a command is sent, but not when the node dies afterwards: the caller would wait until its
+ * deadline. So while a command takes long, its node is asked once a second whether it works on it. No subscriber means that the daemon
+ * or its connection is gone. "No" means that another daemon has started since. (A response that was sent before has arrived by then,
+ * because the bus keeps the order of one sender.) A node that does not answer may be busy or frozen; then its heartbeats decide.
+ * A heartbeat of another daemon causes a question at once and decides nothing: the command may have reached that daemon already.
  */
 import { NoRespondersError } from "@nats-io/transport-node";
 import type { Bus } from "./bus.ts";
 import type { NodeView } from "./node-registry.ts";
 import { runningSubject } from "./subjects.ts";
 
-/** Pause between two questions, and patience with an answer, in milliseconds. */
+/** Pause between two questions, and time for an answer, in milliseconds. */
 const ASK_EVERY_MS = 1_000;
-/** Questions in a row that nobody hears before the daemon counts as gone: its connection may be coming back. */
+/** Questions in a row without a subscriber before the daemon counts as gone: its connection may be on its way back. */
 const MAX_UNHEARD = 2;
 
-/** What a node answers to whether it works on a command. */
+/** The answers of a node. */
 export const RUNNING = "running";
 export const NOT_RUNNING = "not running";
 
 export type WatchedCommand = {
   readonly nodeId: string;
   readonly commandId: string;
-  /** Heartbeats of the nodes; without it a node that is silent but connected is waited for. */
+  /** Heartbeats of the nodes. Without them a node that is connected and silent is waited for. */
   readonly nodes?: NodeView | undefined;
 };
 
-/** Calls `onLost` once, with why, when nobody works on the command any more. */
+/** Calls `onLost` once, with the reason, when no daemon works on the command any more. */
 export class CommandWatch implements Disposable {
   readonly #bus: Bus;
   readonly #command: WatchedCommand;
@@ -83,14 +83,14 @@ export class CommandWatch implements Disposable {
 
   async #lostBecause(): Promise<string | undefined> {
     const { nodeId, commandId, nodes } = this.#command;
-    if (nodes?.get(nodeId)?.liveness === "down") return "it has not been heard of for long";
-    // While our own connection is away, whoever waits is told so by it.
+    if (nodes?.get(nodeId)?.liveness === "down") return "it has sent no heartbeat for long";
+    // When our own connection is lost, that fails the caller.
     if (!this.#bus.connected) return undefined;
     try {
       const options = { timeout: ASK_EVERY_MS };
       const answer = await this.#bus.connection().request(runningSubject(nodeId), commandId, options);
       this.#unheard = 0;
-      return answer.string() === NOT_RUNNING ? "its daemon has started anew" : undefined;
+      return answer.string() === NOT_RUNNING ? "its daemon has restarted" : undefined;
     } catch (error) {
       if (!isUnheard(error)) return undefined;
       this.#unheard += 1;

@@ -1,5 +1,5 @@
 /**
- * Reading the stream of events from a place, without a gap and without a duplicate, for as long as the reader likes.
+ * Reads the stream of events from a position on, without gaps and repeats.
  *
  * ```text
  *   away ---- connected ----> checked ---- consumer made ----> reading --+
@@ -9,11 +9,11 @@
  *    +------------------------------------------------------------+
  * ```
  *
- * The reader pulls: it asks for a bounded batch, and for the next one when that was taken, so a slow reader holds up itself and
- * keeps at most one batch in memory. After every loss it begins anew behind the last event it has handed out.
+ * The reader pulls: it asks for a bounded batch, and for the next one when that batch was taken. So a slow reader delays only itself
+ * and keeps at most one batch in memory. After every loss it starts again after the last event that it delivered.
  *
- * Retention may overtake a reader that is slow or was away. The server would go on silently with the oldest it has; here the
- * oldest that is held is compared with where the reader is, and what is lost is an error.
+ * Retention may overtake a reader that is slow or was away. The server would continue silently with the oldest event it has. The reader
+ * compares the oldest event with its position, and lost events are an error.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -32,8 +32,8 @@ import type { EventExtent, EventPosition, EventStream } from "./event-stream.ts"
 import { EVENTS_STREAM, EVENTS_SUBJECTS, eventSubject } from "./subjects.ts";
 
 /**
- * What a reader is given: an event with the place behind it, or a place alone, when everything up to there has been told: as soon as
- * that is so, and now and then in quiet times.
+ * What a reader gets: an event with the position after it, or a position alone when everything up to there has been delivered: as soon
+ * as that is so, and regularly while no events come.
  */
 export type StreamedEvent = { readonly position: EventPosition; readonly event?: Event };
 
@@ -41,7 +41,7 @@ export type ReadOptions = {
   /** Only events of this sandbox. */
   readonly sandboxId?: string | undefined;
   readonly signal: AbortSignal;
-  /** How long a batch waits for events before the reader is given its place, in milliseconds. */
+  /** How long a batch waits for events before the reader gets a position alone, in milliseconds. */
   readonly quietMs?: number;
 };
 
@@ -50,12 +50,12 @@ const QUIET_MS = 30_000;
 const RETRY_MS = 250;
 const TIMEOUT_MS = 3_000;
 const NS_PER_MS = 1_000_000;
-/** How long the server keeps the consumer of a reader that does not ask: a slow one makes itself a new one. */
+/** How long the server keeps the consumer of an idle reader. A slower one creates a new consumer. */
 const FORGET_AFTER_MS = 120_000;
 
 /**
- * Events behind a place, until the signal fires. Waits out losses of the connection. Throws `PaddockError` EVENTS_NOT_HELD when
- * events between the place and what is kept are lost, or the stream is another one.
+ * Events after a position, until the signal is aborted. Waits while the connection is lost. Throws `PaddockError` EVENTS_NOT_HELD when
+ * events after the position are not kept any more, or the stream is another one.
  */
 export async function* readEvents(
   stream: EventStream,
@@ -71,28 +71,28 @@ export async function* readEvents(
       }
     } catch (error) {
       if (error instanceof PaddockError && error.reason === "EVENTS_NOT_HELD") throw error;
-      // The connection is away, the server is coming up, or the consumer was forgotten: all pass.
+      // The connection is lost, the server is starting, or the consumer does not exist any more. The next attempt follows.
     }
     if (!options.signal.aborted)
       await pause(RETRY_MS, undefined, { signal: options.signal }).catch(() => undefined);
   }
 }
 
-/** Throws `PaddockError` EVENTS_NOT_HELD unless everything behind the place is held. */
+/** Throws `PaddockError` EVENTS_NOT_HELD unless all events after the position are kept. */
 export function requireHeld(position: EventPosition, extent: EventExtent): void {
   const problem = problemOf(position, extent);
   if (problem === undefined) return;
-  throw new PaddockError("EVENTS_NOT_HELD", `cannot go on behind event ${position.sequence}: ${problem}`, {
+  throw new PaddockError("EVENTS_NOT_HELD", `cannot go on after event ${position.sequence}: ${problem}`, {
     metadata: {
       first_held: String(extent.firstSequence),
       last_held: String(extent.lastSequence),
     },
-    hint: "list what there is, then watch anew without a token",
+    hint: "list the current state, then watch again without a token",
   });
 }
 
 function problemOf({ streamCreated, sequence }: EventPosition, extent: EventExtent): string | undefined {
-  if (streamCreated !== extent.streamCreated) return "the stream of events was made anew since";
+  if (streamCreated !== extent.streamCreated) return "the stream of events was created again since";
   if (sequence + 1 < extent.firstSequence) return `the oldest that is kept is event ${extent.firstSequence}`;
   if (sequence > extent.lastSequence) return `the newest that is kept is event ${extent.lastSequence}`;
   return undefined;
@@ -121,7 +121,7 @@ async function* readConnected(
       requireHeld(position, before);
       let count = 0;
       for await (const message of fetched(consumer, options.quietMs ?? QUIET_MS, stopped.signal)) {
-        // A message of this consumer was lost on the way: begin anew behind the last one.
+        // A message of this consumer was lost: start again after the last one.
         if (message.info.deliverySequence !== delivered + 1) return;
         delivered += 1;
         count += 1;
@@ -133,7 +133,7 @@ async function* readConnected(
       }
       if (stopped.signal.aborted || count === BATCH) continue;
       if (!(await hasTold(consumer, delivered))) return;
-      // Nothing more came in all this time: what there was when it began has been told, whatever its sandbox.
+      // No more came in all this time: everything that existed at the start of the batch was delivered, for all sandboxes.
       if (before.lastSequence > position.sequence) position = { ...position, sequence: before.lastSequence };
       yield { position };
     }
@@ -142,7 +142,7 @@ async function* readConnected(
   }
 }
 
-/** Whether all that the server knows for this consumer was delivered, and has arrived. */
+/** Whether everything for this consumer was delivered and has arrived. */
 async function hasTold(consumer: Consumer, delivered: number): Promise<boolean> {
   const info = await consumer.info();
   return info.delivered.consumer_seq === delivered && info.num_pending === 0;
@@ -168,7 +168,7 @@ async function openConsumer(
   return { consumer: await client.consumers.get(EVENTS_STREAM, name), pending };
 }
 
-/** One batch. Ends when it is full, when its time is over, or when the signal fires. */
+/** One batch. Ends when it is full, when its time is over, or when the signal is aborted. */
 async function* fetched(consumer: Consumer, quietMs: number, signal: AbortSignal): AsyncGenerator<JsMsg> {
   const messages: ConsumerMessages = await consumer.fetch({ max_messages: BATCH, expires: quietMs });
   const stop = () => messages.stop();
@@ -186,12 +186,12 @@ function parsed({ data }: JsMsg): Event | undefined {
   try {
     return fromBinary(EventSchema, data);
   } catch {
-    // Not written by a node of ours; there is nothing to tell of it.
+    // Not an event of a node.
     return undefined;
   }
 }
 
-/** A signal that fires when the given one does, or when what `subscribe` was given is called. */
+/** A signal that is aborted with the given one, or by the function that `subscribe` gets. */
 function stopSignal(
   signal: AbortSignal,
   subscribe: (stop: () => void) => () => void,

@@ -60,7 +60,7 @@ async function read(
 }
 const events = (seen: readonly string[]) => seen.filter((id) => id !== ".");
 
-test("events behind a place come in order, then the news that this is all, then those to come", async () => {
+test("events after a position come in order, then the position of the end, then new ones", async () => {
   const from = await here();
   for (const id of ["a1", "a2"]) await publish(id);
   const seen = await read(from, async (so) => {
@@ -70,7 +70,7 @@ test("events behind a place come in order, then the news that this is all, then 
   assert.deepEqual(seen, ["a1", "a2", ".", "a3"]);
 });
 
-test("a place from now on is good before anything has happened", async () => {
+test("the current position is valid before any event", async () => {
   const from = await here();
   const seen = await read(from, async (so) => {
     if (so.length === 1) await publish("b1");
@@ -79,7 +79,7 @@ test("a place from now on is good before anything has happened", async () => {
   assert.deepEqual(seen, [".", "b1"]);
 });
 
-test("a sandbox's events are those of its id alone, on whatever node, dots and all", async () => {
+test("a sandbox's events are those of its exact id, on all nodes, with dots too", async () => {
   const from = await here();
   await publish("c1", "s.1", "n.1");
   await publish("c2", "s-1", "n.1");
@@ -88,7 +88,7 @@ test("a sandbox's events are those of its id alone, on whatever node, dots and a
   assert.deepEqual(await read(from, (so) => so.includes("."), { sandboxId: "s.1" }), ["c1", "c3", "."]);
 });
 
-test("an event that is published again is stored once, and the last one of a sandbox is known", async () => {
+test("an event that is published twice is stored once, and the last one of a sandbox is known", async () => {
   const from = await here();
   await publish("d1", "s.d");
   await publish("d1", "s.d");
@@ -97,7 +97,7 @@ test("an event that is published again is stored once, and the last one of a san
   assert.equal(await stream.lastIdOf("n2", "s.d"), undefined);
 });
 
-test("a place is found by time: before all, between two events, and behind the last", async () => {
+test("a position is found by time: before all, between two events, and after the last", async () => {
   await publish("t1");
   const first = await here();
   const message = await (await jetstreamManager(bus.connection())).streams.getMessage(EVENTS_STREAM, {
@@ -113,7 +113,7 @@ test("a place is found by time: before all, between two events, and behind the l
   assert.deepEqual(await stream.placeAt(Date.now() + 3_600_000), await here());
 });
 
-test("a place in quiet times moves on past events of others, so that it does not grow old", async () => {
+test("a position moves past the events of other sandboxes, so that it does not expire", async () => {
   const from = await here();
   await publish("e1", "other");
   const { sequence } = await here();
@@ -129,7 +129,7 @@ test("a place in quiet times moves on past events of others, so that it does not
   assert.equal(last, sequence);
 });
 
-test("a reader that does not read is sent one batch and no more", async () => {
+test("a reader that does not read gets one batch and no more", async () => {
   const from = await here();
   await Promise.all(ids("f", 700).map((id) => publish(id)));
   const reading = readEvents(stream, from, { signal: AbortSignal.timeout(30_000) });
@@ -150,7 +150,7 @@ test("a reader that does not read is sent one batch and no more", async () => {
   assert.equal(count, 700);
 });
 
-test("a server that is killed and comes back costs the reader no event and gives none twice", async () => {
+test("a reader misses and repeats no event when the server is killed and restarted", async () => {
   const from = await here();
   const expected = ids("g", 60);
   const published = (async () => {
@@ -175,7 +175,7 @@ test("a server that is killed and comes back costs the reader no event and gives
   assert.deepEqual(events(seen), expected);
 });
 
-test("a place whose successors are not kept any more is refused, and so is one in the middle of what was purged", async () => {
+test("a position is refused when the events after it are not kept any more", async () => {
   const from = await here();
   for (const id of ["h1", "h2", "h3"]) await publish(id);
   const manager = await jetstreamManager(bus.connection());
@@ -188,7 +188,7 @@ test("a place whose successors are not kept any more is refused, and so is one i
   assert.deepEqual(await read(last, (so) => so.length === 1), ["h3"]);
 });
 
-test("a reader that retention overtakes while it is slow is told, and not led over the gap", async () => {
+test("a slow reader that retention overtakes gets an error instead of a gap", async () => {
   const from = await here();
   await Promise.all(ids("i", 300).map((id) => publish(id)));
   const manager = await jetstreamManager(bus.connection());
@@ -201,7 +201,7 @@ test("a reader that retention overtakes while it is slow is told, and not led ov
   );
 });
 
-test("a place of a stream that was made anew since, or of one that lost its end, is refused", async () => {
+test("a position of a stream that was created again, or lost its end, is refused", async () => {
   await publish("k1");
   const from = await here();
   const manager = await jetstreamManager(bus.connection());
@@ -213,6 +213,6 @@ test("a place of a stream that was made anew since, or of one that lost its end,
   for (let count = 0; count <= from.sequence; count += 1) await publish(`k2-${count}`);
   await assert.rejects(
     read(from, () => false),
-    { reason: "EVENTS_NOT_HELD", message: /made anew/ },
+    { reason: "EVENTS_NOT_HELD", message: /created again/ },
   );
 });

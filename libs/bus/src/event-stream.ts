@@ -1,11 +1,11 @@
 /**
  * The stream of events: PADDOCK_EVENTS in JetStream, one subject for each sandbox, kept for a day.
  *
- * What is published is told apart by its event's id. JetStream drops what it has seen in the last two minutes; a publisher that was
- * away for longer asks for the last event of the sandbox (`lastIdOf`) before it publishes again what it is not sure of.
+ * The id of an event identifies it. JetStream drops an id that it has seen in the last two minutes. A publisher that was away for
+ * longer asks for the last event of the sandbox (`lastIdOf`) before it repeats events that may be stored already.
  *
- * A place in the stream is a sequence number together with the stream's time of birth: a stream that was made again counts from 1
- * again, and a number of the old one would point at something else.
+ * A position in the stream is a sequence number together with the creation time of the stream: a stream that was created again counts
+ * from 1, and a number of the old one would mean another event.
  */
 import {
   AckPolicy,
@@ -39,14 +39,14 @@ export type OutgoingEvent = {
   readonly bytes: Uint8Array;
 };
 
-/** A place in the stream: behind the event of that number. */
+/** A position in the stream: after the event with that number. */
 export type EventPosition = {
-  /** When the stream was made, as the server writes it. */
+  /** Creation time of the stream, in the form of the server. */
   readonly streamCreated: string;
   readonly sequence: number;
 };
 
-/** What of the stream is held now. */
+/** The events that the stream keeps now. */
 export type EventExtent = {
   readonly streamCreated: string;
   readonly firstSequence: number;
@@ -59,7 +59,7 @@ const MIB = 1024 * 1024;
 const NS_PER_MS = 1_000_000;
 const NO_MESSAGE = 10037;
 
-/** The stream on one connection. It is created when an operation finds it missing; the limits of one that exists are left as they are. */
+/** The stream on one connection. It is created when an operation finds it missing. The limits of an existing one stay as they are. */
 export class EventStream {
   readonly #bus: Bus;
   readonly #stream: StoreStream;
@@ -78,19 +78,19 @@ export class EventStream {
         max_age: maxAgeMs * NS_PER_MS,
         max_bytes: maxBytes,
         num_replicas: replicas,
-        // A direct read names the subject, so that a node can have permission for its own alone.
+        // A direct read names the subject, so that a node can have permission for its own subjects alone.
         allow_direct: true,
         allow_rollup_hdrs: false,
       },
     });
   }
 
-  /** The connection it is on. */
+  /** The connection in use. */
   get bus(): Bus {
     return this.#bus;
   }
 
-  /** Settles when the server has stored the event. Throws `PaddockError` BUS_UNAVAILABLE: then it may be stored or not. */
+  /** Settles when the server has stored the event. Throws `PaddockError` BUS_UNAVAILABLE when it is unknown whether it was stored. */
   async publish({ eventId, nodeId, sandboxId, bytes }: OutgoingEvent): Promise<void> {
     await this.#stream.do(async () => {
       const client = jetstream(this.#bus.connection(), { timeout: TIMEOUT_MS });
@@ -102,12 +102,12 @@ export class EventStream {
     });
   }
 
-  /** Id of the last event that is stored of a sandbox of a node; undefined when there is none. Throws BUS_UNAVAILABLE. */
+  /** Id of the last stored event of a sandbox on a node; undefined without one. Throws BUS_UNAVAILABLE. */
   async lastIdOf(nodeId: string, sandboxId: string): Promise<string | undefined> {
     return await this.#stream.do(async (manager) => {
       const query = { last_by_subj: eventSubject(sandboxId, nodeId) };
       const message = await manager.direct.getMessage(EVENTS_STREAM, query).catch((error: unknown) => {
-        // A stream of an older version answers no direct reads.
+        // A stream of an older version does not answer direct reads.
         if (error instanceof Error && error.name === "JetStreamNotEnabled") return byLeader(manager, query);
         throw error;
       });
@@ -115,26 +115,26 @@ export class EventStream {
     });
   }
 
-  /** What is held now. Throws BUS_UNAVAILABLE. */
+  /** The events that are kept now. Throws BUS_UNAVAILABLE. */
   async extent(): Promise<EventExtent> {
     return await this.#stream.do(async (manager) => extentOf(await manager.streams.info(EVENTS_STREAM)));
   }
 
-  /** Makes the stream if it is missing, for publishers that may not. Throws BUS_UNAVAILABLE. */
+  /** Creates the stream if it is missing, for publishers without that permission. Throws BUS_UNAVAILABLE. */
   async open(): Promise<void> {
     await this.#stream.open();
   }
 
   /**
-   * The place behind which lie the events that were stored at `timeMs` (by the server's clock) or later; of those that are not kept any
-   * more it says nothing. Throws BUS_UNAVAILABLE.
+   * The position before the events that were stored at `timeMs` (by the server's clock) or later, of those that are still kept. Throws
+   * BUS_UNAVAILABLE.
    */
   async placeAt(timeMs: number): Promise<EventPosition> {
     return await this.#stream.do(async (manager) => {
       const { streamCreated, firstSequence, lastSequence } = extentOf(
         await manager.streams.info(EVENTS_STREAM),
       );
-      // The server finds the place for a consumer, which is of no other use.
+      // The consumer serves only to let the server find the position.
       const { name, delivered } = await manager.consumers.add(EVENTS_STREAM, {
         ack_policy: AckPolicy.None,
         deliver_policy: DeliverPolicy.StartTime,

@@ -1,9 +1,9 @@
 /**
- * A JetStream KV bucket with typed errors, and a watch that survives what may happen to the server.
+ * A JetStream KV bucket with typed errors, and a watch that survives losses of the connection and the server.
  *
- * Facts of nats-server 2.9 that shape this: a time to live for one key is ignored, and the expiry of a bucket's makes no
- * event; so nothing here expires. Reads go to the stream's leader, not to a replica (`allow_direct: false`), so that they see what was written.
- * A writer with permission for one key could empty the bucket by a header ("Nats-Rollup: all"), so that is off (`allow_rollup_hdrs: false`).
+ * nats-server 2.9 ignores a time to live of a single key, and sends no event when a bucket's expires a value, so nothing here expires.
+ * Reads go to the leader of the stream, not to a replica (`allow_direct: false`), so that they see all writes. With the header
+ * "Nats-Rollup: all" a writer with permission for one key could empty the bucket, so it is off (`allow_rollup_hdrs: false`).
  */
 import {
   DiscardPolicy,
@@ -18,7 +18,7 @@ import { type KvWatcher, watchBucket } from "./kv-watch.ts";
 import { StoreStream } from "./store-stream.ts";
 import { keyOfId } from "./subjects.ts";
 
-/** A value with the number of its last change, which rises with every change of the bucket. */
+/** A value with the revision of its last change, which rises with every change of the bucket. */
 export type Versioned = { readonly value: Uint8Array; readonly revision: number };
 
 const OPERATION_TIMEOUT_MS = 3_000;
@@ -54,24 +54,24 @@ export class KvBucket {
     return entry === null ? undefined : versioned(entry);
   }
 
-  /** Stores a value if the id has none; the new revision, or undefined when it has one. */
+  /** Stores a value if the id has none. Returns the new revision, or undefined when it has one. */
   create(id: string, value: Uint8Array): Promise<number | undefined> {
     return this.#do((kv) => unlessWrongRevision(kv.create(keyOfId(id), value)));
   }
 
-  /** Stores a value if the revision is still `revision`; the new revision, or undefined when it is not. */
+  /** Stores a value if the revision is still `revision`. Returns the new revision, or undefined. */
   update(id: string, value: Uint8Array, revision: number): Promise<number | undefined> {
     return this.#do((kv) =>
       unlessWrongRevision(kv.update(keyOfId(id), value, revision, OPERATION_TIMEOUT_MS)),
     );
   }
 
-  /** Stores a value; the new revision. */
+  /** Stores a value. Returns the new revision. */
   put(id: string, value: Uint8Array): Promise<number> {
     return this.#do((kv) => kv.put(keyOfId(id), value));
   }
 
-  /** Deletes the value if the revision is still `revision`; whether it did. */
+  /** Deletes the value if the revision is still `revision`. Returns whether it did. */
   async delete(id: string, revision: number): Promise<boolean> {
     const done = this.#do((kv) =>
       unlessWrongRevision(kv.delete(keyOfId(id), { previousSeq: revision }).then(() => 1)),
@@ -79,7 +79,7 @@ export class KvBucket {
     return (await done) !== undefined;
   }
 
-  /** Tells `watcher` of every value there is and then of every change, until `signal` aborts, over any loss. */
+  /** Passes every value and then every change to `watcher`, until `signal` aborts, across losses. */
   watch(watcher: KvWatcher, signal: AbortSignal): Promise<void> {
     return watchBucket({ bus: this.#bus, bucket: this.#name, stream: this.#stream }, watcher, signal);
   }

@@ -7,10 +7,11 @@
  *    +--- connection lost, stream or its consumer gone (noticed within seconds): onLost
  * ```
  *
- * It begins again after every loss with all values: a consumer of a server that was away may be gone or late, and a new one is cheap and
- * sure. A stream that was lost and made again counts revisions from 1, so each beginning says whether it is of the same stream.
+ * After every loss the watch starts again with all values: a consumer may be gone or late after its server was away, and a new one is
+ * cheap and reliable. A stream that was lost and created again counts revisions from 1, so each start says whether it is of the same
+ * stream.
  *
- * Ages are differences of the server's clock alone: when it made the consumer of this beginning, less when it stored the value.
+ * Ages are differences of the server's clock alone: the creation time of the consumer minus the storage time of the value.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { AckPolicy, type Consumer, DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
@@ -19,11 +20,11 @@ import type { StoreStream } from "./store-stream.ts";
 import { idOfKey } from "./subjects.ts";
 
 export type WatchBegin = {
-  /** Rises with each beginning. */
+  /** Rises with each start. */
   readonly epoch: number;
-  /** Which stream it is: when the server made it, and how often it has lost its end since. */
+  /** Identifies the stream: its creation time, and how often it has lost its end since. */
   readonly incarnation: string;
-  /** Whether the beginning before was of another stream, or of a longer one: what that one held may be lost. */
+  /** Whether the start before was of another stream, or of a longer one, whose values may be lost. */
   readonly isOtherStream: boolean;
 };
 
@@ -32,16 +33,16 @@ export type WatchedValue = {
   /** Undefined when it was deleted. */
   readonly value: Uint8Array | undefined;
   readonly revision: number;
-  /** How long ago it was stored, in milliseconds; 0 for a change that is told as it happens. */
+  /** How long ago it was stored, in milliseconds; 0 for a change that happens now. */
   readonly ageMs: number;
 };
 
 export type KvWatcher = {
   onBegin(begin: WatchBegin): void;
   onValue(value: WatchedValue): void;
-  /** Everything that was there at the beginning has been told. */
+  /** All values that existed at the start have been delivered. */
   onFilled(): void;
-  /** The watch is not current any more; it begins again as soon as it can. */
+  /** The watch is not current any more. It starts again as soon as possible. */
   onLost(): void;
 };
 
@@ -49,9 +50,9 @@ export type WatchedBucket = { readonly bus: Bus; readonly bucket: string; readon
 
 const REOPEN_WAIT_MS = 300;
 const BATCH = 256;
-/** How long one request for changes waits, in milliseconds; after each it is checked that the consumer is there and has told all. */
+/** How long one request for changes waits, in milliseconds. After each the consumer is checked: it exists and has delivered everything. */
 const QUIET_MS = 4_000;
-/** How long the server keeps a consumer that does not ask. */
+/** How long the server keeps an idle consumer. */
 const FORGET_AFTER_MS = 60_000;
 const NS_PER_MS = 1_000_000;
 const TIMEOUT_MS = 3_000;
@@ -73,14 +74,14 @@ export async function watchBucket(
         watcher.onBegin({ epoch, incarnation: seen.incarnation, isOtherStream });
       });
     } catch {
-      // The connection is away, or the stream is gone or has no leader yet; all pass.
+      // The connection is lost, or the stream does not exist or has no leader yet. The next attempt follows.
     }
     if (hasBegun) watcher.onLost();
     if (!signal.aborted) await pause(REOPEN_WAIT_MS, undefined, { signal }).catch(() => undefined);
   }
 }
 
-/** Which stream was read, and how far: a server that lost power, or was given an old copy, has the same stream and not all of it. */
+/** Which stream was read, and how far. After a power loss, or from an old copy, a server has the same stream without its end. */
 class SeenStream {
   #created: string | undefined;
   #last = 0;
@@ -90,7 +91,7 @@ class SeenStream {
     return `${this.#created}/${this.#cuts}`;
   }
 
-  /** Whether it is another one than before, or has lost its end. */
+  /** Whether it is another stream than before, or has lost its end. */
   begin(created: string, lastSequence: number): boolean {
     const isOther = this.#created !== undefined && this.#created !== created;
     const isCut = !isOther && lastSequence < this.#last;
@@ -122,7 +123,7 @@ async function watchOnce(
     await stream.open();
     const { config, ...opened } = await openConsumer(bus, stream, bucket);
     consumer = opened.consumer;
-    // Asked for after the consumer was made, so that it is the same stream's.
+    // Read after the consumer was created, so that both are of the same stream.
     const { created, state } = await (await stream.manager()).streams.info(config.name);
     begin(seen.begin(String(created), state.last_seq));
     const reading = {
@@ -166,7 +167,7 @@ async function openConsumer(
   };
 }
 
-/** Tells of values and changes. Returns when something was lost on the way; throws when the consumer is gone. */
+/** Delivers values and changes. Returns when a message was lost; throws when the consumer does not exist any more. */
 async function follow(
   { consumer, pending, beganMs }: OpenConsumer,
   prefix: string,
@@ -189,7 +190,7 @@ async function follow(
     if (signal.aborted || delivered - before === BATCH) continue;
     const info = await consumer.info();
     if (info.delivered.consumer_seq !== delivered) return;
-    // What was to be told was removed meanwhile.
+    // The pending values were removed in the meantime.
     if (!isFilled && info.num_pending === 0) {
       isFilled = true;
       watcher.onFilled();
@@ -207,7 +208,7 @@ function watchedValue(message: JsMsg, prefix: string, beganMs: number | undefine
   };
 }
 
-/** One batch. Ends when it is full, when its time is over, or when the signal fires. */
+/** One batch. Ends when it is full, when its time is over, or when the signal is aborted. */
 async function* fetched(consumer: Consumer, signal: AbortSignal): AsyncGenerator<JsMsg> {
   const messages = await consumer.fetch({ max_messages: BATCH, expires: QUIET_MS });
   const stop = () => messages.stop();

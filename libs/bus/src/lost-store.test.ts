@@ -100,7 +100,7 @@ for (const [what, lose] of losses) {
     assert.equal(moved && (await registry.release(moved)), true);
   });
 
-  test(`after ${what}, events are published again, and a reader is told that those before are gone`, async () => {
+  test(`after ${what}, events are published again, and a reader gets an error about those before`, async () => {
     const stream = new EventStream(api);
     const publisher = new EventStream(node);
     const publish = (eventId: string) =>
@@ -130,7 +130,7 @@ for (const [what, lose] of losses) {
   });
 }
 
-test("a registry that has lost its end is another one: what it lacks is claimed again", async () => {
+test("a registry that has lost its end counts as another one, and the missing placements are claimed again", async () => {
   let restored = 0;
   const onRestored = (count: number) => {
     restored += count;

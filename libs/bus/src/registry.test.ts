@@ -34,7 +34,7 @@ const heartbeat = (nodeId: string, sequence: number) =>
     streamAddress: "127.0.0.1:1",
   });
 
-test("of many claims of one id, one wins, and the others learn who", async () => {
+test("one of many claims of an id wins, and the others get its placement", async () => {
   await using registry = new PlacementRegistry(bus);
   const claims = await Promise.all(
     ["a", "b", "c", "d"].map((nodeId) => registry.claim(placement("s.contended", nodeId))),
@@ -62,7 +62,7 @@ test("a released id can be claimed again, and a stale holder can neither move no
   assert.equal(moved && (await registry.release(moved)), true);
 });
 
-test("a lookup reads what the local copy does not hold, and the copy follows other writers", async () => {
+test("a lookup reads what is not in the local copy, and the copy follows other writers", async () => {
   await using registry = new PlacementRegistry(bus);
   await using other = new PlacementRegistry(bus);
   const { placed } = await other.claim(placement("s3"));
@@ -112,7 +112,7 @@ test("a registry that begins later knows how old a placement is, by the server's
   assert.ok(later.ageMs(placed) >= 250, `${later.ageMs(placed)}`);
 });
 
-test("a broken value in the registry hides nothing else", async () => {
+test("a broken value in the registry does not affect others", async () => {
   await using view = new NodeView(bus);
   await putHeartbeat(bus, heartbeat("fine", 1));
   bus.connection().publish("$KV.paddock_nodes.broken", new Uint8Array([255, 1]));
@@ -120,7 +120,7 @@ test("a broken value in the registry hides nothing else", async () => {
   assert.equal(view.get("broken"), undefined);
 });
 
-test("after the server was killed and came back, both views follow again and hold what was there", async () => {
+test("both views recover, with all values, when the server is killed and restarted", async () => {
   await using view = new NodeView(bus);
   await using registry = new PlacementRegistry(bus);
   await putHeartbeat(bus, heartbeat("survivor", 1));
@@ -147,7 +147,7 @@ test("after the server was killed and came back, both views follow again and hol
   await eventually(() => assert.equal(registry.countOn("n9"), 1, "the watch follows"));
 });
 
-test("a bus that begins before its server is ready when the server is", async () => {
+test("a bus that starts before its server is ready when the server is", async () => {
   const port = Number(new URL(nats.url).port);
   await nats.stop();
   const early = new Bus({ url: nats.url, name: "early" });

@@ -1,9 +1,9 @@
 /**
- * A JetStream stream that comes back after it was lost: with its server's disk, by a deletion, or because JetStream was off.
+ * A JetStream stream that is created again after it was lost: with its server's disk, by a deletion, or because JetStream was off.
  *
- * Nothing is remembered of a stream from one operation to the next. An operation that fails for want of the stream makes it and is
- * tried again; one that finds no one listening is tried again for a moment, as a stream that was just made, or whose server has just
- * come back, is deaf at first. In both cases nothing was stored.
+ * Nothing about a stream is remembered from one operation to the next. An operation that fails because the stream is missing creates
+ * it and is repeated. One that gets no response is repeated for a moment, because a new stream, or one whose server has just
+ * started, does not respond at first. In both cases nothing was stored.
  */
 import {
   JetStreamApiError,
@@ -23,11 +23,11 @@ const STREAM_NAME_IN_USE = 10058;
 
 export type StoreStreamOptions = {
   readonly config: Partial<StreamConfig> & { readonly name: string };
-  /** What it is called in errors. */
+  /** Its name in errors. */
   readonly title: string;
 };
 
-/** A stream by name, on the connection there is. */
+/** A stream by name, on the current connection. */
 export class StoreStream {
   readonly #bus: Bus;
   readonly #options: StoreStreamOptions;
@@ -37,12 +37,12 @@ export class StoreStream {
     this.#options = options;
   }
 
-  /** The requests about streams. Throws BUS_UNAVAILABLE. */
+  /** The JetStream manager. Throws BUS_UNAVAILABLE. */
   async manager(): Promise<JetStreamManager> {
     return await jetstreamManager(this.#bus.connection(), { timeout: TIMEOUT_MS, checkAPI: false });
   }
 
-  /** Runs an operation, after making the stream if that is what it fails for. Throws `PaddockError` BUS_UNAVAILABLE. */
+  /** Runs an operation, and again after creating the stream if it is missing. Throws `PaddockError` BUS_UNAVAILABLE. */
   async do<T>(operation: (manager: JetStreamManager) => Promise<T>): Promise<T> {
     try {
       const manager = await this.manager();
@@ -65,7 +65,7 @@ export class StoreStream {
     }
   }
 
-  /** What the server says of it; it is made if it is missing, and its rules are put right. Throws BUS_UNAVAILABLE. */
+  /** Information about the stream, which is created if missing and whose rules are corrected. Throws BUS_UNAVAILABLE. */
   async open(): Promise<StreamInfo> {
     return await this.do(async (manager) => {
       const info = await manager.streams.info(this.#options.config.name);
@@ -75,7 +75,7 @@ export class StoreStream {
     });
   }
 
-  /** Whether it was missing and is there now. */
+  /** Creates the stream if it is missing. Returns whether it did. */
   async #makeMissing(manager: JetStreamManager): Promise<boolean> {
     const { config } = this.#options;
     try {
@@ -88,21 +88,21 @@ export class StoreStream {
     try {
       await manager.streams.add(config);
     } catch (refused) {
-      // Another client was first, perhaps with other limits.
+      // Another client created it first, perhaps with other limits.
       if (!(refused instanceof JetStreamApiError && refused.code === STREAM_NAME_IN_USE)) throw refused;
     }
     return true;
   }
 }
 
-/** Whether the server says that there is no such stream. */
+/** Whether the server reports that the stream does not exist. */
 const isStreamMissing = (error: unknown): boolean =>
   error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND;
 
-/** The subject has no one who answers: so says nats.js of a stream that is not there, and of a server without JetStream. */
+/** No subscriber on the subject: nats.js reports this for a missing stream and for a server without JetStream. */
 const isDeaf = (error: unknown): boolean => error instanceof Error && error.name === "JetStreamNotEnabled";
 
-/** Rules that an older version has left otherwise and that matter for who may do what; limits are the operator's. */
+/** Rules that matter for permissions and that an older version may have set otherwise. Limits belong to the operator. */
 function wrongRules(
   wanted: Partial<StreamConfig>,
   { allow_rollup_hdrs = false, allow_direct = false }: StreamConfig,

@@ -1,18 +1,18 @@
 /**
  * Names on the bus.
  *
- * Ids may hold dots, which separate the tokens of a subject; they are written as "=", which no id holds, so that an id
- * is one token and two ids never share one. Nothing else of an id means anything to NATS: the alphabet of ids has no blank and no wildcard.
+ * Ids may contain dots, which separate the tokens of a subject. A dot is written as "=", which no id contains, so an id is one token and
+ * two ids never share one. No other character of an id has a meaning to NATS: ids have no blanks and no wildcards.
  */
 const token = (id: string): string => id.replaceAll(".", "=");
 
 /** Subject of commands to a node. */
 export const commandSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.cmd`;
 
-/** Subject on which a node hears that the caller of a command has left. */
+/** Subject that tells a node that the caller of a command has left. */
 export const cancelSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.cancel`;
 
-/** Subject on which a node is asked whether it works on a command. */
+/** Subject that asks a node whether it works on a command. */
 export const runningSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.running`;
 
 /** The JetStream stream of events. */
@@ -21,7 +21,7 @@ export const EVENTS_STREAM = "PADDOCK_EVENTS";
 /** Subjects of that stream. */
 export const EVENTS_SUBJECTS = "paddock.v1.evt.>";
 
-/** Subject of the events of a sandbox. Without a node it is a filter for that sandbox on whatever node. */
+/** Subject of the events of a sandbox. Without a node it is a filter for that sandbox on all nodes. */
 export const eventSubject = (sandboxId: string, nodeId?: string): string =>
   `paddock.v1.evt.${nodeId === undefined ? "*" : token(nodeId)}.${token(sandboxId)}`;
 
@@ -40,10 +40,10 @@ export const SANDBOXES_BUCKET = "paddock_sandboxes";
 /** Header that names a command, so that it can be cancelled. */
 export const COMMAND_ID_HEADER = "Paddock-Command-Id";
 
-/** Header that says how long the caller of a command waits, in milliseconds from when it arrives: hosts' clocks differ. */
+/** Header with the time that the caller of a command waits, in milliseconds from its arrival: hosts' clocks differ. */
 export const TIME_LEFT_HEADER = "Paddock-Time-Left-Ms";
 
-/** Prefix of the reply subjects of a node: NATS' permissions let it read these alone. */
+/** Prefix of the reply subjects of a node. NATS permissions let it read only these. */
 export const nodeInboxPrefix = (nodeId: string): string => `_INBOX_node_${token(nodeId)}`;
 
 /** Prefix of the reply subjects of the apis. */
