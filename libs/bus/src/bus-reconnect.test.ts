@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { startNats } from "../../../test/harness/nats.ts";
 import { Bus, type BusEvent } from "./bus.ts";
 import { logBusEvents } from "./bus-event-log.ts";
+import { eventually } from "./testing/eventually.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "reconnect-"));
 const configFile = join(directory, "server.conf");
@@ -109,17 +110,3 @@ test("the bus uses the one of several servers that answers", async () => {
   await using bus = new Bus({ url: `nats://127.0.0.1:1,${address()}`, name: "second" });
   await bus.ready;
 });
-
-/** Waits until `check` passes; fails with its last error after 15 s. */
-async function eventually(check: () => void | Promise<void>): Promise<void> {
-  const deadline = performance.now() + 15_000;
-  for (;;) {
-    try {
-      await check();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}

@@ -20,7 +20,6 @@ import { fromBinary } from "@bufbuild/protobuf";
 import {
   AckPolicy,
   type Consumer,
-  type ConsumerMessages,
   DeliverPolicy,
   type JsMsg,
   jetstream,
@@ -29,6 +28,7 @@ import {
 import { PaddockError } from "@paddock/domain";
 import { type Event, EventSchema } from "@paddock/protocol";
 import type { EventExtent, EventPosition, EventStream } from "./event-stream.ts";
+import { BATCH, fetchBatch } from "./fetch-batch.ts";
 import { EVENTS_STREAM, EVENTS_SUBJECTS, eventSubject } from "./subjects.ts";
 
 /**
@@ -45,7 +45,6 @@ export type ReadOptions = {
   readonly quietMs?: number;
 };
 
-const BATCH = 256;
 const QUIET_MS = 30_000;
 const RETRY_MS = 250;
 const TIMEOUT_MS = 3_000;
@@ -120,7 +119,7 @@ async function* readConnected(
       const before = await stream.extent();
       requireHeld(position, before);
       let count = 0;
-      for await (const message of fetched(consumer, options.quietMs ?? QUIET_MS, stopped.signal)) {
+      for await (const message of fetchBatch(consumer, options.quietMs ?? QUIET_MS, stopped.signal)) {
         // A message of this consumer was lost: start again after the last one.
         if (message.info.deliverySequence !== delivered + 1) return;
         delivered += 1;
@@ -166,20 +165,6 @@ async function openConsumer(
   });
   const client = jetstream(connection, { timeout: TIMEOUT_MS });
   return { consumer: await client.consumers.get(EVENTS_STREAM, name), pending };
-}
-
-/** One batch. Ends when it is full, when its time is over, or when the signal is aborted. */
-async function* fetched(consumer: Consumer, quietMs: number, signal: AbortSignal): AsyncGenerator<JsMsg> {
-  const messages: ConsumerMessages = await consumer.fetch({ max_messages: BATCH, expires: quietMs });
-  const stop = () => messages.stop();
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    yield* messages;
-  } finally {
-    signal.removeEventListener("abort", stop);
-    messages.stop();
-  }
 }
 
 function parsed({ data }: JsMsg): Event | undefined {

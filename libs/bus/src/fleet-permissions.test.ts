@@ -17,6 +17,7 @@ import { PlacementRegistry } from "./placement-registry.ts";
 import { requestCommand } from "./request-command.ts";
 import { serveCommands } from "./serve-commands.ts";
 import { API_INBOX_PREFIX, commandSubject, nodeInboxPrefix } from "./subjects.ts";
+import { eventually } from "./testing/eventually.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "fleet-"));
 const PASSWORDS = { api: "a-password", "host-1": "one-password", "host-2": "two-password" };
@@ -195,17 +196,3 @@ for (const request of ["PURGE", "DELETE"])
       /Permissions Violation/.test(`${error} ${(error as Error).cause}`),
     );
   });
-
-/** Waits until `check` passes; fails with its last error after 15 s. */
-async function eventually(check: () => void | Promise<void>): Promise<void> {
-  const deadline = performance.now() + 15_000;
-  for (;;) {
-    try {
-      await check();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}

@@ -16,6 +16,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { AckPolicy, type Consumer, DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
 import type { Bus } from "./bus.ts";
+import { BATCH, fetchBatch } from "./fetch-batch.ts";
 import type { StoreStream } from "./store-stream.ts";
 import { idOfKey } from "./subjects.ts";
 
@@ -49,7 +50,6 @@ export type KvWatcher = {
 export type WatchedBucket = { readonly bus: Bus; readonly bucket: string; readonly stream: StoreStream };
 
 const REOPEN_WAIT_MS = 300;
-const BATCH = 256;
 /** How long one request for changes waits, in milliseconds. After each the consumer is checked: it exists and has delivered everything. */
 const QUIET_MS = 4_000;
 /** How long the server keeps an idle consumer. */
@@ -179,7 +179,7 @@ async function follow(
   if (isFilled) watcher.onFilled();
   while (!signal.aborted) {
     const before = delivered;
-    for await (const message of fetched(consumer, signal)) {
+    for await (const message of fetchBatch(consumer, QUIET_MS, signal)) {
       if (message.info.deliverySequence !== delivered + 1) return;
       delivered += 1;
       watcher.onValue(watchedValue(message, prefix, isFilled ? undefined : beganMs));
@@ -206,20 +206,6 @@ function watchedValue(message: JsMsg, prefix: string, beganMs: number | undefine
     revision: message.seq,
     ageMs: beganMs === undefined ? 0 : Math.max(0, beganMs - message.info.timestampNanos / NS_PER_MS),
   };
-}
-
-/** One batch. Ends when it is full, when its time is over, or when the signal is aborted. */
-async function* fetched(consumer: Consumer, signal: AbortSignal): AsyncGenerator<JsMsg> {
-  const messages = await consumer.fetch({ max_messages: BATCH, expires: QUIET_MS });
-  const stop = () => messages.stop();
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    yield* messages;
-  } finally {
-    signal.removeEventListener("abort", stop);
-    messages.stop();
-  }
 }
 
 function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {

@@ -12,6 +12,7 @@ import { readEvents } from "./event-reader.ts";
 import { EventStream } from "./event-stream.ts";
 import { NodeView, putHeartbeat } from "./node-registry.ts";
 import { PlacementRegistry } from "./placement-registry.ts";
+import { eventually } from "./testing/eventually.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "lost-store-"));
 let nats: NatsServer;
@@ -186,17 +187,3 @@ test("what cannot be claimed again is tried after longer and longer pauses, and 
   await eventually(() => assert.ok(registry.isFilled));
   assert.equal((await registry.read("refused"))?.placement.generation, 5n);
 });
-
-/** Waits until `check` passes; fails with its last error after 30 s. */
-async function eventually(check: () => unknown): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  for (;;) {
-    try {
-      await check();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}

@@ -9,6 +9,7 @@ import { type NatsServer, startNats } from "../../../test/harness/nats.ts";
 import { Bus } from "./bus.ts";
 import { livenessOf, NodeView, putHeartbeat } from "./node-registry.ts";
 import { PlacementRegistry } from "./placement-registry.ts";
+import { eventually } from "./testing/eventually.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "registry-"));
 let nats: NatsServer;
@@ -158,17 +159,3 @@ test("a bus that starts before its server is ready when the server is", async ()
   assert.equal(early.connected, true);
   await early.close();
 });
-
-/** Waits until `check` passes; fails with its last error after 15 s. */
-async function eventually(check: () => void | Promise<void>): Promise<void> {
-  const deadline = performance.now() + 15_000;
-  for (;;) {
-    try {
-      await check();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}
