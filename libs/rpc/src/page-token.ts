@@ -22,5 +22,14 @@ export function afterIdOf(pageToken: string): string {
   });
 }
 
+/** The id of a container in such a list. A blank sorts before every character of an id, so containers are sorted by sandbox, then by their own id. */
+export const containerKey = ({
+  sandboxId,
+  containerId,
+}: {
+  readonly sandboxId: string;
+  readonly containerId: string;
+}): string => `${sandboxId} ${containerId}`;
+
 /** Items on a page, as the protocol documents it. */
 export const pageSizeOf = (pageSize: number): number => (pageSize === 0 ? 100 : Math.min(pageSize, 1000));

@@ -4,11 +4,13 @@ import { after, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
+  ContainerService,
   DeleteImageResponseSchema,
   ImageService,
   type ImportImageRequest,
   ImportImageResponseSchema,
   ImportPhase,
+  ListContainersResponseSchema,
   ListImagesResponseSchema,
   ListSandboxesResponseSchema,
   LogLevel,
@@ -17,6 +19,7 @@ import {
   SetLogLevelResponseSchema,
   SystemService,
 } from "@paddock/protocol";
+import { containerKey } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
 import { ApiBench, eventually } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
@@ -59,6 +62,29 @@ test("sandboxes of all nodes are listed by id, page after page", async () => {
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
   assert.deepEqual(seen, ["a", "b", "c", "d", "e", "f", "g"]);
+});
+
+test("containers of all nodes are listed by sandbox and container, page after page", async () => {
+  const answering =
+    (...all: { sandboxId: string; containerId: string }[]) =>
+    async ({ pageToken }: { readonly pageToken: string }) =>
+      create(ListContainersResponseSchema, {
+        containers: all.filter((container) => containerKey(container) > pageToken),
+      });
+  n1.commands.listContainers = answering(
+    { sandboxId: "a", containerId: "y" },
+    { sandboxId: "b", containerId: "x" },
+  );
+  n2.commands.listContainers = answering({ sandboxId: "a-b", containerId: "z" });
+  const containers = bench.connection.service(ContainerService);
+  const first = await containers.listContainers({ pageSize: 2 });
+  const second = await containers.listContainers({ pageSize: 2, pageToken: first.nextPageToken });
+  assert.deepEqual(
+    [first, second].map((page) => page.containers.map(containerKey)),
+    [["a y", "a-b z"], ["b x"]],
+  );
+  assert.equal(second.nextPageToken, "");
+  await assert.rejects(containers.listContainers({ nodeId: "n9" }), { reason: "NODE_NOT_FOUND" });
 });
 
 test("an invalid page token is refused by its field", async () => {

@@ -21,6 +21,7 @@ import { getNode } from "./handlers/get-node.ts";
 import { getSandboxStatus } from "./handlers/get-sandbox-status.ts";
 import { getVersion } from "./handlers/get-version.ts";
 import { importImage } from "./handlers/import-image.ts";
+import { listContainers } from "./handlers/list-containers.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listNodes } from "./handlers/list-nodes.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
@@ -58,6 +59,7 @@ export const routes = (api: ApiContext): BoundMethod[] => [
   }),
   ...forwarding(api, ContainerService, {
     getContainerStatus: getContainerStatus(api),
+    listContainers: listContainers(api),
   }),
   ...forwarding(api, ProcessService, {
     exec: exec(api),

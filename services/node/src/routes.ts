@@ -16,10 +16,12 @@ import { createSandbox } from "./handlers/create-sandbox.ts";
 import { deleteContainer } from "./handlers/delete-container.ts";
 import { deleteImage } from "./handlers/delete-image.ts";
 import { deleteSandbox } from "./handlers/delete-sandbox.ts";
+import { getContainer } from "./handlers/get-container.ts";
 import { getContainerStats } from "./handlers/get-container-stats.ts";
 import { getSandbox } from "./handlers/get-sandbox.ts";
 import { getSandboxStats } from "./handlers/get-sandbox-stats.ts";
 import { killContainer } from "./handlers/kill-container.ts";
+import { listContainers } from "./handlers/list-containers.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listProcesses } from "./handlers/list-processes.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
@@ -48,6 +50,8 @@ const LIST: readonly Command[] = [
   command(SandboxService.method.pauseSandbox, pauseSandbox),
   command(SandboxService.method.resumeSandbox, resumeSandbox),
   command(SandboxService.method.getSandboxStats, getSandboxStats),
+  command(ContainerService.method.getContainer, getContainer),
+  command(ContainerService.method.listContainers, listContainers),
   command(ContainerService.method.createContainer, createContainer),
   command(ContainerService.method.startContainer, startContainer),
   command(ContainerService.method.stopContainer, stopContainer),

@@ -1,5 +1,4 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { PaddockError } from "@paddock/domain";
 import {
   type ListSandboxesRequest,
   ListSandboxesRequestSchema,
@@ -12,6 +11,7 @@ import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddoc
 import type { ApiContext } from "../api-context.ts";
 import { askEveryNode } from "../lists/ask-every-node.ts";
 import { mergePages } from "../lists/merge-pages.ts";
+import { wantedNode } from "../lists/wanted-node.ts";
 
 /** Lists the sandboxes of all nodes, by id. Nodes that do not answer are named, and do not fail the list. */
 export const listSandboxes =
@@ -19,23 +19,13 @@ export const listSandboxes =
   async (request: ListSandboxesRequest, ctx: CallContext): Promise<ListSandboxesResponse> => {
     const pageSize = pageSizeOf(request.pageSize);
     await api.sight.seen(ctx);
-    const { nodeId } = request;
-    if (nodeId !== "" && api.nodes.get(nodeId) === undefined) {
-      throw new PaddockError("NODE_NOT_FOUND", `there is no node ${nodeId}`, {
-        metadata: { node_id: nodeId },
-      });
-    }
+    const wanted = wantedNode(api, request.nodeId);
     const body = create(ListSandboxesRequestSchema, {
       ...request,
       pageSize,
       pageToken: afterIdOf(request.pageToken),
     });
-    const every = await askEveryNode(
-      api,
-      ctx,
-      { method: SandboxService.method.listSandboxes, body },
-      (record) => nodeId === "" || record.nodeId === nodeId,
-    );
+    const every = await askEveryNode(api, ctx, { method: SandboxService.method.listSandboxes, body }, wanted);
     if (every.refusals[0]) throw every.refusals[0].error;
     const pages = every.answers.map(({ answer }) => ({
       items: answer.sandboxes,

@@ -4,6 +4,8 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { LockView } from "@paddock/lifecycle";
 import {
   CgroupLayout,
+  type Container,
+  ContainerSchema,
   type ContainerStatus,
   ContainerStatusSchema,
   type ExitStatus,
@@ -33,7 +35,7 @@ import {
   type SandboxRecord,
   type StopCause,
 } from "./sandbox-record.ts";
-import { shownSpec } from "./shown-spec.ts";
+import { shownContainerSpec, shownSpec } from "./shown-spec.ts";
 
 export type StatusContext = {
   readonly nodeId: string;
@@ -120,6 +122,20 @@ function hostLimitsOf(limits: HostLimits, { vmOverheadBytes, cgroupLayout }: Sta
     cgroupLayout: LAYOUTS[cgroupLayout],
   });
 }
+
+/** The container with spec, status and place. */
+export const containerOfRecord = (
+  { sandboxId }: SandboxRecord,
+  container: ContainerRecord,
+  nodeId: string,
+): Container =>
+  create(ContainerSchema, {
+    sandboxId,
+    containerId: container.containerId,
+    spec: shownContainerSpec(container),
+    status: containerStatusOf(container),
+    nodeId,
+  });
 
 /** The container's status. */
 export function containerStatusOf(container: ContainerRecord): ContainerStatus {

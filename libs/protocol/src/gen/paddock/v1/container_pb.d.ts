@@ -14,6 +14,55 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_paddock_v1_container: GenFile;
 
 /**
+ * Container is a container as the fleet knows it.
+ *
+ * @generated from message paddock.v1.Container
+ */
+export declare type Container = Message<"paddock.v1.Container"> & {
+  /**
+   * Id of the sandbox.
+   *
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * Id of the container in the sandbox.
+   *
+   * @generated from field: string container_id = 2;
+   */
+  containerId: string;
+
+  /**
+   * What it is meant to be: what was asked for, with the node's defaults filled in and the limits that updates have given it. What
+   * comes from its image is left out.
+   *
+   * @generated from field: paddock.v1.ContainerSpec spec = 3;
+   */
+  spec?: ContainerSpec | undefined;
+
+  /**
+   * What it is.
+   *
+   * @generated from field: paddock.v1.ContainerStatus status = 4;
+   */
+  status?: ContainerStatus | undefined;
+
+  /**
+   * The node that has it.
+   *
+   * @generated from field: string node_id = 5;
+   */
+  nodeId: string;
+};
+
+/**
+ * Describes the message paddock.v1.Container.
+ * Use `create(ContainerSchema)` to create a new message.
+ */
+export declare const ContainerSchema: GenMessage<Container>;
+
+/**
  * ContainerSpec is what a container is meant to be.
  *
  * @generated from message paddock.v1.ContainerSpec
@@ -1666,6 +1715,142 @@ export declare type DeleteContainerResponse = Message<"paddock.v1.DeleteContaine
 export declare const DeleteContainerResponseSchema: GenMessage<DeleteContainerResponse>;
 
 /**
+ * GetContainerRequest names the container.
+ *
+ * @generated from message paddock.v1.GetContainerRequest
+ */
+export declare type GetContainerRequest = Message<"paddock.v1.GetContainerRequest"> & {
+  /**
+   * Id of the sandbox.
+   *
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * Id of the container in the sandbox.
+   *
+   * @generated from field: string container_id = 2;
+   */
+  containerId: string;
+};
+
+/**
+ * Describes the message paddock.v1.GetContainerRequest.
+ * Use `create(GetContainerRequestSchema)` to create a new message.
+ */
+export declare const GetContainerRequestSchema: GenMessage<GetContainerRequest>;
+
+/**
+ * GetContainerResponse has the container.
+ *
+ * @generated from message paddock.v1.GetContainerResponse
+ */
+export declare type GetContainerResponse = Message<"paddock.v1.GetContainerResponse"> & {
+  /**
+   * The container.
+   *
+   * @generated from field: paddock.v1.Container container = 1;
+   */
+  container?: Container | undefined;
+};
+
+/**
+ * Describes the message paddock.v1.GetContainerResponse.
+ * Use `create(GetContainerResponseSchema)` to create a new message.
+ */
+export declare const GetContainerResponseSchema: GenMessage<GetContainerResponse>;
+
+/**
+ * ListContainersRequest selects containers.
+ *
+ * @generated from message paddock.v1.ListContainersRequest
+ */
+export declare type ListContainersRequest = Message<"paddock.v1.ListContainersRequest"> & {
+  /**
+   * At most this many, 1 to 1000; 0 means 100.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * Where to go on: the `next_page_token` of the page before; empty for the first.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only containers with all of these labels.
+   *
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Only containers in one of these states; empty means all.
+   *
+   * @generated from field: repeated paddock.v1.ContainerState states = 4;
+   */
+  states: ContainerState[];
+
+  /**
+   * Only containers of this node; empty means all.
+   *
+   * @generated from field: string node_id = 5;
+   */
+  nodeId: string;
+
+  /**
+   * Only containers of this sandbox; empty means all.
+   *
+   * @generated from field: string sandbox_id = 6;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message paddock.v1.ListContainersRequest.
+ * Use `create(ListContainersRequestSchema)` to create a new message.
+ */
+export declare const ListContainersRequestSchema: GenMessage<ListContainersRequest>;
+
+/**
+ * ListContainersResponse is one page.
+ *
+ * @generated from message paddock.v1.ListContainersResponse
+ */
+export declare type ListContainersResponse = Message<"paddock.v1.ListContainersResponse"> & {
+  /**
+   * The containers, by sandbox id and container id. One that is too large for an answer, about 1 MiB, comes without its spec and labels.
+   *
+   * @generated from field: repeated paddock.v1.Container containers = 1;
+   */
+  containers: Container[];
+
+  /**
+   * Where to go on; empty means that this was the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * Nodes that did not answer in time: their containers are missing from this page.
+   *
+   * @generated from field: repeated string unreachable_nodes = 3;
+   */
+  unreachableNodes: string[];
+};
+
+/**
+ * Describes the message paddock.v1.ListContainersResponse.
+ * Use `create(ListContainersResponseSchema)` to create a new message.
+ */
+export declare const ListContainersResponseSchema: GenMessage<ListContainersResponse>;
+
+/**
  * GetContainerStatusRequest names the container.
  *
  * @generated from message paddock.v1.GetContainerStatusRequest
@@ -2558,7 +2743,28 @@ export declare const ContainerService: GenService<{
     output: typeof DeleteContainerResponseSchema;
   },
   /**
-   * GetContainerStatus reports a container. It never waits for a call that changes the sandbox.
+   * GetContainer reports spec, status and place. It never waits for a call that changes the sandbox.
+   *
+   * @generated from rpc paddock.v1.ContainerService.GetContainer
+   */
+  getContainer: {
+    methodKind: "unary";
+    input: typeof GetContainerRequestSchema;
+    output: typeof GetContainerResponseSchema;
+  },
+  /**
+   * ListContainers lists containers of all sandboxes, by sandbox id and container id. Nodes that do not answer are named and do not
+   * fail the call.
+   *
+   * @generated from rpc paddock.v1.ContainerService.ListContainers
+   */
+  listContainers: {
+    methodKind: "unary";
+    input: typeof ListContainersRequestSchema;
+    output: typeof ListContainersResponseSchema;
+  },
+  /**
+   * GetContainerStatus reports the status alone. It never waits for a call that changes the sandbox.
    *
    * @generated from rpc paddock.v1.ContainerService.GetContainerStatus
    */

@@ -1,0 +1,61 @@
+import {
+  type Container,
+  ContainerSchema,
+  type ListContainersRequest,
+  type ListContainersResponse,
+} from "@paddock/protocol";
+import { containerKey } from "@paddock/rpc";
+import type { NodeContext } from "../node-context.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { ContainerRecord, SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import { containerOfRecord, containerStateOf } from "../sandboxes/sandbox-status.ts";
+import type { Answer } from "./answer.ts";
+import { fillPage } from "./fill-page.ts";
+
+/** A page by sandbox and container; the token is the key of the last container of the page before. */
+export function listContainers(
+  ctx: NodeContext,
+  request: ListContainersRequest,
+): Answer<ListContainersResponse> {
+  const { items, hasNext } = fillPage(wantedContainers(ctx, request), {
+    schema: ContainerSchema,
+    pageSize: request.pageSize,
+    shown: ({ record, container }) => containerOfRecord(record, container, ctx.nodeId),
+    reduced: withoutSpec,
+  });
+  const last = items.at(-1);
+  const nextPageToken = hasNext && last !== undefined ? containerKey(last) : "";
+  return { containers: items, nextPageToken, unreachableNodes: [] };
+}
+
+type Found = { readonly record: SandboxRecord; readonly container: ContainerRecord };
+
+function* wantedContainers(ctx: NodeContext, request: ListContainersRequest): Generator<Found> {
+  const { pageToken, sandboxId } = request;
+  const entries = sandboxId === "" ? entriesFrom(ctx, pageToken) : [ctx.sandboxes.require(sandboxId)];
+  for (const { record } of entries) {
+    for (const container of record.containers.toSorted(byId)) {
+      const key = containerKey({ sandboxId: record.sandboxId, containerId: container.containerId });
+      if (key > pageToken && isWanted(container, request)) yield { record, container };
+    }
+  }
+}
+
+/** The sandbox that a key of a container names, if it is still there, and those after it. */
+function* entriesFrom({ sandboxes }: NodeContext, key: string): Generator<SandboxEntry> {
+  const [sandboxId = ""] = key.split(" ");
+  const named = sandboxes.find(sandboxId);
+  if (named !== undefined) yield named;
+  yield* sandboxes.after(sandboxId);
+}
+
+const byId = (a: ContainerRecord, b: ContainerRecord): number => (a.containerId < b.containerId ? -1 : 1);
+
+const isWanted = ({ phase, spec }: ContainerRecord, { states, labels }: ListContainersRequest): boolean =>
+  (states.length === 0 || states.includes(containerStateOf(phase.kind))) &&
+  Object.entries(labels).every(([key, value]) => spec.labels[key] === value);
+
+/** Without what the client has sent: it makes all the difference in size. */
+function withoutSpec({ spec: _, status, ...container }: Container): Container {
+  return { ...container, ...(status && { status: { ...status, labels: {} } }) };
+}
