@@ -14,6 +14,38 @@ const TEST_BED = "/testing/";
 const MECHANISM = "^libs/(?:qemu|cgroups|network|images)/";
 const ADAPTER = "^libs/(?:rpc|bus|qemu|cgroups|network|images|telemetry)/";
 
+/** The rooms of the node daemon, from the top. A room imports those of lower lines and no other. */
+const NODE_ROOMS = [
+  ["handlers", "streams"],
+  ["recovery"],
+  ["lifecycle"],
+  ["watch"],
+  ["containers", "limits", "host"],
+  ["resources", "stats", "logs", "events"],
+  ["sandboxes"],
+  ["store", "wire"],
+  ["record"],
+  ["vm"],
+  ["agent"],
+];
+
+/** One rule for each room of a service whose rooms lie in lines. */
+const lineRules = (service, lines) =>
+  lines.flatMap((line, depth) =>
+    line.map((room) => {
+      const others = lines
+        .slice(0, depth + 1)
+        .flat()
+        .filter((other) => other !== room);
+      return {
+        name: `${service}-${room}-looks-down`,
+        comment: `The rooms of services/${service} import in one direction.`,
+        from: { path: `^services/${service}/src/${room}/`, pathNot: [TEST, TEST_BED] },
+        to: { path: `^services/${service}/src/(?:${others.join("|")})/` },
+      };
+    }),
+  );
+
 /** Tests beside the code may import anything, so no arrow starts at one. */
 const code = (path) => ({ path, pathNot: TEST });
 
@@ -144,6 +176,15 @@ const arrows = [
     comment: "What ships does not need what tests stand on.",
     from: { path: "^(?:libs|services)/", pathNot: [TEST, TEST_BED] },
     to: { path: TEST_BED, pathNot: "(?:^|/)node_modules/" },
+  },
+  ...lineRules("node", NODE_ROOMS),
+  {
+    name: "node-state-knows-no-context",
+    comment: "What a sandbox is does not depend on how the daemon is put together.",
+    from: code("^services/node/src/(?:stats|logs|events|sandboxes|store|wire|record|vm|agent)/"),
+    to: {
+      path: "^services/node/src/(?:app|command-handler|config|heartbeat|node-context|routes|stream-server)\\.ts$",
+    },
   },
   {
     name: "no-cycles",

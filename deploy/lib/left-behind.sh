@@ -54,6 +54,6 @@ check_nothing_left() {
   report_kind "network link or firewall table" "$found"
   report_kind "control group" "$(control_groups_of "$directory")"
   report_kind socket "$(find "$directory" -type s)"
-  report_kind "sandbox directory" "$(find "$directory" -path '*/sandboxes/*' -mindepth 1 -maxdepth 4 | head -5)"
+  report_kind "directory of a sandbox or a VM" "$(find "$directory" \( -path "*/sandboxes/*" -o -path "*/vms/*" \) -mindepth 1 -maxdepth 4 | head -5)"
   return $status
 }

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ContainerState, SandboxState, StopCause } from "@paddock/protocol";
-import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
 import { begin } from "../harness/begin.ts";
 import { EventLog } from "../harness/event-log.ts";
 import { exec } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
 import { runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { vmOf } from "../harness/vm-of.ts";
 
 let stack: Stack;
 let log: EventLog;
@@ -30,9 +30,9 @@ after(async () => {
 
 /** The process of a sandbox's VM. */
 function machineOf(sandboxId: string): number {
-  const { dir } = sandboxPaths(stack.stateDirectory, sandboxId);
+  const { dir } = vmOf(stack.stateDirectory, sandboxId);
   const pid = machinesOf(stack.stateDirectory).find((each) =>
-    readFileSync(`/proc/${each}/cmdline`, "latin1").includes(`${dir}/`),
+    readFileSync(`/proc/${each}/cmdline`, "latin1").includes(dir),
   );
   return Number(pid ?? assert.fail(`${sandboxId} has no VM`));
 }
@@ -111,9 +111,9 @@ describe("an end has its cause and evidence", { concurrency: 3 }, () => {
   test("of a VM that the host's kernel kills for memory", async () => {
     await runIdle(stack, "host-oom");
     const mark = createHash("sha256").update(stack.stateDirectory).digest("hex").slice(0, 8);
-    const { name } = sandboxPaths(stack.stateDirectory, "host-oom");
+    const { id } = vmOf(stack.stateDirectory, "host-oom");
     const files = globSync(
-      `/sys/fs/cgroup/**/paddock/${mark}-${name}/{memory.limit_in_bytes,memory.memsw.limit_in_bytes,memory.max}`,
+      `/sys/fs/cgroup/**/paddock/${mark}-${id}/{memory.limit_in_bytes,memory.memsw.limit_in_bytes,memory.max}`,
     );
     assert.ok(files.length > 0);
     const [directory = ""] = files.map((file) => join(file, ".."));

@@ -9,7 +9,7 @@ import { runInLayoutGuest } from "../harness/layout-guest.ts";
 const TESTS = [
   "libs/cgroups/src/cgroup-tree.test.ts",
   "libs/cgroups/src/hierarchy.test.ts",
-  "services/node/src/machine/vm-cgroups.test.ts",
+  "services/node/src/vm/vm-cgroups.test.ts",
 ];
 
 const layouts = [

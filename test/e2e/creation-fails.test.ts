@@ -65,7 +65,7 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
   test("by an error, and by the daemon's death as it takes back what was done", async () => {
     await stack.failpoints.arm("sandbox/guest/after", "fail");
     const asked = request();
-    await interrupted("sandbox/machine/undo/before", "die", () =>
+    await interrupted("sandbox/process/undo/before", "die", () =>
       stack.client.sandboxes.createSandbox(asked, soon()),
     );
     assert.deepEqual(snapshot(), clean);

@@ -6,7 +6,6 @@ import type { ServerHttp2Stream } from "node:http2";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { SandboxState } from "@paddock/protocol";
-import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
 import { EventLog } from "../harness/event-log.ts";
 import { exec } from "../harness/exec.ts";
 import {
@@ -19,6 +18,7 @@ import {
 } from "../harness/hostile-agent.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { vmOf } from "../harness/vm-of.ts";
 
 const MIB = 1024 * 1024;
 /** More than the attacks cost the daemon, much less than they send. */
@@ -108,7 +108,7 @@ function memory(name: "VmRSS" | "VmHWM"): number {
 test("whatever comes from a guest's port ends that session alone: the daemon stays small, others work, and the guest is back when it is itself again", async (t) => {
   const lives = new Map<string, string>();
   for (const sandboxId of ["first", "second"]) lives.set(sandboxId, (await inside(sandboxId)).stdout);
-  const socketOf = (sandboxId: string) => sandboxPaths(stack.stateDirectory, sandboxId).agentSocket;
+  const socketOf = (sandboxId: string) => vmOf(stack.stateDirectory, sandboxId).agentSocket;
   await stack.stopNode();
   {
     await using first = await HostileAgent.start(socketOf("first"), BEFORE_HANDSHAKE);
@@ -148,25 +148,25 @@ test("whatever comes from a guest's port ends that session alone: the daemon sta
 });
 
 test("a QEMU that its guest has taken over changes nothing of its host, and the daemon goes on", async () => {
-  const { vmDir, dir } = sandboxPaths(stack.stateDirectory, "healthy");
-  const { gid } = statSync(vmDir);
+  const { dir } = vmOf(stack.stateDirectory, "healthy");
+  const { gid } = statSync(dir);
   const victim = join(stack.stateDirectory, "victim");
   writeFileSync(victim, "of the host", { mode: 0o600 });
-  const before = { names: readdirSync(vmDir).sort(), victim: statSync(victim) };
+  const before = { names: readdirSync(dir).sort(), victim: statSync(victim) };
   // What runs as the VM's user, beside its QEMU, is as hostile as QEMU itself can be.
   for (const attempt of [
     "for i in 0 1 2 3; do ln -sf $victim $vm/$i.ext4; ln -sf $victim $vm/$i.ext4.new; done",
-    "for i in 1 2 3; do ln -sf $victim $dir/$i.new; done",
+    "for i in 1 2 3; do ln -sf $victim $vm/../$i.new; done",
     "for name in qmp agent tty; do ln -sf $victim $vm/$name.sock; done",
     "rm -f $vm/tty.sock; mkfifo $vm/tty.sock; rm -rf $vm/qmp.sock; mkdir $vm/qmp.sock",
     "mv $vm $vm.old; mkdir $vm; chmod 777 $vm",
     "chmod 666 $vm/*.sock $vm/*.ext4",
   ]) {
     const user = [`--reuid=${gid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs", "--"];
-    const env = { PATH: process.env.PATH, vm: vmDir, dir, victim };
+    const env = { PATH: process.env.PATH, vm: dir, victim };
     spawnSync("setpriv", [...user, "sh", "-c", attempt], { env, timeout: 10_000, stdio: "ignore" });
   }
-  assert.deepEqual(readdirSync(vmDir).sort(), before.names);
+  assert.deepEqual(readdirSync(dir).sort(), before.names);
   const spec = { containerId: "c2", image: await stack.tinyImage(), process: idle };
   await stack.client.containers.createContainer(
     { requestId: randomUUID(), sandboxId: "healthy", spec },
@@ -179,7 +179,7 @@ test("a QEMU that its guest has taken over changes nothing of its host, and the 
     { requestId: randomUUID(), sandboxId: "healthy", containerId: "c2", force: true },
     soon(),
   );
-  assert.deepEqual(readdirSync(vmDir).sort(), before.names);
+  assert.deepEqual(readdirSync(dir).sort(), before.names);
   assert.equal(readFileSync(victim, "utf8"), "of the host");
   const { uid, mode, ino } = statSync(victim);
   assert.deepEqual({ uid, mode, ino }, { uid: 0, mode: before.victim.mode, ino: before.victim.ino });

@@ -10,11 +10,11 @@ import { test } from "node:test";
 import { newcArchive } from "../../deploy/guest/newc-archive.ts";
 import { type AgentClient, connectAgent } from "../../services/node/src/agent/connect-agent.ts";
 import { installGuestFiles } from "../../services/node/src/host/guest-files.ts";
-import { QemuHost } from "../../services/node/src/machine/qemu-host.ts";
-import { ownVmDirectory } from "../../services/node/src/machine/vm-directory.ts";
-import { type SandboxPaths, sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
 import { FakeCgroups } from "../../services/node/src/testing/fake-machines.ts";
 import { type MachineFixture, machineContract } from "../../services/node/src/testing/machine-contract.ts";
+import { QemuHost } from "../../services/node/src/vm/qemu-host.ts";
+import { ownVmDirectory } from "../../services/node/src/vm/vm-directory.ts";
+import { newVmId, type VmPaths, vmPaths, vmsDir } from "../../services/node/src/vm/vm-paths.ts";
 import { repositoryRoot } from "../harness/child-service.ts";
 import { talkingInit } from "../harness/talking-init.ts";
 
@@ -29,10 +29,10 @@ type RealMachine = MachineFixture & { agent(): Promise<AgentClient> };
 async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   const state = mkdtempSync(join(tmpdir(), "machine-"));
   chmodSync(state, 0o711);
-  const paths = sandboxPaths(state, "contract");
-  mkdirSync(paths.dir, { recursive: true, mode: 0o711 });
+  const paths = vmPaths(state, newVmId());
+  mkdirSync(vmsDir(state), { mode: 0o711 });
   await ownVmDirectory(paths, UID);
-  const disk = join(paths.vmDir, "disk");
+  const disk = join(paths.dir, "disk");
   writeFileSync(disk, "");
   truncateSync(disk, MIB);
   chownSync(disk, UID, UID);
@@ -50,7 +50,8 @@ async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
     groups: [],
     guest: { ...guest, initramfs: initramfs === undefined ? guest.initramfs : ours },
     cgroups: new FakeCgroups(),
-    sandboxesDir: join(state, "sandboxes"),
+    stateDir: state,
+    freeBytes: async () => 1024 * MIB,
   });
   const agent = () => connectAgent({ socketPath: paths.agentSocket, deadlineMs: 60_000 });
   return {
@@ -68,8 +69,7 @@ async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   };
 }
 
-const requestFor = (paths: SandboxPaths, disk: string): MachineFixture["request"] => ({
-  name: "contract",
+const requestFor = (paths: VmPaths, disk: string): MachineFixture["request"] => ({
   paths,
   uid: UID,
   vcpus: 1,
@@ -77,7 +77,7 @@ const requestFor = (paths: SandboxPaths, disk: string): MachineFixture["request"
   memoryBytes: 256 * MIB,
   maxMemoryBytes: 1024 * MIB,
   placement: [],
-  disks: [{ id: "disk0", path: disk, readOnly: false, target: 0 }],
+  origin: { kind: "boot", disks: [{ id: "disk0", path: disk, readOnly: false, target: 0 }] },
 });
 
 machineContract("machines of QEMU", () => realMachine());

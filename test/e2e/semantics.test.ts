@@ -4,12 +4,12 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ContainerState, SandboxState, StopCause } from "@paddock/protocol";
-import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
 import { begin } from "../harness/begin.ts";
 import { type ExecOptions, exec } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { vmOf } from "../harness/vm-of.ts";
 
 const MIB = 1024n * 1024n;
 let stack: Stack;
@@ -299,7 +299,7 @@ async function answerMs(call: () => Promise<unknown>): Promise<number> {
 test("what is written and removed takes no room of the host for good, and the host's page cache is not the VM's memory", async () => {
   await runIdle(stack, "disk");
   const at = { sandboxId: "disk", containerId: "c1", deadline: inSeconds(180) };
-  const layer = join(sandboxPaths(stack.stateDirectory, "disk").vmDir, "0.ext4");
+  const layer = join(vmOf(stack.stateDirectory, "disk").dir, "0.ext4");
   const takenMib = () => statSync(layer).blocks / 2 / 1024;
   const write = "dd if=/dev/urandom of=/big bs=1M count=100 && sync";
   assert.equal((await exec(stack.client, ["sh", "-c", write], at)).status.code, 0);

@@ -17,12 +17,12 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { SandboxState, StopCause } from "@paddock/protocol";
-import { sandboxPaths } from "../../services/node/src/sandboxes/sandbox-paths.ts";
 import { EventLog } from "../harness/event-log.ts";
 import { exec } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { vmOf } from "../harness/vm-of.ts";
 
 const DISK_MIB = 256;
 
@@ -52,10 +52,8 @@ after(async () => {
 
 /** The process of a sandbox's VM. */
 function machineOf(sandboxId: string): number {
-  const { dir } = sandboxPaths(state, sandboxId);
-  const pid = machinesOf(state).find((each) =>
-    readFileSync(`/proc/${each}/cmdline`, "latin1").includes(`${dir}/`),
-  );
+  const { dir } = vmOf(state, sandboxId);
+  const pid = machinesOf(state).find((each) => readFileSync(`/proc/${each}/cmdline`, "latin1").includes(dir));
   return Number(pid ?? assert.fail(`${sandboxId} has no VM`));
 }
 

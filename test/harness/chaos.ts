@@ -6,7 +6,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { SandboxState } from "@paddock/protocol";
-import { hostName } from "../../services/node/src/sandboxes/sandbox-paths.ts";
+import { hostName } from "../../services/node/src/record/sandbox-paths.ts";
 import { findNone } from "./chaos-finding.ts";
 import { ChaosWorker } from "./chaos-worker.ts";
 import { hostSnapshot } from "./host-snapshot.ts";
@@ -14,6 +14,7 @@ import { machinesOf } from "./machines.ts";
 import { runIdle } from "./sandbox.ts";
 import { type Random, seededRandom } from "./seeded-random.ts";
 import { Stack } from "./stack.ts";
+import { vmIds } from "./vm-of.ts";
 
 export type ChaosOptions = {
   readonly seed: number;
@@ -107,21 +108,22 @@ const pause = (random: Random, maxMs: number) =>
 /** Every record of a live sandbox has its VM, every VM is that of such a record, and nothing on the host is of no record. */
 async function verifyHost({ client, stateDirectory }: Stack): Promise<void> {
   const { sandboxes } = await client.sandboxes.listSandboxes({ pageSize: 1000 });
+  const vms = vmIds(stateDirectory);
   const recorded = new Set(sandboxes.map(({ sandboxId }) => hostName(sandboxId)));
   const live = new Set(
     sandboxes
       .filter(({ status }) => status?.state !== SandboxState.STOPPED)
-      .map(({ sandboxId }) => hostName(sandboxId)),
+      .map(({ sandboxId }) => vms.get(sandboxId) ?? `${sandboxId} without a VM`),
   );
   const running = machinesOf(stateDirectory).map(machineName);
   findNone("vms_without_record", [...surplus(running, live)]);
   findNone("records_without_vm", [...live.difference(new Set(running))]);
-  const owners = { "file sandboxes": recorded, cgroup: live };
+  const owners = { "file sandboxes": recorded, "file vms": new Set(vms.values()), cgroup: live };
   findNone(
     "leaked_resources",
     hostSnapshot(stateDirectory).filter((trace) => {
-      if (trace.startsWith("journal ")) return true;
-      const owned = /^(file sandboxes|cgroup).*?[/-]([0-9a-f]{16})(\/|$)/.exec(trace);
+      if (trace.startsWith("operation ")) return true;
+      const owned = /^(file sandboxes|file vms|cgroup).*?[/-]([0-9a-f]{16})(\/|$)/.exec(trace);
       return owned !== null && !owners[owned[1] as keyof typeof owners].has(owned[2] ?? "");
     }),
   );
@@ -132,11 +134,11 @@ function surplus(names: readonly string[], allowed: ReadonlySet<string>): string
   return names.filter((name, index) => !allowed.has(name) || names.indexOf(name) !== index);
 }
 
-/** The name of the sandbox that a process was started for. */
+/** The VM that a process was started for. */
 function machineName(pid: string): string {
   const path = `/proc/${pid}/cmdline`;
   const command = existsSync(path) ? readFileSync(path, "latin1") : "";
-  return /\/sandboxes\/([0-9a-f]{16})\//.exec(command)?.[1] ?? `process ${pid}`;
+  return /\/vms\/([0-9a-f]{16})/.exec(command)?.[1] ?? `process ${pid}`;
 }
 
 async function deleteAll(stack: Stack): Promise<void> {

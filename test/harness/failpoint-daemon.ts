@@ -1,10 +1,11 @@
 /**
  * The node daemon with failpoints around every step of a creation. It is the daemon itself, started from here so that what is
- * shipped has no failpoint in it: the lists of steps are wrapped before it begins, so a step that is new has failpoints too.
+ * shipped has no failpoint in it: host resources and steps are wrapped before it begins, so a new one has failpoints too.
  * The parent arms one over the IPC channel.
  */
-import { CONTAINER_STEPS } from "../../services/node/src/containers/create-container-entry.ts";
-import { BRING_UP_STEPS } from "../../services/node/src/sandboxes/bring-up.ts";
+import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
+import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";
+import { HOST_RESOURCES } from "../../services/node/src/resources/host-resources.ts";
 import type { FailpointAction, FailpointAnswer, FailpointOrder } from "./failpoints.ts";
 
 const armed = new Map<string, FailpointAction>();
@@ -34,17 +35,17 @@ async function failpoint(point: string): Promise<void> {
   await goOn.promise;
 }
 
-type Work = (context: never, signal: AbortSignal) => Promise<void>;
-type AnyStep = { readonly name: string; run: Work; undo: Work };
+type Work<Context> = (context: Context, signal: AbortSignal) => Promise<void>;
+type AnyStep = { readonly name: string; run: Work<never>; undo?: Work<never> };
 
 function wrap(list: string, steps: readonly AnyStep[]): void {
   for (const step of steps) {
     step.run = between(step.run.bind(step), `${list}/${step.name}`);
-    step.undo = between(step.undo.bind(step), `${list}/${step.name}/undo`);
+    if (step.undo !== undefined) step.undo = between(step.undo.bind(step), `${list}/${step.name}/undo`);
   }
 }
 
-function between(work: Work, point: string): Work {
+function between<Context>(work: Work<Context>, point: string): Work<Context> {
   return async (context, signal) => {
     await failpoint(`${point}/before`);
     await work(context, signal);
@@ -52,6 +53,11 @@ function between(work: Work, point: string): Work {
   };
 }
 
-wrap("sandbox", BRING_UP_STEPS.create);
+for (const resource of HOST_RESOURCES) {
+  const point = `sandbox/${resource.name}`;
+  resource.acquire = between(resource.acquire.bind(resource), point);
+  resource.release = between(resource.release.bind(resource), `${point}/undo`);
+}
+wrap("sandbox", GUEST_STEPS);
 wrap("container", CONTAINER_STEPS);
 await import("../../services/node/src/main.ts");

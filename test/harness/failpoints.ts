@@ -1,7 +1,8 @@
 /** Failpoints of a node daemon, seen from the test: arms them in the child and hears when they are reached. */
 import type { ChildProcess } from "node:child_process";
-import { CONTAINER_STEPS } from "../../services/node/src/containers/create-container-entry.ts";
-import { BRING_UP_STEPS } from "../../services/node/src/sandboxes/bring-up.ts";
+import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
+import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";
+import { HOST_RESOURCES } from "../../services/node/src/resources/host-resources.ts";
 
 export type FailpointAction = "fail" | "die" | "hold";
 export type FailpointOrder =
@@ -19,7 +20,7 @@ const pointsOf = (list: string, steps: readonly { readonly name: string }[]): st
  */
 
 /** Behind each step of a sandbox's creation, where the most is there to be taken back. */
-export const SANDBOX_POINTS: readonly string[] = pointsOf("sandbox", BRING_UP_STEPS.create);
+export const SANDBOX_POINTS: readonly string[] = pointsOf("sandbox", [...HOST_RESOURCES, ...GUEST_STEPS]);
 /** The same of a container that is created in a running sandbox. */
 export const CONTAINER_POINTS: readonly string[] = pointsOf("container", CONTAINER_STEPS);
 

@@ -81,7 +81,10 @@ function rows(stateDirectory: string): string[] {
   return [
     ...database.prepare("SELECT 'record ' || id AS name FROM sandbox").all(),
     ...database
-      .prepare("SELECT 'journal ' || sandbox || ' ' || scope || ' ' || step AS name FROM journal")
+      .prepare(
+        `SELECT 'operation of ' || sandbox.id || ' ' || json_extract(value, '$.kind') AS name
+          FROM sandbox, json_each(record, '$.operations')`,
+      )
       .all(),
   ].map(({ name }) => String(name));
 }

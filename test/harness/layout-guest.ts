@@ -42,7 +42,7 @@ function initramfs(init: string): Buffer {
         "libs/cgroups/package.json",
         "libs/cgroups/src/*.ts",
         "services/node/package.json",
-        "services/node/src/machine/vm-cgroups*.ts",
+        "services/node/src/vm/vm-cgroups*.ts",
       ],
       { cwd: ROOT },
     ).map((path) => [`src/${asScript(path)}`, join(ROOT, path)] as const),

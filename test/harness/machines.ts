@@ -8,7 +8,7 @@ export function machinesOf(stateDirectory: string): string[] {
 
 function isFor(stateDirectory: string, pid: string): boolean {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(`${stateDirectory}/sandboxes/`);
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(`${stateDirectory}/vms/`);
   } catch {
     // It has ended meanwhile.
     return false;

@@ -7,8 +7,7 @@ import { type ContainerDemand, demandedCpus, MIB } from "./vm-size.ts";
 
 const vm = { vcpus: 2, memoryBytes: 256 * MIB, overheadBytes: 64 * MIB };
 const cpu = (cpuQuotaUs?: number, cpuPeriodUs?: number): ContainerDemand => ({ cpuQuotaUs, cpuPeriodUs });
-const capOf = (containers: readonly ContainerDemand[], uncapped = false): CpuCap | undefined =>
-  hostLimits(containers, { ...vm, uncapped }).cpu;
+const capOf = (containers: readonly ContainerDemand[]): CpuCap | undefined => hostLimits(containers, vm).cpu;
 
 const caps: [string, readonly ContainerDemand[], [number, number] | undefined][] = [
   ["6 CPUs and 1 CPU", [cpu(600_000, 100_000), cpu(100_000, 100_000)], [700_000, 100_000]],
@@ -35,12 +34,6 @@ for (const [what, containers, expected] of caps)
   test(`the CPU cap of ${what} is ${expected?.join("/") ?? "none"}`, () => {
     assert.deepEqual(capOf(containers), expected && { quotaUs: expected[0], periodUs: expected[1] });
   });
-
-test("a node whose VMs may have the whole host caps only sandboxes all of whose containers have a quota", () => {
-  assert.equal(capOf([cpu()], true), undefined);
-  assert.equal(capOf([], true), undefined);
-  assert.deepEqual(capOf([cpu(100_000)], true), { quotaUs: 100_000, periodUs: 100_000 });
-});
 
 test("shares add up, a container without any counts 1024, and the kernel's range holds", () => {
   const shares = (...values: (number | undefined)[]) =>

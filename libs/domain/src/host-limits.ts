@@ -26,8 +26,6 @@ export type SandboxLimits = {
 /** The VM that the limits are for. */
 export type LimitedVm = {
   readonly vcpus: number;
-  /** Whether a VM none of whose containers has a quota runs without a cap, instead of being held to its vCPUs. */
-  readonly uncapped?: boolean;
   /** What the guest has, or is about to have when it grows, in bytes. */
   readonly memoryBytes: number;
   /** What the machine itself is declared to need beside its guest, in bytes. */
@@ -59,8 +57,7 @@ export function hostLimits(containers: readonly ContainerDemand[], vm: LimitedVm
 
 function cpuCap(containers: readonly ContainerDemand[], vm: LimitedVm): CpuCap | undefined {
   const limited = containers.filter(({ cpuQuotaUs }) => cpuQuotaUs !== undefined && cpuQuotaUs > 0);
-  if (limited.length === 0)
-    return vm.uncapped ? undefined : { quotaUs: vm.vcpus * DEFAULT_PERIOD_US, periodUs: DEFAULT_PERIOD_US };
+  if (limited.length === 0) return { quotaUs: vm.vcpus * DEFAULT_PERIOD_US, periodUs: DEFAULT_PERIOD_US };
   if (limited.length < containers.length) return undefined;
   return capOf(limited);
 }

@@ -99,21 +99,6 @@ export class Monitor implements AsyncDisposable {
     await this.session.execute("cont", {}, options);
   }
 
-  /** Ends QEMU at once, whatever the guest does. Resolves when the connection is gone. */
-  async quit(options: QmpCallOptions = {}): Promise<void> {
-    try {
-      await this.session.execute("quit", {}, options);
-    } catch (error) {
-      // QEMU may be gone before its answer is read: that is what was wanted.
-      if (!(error instanceof QemuError && error.kind === "qmp-closed")) throw error;
-    }
-  }
-
-  /** Asks the guest to shut down, by the ACPI button; whether it obeys is up to the guest. */
-  async powerButton(options?: QmpCallOptions): Promise<void> {
-    await this.session.execute("system_powerdown", {}, options);
-  }
-
   async vcpus(options?: QmpCallOptions): Promise<VcpuThread[]> {
     const answer = list(await this.session.execute("query-cpus-fast", {}, options), "query-cpus-fast");
     return answer.map((cpu) => ({

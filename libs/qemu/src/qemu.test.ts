@@ -73,10 +73,13 @@ test("a refusal says which command, what QEMU said, and its class", async () => 
   });
 });
 
+/** Ends QEMU, which may be gone before its answer is read. */
+const quit = (monitor: Monitor) => monitor.session.execute("quit").catch(() => undefined);
+
 test("an event is seen by whoever waited for it before its cause", async () => {
   await withQemu(async (_, monitor) => {
     const event = monitor.session.nextEvent("SHUTDOWN");
-    await monitor.quit();
+    await quit(monitor);
     assert.equal((await event).data.reason, "host-qmp-quit");
     assert.equal((await monitor.closed).kind, "qmp-closed");
   });
@@ -88,7 +91,7 @@ test("waiting for an event ends when the connection does, or at the deadline", a
       kind: "deadline",
     });
     const lost = assert.rejects(monitor.session.nextEvent("NEVER"), { kind: "qmp-closed" });
-    await monitor.quit();
+    await quit(monitor);
     await lost;
     await assert.rejects(monitor.status(), { kind: "qmp-closed" });
   });

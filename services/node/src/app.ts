@@ -20,35 +20,36 @@ import { startTracing } from "@paddock/telemetry";
 import { AgentLink } from "./agent/agent-link.ts";
 import { commandHandler } from "./command-handler.ts";
 import type { NodeConfig } from "./config.ts";
-import { WritableLayers } from "./containers/writable-layers.ts";
 import { EventPublisher } from "./events/event-publisher.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { freeBytes } from "./host/disk-space.ts";
 import { type Host, readBootId, readHost } from "./host/host-facts.ts";
 import { LogBook } from "./logs/log-book.ts";
-import type { MachineHost, SandboxCgroups } from "./machine/machine-port.ts";
-import { QemuHost } from "./machine/qemu-host.ts";
-import { VmCgroups } from "./machine/vm-cgroups.ts";
 import type { NodeContext } from "./node-context.ts";
 import type { NodeLog } from "./node-log.ts";
 import { observeCommands } from "./observe-commands.ts";
+import { sandboxesDir } from "./record/sandbox-paths.ts";
+import { recover } from "./recovery/recover.ts";
+import { HOST_RESOURCES } from "./resources/host-resources.ts";
+import { WritableLayers } from "./resources/writable-layers.ts";
 import { COMMAND_LIMITS, kindOf } from "./routes.ts";
-import { recover } from "./sandboxes/recover.ts";
 import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
-import { sandboxesDir, sandboxPaths } from "./sandboxes/sandbox-paths.ts";
-import type { SandboxRecord } from "./sandboxes/sandbox-record.ts";
 import { SandboxRegistry, VM_OVERHEAD_BYTES } from "./sandboxes/sandbox-registry.ts";
 import { NodeStore } from "./store/node-store.ts";
 import { lockState } from "./store/state-lock.ts";
 import { unwritableState } from "./store/store-error.ts";
 import { StreamServer } from "./stream-server.ts";
 import { VERSION } from "./version.ts";
+import type { MachineCgroups, MachineHost } from "./vm/machine-port.ts";
+import { QemuHost } from "./vm/qemu-host.ts";
+import { VmCgroups } from "./vm/vm-cgroups.ts";
+import { vmsDir } from "./vm/vm-paths.ts";
 
 /** Replacements of the real thing, for tests. */
 export type Overrides = {
   readonly host?: Host;
   readonly machines?: MachineHost;
-  readonly cgroups?: SandboxCgroups;
+  readonly cgroups?: MachineCgroups;
 };
 
 /** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
@@ -176,7 +177,8 @@ async function prepareStateDir(stateDir: string): Promise<void> {
   try {
     await mkdir(stateDir, { recursive: true, mode: 0o711 });
     await chmod(stateDir, 0o711);
-    await mkdir(sandboxesDir(stateDir), { recursive: true, mode: 0o711 });
+    await mkdir(sandboxesDir(stateDir), { recursive: true, mode: 0o700 });
+    await mkdir(vmsDir(stateDir), { recursive: true, mode: 0o711 });
   } catch (error) {
     throw unwritableState(error);
   }
@@ -205,19 +207,20 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
       groups: host.groups,
       guest: host.guest,
       cgroups,
-      sandboxesDir: sandboxesDir(stateDir),
+      stateDir,
+      freeBytes,
     });
   const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
   const nowMs = () => Date.now();
   const newId = () => randomUUID();
-  const entryOptions = (record: SandboxRecord) => ({
+  const entryOptions = {
     store,
-    paths: sandboxPaths(stateDir, record.sandboxId),
+    stateDir,
     nodeId,
     newId,
     nowMs,
     onChange,
-  });
+  };
   return {
     nodeId,
     stateDir,
@@ -244,23 +247,22 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     cgroups,
     images,
     layers: await WritableLayers.open(join(stateDir, "layer-templates")),
+    resources: HOST_RESOURCES,
     logs,
     log,
     nowMs,
     newId,
     openLink: (socketPath) => new AgentLink({ socketPath }),
     freeDiskBytes: () => freeBytes(stateDir),
-    newEntry: (record, stored) => {
-      const options = entryOptions(record);
-      return stored ? new SandboxEntry(record, options) : SandboxEntry.create(record, options);
-    },
+    newEntry: (record, stored) =>
+      stored ? new SandboxEntry(record, entryOptions) : SandboxEntry.create(record, entryOptions),
   };
 }
 
 /** VMs go on without the daemon; the next one finds them. */
 function letGo({ sandboxes }: NodeContext): void {
   for (const entry of sandboxes.list()) {
-    entry.attachment?.machine.release();
+    entry.vm?.machine.release();
     entry.detach(new PaddockError("SHUTTING_DOWN", "the node daemon is going down"));
   }
 }

@@ -3,14 +3,15 @@ import type { ImageStore } from "@paddock/images";
 import type { KeyedLock } from "@paddock/lifecycle";
 import type { Isolation } from "@paddock/protocol";
 import type { AgentLink } from "./agent/agent-link.ts";
-import type { WritableLayers } from "./containers/writable-layers.ts";
-import type { MachineHost, SandboxCgroups } from "./machine/machine-port.ts";
 import type { NodeLog } from "./node-log.ts";
+import type { SandboxRecord } from "./record/sandbox-record.ts";
+import type { HostResource } from "./resources/host-resource.ts";
+import type { WritableLayers } from "./resources/writable-layers.ts";
 import type { ContainerLogs } from "./sandboxes/live-sandbox.ts";
 import type { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
-import type { SandboxRecord } from "./sandboxes/sandbox-record.ts";
 import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { NodeStore } from "./store/node-store.ts";
+import type { MachineCgroups, MachineHost } from "./vm/machine-port.ts";
 
 /** What commands need of the image store. */
 export type NodeImages = Pick<ImageStore, "find" | "get" | "list" | "remove" | "blobPath">;
@@ -34,10 +35,12 @@ export type NodeContext = {
   readonly sandboxes: SandboxRegistry;
   readonly lock: KeyedLock<string>;
   readonly machines: MachineHost;
-  readonly cgroups: SandboxCgroups;
+  readonly cgroups: MachineCgroups;
   readonly images: NodeImages;
   readonly layers: Pick<WritableLayers, "create">;
   readonly logs: ContainerLogs;
+  /** Everything that is taken from the host, in the order in which it is acquired. */
+  readonly resources: readonly HostResource[];
   readonly log: NodeLog;
   readonly nowMs: () => number;
   readonly newId: () => string;

@@ -104,8 +104,8 @@ export const cgroupCheck: HostCheck = {
   },
 };
 
-/** sun_path is 108 bytes with its terminator (unix(7)); after the state directory come the sandbox's directory and its socket. */
-const MAX_STATE_PATH_BYTES = 107 - Buffer.byteLength(`/node/sandboxes/${"0".repeat(16)}/vm/agent.sock`);
+/** sun_path is 108 bytes with its terminator (unix(7)); after the state directory come the VM's directory and its socket. */
+const MAX_STATE_PATH_BYTES = 107 - Buffer.byteLength(`/node/vms/${"0".repeat(16)}/agent.sock`);
 
 /** Whether QEMU's user, which has no privileges, can reach its files below the state directory. */
 export const stateCheck = (stateDir: string): HostCheck => ({

@@ -7,7 +7,7 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 import fc from "fast-check";
-import { EVIDENCE_BYTES, serialText } from "../machine/serial-text.ts";
+import { EVIDENCE_BYTES, serialText } from "../vm/serial-text.ts";
 import { guestText } from "./guest-text.ts";
 import { shakeHands } from "./handshake.ts";
 import { OutputCheck } from "./process-output.ts";

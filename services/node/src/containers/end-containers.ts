@@ -1,6 +1,6 @@
 import type { NodeContext } from "../node-context.ts";
+import { containerOf, withContainer } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { containerOf, withContainer } from "../sandboxes/sandbox-record.ts";
 
 const SIGKILL = 9;
 const CALL_TIMEOUT_MS = 3000;
@@ -19,7 +19,7 @@ export async function endContainers(
 ): Promise<boolean> {
   const running = containerIds.filter((id) => isRunning(entry, id));
   if (running.length === 0) return true;
-  for (const id of running) entry.stopRequests.add(id);
+  for (const id of running) entry.vm?.stopRequests.add(id);
   const allEnded = () => running.every((id) => !isRunning(entry, id));
   if (graceMs > 0) {
     const signalOf = (id: string) => containerOf(entry.record, id)?.stopSignal ?? SIGKILL;

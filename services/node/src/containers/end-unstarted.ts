@@ -1,5 +1,5 @@
+import type { SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
 
 const SIGKILL = 9;
 const CALL_TIMEOUT_MS = 3000;
@@ -10,7 +10,7 @@ const PATIENCE_MS = 5000;
  * politely. Returns whether the end was seen. Throws what the call on the guest throws.
  */
 export async function endUnstarted(entry: SandboxEntry, containerId: string): Promise<boolean> {
-  entry.stopRequests.add(containerId);
+  entry.vm?.stopRequests.add(containerId);
   const { containers } = await entry.agent.client({ deadlineMs: CALL_TIMEOUT_MS });
   await containers.killContainer({ containerId, signal: SIGKILL }, { timeoutMs: CALL_TIMEOUT_MS });
   const ended = (record: SandboxRecord) =>

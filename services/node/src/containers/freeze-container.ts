@@ -8,9 +8,9 @@
 import { PaddockError } from "@paddock/domain";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import type { NodeContext } from "../node-context.ts";
-import { afterGuestContainer } from "../sandboxes/guest-facts.ts";
+import { containerOf, withContainer } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { containerOf, withContainer } from "../sandboxes/sandbox-record.ts";
+import { afterGuestContainer } from "../wire/guest-facts.ts";
 
 /** The agent gives the kernel 10 s to freeze a cgroup; its own answer is better than none. */
 const FREEZER_TIMEOUT_MS = 15_000;
@@ -61,7 +61,7 @@ const isLinkBroken = (error: unknown): boolean =>
 async function look(ctx: NodeContext, entry: SandboxEntry, containerId: string): Promise<void> {
   const facts = {
     nowMs: ctx.nowMs(),
-    stopRequested: (id: string) => entry.stopRequests.has(id),
+    stopRequested: (id: string) => entry.vm?.stopRequests.has(id) === true,
   };
   try {
     const { containers } = await entry.agent.client({ deadlineMs: LINK_TIMEOUT_MS });

@@ -1,6 +1,6 @@
 import { PaddockError } from "@paddock/domain";
-import { afterGuestContainer } from "../sandboxes/guest-facts.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { afterGuestContainer } from "../wire/guest-facts.ts";
 
 const TIMEOUT_MS = 30_000;
 

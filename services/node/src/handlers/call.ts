@@ -1,11 +1,11 @@
 /** What handlers have in common: who asks, how patient he is, and the lock. */
-import { type ContainerRequest, decide, denial, PaddockError, type SandboxRequest } from "@paddock/domain";
 import type { LockView } from "@paddock/lifecycle";
 import type { NodeContext } from "../node-context.ts";
-import { lossOf } from "../sandboxes/lost-vm.ts";
+import { permits, permitsContainer, requireContainer } from "../sandboxes/permits.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
-import { containerStatusOf, type StatusContext, sandboxOf } from "../sandboxes/sandbox-status.ts";
+import { containerStatusOf, type StatusContext, sandboxOf } from "../wire/sandbox-status.ts";
+
+export { permits, permitsContainer, requireContainer };
 
 export type Call = {
   readonly requestId: string;
@@ -26,45 +26,9 @@ export async function locked<T>(
   work: (entry: SandboxEntry) => Promise<T>,
 ): Promise<T> {
   ctx.sandboxes.require(sandboxId);
-  return await ctx.lock.with(sandboxId, "write", { name, signal: call.signal }, () =>
+  return await ctx.lock.with(sandboxId, { name, signal: call.signal }, () =>
     work(ctx.sandboxes.require(sandboxId)),
   );
-}
-
-/** Whether the sandbox's state asks for work (true) or has it done already (false). Throws WRONG_STATE, VM_UNAVAILABLE once the VM was lost. */
-export function permits(entry: SandboxEntry, request: SandboxRequest): boolean {
-  const decision = decide({ about: "sandbox", state: entry.record.phase.kind, request });
-  if (decision.kind === "deny")
-    throw lossOf(entry.record) ?? denial(`${words(request)} sandbox ${entry.sandboxId}`, decision);
-  return decision.kind === "accept";
-}
-
-/** As `permits`, for a container. Throws CONTAINER_NOT_FOUND too. */
-export function permitsContainer(
-  entry: SandboxEntry,
-  containerId: string,
-  request: ContainerRequest,
-): boolean {
-  const container = requireContainer(entry, containerId);
-  const decision = decide({
-    about: "container",
-    sandbox: entry.record.phase.kind,
-    state: container.phase.kind,
-    request,
-  });
-  if (decision.kind === "deny")
-    throw (
-      lossOf(entry.record) ??
-      denial(`${words(request)} container ${containerId} of sandbox ${entry.sandboxId}`, decision)
-    );
-  return decision.kind === "accept";
-}
-
-/** The container's record. Throws CONTAINER_NOT_FOUND. */
-export function requireContainer(entry: SandboxEntry, containerId: string): ContainerRecord {
-  const container = containerOf(entry.record, containerId);
-  if (container !== undefined) return container;
-  throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${entry.sandboxId} has no container ${containerId}`);
 }
 
 /** The sandbox as the client sees it. */
@@ -73,7 +37,7 @@ export const shownSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
 
 /** The sandbox as a call that has changed it leaves it: the lock that call still holds is not worth telling. */
 export const changedSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
-  sandboxOf(entry.record, statusContext(ctx, entry, { holders: [], waiters: [] }));
+  sandboxOf(entry.record, statusContext(ctx, entry, { holder: undefined, waiters: [] }));
 
 const statusContext = (ctx: NodeContext, { applied, held }: SandboxEntry, lock: LockView): StatusContext => ({
   nodeId: ctx.nodeId,
@@ -88,23 +52,3 @@ const statusContext = (ctx: NodeContext, { applied, held }: SandboxEntry, lock: 
 /** The container as the client sees it. */
 export const shownContainer = (entry: SandboxEntry, containerId: string) =>
   containerStatusOf(requireContainer(entry, containerId));
-
-/** The request as an error's text names it, before "sandbox s1" or "container c1 of sandbox s1". */
-function words(request: SandboxRequest | ContainerRequest): string {
-  switch (request) {
-    case "stats":
-      return "read the figures of";
-    case "create_container":
-      return "create a container in";
-    case "change_hardware":
-      return "change the hardware of";
-    case "list_processes":
-      return "list the processes of";
-    case "signal_process":
-      return "signal a process of";
-    case "resize_tty":
-      return "resize a terminal of";
-    default:
-      return request.replaceAll("_", " ");
-  }
-}

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { toBinary } from "@bufbuild/protobuf";
 import { parseContainerId } from "@paddock/domain";
 import { fromStatus, SandboxSchema } from "@paddock/protocol";
-import { MAX_CONTAINERS } from "../containers/container-disks.ts";
+import { MAX_CONTAINERS } from "../record/container-place.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 test("one container more than a VM has disks for is refused before anything is touched, and made once there is room", async () => {
@@ -28,7 +28,7 @@ test("one container more than a VM has disks for is refused before anything is t
   assert.ok(refused.case === "error");
   assert.equal(fromStatus(refused.value).reason, "TOO_MANY");
   assert.equal(entry.record.containers.length, 128);
-  assert.deepEqual(node.context.store.unfinished(), []);
+  assert.deepEqual(node.operations(), []);
   fill(MAX_CONTAINERS - 1);
   assert.equal((await create()).case, "createContainer");
 });
@@ -52,7 +52,7 @@ test("containers created one by one make no record that is too large, and one th
   assert.equal(reason, "TOO_LARGE");
   assert.match(hint ?? "", /delete containers/);
   assert.equal(entry.record.containers.length, 9);
-  assert.deepEqual(node.context.store.unfinished(), []);
+  assert.deepEqual(node.operations(), []);
   assert.equal((await create(39, { env: ["A=x"] })).case, "createContainer");
 });
 

@@ -1,14 +1,15 @@
 import { PaddockError } from "@paddock/domain";
 import type { CreateContainerRequest, CreateContainerResponse } from "@paddock/protocol";
-import { freeIndex } from "../containers/container-disks.ts";
-import { createContainerEntry, requireContainerFits } from "../containers/create-container-entry.ts";
-import { checkContainerSpec } from "../containers/guest-container.ts";
 import { requireImage } from "../containers/require-image.ts";
 import { requireDiskSpace } from "../host/disk-space.ts";
+import { createContainerEntry, requireNewContainer } from "../lifecycle/create-container.ts";
+import { newContainer } from "../lifecycle/create-sandbox.ts";
+import { requireGrowth } from "../limits/require-growth.ts";
 import type { NodeContext } from "../node-context.ts";
-import { newContainer } from "../sandboxes/create-sandbox-entry.ts";
-import { checkRecordSize } from "../sandboxes/record-size.ts";
-import { containerOf } from "../sandboxes/sandbox-record.ts";
+import { freePlace, takenPlaces } from "../record/container-place.ts";
+import { checkRecordSize } from "../record/record-size.ts";
+import { containerOf } from "../record/sandbox-record.ts";
+import { checkContainerSpec } from "../wire/guest-container.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, locked, permits, shownContainer } from "./call.ts";
 
@@ -24,11 +25,12 @@ export async function createContainer(
     permits(entry, "create_container");
     const image = requireImage(ctx, spec.image);
     using _pin = ctx.sandboxes.pinImage(image.id);
-    const index = freeIndex(entry.record.containers);
-    const container = newContainer(spec, image, index, call.requestId, ctx);
+    requireNewContainer(entry, spec.containerId);
+    const place = freePlace(takenPlaces(entry.record, spec.containerId), spec);
+    const container = newContainer(spec, image, place, call.requestId, ctx);
     const { spec: whole, containers } = entry.record;
     checkRecordSize({ spec: whole, containers: [...containers.map((each) => each.spec), spec] });
-    using _room = requireContainerFits(ctx, entry, container);
+    using _room = requireGrowth(ctx, entry.record, [...containers, container]);
     checkContainerSpec(spec, image.config);
     await requireDiskSpace(ctx);
     await createContainerEntry({ node: ctx, entry, container, image }, call.signal);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MAX_CONTAINERS } from "../containers/container-disks.ts";
+import { MAX_CONTAINERS } from "../record/container-place.ts";
 import { TestNode } from "../testing/test-node.ts";
 
 test("a spec of more containers than a VM has disks for is refused by the schema, before anything is touched", async () => {

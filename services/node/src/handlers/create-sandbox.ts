@@ -1,6 +1,6 @@
 import type { CreateSandboxRequest, CreateSandboxResponse } from "@paddock/protocol";
+import { createdBefore, createSandboxEntry } from "../lifecycle/create-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
-import { createdBefore, createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox } from "./call.ts";

@@ -1,5 +1,5 @@
 import type { DeleteContainerRequest, DeleteContainerResponse } from "@paddock/protocol";
-import { deleteContainerEntry } from "../containers/delete-container-entry.ts";
+import { deleteContainerEntry } from "../lifecycle/delete-container.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, locked, permitsContainer, requireContainer } from "./call.ts";

@@ -1,19 +1,23 @@
-import { rm } from "node:fs/promises";
 import type { DeleteSandboxRequest, DeleteSandboxResponse } from "@paddock/protocol";
+import { deleteSandboxEntry } from "../lifecycle/delete-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
-import { deleteSandboxEntry } from "../sandboxes/delete-sandbox-entry.ts";
-import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
+import { sandboxPaths } from "../record/sandbox-paths.ts";
+import { releaseResources } from "../resources/walks.ts";
 import { deletedOutcome } from "../store/request-outcome.ts";
+import { type VmId, vmPaths } from "../vm/vm-paths.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, locked, permits } from "./call.ts";
+
+const TIMEOUT_MS = 30_000;
 
 export async function deleteSandbox(
   ctx: NodeContext,
   { sandboxId, force }: DeleteSandboxRequest,
   call: Call,
 ): Promise<Answer<DeleteSandboxResponse>> {
-  if (force && ctx.sandboxes.isCorrupt(sandboxId)) {
-    await deleteUnreadable(ctx, sandboxId, call);
+  const unreadable = ctx.sandboxes.corruptVm(sandboxId);
+  if (force && unreadable !== undefined) {
+    await deleteUnreadable(ctx, sandboxId, unreadable, call);
     return {};
   }
   await locked(ctx, sandboxId, "DeleteSandbox", call, async (entry) => {
@@ -23,13 +27,19 @@ export async function deleteSandbox(
   return {};
 }
 
-/** All that a sandbox has of its host follows from its id, so one whose record cannot be read can still be deleted. */
-async function deleteUnreadable(ctx: NodeContext, sandboxId: string, { requestId }: Call): Promise<void> {
-  const paths = sandboxPaths(ctx.stateDir, sandboxId);
-  const signal = AbortSignal.timeout(30_000);
-  await ctx.machines.killStrays(paths, signal);
-  await ctx.cgroups.remove(paths.name, signal);
-  await rm(paths.dir, { recursive: true, force: true });
+/** What a sandbox has of its host follows from two ids that are not in its record, so one whose record cannot be read can be deleted. */
+async function deleteUnreadable(
+  ctx: NodeContext,
+  sandboxId: string,
+  vmId: VmId,
+  { requestId }: Call,
+): Promise<void> {
+  const owner = {
+    host: ctx,
+    vm: vmPaths(ctx.stateDir, vmId),
+    sandbox: sandboxPaths(ctx.stateDir, sandboxId),
+  };
+  await releaseResources(ctx.resources, "all", owner, TIMEOUT_MS);
   ctx.store.removeSandbox(sandboxId, deletedOutcome(requestId));
   ctx.sandboxes.remove(sandboxId);
 }

@@ -1,6 +1,6 @@
 import type { GetContainerRequest, GetContainerResponse } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
-import { containerOfRecord } from "../sandboxes/sandbox-status.ts";
+import { containerOfRecord } from "../wire/sandbox-status.ts";
 import type { Answer } from "./answer.ts";
 import { requireContainer } from "./call.ts";
 

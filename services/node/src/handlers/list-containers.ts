@@ -6,9 +6,9 @@ import {
 } from "@paddock/protocol";
 import { containerKey } from "@paddock/rpc";
 import type { NodeContext } from "../node-context.ts";
+import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import type { ContainerRecord, SandboxRecord } from "../sandboxes/sandbox-record.ts";
-import { containerOfRecord, containerStateOf } from "../sandboxes/sandbox-status.ts";
+import { containerOfRecord, containerStateOf } from "../wire/sandbox-status.ts";
 import type { Answer } from "./answer.ts";
 import { fillPage } from "./fill-page.ts";
 

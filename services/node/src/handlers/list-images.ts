@@ -1,6 +1,6 @@
 import { type Image, ImageSchema, type ListImagesRequest, type ListImagesResponse } from "@paddock/protocol";
-import { shownImage } from "../containers/shown-image.ts";
 import type { NodeContext } from "../node-context.ts";
+import { shownImage } from "../wire/shown-image.ts";
 import type { Answer } from "./answer.ts";
 import { fillPage } from "./fill-page.ts";
 

@@ -5,7 +5,7 @@ import {
   SandboxSchema,
 } from "@paddock/protocol";
 import type { NodeContext } from "../node-context.ts";
-import { sandboxStateOf } from "../sandboxes/sandbox-status.ts";
+import { sandboxStateOf } from "../wire/sandbox-status.ts";
 import type { Answer } from "./answer.ts";
 import { shownSandbox } from "./call.ts";
 import { fillPage } from "./fill-page.ts";

@@ -26,7 +26,7 @@ const recorded = async (node: TestNode) =>
 /** Settles when whoever has the sandbox's lock has let go of it. */
 async function calm(node: TestNode): Promise<void> {
   const options = { name: "look", signal: AbortSignal.timeout(5000) };
-  await node.context.lock.with("s1", "write", options, async () => undefined);
+  await node.context.lock.with("s1", options, async () => undefined);
 }
 
 /** Asks for it as a client that leaves once the guest is at it; the guest carries on. */

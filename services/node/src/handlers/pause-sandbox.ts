@@ -1,6 +1,6 @@
 import type { PauseSandboxRequest, PauseSandboxResponse } from "@paddock/protocol";
+import { pauseSandboxEntry } from "../lifecycle/pause-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
-import { pauseSandboxEntry } from "../sandboxes/pause-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked, permits } from "./call.ts";
 

@@ -1,6 +1,6 @@
 import type { ResumeSandboxRequest, ResumeSandboxResponse } from "@paddock/protocol";
+import { resumeSandboxEntry } from "../lifecycle/pause-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
-import { resumeSandboxEntry } from "../sandboxes/pause-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked, permits } from "./call.ts";
 

@@ -46,7 +46,7 @@ async function diedBeforeStart(): Promise<TestNode> {
 /** What a repeat of "r1" is answered whose caller leaves while someone else has the sandbox's lock. */
 async function lockedOut(node: TestNode, command: typeof run | typeof runLarge) {
   const options = { name: "someone", signal: AbortSignal.timeout(10_000) };
-  const held = await node.context.lock.acquire("s1", "write", options);
+  const held = await node.context.lock.acquire("s1", options);
   const patience = new AbortController();
   const asked = node.ask(command, { requestId: "r1", signal: patience.signal });
   setImmediate(() => {
@@ -59,7 +59,7 @@ async function lockedOut(node: TestNode, command: typeof run | typeof runLarge) 
 /** Settles when all who wait for the sandbox's lock have had it. */
 async function calm(node: TestNode): Promise<void> {
   const options = { name: "look", signal: AbortSignal.timeout(5000) };
-  await node.context.lock.with("s1", "write", options, async () => undefined);
+  await node.context.lock.with("s1", options, async () => undefined);
 }
 
 const textOf = (outcome: NamedOutcome): string =>

@@ -1,9 +1,9 @@
 import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
 import type { RunSandboxRequest, RunSandboxResponse } from "@paddock/protocol";
+import { createdBefore, createSandboxEntry } from "../lifecycle/create-sandbox.ts";
+import { startSandboxEntry } from "../lifecycle/start-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
-import { createdBefore, createSandboxEntry } from "../sandboxes/create-sandbox-entry.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { startSandboxEntry } from "../sandboxes/start-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked } from "./call.ts";
 

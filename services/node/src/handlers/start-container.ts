@@ -1,9 +1,9 @@
 import type { StartContainerRequest, StartContainerResponse } from "@paddock/protocol";
-import { makeAnew } from "../containers/make-anew.ts";
 import { startContainer as start } from "../containers/start-container.ts";
+import { recreateContainer } from "../lifecycle/recreate-container.ts";
 import type { NodeContext } from "../node-context.ts";
+import { withContainer } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { withContainer } from "../sandboxes/sandbox-record.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
 
@@ -14,7 +14,7 @@ export async function startContainer(
 ): Promise<Answer<StartContainerResponse>> {
   return await locked(ctx, sandboxId, "StartContainer", call, async (entry) => {
     if (permitsContainer(entry, containerId, "start") && !hasRun(entry, containerId, call)) {
-      await makeAnew(ctx, entry, containerId, call);
+      await recreateContainer(ctx, entry, containerId, call);
       noteStart(entry, containerId, call);
       await start(entry, containerId, ctx.nowMs, call.signal);
     }

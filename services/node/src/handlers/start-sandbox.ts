@@ -1,6 +1,6 @@
 import type { StartSandboxRequest, StartSandboxResponse } from "@paddock/protocol";
+import { startSandboxEntry } from "../lifecycle/start-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
-import { startSandboxEntry } from "../sandboxes/start-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked, permits } from "./call.ts";
 

@@ -1,6 +1,6 @@
 import type { StopSandboxRequest, StopSandboxResponse } from "@paddock/protocol";
+import { stopSandboxEntry } from "../lifecycle/stop-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
-import { stopSandboxEntry } from "../sandboxes/stop-sandbox-entry.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked, permits } from "./call.ts";
 import { graceOf } from "./grace.ts";

@@ -35,7 +35,7 @@ test("an update that makes a record too large is refused and changes nothing; on
   assert.ok(refused.case === "error");
   assert.equal(fromStatus(refused.value).reason, "TOO_LARGE");
   assert.equal(entry.record, before);
-  assert.deepEqual(node.context.store.unfinished(), []);
+  assert.deepEqual(node.operations(), []);
   fill(1_100_000);
   assert.ok(bytes() > MAX_BYTES, "a record that is too large already");
   assert.equal((await update({ pids: 5n })).case, "updateContainer");

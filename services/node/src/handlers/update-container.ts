@@ -5,12 +5,12 @@ import {
   type UpdateContainerRequest,
   type UpdateContainerResponse,
 } from "@paddock/protocol";
-import { updateContainerEntry } from "../containers/update-container-entry.ts";
+import { updateContainerEntry } from "../lifecycle/update-container.ts";
 import { requireGrowth } from "../limits/require-growth.ts";
-import { outcomesOf } from "../limits/update-outcomes.ts";
 import type { NodeContext } from "../node-context.ts";
-import { checkRecordSize, type RecordParts } from "../sandboxes/record-size.ts";
-import { type ContainerRecord, type SandboxRecord, withContainer } from "../sandboxes/sandbox-record.ts";
+import { checkRecordSize, type RecordParts } from "../record/record-size.ts";
+import { type ContainerRecord, type SandboxRecord, withContainer } from "../record/sandbox-record.ts";
+import { outcomesOf } from "../wire/update-outcomes.ts";
 import type { Answer } from "./answer.ts";
 import { type Call, locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
 

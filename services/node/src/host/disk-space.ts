@@ -1,6 +1,5 @@
 import { statfs } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
-import type { NodeContext } from "../node-context.ts";
 
 /** Free bytes of the file system that holds a path. */
 export async function freeBytes(path: string): Promise<number> {
@@ -9,7 +8,13 @@ export async function freeBytes(path: string): Promise<number> {
 }
 
 /** Throws NO_DISK_SPACE when less is free than must stay free. */
-export async function requireDiskSpace({ freeDiskBytes, diskFloorBytes }: NodeContext): Promise<void> {
+export async function requireDiskSpace({
+  freeDiskBytes,
+  diskFloorBytes,
+}: {
+  readonly freeDiskBytes: () => Promise<number>;
+  readonly diskFloorBytes: number;
+}): Promise<void> {
   const free = await freeDiskBytes();
   if (free < diskFloorBytes)
     throw new PaddockError(

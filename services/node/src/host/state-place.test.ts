@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
-import { sandboxesDir } from "../sandboxes/sandbox-paths.ts";
+import { vmsDir } from "../vm/vm-paths.ts";
 import { requireReachable, requireShortPath } from "./state-place.ts";
 
 const privileges = { user: { uid: 64_996, gid: 64_996, groups: [] } };
@@ -14,7 +14,7 @@ function place(t: TestContext) {
   const above = mkdtempSync(join(tmpdir(), "state-place-"));
   t.after(() => rmSync(above, { recursive: true, force: true }));
   const stateDir = join(above, "state");
-  mkdirSync(sandboxesDir(stateDir), { recursive: true, mode: 0o711 });
+  mkdirSync(vmsDir(stateDir), { recursive: true, mode: 0o711 });
   const kernel = join(stateDir, "kernel");
   writeFileSync(kernel, "", { mode: 0o444 });
   return { above, stateDir, guest: { kernel, initramfs: kernel } };
@@ -35,20 +35,20 @@ test("a directory above the state that QEMU's user may not enter is named, with 
   await requireReachable(stateDir, guest, privileges);
 });
 
-test("a guest that QEMU's user may not read, and a closed directory of sandboxes, are named", async (t) => {
+test("a guest that QEMU's user may not read, and a closed directory of VMs, are named", async (t) => {
   const { above, stateDir, guest } = place(t);
   chmodSync(above, 0o711);
   chmodSync(guest.kernel, 0o400);
   await assert.rejects(requireReachable(stateDir, guest, privileges), { message: /cannot read .*kernel/ });
   chmodSync(guest.kernel, 0o444);
-  chmodSync(sandboxesDir(stateDir), 0o700);
+  chmodSync(vmsDir(stateDir), 0o700);
   await assert.rejects(requireReachable(stateDir, guest, privileges), {
-    message: /cannot enter .*sandboxes/,
+    message: /cannot enter .*vms/,
   });
 });
 
 test("a path that is one byte too long for sockets is refused", () => {
-  const room = 107 - "/sandboxes/0123456789abcdef/vm/agent.sock".length;
+  const room = 107 - "/vms/0123456789abcdef/agent.sock".length;
   requireShortPath(`/${"x".repeat(room - 1)}`);
   assert.throws(() => requireShortPath(`/${"x".repeat(room)}`), {
     name: "UnfitHost",

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { OperatorError } from "@paddock/lifecycle";
 import { firstUnreachable, type Privileges } from "@paddock/qemu";
-import { pathsOfName, sandboxesDir } from "../sandboxes/sandbox-paths.ts";
+import { newVmId, vmPaths, vmsDir } from "../vm/vm-paths.ts";
 import type { GuestFiles } from "./guest-files.ts";
 
 /** The host does not meet what the daemon needs. The message says how to correct it. */
@@ -13,9 +13,9 @@ export class UnfitHost extends OperatorError {
 /** sun_path is 108 bytes with its terminator (Linux, unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107;
 
-/** Throws UnfitHost when the sockets of its sandboxes would have longer paths than the kernel takes. */
+/** Throws UnfitHost when the sockets of its VMs would have longer paths than the kernel takes. */
 export function requireShortPath(stateDir: string): void {
-  const { agentSocket, qmpSocket, serialSocket } = pathsOfName(stateDir, "0".repeat(16));
+  const { agentSocket, qmpSocket, serialSocket } = vmPaths(stateDir, newVmId());
   const longest = Math.max(...[agentSocket, qmpSocket, serialSocket].map((path) => Buffer.byteLength(path)));
   const over = longest - MAX_SOCKET_PATH_BYTES;
   if (over <= 0) return;
@@ -26,13 +26,13 @@ export function requireShortPath(stateDir: string): void {
   );
 }
 
-/** Throws UnfitHost unless QEMU's user can read its guest and enter its sandboxes. */
+/** Throws UnfitHost unless QEMU's user can read its guest and enter the directories of VMs. */
 export async function requireReachable(
   stateDir: string,
   guest: Pick<GuestFiles, "kernel" | "initramfs">,
   privileges: Privileges,
 ): Promise<void> {
-  for (const path of [guest.kernel, guest.initramfs, `${sandboxesDir(stateDir)}/`]) {
+  for (const path of [guest.kernel, guest.initramfs, `${vmsDir(stateDir)}/`]) {
     const found = await firstUnreachable(path, privileges);
     if (found === undefined) continue;
     const { uid } = privileges.user ?? {};

@@ -1,7 +1,7 @@
-import { containerDisks } from "../containers/container-disks.ts";
+import { containerDisks } from "../record/container-disks.ts";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
-import { ratesOf } from "./guest-limits.ts";
+import { ratesOf } from "../wire/guest-limits.ts";
 
 /** The second line behind the guest's own limits: QEMU keeps them whatever the guest does. */
 export async function limitDisks(
@@ -9,7 +9,7 @@ export async function limitDisks(
   container: ContainerRecord,
   signal: AbortSignal,
 ): Promise<void> {
-  const machine = entry.attachment?.machine;
+  const machine = entry.vm?.machine;
   const { lower, upper } = containerDisks(container);
   const asNumbers = Object.entries(ratesOf(container)).map(([name, rate]) => [name, Number(rate)]);
   for (const disk of [lower, upper])

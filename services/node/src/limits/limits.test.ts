@@ -172,7 +172,7 @@ test("an update that the guest refuses changes nothing anywhere", async () => {
   assert.equal(node.machines.only.vcpus, 1);
   assert.equal(node.guest.limits.get("c1")?.cpuQuotaUs, 100_000n);
   assert.deepEqual(node.context.sandboxes.require("s1").record, before.record);
-  assert.deepEqual(node.context.store.unfinished(), []);
+  assert.deepEqual(node.operations(), []);
 });
 
 test("an update beyond the VM's maximum or the host's room is refused, and touches nothing", async () => {
@@ -219,7 +219,7 @@ test("an update that a crash cuts short is undone by the next daemon", async () 
   await node.crash();
   await settled;
   assert.equal(node.guest.limits.get("c1")?.cpuQuotaUs, 100_000n);
-  assert.deepEqual(node.context.store.unfinished(), []);
+  assert.deepEqual(node.operations(), []);
 });
 
 test("vCPUs that the guest keeps are told as waiting, and are taken when it gives them back", async () => {

@@ -1,7 +1,7 @@
 import { admit, wantedSize } from "@paddock/domain";
 import type { NodeContext } from "../node-context.ts";
-import type { ContainerRecord, SandboxRecord } from "../sandboxes/sandbox-record.ts";
-import { demandsOf, promisedSize } from "./entitled.ts";
+import { demandsOf, promisedSize } from "../record/entitled.ts";
+import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 
 /**
  * Throws NO_CAPACITY when a sandbox with these containers instead of its own is more than its VM may grow to, or when the host has no

@@ -9,15 +9,14 @@
  * twice, or after a crash, ends in the same.
  */
 import { hostLimits, vcpuPins, wantedSize } from "@paddock/domain";
-import type { HostLimits, Machine, MachineSize } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
-import type { Attachment, SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import type { ContainerRecord } from "../sandboxes/sandbox-record.ts";
-import { demandsOf, entitled } from "./entitled.ts";
-import { useVcpus, vcpusInUse } from "./vcpus.ts";
-
-/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
-export const MAX_THREADS = 512;
+import { demandsOf, entitled } from "../record/entitled.ts";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
+import { MAX_THREADS } from "../resources/cgroup.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { HostLimits, Machine, MachineSize } from "../vm/machine-port.ts";
+import type { RunningVm } from "../vm/running-vm.ts";
+import { useVcpus, vcpusInUse } from "../vm/vcpus.ts";
 
 const SETTLE_PATIENCE_MS = 60_000;
 
@@ -35,17 +34,17 @@ export async function resize(
   signal: AbortSignal,
   { containers = entitled(entry.record), growOnly = false }: ResizeOptions = {},
 ): Promise<void> {
-  const { attachment } = entry;
-  if (attachment === undefined) return;
+  const { vm } = entry;
+  if (vm === undefined) return;
   const demands = demandsOf(containers);
   const wanted = wantedSize(demands, entry.record.size, ctx.sizeDefaults.guestOverheadBytes);
-  const { machine } = attachment;
-  const { name } = entry.paths;
+  const { machine } = vm;
+  const { id } = entry.record.vm;
   const threads = await machine.vcpuThreads(signal);
   // At once: a thread's number may become another's.
-  await ctx.cgroups.placeVcpus(name, threads);
+  await ctx.cgroups.placeVcpus(id, threads);
   const has = believable(entry, {
-    vcpus: await vcpusInUse(attachment, threads.length, signal),
+    vcpus: await vcpusInUse(vm, threads.length, signal),
     memoryBytes: await machine.memoryBytes(signal),
   });
   const target = growOnly ? larger(has, wanted) : wanted;
@@ -54,18 +53,18 @@ export async function resize(
     pids: MAX_THREADS,
   });
   const most = larger(has, target);
-  await ctx.cgroups.apply(name, limitsFor(most));
-  const size = await bring(ctx, entry, attachment, has, target, signal);
-  if (!isSame(size, most)) await ctx.cgroups.apply(name, limitsFor(size));
-  const limits = await ctx.cgroups.limits(name);
-  const formerCpuset = entry.applied?.limits.cpuset;
+  await ctx.cgroups.apply(id, limitsFor(most));
+  const size = await bring(ctx, entry, vm, has, target, signal);
+  if (!isSame(size, most)) await ctx.cgroups.apply(id, limitsFor(size));
+  const limits = await ctx.cgroups.limits(id);
+  const formerCpuset = vm.applied?.limits.cpuset;
   if (limits.cpuset !== formerCpuset) await machine.holdTo(limits.cpuset ?? ctx.hostCpus, signal);
   const pins = vcpuPins(
     demands.map(({ cpusetCpus }) => cpusetCpus),
     size.vcpus,
   );
-  await pin(ctx, machine, entry.applied?.pins, pins, size.vcpus, signal);
-  if (entry.attachment === attachment) entry.applied = { size, wanted, limits, pins };
+  await pin(ctx, machine, vm.applied?.pins, pins, size.vcpus, signal);
+  if (entry.vm === vm) vm.applied = { size, wanted, limits, pins };
 }
 
 /** Pins that are no more needed are lifted by all CPUs of the host; the cgroup keeps to those of the sandbox. */
@@ -87,16 +86,15 @@ const isSame = (a: MachineSize, b: MachineSize): boolean =>
 async function bring(
   ctx: NodeContext,
   entry: SandboxEntry,
-  attachment: Attachment,
+  vm: RunningVm,
   has: MachineSize,
   target: MachineSize,
   signal: AbortSignal,
 ): Promise<MachineSize> {
-  const { machine } = attachment;
-  const vcpus =
-    target.vcpus === has.vcpus ? has.vcpus : await useVcpus(attachment, has.vcpus, target.vcpus, signal);
+  const { machine } = vm;
+  const vcpus = target.vcpus === has.vcpus ? has.vcpus : await useVcpus(vm, has.vcpus, target.vcpus, signal);
   if (machine.vcpuControl === "plug" && vcpus !== has.vcpus)
-    await ctx.cgroups.placeVcpus(entry.paths.name, await machine.vcpuThreads(signal));
+    await ctx.cgroups.placeVcpus(entry.record.vm.id, await machine.vcpuThreads(signal));
   const memoryBytes =
     target.memoryBytes === has.memoryBytes
       ? has.memoryBytes
@@ -124,20 +122,19 @@ const larger = (a: MachineSize, b: MachineSize): MachineSize => ({
  * The same when the lock is free, for changes that come by themselves: a container has ended, a guest has given memory back.
  * Changes that come together are settled together. What fails is told in the log, and tried again with the next change.
  */
-export function resizeSoon(ctx: NodeContext, entry: SandboxEntry, attachment: Attachment): void {
-  if (entry.resizePending || attachment.lifetime.aborted) return;
-  entry.resizePending = true;
-  const signal = AbortSignal.any([attachment.lifetime, AbortSignal.timeout(SETTLE_PATIENCE_MS)]);
+export function resizeSoon(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): void {
+  if (vm.resizePending || vm.lifetime.aborted) return;
+  vm.resizePending = true;
+  const signal = AbortSignal.any([vm.lifetime, AbortSignal.timeout(SETTLE_PATIENCE_MS)]);
   void ctx.lock
-    .with(entry.sandboxId, "write", { name: "adjust limits", signal }, async () => {
-      entry.resizePending = false;
+    .with(entry.sandboxId, { name: "adjust limits", signal }, async () => {
+      vm.resizePending = false;
       const { kind } = entry.record.phase;
-      if (entry.attachment === attachment && (kind === "ready" || kind === "running"))
-        await resize(ctx, entry, signal);
+      if (entry.vm === vm && (kind === "ready" || kind === "running")) await resize(ctx, entry, signal);
     })
     .catch((error: unknown) => {
-      entry.resizePending = false;
-      if (!attachment.lifetime.aborted)
+      vm.resizePending = false;
+      if (!vm.lifetime.aborted)
         ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "the limits of a sandbox were not adjusted");
     });
 }

@@ -13,6 +13,7 @@
  */
 import { mkdir, open } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
+import type { LogLimits } from "../record/log-limits.ts";
 import { type AppendFile, appendAll } from "./append-file.ts";
 import { Changes } from "./changes.ts";
 import { listLogFiles, logFilePath, openLogEnd, removeLogFile } from "./log-files.ts";
@@ -26,13 +27,6 @@ import {
   type Offsets,
 } from "./log-record.ts";
 import { type RetryOptions, retrying } from "./retrying.ts";
-
-export type LogLimits = {
-  /** Size at which a file is rotated, in bytes. */
-  readonly maxFileBytes: number;
-  /** Files kept. */
-  readonly maxFiles: number;
-};
 
 export type ContainerLogOptions = {
   readonly directory: string;

@@ -8,11 +8,11 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentClient } from "../agent/connect-agent.ts";
+import { logLimitsOf } from "../record/log-limits.ts";
+import { containerOf, machineOf, type SandboxRecord } from "../record/sandbox-record.ts";
 import type { ContainerLogs, LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { containerOf, machineOf, type SandboxRecord } from "../sandboxes/sandbox-record.ts";
 import { ContainerLog } from "./container-log.ts";
 import { LogFollower } from "./log-follower.ts";
-import { logLimitsOf } from "./log-limits.ts";
 
 /** A problem of a log; `problem` is undefined when writes succeed again. */
 export type LogTrouble = {

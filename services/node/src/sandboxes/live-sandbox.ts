@@ -1,7 +1,7 @@
 import type { AgentLink } from "../agent/agent-link.ts";
-import type { Applied } from "../limits/applied.ts";
-import type { SandboxPaths } from "./sandbox-paths.ts";
-import type { SandboxRecord } from "./sandbox-record.ts";
+import type { SandboxPaths } from "../record/sandbox-paths.ts";
+import type { SandboxRecord } from "../record/sandbox-record.ts";
+import type { Applied } from "../vm/running-vm.ts";
 
 /** A sandbox as streams, logs and statistics see it: what it is, where it is, and its guest. */
 export interface LiveSandbox {
@@ -9,8 +9,6 @@ export interface LiveSandbox {
   /** The newest snapshot; never waits. */
   readonly record: SandboxRecord;
   readonly paths: SandboxPaths;
-  /** The sandbox's directory; logs are below `paths.logDir`. */
-  readonly dir: string;
   /**
    * The link to the guest of the present VM; `agent.client({signal, deadlineMs})` gives the services, waiting while the link
    * is made again. A later boot has another link. Throws WRONG_STATE when there is no VM, NO_DISK_SPACE while the VM stands still.

@@ -7,29 +7,20 @@
  */
 import { PaddockError } from "@paddock/domain";
 import type { AgentLink } from "../agent/agent-link.ts";
-import type { Applied } from "../limits/applied.ts";
-import type { Machine } from "../machine/machine-port.ts";
+import { lossOf } from "../record/lost-vm.ts";
+import { type SandboxPaths, sandboxPaths } from "../record/sandbox-paths.ts";
+import { containerOf, machineOf, type Operation, type SandboxRecord } from "../record/sandbox-record.ts";
 import type { NodeStore } from "../store/node-store.ts";
 import type { RequestOutcome } from "../store/request-outcome.ts";
+import type { Machine } from "../vm/machine-port.ts";
+import { type Applied, RunningVm } from "../vm/running-vm.ts";
+import { type VmPaths, vmPaths } from "../vm/vm-paths.ts";
+import { type Change, type EventContext, eventsOf, goneEvent } from "../wire/sandbox-events.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
-import { lossOf } from "./lost-vm.ts";
-import { type Change, type EventContext, eventsOf, goneEvent } from "./sandbox-events.ts";
-import type { SandboxPaths } from "./sandbox-paths.ts";
-import { containerOf, machineOf, type SandboxRecord } from "./sandbox-record.ts";
-
-/** The VM of a sandbox, from its boot to its end. */
-export type Attachment = {
-  readonly machine: Machine;
-  readonly link: AgentLink;
-  /** Aborts when the sandbox is detached from it. */
-  readonly lifetime: AbortSignal;
-  /** vCPUs that the guest uses, where it has the control of them; undefined until it was asked. */
-  vcpusInUse: number | undefined;
-};
 
 export type EntryOptions = {
   readonly store: NodeStore;
-  readonly paths: SandboxPaths;
+  readonly stateDir: string;
   readonly nodeId: string;
   readonly newId: () => string;
   readonly nowMs: () => number;
@@ -51,27 +42,18 @@ const isCreating = (record: SandboxRecord | undefined): boolean => record?.phase
 const END_PATIENCE_MS = 1000;
 
 export class SandboxEntry implements LiveSandbox {
-  /** Containers whose end a client has asked for: their end is then no accident. */
-  readonly stopRequests = new Set<string>();
-  /** Whether the VM is being ended on purpose: its end is then no accident. */
-  endExpected = false;
-  /** What is in force for the VM; undefined until the limits were applied to this one. */
-  applied: Applied | undefined;
-  /** Whether its limits are about to be adjusted. */
-  resizePending = false;
-  /** Settles when what a container's end takes from the cap is taken; never rejects. */
-  cpuLowered: Promise<void> = Promise.resolve();
+  readonly paths: SandboxPaths;
   readonly #options: EntryOptions;
   readonly #watchers = new Set<() => void>();
   #record: SandboxRecord;
-  #attachment: Attachment | undefined;
-  #ending: AbortController | undefined;
+  #vm: RunningVm | undefined;
   #lost: PaddockError | undefined;
 
   /** For a record that is stored already; `SandboxEntry.create` is for a new one. */
   constructor(record: SandboxRecord, options: EntryOptions) {
     this.#record = record;
     this.#options = options;
+    this.paths = sandboxPaths(options.stateDir, record.sandboxId);
   }
 
   /** Stores a new record. */
@@ -89,21 +71,22 @@ export class SandboxEntry implements LiveSandbox {
     return this.#record;
   }
 
-  get paths(): SandboxPaths {
-    return this.#options.paths;
+  get vmPaths(): VmPaths {
+    return vmPaths(this.#options.stateDir, this.#record.vm.id);
   }
 
-  get dir(): string {
-    return this.#options.paths.dir;
+  get vm(): RunningVm | undefined {
+    return this.#vm;
   }
 
-  get attachment(): Attachment | undefined {
-    return this.#attachment;
+  /** What is in force for the VM, if that is known. */
+  get applied(): Applied | undefined {
+    return this.#vm?.applied;
   }
 
   /** Why calls on the guest are of no use now although there is a VM; undefined when they are. */
   get held(): PaddockError | undefined {
-    if (this.#attachment?.machine.isHeld !== true) return undefined;
+    if (this.#vm?.machine.isHeld !== true) return undefined;
     return new PaddockError(
       "NO_DISK_SPACE",
       `the VM of sandbox ${this.sandboxId} stands still: its node's disk is full`,
@@ -118,7 +101,7 @@ export class SandboxEntry implements LiveSandbox {
   }
 
   get link(): AgentLink {
-    if (this.#attachment !== undefined) return this.#attachment.link;
+    if (this.#vm !== undefined) return this.#vm.link;
     const { kind } = this.#record.phase;
     if (machineOf(this.#record) !== undefined)
       throw new PaddockError(
@@ -135,17 +118,25 @@ export class SandboxEntry implements LiveSandbox {
     });
   }
 
-  /** Makes the record what `change` says, durably, and publishes it. `finished` is the operation whose journal this ends. */
-  update(
-    change: (record: SandboxRecord) => SandboxRecord,
-    finished?: string,
-    more: UpdateExtras = {},
-  ): SandboxRecord {
+  /** Makes the record what `change` says, durably, and publishes it. */
+  update(change: (record: SandboxRecord) => SandboxRecord, more: UpdateExtras = {}): SandboxRecord {
     const before = this.#record;
     const changed = change(before);
-    if (changed === before && finished === undefined) return before;
-    this.#commit(before, { ...changed, version: before.version + 1 }, finished, more);
+    if (changed === before) return before;
+    this.#commit(before, { ...changed, version: before.version + 1 }, more);
     return this.#record;
+  }
+
+  /**
+   * Writes the notes of operations down. Readers see no other sandbox, so its version stays. Only the note of a container must outlive a
+   * crash of the host, as nothing else leads to its file: what was in VMs is gone then.
+   */
+  note(change: (record: SandboxRecord) => SandboxRecord): void {
+    const before = this.#record;
+    const { operations } = change(before);
+    const isNew = (each: Operation) => !before.operations.includes(each);
+    const provisional = !operations.some((each) => each.kind === "add-container" && isNew(each));
+    this.#commit(before, { ...before, operations }, { provisional });
   }
 
   /** Forgets the record, durably, and says that the sandbox is gone. With `outcome`, a request's success is recorded in the same breath. */
@@ -163,19 +154,14 @@ export class SandboxEntry implements LiveSandbox {
   #commit(
     before: SandboxRecord | undefined,
     after: SandboxRecord,
-    finished?: string,
-    { told = [], outcome }: UpdateExtras = {},
+    { told = [], outcome, provisional = false }: UpdateExtras & { readonly provisional?: boolean } = {},
   ): void {
     const { store, onChange } = this.#options;
     const events = eventsOf(before, after, this.#eventContext(), told);
     const record = { ...after, eventSequence: (before?.eventSequence ?? 0) + events.length };
-    store.commit({
-      record,
-      events,
-      provisional: isCreating(before) && isCreating(after) && events.length === 0 && outcome === undefined,
-      ...(finished !== undefined && { finished }),
-      ...(outcome && { outcome }),
-    });
+    const withinCreating =
+      isCreating(before) && isCreating(after) && events.length === 0 && outcome === undefined;
+    store.commit({ record, events, provisional: provisional || withinCreating, ...(outcome && { outcome }) });
     this.#record = record;
     for (const watcher of [...this.#watchers]) watcher();
     onChange();
@@ -187,23 +173,17 @@ export class SandboxEntry implements LiveSandbox {
   }
 
   /** Connects the sandbox with its VM. `vcpusInUse` is what its guest was started with, if that is known. */
-  attach(machine: Machine, link: AgentLink, vcpusInUse?: number): Attachment {
-    this.endExpected = false;
-    this.applied = undefined;
-    this.stopRequests.clear();
-    this.#ending = new AbortController();
-    this.#attachment = { machine, link, lifetime: this.#ending.signal, vcpusInUse };
-    return this.#attachment;
+  attach(machine: Machine, link: AgentLink, vcpusInUse?: number): RunningVm {
+    this.#vm = new RunningVm(machine, link, vcpusInUse);
+    return this.#vm;
   }
 
   /** Lets go of the VM: calls on its guest fail with `error`, what watches it ends. The VM itself is not touched. */
   detach(error: PaddockError): void {
     this.#lost = error;
-    this.#attachment?.link.close(error);
-    this.#attachment = undefined;
-    this.applied = undefined;
-    this.#ending?.abort(error);
-    this.#ending = undefined;
+    const vm = this.#vm;
+    this.#vm = undefined;
+    vm?.leave(error);
   }
 
   async endRecorded(containerId: string): Promise<void> {

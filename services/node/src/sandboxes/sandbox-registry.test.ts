@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MIB, PaddockError } from "@paddock/domain";
+import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { recordOf } from "../testing/record-of.ts";
 import { TestNode } from "../testing/test-node.ts";
-import type { SandboxRecord } from "./sandbox-record.ts";
+import { newVmId } from "../vm/vm-paths.ts";
 import { SandboxRegistry } from "./sandbox-registry.ts";
 
 const DEMAND = { milliCpus: 500, memoryBytes: 10 * MIB, diskBytes: 0 };
@@ -24,7 +25,7 @@ function counted(node: TestNode, sandboxes: number) {
     });
   const registry = new SandboxRegistry(64 * MIB, nameOf);
   for (let each = 0; each < sandboxes; each++) {
-    const record = { ...recordOf(`s${each}`, { kind: "ready" }), slot: each };
+    const record = { ...recordOf(`s${each}`, { kind: "ready" }), vm: { id: newVmId(), slot: each } };
     registry.add(node.context.newEntry(watched(record), true));
   }
   const during = (work: () => void) => {
@@ -39,7 +40,8 @@ test("a creation, a heartbeat, a page of the list and a deletion cost the same w
   await using node = await TestNode.start();
   const few = counted(node, 10);
   const many = counted(node, 1000);
-  const entry = () => node.context.newEntry({ ...recordOf("new", { kind: "ready" }), slot: 5000 }, true);
+  const entry = () =>
+    node.context.newEntry({ ...recordOf("new", { kind: "ready" }), vm: { id: newVmId(), slot: 5000 } }, true);
   const asked: Record<string, (registry: SandboxRegistry) => void> = {
     creation: (registry) => {
       registry.requireFree("new");
@@ -104,7 +106,10 @@ test("sandboxes are listed by id, from any place on", async () => {
 
 test("a sandbox whose record cannot be read keeps its id and its slot", () => {
   const registry = new SandboxRegistry(64 * MIB);
-  registry.addCorrupt("s1", new PaddockError("RECORD_CORRUPT", "it cannot be read"), 0);
+  registry.addCorrupt("s1", new PaddockError("RECORD_CORRUPT", "it cannot be read"), {
+    id: newVmId(),
+    slot: 0,
+  });
   assert.throws(() => registry.requireFree("s1"), { reason: "SANDBOX_EXISTS" });
   assert.equal(registry.claim("s2", DEMAND).slot, 1);
   registry.remove("s1");

@@ -5,12 +5,13 @@
  * promises are kept up to date by each change of one sandbox.
  */
 import { type Amount, PaddockError } from "@paddock/domain";
-import { promisedSize } from "../limits/entitled.ts";
-import { refuseStale } from "./fence-generation.ts";
+import { promisedSize } from "../record/entitled.ts";
+import { refuseStale } from "../record/fence-generation.ts";
+import { hostName } from "../record/sandbox-paths.ts";
+import type { SandboxRecord } from "../record/sandbox-record.ts";
+import type { VmId } from "../vm/vm-paths.ts";
 import type { LiveSandboxes } from "./live-sandbox.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
-import { hostName } from "./sandbox-paths.ts";
-import type { SandboxRecord } from "./sandbox-record.ts";
 import { type Slot, SlotPool } from "./slot-pool.ts";
 import { UseCount } from "./use-count.ts";
 
@@ -18,7 +19,9 @@ import { UseCount } from "./use-count.ts";
 export const VM_OVERHEAD_BYTES = 64 * 1024 * 1024;
 
 type Known = { readonly entry: SandboxEntry; readonly holdings: Disposable };
-type Corrupt = { readonly error: PaddockError; readonly holdings: Disposable };
+/** What is known of the VM of a record that cannot be read. The slot is undefined when there is no VM. */
+type CorruptVm = { readonly id: VmId; readonly slot: number | undefined };
+type Corrupt = { readonly error: PaddockError; readonly vmId: VmId; readonly holdings: Disposable };
 type Claim = Slot & { readonly holdings: Disposable };
 
 export class SandboxRegistry implements LiveSandboxes {
@@ -81,27 +84,28 @@ export class SandboxRegistry implements LiveSandboxes {
     return [...this.#corrupt.keys()];
   }
 
-  isCorrupt(sandboxId: string): boolean {
-    return this.#corrupt.has(sandboxId);
-  }
-
   add(entry: SandboxEntry): void {
     const { sandboxId } = entry;
     const holdings = new DisposableStack();
     holdings.use(this.#names.add(this.#nameOf(sandboxId)));
-    holdings.use(this.#slots.reserve(entry.record.slot));
+    holdings.use(this.#slots.reserve(entry.record.vm.slot));
     holdings.use(this.#follow(entry));
     this.#known.set(sandboxId, { entry, holdings });
     this.#ids.splice(this.#placeAfter(sandboxId), 0, sandboxId);
     this.#claims.get(sandboxId)?.[Symbol.dispose]();
   }
 
-  /** `slot` is what the sandbox's VM has, which may run on: nobody else gets it. Undefined when there is none. */
-  addCorrupt(sandboxId: string, error: PaddockError, slot: number | undefined): void {
+  /** The VM may run on, so nobody else gets its slot. */
+  addCorrupt(sandboxId: string, error: PaddockError, { id: vmId, slot }: CorruptVm): void {
     const holdings = new DisposableStack();
     holdings.use(this.#names.add(this.#nameOf(sandboxId)));
     if (slot !== undefined) holdings.use(this.#slots.reserve(slot));
-    this.#corrupt.set(sandboxId, { error, holdings });
+    this.#corrupt.set(sandboxId, { error, vmId, holdings });
+  }
+
+  /** The VM of a sandbox whose record cannot be read; undefined for any other. */
+  corruptVm(sandboxId: string): VmId | undefined {
+    return this.#corrupt.get(sandboxId)?.vmId;
   }
 
   remove(sandboxId: string): void {

@@ -5,10 +5,10 @@ import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type agentpb, type ContainerStats, ContainerStatsSchema, DiskRole } from "@paddock/protocol";
 import { guestText } from "../agent/guest-text.ts";
-import { containerDisks } from "../containers/container-disks.ts";
+import { containerDisks } from "../record/container-disks.ts";
+import { containerOf } from "../record/sandbox-record.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { containerOf } from "../sandboxes/sandbox-record.ts";
-import { guestTime } from "../streams/convert/guest-time.ts";
+import { guestTime } from "../wire/guest-time.ts";
 import { guestFigures } from "./guest-figures.ts";
 
 /** The most devices that are shown of a container; a guest may name any number. */

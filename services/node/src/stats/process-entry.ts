@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type agentpb, type ProcessEntry, ProcessEntrySchema } from "@paddock/protocol";
 import { guestText } from "../agent/guest-text.ts";
-import { guestTime } from "../streams/convert/guest-time.ts";
+import { guestTime } from "../wire/guest-time.ts";
 
 /** The most processes, arguments of one, and characters of an argument that are shown. */
 const MAX_PROCESSES = 8192;

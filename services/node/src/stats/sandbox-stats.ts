@@ -9,15 +9,15 @@ import {
   type SandboxStats,
   SandboxStatsSchema,
 } from "@paddock/protocol";
-import type { SandboxCgroups } from "../machine/machine-port.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { guestSpan } from "../streams/convert/guest-time.ts";
+import type { MachineCgroups } from "../vm/machine-port.ts";
+import { guestSpan } from "../wire/guest-time.ts";
 import { readContainerStats } from "./container-stats.ts";
 import { guestFigures } from "./guest-figures.ts";
 
 /** What a reading needs from the node. */
 export type StatsContext = {
-  readonly cgroups: Pick<SandboxCgroups, "usage" | "layout">;
+  readonly cgroups: Pick<MachineCgroups, "usage" | "layout">;
   readonly vmOverheadBytes: number;
   readonly nowMs: () => number;
 };
@@ -50,8 +50,8 @@ export async function readSandboxStats(
 }
 
 async function hostStats(context: StatsContext, sandbox: LiveSandbox): Promise<HostStats> {
-  const { paths, record, applied } = sandbox;
-  const used = await context.cgroups.usage(paths.name);
+  const { record, applied } = sandbox;
+  const used = await context.cgroups.usage(record.vm.id);
   const given = applied?.size.memoryBytes ?? record.size.memoryBytes;
   const limits = applied?.limits;
   return create(HostStatsSchema, {

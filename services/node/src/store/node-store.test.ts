@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import { hostName } from "../record/sandbox-paths.ts";
+import type { Operation } from "../record/sandbox-record.ts";
 import { countSyncs } from "../testing/count-syncs.ts";
 import { recordOf } from "../testing/record-of.ts";
 import { NodeStore } from "./node-store.ts";
@@ -29,6 +31,52 @@ test("a record decoded from its text is the same", () => {
   assert.deepEqual(decodeRecord("s1", encodeRecord(record)), record);
 });
 
+test("operations under way come back with what their undo needs", () => {
+  const [container = assert.fail("it has one")] = record.containers;
+  const operations: Operation[] = [
+    { kind: "stop" },
+    { kind: "add-container", container: { ...container, targets: { image: 7 } } },
+    { kind: "update-container", containerId: container.containerId },
+  ];
+  const noted = { ...record, operations };
+  assert.deepEqual(decodeRecord("s1", encodeRecord(noted)), noted);
+});
+
+test("a record of the version before is read as what it meant: its VM's name, and where its disks are", () => {
+  const { vm, operations: _, ...rest } = JSON.parse(encodeRecord(record));
+  const containers = rest.containers.map(({ targets: _targets, ...each }: object & { targets: object }) => ({
+    ...each,
+    index: 3,
+  }));
+  const former = JSON.stringify({ ...rest, schema: 1, slot: 5, containers });
+  const read = decodeRecord("s1", former);
+  const [container] = read.containers;
+  assert.notEqual(read.vm.id, vm.id);
+  assert.deepEqual(read.vm, { id: hostName("s1"), slot: 5 });
+  assert.deepEqual(container?.targets, { image: 6, layer: 7 });
+  assert.deepEqual(read.operations, []);
+  assert.deepEqual(read.phase, record.phase);
+  const { schema } = JSON.parse(encodeRecord(read));
+  assert.equal(schema, 2);
+});
+
+test("a file of the version before is opened, and an unreadable record still names its VM", () => {
+  const file = newFile();
+  {
+    using database = new DatabaseSync(file);
+    database.exec(`
+      CREATE TABLE sandbox (id TEXT PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+      CREATE TABLE journal (position INTEGER PRIMARY KEY, sandbox TEXT, scope TEXT, step TEXT) STRICT;
+      INSERT INTO sandbox VALUES ('s1', 1, '{')`);
+  }
+  using store = new NodeStore(file);
+  const [loaded] = store.loadSandboxes();
+  assert.ok(loaded?.kind === "corrupt");
+  assert.equal(loaded.vmId, hostName("s1"));
+  store.commit({ record: recordOf("s2", { kind: "ready" }) });
+  assert.equal(store.loadSandboxes().length, 2);
+});
+
 test("a text that is cut, changed, or of another schema or sandbox is RECORD_CORRUPT", () => {
   const text = encodeRecord(record);
   const broken = [
@@ -36,7 +84,7 @@ test("a text that is cut, changed, or of another schema or sandbox is RECORD_COR
     "",
     "null",
     "[]",
-    text.replace('"schema":1', '"schema":2'),
+    text.replace('"schema":2', '"schema":3'),
     text.replace('"running"', '"flying"'),
     text.replace('"pid":1', '"pid":"1"'),
     text.replace('"sandboxId":"s1"', '"sandboxId":"s2"'),
@@ -46,17 +94,14 @@ test("a text that is cut, changed, or of another schema or sandbox is RECORD_COR
     assert.throws(() => decodeRecord("s1", each), { reason: "RECORD_CORRUPT" }, each);
 });
 
-test("a commit is there in the next process, with its events and without the journal of the operation that it ends", () => {
+test("a commit is there in the next process, with its events", () => {
   const file = newFile();
   {
     using store = new NodeStore(file);
-    store.journal("s1", "create").add("directories");
-    store.journal("s1", "boot").add("machine");
-    store.commit({ record, events: [new Uint8Array([1])], finished: "create" });
+    store.commit({ record, events: [new Uint8Array([1])] });
   }
   using store = new NodeStore(file);
   assert.deepEqual(store.loadSandboxes(), [{ kind: "record", record }]);
-  assert.deepEqual(store.unfinished(), [{ sandboxId: "s1", scope: "boot", steps: ["machine"] }]);
   assert.deepEqual(
     store.outbox(10).map(({ event }) => [...event]),
     [[1]],
@@ -236,12 +281,9 @@ test("only what must outlive a crash of the host waits for the disk", (t) => {
   const outcome = { requestId: "r1", bytes: new Uint8Array([1]) };
   const costs = {
     "a request has begun": costOf(() => store.begin("r1", "d1")),
-    "a step of a creation may have run": costOf(() => store.journal("s1", "create").add("machine")),
-    "a step may have left a file": costOf(() => store.journal("s1", "container:0:c1").add("writable-layer")),
-    "nothing is left of a step": costOf(() => store.journal("s1", "create").remove("machine")),
     "a provisional record": costOf(() => store.commit({ record, provisional: true })),
     "a record, its events and the success of its request": costOf(() =>
-      store.commit({ record, events, outcome, finished: "create" }),
+      store.commit({ record, events, outcome }),
     ),
     "a success that is recorded already": costOf(() => store.finish("r1", outcome.bytes)),
     "another success": costOf(() => store.finish("r1", new Uint8Array([2]))),
@@ -251,9 +293,6 @@ test("only what must outlive a crash of the host waits for the disk", (t) => {
   };
   assert.deepEqual(costs, {
     "a request has begun": 0,
-    "a step of a creation may have run": 0,
-    "a step may have left a file": 1,
-    "nothing is left of a step": 0,
     "a provisional record": 0,
     "a record, its events and the success of its request": 1,
     "a success that is recorded already": 0,

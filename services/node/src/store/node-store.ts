@@ -8,30 +8,26 @@
  * do not wait:
  *
  * - The start of a request. It protects what the request does, and the first transaction that must last syncs it, too.
- * - The journal, except for a step that leaves a file to which no record leads. After a crash of the host, processes, cgroups and
- *   the state of VMs are gone without an undo.
  * - A change within the state `creating`. After a crash such a sandbox is deleted, whatever else its record says.
  * - The outcome of a request whose success a record proves: it names the requests that created a sandbox and its containers.
  * - The removal of published events. The publisher asks what is stored before it publishes what an earlier daemon left.
  *
- * Tables: `sandbox` (one row each), `journal` (undos of operations in progress), `ledger` (requests and their outcomes),
- * `outbox` (events to publish, in order).
+ * Tables: `sandbox` (one row each), `ledger` (requests and their outcomes), `outbox` (events to publish, in order).
  */
 import { chmodSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { PaddockError } from "@paddock/domain";
-import type { LedgerEntry, LedgerStore, UndoJournal } from "@paddock/lifecycle";
-import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import type { LedgerEntry, LedgerStore } from "@paddock/lifecycle";
+import type { SandboxRecord } from "../record/sandbox-record.ts";
+import { parseVmId, type VmId } from "../vm/vm-paths.ts";
 import { keepReserve } from "./disk-reserve.ts";
-import { decodeRecord, encodeRecord } from "./record-codec.ts";
+import { decodeRecord, encodeRecord, formerVmId } from "./record-codec.ts";
 import type { RequestOutcome } from "./request-outcome.ts";
 import { storeError } from "./store-error.ts";
 
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS sandbox (id TEXT PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS journal (
-    position INTEGER PRIMARY KEY AUTOINCREMENT, sandbox TEXT NOT NULL, scope TEXT NOT NULL, step TEXT NOT NULL,
-    UNIQUE (sandbox, scope, step)) STRICT;
+  CREATE TABLE IF NOT EXISTS sandbox (
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL, record TEXT NOT NULL, vm TEXT NOT NULL DEFAULT '') STRICT;
   CREATE TABLE IF NOT EXISTS ledger (
     request TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome BLOB, seen_ms INTEGER NOT NULL) STRICT;
   CREATE INDEX IF NOT EXISTS ledger_by_age ON ledger (seen_ms);
@@ -49,14 +45,13 @@ const OUTBOX_DROPPED_SHARE = 0.01;
 /** The content of a sandbox's row. */
 export type LoadedSandbox =
   | { readonly kind: "record"; readonly record: SandboxRecord }
-  | { readonly kind: "corrupt"; readonly sandboxId: string; readonly error: PaddockError };
-
-/** Steps of one operation that may need an undo, in the order in which they began. */
-export type UnfinishedOperation = {
-  readonly sandboxId: string;
-  readonly scope: string;
-  readonly steps: readonly string[];
-};
+  /** The id of its VM is stored beside the record, so that the host resources of the VM can be released. */
+  | {
+      readonly kind: "corrupt";
+      readonly sandboxId: string;
+      readonly vmId: VmId;
+      readonly error: PaddockError;
+    };
 
 export type NodeStoreOptions = {
   /** The most events that wait to be published; further ones drop the oldest. */
@@ -70,16 +65,11 @@ export type Commit = {
   readonly record: SandboxRecord;
   /** Events to publish, encoded. */
   readonly events?: readonly Uint8Array[];
-  /** The operation that ends: its journal is removed. */
-  readonly finished?: string;
   /** The success of its request. */
   readonly outcome?: RequestOutcome;
   /** Whether a crash of the host may undo it, since it is not published. */
   readonly provisional?: boolean;
 };
-
-/** The step of which a crash of the host leaves a file that only the journal knows: that of a container in no record yet. */
-const LEAVES_A_FILE = "writable-layer";
 
 /** Whether a transaction is on disk when it ends, or with the next one that is. */
 type Sync = "synced" | "unsynced";
@@ -99,8 +89,17 @@ export class NodeStore implements LedgerStore, Disposable {
     this.#database = new DatabaseSync(file);
     this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000");
     this.#database.exec(SCHEMA);
+    this.#upgrade();
     keepReserve(this.#database);
     chmodSync(file, 0o600);
+  }
+
+  /** The version before had no column for the VM, and noted operations in a table of their own. */
+  #upgrade(): void {
+    const columns = this.#all("SELECT name FROM pragma_table_info('sandbox')").map(({ name }) => name);
+    if (!columns.includes("vm"))
+      this.#database.exec("ALTER TABLE sandbox ADD COLUMN vm TEXT NOT NULL DEFAULT ''");
+    this.#database.exec("DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS meta");
   }
 
   [Symbol.dispose](): void {
@@ -109,30 +108,35 @@ export class NodeStore implements LedgerStore, Disposable {
 
   /** All sandboxes, also those that cannot be read. */
   loadSandboxes(): LoadedSandbox[] {
-    return this.#all("SELECT id, record FROM sandbox ORDER BY id").map((row): LoadedSandbox => {
+    return this.#all("SELECT id, vm, record FROM sandbox ORDER BY id").map((row): LoadedSandbox => {
       const sandboxId = String(row.id);
       try {
         return { kind: "record", record: decodeRecord(sandboxId, String(row.record)) };
       } catch (error) {
         if (!(error instanceof PaddockError)) throw error;
-        return { kind: "corrupt", sandboxId, error };
+        return {
+          kind: "corrupt",
+          sandboxId,
+          vmId: parseVmId(String(row.vm)) ?? formerVmId(sandboxId),
+          error,
+        };
       }
     });
   }
 
-  /** Writes a record, the events of its change and the outcome of the request, and removes the journal of the operation that ends. */
-  commit({ record, events = [], finished, outcome, provisional = false }: Commit): void {
+  /** Writes a record, the events of its change and the outcome of the request. */
+  commit({ record, events = [], outcome, provisional = false }: Commit): void {
     let dropped = 0;
     this.#transaction(provisional ? "unsynced" : "synced", () => {
       this.#run(
-        "INSERT INTO sandbox (id, version, record) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET version = excluded.version, record = excluded.record",
+        `INSERT INTO sandbox (id, version, record, vm) VALUES (?, ?, ?, ?) ON CONFLICT (id)
+          DO UPDATE SET version = excluded.version, record = excluded.record, vm = excluded.vm`,
         record.sandboxId,
         record.version,
         encodeRecord(record),
+        record.vm.id,
       );
       dropped = this.#post(events);
-      if (finished !== undefined)
-        this.#run("DELETE FROM journal WHERE sandbox = ? AND scope = ?", record.sandboxId, finished);
       if (outcome !== undefined) this.#finish(outcome);
     });
     if (dropped > 0) this.#options.onEventsDropped(dropped);
@@ -150,52 +154,13 @@ export class NodeStore implements LedgerStore, Disposable {
     return Number(this.#run("DELETE FROM outbox WHERE position <= ?", last - kept).changes);
   }
 
-  /** Removes a sandbox and its journal, and records events, and the success of a request, in the same transaction. */
+  /** Removes a sandbox, and records events, and the success of a request, in the same transaction. */
   removeSandbox(sandboxId: string, outcome?: RequestOutcome, events: readonly Uint8Array[] = []): void {
     this.#transaction("synced", () => {
       this.#post(events);
       this.#run("DELETE FROM sandbox WHERE id = ?", sandboxId);
-      this.#run("DELETE FROM journal WHERE sandbox = ?", sandboxId);
       if (outcome !== undefined) this.#finish(outcome);
     });
-  }
-
-  /** The journal of one operation of a sandbox. */
-  journal(sandboxId: string, scope: string): UndoJournal {
-    return {
-      add: (step) =>
-        this.#transaction(step === LEAVES_A_FILE ? "synced" : "unsynced", () =>
-          this.#run(
-            "INSERT OR IGNORE INTO journal (sandbox, scope, step) VALUES (?, ?, ?)",
-            sandboxId,
-            scope,
-            step,
-          ),
-        ),
-      remove: (step) =>
-        this.#transaction("unsynced", () =>
-          this.#run(
-            "DELETE FROM journal WHERE sandbox = ? AND scope = ? AND step = ?",
-            sandboxId,
-            scope,
-            step,
-          ),
-        ),
-    };
-  }
-
-  /** Operations whose end was never recorded. */
-  unfinished(): UnfinishedOperation[] {
-    const operations = new Map<string, { sandboxId: string; scope: string; steps: string[] }>();
-    for (const row of this.#all("SELECT sandbox, scope, step FROM journal ORDER BY position")) {
-      const sandboxId = String(row.sandbox);
-      const scope = String(row.scope);
-      const key = `${sandboxId}\0${scope}`;
-      const operation = operations.get(key) ?? { sandboxId, scope, steps: [] };
-      operation.steps.push(String(row.step));
-      operations.set(key, operation);
-    }
-    return [...operations.values()];
   }
 
   find(requestId: string): LedgerEntry | undefined {

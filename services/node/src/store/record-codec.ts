@@ -3,22 +3,31 @@
  *
  * The text contains a schema number. A decoded record is checked field by field: the file outlives the program, and an incomplete
  * record must not become an incomplete sandbox.
+ *
+ * Schema 2 has an id for the VM and targets for disks. A record of schema 1 is read as what it meant: its VM was named after the
+ * sandbox, and the disks of container n were at targets 2n and 2n+1. So a daemon takes over the VMs of the version before it.
  */
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
 import { ContainerSpecSchema, SandboxSpecSchema } from "@paddock/protocol";
+import { hostName } from "../record/sandbox-paths.ts";
 import {
   type ContainerPhase,
   type ContainerRecord,
+  type DiskTargets,
   type ExitRecord,
-  type MachineIdentity,
+  type Operation,
   type SandboxPhase,
   type SandboxRecord,
   STOP_CAUSES,
-} from "../sandboxes/sandbox-record.ts";
+  type VmRecord,
+} from "../record/sandbox-record.ts";
+import type { MachineIdentity } from "../vm/machine-port.ts";
+import { parseVmId, type VmId } from "../vm/vm-paths.ts";
 import { Fields } from "./fields.ts";
 
-const SCHEMA = 1;
+const SCHEMA = 2;
+const FORMER_SCHEMA = 1;
 
 /** The text of a record. */
 export function encodeRecord(record: SandboxRecord): string {
@@ -27,12 +36,22 @@ export function encodeRecord(record: SandboxRecord): string {
     schema: SCHEMA,
     generation: String(record.generation),
     spec: specText(SandboxSpecSchema, record.spec),
-    containers: record.containers.map((container) => ({
-      ...container,
-      spec: specText(ContainerSpecSchema, container.spec),
-    })),
+    containers: record.containers.map(encodeContainer),
+    operations: record.operations.map((operation) =>
+      operation.kind === "add-container"
+        ? { ...operation, container: encodeContainer(operation.container) }
+        : operation,
+    ),
   });
 }
+
+const encodeContainer = (container: ContainerRecord) => ({
+  ...container,
+  spec: specText(ContainerSpecSchema, container.spec),
+});
+
+/** The id of a sandbox's VM in a version that named it after the sandbox. */
+export const formerVmId = (sandboxId: string): VmId => requireVmId(hostName(sandboxId));
 
 /** The record of a text. Throws RECORD_CORRUPT with the sandbox and the reason. */
 export function decodeRecord(sandboxId: string, text: string): SandboxRecord {
@@ -48,7 +67,10 @@ export function decodeRecord(sandboxId: string, text: string): SandboxRecord {
 
 function parseRecord(fields: Fields, id: string): SandboxRecord {
   const schema = fields.integer("schema");
-  if (schema !== SCHEMA) throw new Error(`schema ${schema} is not ${SCHEMA}`);
+  if (schema !== SCHEMA && schema !== FORMER_SCHEMA)
+    throw new Error(
+      `this daemon reads records of schema ${FORMER_SCHEMA} and ${SCHEMA}, and this is schema ${schema}`,
+    );
   const sandboxId = parseSandboxId(fields.string("sandboxId"));
   if (sandboxId === undefined || sandboxId !== id) throw new Error("it has another id");
   const size = fields.object("size");
@@ -65,7 +87,7 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
       // Missing in rows of a daemon whose VMs could not grow.
       ...(size.has("maxMemoryBytes") && { maxMemoryBytes: size.integer("maxMemoryBytes") }),
     },
-    slot: fields.integer("slot"),
+    vm: schema === FORMER_SCHEMA ? formerVm(id, fields) : parseVm(fields.object("vm")),
     createdAtMs: fields.number("createdAtMs"),
     bootDurationMs: fields.number("bootDurationMs"),
     agentSequence: fields.integer("agentSequence"),
@@ -73,8 +95,39 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
     eventSequence: fields.integer("eventSequence"),
     ...(fields.has("unhealthy") && { unhealthy: fields.string("unhealthy") }),
     phase: parsePhase(fields.object("phase")),
-    containers: fields.objects("containers").map(parseContainer),
+    containers: fields.objects("containers").map((each) => parseContainer(each, schema)),
+    operations: schema === FORMER_SCHEMA ? [] : fields.objects("operations").map(parseOperation),
   };
+}
+
+const formerVm = (sandboxId: string, fields: Fields): VmRecord => ({
+  id: formerVmId(sandboxId),
+  slot: fields.integer("slot"),
+});
+
+const parseVm = (fields: Fields): VmRecord => ({
+  id: requireVmId(fields.string("id")),
+  slot: fields.integer("slot"),
+});
+
+function requireVmId(text: string): VmId {
+  const id = parseVmId(text);
+  if (id === undefined) throw new Error("the VM has no proper id");
+  return id;
+}
+
+function parseOperation(fields: Fields): Operation {
+  const kind = fields.oneOf("kind", ["stop", "add-container", "update-container"]);
+  switch (kind) {
+    case "stop":
+      return { kind };
+    case "add-container":
+      return { kind, container: parseContainer(fields.object("container"), SCHEMA) };
+    case "update-container":
+      return { kind, containerId: requireContainerId(fields) };
+    default:
+      throw new Error(`no such operation: ${kind satisfies never}`);
+  }
 }
 
 function parsePhase(fields: Fields): SandboxPhase {
@@ -114,19 +167,29 @@ function parseMachine(fields: Fields): MachineIdentity {
   };
 }
 
-function parseContainer(fields: Fields): ContainerRecord {
+function requireContainerId(fields: Fields) {
   const containerId = parseContainerId(fields.string("containerId"));
   if (containerId === undefined) throw new Error("a container has no proper id");
+  return containerId;
+}
+
+function parseContainer(fields: Fields, schema: number): ContainerRecord {
+  const index = fields.integer("index");
+  const spec = fromBinary(ContainerSpecSchema, fields.bytes("spec"));
   return {
-    containerId,
+    containerId: requireContainerId(fields),
     // Missing in rows of a daemon whose containers had none; its guests report none.
     instance: fields.has("instance") ? fields.string("instance") : "",
     requestId: fields.string("requestId"),
-    spec: fromBinary(ContainerSpecSchema, fields.bytes("spec")),
+    spec,
     imageId: fields.string("imageId"),
     imageBlob: fields.string("imageBlob"),
     stopSignal: fields.integer("stopSignal"),
-    index: fields.integer("index"),
+    index,
+    targets:
+      schema === FORMER_SCHEMA
+        ? { image: 2 * index, ...(!spec.readOnlyRootfs && { layer: 2 * index + 1 }) }
+        : parseTargets(fields.object("targets")),
     createdAtMs: fields.number("createdAtMs"),
     oomKillCount: fields.integer("oomKillCount"),
     // Missing in rows of a daemon that could not start a container again.
@@ -135,6 +198,11 @@ function parseContainer(fields: Fields): ContainerRecord {
     phase: parseContainerPhase(fields.object("phase")),
   };
 }
+
+const parseTargets = (fields: Fields): DiskTargets => ({
+  image: fields.integer("image"),
+  ...(fields.has("layer") && { layer: fields.integer("layer") }),
+});
 
 function parseContainerPhase(fields: Fields): ContainerPhase {
   const kind = fields.oneOf("kind", ["ready", "running", "paused", "stopped"]);

@@ -10,8 +10,8 @@ import {
 } from "@paddock/protocol";
 import { type CallContext, firstRequest } from "@paddock/rpc";
 import { imageFailure } from "../containers/require-image.ts";
-import { shownImage } from "../containers/shown-image.ts";
 import { Changes } from "../logs/changes.ts";
+import { shownImage } from "../wire/shown-image.ts";
 import type { StreamContext } from "./stream-context.ts";
 
 /** Takes an image archive into the node's store. See `paddock.v1.ImageService.ImportImage`. */

@@ -16,8 +16,8 @@ import type { AgentLink } from "../agent/agent-link.ts";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ByteOffsets, OutputName, ProcessEvent } from "../agent/process-output.ts";
+import { publicOutput } from "../wire/process-output.ts";
 import { checkAck, takeInput } from "./client-input.ts";
-import { publicOutput } from "./convert/process-output.ts";
 
 /** How long a link may be down at the beginning, and later, in ms. */
 const CONNECT_MS = 10_000;

@@ -8,8 +8,8 @@ import {
 import type { CallContext } from "@paddock/rpc";
 import type { LogStream } from "../logs/log-record.ts";
 import { readLog } from "../logs/read-log.ts";
-import { timeFromUs, usFromTime } from "./convert/guest-time.ts";
-import { STREAMS } from "./convert/process-output.ts";
+import { timeFromUs, usFromTime } from "../wire/guest-time.ts";
+import { STREAMS } from "../wire/process-output.ts";
 import { requireContainer, type StreamContext } from "./stream-context.ts";
 
 /** Reads what a container's init wrote, from the log files. See `paddock.v1.ProcessService.ReadLogs`. */

@@ -1,10 +1,10 @@
 /** The context of the stream handlers, and the lookup of what a request names. */
-import { type ContainerRequest, decide, denial, PaddockError } from "@paddock/domain";
+import type { ContainerRequest } from "@paddock/domain";
 import type { ImageStore } from "@paddock/images";
 import type { LogBook } from "../logs/log-book.ts";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
-import { lossOf } from "../sandboxes/lost-vm.ts";
-import { type ContainerRecord, containerOf } from "../sandboxes/sandbox-record.ts";
+import { requireContainer as containerIn, permitsContainer } from "../sandboxes/permits.ts";
 import type { StatsContext } from "../stats/sandbox-stats.ts";
 
 export type StreamContext = StatsContext & {
@@ -22,26 +22,14 @@ export function requireContainer(
   { sandboxId, containerId }: { readonly sandboxId: string; readonly containerId: string },
 ): LiveContainer {
   const sandbox = sandboxes.require(sandboxId);
-  const container = containerOf(sandbox.record, containerId);
-  if (container !== undefined) return { sandbox, container };
-  throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${sandboxId} has no container ${containerId}`);
+  return { sandbox, container: containerIn(sandbox, containerId) };
 }
 
-/**
- * Throws WRONG_STATE when the states of sandbox and container do not allow the request, VM_UNAVAILABLE when that is because the VM was
- * lost; `what` is how the error names it.
- */
+/** Throws what `permitsContainer` throws; `what` is how the error names the request. */
 export function requireState(
   { sandbox, container }: LiveContainer,
   request: ContainerRequest,
   what: string,
 ): void {
-  const { containerId, phase } = container;
-  const state = { sandbox: sandbox.record.phase.kind, state: phase.kind };
-  const decision = decide({ about: "container", ...state, request });
-  if (decision.kind === "deny")
-    throw (
-      lossOf(sandbox.record) ??
-      denial(`${what} container ${containerId} of sandbox ${sandbox.sandboxId}`, decision)
-    );
+  permitsContainer(sandbox, container.containerId, request, what);
 }

@@ -9,7 +9,8 @@ import {
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { AgentLink } from "../agent/agent-link.ts";
-import { publicExitStatus, recordedExitStatus } from "./convert/exit-status.ts";
+import { publicExitStatus } from "../wire/exit-status.ts";
+import { exitStatusOf } from "../wire/sandbox-status.ts";
 import { GuestWatch } from "./guest-watch.ts";
 import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
 
@@ -38,7 +39,7 @@ export async function waitProcess(
 function recordedExit({ container }: LiveContainer, execId: string): ExitStatus | undefined {
   const { containerId, phase } = container;
   if (execId !== containerId || phase.kind !== "stopped" || phase.exit === undefined) return undefined;
-  return recordedExitStatus(phase.exit);
+  return exitStatusOf(phase.exit);
 }
 
 async function guestExit(

@@ -1,15 +1,14 @@
-import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
+import { newVmId, vmPaths } from "../vm/vm-paths.ts";
 import { FakeMachines } from "./fake-machines.ts";
 import { machineContract } from "./machine-contract.ts";
 
 const MIB = 1024 * 1024;
 
 machineContract("machines of tests", async () => {
-  const paths = sandboxPaths("/state", "contract");
+  const paths = vmPaths("/state", newVmId());
   return {
     host: new FakeMachines("boot"),
     request: {
-      name: "contract",
       paths,
       uid: 64_998,
       vcpus: 1,
@@ -17,7 +16,10 @@ machineContract("machines of tests", async () => {
       memoryBytes: 256 * MIB,
       maxMemoryBytes: 1024 * MIB,
       placement: [],
-      disks: [{ id: "disk0", path: "/disk", readOnly: false, target: 0 }],
+      origin: {
+        kind: "boot",
+        disks: [{ id: "disk0", path: "/disk", readOnly: false, target: 0 }],
+      },
     },
     booted: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,

@@ -5,18 +5,18 @@ import type {
   DiskRates,
   HostLimits,
   Machine,
+  MachineCgroups,
   MachineDisk,
   MachineEnd,
   MachineHost,
+  MachineIdentity,
   MachineRequest,
-  SandboxCgroups,
-} from "../machine/machine-port.ts";
-import type { SandboxPaths } from "../sandboxes/sandbox-paths.ts";
-import type { MachineIdentity } from "../sandboxes/sandbox-record.ts";
+} from "../vm/machine-port.ts";
+import type { VmId, VmPaths } from "../vm/vm-paths.ts";
 
 type Process = {
   readonly identity: MachineIdentity;
-  readonly dir: string;
+  readonly id: VmId;
   readonly request: MachineRequest;
   readonly disks: Map<string, MachineDisk>;
   readonly end: PromiseWithResolvers<MachineEnd>;
@@ -58,9 +58,9 @@ export class FakeMachines implements MachineHost {
     const identity = { pid, startTicks: String(pid), bootId: this.#bootId };
     const process: Process = {
       identity,
-      dir: request.paths.dir,
+      id: request.paths.id,
       request,
-      disks: new Map(request.disks.map((disk) => [disk.id, disk])),
+      disks: new Map(request.origin.disks.map((disk) => [disk.id, disk])),
       end: Promise.withResolvers(),
       rates: new Map(),
       machine: undefined,
@@ -83,12 +83,12 @@ export class FakeMachines implements MachineHost {
     return process?.identity.startTicks === identity.startTicks ? this.#machine(process) : undefined;
   }
 
-  async killStrays(paths: SandboxPaths): Promise<void> {
-    for (const [pid, { dir }] of this.processes) if (dir === paths.dir) this.lose(pid, "vm_lost");
+  async killStrays({ id: ended }: VmPaths): Promise<void> {
+    for (const [pid, { id }] of this.processes) if (id === ended) this.lose(pid, "vm_lost");
   }
 
-  async running(): Promise<readonly string[]> {
-    return [...this.processes.values()].map(({ dir }) => dir);
+  async running(): Promise<readonly VmId[]> {
+    return [...this.processes.values()].map(({ id }) => id);
   }
 
   /** Ends a process, as a crash would. */
@@ -190,7 +190,7 @@ export const NO_FIGURES: CgroupFigures = {
   threads: 0,
 };
 
-export class FakeCgroups implements SandboxCgroups {
+export class FakeCgroups implements MachineCgroups {
   readonly layout = "v2";
   readonly names = new Set<string>();
   /** What each is limited to, and which threads were placed in it. */

@@ -1,7 +1,7 @@
 /** What every `MachineHost` and `Machine` does, whichever it is: the real one, and that of tests. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { Machine, MachineHost, MachineRequest } from "../machine/machine-port.ts";
+import type { Machine, MachineHost, MachineRequest } from "../vm/machine-port.ts";
 
 const MIB = 1024 * 1024;
 
@@ -32,7 +32,7 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
       const { vcpus, memoryBytes, paths } = fixture.request;
       assert.equal(await machine.memoryBytes(signal), memoryBytes);
       assert.equal(await vcpuCount(), vcpus);
-      assert.deepEqual(await fixture.host.running(), [paths.dir]);
+      assert.deepEqual(await fixture.host.running(), [paths.id]);
     });
 
     test("vCPUs come, each with its thread, up to the maximum, and asking twice is asking once", async () => {

@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { parseContainerId, parseSandboxId } from "@paddock/domain";
 import { ContainerSpecSchema, SandboxSpecSchema } from "@paddock/protocol";
-import type { ContainerPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
+import type { ContainerPhase, SandboxRecord } from "../record/sandbox-record.ts";
+import { newVmId } from "../vm/vm-paths.ts";
 
 /** The record of a running sandbox with one container, c1, in the given phase. */
 export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
@@ -15,7 +16,7 @@ export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
     requestId: "r1",
     spec: create(SandboxSpecSchema, { labels: { a: "b" } }),
     size: { vcpus: 1, maxVcpus: 1, memoryBytes: 256 * 1024 * 1024 },
-    slot: 0,
+    vm: { id: newVmId(), slot: 0 },
     createdAtMs: 1,
     bootDurationMs: 2.5,
     agentSequence: 0,
@@ -32,11 +33,13 @@ export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
         imageBlob: "sha256:b",
         stopSignal: 15,
         index: 0,
+        targets: { image: 0, layer: 1 },
         createdAtMs: 4,
         oomKillCount: 0,
         restarts: 0,
         phase,
       },
     ],
+    operations: [],
   };
 }

@@ -21,11 +21,12 @@ import {
 import { bindGrpcServer, createGrpcServer, createRequestCheck, GrpcConnection } from "@paddock/rpc";
 import { AgentLink } from "../agent/agent-link.ts";
 import { LogBook, type LogTrouble } from "../logs/log-book.ts";
-import { refuseStale } from "../sandboxes/fence-generation.ts";
+import { refuseStale } from "../record/fence-generation.ts";
+import { sandboxPaths } from "../record/sandbox-paths.ts";
+import type { ContainerPhase, SandboxPhase, SandboxRecord } from "../record/sandbox-record.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
-import { sandboxPaths } from "../sandboxes/sandbox-paths.ts";
-import type { ContainerPhase, SandboxPhase, SandboxRecord } from "../sandboxes/sandbox-record.ts";
 import { streamMethods } from "../streams/stream-handlers.ts";
+import { newVmId } from "../vm/vm-paths.ts";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent.ts";
 import { FakeCgroups } from "./fake-machines.ts";
 
@@ -165,7 +166,7 @@ function liveSandbox(
     requestId: "r",
     spec: create(SandboxSpecSchema, {}),
     size: { vcpus: 1, maxVcpus: 1, memoryBytes: 1 << 28 },
-    slot: 0,
+    vm: { id: newVmId(), slot: 0 },
     createdAtMs: 1,
     bootDurationMs: 1,
     agentSequence: 0,
@@ -182,12 +183,14 @@ function liveSandbox(
         imageBlob: "sha256:0",
         stopSignal: 15,
         index: 0,
+        targets: { image: 0, layer: 1 },
         createdAtMs: 1,
         oomKillCount: 0,
         restarts: 0,
         phase: phase(),
       },
     ],
+    operations: [],
   });
   return {
     sandboxId,
@@ -195,7 +198,6 @@ function liveSandbox(
       return record();
     },
     paths,
-    dir: paths.dir,
     endRecorded: async () => undefined,
     agent: link,
     link,

@@ -15,14 +15,16 @@ import { EventSchema, Isolation, type Sandbox, toStatus } from "@paddock/protoco
 import { createRequestCheck } from "@paddock/rpc";
 import { AgentLink } from "../agent/agent-link.ts";
 import { commandHandler } from "../command-handler.ts";
-import type { MachineHost } from "../machine/machine-port.ts";
 import type { NodeContext } from "../node-context.ts";
-import { type RecoverySummary, recover } from "../sandboxes/recover.ts";
+import { sandboxesDir } from "../record/sandbox-paths.ts";
+import { type RecoverySummary, recover } from "../recovery/recover.ts";
+import type { HostResource } from "../resources/host-resource.ts";
+import { HOST_RESOURCES } from "../resources/host-resources.ts";
 import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { sandboxesDir, sandboxPaths } from "../sandboxes/sandbox-paths.ts";
-import type { SandboxRecord } from "../sandboxes/sandbox-record.ts";
 import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { NodeStore } from "../store/node-store.ts";
+import type { MachineHost } from "../vm/machine-port.ts";
+import { vmsDir } from "../vm/vm-paths.ts";
 import { FakeGuest } from "./fake-guest.ts";
 import { fakeImage } from "./fake-image.ts";
 import { FakeCgroups, FakeMachines } from "./fake-machines.ts";
@@ -46,6 +48,8 @@ export class TestNode implements AsyncDisposable {
   readonly image: ImageRecord = fakeImage();
   /** Called when a writable layer is about to be made; may throw or never settle. */
   onLayer: () => Promise<void> = async () => undefined;
+  /** What is taken from the host by daemons from the next `crash` on; tests may add to it. */
+  readonly resources: HostResource[] = [...HOST_RESOURCES];
   bootId = "this boot";
   context: NodeContext;
   #handle: ReturnType<typeof commandHandler>;
@@ -57,6 +61,7 @@ export class TestNode implements AsyncDisposable {
     this.machines = new FakeMachines(this.bootId);
     this.stateDir = mkdtempSync(join(tmpdir(), "paddock-node-test-"));
     mkdirSync(sandboxesDir(this.stateDir));
+    mkdirSync(vmsDir(this.stateDir));
     this.context = this.#open();
     this.#handle = commandHandler(this.context, createRequestCheck());
     guest.onShutdown = () => this.machines.lose(this.machines.only.identity.pid, "guest_shutdown");
@@ -108,15 +113,23 @@ export class TestNode implements AsyncDisposable {
     });
   }
 
+  /** Operations that the store notes, by sandbox and kind. */
+  operations(): string[] {
+    return this.context.store
+      .loadSandboxes()
+      .flatMap((loaded) => (loaded.kind === "record" ? [loaded.record] : []))
+      .flatMap(({ sandboxId, operations }) => operations.map(({ kind }) => `${sandboxId} ${kind}`));
+  }
+
   /** Names of everything that a sandbox may leave on its host or in the store. */
   leftovers(): string[] {
     const { store } = this.context;
     return [
       ...readdirSync(sandboxesDir(this.stateDir)).map((name) => `directory ${name}`),
+      ...readdirSync(vmsDir(this.stateDir)).map((name) => `VM directory ${name}`),
       ...[...this.cgroups.names].map((name) => `cgroup ${name}`),
       ...[...this.machines.processes.keys()].map((pid) => `machine ${pid}`),
       ...store.loadSandboxes().map((loaded) => `record ${loaded.kind}`),
-      ...store.unfinished().map(({ scope, steps }) => `journal ${scope}: ${steps.join(",")}`),
       ...this.context.sandboxes.list().map(({ sandboxId }) => `entry ${sandboxId}`),
     ];
   }
@@ -152,14 +165,14 @@ export class TestNode implements AsyncDisposable {
     const store = new NodeStore(join(stateDir, "node.db"));
     const nowMs = () => Date.now();
     const newId = () => randomUUID();
-    const optionsOf = ({ sandboxId }: SandboxRecord) => ({
+    const options = {
       store,
-      paths: sandboxPaths(stateDir, sandboxId),
+      stateDir,
       nodeId: "n1",
       newId,
       nowMs,
       onChange: () => undefined,
-    });
+    };
     return {
       nodeId: "n1",
       stateDir,
@@ -191,6 +204,7 @@ export class TestNode implements AsyncDisposable {
         blobPath: () => "/images/blob",
       },
       layers: { create: () => this.onLayer() },
+      resources: this.resources,
       logs: { follow: () => undefined, stop: async () => undefined, remove: async () => undefined },
       log: { ...SILENT },
       nowMs,
@@ -198,7 +212,7 @@ export class TestNode implements AsyncDisposable {
       openLink: () => new AgentLink({ socketPath: guest.socketPath }),
       freeDiskBytes: async () => 1024 * MIB,
       newEntry: (record, stored) =>
-        stored ? new SandboxEntry(record, optionsOf(record)) : SandboxEntry.create(record, optionsOf(record)),
+        stored ? new SandboxEntry(record, options) : SandboxEntry.create(record, options),
     };
   }
 }

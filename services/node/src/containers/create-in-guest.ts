@@ -1,0 +1,43 @@
+import { PaddockError } from "@paddock/domain";
+import type { ImageConfig } from "@paddock/images";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { guestContainer } from "../wire/guest-container.ts";
+import { cpusetInGuest } from "../wire/guest-limits.ts";
+
+const CREATE_TIMEOUT_MS = 30_000;
+const REMOVE_TIMEOUT_MS = 15_000;
+
+export type CreateInGuestOptions = {
+  /** Of the container's image. */
+  readonly config: ImageConfig;
+  /** Containers that share the CPUs of the guest with it. */
+  readonly counted: readonly ContainerRecord[];
+  readonly signal: AbortSignal;
+};
+
+/** Creates a container in the guest; its command is not executed. Its disks are there. */
+export async function createInGuest(
+  entry: SandboxEntry,
+  container: ContainerRecord,
+  { config, counted, signal }: CreateInGuestOptions,
+): Promise<void> {
+  const vcpus = entry.applied?.size.vcpus ?? entry.record.size.vcpus;
+  const request = guestContainer(container, config, cpusetInGuest(container, counted, vcpus));
+  const { containers } = await entry.agent.client({ signal });
+  await containers.createContainer(request, { signal, timeoutMs: CREATE_TIMEOUT_MS });
+}
+
+/** Removes a container from the guest, with all its processes. Succeeds when the guest does not know it. */
+export async function removeFromGuest(
+  entry: SandboxEntry,
+  containerId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { containers } = await entry.agent.client({ signal, deadlineMs: REMOVE_TIMEOUT_MS });
+  await containers
+    .removeContainer({ containerId }, { signal, timeoutMs: REMOVE_TIMEOUT_MS })
+    .catch((error: unknown) => {
+      if (!(error instanceof PaddockError) || error.reason !== "CONTAINER_NOT_FOUND") throw error;
+    });
+}

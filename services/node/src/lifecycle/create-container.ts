@@ -1,0 +1,112 @@
+/** Creates a container in a sandbox whose VM runs: disks are plugged in, then the guest makes of them a container. */
+import { rm } from "node:fs/promises";
+import { PaddockError } from "@paddock/domain";
+import type { ImageRecord } from "@paddock/images";
+import type { Step } from "@paddock/lifecycle";
+import { createInGuest, removeFromGuest } from "../containers/create-in-guest.ts";
+import { limitDisks } from "../limits/limit-disks.ts";
+import { resize } from "../limits/resize.ts";
+import { containerDisks, layerBytes, machineDisks } from "../record/container-disks.ts";
+import { MAX_CONTAINERS } from "../record/container-place.ts";
+import { entitled } from "../record/entitled.ts";
+import { type ContainerRecord, containerOf } from "../record/sandbox-record.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { layerPlace, writableLayerPath } from "../vm/vm-paths.ts";
+import { notedOperation, type Work } from "./operation.ts";
+
+/** What the steps work on. After a crash there is no image, and no step needs one for its undo. */
+export type ContainerBirth = Work & {
+  readonly container: ContainerRecord;
+  readonly image: ImageRecord | undefined;
+};
+
+export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
+  {
+    name: "writable-layer",
+    async run({ node, entry: { vmPaths, record }, container }) {
+      if (container.targets.layer === undefined) return;
+      const uid = node.vmUidBase + record.vm.slot;
+      await node.layers.create({
+        ...layerPlace(vmPaths, container.index),
+        bytes: layerBytes(container),
+        uid,
+      });
+    },
+    async undo({ entry: { vmPaths }, container }) {
+      await rm(writableLayerPath(vmPaths, container.index), { force: true });
+    },
+  },
+  {
+    name: "disks",
+    async run({ node, entry, container, image }, signal) {
+      const machine = entry.vm?.machine;
+      if (machine === undefined || image === undefined) throw new Error("no machine to plug disks into");
+      const disks = machineDisks(container, node.images.blobPath(image), entry.vmPaths);
+      await Promise.all(disks.map((disk) => machine.attachDisk(disk, signal)));
+    },
+    async undo({ entry, container }, signal) {
+      await unplugDisks(entry, container, signal);
+    },
+  },
+  {
+    name: "limits",
+    async run({ node, entry, container }, signal) {
+      await resize(node, entry, signal, { containers: [...entitled(entry.record), container] });
+    },
+    async undo({ node, entry }, signal) {
+      await resize(node, entry, signal);
+    },
+  },
+  {
+    name: "guest-container",
+    async run({ entry, container, image }, signal) {
+      if (image === undefined) throw new Error("no image to make a container of");
+      if (container.spec.resources?.io !== undefined) await limitDisks(entry, container, signal);
+      const counted = [...entitled(entry.record), container];
+      await createInGuest(entry, container, { config: image.config, counted, signal });
+    },
+    async undo({ entry, container: { containerId } }, signal) {
+      if (entry.vm !== undefined) await removeFromGuest(entry, containerId, signal);
+    },
+  },
+];
+
+export const containerCreation = notedOperation<ContainerBirth>({
+  name: "add-container",
+  steps: () => CONTAINER_STEPS,
+  recovered: (work, note) =>
+    note.kind === "add-container" && containerOf(work.entry.record, note.container.containerId) === undefined
+      ? { ...work, container: note.container, image: undefined }
+      : undefined,
+});
+
+/** Takes a container's disks out of the VM, if there is one. */
+export async function unplugDisks(
+  entry: SandboxEntry,
+  container: ContainerRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const machine = entry.vm?.machine;
+  if (machine === undefined) return;
+  const { lower, upper } = containerDisks(container);
+  await Promise.all([lower, upper].map((disk) => disk && machine.detachDisk(disk.id, signal)));
+}
+
+/** Throws CONTAINER_EXISTS or TOO_MANY; touches nothing. */
+export function requireNewContainer({ record, sandboxId }: SandboxEntry, containerId: string): void {
+  if (containerOf(record, containerId) !== undefined)
+    throw new PaddockError("CONTAINER_EXISTS", `sandbox ${sandboxId} has a container ${containerId} already`);
+  if (record.containers.length >= MAX_CONTAINERS)
+    throw new PaddockError("TOO_MANY", `sandbox ${sandboxId} holds ${MAX_CONTAINERS} containers already`);
+}
+
+/** Creates the container; on failure nothing of it remains. Needs the lock. */
+export async function createContainerEntry(birth: ContainerBirth, signal: AbortSignal): Promise<void> {
+  const { node, entry, container } = birth;
+  await containerCreation.run(birth, {
+    signal,
+    note: { kind: "add-container", container },
+    done: (record) => ({ ...record, containers: [...record.containers, container] }),
+  });
+  node.logs.follow(entry, container.containerId);
+}

@@ -1,0 +1,175 @@
+/** Creates a sandbox: everything is checked before anything is touched, and on failure nothing remains. */
+
+import { create } from "@bufbuild/protobuf";
+import {
+  type Amount,
+  admit,
+  ofUnknownOutcome,
+  PaddockError,
+  parseContainerId,
+  parseSandboxId,
+  sandboxVmSize,
+} from "@paddock/domain";
+import type { ImageRecord } from "@paddock/images";
+import { type ContainerSpec, type SandboxSpec, SandboxSpecSchema } from "@paddock/protocol";
+import { requireImage } from "../containers/require-image.ts";
+import type { NodeContext } from "../node-context.ts";
+import { type ContainerPlace, freePlace } from "../record/container-place.ts";
+import { checkRecordSize } from "../record/record-size.ts";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
+import { newVmId } from "../vm/vm-paths.ts";
+import { checkContainerSpec } from "../wire/guest-container.ts";
+import { stopSignalOf } from "../wire/init-process.ts";
+import { creation, followLogs, ready } from "./boot.ts";
+import { forget } from "./delete-sandbox.ts";
+import { bootOf } from "./steps/boot-context.ts";
+
+export type CreateRequest = { readonly sandboxId: string; readonly spec?: SandboxSpec | undefined };
+
+export type CreateCall<T> = {
+  readonly requestId: string;
+  readonly generation: bigint;
+  readonly signal: AbortSignal;
+  readonly name: string;
+  /** What belongs to the creation once the sandbox is ready, with the lock still held; when it fails, the creation fails. */
+  readonly whenReady: (entry: SandboxEntry) => Promise<T>;
+};
+
+/** The sandbox that this very request has created before, if it is still there. */
+export function createdBefore(
+  ctx: NodeContext,
+  { sandboxId }: CreateRequest,
+  { requestId }: Pick<CreateCall<unknown>, "requestId">,
+): SandboxEntry | undefined {
+  const known = ctx.sandboxes.find(sandboxId);
+  if (known?.record.requestId !== requestId) return undefined;
+  const { kind } = known.record.phase;
+  return kind === "creating" || kind === "deleting" ? undefined : known;
+}
+
+/**
+ * What `whenReady` makes of a new sandbox in state `ready`. Throws SANDBOX_EXISTS, NO_CAPACITY, NO_DISK_SPACE, IMAGE_NOT_FOUND,
+ * INVALID_FIELD before any side effect, and what the boot or `whenReady` fails of.
+ */
+export async function createSandboxEntry<T>(
+  ctx: NodeContext,
+  request: CreateRequest,
+  call: CreateCall<T>,
+): Promise<T> {
+  const spec = request.spec ?? create(SandboxSpecSchema);
+  const sandboxId = parseSandboxId(request.sandboxId);
+  if (sandboxId === undefined) throw badId(request.sandboxId);
+  ctx.sandboxes.requireFree(sandboxId);
+  checkContainerIds(spec.containers);
+  checkRecordSize({ spec, containers: spec.containers });
+  const size = sandboxVmSize(spec, ctx.sizeDefaults);
+  const demand: Amount = {
+    milliCpus: size.vcpus * 1000,
+    memoryBytes: size.memoryBytes + VM_OVERHEAD_BYTES,
+    diskBytes: 0,
+  };
+  const freeDiskBytes = await ctx.freeDiskBytes();
+  using pins = new DisposableStack();
+  const images = new Map<string, ImageRecord>();
+  const containers: ContainerRecord[] = [];
+  for (const container of spec.containers) {
+    const image = requireImage(ctx, container.image);
+    pins.use(ctx.sandboxes.pinImage(image.id));
+    checkContainerSpec(container, image.config);
+    images.set(image.id, image);
+    containers.push(newContainer(container, image, freePlace(containers, container), call.requestId, ctx));
+  }
+  // From here to the claim nothing waits, so that two requests cannot both find room for one.
+  using claim = claimRoom(ctx, sandboxId, demand, freeDiskBytes);
+  const options = { name: call.name, signal: call.signal };
+  return await ctx.lock.with(sandboxId, options, async () => {
+    const entry = ctx.newEntry(
+      {
+        sandboxId,
+        version: 1,
+        generation: call.generation,
+        requestId: call.requestId,
+        spec,
+        size,
+        vm: { id: newVmId(), slot: claim.slot },
+        createdAtMs: ctx.nowMs(),
+        bootDurationMs: 0,
+        agentSequence: 0,
+        guestBootId: "",
+        eventSequence: 0,
+        phase: { kind: "creating" },
+        containers,
+        operations: [],
+      },
+      false,
+    );
+    ctx.sandboxes.add(entry);
+    return await comeUp(ctx, entry, images, call);
+  });
+}
+
+async function comeUp<T>(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  images: ReadonlyMap<string, ImageRecord>,
+  { signal, whenReady }: CreateCall<T>,
+): Promise<T> {
+  try {
+    const boot = bootOf(ctx, entry, images);
+    await creation.run(boot, { signal, done: (record) => ready(record, boot) });
+    followLogs(boot);
+    return await whenReady(entry);
+  } catch (error) {
+    const isGone = await forget(ctx, entry);
+    throw isGone ? error : ofUnknownOutcome(error);
+  }
+}
+
+/** A container's record as it begins. */
+export function newContainer(
+  spec: ContainerSpec,
+  image: ImageRecord,
+  place: ContainerPlace,
+  requestId: string,
+  { nowMs, newId }: Pick<NodeContext, "nowMs" | "newId">,
+): ContainerRecord {
+  const containerId = parseContainerId(spec.containerId);
+  if (containerId === undefined) throw badId(spec.containerId);
+  return {
+    containerId,
+    instance: newId(),
+    requestId,
+    spec,
+    imageId: image.id,
+    imageBlob: image.blob,
+    stopSignal: stopSignalOf(image.config),
+    ...place,
+    createdAtMs: nowMs(),
+    oomKillCount: 0,
+    restarts: 0,
+    phase: { kind: "ready" },
+  };
+}
+
+function claimRoom(ctx: NodeContext, sandboxId: string, demand: Amount, freeDiskBytes: number) {
+  const { capacity, diskFloorBytes, sandboxes } = ctx;
+  sandboxes.requireFree(sandboxId);
+  admit(demand, { capacity, allocated: sandboxes.allocated(), freeDiskBytes, diskFloorBytes });
+  return sandboxes.claim(sandboxId, demand);
+}
+
+function checkContainerIds(containers: readonly ContainerSpec[]): void {
+  const seen = new Set<string>();
+  for (const { containerId } of containers) {
+    if (seen.has(containerId))
+      throw new PaddockError("CONTAINER_EXISTS", `the spec names container ${containerId} twice`);
+    seen.add(containerId);
+  }
+}
+
+const badId = (id: string): PaddockError =>
+  new PaddockError("INVALID_FIELD", `${JSON.stringify(id.slice(0, 64))} is no id`, {
+    violations: [{ field: "sandbox_id", description: "must match ^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$" }],
+  });

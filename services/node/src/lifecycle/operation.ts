@@ -1,0 +1,127 @@
+/**
+ * Operations: changes of a sandbox in steps, all of them or none.
+ *
+ * An operation is noted in the record before its first step: `creating` and `stopped` are the notes of a creation and a boot, other
+ * operations are in `operations`. The note ends in the update that records the outcome. So after a crash the record says what to undo,
+ * and the context of the undo is made from the record alone.
+ */
+import { runSteps, type Step, undoSteps } from "@paddock/lifecycle";
+import type { NodeContext } from "../node-context.ts";
+import {
+  type Operation as Note,
+  type SandboxRecord,
+  withOperation,
+  withoutOperation,
+} from "../record/sandbox-record.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+
+const UNDO_TIMEOUT_MS = 20_000;
+
+/** What every operation works on. */
+export type Work = { readonly node: NodeContext; readonly entry: SandboxEntry };
+
+type Definition<Context extends Work> = {
+  /** Shown in the log. */
+  readonly name: string;
+  readonly steps: (node: NodeContext) => readonly Step<Context>[];
+};
+
+type NotedDefinition<Context extends Work> = Definition<Context> & {
+  /** What a later daemon finds in the record for the undo. Undefined when nothing is left to undo. */
+  readonly recovered: (work: Work, note: Note) => Context | undefined;
+};
+
+export type RunOptions = {
+  readonly signal: AbortSignal;
+  /** What is noted in the record before the first step; undefined when the phase says it. */
+  readonly note?: Note;
+  /** The record once all is done. */
+  readonly done: (record: SandboxRecord) => SandboxRecord;
+};
+
+export type Operation<Context extends Work> = {
+  readonly steps: Definition<Context>["steps"];
+  /** Runs the steps and records the outcome. On failure undoes all and throws. Needs the lock. */
+  run(context: Context, options: RunOptions): Promise<void>;
+};
+
+export type NotedOperation<Context extends Work> = Operation<Context> & {
+  /** Undoes one that an earlier daemon died over or could not undo. Needs the lock. */
+  undo(work: Work, note: Note): Promise<void>;
+};
+
+/** An operation that a phase of the sandbox notes. */
+export function operation<Context extends Work>({ name, steps }: Definition<Context>): Operation<Context> {
+  return {
+    steps,
+    async run(context, { signal, note, done }) {
+      const { node, entry } = context;
+      const undoing = undoOptions(context, name);
+      const record: Step<Context> = {
+        name: "record",
+        run: async () =>
+          void entry.update((before) => done(note === undefined ? before : withoutOperation(before, note))),
+      };
+      if (note !== undefined) entry.note((before) => withOperation(before, note));
+      try {
+        await runSteps([...steps(node), record], context, {
+          ...undoing.options,
+          signal,
+          onStep: (step, durationMs) =>
+            node.log.debug(
+              { sandbox: entry.sandboxId, step, durationMs: Math.round(durationMs) },
+              "step done",
+            ),
+        });
+      } catch (error) {
+        if (undoing.failed.length === 0) forgetNote(context, note);
+        throw error;
+      }
+    },
+  };
+}
+
+/** An operation that is noted in `operations` of the record. */
+export function notedOperation<Context extends Work>(
+  definition: NotedDefinition<Context>,
+): NotedOperation<Context> {
+  const { name, steps, recovered } = definition;
+  return {
+    ...operation(definition),
+    async undo(work, note) {
+      const context = recovered(work, note);
+      const isClean =
+        context === undefined ||
+        (await undoSteps(steps(work.node), context, undoOptions(work, name).options));
+      if (isClean) forgetNote(work, note);
+    },
+  };
+}
+
+/** A note that cannot be taken away is harmless: the next start undoes what is not there. */
+function forgetNote({ node, entry }: Work, note: Note | undefined): void {
+  if (note === undefined) return;
+  try {
+    entry.note((before) => withoutOperation(before, note));
+  } catch (error) {
+    node.log.error(
+      { sandbox: entry.sandboxId, operation: note.kind, err: error },
+      "the end of an operation could not be recorded",
+    );
+  }
+}
+
+function undoOptions({ node, entry }: Work, name: string) {
+  const failed: string[] = [];
+  const options = {
+    undoTimeoutMs: UNDO_TIMEOUT_MS,
+    onUndoFailed: (step: string, error: unknown) => {
+      failed.push(step);
+      node.log.error(
+        { sandbox: entry.sandboxId, operation: name, step, err: error },
+        "an undo failed; the next start tries again",
+      );
+    },
+  };
+  return { failed, options };
+}

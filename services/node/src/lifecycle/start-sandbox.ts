@@ -1,0 +1,33 @@
+import type { ImageRecord } from "@paddock/images";
+import { requireImageOfId } from "../containers/require-image.ts";
+import { startContainer } from "../containers/start-container.ts";
+import type { NodeContext } from "../node-context.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { boot, followLogs, ready } from "./boot.ts";
+import { bootOf } from "./steps/boot-context.ts";
+
+/** Boots a `stopped` sandbox, starts the containers of a `ready` one, and leaves it `running`. Needs the lock. */
+export async function startSandboxEntry(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  signal: AbortSignal,
+): Promise<void> {
+  if (entry.record.phase.kind === "stopped") await bootAgain(ctx, entry, signal);
+  for (const { containerId, phase } of entry.record.containers)
+    if (phase.kind === "ready") await startContainer(entry, containerId, ctx.nowMs, signal);
+  const startedAtMs = ctx.nowMs();
+  entry.update((record) =>
+    record.phase.kind === "ready"
+      ? { ...record, phase: { kind: "running", machine: record.phase.machine, startedAtMs } }
+      : record,
+  );
+}
+
+async function bootAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSignal): Promise<void> {
+  const images = new Map<string, ImageRecord>();
+  for (const { imageId } of entry.record.containers)
+    if (!images.has(imageId)) images.set(imageId, requireImageOfId(ctx, imageId));
+  const context = bootOf(ctx, entry, images);
+  await boot.run(context, { signal, done: (record) => ready(record, context) });
+  followLogs(context);
+}

@@ -1,0 +1,17 @@
+import { PaddockError } from "@paddock/domain";
+import { watchMachine } from "../../watch/supervise.ts";
+import type { BootStep } from "./boot-context.ts";
+
+/** Connects the sandbox with the process that was started, and begins to watch it. */
+export const attach: BootStep = {
+  name: "attach",
+  async run({ node, entry, plan }) {
+    const { machine, vm, machineRequest } = plan;
+    if (machine === undefined) throw new Error("no machine was started");
+    watchMachine(node, entry, entry.attach(machine, node.openLink(vm.agentSocket), machineRequest.vcpus));
+  },
+  async undo({ entry }) {
+    if (entry.vm !== undefined) entry.vm.endExpected = true;
+    entry.detach(new PaddockError("VM_UNAVAILABLE", `sandbox ${entry.sandboxId} did not come up`));
+  },
+};

@@ -1,0 +1,57 @@
+import type { ImageRecord } from "@paddock/images";
+import type { Step } from "@paddock/lifecycle";
+import type { NodeContext } from "../../node-context.ts";
+import { layerBytes, machineDisks } from "../../record/container-disks.ts";
+import { promisedSize } from "../../record/entitled.ts";
+import type { ResourcePlan } from "../../resources/host-resource.ts";
+import { ownerOf } from "../../resources/release-sandbox.ts";
+import type { SandboxEntry } from "../../sandboxes/sandbox-entry.ts";
+import type { Work } from "../operation.ts";
+
+/** What the steps of a boot work on. */
+export type Boot = Work & {
+  /** Images of the containers, by id. */
+  readonly images: ReadonlyMap<string, ImageRecord>;
+  readonly plan: ResourcePlan;
+};
+
+export type BootStep = Step<Boot>;
+
+/** A boot of the sandbox's VM with all its containers, as the record has them. Every disk is there from the start: that is quicker than plugging it in. */
+export function bootOf(
+  node: NodeContext,
+  entry: SandboxEntry,
+  images: ReadonlyMap<string, ImageRecord>,
+): Boot {
+  const { record, vmPaths } = entry;
+  const { size, vm, containers } = record;
+  const imagePath = (imageId: string) => node.images.blobPath(imageOf({ images }, imageId));
+  const plan: ResourcePlan = {
+    ...ownerOf(node, entry),
+    sandboxId: entry.sandboxId,
+    uid: node.vmUidBase + vm.slot,
+    layers: containers
+      .filter(({ targets }) => targets.layer !== undefined)
+      .map((container) => ({ index: container.index, bytes: layerBytes(container) })),
+    memoryLimitBytes: size.memoryBytes + node.vmOverheadBytes,
+    machineRequest: {
+      ...size,
+      vcpus: promisedSize(record, node.sizeDefaults.guestOverheadBytes).vcpus,
+      maxMemoryBytes: size.maxMemoryBytes ?? size.memoryBytes,
+      origin: {
+        kind: "boot",
+        disks: containers.flatMap((container) =>
+          machineDisks(container, imagePath(container.imageId), vmPaths),
+        ),
+      },
+    },
+  };
+  return { node, entry, images, plan };
+}
+
+/** The image of a container's record. */
+export function imageOf({ images }: Pick<Boot, "images">, imageId: string): ImageRecord {
+  const image = images.get(imageId);
+  if (image === undefined) throw new Error(`image ${imageId} was not looked up before the boot`);
+  return image;
+}

@@ -1,0 +1,16 @@
+import { createInGuest } from "../../containers/create-in-guest.ts";
+import { type BootStep, imageOf } from "./boot-context.ts";
+
+/** The containers in the guest, one after the other, their commands not executed. They go with their VM. */
+export const containers: BootStep = {
+  name: "containers",
+  async run(boot, signal) {
+    const { entry } = boot;
+    const { containers: counted } = entry.record;
+    for (const container of counted) {
+      if (entry.vm === undefined) throw entry.lost;
+      const { config } = imageOf(boot, container.imageId);
+      await createInGuest(entry, container, { config, counted, signal });
+    }
+  },
+};

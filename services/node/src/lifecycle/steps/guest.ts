@@ -1,0 +1,51 @@
+import { PaddockError } from "@paddock/domain";
+import type { RunningVm } from "../../vm/running-vm.ts";
+import { configureGuest } from "../../watch/configure-guest.ts";
+import { watchGuest } from "../../watch/supervise.ts";
+import type { BootStep } from "./boot-context.ts";
+
+/** How much of the serial console goes into an error: it travels in the details of a status, which are bounded. */
+const EVIDENCE_IN_ERROR = 2048;
+
+/**
+ * The guest's first answer, and its identity: fresh entropy, time, hostname, name resolution. A VM that ends before, or a
+ * guest that does not answer before the deadline, fails with the end of its console as evidence.
+ */
+export const guest: BootStep = {
+  name: "guest",
+  async run({ node, entry }, signal) {
+    const { vm } = entry;
+    if (vm === undefined) throw entry.lost;
+    const begun = node.nowMs();
+    const client = await answered(vm, node.bootTimeoutMs, signal);
+    const answeredAfterMs = node.nowMs() - begun;
+    const told = await configureGuest(client, entry.record, node.nowMs(), signal);
+    entry.update((record) => ({
+      ...record,
+      bootDurationMs: answeredAfterMs,
+      agentSequence: 0,
+      guestBootId: (told?.bootId ?? "").slice(0, 64),
+    }));
+    watchGuest(node, entry, vm);
+  },
+};
+
+/** A VM that ends meanwhile closes the link, with why it ended: that error goes through as it is. */
+async function answered({ machine, link }: RunningVm, deadlineMs: number, signal: AbortSignal) {
+  try {
+    return await link.client({ deadlineMs, signal });
+  } catch (error) {
+    if (signal.aborted ? !isDeadline(signal.reason) : link.state.kind === "closed") throw error;
+    const tail = await machine.serialTail();
+    const reason = signal.aborted ? "DEADLINE" : "GUEST_UNAVAILABLE";
+    const why = signal.aborted ? "before the call's deadline" : `within ${deadlineMs} ms`;
+    throw new PaddockError(reason, `the guest did not answer ${why}`, {
+      metadata: { evidence: tail.slice(-EVIDENCE_IN_ERROR) },
+      hint: "the evidence is the end of the guest's serial console",
+      cause: error,
+    });
+  }
+}
+
+const isDeadline = (reason: unknown): boolean =>
+  reason instanceof PaddockError && reason.reason === "DEADLINE";

@@ -1,0 +1,41 @@
+/** Which disks a container has, and where on the guest's SCSI controller. Pure. */
+
+import type { MachineDisk } from "../vm/machine-port.ts";
+import { type VmPaths, writableLayerPath } from "../vm/vm-paths.ts";
+import type { ContainerRecord } from "./sandbox-record.ts";
+
+/** Size of a writable layer of which the spec says none. */
+export const DEFAULT_LAYER_BYTES = 1024 * 1024 * 1024;
+
+type Place = { readonly id: string; readonly target: number };
+
+/** The disk of the image, and that of the writable layer unless the root file system is read-only. */
+export function containerDisks({ index, targets }: Pick<ContainerRecord, "index" | "targets">): {
+  readonly lower: Place;
+  readonly upper: Place | undefined;
+} {
+  const { image, layer } = targets;
+  return {
+    lower: { id: `image${index}`, target: image },
+    upper: layer === undefined ? undefined : { id: `layer${index}`, target: layer },
+  };
+}
+
+/** The disks as a machine attaches them. */
+export function machineDisks(
+  container: Pick<ContainerRecord, "index" | "targets">,
+  imagePath: string,
+  paths: VmPaths,
+): MachineDisk[] {
+  const { lower, upper } = containerDisks(container);
+  return [
+    { ...lower, path: imagePath, readOnly: true },
+    ...(upper === undefined
+      ? []
+      : [{ ...upper, path: writableLayerPath(paths, container.index), readOnly: false }]),
+  ];
+}
+
+/** Size of the writable layer, in bytes. */
+export const layerBytes = ({ spec }: Pick<ContainerRecord, "spec">): number =>
+  Number(spec.writableLayerBytes) || DEFAULT_LAYER_BYTES;

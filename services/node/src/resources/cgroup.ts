@@ -1,0 +1,20 @@
+import type { HostResource } from "./host-resource.ts";
+import { straysOf } from "./strays.ts";
+
+/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
+export const MAX_THREADS = 512;
+
+/** The VM's cgroup. It is there before the process, so that the process never runs outside. */
+export const cgroup: HostResource = {
+  name: "cgroup",
+  outlivesStop: false,
+  async acquire({ host, vm, memoryLimitBytes }) {
+    await host.cgroups.create(vm.id, { memoryBytes: memoryLimitBytes, pids: MAX_THREADS });
+  },
+  async release({ host, vm }, signal) {
+    await host.cgroups.remove(vm.id, signal);
+  },
+  async listStrays(host, owned) {
+    return straysOf(host, await host.cgroups.list(), owned);
+  },
+};

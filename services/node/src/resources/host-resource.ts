@@ -1,0 +1,57 @@
+/**
+ * A kind of thing that a sandbox and its VM take from the host.
+ *
+ * What exists is `HOST_RESOURCES` in `host-resources.ts`. Bring-up acquires them in the order of the list. Failed bring-up, stop and
+ * deletion release them in reverse order, and so does the start of a daemon with what an earlier one left. Its sweep releases the
+ * strays. So a new resource is one file and one line of the list.
+ */
+
+import type { SandboxPaths } from "../record/sandbox-paths.ts";
+import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "../vm/machine-port.ts";
+import type { VmPaths } from "../vm/vm-paths.ts";
+import type { WritableLayers } from "./writable-layers.ts";
+
+/** What resources work with. */
+export type ResourceHost = {
+  readonly stateDir: string;
+  readonly machines: MachineHost;
+  readonly cgroups: MachineCgroups;
+  readonly layers: Pick<WritableLayers, "create">;
+};
+
+/** Who has the resources. A daemon that comes after a crash knows no more than the paths. */
+export type ResourceOwner = {
+  readonly host: ResourceHost;
+  readonly vm: VmPaths;
+  /** Undefined for a VM that belongs to no sandbox. */
+  readonly sandbox: SandboxPaths | undefined;
+  /** The VM's process, if this daemon holds it. */
+  machine?: Machine | undefined;
+};
+
+/** An owner whose VM is about to start. */
+export type ResourcePlan = ResourceOwner & {
+  readonly sandboxId: string;
+  /** User and group of the VM. */
+  readonly uid: number;
+  readonly layers: readonly { readonly index: number; readonly bytes: number }[];
+  /** Of the VM's process, in bytes, the machine's overhead included. */
+  readonly memoryLimitBytes: number;
+  readonly machineRequest: Omit<MachineRequest, "placement" | "paths" | "uid">;
+};
+
+/** Names that records own: ids of VMs and names of sandboxes' directories. */
+export type OwnedNames = ReadonlySet<string>;
+
+export type HostResource = {
+  /** Unique in the list. */
+  readonly name: string;
+  /** Whether a stopped sandbox keeps it, so that it can boot again. */
+  readonly outlivesStop: boolean;
+  /** Takes it. Safe to repeat. */
+  acquire(plan: ResourcePlan, signal: AbortSignal): Promise<void>;
+  /** Gives it back, whether all of it is there, half or nothing. */
+  release(owner: ResourceOwner, signal: AbortSignal): Promise<void>;
+  /** Owners that are in no record and still have it. */
+  listStrays(host: ResourceHost, owned: OwnedNames): Promise<readonly ResourceOwner[]>;
+};

@@ -1,0 +1,15 @@
+import { cgroup } from "./cgroup.ts";
+import type { HostResource } from "./host-resource.ts";
+import { layers } from "./layers.ts";
+import { process } from "./process.ts";
+import { sandboxDirectory } from "./sandbox-directory.ts";
+import { vmDirectory } from "./vm-directory.ts";
+
+/** Everything that a sandbox takes from its host, in the order in which it is acquired. */
+export const HOST_RESOURCES: readonly HostResource[] = [
+  sandboxDirectory,
+  vmDirectory,
+  layers,
+  cgroup,
+  process,
+];

@@ -1,0 +1,17 @@
+import { layerPlace } from "../vm/vm-paths.ts";
+import type { HostResource } from "./host-resource.ts";
+
+/** A writable layer for each container of the spec. */
+export const layers: HostResource = {
+  name: "writable-layers",
+  outlivesStop: true,
+  async acquire({ host, vm, uid, layers: wanted }) {
+    for (const { index, bytes } of wanted) await host.layers.create({ ...layerPlace(vm, index), bytes, uid });
+  },
+  async release() {
+    // They are files of the VM's directory and go with it.
+  },
+  async listStrays() {
+    return [];
+  },
+};

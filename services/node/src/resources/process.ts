@@ -1,0 +1,21 @@
+import type { HostResource } from "./host-resource.ts";
+import { straysOf } from "./strays.ts";
+
+/** The VM's process and its sockets. A process that an interrupted boot left behind holds the sockets, so it goes first. */
+export const process: HostResource = {
+  name: "process",
+  outlivesStop: false,
+  async acquire(plan, signal) {
+    const { host, vm, uid, machineRequest } = plan;
+    await host.machines.killStrays(vm, signal);
+    const placement = host.cgroups.placement(vm.id);
+    plan.machine = await host.machines.start({ ...machineRequest, paths: vm, uid, placement }, signal);
+  },
+  async release({ host, vm, machine }, signal) {
+    await machine?.kill(signal);
+    await host.machines.killStrays(vm, signal);
+  },
+  async listStrays(host, owned) {
+    return straysOf(host, await host.machines.running(), owned);
+  },
+};

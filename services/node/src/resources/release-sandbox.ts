@@ -1,0 +1,29 @@
+import type { NodeContext } from "../node-context.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { ResourceOwner } from "./host-resource.ts";
+import { type Extent, releaseResources } from "./walks.ts";
+
+const TIMEOUT_MS = 15_000;
+
+/** The owner of a sandbox's host resources. */
+export const ownerOf = (ctx: NodeContext, entry: SandboxEntry): ResourceOwner => ({
+  host: ctx,
+  vm: entry.vmPaths,
+  sandbox: entry.paths,
+  machine: entry.vm?.machine,
+});
+
+/**
+ * Gives back what a sandbox has of its host, after its logs are finished: all of it, or what it does not keep while it is stopped.
+ * Idempotent; needs no guest and no record of the process.
+ */
+export async function releaseSandbox(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  owner: ResourceOwner,
+  extent: Extent,
+): Promise<void> {
+  const { record, sandboxId } = entry;
+  await Promise.all(record.containers.map(({ containerId }) => ctx.logs.stop(sandboxId, containerId)));
+  await releaseResources(ctx.resources, extent, owner, TIMEOUT_MS);
+}

@@ -1,0 +1,235 @@
+/** Machines as QEMU processes of this host, each with a user of its own. */
+import { lstat, readdir, readFile, rm } from "node:fs/promises";
+import { PaddockError } from "@paddock/domain";
+import {
+  type Accelerator,
+  endProcess,
+  identify,
+  isAlive,
+  kernelCommandLine,
+  listeningSocket,
+  type MachineSpec,
+  Monitor,
+  type ProcessIdentity,
+  QemuError,
+  qemuArguments,
+  SerialReader,
+  type SpawnedQemu,
+  spawnQemu,
+  waitForMonitor,
+} from "@paddock/qemu";
+import { KnownProcesses, type VmProcess } from "./known-processes.ts";
+import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "./machine-port.ts";
+import { diskSpec, QemuMachine } from "./qemu-machine.ts";
+import { EVIDENCE_BYTES } from "./serial-text.ts";
+import { ownVmDirectory, requireSockets, vmUserOf } from "./vm-directory.ts";
+import { formerVmsDir, parseVmId, type VmId, type VmPaths, vmPaths, vmsDir } from "./vm-paths.ts";
+
+export type QemuHostOptions = {
+  readonly binary: string;
+  readonly accelerator: Accelerator;
+  /**
+   * Who brings and takes vCPUs while a guest runs. By default the guest under emulation: QEMU 7.2 crashes when a vCPU is plugged
+   * into a guest that is busy, see the README of libs/qemu.
+   */
+  readonly vcpuControl?: Machine["vcpuControl"];
+  /** Time a guest has to take or give back what is plugged, in milliseconds. Default 3000. */
+  readonly guestPatienceMs?: number;
+  readonly cpuModel: string;
+  /** Groups of the VM's user, such as the one that owns /dev/kvm. */
+  readonly groups: readonly number[];
+  /** What every VM boots. */
+  readonly guest: { readonly kernel: string; readonly initramfs: string };
+  readonly cgroups: MachineCgroups;
+  /** The directory below which all VMs of this daemon have theirs. */
+  readonly stateDir: string;
+  /** Free bytes of the file system that a path is on. */
+  readonly freeBytes: (path: string) => Promise<number>;
+};
+
+const AGENT_PORT = "paddock.agent.0";
+const SERIAL_RING_BYTES = 64 * 1024;
+/** Of each VM, in this process: what is shown, and escape sequences that are not. */
+const SERIAL_TAIL_BYTES = 2 * EVIDENCE_BYTES;
+const MONITOR_TIMEOUT_MS = 15_000;
+const ADOPT_TIMEOUT_MS = 3000;
+/** None until interfaces can be plugged in: four root ports cost the guest 0.1 s of its boot under emulation. */
+const HOTPLUG_PORTS = 0;
+/** How long a guest may take to let go of a vCPU, and in which some memory must have come or gone; measured 0.1 s and 1 s (emulated). */
+const GUEST_PATIENCE_MS = 3000;
+
+export class QemuHost implements MachineHost {
+  readonly #options: QemuHostOptions;
+  readonly #known = new KnownProcesses<VmId>(() => this.#processes());
+
+  constructor(options: QemuHostOptions) {
+    this.#options = options;
+  }
+
+  get #vcpuControl(): Machine["vcpuControl"] {
+    return this.#options.vcpuControl ?? (this.#options.accelerator === "kvm" ? "plug" : "guest");
+  }
+
+  async start(request: MachineRequest, signal: AbortSignal): Promise<Machine> {
+    const { cgroups } = this.#options;
+    const qemu = await this.#spawn(request);
+    try {
+      const monitor = await waitForMonitor(qemu, {
+        path: request.paths.qmpSocket,
+        timeoutMs: MONITOR_TIMEOUT_MS,
+        signal,
+      });
+      const hostOomKills = () => cgroups.oomKills(request.paths.id);
+      const serial = new SerialReader(request.paths.serialSocket, SERIAL_TAIL_BYTES);
+      const parts = {
+        identity: qemu.identity,
+        monitor,
+        vcpuControl: this.#vcpuControl,
+        guestPatienceMs: this.#options.guestPatienceMs ?? GUEST_PATIENCE_MS,
+        serial,
+        hostOomKills,
+        freeBytes: () => this.#options.freeBytes(request.paths.dir),
+      };
+      return await QemuMachine.of({ ...parts, child: qemu });
+    } catch (error) {
+      await endProcess(qemu.identity, { graceMs: 0 });
+      signal.throwIfAborted();
+      throw unavailable(`start VM ${request.paths.id}`, error);
+    }
+  }
+
+  /** It is given sockets that listen; the daemon lets go of them before anyone connects. */
+  async #spawn(request: MachineRequest): Promise<SpawnedQemu> {
+    const { binary, groups } = this.#options;
+    const { paths, uid } = request;
+    await ownVmDirectory(paths, uid);
+    await using qmp = await listeningSocket(paths.qmpSocket);
+    await using agent = await listeningSocket(paths.agentSocket);
+    await using serial = await listeningSocket(paths.serialSocket);
+    const qemu = await spawnQemu({
+      binary,
+      args: qemuArguments(this.#spec(request)),
+      privileges: { user: { uid, gid: uid, groups } },
+      prefix: request.placement,
+      descriptors: [qmp.fd, agent.fd, serial.fd],
+    });
+    this.#known.add({ vm: paths.id, identity: qemu.identity });
+    return qemu;
+  }
+
+  async adopt(
+    identity: ProcessIdentity,
+    { paths, uid }: Pick<MachineRequest, "paths" | "uid">,
+    signal: AbortSignal,
+  ): Promise<Machine | undefined> {
+    if (!isAlive(identity)) return undefined;
+    try {
+      await ownVmDirectory(paths, uid);
+      await requireSockets(paths, uid);
+      const monitor = await Monitor.open({ path: paths.qmpSocket, timeoutMs: ADOPT_TIMEOUT_MS, signal });
+      const hostOomKills = () => this.#options.cgroups.oomKills(paths.id);
+      // One that an earlier version started has no such socket: its console is then in QEMU alone.
+      const serial = new SerialReader(paths.serialSocket, SERIAL_TAIL_BYTES);
+      return await QemuMachine.of({
+        identity,
+        monitor,
+        vcpuControl: this.#vcpuControl,
+        guestPatienceMs: this.#options.guestPatienceMs ?? GUEST_PATIENCE_MS,
+        serial,
+        hostOomKills,
+        freeBytes: () => this.#options.freeBytes(paths.dir),
+      });
+    } catch (error) {
+      if (!isAlive(identity)) return undefined;
+      throw unavailable(`take over VM ${paths.id}`, error);
+    }
+  }
+
+  async killStrays(paths: VmPaths, _signal: AbortSignal): Promise<void> {
+    const strays = await this.#known.of(paths.id);
+    await Promise.all(strays.map((identity) => endProcess(identity, { graceMs: 0 })));
+    this.#known.ended(paths.id, strays);
+    const sockets = [paths.qmpSocket, paths.agentSocket, paths.serialSocket];
+    await Promise.all(sockets.map((path) => rm(path, { force: true, recursive: true })));
+  }
+
+  async running(): Promise<readonly VmId[]> {
+    return await this.#known.running();
+  }
+
+  /**
+   * Every process whose command line names the directory of a VM of this state directory, and that has the VM's user, or ours until
+   * it has dropped its rights. Recognising them so needs no record: it also finds one that was started just before the daemon
+   * died. One that hides is found by its cgroup, which it cannot leave.
+   */
+  async #processes(): Promise<VmProcess<VmId>[]> {
+    const found: VmProcess<VmId>[] = [];
+    for (const entry of await readdir("/proc")) {
+      if (!/^[0-9]+$/.test(entry)) continue;
+      const words = (await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "")).split("\0");
+      const id = this.#vmIn(words);
+      if (id === undefined) continue;
+      const identity = identify(Number(entry));
+      const user = await lstat(`/proc/${entry}`).catch(() => undefined);
+      if (identity === undefined || user === undefined) continue;
+      const vmUser = await vmUserOf(vmPaths(this.#options.stateDir, id));
+      if (user.uid === 0 || vmUser === undefined || user.uid === vmUser) found.push({ identity, vm: id });
+    }
+    return found;
+  }
+
+  /** The VM that runs with this command line. An earlier version started its VMs in directories of their sandboxes. */
+  #vmIn(words: readonly string[]): VmId | undefined {
+    const { stateDir } = this.#options;
+    const marks = [
+      ["guest=", vmsDir(stateDir)],
+      ["guest=", formerVmsDir(stateDir)],
+      ["socket,id=qmp0,path=", formerVmsDir(stateDir)],
+    ].map(([option, dir]) => `${option}${`${dir}/`.replaceAll(",", ",,")}`);
+    for (const word of words)
+      for (const mark of marks) {
+        if (!word.startsWith(mark)) continue;
+        const [name = ""] = word.slice(mark.length).split(/[/,]/);
+        const id = parseVmId(name);
+        if (id !== undefined) return id;
+      }
+    return undefined;
+  }
+
+  #spec(request: MachineRequest): MachineSpec {
+    const { accelerator, cpuModel, guest } = this.#options;
+    const { vcpus, maxVcpus } = request;
+    const areAllThere = this.#vcpuControl === "guest";
+    return {
+      name: request.paths.dir,
+      accelerator,
+      cpuModel,
+      vcpus: areAllThere ? maxVcpus : vcpus,
+      maxVcpus,
+      memory: {
+        bytes: request.memoryBytes,
+        maxBytes: request.maxMemoryBytes,
+        backing: { kind: "anonymous" },
+      },
+      kernel: guest.kernel,
+      initramfs: guest.initramfs,
+      // The kernel starts no more than it is to use; its agent brings others online.
+      cmdline: kernelCommandLine({ extra: areAllThere ? [`maxcpus=${vcpus}`] : [] }),
+      qmpFd: 3,
+      agentFd: 4,
+      agentPort: AGENT_PORT,
+      serialRingBytes: SERIAL_RING_BYTES,
+      serialFd: 5,
+      entropy: { maxBytes: 64 * 1024, periodMs: 1000 },
+      disks: request.origin.disks.map(diskSpec),
+      nics: [],
+      hotplugPorts: HOTPLUG_PORTS,
+      start: "boot",
+    };
+  }
+}
+
+function unavailable(what: string, error: unknown): unknown {
+  if (!(error instanceof QemuError)) return error;
+  return new PaddockError("VM_UNAVAILABLE", `could not ${what}: ${error.message}`, { cause: error });
+}

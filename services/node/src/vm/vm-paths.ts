@@ -1,0 +1,64 @@
+/**
+ * Where a VM keeps its files. All paths follow from the id of the VM.
+ *
+ *     <state>/vms/<vm id>/               root, the VM's group, 0710: QEMU opens its files and can change no name
+ *         qmp.sock agent.sock tty.sock   root; QEMU inherits them as descriptors
+ *         <index>.ext4                   writable layers; the VM's user, 0600
+ *         <index>.ext4.new               a writable layer that is being made; root until it is renamed
+ *
+ * The id is 16 hexadecimal digits, because the path of a unix socket holds 107 characters. It also names the cgroup.
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+
+/** Names one virtual machine of a node. It is made by the node and says nothing of a sandbox. */
+export type VmId = string & { readonly __id: "vm" };
+
+const isVmId = (text: string): text is VmId => /^[0-9a-f]{16}$/.test(text);
+
+/** The id of a VM, or undefined when `text` is not one. */
+export const parseVmId = (text: string): VmId | undefined => (isVmId(text) ? text : undefined);
+
+/** An id that no other VM has. */
+export function newVmId(): VmId {
+  const id = parseVmId(randomBytes(8).toString("hex"));
+  if (id === undefined) throw new Error("8 bytes are 16 hexadecimal digits");
+  return id;
+}
+
+export type VmPaths = {
+  readonly id: VmId;
+  readonly dir: string;
+  readonly qmpSocket: string;
+  readonly agentSocket: string;
+  /** The guest's serial console. */
+  readonly serialSocket: string;
+};
+
+/** The directory that holds the VMs of a state directory. */
+export const vmsDir = (stateDir: string): string => join(stateDir, "vms");
+
+/** Where an earlier version had its VMs: each in `vm` of its sandbox's directory. */
+export const formerVmsDir = (stateDir: string): string => join(stateDir, "sandboxes");
+
+/** The paths of a VM. */
+export function vmPaths(stateDir: string, id: VmId): VmPaths {
+  const dir = join(vmsDir(stateDir), id);
+  return {
+    id,
+    dir,
+    qmpSocket: join(dir, "qmp.sock"),
+    agentSocket: join(dir, "agent.sock"),
+    serialSocket: join(dir, "tty.sock"),
+  };
+}
+
+/** The writable layer of a container, by the container's index. */
+export const writableLayerPath = ({ dir }: Pick<VmPaths, "dir">, index: number): string =>
+  join(dir, `${index}.ext4`);
+
+/** That, and where the daemon makes it. */
+export function layerPlace(paths: Pick<VmPaths, "dir">, index: number) {
+  const path = writableLayerPath(paths, index);
+  return { path, aside: `${path}.new` };
+}

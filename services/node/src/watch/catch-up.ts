@@ -1,0 +1,19 @@
+import { resizeSoon } from "../limits/resize.ts";
+import type { NodeContext } from "../node-context.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { RunningVm } from "../vm/running-vm.ts";
+import { configureGuest } from "./configure-guest.ts";
+
+/** How long the guest may take to set its clock. */
+const CLOCK_PATIENCE_MS = 10_000;
+
+/** Gives a guest whose vCPUs were stopped the time, and the VM what it is entitled to now. Never throws. */
+export async function catchUp(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): Promise<void> {
+  try {
+    const client = await vm.link.client({ deadlineMs: CLOCK_PATIENCE_MS });
+    await configureGuest(client, entry.record, ctx.nowMs(), AbortSignal.timeout(CLOCK_PATIENCE_MS));
+  } catch (error) {
+    ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "a resumed guest did not set its clock");
+  }
+  if (entry.vm === vm) resizeSoon(ctx, entry, vm);
+}

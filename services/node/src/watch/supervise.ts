@@ -1,0 +1,182 @@
+/**
+ * Watches a sandbox's VM and guest from its boot to its end, and records what happens to them.
+ *
+ * A VM that ends unasked is recorded at once, without the lock: its state is a fact, and whoever holds the lock learns of it
+ * because the link to the guest is closed under him. Only the cleaning-up waits its turn.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { PaddockError } from "@paddock/domain";
+import type { agentpb } from "@paddock/protocol";
+import type { AgentClient } from "../agent/connect-agent.ts";
+import { GuestBatch } from "../events/guest-batch.ts";
+import { lowerCpu } from "../limits/lower-cpu.ts";
+import { resizeSoon } from "../limits/resize.ts";
+import type { NodeContext } from "../node-context.ts";
+import { entitled } from "../record/entitled.ts";
+import { lostVm } from "../record/lost-vm.ts";
+import { machineOf, type SandboxRecord, type StopCause, stopped } from "../record/sandbox-record.ts";
+import { ownerOf, releaseSandbox } from "../resources/release-sandbox.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { MachineEnd } from "../vm/machine-port.ts";
+import type { RunningVm } from "../vm/running-vm.ts";
+import { afterGuestEvents, afterGuestList, type FactContext } from "../wire/guest-facts.ts";
+import type { Change } from "../wire/sandbox-events.ts";
+import { watchHealth } from "./watch-health.ts";
+
+const LIST_TIMEOUT_MS = 5000;
+/** Between two tries to follow a guest; doubles up to the most while they are short, because a guest may end each at once. */
+const RETRY_PAUSE_MS = 250;
+const MOST_RETRY_PAUSE_MS = 8000;
+const LONG_WATCH_MS = 10_000;
+const WRITE_RETRY_MS = 500;
+const CLEANUP_PATIENCE_MS = 10 * 60_000;
+
+/** Begins to watch a VM, from the moment it is attached. */
+export function watchMachine(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): void {
+  vm.machine.onResized = () => resizeSoon(ctx, entry, vm);
+  void vm.machine.ended.then((end) => onMachineEnd(ctx, entry, vm, end));
+}
+
+/** Begins to follow a guest that was configured; ends by itself when the sandbox is detached from this VM. */
+export function watchGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): void {
+  void followGuest(ctx, entry, vm);
+  void watchHealth(ctx, entry, vm);
+}
+
+async function onMachineEnd(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  vm: RunningVm,
+  end: MachineEnd,
+): Promise<void> {
+  if (entry.vm !== vm || vm.endExpected) return;
+  const { sandboxId } = entry;
+  const cause: StopCause = end.cause === "guest_shutdown" ? "vm_lost" : end.cause;
+  ctx.log.warn({ sandbox: sandboxId, cause, evidence: end.evidence }, "a VM ended unasked");
+  entry.detach(lostVm(sandboxId, cause, end.evidence));
+  await recordLoss(ctx, entry, cause, end.evidence);
+  const options = { name: "clean up after a lost VM", signal: AbortSignal.timeout(CLEANUP_PATIENCE_MS) };
+  await ctx.lock
+    .with(sandboxId, options, async () => {
+      if (entry.vm === undefined && entry.record.phase.kind === "stopped")
+        await releaseSandbox(ctx, entry, { ...ownerOf(ctx, entry), machine: vm.machine }, "of-the-boot");
+    })
+    .catch((error: unknown) =>
+      ctx.log.error({ sandbox: sandboxId, err: error }, "cleaning up a lost VM failed"),
+    );
+}
+
+/** Tries until it is written: a disk that is full now may have room later, and nobody else knows of the loss. */
+async function recordLoss(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  cause: StopCause,
+  evidence: string,
+): Promise<void> {
+  const end = { cause, evidence, nowMs: ctx.nowMs() };
+  while (entry.vm === undefined && ctx.sandboxes.find(entry.sandboxId) === entry) {
+    try {
+      entry.update((record) => (machineOf(record) === undefined ? record : stopped(record, end)));
+      return;
+    } catch (error) {
+      ctx.log.error({ sandbox: entry.sandboxId, err: error }, "the loss of a VM could not be written down");
+    }
+    await pause(WRITE_RETRY_MS, undefined, { ref: false });
+  }
+}
+
+const factsOf = (ctx: NodeContext, vm: RunningVm): FactContext => ({
+  nowMs: ctx.nowMs(),
+  stopRequested: (containerId) => vm.stopRequests.has(containerId),
+});
+
+async function followGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): Promise<void> {
+  const { link, lifetime } = vm;
+  let seen = entry.record.agentSequence;
+  let pauseMs = RETRY_PAUSE_MS;
+  let again = new AbortController();
+  const update = (record: SandboxRecord, told: readonly Change[] = []) => {
+    const before = entitled(entry.record).length;
+    entry.update(() => record, { told });
+    if (entitled(record).length === before) return;
+    lowerCpu(ctx, entry, vm);
+    resizeSoon(ctx, entry, vm);
+  };
+  const write = (events: readonly agentpb.WatchEventsResponse[]) => {
+    try {
+      const { record, told } = afterGuestEvents(entry.record, events, factsOf(ctx, vm));
+      update(record, told);
+    } catch (error) {
+      ctx.log.error(
+        { sandbox: entry.sandboxId, err: error },
+        "events of a guest could not be written, asking again",
+      );
+      seen = entry.record.agentSequence;
+      again.abort();
+    }
+  };
+  using batch = new GuestBatch({ write });
+  // What the guest has told is written before its sandbox's record goes on without it.
+  lifetime.addEventListener("abort", () => batch.flush(), { once: true });
+  while (!lifetime.aborted) {
+    const begun = performance.now();
+    again = new AbortController();
+    const signal = AbortSignal.any([lifetime, again.signal]);
+    try {
+      const client = await link.client({ signal: lifetime });
+      const { sandbox } = client;
+      const listed = await listContainers(client, entry.record, lifetime);
+      if (lifetime.aborted) return;
+      update(afterGuestList(entry.record, listed, factsOf(ctx, vm)));
+      for await (const event of sandbox.watchEvents({ afterSequence: BigInt(seen) }, { signal })) {
+        if (lifetime.aborted) return;
+        if (again.signal.aborted) break;
+        seen = Math.max(seen, Number(event.sequence));
+        const waitMs = batch.add(event);
+        if (waitMs > 0) await pause(waitMs, undefined, { signal });
+      }
+    } catch (error) {
+      if (lifetime.aborted) return;
+      // A link that broke tells of itself; whatever else keeps the exits of containers from being heard of is an operator's to know.
+      const level = error instanceof PaddockError && error.kind === "unavailable" ? "debug" : "warn";
+      ctx.log[level](
+        { sandbox: entry.sandboxId, err: error },
+        "a guest's events are not followed, trying again",
+      );
+    } finally {
+      batch.flush();
+    }
+    if (performance.now() - begun > LONG_WATCH_MS) pauseMs = RETRY_PAUSE_MS;
+    await pause(pauseMs, undefined, { signal: lifetime }).catch(() => undefined);
+    pauseMs = Math.min(pauseMs * 2, MOST_RETRY_PAUSE_MS);
+  }
+}
+
+/**
+ * What the guest has, without execs: a thousand ended ones are remembered of each container. An agent of an earlier daemon's
+ * guest tells of all, which may be more than one answer holds, and is then asked for one container at a time.
+ */
+async function listContainers(
+  { containers }: AgentClient,
+  record: SandboxRecord,
+  signal: AbortSignal,
+): Promise<agentpb.Container[]> {
+  const options = { signal, timeoutMs: LIST_TIMEOUT_MS };
+  try {
+    return (await containers.listContainers({ withoutExecs: true }, options)).containers;
+  } catch (error) {
+    if (!(error instanceof PaddockError) || error.reason !== "TOO_MANY") throw error;
+  }
+  const told: agentpb.Container[] = [];
+  for (const { containerId } of record.containers) {
+    const { container } = await containers
+      .getContainer({ containerId, withoutExecs: true }, options)
+      .catch((error: unknown) => {
+        if (error instanceof PaddockError && error.reason === "CONTAINER_NOT_FOUND")
+          return { container: undefined };
+        throw error;
+      });
+    if (container !== undefined) told.push(container);
+  }
+  return told;
+}

@@ -1,0 +1,128 @@
+/**
+ * Asks a guest now and then whether it is there, and records when the answer changes.
+ *
+ * A kernel that hangs keeps its end of the link open and says nothing, so a broken link is no measure. A paused guest is not asked:
+ * its vCPUs are stopped, and silence says nothing of it. Nor is one that stands still for want of room: why is known.
+ *
+ * Between two questions the guest is pinged, which is no call. One that leaves a ping unanswered is asked at once, and so is one
+ * that was silent and answers a ping: it is known within about 10 s that a guest has fallen silent, as streams know it
+ * (`streams/guest-watch.ts`), and within 3 s that it is back.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { PaddockError } from "@paddock/domain";
+import { guestText } from "../agent/guest-text.ts";
+import type { NodeContext } from "../node-context.ts";
+import type { NodeLog } from "../node-log.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { RunningVm } from "../vm/running-vm.ts";
+import { catchUp } from "./catch-up.ts";
+
+export type HealthOptions = {
+  /** Time between two questions, in milliseconds. */
+  readonly intervalMs?: number;
+  /** Time a guest has to answer, in milliseconds: an emulated one on a busy host was seen to take 5 s. */
+  readonly patienceMs?: number;
+  /** Time between two pings, in milliseconds. */
+  readonly pingEveryMs?: number;
+  /** Whether the guest answers a ping. */
+  readonly answersPing?: (vm: RunningVm) => Promise<boolean>;
+};
+
+const MAX_DETAIL = 256;
+const PING_PATIENCE_MS = 1000;
+
+/** Runs until the sandbox is detached from this VM. Never throws. */
+export async function watchHealth(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  vm: RunningVm,
+  options: HealthOptions = {},
+): Promise<void> {
+  const { patienceMs = 7000 } = options;
+  const { lifetime, machine } = vm;
+  let waiting = new AbortController();
+  machine.onHeld = () => {
+    waiting.abort();
+    if (!machine.isHeld && !isPaused(entry)) void catchUp(ctx, entry, vm);
+  };
+  for (;;) {
+    waiting = new AbortController();
+    const signal = AbortSignal.any([lifetime, waiting.signal]);
+    await untilDue(entry, vm, options, signal);
+    if (lifetime.aborted) return;
+    if (isPaused(entry)) continue;
+    const problem = await problemOf(ctx, entry, vm, patienceMs);
+    // Pausing may have come between the question and its answer.
+    if (lifetime.aborted) return;
+    if (problem !== undefined && isPaused(entry)) continue;
+    try {
+      if (problem === undefined) recordHealthy(entry, ctx.log);
+      else recordUnhealthy(entry, problem, ctx.log);
+    } catch (error) {
+      ctx.log.error({ sandbox: entry.sandboxId, err: error }, "a guest's health could not be written down");
+    }
+  }
+}
+
+/** Settles when it is time for the next question: after the interval, when a ping tells of a change, or when the signal aborts. */
+async function untilDue(
+  entry: SandboxEntry,
+  vm: RunningVm,
+  { intervalMs = 10_000, pingEveryMs = 2500, answersPing = pingGuest }: HealthOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let leftMs = intervalMs; ; leftMs -= pingEveryMs) {
+    await pause(Math.min(leftMs, pingEveryMs), undefined, { signal }).catch(() => undefined);
+    if (signal.aborted || leftMs <= pingEveryMs) return;
+    const standsStill = isPaused(entry) || entry.held !== undefined;
+    const wasSilent = entry.record.unhealthy !== undefined;
+    if (!standsStill && (await answersPing(vm)) === wasSilent) return;
+  }
+}
+
+const pingGuest = async ({ link: { state } }: RunningVm): Promise<boolean> =>
+  state.kind === "up" && (await state.agent.answersPing(PING_PATIENCE_MS));
+
+const isPaused = ({ record }: SandboxEntry): boolean => record.phase.kind === "paused";
+
+async function problemOf(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  { link, lifetime }: RunningVm,
+  patienceMs: number,
+): Promise<string | undefined> {
+  if (entry.held !== undefined) return entry.held.message;
+  const usedBefore = await vcpuSeconds(ctx, entry);
+  try {
+    const signal = AbortSignal.any([lifetime, AbortSignal.timeout(patienceMs)]);
+    const client = await link.client({ signal });
+    await client.sandbox.getGuest({}, { signal });
+    return undefined;
+  } catch (error) {
+    const isLate =
+      !(error instanceof PaddockError) || error.kind === "cancelled" || error.reason === "DEADLINE";
+    if (!isLate) return guestText(error.message, MAX_DETAIL);
+    const used = (await vcpuSeconds(ctx, entry)) - usedBefore;
+    const had = Number.isNaN(used) ? "" : `; its vCPUs had ${used.toFixed(2)} s of CPU time meanwhile`;
+    return `the guest did not answer within ${patienceMs} ms${had}`;
+  }
+}
+
+/** Tells a guest that spins from one that stands still, or that the host has no time for. NaN where the kernel does not say. */
+const vcpuSeconds = ({ cgroups }: NodeContext, { record }: SandboxEntry): Promise<number> =>
+  cgroups.usage(record.vm.id).then(
+    ({ vcpuUs }) => Number(vcpuUs) / 1e6,
+    () => Number.NaN,
+  );
+
+function recordUnhealthy(entry: SandboxEntry, problem: string, log: Pick<NodeLog, "warn">): void {
+  if (entry.record.unhealthy !== undefined) return;
+  log.warn({ sandbox: entry.sandboxId, problem }, "a guest does not answer");
+  entry.update((record) => ({ ...record, unhealthy: problem }));
+}
+
+function recordHealthy(entry: SandboxEntry, log: Pick<NodeLog, "info">): void {
+  if (entry.record.unhealthy === undefined) return;
+  log.info({ sandbox: entry.sandboxId }, "a guest answers again");
+  entry.update(({ unhealthy: _, ...record }) => record);
+}

@@ -1,0 +1,22 @@
+import { PaddockError } from "@paddock/domain";
+import type { agentpb, ProcessSpec } from "@paddock/protocol";
+import { agentProcess, mergeEnv, type ProcessBasics } from "./init-process.ts";
+
+const DEFAULT_TERM = "TERM=xterm";
+
+/**
+ * The process of an exec. It sees the environment, the working directory and the user that its container's init was started
+ * with, as with `docker exec`, unless its own spec says otherwise; the command is its own. Throws INVALID_FIELD without a command.
+ */
+export function execProcess(spec: ProcessSpec, init: ProcessBasics): agentpb.Process {
+  if (spec.args.length === 0)
+    throw new PaddockError("INVALID_FIELD", "an exec needs a command", {
+      violations: [{ field: "start.process.args", description: "must have at least one item" }],
+    });
+  return agentProcess(spec, {
+    args: spec.args,
+    env: mergeEnv(spec.terminal ? mergeEnv([DEFAULT_TERM], init.env) : init.env, spec.env),
+    cwd: spec.cwd || init.cwd,
+    user: spec.user || init.user,
+  });
+}

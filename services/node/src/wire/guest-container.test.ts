@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { ContainerSpecSchema } from "@paddock/protocol";
+import { newContainer } from "../lifecycle/create-sandbox.ts";
+import { machineDisks } from "../record/container-disks.ts";
+import type { ContainerPlace } from "../record/container-place.ts";
+import { fakeImage } from "../testing/fake-image.ts";
+import { newVmId, vmPaths } from "../vm/vm-paths.ts";
+import { checkContainerSpec, guestContainer } from "./guest-container.ts";
+
+const image = fakeImage();
+const place = { index: 0, targets: { image: 0, layer: 1 } };
+const container = (init: object, at: ContainerPlace = place) =>
+  newContainer(create(ContainerSpecSchema, { containerId: "c1", image: "tiny", ...init }), image, at, "r1", {
+    nowMs: () => 0,
+    newId: () => "i1",
+  });
+const vm = vmPaths("/state", newVmId());
+
+test("a container has its image and its writable layer as two disks of its own", () => {
+  const third = { index: 3, targets: { image: 6, layer: 7 } };
+  const { rootfs } = guestContainer(container({}, third), image.config);
+  assert.equal(rootfs?.lower?.target, 6);
+  assert.equal(rootfs?.upper?.target, 7);
+  const disks = machineDisks(container({}, third), "/images/x", vm);
+  assert.deepEqual(
+    disks.map(({ id, target, readOnly }) => [id, target, readOnly]),
+    [
+      ["image3", 6, true],
+      ["layer3", 7, false],
+    ],
+  );
+});
+
+test("a read-only root file system has no writable layer", () => {
+  const record = container({ readOnlyRootfs: true }, { index: 0, targets: { image: 0 } });
+  assert.equal(guestContainer(record, image.config).rootfs?.upper, undefined);
+  assert.equal(machineDisks(record, "/images/x", vm).length, 1);
+});
+
+test("a volume is refused before anything is touched", () => {
+  const spec = create(ContainerSpecSchema, {
+    containerId: "c1",
+    mounts: [{ destination: "/data", source: { case: "volume", value: { name: "v" } } }],
+  });
+  assert.throws(() => checkContainerSpec(spec, image.config), { reason: "NOT_IMPLEMENTED" });
+});

@@ -1,0 +1,79 @@
+/** A container as the guest's agent is asked to create it. Pure. */
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { PaddockError } from "@paddock/domain";
+import type { ImageConfig } from "@paddock/images";
+import { agentpb, type ContainerSpec, type MountSpec } from "@paddock/protocol";
+import { containerDisks } from "../record/container-disks.ts";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
+import { limitsAtCreation } from "./guest-limits.ts";
+import { initProcess } from "./init-process.ts";
+
+/** How long disks may take to appear in the guest; measured 45 ms, hot-plugged under emulation. */
+const DISK_TIMEOUT_MS = 10_000;
+
+/** The request to create the container of a record, on these of the guest's CPUs. Throws INVALID_FIELD or NOT_IMPLEMENTED. */
+export function guestContainer(
+  container: ContainerRecord,
+  image: ImageConfig,
+  cpusetCpus = "",
+): agentpb.CreateContainerRequest {
+  const { spec, containerId } = container;
+  const { lower, upper } = containerDisks(container);
+  return create(agentpb.CreateContainerRequestSchema, {
+    containerId,
+    instance: container.instance,
+    rootfs: {
+      lower: { target: lower.target, lun: 0 },
+      ...(upper && { upper: { target: upper.target, lun: 0 } }),
+      readOnly: spec.readOnlyRootfs,
+    },
+    process: initProcess(spec, image),
+    hostname: spec.hostname,
+    mounts: spec.mounts.map(guestMount),
+    resources: limitsAtCreation(container, cpusetCpus),
+    sysctls: spec.sysctls,
+    diskTimeout: durationFromMs(DISK_TIMEOUT_MS),
+  });
+}
+
+/** Throws what creating a container of this spec would throw for its spec alone, before anything is touched. */
+export function checkContainerSpec(spec: ContainerSpec, image: ImageConfig): void {
+  initProcess(spec, image);
+  for (const mount of spec.mounts) guestMount(mount);
+}
+
+function guestMount(mount: MountSpec): agentpb.Mount {
+  const { destination, readOnly, options } = mount;
+  return create(agentpb.MountSchema, { destination, readOnly, options, source: guestSource(mount) });
+}
+
+function guestSource({ source, destination }: MountSpec): agentpb.Mount["source"] {
+  switch (source.case) {
+    case "tmpfs":
+      return {
+        case: "tmpfs",
+        value: create(agentpb.TmpfsMountSchema, {
+          sizeBytes: source.value.sizeBytes,
+          mode: source.value.mode,
+        }),
+      };
+    case "sharedDirectory":
+      return { case: "shared", value: create(agentpb.SharedDirectorySchema, { name: source.value.name }) };
+    case "file": {
+      const { content, mode, uid, gid } = source.value;
+      return { case: "file", value: create(agentpb.FileMountSchema, { content, mode, uid, gid }) };
+    }
+    case "volume":
+      throw new PaddockError(
+        "NOT_IMPLEMENTED",
+        `the volume at ${destination} cannot be mounted: this node offers none`,
+      );
+    case undefined:
+      throw new PaddockError("INVALID_FIELD", `the mount at ${destination} has no source`, {
+        violations: [{ field: "spec.mounts", description: "each must have a source" }],
+      });
+    default:
+      return source satisfies never;
+  }
+}

@@ -1,0 +1,234 @@
+/** A record as the public API shows it. */
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { LockView } from "@paddock/lifecycle";
+import {
+  CgroupLayout,
+  type Container,
+  ContainerSchema,
+  type ContainerStatus,
+  ContainerStatusSchema,
+  type ExitStatus,
+  ExitStatusSchema,
+  type Health,
+  HealthSchema,
+  HostLimitsSchema,
+  type Isolation,
+  type Sandbox,
+  SandboxSchema,
+  type SandboxStatus,
+  SandboxStatusSchema,
+  type VmSize,
+  VmSizeSchema,
+  StopCause as WireCause,
+  ContainerState as WireContainerState,
+  SandboxState as WireSandboxState,
+} from "@paddock/protocol";
+import {
+  type ContainerPhase,
+  type ContainerRecord,
+  type ExitRecord,
+  machineOf,
+  type SandboxPhase,
+  type SandboxRecord,
+  type StopCause,
+} from "../record/sandbox-record.ts";
+import type { HostLimits, MachineCgroups, MachineSize } from "../vm/machine-port.ts";
+import type { Applied } from "../vm/running-vm.ts";
+import { shownContainerSpec, shownSpec } from "./shown-spec.ts";
+
+export type StatusContext = {
+  readonly nodeId: string;
+  readonly isolation: Isolation;
+  readonly lock: LockView;
+  /** What is in force for its VM, if that is known. */
+  readonly applied?: Applied | undefined;
+  /** Why its VM stands still, if it does; newer than the record's word, which may find no room. */
+  readonly unhealthy?: string | undefined;
+  /** The part of the memory limit that is declared for the machine itself, in bytes. */
+  readonly vmOverheadBytes: number;
+  readonly cgroupLayout: MachineCgroups["layout"];
+};
+
+/** The sandbox with spec, status and placement. */
+export function sandboxOf(record: SandboxRecord, context: StatusContext): Sandbox {
+  return create(SandboxSchema, {
+    sandboxId: record.sandboxId,
+    spec: shownSpec(record),
+    status: sandboxStatusOf(record, context),
+    nodeId: context.nodeId,
+    generation: record.generation,
+  });
+}
+
+function sandboxStatusOf(record: SandboxRecord, context: StatusContext): SandboxStatus {
+  const { isolation, lock, applied } = context;
+  const { phase, size } = record;
+  const { holder } = lock;
+  return create(SandboxStatusSchema, {
+    sandboxId: record.sandboxId,
+    state: sandboxStateOf(phase.kind),
+    version: BigInt(record.version),
+    containers: record.containers.map(containerStatusOf),
+    createdAt: timestampFromMs(record.createdAtMs),
+    ...("startedAtMs" in phase &&
+      phase.startedAtMs !== undefined && { startedAt: timestampFromMs(phase.startedAtMs) }),
+    ...(phase.kind === "stopped" && {
+      stoppedAt: timestampFromMs(phase.stoppedAtMs),
+      stopCause: stopCauseOf(phase.cause),
+      stopEvidence: phase.evidence,
+    }),
+    isolation,
+    size: vmSizeOf(applied?.size ?? size),
+    maxSize: vmSizeOf({ vcpus: size.maxVcpus, memoryBytes: size.maxMemoryBytes ?? size.memoryBytes }),
+    wantedSize: vmSizeOf(applied?.wanted ?? size),
+    ...(applied && { limits: hostLimitsOf(applied.limits, context) }),
+    ...(machineOf(record) !== undefined && { health: healthOf(context.unhealthy ?? record.unhealthy) }),
+    bootDuration: durationFromMs(Math.round(record.bootDurationMs)),
+    lock: {
+      holder: holder?.name ?? "",
+      ...(holder !== undefined && { heldSince: timestampFromMs(holder.since.getTime()) }),
+      waiters: lock.waiters.slice(0, 64),
+    },
+  });
+}
+
+const vmSizeOf = ({ vcpus, memoryBytes }: MachineSize): VmSize =>
+  create(VmSizeSchema, { vcpus, memoryBytes: BigInt(memoryBytes) });
+
+/** The health of a VM; `problem` is what is wrong, if anything is. */
+export const healthOf = (problem: string | undefined): Health =>
+  create(HealthSchema, { healthy: problem === undefined, detail: problem ?? "" });
+
+const LAYOUTS = {
+  v1: CgroupLayout.V1,
+  hybrid: CgroupLayout.HYBRID,
+  v2: CgroupLayout.V2,
+} as const satisfies Record<MachineCgroups["layout"], CgroupLayout>;
+
+/** As the API says it. */
+const NO_LIMIT = -1;
+
+function hostLimitsOf(limits: HostLimits, { vmOverheadBytes, cgroupLayout }: StatusContext) {
+  const { cpu, cpuShares, cpuset, memoryBytes, pids } = limits;
+  return create(HostLimitsSchema, {
+    cpuQuotaUs: BigInt(cpu?.quotaUs ?? NO_LIMIT),
+    cpuPeriodUs: BigInt(cpu?.periodUs ?? 0),
+    cpuShares: BigInt(cpuShares),
+    cpusetCpus: cpuset ?? "",
+    memoryBytes: BigInt(memoryBytes),
+    memoryOverheadBytes: BigInt(vmOverheadBytes),
+    pids: BigInt(pids),
+    cgroupLayout: LAYOUTS[cgroupLayout],
+  });
+}
+
+/** The container with spec, status and place. */
+export const containerOfRecord = (
+  { sandboxId }: SandboxRecord,
+  container: ContainerRecord,
+  nodeId: string,
+): Container =>
+  create(ContainerSchema, {
+    sandboxId,
+    containerId: container.containerId,
+    spec: shownContainerSpec(container),
+    status: containerStatusOf(container),
+    nodeId,
+  });
+
+/** The container's status. */
+export function containerStatusOf(container: ContainerRecord): ContainerStatus {
+  const { phase, spec } = container;
+  return create(ContainerStatusSchema, {
+    containerId: container.containerId,
+    state: containerStateOf(phase.kind),
+    imageId: container.imageId,
+    image: spec.image,
+    pid: "pid" in phase ? phase.pid : 0,
+    createdAt: timestampFromMs(container.createdAtMs),
+    ...("startedAtMs" in phase &&
+      phase.startedAtMs !== undefined && { startedAt: timestampFromMs(phase.startedAtMs) }),
+    ...(phase.kind === "stopped" && {
+      stoppedAt: timestampFromMs(phase.stoppedAtMs),
+      stopCause: stopCauseOf(phase.cause),
+      ...(phase.exit !== undefined && { exitStatus: exitStatusOf(phase.exit) }),
+    }),
+    labels: spec.labels,
+    restartCount: container.restarts,
+    oomKillCount: BigInt(container.oomKillCount),
+    terminal: spec.process?.terminal ?? false,
+    ...(spec.resources !== undefined && { resources: spec.resources }),
+    // What was asked for is recorded once the guest has taken it.
+    ...(spec.resources !== undefined && phase.kind !== "stopped" && { resourcesInForce: spec.resources }),
+  });
+}
+
+export function exitStatusOf(exit: ExitRecord): ExitStatus {
+  return create(ExitStatusSchema, {
+    code: exit.code,
+    signal: exit.signal,
+    oomKilled: exit.oomKilled,
+    exitedAt: timestampFromMs(exit.exitedAtMs),
+    reason: exit.reason,
+  });
+}
+
+export function sandboxStateOf(kind: SandboxPhase["kind"]): WireSandboxState {
+  switch (kind) {
+    case "creating":
+      return WireSandboxState.CREATING;
+    case "ready":
+      return WireSandboxState.READY;
+    case "running":
+      return WireSandboxState.RUNNING;
+    case "paused":
+      return WireSandboxState.PAUSED;
+    case "stopped":
+      return WireSandboxState.STOPPED;
+    case "deleting":
+      return WireSandboxState.DELETING;
+    default:
+      return kind satisfies never;
+  }
+}
+
+export function containerStateOf(kind: ContainerPhase["kind"]): WireContainerState {
+  switch (kind) {
+    case "ready":
+      return WireContainerState.READY;
+    case "running":
+      return WireContainerState.RUNNING;
+    case "paused":
+      return WireContainerState.PAUSED;
+    case "stopped":
+      return WireContainerState.STOPPED;
+    default:
+      return kind satisfies never;
+  }
+}
+
+export function stopCauseOf(cause: StopCause): WireCause {
+  switch (cause) {
+    case "exited":
+      return WireCause.EXITED;
+    case "signalled":
+      return WireCause.SIGNALLED;
+    case "guest_oom":
+      return WireCause.GUEST_OOM;
+    case "host_oom":
+      return WireCause.HOST_OOM;
+    case "vm_lost":
+      return WireCause.VM_LOST;
+    case "guest_panic":
+      return WireCause.GUEST_PANIC;
+    case "requested":
+      return WireCause.REQUESTED;
+    case "host_restart":
+      return WireCause.HOST_RESTART;
+    case "guest_unresponsive":
+      return WireCause.GUEST_UNRESPONSIVE;
+    default:
+      return cause satisfies never;
+  }
+}

@@ -1,0 +1,3 @@
+import { above } from "../vm/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../logs/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../limits/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../recovery/above.ts";
+
+export const below = above;

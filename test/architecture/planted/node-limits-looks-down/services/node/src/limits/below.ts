@@ -1,0 +1,3 @@
+import { above } from "../host/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../events/above.ts";
+
+export const below = above;

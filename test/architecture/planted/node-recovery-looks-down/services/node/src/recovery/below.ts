@@ -1,0 +1,3 @@
+import { above } from "../streams/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../handlers/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../record/above.ts";
+
+export const below = above;

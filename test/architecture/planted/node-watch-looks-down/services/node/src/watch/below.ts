@@ -1,0 +1,3 @@
+import { above } from "../lifecycle/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../store/above.ts";
+
+export const below = above;
