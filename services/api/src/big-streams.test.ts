@@ -4,12 +4,11 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
-import { CreateSandboxResponseSchema, NodeService, ProcessService, SandboxService } from "@paddock/protocol";
+import { ProcessService } from "@paddock/protocol";
 import { GrpcConnection } from "@paddock/rpc";
 import { type ChildService, startService } from "../../../test/harness/child-service.ts";
 import { startNats } from "../../../test/harness/nats.ts";
-import { eventually, streamSecretFile } from "./testing/api-bench.ts";
+import { placeSandbox, streamSecretFile } from "./testing/api-bench.ts";
 import { bytesAt, CHUNK, chunk, exited, input, inputsOf, start, stdin } from "./testing/exec-messages.ts";
 import { FakeNode } from "./testing/fake-node.ts";
 
@@ -40,10 +39,7 @@ before(async () => {
   cleanUp.defer(async () => assert.equal(await api.stop(), 0, "the api goes down in order"));
   node = cleanUp.use(await FakeNode.start("n1", nats.url));
   connection = cleanUp.use(new GrpcConnection(api.ready.grpcAddress ?? ""));
-  node.commands.createSandbox = async (body) =>
-    create(CreateSandboxResponseSchema, { sandbox: { sandboxId: body.sandboxId } });
-  await eventually(() => connection.service(NodeService).getNode({ nodeId: "n1" }));
-  await connection.service(SandboxService).createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
+  await placeSandbox(connection, node);
 });
 after(() => cleanUp.disposeAsync());
 

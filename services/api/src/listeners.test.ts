@@ -10,11 +10,9 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import {
-  CreateSandboxResponseSchema,
   type ExecRequestSchema,
   ExecResponseSchema,
   fromConnectError,
-  NodeService,
   ProcessService,
   ReadLogsResponseSchema,
   SandboxService,
@@ -22,7 +20,7 @@ import {
 } from "@paddock/protocol";
 import { tlsConnection } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
-import { ApiBench, eventually } from "./testing/api-bench.ts";
+import { ApiBench, eventually, placeSandbox } from "./testing/api-bench.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
 
 let bench: ApiBench;
@@ -30,10 +28,7 @@ let n1: FakeNode;
 before(async () => {
   bench = await ApiBench.start(startNats);
   n1 = await bench.node("n1");
-  n1.commands.createSandbox = async (body) =>
-    create(CreateSandboxResponseSchema, { sandbox: { sandboxId: body.sandboxId } });
-  await eventually(() => bench.connection.service(NodeService).getNode({ nodeId: "n1" }));
-  await bench.connection.service(SandboxService).createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
+  await placeSandbox(bench.connection, n1);
 });
 after(() => bench[Symbol.asyncDispose]());
 

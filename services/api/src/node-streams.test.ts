@@ -5,9 +5,7 @@ import { PaddockError } from "@paddock/domain";
 import {
   AttachResponseSchema,
   ContainerService,
-  CreateSandboxResponseSchema,
   GENERATION_KEY,
-  NodeService,
   ProcessService,
   ReadLogsResponseSchema,
   SandboxService,
@@ -17,7 +15,7 @@ import {
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
-import { ApiBench, eventually } from "./testing/api-bench.ts";
+import { ApiBench, eventually, placeSandbox } from "./testing/api-bench.ts";
 import { drained, exited, start } from "./testing/exec-messages.ts";
 import type { FakeNode } from "./testing/fake-node.ts";
 
@@ -26,10 +24,7 @@ let node: FakeNode;
 before(async () => {
   bench = await ApiBench.start(startNats);
   node = await bench.node("n1");
-  node.commands.createSandbox = async (body) =>
-    create(CreateSandboxResponseSchema, { sandbox: { sandboxId: body.sandboxId } });
-  await eventually(() => bench.connection.service(NodeService).getNode({ nodeId: "n1" }));
-  await bench.connection.service(SandboxService).createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
+  await placeSandbox(bench.connection, node);
 });
 after(() => bench[Symbol.asyncDispose]());
 

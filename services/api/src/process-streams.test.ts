@@ -4,8 +4,6 @@ import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import {
   ContainerService,
-  CreateSandboxResponseSchema,
-  NodeService,
   ProcessService,
   ReadLogsResponseSchema,
   SandboxService,
@@ -15,7 +13,7 @@ import {
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import { startNats } from "../../../test/harness/nats.ts";
-import { ApiBench, eventually } from "./testing/api-bench.ts";
+import { ApiBench, eventually, placeSandbox } from "./testing/api-bench.ts";
 import { cuttableWire } from "./testing/cuttable-wire.ts";
 import {
   bytesAt,
@@ -37,10 +35,7 @@ let node: FakeNode;
 before(async () => {
   bench = await ApiBench.start(startNats);
   node = await bench.node("n1");
-  node.commands.createSandbox = async (body) =>
-    create(CreateSandboxResponseSchema, { sandbox: { sandboxId: body.sandboxId } });
-  await eventually(() => bench.connection.service(NodeService).getNode({ nodeId: "n1" }));
-  await bench.connection.service(SandboxService).createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
+  await placeSandbox(bench.connection, node);
 });
 after(() => bench[Symbol.asyncDispose]());
 

@@ -2,7 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
+import { CreateSandboxResponseSchema, NodeService, SandboxService } from "@paddock/protocol";
 import { GrpcConnection } from "@paddock/rpc";
 import { createLogger } from "@paddock/telemetry";
 import { type App, type AppOverrides, startApp } from "../app.ts";
@@ -70,6 +72,15 @@ export function streamSecretFile(directory: string): string {
   const path = join(directory, "stream.secret");
   writeFileSync(path, STREAM_SECRET, { mode: 0o600 });
   return path;
+}
+
+/** Places sandbox "s" on `node`, which creates any sandbox it is asked for. */
+export async function placeSandbox(connection: GrpcConnection, node: FakeNode): Promise<void> {
+  node.commands.createSandbox = async ({ sandboxId }) =>
+    create(CreateSandboxResponseSchema, { sandbox: { sandboxId } });
+  await eventually(() => connection.service(NodeService).getNode({ nodeId: node.nodeId }));
+  const { createSandbox } = connection.service(SandboxService);
+  await createSandbox({ requestId: "r", sandboxId: "s", spec: {} });
 }
 
 /** Waits until `check` passes; fails with its last error after 10 s. */
