@@ -22,7 +22,7 @@ test("one holds the lock at a time", async () => {
   assert.ok(second);
 });
 
-test("keys do not know of one another", async () => {
+test("keys are independent of one another", async () => {
   const lock = new KeyedLock<string>();
   await lock.acquire("a", { name: "first", signal: never });
   await lock.acquire("b", { name: "second", signal: never });
@@ -43,7 +43,7 @@ test("a waiter whose signal fires leaves at once, and those behind it move up", 
   assert.deepEqual(lock.view("a"), { holder: undefined, waiters: [] });
 });
 
-test("a signal that has fired before takes nothing", async () => {
+test("an aborted signal takes nothing", async () => {
   const lock = new KeyedLock<string>();
   await assert.rejects(
     lock.acquire("a", { name: "late", signal: AbortSignal.abort(new Error("gone")) }),

@@ -7,14 +7,14 @@
  * A lock of one process: that no other daemon works on the same state is the business of a lock on the state directory.
  */
 export type LockOptions = {
-  /** Name of the call, shown to whoever asks who holds the lock. */
+  /** Name of the call, for diagnosis. */
   readonly name: string;
   readonly signal: AbortSignal;
 };
 
 export type LockView = {
   readonly holder: LockHolder | undefined;
-  /** Names of those who wait, the first first. */
+  /** Names of the waiting calls, in order. */
   readonly waiters: readonly string[];
 };
 
@@ -66,7 +66,7 @@ export class KeyedLock<Key> {
     return await work();
   }
 
-  /** Who holds the lock and who waits for it. */
+  /** The holders of the lock and those waiting for it. */
   view(key: Key): LockView {
     const entry = this.#entries.get(key);
     if (entry === undefined) return FREE;

@@ -43,8 +43,8 @@ for (const broken of ["a", "b", "c"])
     });
     await assert.rejects(runSteps(steps, world, options), new RegExp(`^Error: ${broken} broke`));
     assert.deepEqual([...world], []);
-    const begun = ["a", "b", "c"].slice(0, ["a", "b", "c"].indexOf(broken) + 1);
-    assert.deepEqual(undone, begun.toReversed());
+    const started = ["a", "b", "c"].slice(0, ["a", "b", "c"].indexOf(broken) + 1);
+    assert.deepEqual(undone, started.toReversed());
   });
 
 test("an undo that fails is told of, hides nothing, and the others are undone", async () => {

@@ -18,14 +18,14 @@ export type Step<Context> = {
 
 export type UndoOptions = {
   readonly undoTimeoutMs: number;
-  /** Told of each undo that failed. */
+  /** Called with each undo that fails. */
   readonly onUndoFailed: (step: string, error: unknown) => void;
 };
 
 export type StepOptions = UndoOptions & {
-  /** Ends a run; undos do not heed it, they have `undoTimeoutMs` each. */
+  /** Ends a run. Undos ignore it; each has `undoTimeoutMs`. */
   readonly signal: AbortSignal;
-  /** Told of each step that was run. */
+  /** Called with each step that has run. */
   readonly onStep?: (step: string, durationMs: number) => void;
 };
 

@@ -33,9 +33,9 @@ for (const text of [
   "-a:1",
   "a..b:1",
 ])
-  test(`"${text}" is no address`, () => assert.equal(parseHostPort(text), undefined));
+  test(`"${text}" is not an address`, () => assert.equal(parseHostPort(text), undefined));
 
-test("loopback and wildcard hosts are told by their number, however it is written", () => {
+test("loopback and wildcard hosts are recognized in every notation", () => {
   for (const host of ["localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]) {
     assert.ok(isLoopback(host), host);
     assert.ok(!isWildcard(host), host);

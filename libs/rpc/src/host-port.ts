@@ -1,8 +1,8 @@
 /**
  * Addresses as "host:port", and what kind of host they name.
  *
- * The C library reads "0", "127.1" and "0x7f000001" as IPv4 addresses. Here they are none: an address is written in full, so that
- * what is judged is what is dialled or listened on.
+ * The C library reads "0", "127.1" and "0x7f000001" as IPv4 addresses. Here they are not: an address is written in full, so that
+ * the address that is checked is the one that is used.
  */
 import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
 import type { Form } from "@paddock/lifecycle";
@@ -10,7 +10,7 @@ import type { Form } from "@paddock/lifecycle";
 /** A host and a port; IPv6 addresses without brackets, names in lower case without the dot at the end. */
 export type HostPort = { readonly host: string; readonly port: number };
 
-/** What "host:port" or "[v6]:port" says; undefined if it is no such address. */
+/** The host and port in "host:port" or "[v6]:port"; undefined for any other text. */
 export function parseHostPort(text: string): HostPort | undefined {
   const match = /^(.+):([0-9]{1,5})$/.exec(text);
   const host = parseHost(match?.[1] ?? "");
@@ -24,7 +24,7 @@ export const hostPortForm: Form<HostPort> = {
   parse: parseHostPort,
 };
 
-/** A host as it is written in a URL: a name, an IPv4 address, or an IPv6 address in brackets. Undefined if it is none. */
+/** A host in the form of a URL: a name, an IPv4 address, or an IPv6 address in brackets. Undefined for any other text. */
 export function parseHost(text: string): string | undefined {
   const v6 = /^\[([^\]]+)\]$/.exec(text)?.[1];
   if (v6 !== undefined)
@@ -38,10 +38,10 @@ export function parseHost(text: string): string | undefined {
 export const formatHostPort = ({ host, port }: HostPort): string =>
   `${host.includes(":") ? `[${host}]` : host}:${port}`;
 
-/** Whether only this host can be reached by it. */
+/** Whether it reaches only this host. */
 export const isLoopback = (host: string): boolean => host === "localhost" || isIn(LOOPBACK, host);
 
-/** Whether it stands for all addresses of a host, which can be listened on but names nobody. */
+/** Whether it stands for all addresses of a host: one can listen on it and not connect to it. */
 export const isWildcard = (host: string): boolean => isIn(WILDCARD, host);
 
 function isName(name: string): boolean {
@@ -61,7 +61,7 @@ const WILDCARD = new BlockList();
 WILDCARD.addSubnet("0.0.0.0", 8, "ipv4");
 WILDCARD.addAddress("::", "ipv6");
 
-/** IPv4 addresses are found in their IPv6 form too. */
+/** Covers IPv4 addresses in their IPv6 form too. */
 function isIn(list: BlockList, host: string): boolean {
   const family = isIP(host);
   return family !== 0 && list.check(host, family === 6 ? "ipv6" : "ipv4");

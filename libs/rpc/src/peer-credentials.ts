@@ -1,12 +1,12 @@
 /**
- * How the api and a node prove to each other who they are, on every connection between them. Both ways are TLS 1.3, so nobody on
- * the way reads or changes what tenants type.
+ * How the api and a node prove to each other who they are, on every connection between them. Both ways use TLS 1.3, so nobody in
+ * between can read or change what tenants type.
  *
- * - By certificate. Each has one of an authority that both trust, with its name as a URI: `paddock://api`, or `paddock://node/<node id>`.
+ * - By certificate. Each has one from an authority that both trust, with its name as a URI: `paddock://api`, or `paddock://node/<node id>`.
  *   The name decides, not the authority alone: a node's certificate does not open another node's port.
- * - By a secret in a file that both can read and nobody else, on one host. It is used as pre-shared key of TLS, so it is never sent,
- *   and someone who listens in a node's place learns nothing of it. Each node has a key of its own, derived from the secret and
- *   its id: a connection that ends at another node fails.
+ * - By a secret, on one host, in a file that only these two can read. It is the pre-shared key of TLS, so it is never sent, and an
+ *   impostor in the place of a node learns nothing about it. Each node has its own key, derived from the secret and its id, so a
+ *   connection that ends at another node fails.
  */
 import { hkdfSync, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
@@ -14,7 +14,7 @@ import { ConfigError, type Settings, type SettingTexts, text } from "@paddock/li
 import { nameProblem, type PeerName } from "./peer-name.ts";
 import type { ReadFile } from "./watched-files.ts";
 
-/** Where the credentials are: PEM files, or one file with a secret. */
+/** Paths of the credentials: PEM files, or one file with a secret. */
 export type PeerFiles =
   | {
       readonly kind: "certificate";
@@ -61,7 +61,7 @@ export function peerFiles(settings: SettingTexts<typeof PEER_SETTINGS>): PeerFil
 export const peerPaths = (files: PeerFiles): readonly string[] =>
   files.kind === "secret" ? [files.secretFile] : [files.certificateFile, files.keyFile, files.caFile];
 
-/** What the files of `peerPaths` hold, for a service with the name `own`. Throws an Error for the operator. */
+/** The credentials in the files of `peerPaths`, for a service with the name `own`. Throws an Error for the operator. */
 export function parsePeerCredentials(files: readonly ReadFile[], own: PeerName): PeerCredentials {
   const [first, key, ca] = files;
   if (first === undefined) throw new Error("no file with credentials is named");
@@ -73,7 +73,7 @@ export function parsePeerCredentials(files: readonly ReadFile[], own: PeerName):
   return { kind: "certificate", certificate: credentials.certificate, key: credentials.key, ca: ca.bytes };
 }
 
-/** A certificate with those that sign it, and its key. Throws an Error for the operator when they do not belong together. */
+/** A certificate with its chain and its key. Throws an Error for the operator when they do not belong together. */
 export function certificateOf(
   certificate: ReadFile,
   key: ReadFile,
@@ -89,7 +89,7 @@ export function certificateOf(
   return { certificate: certificate.bytes, key: key.bytes };
 }
 
-/** Throws unless the file has one or more certificates, each of them whole: OpenSSL itself is content with the first. */
+/** Throws unless the file has at least one certificate and all are complete. OpenSSL itself checks only the first. */
 function certificatesIn({ path, bytes }: ReadFile): void {
   const text = bytes.toString("latin1");
   const whole = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
@@ -107,7 +107,7 @@ function certificatesIn({ path, bytes }: ReadFile): void {
   }
 }
 
-/** Others who can read it could speak for the api, and those who can write it could choose it. */
+/** Users who can read the secret can act as the api, and users who can write it can choose it. */
 function parseSecret({ path, bytes, mode, uid }: ReadFile): string {
   if ((mode & 0o077) !== 0)
     throw new Error(
@@ -123,6 +123,6 @@ function parseSecret({ path, bytes, mode, uid }: ReadFile): string {
   );
 }
 
-/** The key with which the api and the node `nodeId` prove the secret to each other. */
+/** The pre-shared key between the api and the node `nodeId`. */
 export const peerKey = (secret: string, nodeId: string): Buffer =>
   Buffer.from(hkdfSync("sha256", secret, "paddock stream", `node ${nodeId}`, 32));

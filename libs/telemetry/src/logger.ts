@@ -1,8 +1,8 @@
 /**
  * Logs: one JSON object a line on stdout.
  *
- * Requests and responses are never logged, so no secret of a tenant can be in a log by way of them; the redaction below is the
- * second line, for objects that are logged whole by mistake.
+ * Requests and responses are never logged, so they bring no secret of a tenant into a log. The redaction below is the second line
+ * of defence, for objects that are logged as a whole by mistake.
  */
 import { type DestinationStream, type Logger as PinoLogger, pino } from "pino";
 
@@ -12,7 +12,7 @@ export type LogLevelName = (typeof LOG_LEVELS)[number];
 /** A logger; `child` adds fields. Objects come first, then the message: `log.info({ sandboxId }, "created")`. */
 export type Logger = PinoLogger;
 
-/** Fields whose value is replaced wherever they are, down to the third level. */
+/** Fields whose value is replaced, down to the third level of an object. */
 const SECRET_FIELDS = ["env", "token", "authorization", "password", "secret", "stdin", "data", "content"];
 
 export type LoggerOptions = {
@@ -38,7 +38,7 @@ export function createLogger({ name, level, destination }: LoggerOptions): Logge
   return destination ? pino(options, destination) : pino(options);
 }
 
-/** Changes the level of a logger and of the children made of it from now on. */
+/** Changes the level of a logger and of its later children. */
 export function setLogLevel(logger: Logger, level: LogLevelName): void {
   logger.level = level;
 }

@@ -20,7 +20,7 @@ const call = {
   peer: "p",
 };
 
-test("secrets are redacted wherever in an object they are", () => {
+test("secrets are redacted at every level of an object", () => {
   const { lines, log } = captured();
   log.info({ env: ["A=hunter2"], process: { env: ["B=hunter2"], spec: { token: "hunter2" } } }, "x");
   assert.ok(!JSON.stringify(lines).includes("hunter2"), JSON.stringify(lines));
@@ -57,7 +57,7 @@ test("calls are counted by method and code, and are in flight until they end", a
   );
 });
 
-test("without an endpoint nothing is loaded, and a caller's trace is passed on as it came", async () => {
+test("without an endpoint the SDK is not loaded, and a caller's trace is passed on unchanged", async () => {
   await startTracing({ serviceName: "t", endpoint: undefined });
   const parent = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "x=y" };
   assert.deepEqual(beginSpan("s", "server", parent).headers, parent);
