@@ -1,15 +1,15 @@
-/** Every way this package fails, as a closed list. */
+/** The closed set of ways in which this package fails. */
 export type CgroupErrorKind =
-  /** No cgroup file system is mounted, or the tables of it cannot be read. */
+  /** No cgroup file system is mounted, or the mount table cannot be read. */
   | "no-hierarchy"
-  /** A name or a value that must not reach the file system. */
+  /** A name or value is not allowed to reach the file system. */
   | "invalid"
-  /** The kernel refused a write, a mkdir or a rmdir. */
+  /** The kernel refused a file operation. */
   | "refused"
-  /** Processes were still there at the deadline. */
+  /** Processes remained at the deadline, or a limit is below current use. */
   | "busy";
 
-/** What this package throws. */
+/** The error that this package throws. */
 export class CgroupError extends Error {
   readonly kind: CgroupErrorKind;
 

@@ -1,6 +1,6 @@
 /**
- * Against the real cgroup file systems of this host, in a subtree of its own; needs root or delegation. Runs in VMs with other
- * layouts, too (test/e2e/cgroup-layouts.test.ts), so it needs nothing but Node, a shell and coreutils.
+ * Runs on this host's real cgroup file systems, in a subtree of its own; needs root or delegation. It also runs in VMs with other
+ * layouts (test/e2e/cgroup-layouts.test.ts), so it depends only on Node, a shell and coreutils.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -41,7 +41,7 @@ async function withCgroup(name: string, body: (cgroup: Cgroup) => Promise<void>)
   }
 }
 
-/** Runs a shell line inside the cgroup and answers what it printed. */
+/** Runs a shell line inside the cgroup and returns its output. */
 async function shellIn(cgroup: Cgroup, line: string): Promise<{ code: number | null; out: string }> {
   const [command = "", ...args] = [...cgroup.placement(), "sh", "-c", line];
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
@@ -62,7 +62,7 @@ test("a process is in its cgroup from its first instruction, in every hierarchy"
   });
 });
 
-test("arguments reach the placed program as they are", async () => {
+test("arguments reach the placed program unchanged", async () => {
   await withCgroup("words", async (cgroup) => {
     const words = ["a b", "--", "$HOME", "it's", ""];
     const [command = "", ...args] = [...cgroup.placement(), "printf", "<%s>", ...words];
@@ -74,13 +74,13 @@ test("arguments reach the placed program as they are", async () => {
   });
 });
 
-test("a program whose cgroup is gone is not run at all", async () => {
+test("a program is not run when its cgroup is gone", async () => {
   const cgroup = tree.get("never-made");
   const { code, out } = await shellIn(cgroup, "echo ran");
   assert.deepEqual({ code, out }, { code: 125, out: "" });
 });
 
-test("usage is what the kernel counted", async () => {
+test("usage is read from the kernel's counters", async () => {
   await withCgroup("usage", async (cgroup) => {
     await shellIn(cgroup, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
     const usage = await cgroup.usage();
@@ -90,7 +90,7 @@ test("usage is what the kernel counted", async () => {
   });
 });
 
-test("limits that were applied are in force", async () => {
+test("applied limits are in force", async () => {
   await withCgroup("limits", async (cgroup) => {
     const { version } = cgroup;
     const files = [
@@ -98,7 +98,7 @@ test("limits that were applied are in force", async () => {
       ...memoryFiles(version, { limitBytes: 64 * 1024 * 1024 }),
       ...pidsFiles({ max: 5 }),
     ].filter((file) => cgroup.directories.has(file.controller));
-    assert.ok(files.length > 0, "this host lets us limit something");
+    assert.ok(files.length > 0, "this host has at least one controller");
     await cgroup.apply(files);
     for (const { controller, file, value, optional } of files) {
       if (optional === true || (file === "cpu.cfs_quota_us" && value === "-1")) continue;
@@ -108,13 +108,13 @@ test("limits that were applied are in force", async () => {
   });
 });
 
-test("a limit for a controller the host lacks is refused, not forgotten", async () => {
+test("a limit for a missing controller is refused, not ignored", async () => {
   const bare = tree.get("bare");
   const files = [{ controller: "memory", file: "no.such.file", value: "1" }] as const;
   await assert.rejects(bare.apply(files), { kind: "refused" });
 });
 
-test("killing everything leaves nothing, and removing twice is no error", async () => {
+test("killAll leaves no process, and removing twice is not an error", async () => {
   const cgroup = await tree.create("killed");
   const [command = "", ...args] = [...cgroup.placement(), "sh", "-c", "echo up; sleep 60 & sleep 60"];
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
@@ -128,7 +128,7 @@ test("killing everything leaves nothing, and removing twice is no error", async 
   assert.equal(await cgroup.exists(), false);
 });
 
-test("names are listed, and creating one twice finds the first", async () => {
+test("names are listed, and create is idempotent", async () => {
   await withCgroup("twice", async (first) => {
     const second = await tree.create("twice");
     assert.deepEqual(second.directories, first.directories);
@@ -143,15 +143,17 @@ for (const name of ["", ".", "..", "../other", "a/b", "-x", "a\0b", "x".repeat(1
   });
 }
 
-test("a parent that climbs is refused", async () => {
+test("a parent with .. is refused", async () => {
   await assert.rejects(CgroupTree.open(await readHierarchy(), { parent: "a/../../b" }), { kind: "invalid" });
 });
 
 const hierarchy = await readHierarchy();
 const noV2 = hierarchy.v2 === undefined && "no v2 mount";
 
-test("under v2 a cgroup is placed into, counted, killed as one, and removed", { skip: noV2 }, async () => {
-  // On a hybrid host the v2 mount has no controllers, but places, counts CPU time and kills like any other.
+test("under v2 a process is placed, counted and killed, and the cgroup is removed", {
+  skip: noV2,
+}, async () => {
+  // On a hybrid host the v2 mount has no controllers, but placement, CPU time and cgroup.kill work.
   const v2 = await CgroupTree.open({ ...hierarchy, layout: "v2", v1: new Map() }, { parent: `${parent}-v2` });
   const root = v2.roots.get("cpu") ?? "";
   const cgroup = await v2.create("one");
@@ -167,7 +169,7 @@ test("under v2 a cgroup is placed into, counted, killed as one, and removed", { 
   await rmdir(dirname(root));
 });
 
-/** Two threads that burn CPU time: the process's first, and one more, whose id is printed. */
+/** Two threads that burn CPU time: the main thread, and a second one whose id is printed. */
 const TWO_THREADS = `
   new (require("node:worker_threads").Worker)(\`
     const { readlinkSync, writeSync } = require("node:fs");
@@ -175,7 +177,7 @@ const TWO_THREADS = `
     for (;;);\`, { eval: true });
   for (;;);`;
 
-test("a leaf caps the threads in it, and leaves the process's other threads alone", async () => {
+test("a leaf caps the threads in it and no other threads of the process", async () => {
   await withCgroup("threads", async (cgroup) => {
     const leaf = cgroup.leaf("vcpu");
     await leaf.create();
@@ -193,14 +195,17 @@ test("a leaf caps the threads in it, and leaves the process's other threads alon
       await delay(50);
     assert.equal((await cgroup.usage()).throttledPeriods ?? 0n, 0n, "the cgroup above has no cap");
     const [all, capped] = [await cgroup.usage(), await leaf.usage()];
-    assert.ok((all.cpuNs ?? 0n) > (capped.cpuNs ?? 0n), "time of a leaf counts above it, too");
+    assert.ok(
+      (all.cpuNs ?? 0n) > (capped.cpuNs ?? 0n),
+      "the CPU time of a leaf also counts in the cgroup above",
+    );
     const closed = once(child, "close");
     await cgroup.killAll();
     await closed;
   });
 });
 
-test("what has all but no CPU time still ends at once when it is killed", async () => {
+test("a process with a very low CPU cap ends at once when it is killed", async () => {
   const cgroup = await tree.create("starved");
   await cgroup.apply(cpuFiles(cgroup.version, { quotaUs: 1000, periodUs: 1_000_000 }));
   const [command = "", ...args] = [...cgroup.placement(), "sh", "-c", "while :; do :; done"];
@@ -208,12 +213,12 @@ test("what has all but no CPU time still ends at once when it is killed", async 
   while (((await cgroup.usage()).throttledPeriods ?? 0n) < 1n) await delay(50);
   const closed = once(child, "close");
   await cgroup.killAll();
-  assert.equal((await cgroup.limits()).cpu, undefined, "no cap holds up what is ending");
+  assert.equal((await cgroup.limits()).cpu, undefined, "the cap is lifted");
   await closed;
   await cgroup.remove();
 });
 
-test("a thread that has ended is no error to place, and a leaf goes with its cgroup", async () => {
+test("placing an ended thread is not an error, and a leaf is removed with its cgroup", async () => {
   const cgroup = await tree.create("leaf");
   const leaf = cgroup.leaf("vcpu");
   await leaf.create();
@@ -224,7 +229,7 @@ test("a thread that has ended is no error to place, and a leaf goes with its cgr
   assert.equal(await cgroup.exists(), false);
 });
 
-test("a thread of another's is not moved when a caller names it", async () => {
+test("a thread of another process is not moved when a caller names it", async () => {
   await withCgroup("foreign", async (cgroup) => {
     const leaf = cgroup.leaf("vcpu");
     await leaf.create();
@@ -238,7 +243,7 @@ test("a thread of another's is not moved when a caller names it", async () => {
   });
 });
 
-test("limits are read back as the kernel has them", async () => {
+test("limits are read back from the kernel", async () => {
   await withCgroup("limits", async (cgroup) => {
     const { version } = cgroup;
     const unlimited = await cgroup.limits();
@@ -253,7 +258,7 @@ test("limits are read back as the kernel has them", async () => {
       ...pidsFiles({ max: 7 }),
     ]);
     const { cpus: _, shares, ...limits } = await cgroup.limits();
-    // v2 has weights, of which each stands for some 26 shares.
+    // A v2 weight covers about 26 shares.
     assert.equal(weightOfShares(shares ?? 2), weightOfShares(2048));
     assert.deepEqual(limits, {
       cpu: { quotaUs: 12_345, periodUs: 50_000 },

@@ -1,10 +1,10 @@
 /**
- * `<parent>/paddock/<name>/`, in every hierarchy that carries one of our controllers.
+ * The tree `<parent>/paddock/<name>/`, in every hierarchy that has one of our controllers.
  *
- * The parent is the hierarchy's root under v1, where a daemon's own cgroup may change from start to start,
- * and the daemon's own cgroup under v2, which is what systemd delegates (Delegate=yes): nothing outside of it is
- * written, but for cgroups that an earlier daemon made from another one. v2 forbids processes in a cgroup that hands controllers to its children, so there the daemon moves
- * itself into a leaf first.
+ * Under v1 the parent is the root of the hierarchy, because a daemon's own cgroup can differ at each start. Under v2 it is the
+ * daemon's own cgroup, which systemd delegates (Delegate=yes). Nothing outside of it is written, except for cgroups that an earlier
+ * daemon created from another cgroup. v2 forbids processes in a cgroup that enables controllers for its children, so the daemon
+ * moves itself into a leaf first.
  */
 import { access, mkdir, readdir, readFile, realpath, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,22 +18,22 @@ import { inheritCpuset } from "./inherit-cpuset.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 const TREE = "paddock";
-/** Where a v2 daemon puts itself; no sandbox can have this name, because it is not below `paddock/`. */
+/** The leaf of a v2 daemon. It cannot clash with a sandbox's cgroup, because it is not below `paddock/`. */
 const DAEMON_LEAF = "paddock-daemon";
 
-/** Whether it had to be made. */
+/** Returns false when the directory exists already. */
 async function makeDirectory(path: string): Promise<boolean> {
   try {
     await mkdir(path, { mode: 0o755 });
     return true;
   } catch (cause) {
     if (errorCode(cause) === "EEXIST") return false;
-    throw new CgroupError("refused", `cannot make the cgroup ${path}`, { cause });
+    throw new CgroupError("refused", `cannot create the cgroup ${path}`, { cause });
   }
 }
 
 export interface CgroupTreeOptions {
-  /** Subtree to work under, below the place told above and never beside it; from configuration only. */
+  /** Path below the parent described above, and never outside of it; from configuration only. */
   readonly parent?: string;
 }
 
@@ -49,7 +49,7 @@ export class CgroupTree {
     this.roots = roots;
   }
 
-  /** Makes the tree's own directories. Needs root, or a delegated subtree. */
+  /** Creates the tree's own directories. Needs root or a delegated subtree. */
   static async open(hierarchy: Hierarchy, options: CgroupTreeOptions = {}): Promise<CgroupTree> {
     const parent = options.parent?.split("/").filter((part) => part !== "") ?? [];
     if (parent.includes("..") || parent.includes(".")) {
@@ -61,8 +61,8 @@ export class CgroupTree {
   }
 
   /**
-   * Trees of v2 that are elsewhere, because an earlier daemon was started in another cgroup: those of `known`, and those in which
-   * processes of cgroups are whose names begin with `prefix`. Those that are no more are left out.
+   * v2 trees in other places, created by an earlier daemon that was started in another cgroup: those in `known`, and those with
+   * processes in a cgroup whose name begins with `prefix`. Trees that no longer exist are left out.
    */
   async former(hierarchy: Hierarchy, known: readonly string[], prefix: string): Promise<CgroupTree[]> {
     const { v2 } = hierarchy;
@@ -71,34 +71,34 @@ export class CgroupTree {
     const paths = new Set([...known, ...(await treesInUse({ ...v2, mountPoint }, TREE, prefix))]);
     const trees: CgroupTree[] = [];
     for (const path of paths) {
-      const isOne = path.startsWith(`${mountPoint}/`) && path.endsWith(`/${TREE}`) && path !== this.path;
-      if (!isOne || (await realpath(path).catch(() => "")) !== path) continue;
+      const isTree = path.startsWith(`${mountPoint}/`) && path.endsWith(`/${TREE}`) && path !== this.path;
+      if (!isTree || (await realpath(path).catch(() => "")) !== path) continue;
       trees.push(new CgroupTree(this.layout, await rootsOfV2(path)));
     }
     return trees;
   }
 
-  /** Where its cgroups are, under v2; under v1 in the first hierarchy. */
+  /** Directory of the tree under v2; under v1 that of the first hierarchy. */
   get path(): string {
     return this.roots.values().next().value ?? "";
   }
 
-  /** Whether the cgroup of that name exists in it. */
+  /** Whether the tree has a cgroup of that name. */
   async has(name: string): Promise<boolean> {
     return await this.get(name).exists();
   }
 
-  /** Makes the cgroup of that name, or finds it: creating is idempotent. */
+  /** Creates the cgroup of that name. Idempotent. */
   async create(name: string): Promise<Cgroup> {
     const cgroup = this.get(name);
     const undo: string[] = [];
     try {
       for (const [controller, root] of this.roots) {
         const directory = join(root, name);
-        // What was there before stays, whatever comes.
+        // On failure, only a directory created here is removed.
         if (await makeDirectory(directory)) undo.push(directory);
         if ((await realpath(directory)) !== directory) {
-          throw new CgroupError("invalid", `the cgroup ${directory} is not where its name says`);
+          throw new CgroupError("invalid", `the cgroup ${directory} resolves to another path`);
         }
         if (this.version === 1 && controller === "cpuset") await inheritCpuset(root, directory);
       }
@@ -109,7 +109,7 @@ export class CgroupTree {
     return cgroup;
   }
 
-  /** The cgroup of that name, whether it exists or not. Throws `invalid` for a name that could lead elsewhere. */
+  /** The cgroup of that name, which need not exist. Throws `invalid` for a name that could lead to another path. */
   get(name: string): Cgroup {
     if (!NAME.test(name)) throw new CgroupError("invalid", `${JSON.stringify(name)} is not a cgroup name`);
     const directories = new Map<Controller, string>();
@@ -117,7 +117,7 @@ export class CgroupTree {
     return new Cgroup(name, this.version, directories);
   }
 
-  /** Names that exist in at least one hierarchy: what a start-up sweep compares with its records. */
+  /** Names that exist in at least one hierarchy. The sweep at start compares them with the records. */
   async list(): Promise<string[]> {
     const names = new Set<string>();
     for (const root of new Set(this.roots.values())) {
@@ -132,7 +132,7 @@ export class CgroupTree {
 async function openV1(hierarchy: Hierarchy, parent: readonly string[]): Promise<Map<Controller, string>> {
   const roots = new Map<Controller, string>();
   for (const [controller, mount] of hierarchy.v1) {
-    // Canonical first: cpu and cpuacct may be two links to one directory.
+    // Resolved first: cpu and cpuacct may be two links to one directory.
     let directory = await realpath(mount.mountPoint);
     for (const part of [...parent, TREE]) {
       const child = join(directory, part);
@@ -145,7 +145,7 @@ async function openV1(hierarchy: Hierarchy, parent: readonly string[]): Promise<
   return roots;
 }
 
-/** Hands our controllers down; answers those that this cgroup has to hand down. */
+/** Enables our controllers for child cgroups. Returns the controllers that are available. */
 async function enableControllers(directory: string): Promise<Controller[]> {
   const file = join(directory, "cgroup.controllers");
   const text = await readFile(file, "utf8").catch((cause: unknown) => {
@@ -163,14 +163,14 @@ async function enableControllers(directory: string): Promise<Controller[]> {
   return ours;
 }
 
-/** Moves every process of a cgroup into a leaf below it, so that it may hand controllers down. */
-async function settleInLeaf(directory: string): Promise<void> {
+/** Moves every process of a cgroup into a leaf below it, so that the cgroup can enable controllers for its children. */
+async function moveIntoLeaf(directory: string): Promise<void> {
   const leaf = join(directory, DAEMON_LEAF);
   await makeDirectory(leaf);
   for (const pid of (await readFile(join(directory, "cgroup.procs"), "utf8")).split("\n")) {
     if (pid === "") continue;
     await writeFile(join(leaf, "cgroup.procs"), pid).catch((cause: unknown) => {
-      // It ended in the meantime.
+      // The process has ended.
       if (errorCode(cause) !== "ESRCH") {
         throw new CgroupError("refused", `cannot move process ${pid} into ${leaf}`, { cause });
       }
@@ -178,7 +178,10 @@ async function settleInLeaf(directory: string): Promise<void> {
   }
 }
 
-/** The root of all cgroups takes processes beside children, and alone has no type. A container may see another as its root. */
+/**
+ * Whether this is the root of all cgroups, the only one that has no `cgroup.type` and may have processes beside children. The root that
+ * a container sees is another cgroup.
+ */
 async function isRoot(directory: string): Promise<boolean> {
   return await access(join(directory, "cgroup.type")).then(
     () => false,
@@ -190,10 +193,10 @@ async function openV2(hierarchy: Hierarchy, parent: readonly string[]): Promise<
   const mount = hierarchy.v2;
   if (mount === undefined) throw new CgroupError("no-hierarchy", "no cgroup v2 mount");
   let own = hierarchy.ownV2Path.split("/").filter((part) => part !== "");
-  // A daemon that was here before sits in its leaf; the delegated cgroup is the one above.
+  // A daemon that is already in its leaf uses the cgroup above, which is the delegated one.
   if (own.at(-1) === DAEMON_LEAF) own = own.slice(0, -1);
   let directory = join(await realpath(mount.mountPoint), ...own);
-  if (!(await isRoot(directory))) await settleInLeaf(directory);
+  if (!(await isRoot(directory))) await moveIntoLeaf(directory);
   for (const part of parent) {
     await enableControllers(directory);
     directory = join(directory, part);
@@ -208,7 +211,7 @@ async function openV2(hierarchy: Hierarchy, parent: readonly string[]): Promise<
 async function rootsOfV2(tree: string): Promise<Map<Controller, string>> {
   const controllers = await enableControllers(tree);
   const roots = new Map<Controller, string>(controllers.map((controller) => [controller, tree]));
-  // CPU time is counted in every v2 cgroup, with or without the controller.
+  // v2 counts CPU time in every cgroup, even without the controller.
   if (!roots.has("cpu")) roots.set("cpu", tree);
   return roots;
 }

@@ -1,4 +1,4 @@
-/** One named cgroup: a directory in each hierarchy, handled as one thing. */
+/** One named cgroup: a directory in each hierarchy, used as one object. */
 import { access, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -13,7 +13,7 @@ import { placementPrefix } from "./placement-prefix.ts";
 import { childrenOf, ThreadLeaf } from "./thread-leaf.ts";
 import { type CgroupUsage, readUsage } from "./usage.ts";
 
-/** The kernel tells nobody when a v1 cgroup has emptied; the condition is asked for at this interval. */
+/** Interval of polling. The kernel does not notify when a v1 cgroup becomes empty. */
 const CHECK_INTERVAL_MS = 10;
 
 export class Cgroup {
@@ -27,17 +27,17 @@ export class Cgroup {
     this.directories = directories;
   }
 
-  /** The cgroup of that name below this one, for some threads of its processes; whether it exists or not. */
+  /** The leaf of that name, for some threads of this cgroup's processes. It need not exist. */
   leaf(name: string): ThreadLeaf {
     return new ThreadLeaf(name, this.version, this.directories);
   }
 
-  /** Each directory once: several controllers may share one. */
+  /** Directories without duplicates: controllers may share one. */
   #paths(): string[] {
     return [...new Set(this.directories.values())];
   }
 
-  /** Words to put before a command so that it is in this cgroup from its first instruction. */
+  /** Command prefix that places a command in this cgroup before its first instruction. */
   placement(): string[] {
     return placementPrefix(this.#paths().map((path) => join(path, "cgroup.procs")));
   }
@@ -55,8 +55,8 @@ export class Cgroup {
   }
 
   /**
-   * Writes what the controllers' functions (`cpuFiles`, `memoryFiles`…) return. Throws `busy` for a memory limit below what is
-   * in use, `refused` for what else the kernel does not take.
+   * Writes the control files from `cpuFiles`, `memoryFiles` and so on. Throws `busy` for a memory limit below current use, and
+   * `refused` for other values that the kernel rejects.
    */
   async apply(files: readonly ControlFile[]): Promise<void> {
     const limit = files.find(({ file }) => file === "memory.max");
@@ -64,7 +64,7 @@ export class Cgroup {
     await writeControlFiles(this.directories, files);
   }
 
-  /** v1 refuses such a limit by itself; v2 takes it, and kills until it is kept. */
+  /** v1 refuses a limit below current use. v2 accepts it and kills processes until use is below it. */
   async #refuseBelowUse(limitBytes: number): Promise<void> {
     const directory = this.directories.get("memory");
     if (directory === undefined) return;
@@ -82,7 +82,7 @@ export class Cgroup {
       );
   }
 
-  /** Its limits as the kernel has them. */
+  /** The limits, read back from the kernel. */
   limits(): Promise<CgroupLimits> {
     return readLimits(this.version, this.directories);
   }
@@ -91,7 +91,7 @@ export class Cgroup {
     return readUsage(this.version, this.directories);
   }
 
-  /** Processes in any of its directories; none if it does not exist. */
+  /** Processes in any of the directories; none if the cgroup does not exist. */
   async pids(): Promise<number[]> {
     const pids = new Set<number>();
     for (const path of this.#paths()) {
@@ -104,7 +104,7 @@ export class Cgroup {
     return [...pids];
   }
 
-  /** Kills every process in it and waits until they are gone. Throws `busy` at the deadline. */
+  /** Kills every process in the cgroup and waits until all have ended. Throws `busy` at the deadline. */
   async killAll(timeoutMs = 5000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     await this.#liftCaps();
@@ -112,19 +112,22 @@ export class Cgroup {
       const pids = await this.pids();
       if (pids.length === 0) return;
       if (performance.now() >= deadline) {
-        throw new CgroupError("busy", `cgroup ${this.name}: processes ${pids.join(", ")} outlive SIGKILL`);
+        throw new CgroupError(
+          "busy",
+          `cgroup ${this.name}: processes ${pids.join(", ")} still run after SIGKILL`,
+        );
       }
       await this.#kill(pids);
       await delay(CHECK_INTERVAL_MS);
     }
   }
 
-  /** A thread needs CPU time to end, too, and would wait for it under a low cap. */
+  /** A thread needs CPU time to exit, and under a low cap it waits for it. */
   async #liftCaps(): Promise<void> {
     const directory = this.directories.get("cpu");
     if (directory === undefined) return;
     for (const path of [directory, ...(await childrenOf(directory))]) {
-      // Best effort: where the controller is missing or the cgroup is just going, there is no cap to lift.
+      // Best effort: without the controller, or while the cgroup is being removed, there is no cap.
       const files = cpuFiles(this.version, { quotaUs: null });
       await writeControlFiles(new Map([["cpu", path]]), files).catch(() => {});
     }
@@ -133,7 +136,7 @@ export class Cgroup {
   async #kill(pids: readonly number[]): Promise<void> {
     const [path] = this.#paths();
     if (this.version === 2 && path !== undefined) {
-      // Linux 5.14 and later: all of them in one go, forks included.
+      // Linux 5.14 and later kill all processes at once, including new forks.
       const done = await writeFile(join(path, "cgroup.kill"), "1").then(
         () => true,
         () => false,
@@ -151,7 +154,7 @@ export class Cgroup {
     }
   }
 
-  /** Removes it and its leaves; idempotent. A process that is just ending keeps it busy for a moment; `busy` at the deadline. */
+  /** Removes the cgroup and its leaves. Idempotent. Waits for exiting processes; throws `busy` at the deadline. */
   async remove(timeoutMs = 2000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (const path of this.#paths())

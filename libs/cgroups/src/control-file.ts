@@ -1,4 +1,4 @@
-/** The one writer of cgroup control files. Controllers only say what is to be written. */
+/** The only writer of cgroup control files. The controllers' functions return what to write. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CgroupError } from "./cgroup-error.ts";
@@ -12,15 +12,15 @@ export interface ControlFile {
   /** Name inside the cgroup's directory, for example `cpu.max`. */
   readonly file: string;
   readonly value: string;
-  /** Left out where the kernel does not have the file. */
+  /** Skipped when the kernel does not have the file. */
   readonly optional?: boolean;
-  /** Comes once more further on: that the kernel finds it invalid for now (EINVAL) is no failure yet. */
+  /** The same file is written again later in the list, so EINVAL is ignored here. */
   readonly provisional?: boolean;
 }
 
 /**
- * Writes in order; the first refusal stops and says which file and value. A controller that is not in
- * `directories` is refused too: a limit that cannot be kept must not look kept.
+ * Writes the files in order and stops at the first error, which names the file and the value. A controller that is not in
+ * `directories` is an error too: a limit that cannot be enforced must not appear to be.
  */
 export async function writeControlFiles(
   directories: ReadonlyMap<Controller, string>,
@@ -42,7 +42,7 @@ export async function writeControlFiles(
       const busy = errorCode(cause) === "EBUSY";
       throw new CgroupError(
         busy ? "busy" : "refused",
-        `the kernel refused ${file}=${value} in ${directory}${busy ? ": more than that is in use" : ""}`,
+        `the kernel refused ${file}=${value} in ${directory}${busy ? ": current use is higher" : ""}`,
         { cause },
       );
     }

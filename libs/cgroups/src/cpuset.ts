@@ -3,7 +3,7 @@ import { CgroupError } from "./cgroup-error.ts";
 import type { ControlFile } from "./control-file.ts";
 
 export interface CpusetLimits {
-  /** Kernel list format, for example `0-3,8`; null: those of the cgroup above, which v2 alone can say. */
+  /** Kernel list format, for example `0-3,8`; null means those of the cgroup above (v2 only). */
   readonly cpus?: string | null;
   readonly mems?: string;
 }

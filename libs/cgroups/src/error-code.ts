@@ -1,4 +1,4 @@
-/** The code of a system error, such as ENOENT; empty for all else. */
+/** The code of a system error, such as ENOENT; empty for any other error. */
 export function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -25,7 +25,12 @@ const layouts = [
     layout: "hybrid",
     controllers: ["memory"],
   },
-  { name: "v1 without ours, beside v2", lines: [V1_FREEZER, V2_BESIDE], layout: "v2", controllers: [] },
+  {
+    name: "v1 without our controllers, beside v2",
+    lines: [V1_FREEZER, V2_BESIDE],
+    layout: "v2",
+    controllers: [],
+  },
 ] as const;
 
 for (const { name, lines, layout, controllers } of layouts) {
@@ -36,13 +41,13 @@ for (const { name, lines, layout, controllers } of layouts) {
   });
 }
 
-test("cpu and cpuacct mounted together lead to one place", () => {
+test("cpu and cpuacct mounted together have one mount point", () => {
   const { v1 } = parseHierarchy(V1_PAIR, "");
   assert.equal(v1.get("cpu")?.mountPoint, "/sys/fs/cgroup/cpu,cpuacct");
   assert.equal(v1.get("cpuacct")?.mountPoint, "/sys/fs/cgroup/cpu,cpuacct");
 });
 
-test("a mount option of a disk is not taken for a controller", () => {
+test("a mount option of another file system is not read as a controller", () => {
   assert.throws(() => parseHierarchy(OTHER, ""), { name: "CgroupError", kind: "no-hierarchy" });
 });
 
@@ -51,14 +56,14 @@ test("escaped blanks in a mount point are decoded", () => {
   assert.equal(parseHierarchy(line, "").v1.get("memory")?.mountPoint, "/mnt/my groups");
 });
 
-test("inside a container the own path is counted from what the mount shows", () => {
+test("inside a container the own path is relative to the mount's root", () => {
   const line = "30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
   assert.equal(parseHierarchy(line, "0::/docker/abc/leaf\n").ownV2Path, "/leaf");
   assert.equal(parseHierarchy(line, "0::/docker/abc\n").ownV2Path, "/");
   assert.equal(parseHierarchy(line, "0::/docker/abcdef\n").ownV2Path, "/");
 });
 
-test("lines that are not mountinfo are passed over", () => {
+test("lines that are not mountinfo are ignored", () => {
   assert.throws(() => parseHierarchy("\nfoo bar\n- -\n", ""), CgroupError);
 });
 

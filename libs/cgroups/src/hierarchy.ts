@@ -1,9 +1,9 @@
 /**
- * Where this host keeps its cgroups.
+ * Where this host mounts its cgroups.
  *
- * Three layouts are in the wild: v1 (one mount per controller, or a few controllers on one mount), v2 (one
- * mount for all), and hybrid (v1 mounts that own the controllers, beside a v2 mount that owns none). Which
- * controller lives where is read from /proc/self/mountinfo (proc(5)), never guessed from paths.
+ * There are three layouts: v1 (one mount per controller, or several controllers on one mount), v2 (one mount for all), and hybrid
+ * (v1 mounts with the controllers, beside a v2 mount without any). /proc/self/mountinfo (proc(5)) says which controller is mounted
+ * where; it is never guessed from paths.
  */
 import { readFile } from "node:fs/promises";
 import { CgroupError } from "./cgroup-error.ts";
@@ -13,16 +13,16 @@ export type Controller = (typeof CONTROLLERS)[number];
 
 export interface CgroupMount {
   readonly mountPoint: string;
-  /** Which cgroup the mount point shows; not `/` inside a container. */
+  /** The cgroup at the mount point; not `/` inside a container. */
   readonly root: string;
 }
 
 export interface Hierarchy {
   readonly layout: "v1" | "hybrid" | "v2";
-  /** Per controller, where it is mounted as v1. Empty under v2. */
+  /** The v1 mount of each controller. Empty under v2. */
   readonly v1: ReadonlyMap<Controller, CgroupMount>;
   readonly v2: CgroupMount | undefined;
-  /** The v2 cgroup of the reading process, as the mount shows it, `/` at least. */
+  /** The v2 cgroup of this process, relative to the mount; at least `/`. */
   readonly ownV2Path: string;
 }
 
@@ -56,14 +56,14 @@ function parseLine(line: string): MountLine | undefined {
   };
 }
 
-/** A cgroup's path as a mount shows it: the mount's own root is taken off. */
+/** A cgroup's path relative to the root of the mount. */
 function within(mount: CgroupMount | undefined, path: string): string {
   if (mount === undefined || mount.root === "/") return path;
   if (path === mount.root) return "/";
   return path.startsWith(`${mount.root}/`) ? path.slice(mount.root.length) : "/";
 }
 
-/** From the texts of /proc/self/mountinfo and /proc/self/cgroup. Throws `no-hierarchy` if there is none. */
+/** Parses /proc/self/mountinfo and /proc/self/cgroup. Throws `no-hierarchy` if no cgroup file system is mounted. */
 export function parseHierarchy(mountinfo: string, selfCgroup: string): Hierarchy {
   const v1 = new Map<Controller, CgroupMount>();
   let v2: CgroupMount | undefined;
@@ -71,7 +71,7 @@ export function parseHierarchy(mountinfo: string, selfCgroup: string): Hierarchy
     const line = parseLine(text);
     if (line === undefined) continue;
     const mount = { mountPoint: line.mountPoint, root: line.root };
-    // The first mount of a hierarchy counts; later ones are the same seen elsewhere.
+    // Only the first mount of a hierarchy counts; later ones show the same hierarchy.
     if (line.type === "cgroup2") v2 ??= mount;
     if (line.type !== "cgroup") continue;
     for (const option of line.superOptions) {

@@ -10,7 +10,7 @@ function written(files: readonly { file: string; value: string }[]): string[] {
   return files.map(({ file, value }) => `${file}=${value}`);
 }
 
-test("a CPU cap becomes quota and period under v1, period never checked against an old quota", () => {
+test("a CPU cap becomes quota and period under v1, and the period is never checked against an old quota", () => {
   assert.deepEqual(written(cpuFiles(1, { quotaUs: 150_000, periodUs: 50_000 })), [
     "cpu.cfs_burst_us=0",
     "cpu.cfs_quota_us=-1",
@@ -23,7 +23,7 @@ test("a CPU cap becomes one line under v2", () => {
   assert.deepEqual(written(cpuFiles(2, { quotaUs: 150_000 })), ["cpu.max.burst=0", "cpu.max=150000 100000"]);
 });
 
-test("no cap is written as such, and an absent one leaves the files alone", () => {
+test("a cap of null is written as no cap, and an absent cap writes nothing", () => {
   assert.deepEqual(written(cpuFiles(2, { quotaUs: null })), ["cpu.max.burst=0", "cpu.max=max 100000"]);
   assert.deepEqual(written(cpuFiles(1, { quotaUs: null })), [
     "cpu.cfs_burst_us=0",
@@ -33,7 +33,7 @@ test("no cap is written as such, and an absent one leaves the files alone", () =
   assert.deepEqual(cpuFiles(1, {}), []);
 });
 
-test("a burst is written last, as the kernel checks it against the quota, and is at most the quota", () => {
+test("a burst is written last, because the kernel checks it against the quota, and is at most the quota", () => {
   assert.deepEqual(written(cpuFiles(2, { quotaUs: 50_000, burstUs: 50_000 })), [
     "cpu.max.burst=0",
     "cpu.max=50000 100000",
@@ -43,7 +43,7 @@ test("a burst is written last, as the kernel checks it against the quota, and is
   assert.throws(() => cpuFiles(2, { quotaUs: 50_000, burstUs: 50_001 }), { kind: "invalid" });
 });
 
-test("the shares read from a weight are written as that weight again", () => {
+test("shares read from a weight map back to the same weight", () => {
   for (const weight of [1, 2, 39, 100, 9_999, 10_000])
     assert.equal(weightOfShares(sharesOfWeight(weight)), weight);
 });
@@ -68,7 +68,7 @@ for (const limits of refusedCpu) {
   });
 }
 
-test("memory has a limit or none, and swap adds next to nothing to it", () => {
+test("memory has a limit or none, and swap adds almost nothing", () => {
   assert.deepEqual(written(memoryFiles(1, { limitBytes: 4096 })), [
     "memory.limit_in_bytes=4096",
     "memory.memsw.limit_in_bytes=4198400",
@@ -82,14 +82,14 @@ test("memory has a limit or none, and swap adds next to nothing to it", () => {
   }
 });
 
-test("files that are cached do not stand in the way of a lower limit, all other memory does", () => {
+test("cached files do not prevent a lower limit, all other memory does", () => {
   const stat = "anon 600\nfile 300\nshmem 100\ninactive_file 120\nactive_file 80\nslab_reclaimable 50\n";
   assert.equal(unreclaimableBytes("1000\n", stat), 750);
   assert.equal(unreclaimableBytes("100\n", stat), 0);
   assert.equal(unreclaimableBytes("1000\n", ""), 1000);
 });
 
-test("a list of CPUs is passed on, anything else is refused", () => {
+test("a CPU list is written, anything else is refused", () => {
   assert.deepEqual(written(cpusetFiles({ cpus: "0-3,8", mems: "0" })), [
     "cpuset.cpus=0-3,8",
     "cpuset.mems=0",
@@ -99,7 +99,7 @@ test("a list of CPUs is passed on, anything else is refused", () => {
   }
 });
 
-test("a number of processes is passed on, zero is refused", () => {
+test("a process limit is written, zero is refused", () => {
   assert.deepEqual(written(pidsFiles({ max: 64 })), ["pids.max=64"]);
   assert.throws(() => pidsFiles({ max: 0 }), { kind: "invalid" });
 });

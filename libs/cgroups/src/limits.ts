@@ -1,4 +1,4 @@
-/** Limits as the kernel has them, read back. */
+/** Limits, read back from the kernel. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CgroupError } from "./cgroup-error.ts";
@@ -8,10 +8,10 @@ import type { Controller } from "./hierarchy.ts";
 
 type Directories = ReadonlyMap<Controller, string>;
 
-/** A limit that is undefined is none, or its controller is missing. */
+/** Undefined means no limit, or that the controller is missing. */
 export interface CgroupLimits {
   readonly cpu: { readonly quotaUs: number; readonly periodUs: number } | undefined;
-  /** In v1 units, 2 to 262144; of a v2 weight the lowest that has it. */
+  /** In v1 units, 2 to 262144. For a v2 weight, the lowest shares that map to it. */
   readonly shares: number | undefined;
   /** Kernel list format. */
   readonly cpus: string | undefined;
@@ -19,10 +19,10 @@ export interface CgroupLimits {
   readonly pids: number | undefined;
 }
 
-/** v1 says "no limit" as the highest multiple of a page that a signed 64-bit number holds. */
+/** v1 reports "no limit" as the highest multiple of the page size in a signed 64-bit number. */
 const V1_UNLIMITED = 2 ** 62;
 
-/** Reads them. Throws `refused` when a file of a controller that is there cannot be read. */
+/** Throws `refused` when a file of an available controller cannot be read. */
 export async function readLimits(version: CgroupVersion, directories: Directories): Promise<CgroupLimits> {
   const read = (controller: Controller, file: string) => readControlFile(directories, controller, file);
   const memory = number(await read("memory", version === 1 ? "memory.limit_in_bytes" : "memory.max"));
@@ -52,7 +52,7 @@ function capV2(text: string | undefined): CgroupLimits["cpu"] {
   return quotaUs === undefined || periodUs === undefined ? undefined : { quotaUs, periodUs };
 }
 
-/** `max` and -1 are no number. */
+/** Undefined for `max` and -1. */
 const number = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 

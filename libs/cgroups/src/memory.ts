@@ -1,16 +1,16 @@
-/** Memory: a hard limit, and no swap that matters. */
+/** Memory: a hard limit, with next to no swap. */
 import { CgroupError } from "./cgroup-error.ts";
 import type { CgroupVersion, ControlFile } from "./control-file.ts";
 import { reclaimableBytes } from "./usage.ts";
 
 /**
- * v1 charges memsw first. Were both limits the same, the memory limit would never be the one that is hit, and Linux 6.18 counts
- * hits of that one alone. More than a huge page, as that is charged in one piece.
+ * Difference between the memsw limit and the memory limit. v1 charges memsw first. With equal limits the memory limit is never hit,
+ * and Linux 6.18 counts only hits of that one. It exceeds a huge page, which is charged at once.
  */
 const V1_SWAP_BYTES = 4 * 2 ** 20;
 
 export interface MemoryLimits {
-  /** Bytes; null: no limit. */
+  /** In bytes; null means no limit. */
   readonly limitBytes: number | null;
 }
 
@@ -27,8 +27,8 @@ export function memoryFiles(version: CgroupVersion, limits: MemoryLimits): Contr
     value: text(bytes),
   });
   if (version === 1) {
-    // Memory and swap together (memsw) are never less than memory. Raising, it must grow first, and lowering, shrink last; it
-    // is there only on kernels that count swap. A limit that is refused because of what is in use leaves both as they were.
+    // The memsw limit (memory and swap) is never below the memory limit: it must rise first and fall last. It exists only on
+    // kernels that count swap. A limit refused because of current use leaves both unchanged.
     return [
       { ...file("memory.limit_in_bytes"), provisional: true },
       { ...file("memory.memsw.limit_in_bytes", (limitBytes ?? 0) + V1_SWAP_BYTES), optional: true },
@@ -39,6 +39,6 @@ export function memoryFiles(version: CgroupVersion, limits: MemoryLimits): Contr
   return [{ ...file("memory.swap.max"), value: swap, optional: true }, file("memory.max")];
 }
 
-/** Of what is charged under v2, in bytes, what no reclaim gives back; from the texts of memory.current and memory.stat. */
+/** Charged bytes that cannot be reclaimed under v2, from the texts of memory.current and memory.stat. */
 export const unreclaimableBytes = (current: string, stat: string): number =>
   Math.max(0, Number(current) - reclaimableBytes(2, stat));

@@ -1,15 +1,15 @@
 /**
- * Puts a process into its cgroup before it executes.
+ * Places a process in its cgroup before it executes.
  *
- * Moving it afterwards would leave a moment in which it runs, allocates and forks uncharged; memory charged
- * before a move stays with the old cgroup for good. So a shell, whose only work this is, moves itself and then
- * becomes the program. It runs before privileges are dropped: the program itself can not leave again.
+ * A process that is moved later runs, allocates and forks uncharged until then, and memory charged before the move stays with the
+ * old cgroup. So a shell moves itself and then executes the program. It runs before privileges are dropped, so the program cannot
+ * leave the cgroup.
  */
 
-/** Writing 0 moves the writing process (cgroups(7)). A failure ends with 125, before the program has run. */
+/** Writing 0 moves the writing process (cgroups(7)). On failure the shell exits with 125 and the program does not run. */
 const SCRIPT = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"';
 
-/** Words to put before a command; `procsFiles` are absolute paths of cgroup.procs files. */
+/** Command prefix; `procsFiles` are absolute paths of cgroup.procs files. */
 export function placementPrefix(procsFiles: readonly string[]): string[] {
   return ["sh", "-c", SCRIPT, "paddock-place", ...procsFiles, "--"];
 }

@@ -1,9 +1,9 @@
 /**
- * A cgroup below another for some threads of its processes: those are limited in CPU time and CPUs on their own, while memory and
- * the number of processes stay with the cgroup above.
+ * A cgroup below another, for some threads of that cgroup's processes. CPU time and CPUs of these threads are limited separately;
+ * memory and the number of processes belong to the cgroup above.
  *
- * v1 lets every thread sit where it likes in each hierarchy. v2 has threaded cgroups for this: the cgroup above becomes a
- * "threaded domain", and hands down only controllers that know threads (cgroup-v2.rst, "Threads").
+ * Under v1 each thread can be in any cgroup of each hierarchy. v2 has threaded cgroups: the cgroup above becomes a "threaded
+ * domain" and enables only controllers that support threads for its children (cgroup-v2.rst, "Threads").
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -15,12 +15,12 @@ import { inheritCpuset } from "./inherit-cpuset.ts";
 import { type CgroupLimits, readLimits } from "./limits.ts";
 import { type CgroupUsage, readUsage } from "./usage.ts";
 
-/** Controllers of single threads, among ours. */
+/** Our controllers that support threads. */
 const THREADED: readonly Controller[] = ["cpu", "cpuacct", "cpuset"];
 
 export class ThreadLeaf {
   readonly version: CgroupVersion;
-  /** Per controller of threads, the leaf's directory. */
+  /** The leaf's directory for each thread controller. */
   readonly directories: ReadonlyMap<Controller, string>;
 
   constructor(name: string, version: CgroupVersion, above: ReadonlyMap<Controller, string>) {
@@ -36,12 +36,12 @@ export class ThreadLeaf {
     return [...new Set(this.directories.values())];
   }
 
-  /** Makes it; the cgroup above must exist. Idempotent. */
+  /** Creates the leaf. The cgroup above must exist. Idempotent. */
   async create(): Promise<void> {
     for (const path of this.#paths()) {
       await mkdir(path, { mode: 0o755 }).catch((cause: unknown) => {
         if (errorCode(cause) !== "EEXIST")
-          throw new CgroupError("refused", `cannot make the cgroup ${path}`, { cause });
+          throw new CgroupError("refused", `cannot create the cgroup ${path}`, { cause });
       });
       if (this.version === 2) await makeThreaded(path);
     }
@@ -50,8 +50,8 @@ export class ThreadLeaf {
   }
 
   /**
-   * Moves threads of the cgroup above into it. Those that are not there, because they have ended, belong to others or are here
-   * already, stay where they are.
+   * Moves threads from the cgroup above into the leaf. A thread that is not there (it has ended, belongs to another cgroup or is in
+   * the leaf already) is skipped.
    */
   async place(threadIds: readonly number[]): Promise<void> {
     const file = this.version === 1 ? "tasks" : "cgroup.threads";
@@ -68,7 +68,7 @@ export class ThreadLeaf {
     }
   }
 
-  /** Threads in it; none if it does not exist. */
+  /** Threads in the leaf; none if it does not exist. */
   async threads(): Promise<number[]> {
     const [path] = this.#paths();
     if (path === undefined) return [];
@@ -80,7 +80,7 @@ export class ThreadLeaf {
       .map(Number);
   }
 
-  /** Its limits as the kernel has them; those of memory and processes are the cgroup's above. */
+  /** The limits, read back from the kernel. Memory and process limits are those of the cgroup above. */
   limits(): Promise<CgroupLimits> {
     return readLimits(this.version, this.directories);
   }
@@ -89,13 +89,13 @@ export class ThreadLeaf {
     return readUsage(this.version, this.directories);
   }
 
-  /** Writes limits of CPU time and CPUs. */
+  /** Writes CPU time and cpuset limits. */
   apply(files: readonly ControlFile[]): Promise<void> {
     return writeControlFiles(this.directories, files);
   }
 }
 
-/** Threaded first: after that, the cgroup above may hand down controllers of threads although processes are in it. */
+/** Sets the type first. After that, the cgroup above can enable thread controllers although it has processes. */
 async function makeThreaded(path: string): Promise<void> {
   try {
     if ((await readFile(join(path, "cgroup.type"), "utf8")).trim() !== "threaded")
@@ -113,7 +113,7 @@ async function makeThreaded(path: string): Promise<void> {
   }
 }
 
-/** Directories directly below one, which must go before it can. */
+/** Child cgroups, which must be removed before their parent. */
 export async function childrenOf(path: string): Promise<string[]> {
   const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));

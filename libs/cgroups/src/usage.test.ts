@@ -7,7 +7,7 @@ import { readUsage } from "./usage.ts";
 
 const MIB = 1024 * 1024;
 
-/** A cgroup's directory with these files. */
+/** A directory with these files, in place of a cgroup's. */
 function directory(t: TestContext, files: Readonly<Record<string, string>>) {
   const path = mkdtempSync(join(tmpdir(), "usage-"));
   t.after(() => rmSync(path, { recursive: true, force: true }));
@@ -20,7 +20,7 @@ const lines = (figures: Readonly<Record<string, number>>): string =>
     .map(([key, value]) => `${key} ${value}\n`)
     .join("");
 
-test("page cache is told apart under v1, shared memory is none of it, and a cgroup below counts", async (t) => {
+test("under v1 reclaimable memory is the page cache without shared memory, including child cgroups", async (t) => {
   const stat = {
     cache: 9,
     inactive_file: 1,
@@ -40,7 +40,7 @@ test("page cache is told apart under v1, shared memory is none of it, and a cgro
   assert.deepEqual([usage.memoryBytes, usage.memoryCacheBytes], [190 * MIB, 110 * MIB]);
 });
 
-test("page cache and reclaimable slabs are told apart under v2", async (t) => {
+test("under v2 reclaimable memory is the page cache plus reclaimable slabs", async (t) => {
   const stat = {
     anon: 60 * MIB,
     file: 130 * MIB,
@@ -54,7 +54,7 @@ test("page cache and reclaimable slabs are told apart under v2", async (t) => {
   assert.deepEqual([usage.memoryBytes, usage.memoryCacheBytes], [194 * MIB, 114 * MIB]);
 });
 
-test("without figures there is no cache to tell of", async (t) => {
+test("without memory figures no page cache is reported", async (t) => {
   for (const version of [1, 2] as const)
     assert.equal((await readUsage(version, directory(t, {}))).memoryCacheBytes, undefined);
 });

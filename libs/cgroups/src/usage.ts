@@ -1,29 +1,29 @@
-/** What a cgroup has used, as the host's kernel counts it: the guest has no say in these figures. */
+/** Resource usage of a cgroup, counted by the host's kernel. The guest cannot influence these figures. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CgroupVersion } from "./control-file.ts";
 import type { Controller } from "./hierarchy.ts";
 
-/** A figure is absent where the host lacks the controller. */
+/** A figure is absent when the host lacks the controller. */
 export interface CgroupUsage {
-  /** CPU time of all threads, in nanoseconds; bigint, because a number is exact for 104 CPU days only. */
+  /** CPU time of all threads, in nanoseconds. A bigint, because a number is exact for only 104 CPU days. */
   readonly cpuNs?: bigint;
-  /** The parts of it in user mode and in the kernel. v1 samples them at clock ticks, so they may exceed the whole. */
+  /** CPU time in user mode and in the kernel. v1 samples them at clock ticks, so their sum may exceed `cpuNs`. */
   readonly cpuUserNs?: bigint;
   readonly cpuSystemNs?: bigint;
-  /** Periods that a cap applied in, those in which it was reached, and the time threads waited for that, in nanoseconds. */
+  /** Periods with a cap, periods in which the cap was reached, and the time that threads were throttled, in nanoseconds. */
   readonly periods?: bigint;
   readonly throttledPeriods?: bigint;
   readonly throttledNs?: bigint;
-  /** Charged now, in bytes, page cache included. */
+  /** Memory charged now, in bytes, including the page cache. */
   readonly memoryBytes?: number;
-  /** Of that, what the kernel takes back when others need it, in bytes: page cache, and slabs where they are counted. */
+  /** The part of it that the kernel can reclaim, in bytes: page cache, and slabs where they are counted. */
   readonly memoryCacheBytes?: number;
-  /** Most that was ever charged, in bytes. */
+  /** Highest value ever charged, in bytes. */
   readonly memoryPeakBytes?: number;
-  /** Times its memory limit was hit. */
+  /** Number of times the memory limit was hit. */
   readonly memoryMaxEvents?: number;
-  /** Processes killed in it because its memory limit was hit. */
+  /** Processes killed because the memory limit was hit. */
   readonly oomKills?: number;
   readonly pids?: number;
 }
@@ -33,7 +33,7 @@ async function read(directory: string | undefined, file: string): Promise<string
   try {
     return (await readFile(join(directory, file), "utf8")).trim();
   } catch {
-    // A kernel without this figure, or a cgroup that is just being removed: the figure is absent.
+    // The kernel lacks this figure, or the cgroup is being removed: the figure is absent.
     return undefined;
   }
 }
@@ -45,15 +45,15 @@ export function keyedNumber(text: string | undefined, key: string): string | und
   return value !== undefined && /^\d+$/.test(value) ? value : undefined;
 }
 
-/** v1 counts what is below a cgroup in figures of its own, and slabs not at all. */
+/** v1 has separate totals that include child cgroups, and does not count slabs. */
 const RECLAIMABLE = {
   1: ["total_inactive_file", "total_active_file"],
   2: ["inactive_file", "active_file", "slab_reclaimable"],
 } as const;
 
 /**
- * Of what is charged, in bytes, what reclaim gives back as there is no swap; from the text of memory.stat. Shared memory is page cache,
- * too, and none of it: that would need swap.
+ * Charged bytes that the kernel can reclaim without swap, from the text of memory.stat. Shared memory is page cache too, but to
+ * reclaim it would need swap, so it does not count.
  */
 export const reclaimableBytes = (version: CgroupVersion, stat: string): number =>
   RECLAIMABLE[version].reduce((sum, key) => sum + Number(keyedNumber(stat, key) ?? 0), 0);
@@ -71,7 +71,7 @@ function numeric(text: string | undefined): number | undefined {
 const big = (text: string | undefined, times = 1n): bigint | undefined =>
   text !== undefined && /^\d+$/.test(text) ? BigInt(text) * times : undefined;
 
-/** What the kernel counted in the directories of a cgroup. */
+/** Reads the usage from the directories of a cgroup. */
 export async function readUsage(
   version: CgroupVersion,
   directories: ReadonlyMap<Controller, string>,

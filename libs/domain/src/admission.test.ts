@@ -14,7 +14,7 @@ const reasonOf = (attempt: () => unknown): string => {
   return "accepted";
 };
 
-test("a host promises memory once, CPUs up to its capacity, and keeps its disk floor", () => {
+test("memory is never overcommitted, CPUs are admitted up to the capacity, and the disk keeps its free-space floor", () => {
   const host: HostRoom = {
     capacity: { milliCpus: 2000, memoryBytes: 1024 * MIB, diskBytes: 0 },
     allocated: { milliCpus: 1000, memoryBytes: 512 * MIB, diskBytes: 0 },

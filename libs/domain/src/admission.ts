@@ -1,22 +1,22 @@
 /**
  * Whether a host has room for a sandbox.
  *
- * CPUs are counted in thousandths, memory and disk in bytes. Memory is never promised twice, as it cannot be taken back from a VM.
- * CPUs may be promised several times, up to the operator's factor.
+ * CPUs are counted in thousandths, memory and disk in bytes. Memory is never overcommitted, because it cannot be taken back from
+ * a VM. CPUs may be overcommitted up to the factor that the operator sets.
  */
 import { PaddockError } from "./errors.ts";
 
-/** An amount of what sandboxes need. */
+/** An amount of each resource that a sandbox needs. */
 export type Amount = { readonly milliCpus: number; readonly memoryBytes: number; readonly diskBytes: number };
 
 export type HostRoom = {
-  /** What the host may promise in all. CPUs already multiplied by the overcommit factor. */
+  /** What the host can allocate in total. CPUs are already multiplied by the overcommit factor. */
   readonly capacity: Amount;
-  /** What it has promised. */
+  /** What is allocated already. */
   readonly allocated: Amount;
-  /** Free bytes of the state directory's file system. */
+  /** Free bytes on the state directory's file system. */
   readonly freeDiskBytes: number;
-  /** Bytes of it that stay free whatever is asked. */
+  /** Bytes of that file system that must stay free. */
   readonly diskFloorBytes: number;
 };
 

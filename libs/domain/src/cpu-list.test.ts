@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { formatCpuList, guestCpuset, parseCpuList, unionOfCpuLists, vcpuPins } from "./cpu-list.ts";
 import { PaddockError } from "./errors.ts";
 
-test("a list of CPUs is read in any order and written with the fewest parts", () => {
+test("a CPU list parses in any order and formats with the fewest ranges", () => {
   assert.deepEqual(parseCpuList("8,0-2,1"), [0, 1, 2, 8]);
   assert.deepEqual(parseCpuList(""), []);
   assert.equal(formatCpuList([8, 2, 0, 1, 2]), "0-2,8");
@@ -12,7 +12,7 @@ test("a list of CPUs is read in any order and written with the fewest parts", ()
 });
 
 for (const text of ["-", "1-", "-1", "3-1", "1,,2", "0-4294967295", "8192", "a", "0-1 "])
-  test(`${JSON.stringify(text)} is refused as a list of CPUs`, () => {
+  test(`${JSON.stringify(text)} is rejected as a CPU list`, () => {
     assert.throws(
       () => parseCpuList(text, "spec.cpus"),
       (error: unknown) =>
@@ -22,7 +22,7 @@ for (const text of ["-", "1-", "-1", "3-1", "1,,2", "0-4294967295", "8192", "a",
     );
   });
 
-test("what is written is read back as it was", () => {
+test("a formatted CPU list parses to the same CPUs", () => {
   fc.assert(
     fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 8191 })), (cpus) => {
       const sorted = cpus.toSorted((a, b) => a - b);
@@ -31,7 +31,7 @@ test("what is written is read back as it was", () => {
   );
 });
 
-test("a union takes overlapping lists together, and is all CPUs when one names none", () => {
+test("a union merges overlapping lists, and is undefined (all CPUs) when one list is missing", () => {
   assert.equal(unionOfCpuLists(["0-1", "1-3", "8"]), "0-3,8");
   assert.equal(unionOfCpuLists(["0-1", undefined]), undefined);
   assert.equal(unionOfCpuLists([]), undefined);
@@ -40,9 +40,9 @@ test("a union takes overlapping lists together, and is all CPUs when one names n
 const translations: [string, string | undefined, string | undefined, number, string][] = [
   ["as many vCPUs as CPUs", "2-3", "0-3", 4, "2-3"],
   ["CPUs far from 0", "9", "8-9", 2, "1"],
-  ["more vCPUs than CPUs, in turn", "8", "8-9", 5, "0,2,4"],
-  ["fewer vCPUs, each for two CPUs of its own", "2-3", "0-3", 2, "1"],
-  ["fewer vCPUs, none for its CPUs alone", "1-2", "0-3", 2, "0-1"],
+  ["more vCPUs than CPUs, assigned in turn", "8", "8-9", 5, "0,2,4"],
+  ["fewer vCPUs, each with two CPUs of its own", "2-3", "0-3", 2, "1"],
+  ["fewer vCPUs, none with only its CPUs", "1-2", "0-3", 2, "0-1"],
   ["one vCPU for all", "3", "0-3", 1, "0"],
   ["a container without a list", undefined, "0-3", 4, "0-3"],
   ["a sandbox without a list", "2", undefined, 2, "0-1"],
@@ -65,7 +65,7 @@ const list = fc
   .uniqueArray(fc.integer({ min: 0, max: 15 }), { minLength: 1, maxLength: 6 })
   .map((cpus) => formatCpuList(cpus));
 
-test("a container always has a vCPU, and with as many vCPUs as CPUs they run on its own alone", () => {
+test("a container always has a vCPU, and with at least as many vCPUs as CPUs it runs only on the vCPUs of its own CPUs", () => {
   const sandbox = fc.record({
     lists: fc.array(list, { minLength: 1, maxLength: 4 }),
     vcpus: fc.integer({ min: 1, max: 20 }),

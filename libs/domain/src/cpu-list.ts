@@ -1,17 +1,17 @@
 /**
  * Sets of CPUs in the kernel's notation, such as "0-3,8".
  *
- * Containers name CPUs of the host. The guest has vCPUs, which are fewer or more, and numbered from 0. With n CPUs in the union
- * of all sets and v vCPUs, each vCPU stands for CPUs of the union: if v >= n, vCPU i for the CPU at i mod n; if v < n, for the
- * i-th of v runs of neighbours. So vCPUs can be pinned to what they stand for, and a container runs on the vCPUs that stand for
- * its CPUs.
+ * Containers name CPUs of the host. The guest has vCPUs, numbered from 0; there may be more or fewer of them. With n CPUs in the
+ * union of all sets and v vCPUs, each vCPU maps to CPUs of the union. If v >= n, vCPU i maps to the CPU at index i mod n. If
+ * v < n, vCPU i maps to the i-th of v contiguous runs. A vCPU can be pinned to the CPUs it maps to, and a container runs on the
+ * vCPUs that map to its CPUs.
  */
 import { PaddockError } from "./errors.ts";
 
-/** CPUs that a kernel can number (NR_CPUS at its largest); without a bound "0-4294967295" would be a list of 4 billion. */
+/** The largest NR_CPUS of a kernel. Without a bound, "0-4294967295" would expand to 4 billion entries. */
 const CPUS_MAX = 8192;
 
-/** The CPUs of a list in rising order, each once; none of an empty one. Throws INVALID_FIELD for `field`. */
+/** The CPUs of a list, sorted and without duplicates. An empty text gives none. Throws INVALID_FIELD for `field`. */
 export function parseCpuList(text: string, field = "cpuset_cpus"): readonly number[] {
   const cpus = new Set<number>();
   if (text === "") return [];
@@ -20,7 +20,7 @@ export function parseCpuList(text: string, field = "cpuset_cpus"): readonly numb
     const first = Number(range?.[1] ?? -1);
     const last = Number(range?.[2] ?? first);
     if (first < 0 || last < first || last >= CPUS_MAX)
-      throw new PaddockError("INVALID_FIELD", `${JSON.stringify(text.slice(0, 64))} is no list of CPUs`, {
+      throw new PaddockError("INVALID_FIELD", `${JSON.stringify(text.slice(0, 64))} is not a list of CPUs`, {
         violations: [{ field, description: `must be a list of CPUs below ${CPUS_MAX}, such as 0-3,8` }],
       });
     for (let cpu = first; cpu <= last; cpu++) cpus.add(cpu);
@@ -28,7 +28,7 @@ export function parseCpuList(text: string, field = "cpuset_cpus"): readonly numb
   return [...cpus].sort((a, b) => a - b);
 }
 
-/** CPUs in any order as a list with the fewest parts. */
+/** Formats CPUs, given in any order, as a list with the fewest ranges. */
 export function formatCpuList(cpus: Iterable<number>): string {
   const sorted = [...new Set(cpus)].sort((a, b) => a - b);
   const parts: string[] = [];
@@ -41,7 +41,7 @@ export function formatCpuList(cpus: Iterable<number>): string {
   return parts.join(",");
 }
 
-/** What all lists together name; undefined, which is all CPUs, when there is no list or one of them is undefined or empty. */
+/** The union of all lists. Undefined (all CPUs) when there is no list or one of them is undefined or empty. */
 export function unionOfCpuLists(lists: readonly (string | undefined)[]): string | undefined {
   const union = new Set<number>();
   for (const list of lists) {
@@ -52,14 +52,14 @@ export function unionOfCpuLists(lists: readonly (string | undefined)[]): string 
 }
 
 /**
- * The guest's CPUs for a container that names `hostCpus`, never an empty list: where no vCPU stands for its CPUs alone, those
- * that stand for some of them. All vCPUs when `union` or `hostCpus` is undefined or empty, or they have no CPU in common.
+ * The guest's CPUs for a container that names `hostCpus`; never an empty list. When no vCPU maps only to its CPUs, these are the
+ * vCPUs that map to some of them. All vCPUs when `union` or `hostCpus` is undefined or empty, or when they are disjoint.
  */
 export function guestCpuset(hostCpus: string | undefined, union: string | undefined, vcpus: number): string {
   const all = Array.from({ length: vcpus }, (_, vcpu) => vcpu);
   if (!hostCpus || !union) return formatCpuList(all);
   const wanted = new Set(parseCpuList(hostCpus));
-  const meaning = meaningOfVcpus(parseCpuList(union), vcpus);
+  const meaning = hostCpusOfVcpus(parseCpuList(union), vcpus);
   const alone = all.filter((vcpu) => meaning[vcpu]?.every((cpu) => wanted.has(cpu)));
   if (alone.length > 0) return formatCpuList(alone);
   const shared = all.filter((vcpu) => meaning[vcpu]?.some((cpu) => wanted.has(cpu)));
@@ -67,8 +67,8 @@ export function guestCpuset(hostCpus: string | undefined, union: string | undefi
 }
 
 /**
- * CPUs of the host that each vCPU must be held to, by its index, so that containers with different sets each run on their own.
- * Undefined when they all have the same set, or one of them has none: then the set of the sandbox is enough.
+ * The host CPUs to pin each vCPU to, by vCPU index, so that containers with different sets run on their own CPUs. Undefined when
+ * all containers have the same set or one of them has none: the CPU set of the sandbox is enough then.
  */
 export function vcpuPins(
   lists: readonly (string | undefined)[],
@@ -78,11 +78,11 @@ export function vcpuPins(
   if (union === undefined) return undefined;
   const normalised = new Set(lists.map((list) => formatCpuList(parseCpuList(list ?? ""))));
   if (normalised.size < 2) return undefined;
-  return meaningOfVcpus(parseCpuList(union), vcpus).map(formatCpuList);
+  return hostCpusOfVcpus(parseCpuList(union), vcpus).map(formatCpuList);
 }
 
-/** CPUs of the host for each vCPU, see above. */
-function meaningOfVcpus(union: readonly number[], vcpus: number): readonly (readonly number[])[] {
+/** The host CPUs that each vCPU maps to; see the top of this file. */
+function hostCpusOfVcpus(union: readonly number[], vcpus: number): readonly (readonly number[])[] {
   const n = union.length;
   return Array.from({ length: vcpus }, (_, vcpu) =>
     vcpus >= n

@@ -20,23 +20,23 @@ const container = (cpuQuotaUs: bigint, memoryBytes: bigint, hugepageBytes = -1n)
   resources: { cpuQuotaUs, memoryBytes, hugepages: [{ limitBytes: hugepageBytes }] },
 });
 
-test("a sandbox that says nothing needs the default size", () => {
+test("a sandbox without resources needs the default size", () => {
   assert.deepEqual(demand({}), [1000, 256]);
   assert.deepEqual(demand({ containers: [container(-1n, -1n)] }), [1000, 256]);
 });
 
-test("it needs the sum of its containers' limits and what its guest needs, and at least the size it names", () => {
+test("a sandbox needs its containers' limits plus the guest overhead, and at least the size it names", () => {
   const containers = [container(150_000n, mib(300)), container(60_000n, mib(100), mib(64))];
   assert.deepEqual(demand({ containers }), [3000, 300 + 100 + 64 + 64]);
   assert.deepEqual(demand({ containers, resources: { vcpus: 2, memoryBytes: mib(128) } }), [3000, 528]);
   assert.deepEqual(demand({ containers, resources: { vcpus: 4, memoryBytes: mib(1024) } }), [4000, 1024]);
 });
 
-test("the size it may grow to is not set aside", () => {
+test("the maximum size is not part of the demand", () => {
   assert.deepEqual(demand({ resources: { maxVcpus: 240, maxMemoryBytes: mib(65_536) } }), [1000, 256]);
 });
 
-test("containers that need more than their VM may have are refused before any node is asked", () => {
+test("containers that exceed the VM's maximum are refused before any node is asked", () => {
   const containers = [container(300_000n, mib(300))];
   for (const resources of [{ maxVcpus: 2 }, { maxMemoryBytes: mib(320) }])
     assert.throws(

@@ -1,18 +1,18 @@
 /**
- * What a sandbox demands, from what its spec states. The api reads it to choose a node, the node to size the VM.
+ * What a sandbox demands, computed from its spec. The api uses it to choose a node, the node to size the VM.
  *
- * The spec is read by its shape: a message of the public API has it, and nothing here knows the wire.
+ * The spec is a structural type. The message of the public API fits it, so this file does not depend on the wire format.
  */
 import type { Demand } from "./placement.ts";
 import { type ContainerDemand, MIB, type VmSize, type VmSizeDefaults, vmSize } from "./vm-size.ts";
 
-/** What the guest's kernel and agent need of a VM's memory, in bytes. */
+/** Memory of a VM that the guest's kernel and agent need, in bytes. */
 export const GUEST_OVERHEAD_BYTES = 64 * MIB;
 
-/** Size of a VM whose request does not say, unless the node is set otherwise. */
+/** Size of a VM when neither its request nor the node's settings name one. */
 export const DEFAULT_VM_SIZE = { vcpus: 1, memoryBytes: 256 * MIB };
 
-/** Limits of a container as its spec states them. A limit that is missing, 0 or negative is none. */
+/** Limits of a container as its spec states them. A missing, zero or negative value means no limit. */
 export type StatedLimits = {
   readonly cpuQuotaUs?: bigint | undefined;
   readonly cpuPeriodUs?: bigint | undefined;
@@ -64,7 +64,7 @@ export function sandboxVmSize({ resources, containers }: StatedSandbox, defaults
   );
 }
 
-/** What is assumed of a node before one is chosen. Its own defaults and limits may differ; its admission decides. */
+/** The defaults assumed before a node is chosen. The node's own may differ; its admission decides. */
 const ANY_NODE: VmSizeDefaults = {
   ...DEFAULT_VM_SIZE,
   maxVcpus: Number.POSITIVE_INFINITY,
@@ -74,9 +74,9 @@ const ANY_NODE: VmSizeDefaults = {
 };
 
 /**
- * What a sandbox demands of the node it is placed on: room for its VM as it boots, not for what the VM may grow to. Throws
- * NO_CAPACITY when its containers need more than the spec lets the VM have, as no node can change that, and INVALID_FIELD when the
- * spec's maximum is below the size at boot.
+ * What a sandbox demands of its node: room for the VM at its boot size, not at its maximum size. Throws NO_CAPACITY when the
+ * containers need more than the spec's maximum, which no node can change, and INVALID_FIELD when the spec's maximum is below the
+ * boot size.
  */
 export function sandboxDemand(spec: StatedSandbox): Demand {
   const { vcpus, memoryBytes } = sandboxVmSize(spec, ANY_NODE);

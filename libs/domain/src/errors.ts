@@ -1,9 +1,9 @@
 /**
  * The closed set of ways in which a call can fail.
  *
- * A kind decides the gRPC code (the one table is in `libs/protocol`), a reason is what a program branches on, and the message is
- * for a person: what was attempted, on which id, and a hint when an operator can act. Whatever is not a `PaddockError` is a
- * bug: clients see "internal error", the cause is only logged.
+ * The kind decides the gRPC code (the table is in `libs/protocol`). Programs branch on the reason. The message is for a person: it
+ * says what was attempted, on which id, with a hint when an operator can act. An error that is not a `PaddockError` is a bug:
+ * clients see "internal error", and the cause is only logged.
  */
 export const ERROR_KINDS = [
   "invalid_argument",
@@ -72,7 +72,7 @@ export const REASON_KINDS = {
   SHUTTING_DOWN: "unavailable",
   GUEST_FAILED: "internal",
   INTERNAL: "internal",
-  // What someone else said (a proxy, the transport) who gave a code and no reason. Our own code names a reason above.
+  // Errors of others (a proxy, the transport) that have a code but no reason. Our own code uses a reason above.
   INVALID_ARGUMENT: "invalid_argument",
   NOT_FOUND: "not_found",
   ALREADY_EXISTS: "already_exists",
@@ -87,25 +87,25 @@ export const REASON_KINDS = {
 
 export type ErrorReason = keyof typeof REASON_KINDS;
 
-/** One field of a request that is wrong: its path such as "spec.containers[0].image", and what is wrong with it. */
+/** One invalid field of a request: its path, such as "spec.containers[0].image", and what is wrong with it. */
 export type FieldViolation = { readonly field: string; readonly description: string };
 
 export type PaddockErrorOptions = {
-  /** What a program may want to know, as strings: `actual_state`, `allowed_states`, `earliest_offset`, … Never a secret. */
+  /** Machine-readable details: `actual_state`, `allowed_states`, `earliest_offset`, … Never a secret. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** What the person who reads the message can do. */
+  /** What the reader of the message can do about it. */
   readonly hint?: string;
   /** For `INVALID_FIELD`. */
   readonly violations?: readonly FieldViolation[];
-  /** When it makes sense to try again, in milliseconds. */
+  /** Delay before a retry makes sense, in milliseconds. */
   readonly retryAfterMs?: number;
-  /** What led to it; logged, never sent. */
+  /** The underlying error; logged, never sent. */
   readonly cause?: unknown;
 };
 
 /**
- * Marks a failure whose call may have been carried out all the same, or still be. Without the mark nothing was done, or what was is
- * undone. A bug stays what it is.
+ * Marks an error of a call that may have taken effect or may still take effect. Without the mark, the call had no effect or its
+ * effect was undone. An error that is not a `PaddockError` is returned unchanged.
  */
 export function ofUnknownOutcome(error: unknown): unknown {
   if (!(error instanceof PaddockError)) return error;
@@ -119,11 +119,11 @@ export function ofUnknownOutcome(error: unknown): unknown {
   });
 }
 
-/** Whether a failed call may have been carried out all the same, or still be. */
+/** Whether a failed call may have taken effect or may still take effect. */
 export const isOutcomeUnknown = (error: unknown): boolean =>
   error instanceof PaddockError && error.metadata.outcome === "unknown";
 
-/** An expected failure of a call. Its reason fixes its kind. */
+/** An expected failure of a call. Its reason determines its kind. */
 export class PaddockError extends Error {
   override readonly name = "PaddockError";
   readonly reason: ErrorReason;

@@ -20,12 +20,12 @@ const caps: [string, readonly ContainerDemand[], [number, number] | undefined][]
   ["a quota of -1 alone", [cpu(-1)], [200_000, 100_000]],
   ["a period alone", [cpu(undefined, 100_000)], [200_000, 100_000]],
   ["a quota without a period", [cpu(50_000)], [50_000, 100_000]],
-  ["a period all have in common", [cpu(5_000, 20_000), cpu(20_000, 20_000)], [25_000, 20_000]],
+  ["a common period", [cpu(5_000, 20_000), cpu(20_000, 20_000)], [25_000, 20_000]],
   ["8, 4 and unlimited CPUs", [cpu(800_000, 100_000), cpu(400_000, 100_000), cpu(0, 100_000)], undefined],
   ["thirds and halves", [cpu(1_000, 3_000), cpu(1_000, 2_000)], [83_330, 99_996]],
   ["a sum too small for a period of 100000", [cpu(1_000, 1_000_000), cpu(1_000, 500_000)], [1_002, 334_000]],
   [
-    "periods without a common one that a kernel takes",
+    "periods whose common multiple the kernel does not accept",
     [cpu(500_000, 999_983), cpu(500_000, 999_979)],
     [100_001, 100_000],
   ],
@@ -35,7 +35,7 @@ for (const [what, containers, expected] of caps)
     assert.deepEqual(capOf(containers), expected && { quotaUs: expected[0], periodUs: expected[1] });
   });
 
-test("shares add up, a container without any counts 1024, and the kernel's range holds", () => {
+test("shares add up, a container without shares counts 1024, and the sum stays in the kernel's range", () => {
   const shares = (...values: (number | undefined)[]) =>
     hostLimits(
       values.map((cpuShares) => ({ cpuShares })),
@@ -48,7 +48,7 @@ test("shares add up, a container without any counts 1024, and the kernel's range
   assert.equal(shares(262_144, 2), 262_144);
 });
 
-test("the CPUs of a sandbox are the union, and all as soon as one container names none", () => {
+test("the CPUs of a sandbox are the union, or all CPUs when one container names none", () => {
   const cpuset = (...lists: (string | undefined)[]) =>
     hostLimits(
       lists.map((cpusetCpus) => ({ cpusetCpus })),
@@ -60,7 +60,7 @@ test("the CPUs of a sandbox are the union, and all as soon as one container name
   assert.equal(cpuset(), undefined);
 });
 
-test("the memory of a sandbox is its guest's and the overhead, whatever its containers' limits", () => {
+test("the memory of a sandbox is the guest's plus the overhead, independent of its containers' limits", () => {
   assert.equal(hostLimits([{ memoryBytes: 16 * MIB }], vm).memoryBytes, 320 * MIB);
   assert.equal(hostLimits([], vm).memoryBytes, 320 * MIB);
 });
@@ -90,7 +90,7 @@ test("the order of containers does not matter", () => {
   );
 });
 
-test("a cap is never beyond the sum of its parts, misses it by less than a microsecond, and is one the kernel takes", () => {
+test("a cap never exceeds the sum of the quotas, is less than a microsecond below it, and is in the kernel's range", () => {
   fc.assert(
     fc.property(fc.array(limited, { minLength: 1, maxLength: 6 }), (containers) => {
       const cap = capOf(containers);
@@ -103,7 +103,7 @@ test("a cap is never beyond the sum of its parts, misses it by less than a micro
   );
 });
 
-test("an end of one of several limited containers never raises the cap", () => {
+test("the cap never rises when one of several limited containers stops", () => {
   fc.assert(
     fc.property(fc.array(limited, { minLength: 2, maxLength: 6 }), (containers) => {
       const [all, fewer] = [capOf(containers), capOf(containers.slice(1))];
@@ -121,7 +121,7 @@ test("one unlimited container beside limited ones means no cap", () => {
   );
 });
 
-test("a union has every CPU that a container names", () => {
+test("the union contains every CPU that a container names", () => {
   fc.assert(
     fc.property(fc.array(limited, { minLength: 1, maxLength: 6 }), (containers) => {
       const { cpuset } = hostLimits(containers, vm);

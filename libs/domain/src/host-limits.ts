@@ -1,15 +1,15 @@
 /**
- * What a host holds a sandbox to, as it follows from the containers that count: those that are ready, running or paused. One that
- * has stopped is entitled to nothing.
+ * The limits that a host enforces on a sandbox. They follow from its active containers: those that are ready, running or paused. A
+ * stopped container does not count.
  *
- * CPU time is capped at the sum of quota/period. A container without a quota may use all its VM has, so beside it there is no cap;
- * where none has a quota, the VM's vCPUs are the cap. Shares are the sum, so that a sandbox of two weighs as much as two sandboxes
- * of one. CPUs are the union. Memory is not the sum of the limits, see `hostLimits`.
+ * CPU time is capped at the sum of quota/period. A container without a quota may use all vCPUs, so there is no cap when only some
+ * containers have a quota. When none has a quota, the number of vCPUs is the cap. Shares are summed, so a sandbox with two
+ * containers weighs as much as two sandboxes with one. CPUs are the union. Memory is not the sum of the limits; see `hostLimits`.
  */
 import { unionOfCpuLists } from "./cpu-list.ts";
 import { type ContainerDemand, DEFAULT_PERIOD_US } from "./vm-size.ts";
 
-/** CPU time in each period, in microseconds: what the kernel takes (a quota of 1000 at least, a period of 1000 to 1000000). */
+/** CPU time per period, in microseconds, in the kernel's range: a quota of at least 1000, a period of 1000 to 1000000. */
 export type CpuCap = { readonly quotaUs: number; readonly periodUs: number };
 
 export type SandboxLimits = {
@@ -26,9 +26,9 @@ export type SandboxLimits = {
 /** The VM that the limits are for. */
 export type LimitedVm = {
   readonly vcpus: number;
-  /** What the guest has, or is about to have when it grows, in bytes. */
+  /** Memory of the guest, or the memory it is about to grow to, in bytes. */
   readonly memoryBytes: number;
-  /** What the machine itself is declared to need beside its guest, in bytes. */
+  /** Declared memory overhead of the machine beyond the guest's memory, in bytes. */
   readonly overheadBytes: number;
 };
 
@@ -41,10 +41,10 @@ const PERIOD_MAX_US = 1_000_000;
 /**
  * The limits for these containers in this VM.
  *
- * Memory is the guest's and the overhead, whatever the containers' limits: they are kept in the guest, which ends the one that
- * goes beyond its own. A guest may use all its RAM (its page cache does, sooner or later), and QEMU never gives a page back
- * unasked: a cgroup of less than that is a kill of all containers at a time that none of them chose. The sum of the limits
- * decides how much memory the guest is given instead (`wantedSize`).
+ * Memory is the guest's memory plus the overhead, independent of the containers' limits. The guest enforces those and kills the
+ * container that exceeds its own. A guest may use all its RAM (sooner or later its page cache does), and QEMU never returns a page
+ * by itself, so a smaller cgroup limit would kill all containers at an arbitrary time. The sum of the limits decides how much
+ * memory the guest gets instead (`wantedSize`).
  */
 export function hostLimits(containers: readonly ContainerDemand[], vm: LimitedVm): SandboxLimits {
   return {
@@ -63,8 +63,8 @@ function cpuCap(containers: readonly ContainerDemand[], vm: LimitedVm): CpuCap |
 }
 
 /**
- * The sum of the ratios as a quota and a period. The period all have in common stays. Otherwise it is 100000, or the nearest
- * period in which the sum is a whole number of microseconds the kernel takes; if there is none, the sum is rounded down.
+ * The sum of the ratios as a quota and a period. A common period is kept. Otherwise the period is 100000, or the nearest one in
+ * which the sum is a whole number of microseconds in the kernel's range. If there is none, the sum is rounded down.
  */
 function capOf(limited: readonly ContainerDemand[]): CpuCap {
   const [first, ...others] = limited.map(({ cpuPeriodUs }) => cpuPeriodUs || DEFAULT_PERIOD_US);

@@ -22,13 +22,13 @@ const hostile = [
 ];
 
 for (const raw of hostile) {
-  test(`${JSON.stringify(raw.slice(0, 20))} (${raw.length} characters) is no sandbox id`, () => {
+  test(`${JSON.stringify(raw.slice(0, 20))} (${raw.length} characters) is not a sandbox id`, () => {
     assert.equal(parseSandboxId(raw), undefined);
     assert.equal(parseContainerId(raw), undefined);
   });
 }
 
-test("ids of one to 128 letters, digits, dots, dashes and underscores are accepted as they are", () => {
+test("ids of 1 to 128 letters, digits, dots, dashes and underscores are accepted unchanged", () => {
   for (const raw of ["a", "0", "A.b_c-1", "x".repeat(128)]) assert.equal(parseSandboxId(raw), raw);
 });
 

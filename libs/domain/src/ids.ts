@@ -1,8 +1,8 @@
 /**
- * Ids that may become part of a path, a subject or a cgroup name, and so are parsed before anything else.
+ * Ids can become part of a path, a subject or a cgroup name, so they are parsed first.
  *
- * One alphabet for all of them: it has no slash, no blank, no NATS or glob wildcard, cannot begin with a dot or a dash, and
- * is at most 128 characters long.
+ * All ids share one alphabet, without slashes, blanks, and NATS or glob wildcards. An id does not begin with a dot or a dash, and
+ * is at most 128 characters long (a request id 64).
  */
 const ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 const REQUEST_ID = /^[a-zA-Z0-9_.:-]{1,64}$/;

@@ -1,4 +1,4 @@
-/** What Paddock is about, without any input or output. */
+/** The rules of Paddock as pure code, without input or output. */
 export * from "./admission.ts";
 export * from "./cpu-list.ts";
 export * from "./demand.ts";

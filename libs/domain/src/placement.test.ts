@@ -39,7 +39,7 @@ test("the emptiest node comes first, by its scarcest resource", () => {
   assert.deepEqual(candidates(offers, demand, "s"), ["empty", "half", "cpu-bound"]);
 });
 
-test("equal nodes are ordered by the sandbox's id, evenly and always in the same order", () => {
+test("equal nodes are ordered by a hash of the sandbox id: evenly distributed and stable", () => {
   const offers = [offer("a"), offer("b"), offer("c")];
   const firsts = new Map<string, number>();
   for (let i = 0; i < 600; i++) {
@@ -51,7 +51,7 @@ test("equal nodes are ordered by the sandbox's id, evenly and always in the same
   assert.equal(firsts.size, 3);
 });
 
-test("no node up is NO_NODES, full nodes are NO_CAPACITY, each with the reason of every node", () => {
+test("without an available node placement throws NO_NODES, with only full nodes NO_CAPACITY, each with the reason of every node", () => {
   assert.throws(() => candidates([], demand, "s"), { reason: "NO_NODES" });
   assert.throws(() => candidates([offer("a", { cordoned: true })], demand, "s"), {
     reason: "NO_NODES",

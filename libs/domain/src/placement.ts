@@ -1,11 +1,12 @@
 /**
- * Choice of a node for a sandbox: a pure function of what the nodes offer and the sandbox demands.
+ * Chooses a node for a sandbox: a pure function of what the nodes offer and what the sandbox demands.
  *
- * The view is seconds old and every api has its own, so this only orders the candidates; the node admits or refuses, and the next
- * is tried. Equals are ordered by a hash of sandbox and node, so that several apis do not all choose the same node.
+ * The view of the nodes is seconds old and each api has its own, so this only orders the candidates. The node admits or refuses the
+ * sandbox; on a refusal the api tries the next candidate. Equal nodes are ordered by a hash of sandbox and node, so that several
+ * apis do not all choose the same node.
  *
- * A node is chosen by the rules below. What else it can be chosen by (labels, isolation, devices) is a field of `Demand` and of
- * `NodeOffer`, and a rule.
+ * The rules below choose a node. To choose by something else (labels, isolation, devices), add a field to `Demand` and `NodeOffer`,
+ * and a rule.
  */
 import type { Amount } from "./admission.ts";
 import { PaddockError } from "./errors.ts";
@@ -25,13 +26,13 @@ export type NodeOffer = {
   readonly allocated: Amount;
 };
 
-/** Why a node is no candidate. */
+/** Why a node is not a candidate. */
 export type Unfit = "suspect" | "down" | "cordoned" | "memory" | "cpus";
 
-/** Answers why the node cannot take the sandbox, or undefined when the rule allows it. */
+/** Returns why the node cannot take the sandbox, or undefined when the rule allows it. */
 type Rule = (offer: NodeOffer, demand: Demand) => Unfit | undefined;
 
-/** The first rule that answers gives the reason. */
+/** In order: the first rule that returns a reason decides. */
 const RULES: readonly Rule[] = [
   ({ liveness }) => (liveness === "up" ? undefined : liveness),
   ({ cordoned }) => (cordoned ? "cordoned" : undefined),
@@ -50,12 +51,12 @@ export function unfit(offer: NodeOffer, demand: Demand): Unfit | undefined {
   return undefined;
 }
 
-/** One node or more, the best first. */
+/** At least one node id, best first. */
 export type Candidates = readonly [first: string, ...others: string[]];
 
 /**
- * The nodes that can take the sandbox, the emptiest first. Throws `PaddockError` NO_NODES when no node is up and takes new
- * sandboxes, NO_CAPACITY when those that do have no room; the metadata has the reason of each of the first 16 nodes.
+ * The nodes that can take the sandbox, the emptiest first. Throws NO_NODES when no node is up and accepts new sandboxes, and
+ * NO_CAPACITY when the available nodes have no room. The metadata has the reason of each of the first 16 nodes.
  */
 export function candidates(offers: readonly NodeOffer[], demand: Demand, sandboxId: string): Candidates {
   const [first, ...others] = offers
@@ -71,7 +72,7 @@ export function candidates(offers: readonly NodeOffer[], demand: Demand, sandbox
   return [first, ...others];
 }
 
-/** How full the node would be by its scarcest resource, in steps of 5 %: smaller differences change with each heartbeat. */
+/** How full the node would be, by its scarcest resource, in steps of 5 %. Smaller differences change with each heartbeat. */
 function fullness({ allocated, capacity }: NodeOffer, { room }: Demand): number {
   const share = (used: number, all: number) => (all > 0 ? used / all : 1);
   const most = Math.max(

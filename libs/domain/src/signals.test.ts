@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import { test } from "node:test";
 import { parseSignal, signalName } from "./signals.ts";
 
-test("every signal name that the operating system knows parses to its number, with and without SIG", () => {
+test("every signal name of the operating system parses to its number, with and without SIG", () => {
   for (const [name, number] of Object.entries(constants.signals)) {
     assert.equal(parseSignal(name), number, name);
     assert.equal(parseSignal(name.slice(3).toLowerCase()), number, name);

@@ -1,5 +1,5 @@
 /**
- * Signals of x86-64 Linux by name, from signal(7). Clients may write "SIGTERM", "TERM", "term", "15", "SIGRTMIN+3".
+ * Signals of x86-64 Linux by name (signal(7)). Clients may write "SIGTERM", "TERM", "term", "15", "SIGRTMIN+3".
  */
 const NAMES = [
   "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
@@ -33,5 +33,5 @@ export function parseSignal(raw: string): number | undefined {
   return Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined;
 }
 
-/** The name of a signal number, such as "SIGTERM"; "SIG" and the number when it has none. */
+/** The name of a signal number, such as "SIGTERM"; "SIG" plus the number when it has no name. */
 export const signalName = (number: number): string => `SIG${NAMES[number - 1] ?? number}`;

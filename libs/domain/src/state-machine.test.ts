@@ -25,7 +25,7 @@ const question: fc.Arbitrary<Question> = fc.oneof(
   }),
 );
 
-test("every question has an answer, and a denial never names the actual state as an allowed one", () => {
+test("every question has an answer, and a denial never lists the actual state as allowed", () => {
   fc.assert(
     fc.property(question, (asked) => {
       const decision = decide(asked);
@@ -40,7 +40,7 @@ test("every question has an answer, and a denial never names the actual state as
   );
 });
 
-test("a state that a denial allows is not denied", () => {
+test("a state that a denial lists as allowed is not denied", () => {
   fc.assert(
     fc.property(question, (asked) => {
       const decision = decide(asked);
@@ -54,17 +54,17 @@ test("a state that a denial allows is not denied", () => {
   );
 });
 
-test("force deletes a sandbox in every state", () => {
+test("force_delete of a sandbox is accepted in every state", () => {
   for (const state of SANDBOX_STATES)
     assert.equal(decide({ about: "sandbox", state, request: "force_delete" }).kind, "accept", state);
 });
 
-test("what ends a sandbox can always go on: from every state with a VM a stop is accepted", () => {
+test("stop is accepted in every state with a VM", () => {
   for (const state of ["ready", "running", "paused"] as const)
     assert.equal(decide({ about: "sandbox", state, request: "stop" }).kind, "accept", state);
 });
 
-test("asking twice for the same state is ignored, not refused", () => {
+test("a request for the current state is ignored, not denied", () => {
   const twice = [
     ["start", "running"],
     ["stop", "stopped"],
@@ -82,7 +82,7 @@ test("asking twice for the same state is ignored, not refused", () => {
   }
 });
 
-test("a container is started in a sandbox that runs, also again after its end, and in no other", () => {
+test("a container can be started, also after it stopped, only in a running sandbox", () => {
   for (const sandbox of ["ready", "paused", "stopped", "creating", "deleting"] as const)
     assert.equal(
       decide({ about: "container", sandbox, state: "ready", request: "start" }).kind,
@@ -97,7 +97,7 @@ test("a container is started in a sandbox that runs, also again after its end, a
   );
 });
 
-test("a running container is deleted only with force", () => {
+test("delete of a running container needs force", () => {
   const asked = { about: "container", sandbox: "running", state: "running" } as const;
   assert.equal(decide({ ...asked, request: "delete" }).kind, "deny");
   assert.equal(decide({ ...asked, request: "force_delete" }).kind, "accept");

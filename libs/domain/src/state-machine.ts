@@ -1,14 +1,14 @@
 /**
- * What a sandbox and a container may be asked in which state.
+ * Which requests a sandbox and a container accept in which state.
  *
  *      creating ──> ready ──> running <──> paused
  *                     │          │            │
  *                     └──────────┴──> stopped ┘──> running (a new boot)
  *      any of them ──> deleting
  *
- * One pure function, `decide`, answers every (state, request) pair by name with one of three words: `accept` (do it),
- * `ignore` (it is so already: succeed and touch nothing) and `deny` (refuse, saying in which states it would be
- * accepted). A request about a container passes two gates: the sandbox's state, then the container's.
+ * One pure function, `decide`, gives every (state, request) pair one of three decisions: `accept` (do it), `ignore` (it is done
+ * already: succeed and change nothing) and `deny` (refuse, and name the states in which it is accepted). A request about a
+ * container is checked against the sandbox's state first, then against the container's.
  */
 import { PaddockError } from "./errors.ts";
 
@@ -18,7 +18,7 @@ export type SandboxState = (typeof SANDBOX_STATES)[number];
 export const CONTAINER_STATES = ["ready", "running", "paused", "stopped"] as const;
 export type ContainerState = (typeof CONTAINER_STATES)[number];
 
-/** Requests that change or ask a sandbox as a whole. */
+/** Requests about a sandbox as a whole. */
 export const SANDBOX_REQUESTS = [
   "start",
   "stop",
@@ -67,7 +67,7 @@ export type Question =
       readonly request: ContainerRequest;
     };
 
-/** Answers a question; see the top of this file. `denied.about` tells whose state refused a container's request. */
+/** Decides a question; see the top of this file. `about` says whose state denied a container's request. */
 export function decide(question: Question): Decision & { readonly about?: "sandbox" | "container" } {
   switch (question.about) {
     case "sandbox":
@@ -126,7 +126,7 @@ function sandboxVerdict(state: SandboxState, request: SandboxRequest): Verdict {
   }
 }
 
-/** What the sandbox's state says of a container's request, before the container's own state is looked at. */
+/** What the sandbox's state decides about a container's request, before the container's own state is checked. */
 function sandboxGate(state: SandboxState, request: ContainerRequest): Decision<SandboxState> {
   return answer(state, SANDBOX_STATES, (candidate) => sandboxGateVerdict(candidate, request));
 }
@@ -144,10 +144,10 @@ function sandboxGateVerdict(state: SandboxState, request: ContainerRequest): Ver
     case "attach":
     case "resize_tty":
       return byState(state, { ready: "accept", running: "accept" });
-    // An end may be waited for through a pause, and is told from the record when the VM is gone.
+    // A wait may span a pause. When the VM is gone, the record has the exit status.
     case "wait":
       return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "accept" });
-    // These end things, so they must not be refused where there is nothing left to ask: a stopped VM is no obstacle.
+    // These requests end something, so a stopped VM must not make them fail.
     case "stop":
     case "delete":
     case "force_delete":
@@ -173,7 +173,7 @@ function containerVerdict(state: ContainerState, request: ContainerRequest): Ver
     case "signal_process":
     case "resize_tty":
       return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "ignore" });
-    // A process can be joined and waited for until its container is deleted, and as long the cgroup outlives its processes.
+    // A process can be attached to and waited for until its container is deleted; the cgroup outlives its processes until then.
     case "attach":
     case "wait":
     case "stats":
@@ -193,7 +193,7 @@ function containerVerdict(state: ContainerState, request: ContainerRequest): Ver
   }
 }
 
-/** States that a table does not name are denied. */
+/** A state that `verdicts` does not name is denied. */
 function byState<State extends string>(
   state: State,
   verdicts: { readonly [S in State]?: "accept" | "ignore" },
@@ -203,7 +203,7 @@ function byState<State extends string>(
 
 /**
  * The error of a denial: WRONG_STATE, with `actual_state` and `allowed_states` (comma separated) in its metadata.
- * `what` is what was attempted, such as "start container web of sandbox s1".
+ * `what` is the attempted action, such as "start container web of sandbox s1".
  */
 export function denial(
   what: string,

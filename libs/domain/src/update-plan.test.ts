@@ -12,7 +12,7 @@ const former: ContainerLimits = {
   io: { readBytesPerSecond: 8192n },
 };
 
-test("an update of the shares forgets no other limit", () => {
+test("an update of the shares keeps all other limits", () => {
   const { limits, asked } = planUpdate(former, { cpuShares: 512n });
   assert.deepEqual(limits, { ...former, cpuShares: 512n });
   assert.deepEqual(asked, [{ path: "cpu_shares", requested: 512n, former: undefined, changed: true }]);
@@ -34,7 +34,7 @@ test("disk rates and huge pages are merged one by one", () => {
   );
 });
 
-test("what is asked again is named and not changed, and what lifts a limit is a value", () => {
+test("a repeated limit is reported as unchanged, and -1 or an empty list lifts a limit", () => {
   const { limits, asked } = planUpdate(former, {
     cpuQuotaUs: -1n,
     cpuPeriodUs: 50_000n,
@@ -64,9 +64,9 @@ test("an update that names nothing changes nothing", () => {
 
 const wrong: [string, ContainerLimits, string][] = [
   ["a CPU the host lacks", { cpusetCpus: "0-2" }, "resources.cpuset_cpus"],
-  ["a list that is none", { cpusetCpus: "1-" }, "resources.cpuset_cpus"],
+  ["an invalid list", { cpusetCpus: "1-" }, "resources.cpuset_cpus"],
   [
-    "a page size twice",
+    "the same page size twice",
     {
       hugepages: [
         { pageBytes: 2n << 20n, limitBytes: 0n },
@@ -99,7 +99,7 @@ const limits: fc.Arbitrary<ContainerLimits> = fc.record({
   }),
 });
 
-test("an update made twice changes nothing the second time", () => {
+test("a repeated update changes nothing", () => {
   fc.assert(
     fc.property(limits, limits, (before, update) => {
       const once = planUpdate(before, update);

@@ -1,8 +1,8 @@
 /**
- * What an update of a container's limits asks for: the limits afterwards, and what changes, by the path of each field.
+ * The effect of an update of a container's limits: the resulting limits, and what changes, by field path.
  *
- * A field that is not set stays as it is, huge pages by page size and disk rates one by one, so no update forgets what an
- * earlier one set. The values are those of the API: what lifts a limit (-1; an empty list of CPUs) is a value.
+ * An unset field keeps its value; huge pages merge by page size, disk rates one by one. So an update keeps what an earlier one set.
+ * The values are those of the API: -1, or an empty CPU list, lifts a limit.
  */
 import { parseCpuList } from "./cpu-list.ts";
 import { PaddockError } from "./errors.ts";
@@ -17,7 +17,7 @@ export type IoRates = {
   readonly writeOperationsPerSecond?: bigint | undefined;
 };
 
-/** Limits of a container, as its spec and an update have them. -1 means no limit, undefined says nothing. */
+/** Limits of a container, in its spec or in an update. -1 means no limit, undefined means not set. */
 export type ContainerLimits = {
   readonly cpuQuotaUs?: bigint | undefined;
   readonly cpuPeriodUs?: bigint | undefined;
@@ -39,7 +39,7 @@ export type AskedLimit = {
   /** As in the API: "cpu_quota_us", "io.read_bytes_per_second", "hugepages.2097152". */
   readonly path: string;
   readonly requested: Value;
-  /** Before the update; undefined when it was never set. */
+  /** The value before the update; undefined when it was never set. */
   readonly former: Value | undefined;
   readonly changed: boolean;
 };
@@ -47,7 +47,7 @@ export type AskedLimit = {
 export type UpdatePlan = {
   /** All limits after the update. */
   readonly limits: ContainerLimits;
-  /** Every limit the update names, in the order of the API, changed or not. */
+  /** Every limit that the update names, changed or not, in the order of the API. */
   readonly asked: readonly AskedLimit[];
 };
 
@@ -72,8 +72,8 @@ const IO_FIELDS: Readonly<Record<keyof IoRates, string>> = {
 };
 
 /**
- * Merges `update` into `former`. `hostCpus` are the CPUs of the host, as a list; undefined means: not known here.
- * Throws INVALID_FIELD for a set of CPUs that is none or names one the host lacks, and for a page size named twice.
+ * Merges `update` into `former`. `hostCpus` is the host's CPU list; undefined means unknown. Throws INVALID_FIELD for a CPU list
+ * that is malformed or names a CPU the host lacks, and for a duplicate page size.
  */
 export function planUpdate(former: ContainerLimits, update: ContainerLimits, hostCpus?: string): UpdatePlan {
   requireCpus(update.cpusetCpus, hostCpus);
@@ -85,7 +85,7 @@ export function planUpdate(former: ContainerLimits, update: ContainerLimits, hos
   return { limits, asked };
 }
 
-/** The fields of `paths` of both, the update's before the former's; notes what `update` names. */
+/** Merges the fields in `paths`; values in `update` win. Adds each limit that `update` names to `asked`. */
 function merge<Limits extends object>(
   paths: Readonly<Record<keyof Limits, string>>,
   former: Limits,

@@ -21,10 +21,10 @@ const refusal = (attempt: () => unknown): PaddockError => {
     if (error instanceof PaddockError) return error;
     throw error;
   }
-  throw new Error("it was accepted");
+  throw new Error("nothing was thrown");
 };
 
-test("a VM of which nothing is said has the node's default size", () => {
+test("a VM without a requested size has the node's default size", () => {
   assert.deepEqual(vmSize(none, defaults), {
     vcpus: 1,
     maxVcpus: 2,
@@ -33,7 +33,7 @@ test("a VM of which nothing is said has the node's default size", () => {
   });
 });
 
-test("a node that names no memory to grow to lets no VM grow", () => {
+test("a node without a maximum memory size lets no VM grow", () => {
   const { maxMemoryBytes: _, ...still } = defaults;
   assert.equal(vmSize(none, still).maxMemoryBytes, 256 * MIB);
 });
@@ -48,7 +48,7 @@ test("CPU quotas of containers with different periods add up as ratios", () => {
   assert.equal(vmSize({ ...none, containers }, defaults).vcpus, 2);
 });
 
-test("8 and 4 CPUs beside a container without a quota are 12 vCPUs, whose period does not count", () => {
+test("8 and 4 CPUs beside a container without a quota are 12 vCPUs; the period of that container does not count", () => {
   const containers = [
     { cpuQuotaUs: 800_000, cpuPeriodUs: 100_000 },
     { cpuQuotaUs: 400_000, cpuPeriodUs: 100_000 },
@@ -57,13 +57,13 @@ test("8 and 4 CPUs beside a container without a quota are 12 vCPUs, whose period
   assert.equal(vmSize({ ...none, containers }, { ...defaults, vcpuLimit: 16 }).vcpus, 12);
 });
 
-test("ten tenths of a CPU are one vCPU, whatever floating point makes of their sum", () => {
+test("ten tenths of a CPU are one vCPU despite floating-point error", () => {
   const containers = Array.from({ length: 30 }, () => ({ cpuQuotaUs: 10_000, cpuPeriodUs: 100_000 }));
   assert.notEqual(demandedCpus(containers), 3);
   assert.equal(vmSize({ ...none, containers }, defaults).vcpus, 3);
 });
 
-test("more vCPUs than allowed is refused with both numbers, not clipped", () => {
+test("more vCPUs than allowed are refused with both numbers, not clipped", () => {
   const containers = [{ cpuQuotaUs: 500_000 }];
   for (const request of [
     { ...none, vcpus: 5 },
@@ -79,14 +79,14 @@ test("more vCPUs than allowed is refused with both numbers, not clipped", () => 
   assert.deepEqual(held.metadata, { needed_vcpus: "5", max_vcpus: "1" });
 });
 
-test("memory limits, huge pages included, raise the VM's memory above what was asked for it", () => {
+test("memory limits, including huge pages, raise the VM's memory above the requested size", () => {
   const containers = [{ memoryBytes: 300 * MIB }, { memoryBytes: -1, hugepageBytes: 2 * MIB }];
   assert.equal(vmSize({ ...none, containers }, defaults).memoryBytes, 366 * MIB);
   assert.equal(vmSize({ ...none, containers, memoryBytes: 128 * MIB }, defaults).memoryBytes, 366 * MIB);
   assert.equal(vmSize({ ...none, containers, memoryBytes: 512 * MIB }, defaults).memoryBytes, 512 * MIB);
 });
 
-test("memory limits beyond what the VM may grow to are refused with both numbers", () => {
+test("memory limits beyond the VM's maximum are refused with both numbers", () => {
   const containers = [{ memoryBytes: 300 * MIB }];
   const error = refusal(() => vmSize({ ...none, containers, maxMemoryBytes: 256 * MIB }, defaults));
   assert.equal(error.reason, "NO_CAPACITY");
@@ -96,7 +96,7 @@ test("memory limits beyond what the VM may grow to are refused with both numbers
   });
 });
 
-test("a maximum below what the request itself boots with is refused by its field", () => {
+test("a maximum below the requested boot size is refused with its field", () => {
   const contradictions = [
     ["spec.resources.max_vcpus", { ...none, vcpus: 3, maxVcpus: 2 }],
     ["spec.resources.max_memory_bytes", { ...none, memoryBytes: 256 * MIB, maxMemoryBytes: 128 * MIB }],
@@ -116,7 +116,7 @@ test("a maximum below what the request itself boots with is refused by its field
 const size: VmSize = { vcpus: 1, maxVcpus: 3, memoryBytes: 256 * MIB, maxMemoryBytes: 512 * MIB };
 const wanted = (...containers: ContainerDemand[]) => wantedSize(containers, size, 64 * MIB);
 
-test("a VM grows with its containers, in whole blocks, and shrinks back to what it booted with", () => {
+test("a VM grows with its containers in whole blocks, and shrinks back to its boot size", () => {
   assert.deepEqual(wanted(), { vcpus: 1, memoryBytes: 256 * MIB });
   assert.deepEqual(wanted({ memoryBytes: 192 * MIB }), { vcpus: 1, memoryBytes: 256 * MIB });
   assert.deepEqual(wanted({ cpuQuotaUs: 150_000, memoryBytes: 192 * MIB + 1 }), {
@@ -125,7 +125,7 @@ test("a VM grows with its containers, in whole blocks, and shrinks back to what 
   });
 });
 
-test("a VM grows to its maximum exactly and not a byte or a thousandth of a CPU beyond", () => {
+test("a VM grows to exactly its maximum, and not by a byte or a thousandth of a CPU more", () => {
   assert.deepEqual(wanted({ cpuQuotaUs: 300_000, memoryBytes: 448 * MIB }), {
     vcpus: 3,
     memoryBytes: 512 * MIB,
@@ -145,7 +145,7 @@ const container = fc.record({
   memoryBytes: fc.integer({ min: -1, max: 2 ** 36 }),
 });
 
-test("what a VM boots with for its containers is what they want of it then", () => {
+test("the boot size for a set of containers is the wanted size for the same containers", () => {
   fc.assert(
     fc.property(fc.array(container, { maxLength: 8 }), (containers) => {
       const booted = vmSize({ ...none, containers }, { ...defaults, vcpuLimit: 1_000_000 });
@@ -156,7 +156,7 @@ test("what a VM boots with for its containers is what they want of it then", () 
   );
 });
 
-test("a container more never makes a VM want less", () => {
+test("an additional container never reduces the wanted size", () => {
   const large = { ...size, maxVcpus: 1e9, maxMemoryBytes: 2 ** 50 };
   fc.assert(
     fc.property(fc.array(container, { minLength: 1, maxLength: 8 }), ([first, ...others]) => {

@@ -1,9 +1,9 @@
 /**
- * How large a VM must be for its containers: at boot, and while it lives.
+ * How large a VM must be for its containers, at boot and while it runs.
  *
- * One rule for both: vCPUs are the sum of quota/period, each ratio taken first, rounded up once; memory is the sum of the limits
- * and what the guest needs for itself. Neither falls below the size the VM boots with, and what is beyond its maximum is refused,
- * never clipped. CPUs are counted as fractions, memory in bytes.
+ * One rule serves both. vCPUs are the sum of quota/period, rounded up once. Memory is the sum of the limits plus the guest overhead.
+ * Neither falls below the boot size. A size beyond the maximum is refused, never clipped. CPUs are counted as fractions, memory in
+ * bytes.
  */
 import { PaddockError } from "./errors.ts";
 
@@ -12,57 +12,57 @@ export const MIB = 1024 * 1024;
 /** The period of a CPU quota when none is given, in microseconds (kernel default of cfs_period_us). */
 export const DEFAULT_PERIOD_US = 100_000;
 
-/** Memory comes and goes in blocks of this many bytes (that of virtio-mem on x86). */
+/** Block size of plugged memory, in bytes (that of virtio-mem on x86). */
 const MEMORY_BLOCK_BYTES = 2 * MIB;
 
-/** What a container asks of its VM. A limit that is undefined, 0 or negative is none. */
+/** What a container demands of its VM. An undefined, zero or negative value means no limit. */
 export type ContainerDemand = {
   readonly cpuQuotaUs?: number | undefined;
   readonly cpuPeriodUs?: number | undefined;
-  /** Relative share of a contended CPU; none counts as 1024. */
+  /** Relative share of a contended CPU; undefined counts as 1024. */
   readonly cpuShares?: number | undefined;
-  /** CPUs of the host, such as "0-3,8"; none or empty means all. */
+  /** CPUs of the host, such as "0-3,8"; undefined or empty means all. */
   readonly cpusetCpus?: string | undefined;
   readonly memoryBytes?: number | undefined;
-  /** Sum of the limits of its huge pages, which lie outside `memoryBytes`. */
+  /** Sum of its huge page limits, which do not count in `memoryBytes`. */
   readonly hugepageBytes?: number | undefined;
 };
 
 export type VmSizeRequest = {
-  /** vCPUs at boot at least; 0 means: the node's default. */
+  /** Minimum vCPUs at boot; 0 means the node's default. */
   readonly vcpus: number;
-  /** 0 means: the node's limit. */
+  /** 0 means the node's limit. */
   readonly maxVcpus: number;
-  /** Memory at boot at least; 0 means: the node's default. */
+  /** Minimum memory at boot; 0 means the node's default. */
   readonly memoryBytes: number;
-  /** 0 or undefined means: the node's limit. */
+  /** 0 or undefined means the node's limit. */
   readonly maxMemoryBytes?: number | undefined;
   readonly containers: readonly ContainerDemand[];
 };
 
 export type VmSizeDefaults = {
   readonly vcpus: number;
-  /** vCPUs a VM may grow to unless its spec says so. */
+  /** vCPUs a VM may grow to when its spec does not say. */
   readonly maxVcpus: number;
-  /** vCPUs that no VM may have more of. */
+  /** The most vCPUs any VM may have. */
   readonly vcpuLimit: number;
   readonly memoryBytes: number;
-  /** Memory a VM may grow to unless its spec says so; undefined means: what it boots with. */
+  /** Memory a VM may grow to when its spec does not say; undefined means its boot size. */
   readonly maxMemoryBytes?: number | undefined;
-  /** What the guest's kernel and agent need beside the containers, in bytes. */
+  /** Memory for the guest's kernel and agent, in addition to the containers, in bytes. */
   readonly guestOverheadBytes: number;
 };
 
-/** What a VM boots with, which it never falls below, and what it may grow to. */
+/** The boot size of a VM, which is its minimum, and its maximum size. */
 export type VmSize = {
   readonly vcpus: number;
   readonly maxVcpus: number;
   readonly memoryBytes: number;
-  /** Undefined means: it has `memoryBytes` for ever. */
+  /** Undefined means the memory size is fixed. */
   readonly maxMemoryBytes?: number | undefined;
 };
 
-/** CPUs that the containers' quotas amount to; each ratio is taken before the sum, as periods differ. */
+/** Sum of the containers' CPU quotas, in CPUs. Each quota is divided by its own period first, because periods differ. */
 export function demandedCpus(containers: readonly ContainerDemand[]): number {
   let cpus = 0;
   for (const { cpuQuotaUs, cpuPeriodUs } of containers)
@@ -70,7 +70,7 @@ export function demandedCpus(containers: readonly ContainerDemand[]): number {
   return cpus;
 }
 
-/** Sum of the containers' limits of memory and huge pages, in bytes; those without a limit count nothing. */
+/** Sum of the containers' memory and huge page limits, in bytes. A container without a limit counts as 0. */
 export function demandedMemoryBytes(containers: readonly ContainerDemand[]): number {
   let bytes = 0;
   for (const { memoryBytes = 0, hugepageBytes = 0 } of containers)
@@ -79,8 +79,8 @@ export function demandedMemoryBytes(containers: readonly ContainerDemand[]): num
 }
 
 /**
- * Size of a VM at boot. What the request names is the least it has: containers that need more get more, up to the maximum.
- * Throws NO_CAPACITY beyond it, and INVALID_FIELD when what the request names for the boot is beyond the maximum that it names.
+ * Size of a VM at boot. The requested size is a minimum: containers that need more get more, up to the maximum. Throws NO_CAPACITY
+ * when they need more than the maximum, and INVALID_FIELD when the requested boot size exceeds the requested maximum.
  */
 export function vmSize(request: VmSizeRequest, defaults: VmSizeDefaults): VmSize {
   requireOrder("vcpus", request.vcpus, request.maxVcpus);
@@ -99,8 +99,8 @@ export function vmSize(request: VmSizeRequest, defaults: VmSizeDefaults): VmSize
 }
 
 /**
- * Size that the containers which count need now, in a VM that booted with `size`: at least that, and memory above it in whole
- * blocks of 2 MiB. Throws NO_CAPACITY beyond the maximum.
+ * Size that the active containers need now in a VM that booted with `size`. At least the boot size; memory above it comes in whole
+ * blocks of 2 MiB. Throws NO_CAPACITY when they need more than the maximum.
  */
 export function wantedSize(
   containers: readonly ContainerDemand[],
@@ -116,7 +116,7 @@ export function wantedSize(
   return { vcpus, memoryBytes };
 }
 
-/** The sum of ratios rounded up; a sum that misses a whole number by an error of the last digits is that number. */
+/** Rounds the sum up. A sum that exceeds a whole number only by floating-point error is that number. */
 const wholeCpus = (containers: readonly ContainerDemand[]): number =>
   Math.ceil(demandedCpus(containers) - 1e-9);
 
@@ -125,7 +125,7 @@ function neededMemoryBytes(containers: readonly ContainerDemand[], guestOverhead
   return limits === 0 ? 0 : limits + guestOverheadBytes;
 }
 
-/** 0 names nothing. */
+/** A `max` of 0 means not requested. */
 function requireOrder(field: "vcpus" | "memory_bytes", atBoot: number, max: number): void {
   if (max === 0 || atBoot <= max) return;
   throw new PaddockError("INVALID_FIELD", `max_${field} is ${max}, less than the ${field} of ${atBoot}`, {

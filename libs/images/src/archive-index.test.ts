@@ -7,7 +7,7 @@ import { ArchiveIndex } from "./archive-index.ts";
 import { packTar } from "./pack-tar.ts";
 import { Spool } from "./spool.ts";
 
-test("names that are longer than any in an image archive are not kept, neither of files nor of what links lead to", async (t) => {
+test("overlong names of files and links are not indexed", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), "archive-index-"));
   t.after(() => rm(directory, { recursive: true }));
   const long = `${"d".repeat(100)}/`.repeat(11);

@@ -6,22 +6,22 @@ import type { Spool } from "./spool.ts";
 import type { TarEntry } from "./tar-entry.ts";
 import { readTar } from "./tar-reader.ts";
 
-/** Where a file of the archive lies in the spool, in bytes. */
+/** A file of the archive: its position in the spool, in bytes. */
 export interface ArchiveFile {
   readonly name: string;
   readonly offset: number;
   readonly size: number;
 }
 
-/** More files than any image archive has; a root file system has more, and is not indexed further. */
+/** No image archive has more files. A root file system may, and indexing stops there. */
 const maxFiles = 20_000;
 
-/** Nothing in an image archive has a longer name; a root file system may, and they are not kept. */
+/** No name in an image archive is longer. A root file system may have longer names, which are not indexed. */
 const maxNameBytes = 1024;
 
 /**
- * The files of an OCI layout or docker archive, by name; of two of one name the last, as if they were unpacked. Names never become
- * paths on the host.
+ * The files of an OCI layout or docker archive, by name. Of two files with the same name the last counts, as when unpacking. Names
+ * never become paths on the host.
  */
 export class ArchiveIndex {
   readonly #spool: Spool;
@@ -59,21 +59,22 @@ export class ArchiveIndex {
     return this.#files.has(name);
   }
 
-  /** Whether any file of the archive has such a name. */
+  /** Whether the name of any file matches. */
   hasAny(pattern: RegExp): boolean {
     return [...this.#files.keys()].some((name) => pattern.test(name));
   }
 
-  /** A file by name, if it is there; old docker archives say "same layer as that one" with a link, followed once. */
+  /** A file by name, or undefined. Follows one link, because old docker archives use links for equal layers. */
   find(name: string): ArchiveFile | undefined {
     const key = indexedName(name);
     return this.#files.get(key) ?? this.#files.get(this.#links.get(key) ?? "");
   }
 
-  /** Like `find`. Throws `invalid_archive` if it is not there. */
+  /** Like `find`. Throws `invalid_archive` if the file is missing. */
   file(name: string): ArchiveFile {
     const file = this.find(name);
-    if (file === undefined) throw invalidArchive(`the archive lacks ${quoteName(name)}, which it refers to`);
+    if (file === undefined)
+      throw invalidArchive(`the archive refers to ${quoteName(name)}, which is missing`);
     return file;
   }
 
@@ -81,14 +82,14 @@ export class ArchiveIndex {
     return this.#spool.slice(file.offset, file.size);
   }
 
-  /** What a layer is compressed with, whatever its name or type says. Throws `unsupported`. */
+  /** The compression of a layer, detected from its content. Throws `unsupported`. */
   async compression(layer: ArchiveFile): Promise<Compression> {
     const start = this.content({ ...layer, size: Math.min(layer.size, 16) });
     for await (const bytes of start) return supported(sniffCompression(bytes), "a layer");
     return "none";
   }
 
-  /** A document as bytes. Throws `too_large` beyond 4 MiB, or 64 MiB of all that were asked for. */
+  /** A document as bytes. Throws `too_large` beyond 4 MiB, or beyond 64 MiB for all documents read. */
   async bytes(file: ArchiveFile): Promise<Buffer> {
     if (file.size > maxJsonBytes)
       throw new ImageError(
@@ -100,7 +101,7 @@ export class ArchiveIndex {
     if (this.#jsonBytes > maxTotalJsonBytes)
       throw new ImageError(
         "too_large",
-        `the manifests and configs in the archive have more than ${maxTotalJsonBytes} bytes`,
+        `the manifests and configs in the archive exceed ${maxTotalJsonBytes} bytes`,
         "export one image per archive",
       );
     const parts: Buffer[] = [];

@@ -1,11 +1,11 @@
 import { invalidArchive } from "./image-error.ts";
 
-/** Pulls exact amounts out of a stream of chunks, holding at most one chunk plus what was asked for. */
+/** Reads exact amounts from a stream of chunks. Buffers at most one chunk plus the requested amount. */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #chunk: Buffer = Buffer.alloc(0);
   #offset = 0;
-  /** Bytes handed out or skipped so far. */
+  /** Bytes read or skipped so far. */
   position = 0;
 
   constructor(source: AsyncIterable<Uint8Array>) {
@@ -27,7 +27,7 @@ export class ByteReader {
     return part;
   }
 
-  /** Exactly `size` bytes; undefined if the stream is at its end; throws if it ends in between. */
+  /** Exactly `size` bytes; undefined at the end of the stream. Throws if the stream ends in between. */
   async read(size: number): Promise<Buffer | undefined> {
     const first = await this.take(size);
     if (first === undefined || first.length === size) return first;

@@ -1,4 +1,4 @@
-/** The process that converts one archive: see `conversion-process.ts`. It is given its job as a message, and answers so. */
+/** The process that converts one archive; see `conversion-process.ts`. It receives its job and sends its result as messages. */
 import { writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import {
@@ -25,13 +25,13 @@ export type ConversionReply =
     }
   | { readonly kind: "bug"; readonly message: string; readonly stack: string | undefined };
 
-/** Lower than the daemon, whose calls go first on a busy host. */
+/** Below the priority of the daemon, so that calls are served first on a busy host. */
 const niceness = 10;
-/** Progress in between is left out: each message costs the daemon a turn. */
+/** Minimum interval of progress messages, because each one costs the daemon time. */
 const progressEveryMs = 50;
 
-giveWay();
-// The daemon is gone, or does not wait any longer. The group has mksquashfs in it.
+lowerPriority();
+// The daemon has ended or no longer waits. The process group includes mksquashfs.
 process.once("disconnect", () => process.kill(-process.pid, "SIGKILL"));
 process.once("message", ({ job }: ConversionRequest) => {
   const never = new AbortController().signal;
@@ -45,13 +45,13 @@ process.once("message", ({ job }: ConversionRequest) => {
   );
 });
 
-function giveWay(): void {
+function lowerPriority(): void {
   try {
     setPriority(niceness);
-    // Of all processes of this service the kernel ends this one first, when memory runs out.
+    // When memory runs out, the kernel kills this process before the daemon.
     writeFileSync("/proc/self/oom_score_adj", "500");
   } catch {
-    // A host that forbids it loses a courtesy.
+    // Best effort: a host may forbid it.
   }
 }
 
@@ -78,7 +78,7 @@ function failure(error: unknown): ConversionReply {
   return { kind: "bug", message, stack };
 }
 
-/** Passes on the first and the last of each phase, and of what comes in between as much as is worth showing. */
+/** Passes on the first and the last progress of each phase, and the others at a limited rate. */
 class Throttle {
   readonly #send: (progress: ImportProgress) => void;
   #held: ImportProgress | undefined;

@@ -9,7 +9,7 @@ import { storeFiles, temporaryStore } from "./testing/temporary-store.ts";
 const image = await archiveOf(ociFiles({ layers: [await tarOf([file("a", "x".repeat(3_000_000))])] }));
 const isolated = { convert: convertInProcess };
 
-/** Process ids of what was started for a store: their command line or open files name its directory. */
+/** Pids of processes that work for a store: their command line or open files have its directory. */
 async function processesOf(root: string): Promise<number[]> {
   const found: number[] = [];
   for (const pid of (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name))) {
@@ -19,7 +19,7 @@ async function processesOf(root: string): Promise<number[]> {
   return found;
 }
 
-/** The pids of this process's own children that convert. */
+/** Pids of the conversion processes that are children of this process. */
 async function conversions(): Promise<number[]> {
   const children = await readFile(`/proc/self/task/${process.pid}/children`, "utf8");
   const found: number[] = [];
@@ -30,7 +30,7 @@ async function conversions(): Promise<number[]> {
   return found;
 }
 
-test("a process of its own makes the same image, with progress in order up to each total", async (t) => {
+test("a separate process makes the same image, and reports progress in order up to each total", async (t) => {
   const here = await temporaryStore(t);
   const there = await temporaryStore(t, isolated);
   const expected = await here.store.importStream(stream(image, 65_536), { name: "a" });
@@ -49,7 +49,7 @@ test("a process of its own makes the same image, with progress in order up to ea
   assert.deepEqual(await conversions(), []);
 });
 
-test("a refusal keeps its kind, its words and its hint on the way out of the process", async (t) => {
+test("an error keeps its kind, message and hint across the process boundary", async (t) => {
   const { store, root } = await temporaryStore(t, isolated);
   const climbing = await tarOf([file("../etc/passwd")]);
   await assert.rejects(store.importStream(stream(climbing)), (error: Error) => {
@@ -57,12 +57,12 @@ test("a refusal keeps its kind, its words and its hint on the way out of the pro
       [error.name, "kind" in error && error.kind, "hint" in error && typeof error.hint],
       ["ImageError", "unsafe_path", "string"],
     );
-    return /contains \.\. \(an image may only/.test(error.message);
+    return /contains \.\. \(an image may contain only/.test(error.message);
   });
   assert.deepEqual(await storeFiles(root), []);
 });
 
-/** Imports with the conversion process brought to `end` as soon as it shows that it is there. */
+/** Imports an image and calls `end` with the conversion process as soon as it runs. */
 async function endedMidway(t: TestContext, end: (pid: number) => void, kind: string): Promise<void> {
   const { store, root } = await temporaryStore(t, isolated);
   const onProgress = ({ phase }: ImportProgress) => {
@@ -74,31 +74,31 @@ async function endedMidway(t: TestContext, end: (pid: number) => void, kind: str
     kind,
   });
   assert.deepEqual(await storeFiles(root), []);
-  assert.deepEqual(await processesOf(root), [], "what it started runs on");
+  assert.deepEqual(await processesOf(root), [], "a process is left");
   await store.importStream(stream(image, 65_536));
 }
 
-test("a process that crashes is an error of its own, leaves nothing, and the next import succeeds", async (t) => {
+test("a crash of the process is `failed`, leaves nothing, and the next import succeeds", async (t) => {
   await endedMidway(t, (pid) => process.kill(pid, "SIGSEGV"), "failed");
 });
 
-test("a process that the kernel ends for memory is told as too large", async (t) => {
+test("a process killed for lack of memory is `too_large`", async (t) => {
   await endedMidway(t, (pid) => process.kill(pid, "SIGKILL"), "too_large");
 });
 
-test("an archive that takes more memory than allowed is refused, and leaves nothing", async (t) => {
+test("an archive that needs too much memory is refused, and leaves nothing", async (t) => {
   const limits = { minFreeBytes: 0, maxConversionMemoryBytes: 12 * 1024 ** 2 };
   const { store, root } = await temporaryStore(t, { ...isolated, limits });
   const names = Array.from({ length: 8_000 }, (_, i) => directory(`${i}-${"n".repeat(200)}`));
   const archive = await tarOf(names);
   await assert.rejects(store.importStream(stream(archive, 1024 ** 2)), {
     kind: "too_large",
-    message: /more memory than there is for it \(12 MiB\)/,
+    message: /more than the 12 MiB of memory allowed/,
   });
   assert.deepEqual(await storeFiles(root), []);
 });
 
-test("an import that takes longer than allowed is refused, and leaves nothing", async (t) => {
+test("an import that takes too long is refused, and leaves nothing", async (t) => {
   const limits = { minFreeBytes: 0, maxConversionMs: 1 };
   const { store, root } = await temporaryStore(t, { ...isolated, limits });
   await assert.rejects(store.importStream(stream(image, 65_536)), {

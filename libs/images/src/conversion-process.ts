@@ -1,9 +1,9 @@
 /**
- * Converts an archive in a process of its own.
+ * Converts an archive in a separate process.
  *
- * An archive is a stranger's, and reading one takes as much time and memory as its writer likes, up to the limits. In a process beside
- * the daemon it holds up no other call, and what goes wrong there ends there: a crash or a lack of memory is an `ImageError`. It runs at
- * a lower priority than the daemon, and ends with it. A thread would share the daemon's thread pool, and die with all of it of some shortages of memory.
+ * Archives are untrusted, and reading one can take time and memory up to the limits. A separate process does not delay other calls of
+ * the daemon, and contains failures: a crash or a lack of memory becomes an `ImageError`. It runs at a lower priority than the daemon
+ * and ends with it. A thread would share the daemon's thread pool, and some out-of-memory errors in a thread end the whole process.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -15,11 +15,11 @@ const main = fileURLToPath(new URL("./conversion-main.ts", import.meta.url));
 const mebibyte = 1024 ** 2;
 const maxComplaintBytes = 8192;
 
-/** See `convertArchive`. Throws `failed` or `too_large`, too, when the process ends without an answer. */
+/** Like `convertArchive`. Also throws `failed` or `too_large` when the process ends without a result. */
 export const convertInProcess: ConvertArchive = async (job, { signal, onProgress }) => {
   signal.throwIfAborted();
   const memoryMiB = Math.ceil(job.limits.maxConversionMemoryBytes / mebibyte);
-  // A group of its own, so that mksquashfs ends with it.
+  // In its own process group, so that mksquashfs ends with it.
   const child = spawn(process.execPath, [`--max-old-space-size=${memoryMiB}`, main], {
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C" },
@@ -42,7 +42,7 @@ export const convertInProcess: ConvertArchive = async (job, { signal, onProgress
 
 type Progress = Extract<ConversionReply, { kind: "progress" }>["progress"];
 
-/** Hands the child its job and waits until it, and what it started, have ended. */
+/** Sends the job to the child and waits until the child and its own children have ended. */
 async function outcome(
   child: ChildProcess,
   request: ConversionRequest,
@@ -61,7 +61,7 @@ async function outcome(
     if (message.kind === "progress") onProgress(message.progress);
     else reply = message;
   });
-  // "close" comes when the standard error has ended, of which mksquashfs has a copy.
+  // "close" comes when stderr is closed, and mksquashfs has a copy of it.
   const closed = new Promise((resolve) => child.once("close", resolve));
   if (child.pid !== undefined)
     child.send(request, (error) => {
@@ -96,14 +96,14 @@ function ended(
   if (complaints.includes("heap out of memory") || signalCode === "SIGKILL")
     return new ImageError(
       "too_large",
-      `reading the image takes more memory than there is for it (${memoryMiB} MiB)`,
+      `reading the image takes more than the ${memoryMiB} MiB of memory allowed`,
       "make the image smaller, or raise the node's image limits",
       cause,
     );
   return new ImageError(
     "failed",
-    `the process that reads image archives ended without an answer (${signalCode ?? `exit ${exitCode}`})`,
-    "import the image again; the node's log has what the process said",
+    `the process that converts image archives ended without a result (${signalCode ?? `exit ${exitCode}`})`,
+    "import the image again; the node's log has the output of the process",
     cause,
   );
 }
@@ -113,6 +113,6 @@ function killGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid, "SIGKILL");
   } catch {
-    // It has ended by itself.
+    // It has ended already.
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Turns a received archive into a squashfs file: all that reads what a stranger wrote. It runs in a process of its own
- * (`conversion-process.ts`); nothing here knows that.
+ * Turns a received archive into a squashfs file. All code that reads untrusted input is below this file. It usually runs in a separate
+ * process (`conversion-process.ts`), but does not depend on that.
  */
 import { createReadStream } from "node:fs";
 import { stat, truncate } from "node:fs/promises";
@@ -26,10 +26,10 @@ import type { LayerBlob, SourceImage } from "./source-image.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import { writeSquashfs } from "./write-squashfs.ts";
 
-/** How an archive is to be read. `rootfs` is a tar of a whole root file system, such as `docker export` makes. */
+/** The format of an archive. `rootfs` is a tar of a whole root file system, such as `docker export` makes. */
 export type ArchiveFormat = "auto" | "oci" | "docker" | "rootfs";
 
-/** How far an import is. Phases come in this order; `bytesTotal` is absent while it cannot be known. */
+/** Progress of an import. Phases come in this order; `bytesTotal` is absent while it is unknown. */
 export interface ImportProgress {
   readonly phase: "receive" | "verify" | "convert" | "store";
   readonly bytesDone: number;
@@ -38,17 +38,17 @@ export interface ImportProgress {
 
 /** What to convert, as plain data. */
 export interface ConversionJob {
-  /** Private directory of this import; its owner removes it afterwards. */
+  /** Private directory of this import; the caller removes it afterwards. */
   readonly workDirectory: string;
-  /** The archive as it was received, in that directory. */
+  /** The received archive, in that directory. */
   readonly received: string;
   readonly format: ArchiveFormat;
   readonly name: ImageName | undefined;
-  /** Only for `rootfs`, which has no config of its own. */
+  /** Only for `rootfs`, whose archive has no config. */
   readonly config: Partial<ImageConfig> | undefined;
   readonly architecture: Architecture;
   readonly limits: ImageLimits;
-  /** Images the store has already; finding one of them ends the conversion early. */
+  /** Images that the store has already. If the archive has one of them, the conversion ends early. */
   readonly known: readonly Digest[];
 }
 
@@ -57,23 +57,23 @@ export interface ConversionOptions {
   readonly onProgress: (progress: ImportProgress) => void;
 }
 
-/** The outcome: an image that was known, or one whose squashfs waits at `squashfs` to be put in place. */
+/** The result: an image the store has already, or a new one with its file at `squashfs`. */
 export type ConversionResult = { readonly id: Digest; readonly names: readonly ImageName[] } & (
   | { readonly kind: "known" }
   | { readonly kind: "new"; readonly image: ConvertedImage; readonly squashfs: string }
 );
 
-/** What is known of an image before it is in a store. */
+/** An image before it is in a store. */
 export type ConvertedImage = Omit<StoredImage, "importedAt" | "createdAt"> & {
   readonly createdAt?: string | undefined;
 };
 
-/** A way to convert: here, or elsewhere. Throws `ImageError`, or the signal's reason. */
+/** Converts in this process or in another one. Throws `ImageError`, or the signal's reason. */
 export type ConvertArchive = (job: ConversionJob, options: ConversionOptions) => Promise<ConversionResult>;
 
 type Job = ConversionJob & ConversionOptions;
 
-/** Verifies and converts an archive inside the job's own directory. */
+/** Verifies and converts an archive in the job's directory. */
 export const convertArchive: ConvertArchive = async (plain, options) => {
   const job = { ...plain, ...options };
   try {
@@ -115,14 +115,14 @@ type FindOptions = Pick<ConversionJob, "format" | "name" | "config" | "architect
   readonly signal: AbortSignal;
 };
 
-/** The image of an archive. A bare root file system has no identity until its one layer has been hashed. */
+/** Finds the image in an archive. A bare root file system has no id until its only layer has been hashed. */
 export async function findImage(spool: Spool, job: FindOptions): Promise<FoundImage> {
   const archive = await ArchiveIndex.read(spool, job.signal);
   const format = job.format === "auto" ? detectFormat(archive) : job.format;
   if (format !== "rootfs" && job.config !== undefined)
     throw new ImageError(
       "unsupported",
-      "a config given for an image that has its own",
+      "a config for an image that has its own",
       "leave it out, or override it when creating a container",
     );
   const wanted = { name: job.name, architecture: job.architecture };
@@ -142,7 +142,7 @@ export async function findImage(spool: Spool, job: FindOptions): Promise<FoundIm
   }
 }
 
-/** An archive with an OCI layout is one, even if `docker save` put its older manifest beside it. */
+/** An archive with an OCI layout counts as `oci`, even if `docker save` added its older manifest. */
 function detectFormat(archive: ArchiveIndex): Exclude<ArchiveFormat, "auto"> {
   if (archive.has("index.json") && (archive.has("oci-layout") || archive.hasAny(/^blobs\/sha256\//)))
     return "oci";
@@ -150,7 +150,7 @@ function detectFormat(archive: ArchiveIndex): Exclude<ArchiveFormat, "auto"> {
   if (archive.has("repositories") && archive.hasAny(/^[0-9a-f]{64}\/layer\.tar$/))
     throw new ImageError(
       "unsupported",
-      "an archive that docker before 1.10 saved",
+      "an archive saved by docker before 1.10",
       "save the image again with a current docker",
     );
   return "rootfs";
@@ -208,7 +208,7 @@ async function convert({ archive, spool, layers, merged, space }: Conversion, jo
   return path;
 }
 
-/** The squashfs grows with what is fed into it, at most as fast; so feeding is where space is watched. */
+/** Checks free space while feeding mksquashfs. The squashfs never grows faster than its input. */
 async function* guarded(tar: AsyncIterable<Buffer>, space: FreeSpace): AsyncGenerator<Buffer> {
   for await (const chunk of tar) {
     await space.reserve(chunk.length);
@@ -231,7 +231,7 @@ async function describe(
     bytesDone += chunk.length;
     job.onProgress({ phase: "store", bytesDone, bytesTotal });
   }
-  if (blob === undefined) throw new Error("the squashfs file ended without its digest being known");
+  if (blob === undefined) throw new Error("the squashfs file was read without a digest");
   return {
     id: image.id,
     blob,
@@ -246,7 +246,7 @@ async function describe(
   };
 }
 
-/** A root that others may not enter is kept as it was packed, but nothing run as another user finds a file in it. */
+/** Warns about a root directory that only root can enter: processes of other users find no file in it. The mode is kept. */
 function rootWarnings({ tree }: MergedLayers): string[] {
   const { mode } = tree.root.attributes;
   if ((mode & 0o001) !== 0) return [];

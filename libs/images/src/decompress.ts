@@ -4,7 +4,7 @@ import { ImageError, invalidArchive } from "./image-error.ts";
 
 export type Compression = "none" | "gzip" | "zstd";
 
-/** Recognises a compression by its first bytes; a foreign one is named so that the refusal can say it. */
+/** Detects a compression by its first bytes, including unsupported ones, so that the error can name them. */
 export function sniffCompression(start: Uint8Array): Compression | "xz" | "bzip2" {
   const hex = Buffer.from(start.subarray(0, 6)).toString("hex");
   if (hex.startsWith("1f8b")) return "gzip";
@@ -15,7 +15,7 @@ export function sniffCompression(start: Uint8Array): Compression | "xz" | "bzip2
   return "none";
 }
 
-/** Throws `unsupported` for a compression that is not undone here. */
+/** Throws `unsupported` for an unsupported compression. */
 export function supported(found: ReturnType<typeof sniffCompression>, what: string): Compression {
   if (found === "xz" || found === "bzip2")
     throw new ImageError("unsupported", `${what} compressed with ${found}`, "use gzip or zstd");
@@ -23,16 +23,16 @@ export function supported(found: ReturnType<typeof sniffCompression>, what: stri
 }
 
 export interface DecompressOptions {
-  /** Most bytes to yield; more is `too_large`. */
+  /** Maximum output, in bytes; more is `too_large`. */
   readonly maxBytes: number;
   /** What is being decompressed, for messages. */
   readonly what: string;
 }
 
 /**
- * Undoes a compression, bounded in size. The ratio is not: a file of zeros shrinks a thousandfold in honest images.
- * Also bounds an uncompressed stream.
- * Throws `invalid_archive` for a damaged stream and `too_large` for a bomb.
+ * Decompresses a stream, with a bound on the output size. An uncompressed stream is bounded too. The compression ratio is not
+ * bounded, because a file of zeros in a valid image shrinks a thousandfold.
+ * Throws `invalid_archive` for a damaged stream and `too_large` beyond the bound.
  */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
@@ -44,12 +44,12 @@ export async function* decompress(
     for await (const chunk of inflate(source, compression)) {
       bytesOut += chunk.length;
       if (bytesOut > options.maxBytes)
-        throw bomb(options.what, `is larger than ${options.maxBytes} bytes uncompressed`);
+        throw tooLarge(options.what, `is larger than ${options.maxBytes} bytes uncompressed`);
       yield chunk;
     }
   } catch (error) {
     if (!isDecoderError(error)) throw error;
-    throw invalidArchive(`${options.what} is not a whole ${compression} stream`, { cause: error });
+    throw invalidArchive(`${options.what} is not a complete ${compression} stream`, { cause: error });
   }
 }
 
@@ -63,7 +63,7 @@ async function* inflate(source: AsyncIterable<Uint8Array>, compression: Compress
     compression === "gzip"
       ? createGunzip({ chunkSize })
       : createZstdDecompress({ chunkSize, params: { [constants.ZSTD_d_windowLogMax]: 27 } });
-  // The callback only marks errors as handled: pipeline destroys the decoder with them, and the loop throws.
+  // The callback marks errors as handled. pipeline destroys the decoder with the error, and the loop throws it.
   pipeline(Readable.from(source), decoder, () => undefined);
   yield* decoder;
 }
@@ -77,6 +77,6 @@ function isDecoderError(error: unknown): boolean {
   );
 }
 
-function bomb(what: string, why: string): ImageError {
+function tooLarge(what: string, why: string): ImageError {
   return new ImageError("too_large", `${what} ${why}`, "make it smaller, or raise the node's image limits");
 }

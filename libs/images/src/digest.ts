@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { ImageError, invalidArchive } from "./image-error.ts";
 
-/** `sha256:` and 64 lower-case hex digits: the only digest algorithm images are made with in practice. */
+/** `sha256:` and 64 lower-case hex digits. Images use no other digest algorithm in practice. */
 export type Digest = `sha256:${string}`;
 
-/** Parses a digest out of a manifest. Throws `invalid_archive`, or `unsupported` for another algorithm. */
+/** Parses a digest from a manifest. Throws `invalid_archive`, or `unsupported` for another algorithm. */
 export function parseDigest(text: string): Digest {
   const hex = /^sha256:([0-9a-f]{64})$/.exec(text)?.[1];
   if (hex !== undefined) return `sha256:${hex}`;
@@ -22,7 +22,7 @@ export function digestOf(bytes: Uint8Array | string): Digest {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
-/** Passes a stream through and hands its digest and size to `done` once it has ended. */
+/** Passes a stream through, and calls `done` with its digest and size at the end. */
 export async function* measured(
   source: AsyncIterable<Buffer>,
   done: (digest: Digest, size: number) => void,
@@ -42,7 +42,7 @@ export function verifyDigest(what: string, actual: Digest, expected: Digest): vo
   if (actual === expected) return;
   throw new ImageError(
     "digest_mismatch",
-    `${what} hashes to ${actual}, not to ${expected}`,
-    "the image was damaged or changed on its way; export it again",
+    `${what} has the digest ${actual}, expected ${expected}`,
+    "the image was damaged or changed in transit; export it again",
   );
 }

@@ -1,6 +1,7 @@
 /**
- * The archive of `docker save` (and `podman save`): `manifest.json`, one config and tar per layer. Also a directory that skopeo and
- * podman call `dir:` or `docker-dir`: there `manifest.json` is one image manifest, and a blob is named by its digest.
+ * The archive of `docker save` (and `podman save`): `manifest.json`, a config per image and a tar per layer. Also the directory
+ * format that skopeo and podman call `dir:` or `docker-dir`, where `manifest.json` is one image manifest and each blob is named by its
+ * digest.
  */
 import type { ArchiveFile, ArchiveIndex } from "./archive-index.ts";
 import { type Digest, digestHex, digestOf } from "./digest.ts";
@@ -51,7 +52,7 @@ interface ListedImage {
   readonly names: readonly ImageName[];
 }
 
-/** The one image that is listed, or the one of the wanted name; one that is listed once for each of its names is one. */
+/** The only listed image, or the one with the wanted name. An image listed once per name counts as one. */
 function chooseEntry(list: readonly unknown[], wanted: Wanted): ListedImage {
   const images = new Map<string, ListedImage>();
   for (const item of JsonObject.of({ images: list }, what).objects("images")) {
@@ -76,14 +77,14 @@ function chooseEntry(list: readonly unknown[], wanted: Wanted): ListedImage {
   return chosen;
 }
 
-/** Docker names a config after its digest; a file so named must hash to its name. */
+/** Docker names a config after its digest. Such a file must match its name. */
 function verifyConfigName(file: ArchiveFile, id: Digest): void {
   const named = /(?:^|\/)([0-9a-f]{64})(?:\.json)?$/.exec(file.name)?.[1];
   if (named !== undefined && named !== digestHex(id))
     throw new ImageError(
       "digest_mismatch",
-      `the image config hashes to ${id}, not to the digest in its name`,
-      "the image was damaged or changed on its way; save it again",
+      `the image config has the digest ${id}, which is not the one in its name`,
+      "the image was damaged or changed in transit; save it again",
     );
 }
 

@@ -1,7 +1,7 @@
 import { open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Makes a directory's entries survive a power cut. */
+/** Syncs a directory, so that its entries survive a power failure. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {
@@ -11,7 +11,7 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Moves a finished file into place: all of it is there after a crash, or none of it. */
+/** Moves a complete file into place atomically: after a crash, all of it exists or nothing. */
 export async function publish(temporary: string, path: string, mode: number): Promise<void> {
   const file = await open(temporary, "r");
   try {

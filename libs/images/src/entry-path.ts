@@ -1,6 +1,6 @@
 /**
- * Names of archive entries, made safe. Paths here are relative to the image's root, without `.` or empty
- * components, and as byte strings. `""` is the root itself.
+ * Normalises and checks the names of archive entries. Paths are byte strings, relative to the image's root, without `.` or empty
+ * components. `""` is the root.
  */
 import { ImageError, quoteName } from "./image-error.ts";
 
@@ -8,8 +8,8 @@ const maxPathBytes = 4095;
 const maxNameBytes = 255;
 
 /**
- * Normalises the name of an entry. A leading `/` means the image's root, as builders (kaniko, Bazel, Nix) write it.
- * Throws `unsafe_path` for a name that climbs.
+ * Normalises the name of an entry. A leading `/` means the image's root, as some builders write it (kaniko, Bazel, Nix).
+ * Throws `unsafe_path` for a name with `..`.
  */
 export function entryPath(name: string): string {
   return components(name, name).join("/");
@@ -23,9 +23,9 @@ export function hardlinkTarget(name: string, link: string): string {
 }
 
 /**
- * Checks a symbolic link. Nothing is ever unpacked on the host, so a link cannot hurt it; but a relative
- * one that climbs past the root means another file to every tool that looks at it, and is refused as
- * container engines do. Absolute ones are ordinary: they are resolved inside the container's root.
+ * Checks a symbolic link. Nothing is unpacked on the host, so a link cannot harm it. A relative link that leaves the root is refused,
+ * as container engines do, because tools resolve it to different files. An absolute link is valid: it is resolved inside the
+ * container's root.
  */
 export function checkSymlink(path: string, link: string): void {
   if (link === "" || link.length > maxPathBytes)
@@ -35,7 +35,7 @@ export function checkSymlink(path: string, link: string): void {
   for (const part of link.split("/")) {
     if (part === "..") depth -= 1;
     else if (part !== "" && part !== ".") depth += 1;
-    if (depth < 0) throw unsafe(path, "is a symbolic link that climbs out of the image");
+    if (depth < 0) throw unsafe(path, "is a symbolic link that leads out of the image");
   }
 }
 
@@ -61,6 +61,6 @@ export function unsafe(name: string, why: string): ImageError {
   return new ImageError(
     "unsafe_path",
     `the entry ${quoteName(name)} ${why}`,
-    "an image may only hold names inside its own root; build it again with a current tool",
+    "an image may contain only names inside its root; rebuild it with a current tool",
   );
 }

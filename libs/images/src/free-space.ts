@@ -3,7 +3,7 @@ import { ImageError } from "./image-error.ts";
 
 const stepBytes = 64 * 1024 ** 2;
 
-/** Watches that writing to a file system leaves a floor of free bytes, asking it every 64 MiB written. */
+/** Ensures that a file system keeps a minimum of free bytes. Checks it after each 64 MiB written. */
 export class FreeSpace {
   readonly #directory: string;
   readonly #minFreeBytes: number;
@@ -33,7 +33,7 @@ function noSpace(minFreeBytes: number, options?: ErrorOptions): ImageError {
   );
 }
 
-/** Turns the kernel's "disk full" into `no_space`; any other error is returned as it is. */
+/** Maps the kernel's "disk full" errors to `no_space`. Returns any other error unchanged. */
 export function mapDiskFull(error: unknown, minFreeBytes: number): unknown {
   const full =
     error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");

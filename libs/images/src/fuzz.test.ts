@@ -1,6 +1,6 @@
 /**
- * The readers of archives against inputs that nobody meant. Whatever they are given, they end, and with an `ImageError` or with a tree
- * whose paths stay inside the root. `PADDOCK_FUZZ_RUNS` sets the number of inputs for each reader; a failing one is kept in `corpus/`.
+ * Runs the archive readers on generated inputs. For any input they end with an `ImageError` or with a tree whose paths stay inside the
+ * root. `PADDOCK_FUZZ_RUNS` sets the number of inputs for each reader; a failing input is saved in `corpus/`.
  */
 import assert from "node:assert/strict";
 import { open, writeFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ import { Spool } from "./spool.ts";
 import { parsePax } from "./tar-pax.ts";
 import { readTar } from "./tar-reader.ts";
 import { stream } from "./testing/build-archive.ts";
-import { type CorpusName, corpus, keepFound } from "./testing/corpus.ts";
+import { type CorpusName, corpus, saveFailingInput } from "./testing/corpus.ts";
 import { temporaryDirectory } from "./testing/temporary-store.ts";
 
 const blockBytes = 512;
@@ -88,7 +88,7 @@ const interesting = fc.oneof(
   fc.string({ maxLength: 12, unit: "binary-ascii" }),
 );
 
-/** One field of one header is replaced, and the checksum set right: else next to every change ends at the checksum. */
+/** Replaces one field of one header and corrects the checksum, because otherwise almost every change fails at the checksum. */
 const setField = fc
   .record({ block: fc.nat(), field: fc.constantFrom(...Object.values(fieldOffsets)), value: interesting })
   .map(
@@ -129,17 +129,17 @@ const limits = {
 };
 const signal = new AbortController().signal;
 
-/** Ends well, or with a refusal that has a hint. */
+/** Succeeds, or throws an `ImageError` with a hint. */
 async function endsWell(reader: CorpusName, input: Buffer, read: (input: Buffer) => unknown): Promise<void> {
   try {
     await read(input);
   } catch (error) {
     if (error instanceof ImageError && error.hint !== "") return;
-    throw new Error(`kept as ${keepFound(reader, input)}`, { cause: error });
+    throw new Error(`saved as ${saveFailingInput(reader, input)}`, { cause: error });
   }
 }
 
-/** Every input of the corpus as it is, then changed ones. */
+/** Runs every input of the corpus unchanged, then mutated inputs. */
 async function fuzz(reader: CorpusName, read: (input: Buffer) => unknown): Promise<void> {
   const seeds = corpus(reader);
   for (const [, input] of seeds) await endsWell(reader, input, read);
@@ -162,15 +162,15 @@ async function readEntries(input: Buffer): Promise<void> {
   assert.ok(bytes <= input.length);
 }
 
-test("the tar reader ends with entries or a refusal, whatever it reads", () => fuzz("tar", readEntries));
+test("for any input, the tar reader returns entries or refuses it", () => fuzz("tar", readEntries));
 
-test("pax records end as records or a refusal, for any input", () =>
+test("for any input, the pax parser returns records or refuses it", () =>
   fuzz("pax", (input) => {
     for (const scope of ["entry", "global"] as const)
       for (const [key, value] of parsePax(input, scope)) assert.ok(key.length + value.length < input.length);
   }));
 
-test("an image's config ends as a config or a refusal, for any input", () =>
+test("for any input, the config parser returns a config or refuses it", () =>
   fuzz("document", (input) => {
     const { config, diffIds } = parseImageDocument(input.toString("utf8"));
     assert.ok(config.workingDir.startsWith("/"));
@@ -178,7 +178,7 @@ test("an image's config ends as a config or a refusal, for any input", () =>
     assert.ok(diffIds.every((id) => /^sha256:[0-9a-f]{64}$/.test(id)));
   }));
 
-test("a compressed stream ends as bytes within their bound or a refusal, for any input", () =>
+test("for any input, decompression yields bytes within the bound or refuses it", () =>
   fuzz("frame", async (input) => {
     const compression = sniffCompression(input);
     if (compression === "xz" || compression === "bzip2") return;
@@ -188,7 +188,7 @@ test("a compressed stream ends as bytes within their bound or a refusal, for any
     assert.ok(bytes <= 100_000);
   }));
 
-test("an archive ends as a tree inside its root or a refusal, for any input", async (t) => {
+test("for any input, an archive becomes a tree inside its root or is refused", async (t) => {
   const path = join(await temporaryDirectory(t), "archive");
   await fuzz("archive", async (input) => {
     await writeFile(path, input);
@@ -210,11 +210,11 @@ test("an archive ends as a tree inside its root or a refusal, for any input", as
   });
 });
 
-test("framing of gzip and zstd in any mix is undone or refused", async () => {
+test("any mix of gzip and zstd frames is decompressed or refused", async () => {
   const piece = fc.oneof(
     fc.uint8Array({ maxLength: 300 }).map((bytes) => gzipSync(bytes)),
     fc.uint8Array({ maxLength: 300 }).map((bytes) => zstdCompressSync(bytes)),
-    // A skippable frame, as zstd:chunked and eStargz's kin put their tables into.
+    // A skippable frame, in which zstd:chunked stores its table.
     fc.uint8Array({ maxLength: 30 }).map((bytes) => {
       const head = Buffer.from("502a4d1800000000", "hex");
       head.writeUInt32LE(bytes.length, 4);

@@ -13,37 +13,37 @@ export interface ImageConfig {
   readonly workingDir: string;
   /** `user[:group]`, names or numbers, resolved against the image's own files; "" means root. */
   readonly user: string;
-  /** Such as `SIGTERM` or `15`; "" if the image does not say. */
+  /** Such as `SIGTERM` or `15`; "" if the image has none. */
   readonly stopSignal: string;
-  /** Such as `80/tcp`; what else an image names as one is left out. */
+  /** Such as `80/tcp`. Malformed entries of an image are left out. */
   readonly exposedPorts: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Absolute paths; what else an image names as one is left out. */
+  /** Absolute paths. Malformed entries of an image are left out. */
   readonly volumes: readonly string[];
 }
 
 export type Architecture = "amd64" | "arm64";
 
-/** An image's config document: what identifies it, and which layers it is made of. */
+/** An image's config document. It identifies the image and lists its layers. */
 export interface ImageDocument {
-  /** "" if it does not say. */
+  /** "" if the document has none. */
   readonly architecture: string;
   readonly created: string | undefined;
   readonly diffIds: readonly Digest[];
   readonly config: ImageConfig;
-  /** What is odd about it but no reason to refuse it, in words for a person. */
+  /** Problems that are no reason to refuse the image, for a person to read. */
   readonly warnings: readonly string[];
 }
 
 const what = "the image config";
-/** What containers are told of an image is bounded: it is kept, listed, and handed to each guest. */
+/** The config is bounded, because it is stored, listed and sent to each guest. */
 const maxConfigBytes = 1024 ** 2;
 const maxConfigStrings = 10_000;
 
-/** Other names of the architectures, as `uname -m` says them. */
+/** Names of architectures from `uname -m`. */
 const architectureAliases: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
 
-/** An image's own architecture by its usual name. */
+/** The usual name of an architecture. */
 export const normalArchitecture = (text: string): string =>
   Object.hasOwn(architectureAliases, text) ? (architectureAliases[text] ?? text) : text;
 
@@ -54,7 +54,7 @@ export function parseImageDocument(text: string): ImageDocument {
   if (os !== "linux")
     throw new ImageError("unsupported", `an image for ${quoteText(os)}`, "only linux images can run");
   const rootfs = document.object("rootfs");
-  if (rootfs === undefined) throw invalidDocument(what, "it names no layers (rootfs)");
+  if (rootfs === undefined) throw invalidDocument(what, "it lists no layers (rootfs)");
   const created = Date.parse(document.text("created") ?? "");
   return {
     architecture: normalArchitecture(document.string("architecture") ?? ""),
@@ -64,12 +64,15 @@ export function parseImageDocument(text: string): ImageDocument {
   };
 }
 
-/** What other engines pass over is left out here, too, and told if a container would miss it. */
+/** Leaves out what other engines ignore. A warning reports entries that a container could miss. */
 function parseConfig(config: JsonObject): Pick<ImageDocument, "config" | "warnings"> {
   const env = config.strings("Env");
   const warnings = env
     .filter((variable) => !isVariable(variable))
-    .map((variable) => `${what}: Env holds ${quoteText(variable)}, which sets no variable and is left out`);
+    .map(
+      (variable) =>
+        `${what}: Env holds ${quoteText(variable)}, which does not set a variable and is left out`,
+    );
   const checked = checkImageConfig({
     entrypoint: config.words("Entrypoint"),
     cmd: config.words("Cmd"),
@@ -89,15 +92,15 @@ const isVariable = (text: string): boolean => text.indexOf("=") > 0;
 const isPort = (text: string): boolean => /^[0-9]{1,5}(?:-[0-9]{1,5})?(?:\/[a-z]{2,5})?$/.test(text);
 const isVolume = (text: string): boolean => text.startsWith("/");
 
-/** A signal in the form that is kept: `sigquit` and `RTMIN+3` are taken as docker takes them. */
+/** Normalises a signal name; accepts `sigquit` and `RTMIN+3`, as docker does. */
 function normalSignal(text: string): string {
   const upper = text.toUpperCase();
   return /^(?:SIG|[0-9]|$)/.test(upper) ? upper : `SIG${upper}`;
 }
 
 /**
- * Fills in and checks a config, whether from an archive or from a caller who imports a bare root file system.
- * Throws `invalid_archive` naming the field, or `too_large`.
+ * Fills in defaults and checks a config, from an archive or from the importer of a bare root file system. Throws `invalid_archive`,
+ * which names the field, or `too_large`.
  */
 export function checkImageConfig(config: Partial<ImageConfig>): ImageConfig {
   const checked: ImageConfig = {
@@ -128,7 +131,7 @@ function refuseLarge(config: ImageConfig): void {
     throw new ImageError(
       "too_large",
       `${what} has ${texts.length} strings of ${bytes} bytes`,
-      `up to ${maxConfigStrings} strings and ${maxConfigBytes} bytes are taken`,
+      `the limit is ${maxConfigStrings} strings and ${maxConfigBytes} bytes`,
     );
 }
 
@@ -144,7 +147,7 @@ function refuse(field: string, values: readonly string[], valid: (value: string)
 
 const quoteText = (text: string): string => JSON.stringify(text.slice(0, 100));
 
-/** The canonical config document of an image made from a bare root file system; its digest is the image's id. */
+/** The canonical config document for a bare root file system. Its digest is the image's id. */
 export function writeImageDocument(
   config: ImageConfig,
   architecture: Architecture,

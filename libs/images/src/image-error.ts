@@ -1,13 +1,13 @@
 /**
- * Everything an image operation can refuse, as a closed set of kinds.
+ * The closed set of ways in which an image operation can fail.
  *
- * - `invalid_archive`: not a well-formed archive, manifest or config; or it ends too early.
- * - `digest_mismatch`: bytes that do not hash to the digest that names them.
- * - `unsupported`: well-formed, but a media type, feature or platform this store does not take.
- * - `unsafe_path`: an entry that tries to leave the image's root or to write through a link.
- * - `too_large`: over a limit of the store (bytes, entries, layers, memory, time).
- * - `no_space`: the disk's free-space floor would be crossed.
- * - `failed`: the process that reads archives ended without an answer.
+ * - `invalid_archive`: a malformed or truncated archive, manifest or config.
+ * - `digest_mismatch`: the content of a blob does not match its digest.
+ * - `unsupported`: well-formed, but the store does not support the media type, feature or platform.
+ * - `unsafe_path`: an entry that leaves the image's root or writes through a link.
+ * - `too_large`: beyond a limit of the store (bytes, entries, layers, memory, time).
+ * - `no_space`: the disk would have less free space than configured.
+ * - `failed`: the process that converts archives ended without a result.
  * - `not_found`, `ambiguous`, `in_use`, `invalid_reference`: about a reference to an image.
  */
 export type ImageErrorKind =
@@ -23,7 +23,7 @@ export type ImageErrorKind =
   | "in_use"
   | "invalid_reference";
 
-/** A refusal of the image store. `message` says what was refused and why; `hint` what to do about it. */
+/** An error of the image store. `message` says what failed and why; `hint` says what to do about it. */
 export class ImageError extends Error {
   readonly kind: ImageErrorKind;
   /** The message without the hint. */
@@ -39,34 +39,34 @@ export class ImageError extends Error {
   }
 }
 
-const damaged = "the archive is damaged or was cut short; make it again and send it again";
+const damaged = "the archive is damaged or truncated; create it again and send it again";
 
-/** An archive or a document in it that is not whole, or not what it claims to be. */
+/** The archive or a document in it is incomplete or malformed. */
 export function invalidArchive(what: string, options?: ErrorOptions): ImageError {
   return new ImageError("invalid_archive", what, damaged, options);
 }
 
-/** A layer that is whole but says something that cannot be: the image was built so. */
+/** The layer is complete, but its content is contradictory: the image was built that way. */
 export function invalidLayer(what: string): ImageError {
   return new ImageError(
     "invalid_archive",
     what,
-    "the layer is at fault, not its way here; build the image again",
+    "the layer was built wrong, not damaged in transit; rebuild the image",
   );
 }
 
-/** A document in the archive that is whole JSON with a wrong value in it. */
+/** A document in the archive is valid JSON, but a value in it is wrong. */
 export function invalidDocument(document: string, what: string): ImageError {
   return new ImageError(
     "invalid_archive",
     `${document}: ${what}`,
-    `${document} is at fault, not its way here; build the image again with that corrected`,
+    `${document} is wrong, not damaged in transit; correct it and rebuild the image`,
   );
 }
 
 /**
- * A name out of an archive, made fit for a message or a log line: names are byte strings (one character
- * per byte) chosen by whoever made the archive, so control characters are escaped and the length is cut.
+ * Formats a name from an archive for a message or log line. Names are untrusted byte strings (one character per byte), so control
+ * characters are escaped and long names are truncated.
  */
 export function quoteName(name: string): string {
   const text = Buffer.from(name.slice(0, 400), "latin1").toString("utf8");

@@ -11,7 +11,7 @@ import { StoreFiles } from "./store-files.ts";
 const a: Digest = `sha256:${"a".repeat(64)}`;
 const b: Digest = `sha256:${"b".repeat(64)}`;
 
-test("a name leads to one image, and each image knows its names in order", () => {
+test("a name refers to one image, and the names of an image are sorted", () => {
   const names = new ImageNames();
   for (const [text, id] of [
     ["two", a],
@@ -26,7 +26,7 @@ test("a name leads to one image, and each image knows its names in order", () =>
   assert.deepEqual([names.of(a), names.get(parseImageName("one"))], [[], undefined]);
 });
 
-/** Counts how often all images are gone through. */
+/** Counts iterations over all images. */
 class CountedImages extends Map<Digest, StoredImage> {
   walks = 0;
   override keys() {
@@ -35,7 +35,7 @@ class CountedImages extends Map<Digest, StoredImage> {
   }
 }
 
-test("an image is found by id or name without a walk over all images or names", (t) => {
+test("an image is found by id or name without an iteration over all images or names", (t) => {
   const images = new CountedImages();
   const names = new ImageNames();
   const image = (id: Digest): StoredImage => ({

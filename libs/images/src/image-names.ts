@@ -1,10 +1,10 @@
 import type { Digest } from "./digest.ts";
 import type { ImageName } from "./reference.ts";
 
-/** Which image each name leads to, and which names lead to an image. Either way it is one look-up. */
+/** Maps names to images and images to names; both are one lookup. */
 export class ImageNames implements Iterable<[ImageName, Digest]> {
   readonly #images = new Map<ImageName, Digest>();
-  /** Of each image that has any, sorted; replaced when they change. */
+  /** Sorted names of each image that has any; replaced on change. */
   readonly #names = new Map<Digest, readonly ImageName[]>();
 
   get(name: ImageName): Digest | undefined {
@@ -16,7 +16,7 @@ export class ImageNames implements Iterable<[ImageName, Digest]> {
     return this.#names.get(id) ?? [];
   }
 
-  /** Gives the name to an image, and takes it from the one that had it. */
+  /** Gives the name to an image. An image that had the name loses it. */
   set(name: ImageName, id: Digest): void {
     this.delete(name);
     this.#images.set(name, id);

@@ -6,30 +6,30 @@ import type { ImageName } from "./reference.ts";
 
 /** An image in a store. */
 export interface ImageRecord {
-  /** Digest of the image's config document, the id that docker shows; it covers config and layers. */
+  /** Digest of the image's config document, which docker shows as the id. It covers config and layers. */
   readonly id: Digest;
-  /** Names that lead to this image now, sorted. */
+  /** Current names of this image, sorted. */
   readonly names: readonly ImageName[];
   /** Digest of the squashfs file. */
   readonly blob: Digest;
   /** Size of the squashfs file, in bytes. */
   readonly sizeBytes: number;
-  /** Bytes of all files in the image, uncompressed. */
+  /** Size of all files in the image, uncompressed, in bytes. */
   readonly contentBytes: number;
-  /** When the image says it was made, else when it was imported; ISO 8601. */
+  /** Creation time from the image, or else the import time; ISO 8601. */
   readonly createdAt: string;
   /** ISO 8601. */
   readonly importedAt: string;
   readonly architecture: Architecture;
   readonly layerCount: number;
-  /** Device nodes in the layers that were left out of the image. */
+  /** Number of device nodes in the layers, which are left out of the image. */
   readonly droppedDevices: number;
-  /** What is odd about the image but no reason to refuse it, in words for a person. */
+  /** Problems that are no reason to refuse the image, for a person to read. */
   readonly warnings: readonly string[];
   readonly config: ImageConfig;
 }
 
-/** What is kept in an image's own file; its names live in one file for all images, so that they move atomically. */
+/** The content of an image's file. Names are in one file for all images, so that they move atomically. */
 export type StoredImage = Omit<ImageRecord, "names">;
 
 const version = 1;
@@ -38,10 +38,10 @@ export function serializeStoredImage(image: StoredImage): string {
   return `${JSON.stringify({ version, ...image }, undefined, 2)}\n`;
 }
 
-/** Parses a record written by this package. Throws if it is damaged or of a later version. */
+/** Parses a record written by this package. Throws if it is damaged or has a later version. */
 export function parseStoredImage(text: string): StoredImage {
   const record = JsonObject.parse(text, "the image record");
-  if (record.size("version") !== version) throw new Error("the image record is of another version");
+  if (record.size("version") !== version) throw new Error("the image record has an unknown version");
   const config = record.object("config");
   if (config === undefined) throw invalidArchive("the image record has no config");
   return {
@@ -54,7 +54,7 @@ export function parseStoredImage(text: string): StoredImage {
     architecture: parseArchitecture(record.requiredString("architecture")),
     layerCount: record.size("layerCount"),
     droppedDevices: record.size("droppedDevices"),
-    // Records of before warnings were kept have none.
+    // Older records have no warnings.
     warnings: record.strings("warnings"),
     config: parseStoredConfig(config),
   };

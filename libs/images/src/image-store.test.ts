@@ -17,7 +17,7 @@ test("importing an image again returns the same record and adds no file", async 
   assert.equal((await store.list()).length, 1);
 });
 
-test("concurrent imports of one image end as one image", async (t) => {
+test("concurrent imports of one image result in one image", async (t) => {
   const { store, root } = await temporaryStore(t);
   const imports = Array.from({ length: 6 }, (_, i) => store.importStream(stream(one), { name: `name${i}` }));
   const ids = new Set((await Promise.all(imports)).map(({ id }) => id));
@@ -29,7 +29,7 @@ test("concurrent imports of one image end as one image", async (t) => {
   assert.equal((await storeFiles(root)).length, 3);
 });
 
-test("a blob is read-only and has the size that its record says", async (t) => {
+test("a blob is read-only and has the size in its record", async (t) => {
   const { store } = await temporaryStore(t);
   const record = await store.importStream(stream(one));
   const { mode, size } = await stat(store.blobPath(record));
@@ -38,7 +38,7 @@ test("a blob is read-only and has the size that its record says", async (t) => {
   assert.equal(store.totalBytes(), size);
 });
 
-test("a store opened again has the same images and names", async (t) => {
+test("a reopened store has the same images and names", async (t) => {
   const { store, root } = await temporaryStore(t);
   await store.importStream(stream(one), { name: "a:1" });
   await store.importStream(stream(two), { name: "registry.example:5000/team/b" });
@@ -47,7 +47,7 @@ test("a store opened again has the same images and names", async (t) => {
   assert.notEqual(again.store.find("registry.example:5000/team/b:latest"), undefined);
 });
 
-test("opening a store sweeps what an interrupted import left, and nothing else", async (t) => {
+test("opening a store removes the leftovers of an interrupted import, and nothing else", async (t) => {
   const { store, root } = await temporaryStore(t);
   await store.importStream(stream(one), { name: "a" });
   const before = await storeFiles(root);
@@ -57,10 +57,10 @@ test("opening a store sweeps what an interrupted import left, and nothing else",
     join(root, "blobs", `${"0".repeat(64)}.squashfs`),
     "published, but its record was not written",
   );
-  const told: string[] = [];
-  await temporaryStore(t, { root, log: (message) => told.push(message) });
+  const logged: string[] = [];
+  await temporaryStore(t, { root, log: (message) => logged.push(message) });
   assert.deepEqual(await storeFiles(root), before);
-  assert.equal(told.length, 2);
+  assert.equal(logged.length, 2);
 });
 
 test("an image whose record or blob is damaged is left out and can be imported again", async (t) => {
@@ -74,7 +74,7 @@ test("an image whose record or blob is damaged is left out and can be imported a
     assert.deepEqual(await again.store.list(), []);
     assert.ok(
       (await storeFiles(root)).includes(relative(root, store.blobPath(record))),
-      "its blob was swept",
+      "its blob was removed",
     );
     const repaired = await again.store.importStream(stream(one), { name: "a" });
     assert.equal(repaired.blob, record.blob);
@@ -82,7 +82,7 @@ test("an image whose record or blob is damaged is left out and can be imported a
   }
 });
 
-test("an image is found by name, id and unique beginning of its id", async (t) => {
+test("an image is found by name, id and unique id prefix", async (t) => {
   const { store } = await temporaryStore(t);
   const { id } = await store.importStream(stream(one), { name: "docker.io/library/a" });
   for (const ref of ["a", "a:latest", "docker.io/a", id, id.slice(7), id.slice(0, 12), id.slice(7, 19)])
@@ -120,22 +120,22 @@ test("no image can be given a name that looks like an id", async (t) => {
   assert.deepEqual(await storeFiles(root), []);
 });
 
-test("an image is addressed by its id even where another was named like it before that was refused", async (t) => {
+test("an image is found by its id even if an older store has another image with that id as its name", async (t) => {
   const { store, root } = await temporaryStore(t);
   const victim = await store.importStream(stream(one), { name: "good" });
   const other = await store.importStream(stream(two), { name: "other" });
   const names = { "good:latest": victim.id, "other:latest": other.id, [victim.id]: other.id };
   await writeFile(join(root, "names.json"), JSON.stringify(names));
-  const told: unknown[] = [];
-  const again = await temporaryStore(t, { root, log: (_, details) => told.push(details) });
+  const logged: unknown[] = [];
+  const again = await temporaryStore(t, { root, log: (_, details) => logged.push(details) });
   assert.equal(again.store.find(victim.id)?.id, victim.id);
-  assert.equal(again.store.find("good")?.id, victim.id, "the names beside the refused one are kept");
-  assert.deepEqual(told, [{ name: victim.id, id: other.id }]);
+  assert.equal(again.store.find("good")?.id, victim.id, "the other names are kept");
+  assert.deepEqual(logged, [{ name: victim.id, id: other.id }]);
   assert.equal((await again.store.remove(victim.id)).record.id, victim.id);
   assert.equal(again.store.find("other")?.id, other.id);
 });
 
-test("a name of hex digits is a name alone, and never the beginning of an id", async (t) => {
+test("a name of hex digits is only a name, and never an id prefix", async (t) => {
   const { store } = await temporaryStore(t);
   const { id } = await store.importStream(stream(one), { name: "cafe" });
   const other = await store.importStream(stream(two));
@@ -148,16 +148,16 @@ test("a name of hex digits is a name alone, and never the beginning of an id", a
   assert.equal(store.get(other.id.slice(0, 20)), undefined);
 });
 
-test("a reference with a registry's digest is refused with what it is", async (t) => {
+test("a reference with a registry digest is refused, and the error says why", async (t) => {
   const { store } = await temporaryStore(t);
   await store.importStream(stream(one), { name: "a" });
   assert.throws(() => store.find(`a@sha256:${"a".repeat(64)}`), {
     kind: "invalid_reference",
-    message: /holds a digest/,
+    message: /contains a registry digest/,
   });
 });
 
-test("the beginning of more than one id is ambiguous", async (t) => {
+test("a prefix of more than one id is ambiguous", async (t) => {
   const { store } = await temporaryStore(t);
   await store.importStream(stream(one));
   await store.importStream(stream(two));
@@ -169,7 +169,7 @@ test("the beginning of more than one id is ambiguous", async (t) => {
   assert.equal(store.find(`sha256:${ids[0]?.slice(0, common + 1)}`)?.id.slice(7), ids[0]);
 });
 
-test("a name moves to the image that was imported with it last", async (t) => {
+test("a name moves to the last image imported with it", async (t) => {
   const { store } = await temporaryStore(t);
   const old = await store.importStream(stream(one), { name: "app:1" });
   const current = await store.importStream(stream(two), { name: "app:1" });
@@ -197,7 +197,7 @@ test("an image in use is not removed", async (t) => {
   assert.equal((await store.remove(id, { inUse: () => false })).deleted, true);
 });
 
-test("a blob that two images share goes with the second of them", async (t) => {
+test("a blob shared by two images is removed with the second image", async (t) => {
   const { store } = await temporaryStore(t);
   const rootfs = await tarOf([file("x")]);
   const first = await store.importStream(stream(rootfs), { config: { cmd: ["1"] } });
@@ -210,7 +210,7 @@ test("a blob that two images share goes with the second of them", async (t) => {
   await assert.rejects(stat(store.blobPath(second)), { code: "ENOENT" });
 });
 
-test("an aborted import ends at once, in every phase, and leaves nothing", async (t) => {
+test("an aborted import ends at once in every phase, and leaves nothing", async (t) => {
   for (const phase of ["receive", "verify", "convert", "store"] as const) {
     const { store, root } = await temporaryStore(t);
     const abort = new AbortController();
@@ -247,7 +247,7 @@ test("an error of the source ends the import and leaves nothing", async (t) => {
   assert.deepEqual(await storeFiles(root), []);
 });
 
-test("removing an image while another with the same blob is put in place leaves the other its blob", async (t) => {
+test("removing an image while another with the same blob is committed keeps the blob", async (t) => {
   const { store } = await temporaryStore(t);
   const rootfs = await tarOf([file("x")]);
   for (let round = 0; round < 10; round += 1) {

@@ -1,9 +1,9 @@
 /**
- * The images of one node: content-addressed, read-only squashfs files and what is known about each.
+ * The images of one node: content-addressed, read-only squashfs files, each with a record.
  *
- * Imports run side by side, each in a directory of its own; only the last step, which puts an image in
- * place, and removals take turns. An image's id is the digest of its config document, which names every
- * layer by digest, so importing the same image twice is the same image whatever archive it came in.
+ * Imports run concurrently, each in its own directory. Only their last step, the commit, and removals are serialized. An image's id is
+ * the digest of its config document, which lists the digest of every layer. So the same image has the same id, whatever archive it
+ * comes from.
  */
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -29,33 +29,33 @@ import { Slots } from "./slots.ts";
 import { type ImageLog, type StoreContents, StoreFiles } from "./store-files.ts";
 
 export interface OpenImageStoreOptions {
-  /** Directory of the store; created if missing. One process at a time may have it open. */
+  /** Directory of the store; created if missing. Only one process may have it open. */
   readonly root: string;
   readonly limits?: Partial<ImageLimits>;
-  /** Images for any other are refused. Default: the host's. */
+  /** Images for other architectures are refused. Default: the host's. */
   readonly architecture?: Architecture;
   readonly log?: ImageLog;
   readonly now?: () => Date;
-  /** How archives are converted; default: each in a process of its own. */
+  /** How archives are converted. Default: each in a separate process. */
   readonly convert?: ConvertArchive;
 }
 
 export interface ImportOptions {
-  /** Name to give the image, taken away from the image that had it; default: the archive's own names. */
+  /** Name for the image. An image that has the name loses it. Default: the names in the archive. */
   readonly name?: string;
   readonly format?: ArchiveFormat;
-  /** How containers run by default; only for a bare root file system. */
+  /** Defaults for containers; only for a bare root file system. */
   readonly config?: Partial<ImageConfig>;
   readonly onProgress?: (progress: ImportProgress) => void;
   readonly signal?: AbortSignal;
 }
 
 export interface RemoveOptions {
-  /** Whether anything uses the image of this id. Asked once, with no other change to the store under way. */
+  /** Whether the image is in use. Called once, while no other change of the store is in progress. */
   readonly inUse?: (id: Digest) => boolean;
 }
 
-/** Opens a store, sweeping what a crash left in it. */
+/** Opens a store and removes the leftovers of a crash. */
 export async function openImageStore(options: OpenImageStoreOptions): Promise<ImageStore> {
   const files = new StoreFiles(resolve(options.root), options.log ?? (() => undefined));
   const contents = await files.load();
@@ -93,7 +93,7 @@ export class ImageStore {
 
   /**
    * Imports an archive from an untrusted source. Importing a known image again returns the same record.
-   * Throws `ImageError`, or the signal's reason; either way nothing is left behind.
+   * Throws `ImageError`, or the signal's reason, and then leaves nothing behind.
    */
   async importStream(source: AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<ImageRecord> {
     const name = options.name === undefined ? undefined : parseImageName(options.name);
@@ -126,7 +126,7 @@ export class ImageStore {
     job: Omit<ConversionJob, "known">,
     { signal, onProgress }: ConversionOptions,
   ): Promise<ConversionResult> {
-    using _slot = await this.#slots.take(signal);
+    using _slot = await this.#slots.acquire(signal);
     const { maxConversionMs } = job.limits;
     const tooSlow = AbortSignal.timeout(maxConversionMs);
     const bounded = { signal: AbortSignal.any([signal, tooSlow]), onProgress };
@@ -144,28 +144,28 @@ export class ImageStore {
   }
 
   /**
-   * Finds an image by name, by id, or by the beginning of its id if that is unique: what a client wrote. At once, so that a caller
-   * can pin what it found before a removal comes between. Throws `invalid_reference` or `ambiguous`.
+   * Finds an image by a client's reference: a name, an id, or a unique id prefix. Synchronous, so that the caller can pin the image
+   * before a removal can run. Throws `invalid_reference` or `ambiguous`.
    */
   find(ref: string): ImageRecord | undefined {
     const id = this.#find(ref);
     return id === undefined ? undefined : this.#record(id);
   }
 
-  /** The image of exactly this id: what a record says. No name is looked at. */
+  /** The image with exactly this id, for ids in records. Names are not considered. */
   get(id: string): ImageRecord | undefined {
     return this.#images.has(id as Digest) ? this.#record(id as Digest) : undefined;
   }
 
-  /** All images, the newest import first. */
+  /** All images, newest import first. */
   async list(): Promise<ImageRecord[]> {
     const records = [...this.#images.keys()].map((id) => this.#record(id));
     return records.sort((a, b) => (a.importedAt > b.importedAt ? -1 : a.importedAt < b.importedAt ? 1 : 0));
   }
 
   /**
-   * Removes a name, and with its last name, or if an id is given, the image itself. Returns what the image
-   * was and whether it is gone. Throws `not_found`, `in_use`, `ambiguous`, `invalid_reference`.
+   * Removes a name. Removes the image too if the name was its last one or `ref` is an id. Returns the image's record and whether the
+   * image was deleted. Throws `not_found`, `in_use`, `ambiguous`, `invalid_reference`.
    */
   async remove(ref: string, options: RemoveOptions = {}): Promise<{ record: ImageRecord; deleted: boolean }> {
     return this.#inTurn(async () => {
@@ -190,12 +190,12 @@ export class ImageStore {
     });
   }
 
-  /** Path of an image's squashfs file, read-only and never changed once it exists. */
+  /** Path of an image's squashfs file, which is read-only and never changes. */
   blobPath(record: Pick<ImageRecord, "blob">): string {
     return this.#files.blobPath(record.blob);
   }
 
-  /** Bytes of all squashfs files; one that two images share counts once. */
+  /** Size of all squashfs files, in bytes. A file that two images share counts once. */
   totalBytes(): number {
     const blobs = new Map([...this.#images.values()].map(({ blob, sizeBytes }) => [blob, sizeBytes]));
     return [...blobs.values()].reduce((sum, size) => sum + size, 0);
@@ -238,7 +238,7 @@ export class ImageStore {
     if (others.length > 0)
       throw new ImageError(
         "ambiguous",
-        `${others.length + 1} images begin with ${ref}`,
+        `${others.length + 1} image ids begin with ${ref}`,
         "give more of the id",
       );
     return found;
@@ -246,7 +246,7 @@ export class ImageStore {
 
   #record(id: Digest): ImageRecord {
     const image = this.#images.get(id);
-    if (image === undefined) throw new Error(`image ${id} vanished from the store`);
+    if (image === undefined) throw new Error(`image ${id} is missing from the store`);
     return { ...image, names: this.#names.of(id) };
   }
 

@@ -71,7 +71,7 @@ test("docker save archives, old and new, give the same image as the OCI layout",
   assert.deepEqual(saved, oci);
 });
 
-test("an old docker archive may say with a link that two layers are the same", async (t) => {
+test("an old docker archive may use a link for a repeated layer", async (t) => {
   const { store } = await temporaryStore(t);
   const files = dockerFiles({ layers: [base, base] });
   const manifest = JSON.parse(files.get("manifest.json")?.toString() ?? "");
@@ -95,7 +95,7 @@ for (const [how, compress] of [
     assert.equal(packed.id, plain.id);
   });
 
-test("a bare root file system takes its config from the caller, and its id from both", async (t) => {
+test("a bare root file system gets its config from the caller, and its id depends on both", async (t) => {
   const { store } = await temporaryStore(t);
   const config = { cmd: ["/bin/tool"], env: ["A=b"], user: "app", labels: { z: "1", a: "2" } };
   const record = await store.importStream(stream(base), { name: "bare", config });
@@ -140,7 +140,7 @@ test("the config of an image is kept", async (t) => {
   assert.equal(record.createdAt, "2024-05-06T07:08:09.123Z");
 });
 
-test("of a multi-platform layout the node's own platform is taken", async (t) => {
+test("from a multi-platform layout the node's platform is imported", async (t) => {
   const { store } = await temporaryStore(t);
   const mine = ociFiles({ layers: [base] });
   const foreign = ociFiles({ layers: [top], document: { architecture: "arm64" } });
@@ -159,7 +159,7 @@ test("of a multi-platform layout the node's own platform is taken", async (t) =>
   assert.ok((await pathsOf(store.blobPath(record))).includes("bin/tool"));
 });
 
-test("of several images in an archive the one of the given name is taken", async (t) => {
+test("from several images in an archive the one with the given name is imported", async (t) => {
   const { store } = await temporaryStore(t);
   const files = dockerFiles({ layers: [base], name: "one:1" });
   const others = dockerFiles({ layers: [top], name: "two:2" });
@@ -175,7 +175,7 @@ test("of several images in an archive the one of the given name is taken", async
   assert.ok((await pathsOf(store.blobPath(record))).includes("data/above"));
 });
 
-test("hard links stay links to one file, even where a later layer replaces the name they were made to", async (t) => {
+test("hard links still share one file after a later layer replaces their target", async (t) => {
   const { store } = await temporaryStore(t);
   const first = await tarOf([file("one", "old"), hardlink("two", "one"), hardlink("three", "./one")]);
   const second = await tarOf([file("one", "new")]);
@@ -187,7 +187,7 @@ test("hard links stay links to one file, even where a later layer replaces the n
   assert.equal(record.contentBytes, 6);
 });
 
-test("long names and long link targets survive", async (t) => {
+test("long names and long link targets are kept", async (t) => {
   const { store } = await temporaryStore(t);
   const long = `d/${"n".repeat(200)}`;
   const target = `/${"t/".repeat(90)}end`;
@@ -202,7 +202,7 @@ test("long names and long link targets survive", async (t) => {
   ]);
 });
 
-test("device nodes are left out and counted, and still hide what a lower layer had there", async (t) => {
+test("device nodes are left out and counted, and still hide entries of lower layers", async (t) => {
   const { store } = await temporaryStore(t);
   const lower = await tarOf([file("dev/null"), file("keep")]);
   const upper = await tarOf([
@@ -221,7 +221,7 @@ test("the same layers give the same squashfs bytes in another store at another t
   const two = await temporaryStore(t);
   const first = await one.store.importStream(stream(archive));
   const started = Math.floor(Date.now() / 1000);
-  // The squashfs root directory once carried the wall clock, in seconds.
+  // A changing mtime of the root directory would show after a second.
   while (Math.floor(Date.now() / 1000) === started) await new Promise(setImmediate);
   const second = await two.store.importStream(stream(archive));
   assert.equal(second.blob, first.blob);

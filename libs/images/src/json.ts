@@ -2,8 +2,8 @@ import { ImageError, invalidArchive, invalidDocument } from "./image-error.ts";
 import { maxJsonItems } from "./limits.ts";
 
 /**
- * Reads values out of JSON that somebody else wrote. Every accessor names the field it refuses; a missing or null
- * field is `undefined`, a field of another type is `invalid_archive`.
+ * Reads values from untrusted JSON. A missing or null field is `undefined`. A field of another type throws `invalid_archive`, which
+ * names the field.
  */
 export class JsonObject {
   readonly #fields: ReadonlyMap<string, unknown>;
@@ -47,7 +47,7 @@ export class JsonObject {
     return value;
   }
 
-  /** A string; a value of another type counts as missing. For remarks that nothing depends on. */
+  /** A string; a value of another type counts as missing. For optional annotations. */
   text(key: string): string | undefined {
     const value = this.#get(key);
     return typeof value === "string" ? value : undefined;
@@ -83,7 +83,7 @@ export class JsonObject {
     });
   }
 
-  /** An array of strings; a string stands for an array of one, as docker reads it. */
+  /** An array of strings. A single string counts as an array of one, as in docker. */
   words(key: string): string[] {
     return typeof this.#get(key) === "string" ? [this.requiredString(key)] : this.strings(key);
   }
@@ -112,7 +112,7 @@ export class JsonObject {
   }
 }
 
-/** What is wrong inside a document; the path into it belongs to the sentence, not to its name. */
+/** Splits `where` into the document's name and the path inside it. The path becomes part of the message. */
 function wrong(where: string, what: string): ImageError {
   const [document = "", ...path] = where.split(": ");
   return invalidDocument(document, [...path, what].join(": "));

@@ -1,4 +1,4 @@
-/** The two passes over an image's layers: one that verifies and merges, one that emits what survived. */
+/** The two passes over an image's layers: the first verifies and merges, the second emits the merged entries. */
 import type { ArchiveFile } from "./archive-index.ts";
 import { decompress } from "./decompress.ts";
 import { type Digest, measured, verifyDigest } from "./digest.ts";
@@ -11,7 +11,7 @@ import type { TarEntry } from "./tar-entry.ts";
 import { readTar } from "./tar-reader.ts";
 import { type TarRecord, tarEnd, tarHeader, tarPadding } from "./tar-writer.ts";
 
-/** Where the bytes of a blob come from; the same bytes on every call. */
+/** Source of a blob's bytes; every call returns the same bytes. */
 export interface BlobSource {
   content(file: ArchiveFile): AsyncIterable<Buffer>;
 }
@@ -29,7 +29,7 @@ export interface MergedLayers {
   readonly tree: MergedTree;
   /** Digests of the uncompressed layers, bottom first. */
   readonly diffIds: readonly Digest[];
-  /** Bytes of all surviving files. */
+  /** Size of all files in the merged tree, in bytes. */
   readonly contentBytes: number;
   /** The latest modification time in the tree, in seconds since 1970. */
   readonly newestMtime: number;
@@ -64,7 +64,7 @@ export async function mergeLayers(options: LayersOptions): Promise<MergedLayers>
   return { tree, diffIds, ...totals(tree, limits), droppedDevices: budget.devices };
 }
 
-/** An image may name one blob as many layers; what is read is bounded, not only what it unpacks to. */
+/** An image may use one blob for many layers, so the stored bytes are bounded too. */
 function checkStoredBytes(layers: readonly LayerBlob[], { maxUnpackedBytes }: ImageLimits): void {
   const storedBytes = layers.reduce((sum, { file }) => sum + file.size, 0);
   if (storedBytes > maxUnpackedBytes)
@@ -105,7 +105,7 @@ async function readChanges(
     const change = layerChange(entry, { layer: at.index, ordinal: ordinal++ }, at.budget);
     if (change !== undefined) changes.push(change);
   }
-  if (result === undefined) throw new Error("a layer ended without its digest being known");
+  if (result === undefined) throw new Error("a layer was read without a digest");
   return { ...result, changes };
 }
 
@@ -135,7 +135,7 @@ async function* counted(
   }
 }
 
-/** Second pass: the merged tree as one tar archive, in an order that depends on the layers alone. */
+/** Second pass: the merged tree as one tar archive, in an order that depends only on the layers. */
 export async function* mergedTar(tree: MergedTree, options: LayersOptions): AsyncGenerator<Buffer> {
   const files = new Map<Inode, string[]>();
   for (const [path, node] of walk(tree.root)) {

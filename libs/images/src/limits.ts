@@ -1,30 +1,30 @@
-/** What one import may cost. Archives come from untrusted clients, so every number here is enforced. */
+/** Limits of one import. Archives come from untrusted clients, so every limit is enforced. */
 export interface ImageLimits {
-  /** Largest archive accepted, in bytes, before and after its outer compression is undone. */
+  /** Largest archive, in bytes, before and after decompression of the whole archive. */
   readonly maxArchiveBytes: number;
   /** Largest sum of all layers, uncompressed, in bytes. */
   readonly maxUnpackedBytes: number;
-  /** Most entries in all layers together, with the directories that no entry names. Each costs about 500 bytes of memory during an import. */
+  /** Most entries in all layers, including implied directories. Each takes about 500 bytes of memory during an import. */
   readonly maxEntries: number;
-  /** Most entries of one directory. mksquashfs compares each new name with all names before it: 100,000 cost it minutes. */
+  /** Most entries of one directory. mksquashfs compares each name with all earlier ones; 100,000 take it minutes. */
   readonly maxDirectoryEntries: number;
-  /** Most bytes of names, link targets and extended attributes in all layers together. */
+  /** Most bytes of names, link targets and extended attributes in all layers. */
   readonly maxMetadataBytes: number;
   /** Most layers in an image. */
   readonly maxLayers: number;
-  /** Imports that verify and convert at a time, each with up to 256 MiB for mksquashfs; others wait. */
+  /** Concurrent conversions, each with up to 256 MiB for mksquashfs; others wait. */
   readonly maxConcurrentConversions: number;
-  /** Most memory, in bytes, for the objects of one conversion; buffers and mksquashfs come on top. */
+  /** Most heap memory of one conversion, in bytes, without buffers and mksquashfs. */
   readonly maxConversionMemoryBytes: number;
-  /** Longest that one conversion may take, in milliseconds; receiving and waiting for a turn do not count. */
+  /** Longest time of one conversion, in milliseconds, without receiving and waiting for a slot. */
   readonly maxConversionMs: number;
-  /** Free space, in bytes, that an import must leave on the store's file system. */
+  /** Free space that an import must leave on the store's file system, in bytes. */
   readonly minFreeBytes: number;
 }
 
 const GiB = 1024 ** 3;
 
-/** Limits a node starts with; each can be overridden in `openImageStore`. */
+/** Default limits; `openImageStore` can override each. */
 export const defaultImageLimits: ImageLimits = {
   maxArchiveBytes: 16 * GiB,
   maxUnpackedBytes: 32 * GiB,
@@ -38,10 +38,10 @@ export const defaultImageLimits: ImageLimits = {
   minFreeBytes: GiB,
 };
 
-/** JSON documents in an archive (index, manifest, config) are held in memory, hence small. */
+/** Largest JSON document in an archive (index, manifest, config), in bytes; documents are held in memory. */
 export const maxJsonBytes = 4 * 1024 ** 2;
 
-/** Most JSON in one archive that is read, in bytes; an index may lead to many manifests. */
+/** Most JSON read from one archive, in bytes; an index may refer to many manifests. */
 export const maxTotalJsonBytes = 64 * 1024 ** 2;
 
 /** Most items in one list or object of a JSON document. */

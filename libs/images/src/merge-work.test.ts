@@ -15,7 +15,7 @@ const record = (type: TarRecord["type"], path: string, link = ""): TarRecord => 
   ...plain,
 });
 
-/** The two passes over one layer of these entries: the bytes of the second. */
+/** Runs both passes over a layer with these entries. Returns the bytes of the second pass. */
 async function merged(entries: Iterable<TarRecord>, limits: Partial<ImageLimits> = {}, copies = 1) {
   const archive = Buffer.concat(await Array.fromAsync(packTar(entries)));
   const layer = {
@@ -52,7 +52,7 @@ test("30,000 hard links to one file are merged in one pass", async () => {
   assert.equal(bytes, 512 * (30_001 + 600) + 1024);
 });
 
-/** CPU time, in microseconds, up to the first byte of a merged archive with so many links to one file: they are all sorted by then. */
+/** CPU time, in microseconds, until the first byte of a merged archive with `count` links to one file. All links are sorted by then. */
 async function linkingUs(count: number): Promise<number> {
   const archive = Buffer.concat(await Array.fromAsync(packTar([record("file", "a")])));
   const layer = {
@@ -83,7 +83,7 @@ async function linkingUs(count: number): Promise<number> {
   return user + system;
 }
 
-// Four times as many take about four times as long. Where each link copies those before it they take sixteen times as long.
+// Four times as many links take about four times as long. With quadratic work they would take sixteen times as long.
 test("hard links take CPU time in proportion to their number", async () => {
   const [few, many]: [number[], number[]] = [[], []];
   for (let round = 0; round < 4; round++) {
@@ -93,7 +93,7 @@ test("hard links take CPU time in proportion to their number", async () => {
   assert.ok(Math.min(...many) < 9 * Math.min(...few), `${many} µs, ${few} µs`);
 });
 
-test("directories that no entry names count against the limits", async () => {
+test("implied directories count against the limits", async () => {
   const deep = [record("file", `${"x/".repeat(1000)}y`)];
   await assert.rejects(merged(deep, { maxEntries: 900 }), { kind: "too_large", message: /900 entries/ });
   // 1000 directories, the last with a path of 1999 bytes: 1 MB of paths in one entry of 2 KB.
@@ -102,7 +102,7 @@ test("directories that no entry names count against the limits", async () => {
   assert.equal([...walk((await merged(deep)).tree.root)].length, 1001);
 });
 
-test("a thousand entries below one deep directory cost its depth each, and no more", () => {
+test("each of a thousand entries below one deep directory takes time proportional to its depth", () => {
   let implied = 0;
   const tree = new MergedTree(() => {
     implied += 1;
@@ -119,7 +119,7 @@ test("a thousand entries below one deep directory cost its depth each, and no mo
   assert.equal([...walk(tree.root)].length, 2000);
 });
 
-test("a directory with more entries than mksquashfs can take in time is refused by its name", async () => {
+test("a directory with too many entries for mksquashfs is refused, and the error names it", async () => {
   const entries = Array.from({ length: 11 }, (_, i) => record("file", `big/${i}`));
   await assert.rejects(merged(entries, { maxDirectoryEntries: 10 }), {
     kind: "too_large",
@@ -128,7 +128,7 @@ test("a directory with more entries than mksquashfs can take in time is refused 
   await merged(entries, { maxDirectoryEntries: 11 });
 });
 
-test("a blob that is named as many layers is bounded by what is read in all", async () => {
+test("a blob used for many layers is bounded by the total bytes read", async () => {
   const entries = [record("file", "a")];
   await assert.rejects(merged(entries, { maxUnpackedBytes: 20_000 }, 20), (error: unknown) => {
     assert.ok(error instanceof ImageError && error.kind === "too_large");

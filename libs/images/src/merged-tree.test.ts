@@ -24,7 +24,7 @@ interface Change {
   readonly content: string;
 }
 
-/** A tree as a flat map: path to "d", "l" or a file's content. The obvious way, to compare with. */
+/** A tree as a flat map from path to "d", "l" or a file's content: a simple model to compare with. */
 type Flat = Map<string, string>;
 
 const dirname = (path: string) => path.split("/").slice(0, -1).join("/");
@@ -33,7 +33,7 @@ function removeBelow(tree: Flat, path: string): void {
   for (const key of [...tree.keys()]) if (path === "" || key.startsWith(`${path}/`)) tree.delete(key);
 }
 
-/** Whether the way to a path is made of directories, or of nothing yet. */
+/** Whether all parents of a path are directories or do not exist yet. */
 function reachable(tree: Flat, path: string): boolean {
   const parent = dirname(path);
   return parent === "" || ((tree.get(parent) ?? "d") === "d" && reachable(tree, parent));
@@ -83,7 +83,7 @@ const stack = fc.array(fc.array(change, { maxLength: 12 }), { minLength: 1, maxL
 
 const attributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0, xattrs: new Map<string, string>() };
 
-test("any stack of layers merges into what applying them one by one gives", () => {
+test("merging any layers gives the same tree as the model", () => {
   let nodes = 0;
   fc.assert(
     fc.property(stack, (layers) => {
@@ -109,10 +109,10 @@ test("any stack of layers merges into what applying them one by one gives", () =
     }),
     { numRuns: 2000 },
   );
-  assert.ok(nodes > 4000, "the generated layers leave next to nothing");
+  assert.ok(nodes > 4000, "the generated layers leave too few nodes");
 });
 
-test("any stack of layers, written as archives in any entry order for whiteouts, ends up so in squashfs", async (t) => {
+test("the squashfs of any layers equals the model, whatever the order of whiteouts in the archives", async (t) => {
   const { store } = await temporaryStore(t);
   await fc.assert(
     fc.asyncProperty(stack, fc.boolean(), async (layers, whiteoutsLast) => {

@@ -1,15 +1,15 @@
 /**
- * The file tree of an image, merged from its layers in memory. Only names and attributes live here; the
- * content of a file is remembered as "entry n of layer m". That is all a second pass over the layers
- * needs to emit every surviving entry, so nothing of an image is ever unpacked on the host.
+ * The file tree of an image, merged from its layers in memory. It has only names and attributes; the content of a file is a reference
+ * to "entry n of layer m". The second pass over the layers needs no more to emit the merged entries, so nothing of an image is ever
+ * unpacked on the host.
  *
- * Layers are applied from the bottom up. Within one layer the whiteouts go first and then the entries,
- * whatever their order in the archive: a whiteout hides lower layers only (OCI image spec, "Image Layer
- * Filesystem Changeset", whiteouts and opaque whiteouts). Of two entries for one path the last wins. An entry below something
- * that is no directory in a lower layer makes a directory in its place, as an overlay shows it.
+ * Layers are applied from the bottom up. Within a layer, whiteouts are applied before the entries, whatever their order in the
+ * archive: a whiteout hides only lower layers (OCI image spec, "Image Layer Filesystem Changeset", whiteouts and opaque whiteouts).
+ * Of two entries for one path the last wins. An entry below a non-directory of a lower layer replaces that with a directory, as an
+ * overlay shows it.
  *
- * The work for an entry is the number of components of its path, and what it adds is counted, also the directories that no entry
- * names: an archive can make this neither slow nor large beyond the limits of an import.
+ * The work for an entry is proportional to the number of components of its path, and all nodes count against the limits, including
+ * implied directories. So the limits of an import bound its time and memory.
  */
 import { splitPath, unsafe } from "./entry-path.ts";
 import { invalidLayer, quoteName } from "./image-error.ts";
@@ -43,15 +43,15 @@ type Content =
   | { readonly kind: "symlink"; readonly target: string; readonly attributes: Attributes }
   | { readonly kind: "fifo"; readonly attributes: Attributes };
 
-/** What is no directory also says which layer put it there, counted from 0. */
+/** `setBy` is the index of the layer that added the node, from 0. */
 export type TreeNode = DirectoryNode | (Content & { readonly setBy: number });
 
-/** One change a layer makes. Paths are normalised and never the root, except for `directory`. */
+/** One change by a layer. Paths are normalised, and only a `directory` may be the root. */
 export type LayerChange =
   | { readonly kind: "directory"; readonly path: string; readonly attributes: Attributes }
   | (Content & { readonly path: string })
   | { readonly kind: "hardlink"; readonly path: string; readonly target: string }
-  /** An entry that is left out, but takes the place of what was there. */
+  /** An entry that is left out but replaces an existing node. */
   | { readonly kind: "omitted"; readonly path: string }
   | { readonly kind: "whiteout"; readonly path: string }
   | { readonly kind: "opaque"; readonly path: string };
@@ -67,12 +67,12 @@ export class MergedTree {
   readonly #onImplied: (pathBytes: number) => void;
   #layer = -1;
 
-  /** `onImplied` is told of each directory that no entry names, with the length of its path; it may throw. */
+  /** `onImplied` is called for each directory without an entry, with the length of its path. It may throw. */
   constructor(onImplied: (pathBytes: number) => void = () => undefined) {
     this.#onImplied = onImplied;
   }
 
-  /** Applies one layer on top of those applied so far. Throws `unsafe_path` or `invalid_archive`. */
+  /** Applies one layer on top of the earlier ones. Throws `unsafe_path` or `invalid_archive`. */
   applyLayer(changes: readonly LayerChange[]): void {
     this.#layer += 1;
     for (const change of changes) if (isWhiteout(change)) this.#hide(change);
@@ -83,8 +83,7 @@ export class MergedTree {
   }
 
   /**
-   * A whiteout whose way leads through a link or a file hides nothing: such layers exist, where a layer puts
-   * a directory in the place of a link and marks it opaque.
+   * A whiteout below a link or a file hides nothing. Some layers have one: they replace a link with a directory and mark it opaque.
    */
   #hide(change: Whiteout): void {
     const { parent, name } = splitPath(change.path);
@@ -131,7 +130,7 @@ export class MergedTree {
     }
   }
 
-  /** The node at a path, if only directories lead to it. */
+  /** The node at a path, or undefined. Follows no links. */
   #find(path: string): TreeNode | undefined {
     let node: TreeNode | undefined = this.root;
     for (const name of path === "" ? [] : path.split("/"))
@@ -139,7 +138,7 @@ export class MergedTree {
     return node;
   }
 
-  /** The directory an entry goes into, made with plain attributes if the layer left it out. */
+  /** The parent directory of an entry. Created with default attributes if the layer has no entry for it. */
   #directory(path: string, entry: string): DirectoryNode {
     let directory = this.root;
     let pathBytes = -1;
@@ -161,7 +160,7 @@ export class MergedTree {
 function notBelow(kind: Content["kind"], entry: string): Error {
   return kind === "symlink"
     ? unsafe(entry, "passes through a symbolic link of its own layer")
-    : invalidLayer(`the entry ${quoteName(entry)} lies below something that is not a directory`);
+    : invalidLayer(`the entry ${quoteName(entry)} is below a node that is not a directory`);
 }
 
 function isWhiteout(change: LayerChange): change is Whiteout {

@@ -1,4 +1,4 @@
-/** Descriptors of the OCI image spec 1.1, of docker's manifests too, and the blobs they lead to. */
+/** Descriptors of the OCI image spec 1.1 and of docker's manifests, and the blobs they refer to. */
 import type { ArchiveFile, ArchiveIndex } from "./archive-index.ts";
 import { type Digest, digestHex, digestOf, parseDigest, verifyDigest } from "./digest.ts";
 import { normalArchitecture } from "./image-config.ts";
@@ -14,14 +14,14 @@ export interface Platform {
 }
 
 export interface Descriptor {
-  /** "" if it is missing, as some writers leave it. */
+  /** "" if missing; some tools leave it out. */
   readonly mediaType: string;
   readonly digest: Digest;
   readonly size: number;
-  /** Names that annotations give. */
+  /** Names from the annotations. */
   readonly names: readonly ImageName[];
   readonly platform: Platform | undefined;
-  /** The content, where the descriptor embeds it. */
+  /** The content, if the descriptor embeds it. */
   readonly data: Buffer | undefined;
 }
 
@@ -41,20 +41,20 @@ function annotatedNames(object: JsonObject): ImageName[] {
   const annotations = object.object("annotations");
   const names = [
     annotations?.text("io.containerd.image.name"),
-    // The spec lets this be a bare tag ("latest"), which names no repository.
+    // The spec allows a bare tag ("latest"), which has no repository.
     annotations?.text("org.opencontainers.image.ref.name")?.match(/.*[:/].*/)?.[0],
   ];
   return names.flatMap((name) => (name === undefined ? [] : archiveName(name)));
 }
 
-/** A name out of an archive: what is no name is passed over, but one that looks like an id is refused. */
+/** A name from an archive. A malformed name is ignored, but one with the form of an id is refused. */
 export function archiveName(text: string): ImageName[] {
   if (hasIdForm(text)) parseImageName(text);
   const name = tryParseImageName(text);
   return name === undefined ? [] : [name];
 }
 
-/** The platform of an index entry; one that says nothing counts as not given. */
+/** The platform of an index entry; undefined if it is missing or empty. */
 export function platformOf(object: JsonObject): Platform | undefined {
   const platform = object.object("platform");
   const architecture = platform?.text("architecture") ?? "";
@@ -66,7 +66,7 @@ export function platformOf(object: JsonObject): Platform | undefined {
   };
 }
 
-/** The file of a blob: in an OCI layout, or by its bare digest as in a directory of skopeo (`dir:`). */
+/** The file of a blob: in an OCI layout, or named by its bare digest, as in a skopeo directory (`dir:`). */
 export function blobFile(archive: ArchiveIndex, blob: Descriptor): ArchiveFile {
   const hex = digestHex(blob.digest);
   const inLayout = `blobs/sha256/${hex}`;
@@ -76,12 +76,12 @@ export function blobFile(archive: ArchiveIndex, blob: Descriptor): ArchiveFile {
     throw new ImageError(
       "digest_mismatch",
       `blob ${blob.digest} has ${file.size} bytes, not ${blob.size}`,
-      "the image was damaged or changed on its way; export it again",
+      "the image was damaged or changed in transit; export it again",
     );
   return file;
 }
 
-/** A document by its descriptor, verified. */
+/** Reads a document by its descriptor and verifies its digest. */
 export async function readDocument(archive: ArchiveIndex, blob: Descriptor, what: string): Promise<string> {
   const inLayout = archive.find(`blobs/sha256/${digestHex(blob.digest)}`);
   const embedded = inLayout === undefined ? blob.data : undefined;
@@ -90,14 +90,14 @@ export async function readDocument(archive: ArchiveIndex, blob: Descriptor, what
   return bytes.toString("utf8");
 }
 
-/** A media type that is not taken, and what it was wanted as. */
+/** The error for an unsupported media type. */
 export function unknownType(mediaType: string, what: string): ImageError {
   return new ImageError(
     "unsupported",
     `${what} of type ${JSON.stringify(mediaType.slice(0, 100))}`,
-    "only container images with plain, gzip or zstd layers are taken, not other artifacts or encrypted ones",
+    "only container images with plain, gzip or zstd layers are supported, no other artifacts or encrypted images",
   );
 }
 
-/** For an entry that cannot be what it has to be. */
+/** The error for an archive without an image. */
 export const noImage = (): ImageError => invalidArchive("the archive holds no image");

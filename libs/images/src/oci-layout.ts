@@ -28,23 +28,23 @@ const maxIndexes = 16;
 const maxManifests = 1000;
 
 export async function findOciImage(archive: ArchiveIndex, wanted: Wanted): Promise<SourceImage> {
-  // A layout that lacks the file of its version is one all the same; buggy writers make them.
+  // Some tools leave out the version file; the layout is accepted without it.
   const version = archive.has("oci-layout")
     ? (await readJson(archive, "oci-layout")).string("imageLayoutVersion")
     : "1.0.0";
   if (version !== "1.0.0")
-    throw new ImageError("unsupported", "an OCI layout of another version", "version 1.0.0 is taken");
+    throw new ImageError("unsupported", "an OCI layout of another version", "version 1.0.0 is supported");
   const walk: IndexWalk = { archive, wanted, visited: new Set(), found: [], passedOver: new Set() };
   await visitIndex(walk, await readJson(archive, "index.json"), []);
   return chooseImage(walk);
 }
 
-/** What an index and those nested in it lead to. */
+/** State of the walk over an index and its nested indexes. */
 interface IndexWalk {
   readonly archive: ArchiveIndex;
   readonly wanted: Wanted;
   readonly visited: Set<Digest>;
-  /** Manifests for the wanted platform, or for none that is known. */
+  /** Manifests for the wanted platform, or without a platform. */
   readonly found: Descriptor[];
   /** Other platforms, such as `linux/arm64`. */
   readonly passedOver: Set<string>;
@@ -71,14 +71,14 @@ async function visitIndex(walk: IndexWalk, index: JsonObject, names: readonly Im
 
 function isWanted({ os, architecture }: Platform, { wanted, passedOver }: IndexWalk): boolean {
   if (os === "linux" && architecture === wanted.architecture) return true;
-  // Of no platform are the attestations that BuildKit puts beside an image.
+  // BuildKit adds attestations with the platform unknown/unknown.
   if (architecture !== "unknown" && passedOver.size < 20)
     passedOver.add(`${os.slice(0, 20)}/${architecture.slice(0, 20)}`);
   return false;
 }
 
 async function visitNested(walk: IndexWalk, entry: Descriptor): Promise<void> {
-  // Visited once each, or a small archive could send this round in circles for hours.
+  // Each index is visited once, because a small archive could otherwise cause hours of work.
   if (walk.visited.has(entry.digest)) return;
   walk.visited.add(entry.digest);
   if (walk.visited.size > maxIndexes)
@@ -91,7 +91,7 @@ async function visitNested(walk: IndexWalk, entry: Descriptor): Promise<void> {
   await visitIndex(walk, JsonObject.parse(text, "an index"), entry.names);
 }
 
-/** An entry that does not say what it is: its content does. */
+/** An entry without a media type. Its content decides whether it is an index or a manifest. */
 async function visitUntyped(walk: IndexWalk, entry: Descriptor): Promise<void> {
   const document = JsonObject.parse(await readDocument(walk.archive, entry, "a manifest"), "a manifest");
   if (document.has("manifests")) await visitNested(walk, entry);
@@ -116,8 +116,9 @@ interface Candidate {
 }
 
 /**
- * The one image among manifests. Signatures, attestations and other artifacts beside it are passed over, as are images whose config
- * is for another platform where the index does not say; the same image twice is one. If there is none, the first refusal says why.
+ * The only image among the manifests. Signatures, attestations and other artifacts are ignored. If the index has no platform, images
+ * whose config is for another platform are ignored too. Two copies of the same image count as one. If no image is left, the first
+ * error is thrown.
  */
 async function onlyImage(
   archive: ArchiveIndex,
@@ -137,7 +138,7 @@ async function onlyImage(
       refusal ??= error;
     }
   }
-  // Of the variants of an architecture the lowest runs on every machine.
+  // The lowest variant of an architecture runs on every machine.
   const lowest = Math.min(...[...candidates.values()].map(({ variant }) => variant));
   const [chosen, ...others] = [...candidates.values()].filter(({ variant }) => variant === lowest);
   if (chosen === undefined) throw refusal ?? noImage();
@@ -162,7 +163,7 @@ async function readCandidate(
   return image;
 }
 
-/** Refuses an archive that has images for other platforms alone. */
+/** The error for an archive that has images only for other platforms. */
 export function otherPlatforms(platforms: readonly string[], { architecture }: Wanted): ImageError {
   return new ImageError(
     "unsupported",
@@ -171,12 +172,12 @@ export function otherPlatforms(platforms: readonly string[], { architecture }: W
   );
 }
 
-/** Refuses an archive that has several images with nothing to choose by. */
+/** The error for an archive with several images when no name selects one. */
 export function severalImages(names: readonly string[], count: number): ImageError {
   const known = [...new Set(names)].slice(0, 10).join(", ");
   return new ImageError(
     "ambiguous",
-    `the archive holds ${count} images${known === "" ? "" : `: ${known}`}`,
+    `the archive contains ${count} images${known === "" ? "" : `: ${known}`}`,
     "give the name of one of them, or export one image per archive",
   );
 }

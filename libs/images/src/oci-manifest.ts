@@ -20,18 +20,18 @@ const dockerLayer =
 
 const isLayerType = (type: string): boolean => type === "" || ociLayer.test(type) || dockerLayer.test(type);
 
-/** A manifest whose config has been read. */
+/** A manifest with its config. */
 export interface ReadManifest {
   readonly id: Digest;
   readonly document: ImageDocument;
   readonly layers: readonly Descriptor[];
 }
 
-/** Reads a manifest and its config. Throws `unsupported` for what is not a container image, such as a signature. */
+/** Reads a manifest and its config. Throws `unsupported` if it is not a container image but, for example, a signature. */
 export async function readManifest(archive: ArchiveIndex, manifest: JsonObject): Promise<ReadManifest> {
   if (manifest.number("schemaVersion") === 1) throw oldManifest();
   const configObject = manifest.object("config");
-  if (configObject === undefined) throw invalidDocument(what, "it names no config");
+  if (configObject === undefined) throw invalidDocument(what, "it has no config");
   const config = parseDescriptor(configObject);
   if (!configTypes.has(config.mediaType)) throw unknownType(config.mediaType, "an image config");
   const layers = manifest.objects("layers").map(parseDescriptor);
@@ -41,7 +41,7 @@ export async function readManifest(archive: ArchiveIndex, manifest: JsonObject):
   return { id: config.digest, document, layers };
 }
 
-/** The image of a manifest with its layers. Throws if they are not there, or are not those of the config. */
+/** The image of a manifest with its layers. Throws if a layer is missing or the layers do not match the config. */
 export async function loadImage(
   archive: ArchiveIndex,
   { id, document, layers }: ReadManifest,
@@ -55,7 +55,7 @@ export async function loadImage(
   return { id, document, layers: blobs, names };
 }
 
-/** What a layer is compressed with is seen, not believed: writers mislabel it, and its digests are verified anyway. */
+/** The compression of a layer is detected, because some tools write a wrong media type. Its digests are verified anyway. */
 async function layerBlob(
   archive: ArchiveIndex,
   layer: Descriptor,
@@ -65,7 +65,7 @@ async function layerBlob(
   if (isForeign && archive.find(`blobs/sha256/${layer.digest.slice("sha256:".length)}`) === undefined)
     throw new ImageError(
       "unsupported",
-      `layer ${layer.digest} is not in the archive, only where to get it from`,
+      `layer ${layer.digest} is not in the archive; the manifest has only its URL`,
       "export the image with its foreign layers",
     );
   const file = blobFile(archive, layer);

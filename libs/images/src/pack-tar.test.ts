@@ -6,7 +6,7 @@ import { packDirectory, packTar } from "./pack-tar.ts";
 import { catSquashfs, listSquashfs } from "./testing/inspect-squashfs.ts";
 import { temporaryDirectory, temporaryStore } from "./testing/temporary-store.ts";
 
-test("a directory of this machine can be packed and imported", async (t) => {
+test("a local directory can be packed and imported", async (t) => {
   const directory = await temporaryDirectory(t);
   await mkdir(join(directory, "bin"), { mode: 0o700 });
   await writeFile(join(directory, "bin", "tool"), "content", { mode: 0o755 });
@@ -25,7 +25,7 @@ test("a directory of this machine can be packed and imported", async (t) => {
   assert.equal(record.contentBytes, 7);
 });
 
-test("a content that is not as long as its header says is an error, not a broken archive", async () => {
+test("content with another length than its header is an error, not a broken archive", async () => {
   const entry = { type: "file", path: "f", mode: 0o644, uid: 0, gid: 0, mtime: 0, size: 3 } as const;
   for (const text of ["12", "1234"]) {
     const content = (async function* () {

@@ -1,13 +1,13 @@
-/** Writing tar archives: what a client needs to send a directory of its own disk as an image. */
+/** Writes tar archives, so that a client can send a local directory as an image. */
 import { createReadStream } from "node:fs";
 import { lstat, readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { type TarRecord, tarEnd, tarHeader, tarPadding } from "./tar-writer.ts";
 
-/** An entry and its content, whose length must be the record's `size`. */
+/** An entry and its content. The length of the content must equal `size`. */
 export type PackedEntry = TarRecord & { readonly content?: Uint8Array | AsyncIterable<Uint8Array> };
 
-/** An archive of the entries, in their order. Throws `RangeError` if a content has another size than said. */
+/** An archive of the entries, in their order. Throws `RangeError` if the length of a content differs from `size`. */
 export async function* packTar(
   entries: Iterable<PackedEntry> | AsyncIterable<PackedEntry>,
 ): AsyncGenerator<Buffer> {
@@ -20,16 +20,15 @@ export async function* packTar(
       if (written > size) break;
       yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     }
-    if (written !== size) throw new RangeError(`${record.path} changed its size while it was read`);
+    if (written !== size) throw new RangeError(`${record.path} changed its size while being read`);
     yield tarPadding(size);
   }
   yield tarEnd;
 }
 
 /**
- * A directory of this machine as an archive, to be imported as `rootfs` or, if it is an OCI layout, as `oci`.
- * Owners, modes, times, symbolic and hard links are kept; sockets and devices are left out, and so are extended
- * attributes, which Node cannot read.
+ * A local directory as an archive, for import as `rootfs` or, if it is an OCI layout, as `oci`. Owners, modes, times, symbolic and
+ * hard links are kept. Sockets, devices and extended attributes, which Node cannot read, are left out.
  */
 export function packDirectory(directory: string): AsyncGenerator<Buffer> {
   return packTar(directoryEntries(Buffer.from(directory), "", new Map()));

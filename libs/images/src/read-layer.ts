@@ -7,26 +7,26 @@ import type { TarEntry } from "./tar-entry.ts";
 const whiteoutPrefix = ".wh.";
 const opaqueMarker = ".wh..wh..opq";
 const unsigned32 = 0xffffffff;
-/** The number above it, all ones, means "no owner" to the kernel. */
+/** The next number, all ones, means "no owner" to the kernel. */
 const maxOwner = unsigned32 - 1;
-/** Linux takes no more in a name and in the value of an extended attribute. */
+/** Linux's limits on the name and the value of an extended attribute, in bytes. */
 const maxXattrNameBytes = 255;
 const maxXattrValueBytes = 65_536;
 
-/** What all layers of one import have used up so far; shared between them so that limits are totals. */
+/** Counts the entries of one import. All its layers share it, because the limits apply to their total. */
 export class EntryBudget {
   readonly #limits: ImageLimits;
   #entries = 0;
   #metadataBytes = 0;
   readonly #ids = new Set<number>();
-  /** Device nodes left out so far. */
+  /** Number of device nodes left out so far. */
   devices = 0;
 
   constructor(limits: ImageLimits) {
     this.#limits = limits;
   }
 
-  /** Counts an entry. Throws `too_large` once a limit is passed. */
+  /** Counts an entry. Throws `too_large` beyond a limit. */
   spend(entry: TarEntry): void {
     let bytes = entry.path.length + entry.link.length;
     for (const [name, value] of entry.xattrs) bytes += name.length + value.length;
@@ -34,7 +34,7 @@ export class EntryBudget {
     this.#count(bytes);
   }
 
-  /** Counts a directory that no entry names: it costs what one with an entry does. Throws `too_large`. */
+  /** Counts a directory without an entry like one with an entry. Throws `too_large`. */
   spendImplied(pathBytes: number): void {
     this.#count(pathBytes);
   }
@@ -45,8 +45,8 @@ export class EntryBudget {
     const { maxEntries, maxMetadataBytes } = this.#limits;
     if (this.#entries > maxEntries) throw tooLarge(`the image has more than ${maxEntries} entries`);
     if (this.#metadataBytes > maxMetadataBytes)
-      throw tooLarge(`the names and attributes in the image take more than ${maxMetadataBytes} bytes`);
-    if (this.#ids.size > maxIds) throw tooLarge(`the image uses more than ${maxIds} different owners`);
+      throw tooLarge(`the names and attributes in the image exceed ${maxMetadataBytes} bytes`);
+    if (this.#ids.size > maxIds) throw tooLarge(`the image has more than ${maxIds} different owners`);
   }
 }
 
@@ -54,11 +54,11 @@ export class EntryBudget {
 const maxIds = 65_000;
 
 /**
- * The change a layer's entry makes to the tree, or undefined if it makes none. The `ordinal` is the
- * entry's position in its layer. Throws `unsafe_path`, `unsupported` or `too_large`.
+ * The change of a layer's entry to the tree, or undefined if it has none. `ordinal` is the entry's position in its layer. Throws
+ * `unsafe_path`, `unsupported` or `too_large`.
  *
- * Device nodes are left out, as an overlay character device would otherwise act as a whiteout in the guest and the
- * guest makes its own `/dev`; like any entry, they still replace what a lower layer had at their path.
+ * Device nodes are left out: a character device can act as a whiteout in the guest's overlay, and the guest creates its own `/dev`.
+ * Like any entry, they still replace the node of a lower layer at their path.
  */
 export function layerChange(
   entry: TarEntry,
@@ -84,7 +84,7 @@ export function layerChange(
       return { kind: "fifo", path, attributes };
     case "device":
       budget.devices += 1;
-      if (path === "") throw unsafe(entry.path, "is the root directory as a device");
+      if (path === "") throw unsafe(entry.path, "is a device in place of the root directory");
       return { kind: "omitted", path };
     default:
       return entry.type satisfies never;
@@ -94,11 +94,11 @@ export function layerChange(
 function whiteoutChange(path: string): LayerChange | undefined | "none" {
   const { parent, name } = splitPath(path);
   if (parent.split("/").some((part) => part.startsWith(whiteoutPrefix)))
-    throw unsafe(path, "lies below a whiteout");
+    throw unsafe(path, "is below a whiteout");
   if (!name.startsWith(whiteoutPrefix)) return "none";
   if (name === opaqueMarker) return { kind: "opaque", path: parent };
   const hidden = name.slice(whiteoutPrefix.length);
-  // Bookkeeping of the old aufs driver (.wh..wh.aufs, .wh..wh.plnk); it was never part of the image.
+  // Metadata of the old aufs driver (.wh..wh.aufs, .wh..wh.plnk), not part of the image.
   if (hidden.startsWith(whiteoutPrefix)) return undefined;
   if (hidden === "" || hidden === "." || hidden === "..") throw unsafe(path, "is a whiteout of nothing");
   return { kind: "whiteout", path: parent === "" ? hidden : `${parent}/${hidden}` };
@@ -109,7 +109,7 @@ function attributesOf(entry: TarEntry): Attributes {
     throw new ImageError(
       "unsupported",
       `an owner id above ${maxOwner}`,
-      "build the image with 32-bit owner ids",
+      "rebuild the image with 32-bit owner ids",
     );
   return {
     mode: entry.mode & 0o7777,
@@ -121,9 +121,8 @@ function attributesOf(entry: TarEntry): Attributes {
 }
 
 /**
- * `user.*` and `security.capability` are the image's own. The rest is refused entry: `trusted.overlay.*` and
- * `user.overlay.*` would steer the guest's overlay file system, labels belong to the host they came from,
- * and squashfs cannot store ACLs.
+ * Keeps `user.*` and `security.capability`. Other attributes are dropped: `trusted.overlay.*` and `user.overlay.*` would control the
+ * guest's overlay file system, security labels belong to another host, and squashfs cannot store ACLs.
  */
 function keptXattrs(xattrs: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
   if (xattrs.size === 0) return xattrs;

@@ -1,6 +1,6 @@
 /**
- * Receives the archive of one import into a private file, as it comes. Nothing of it is looked at here but its first bytes:
- * this runs in the daemon, for as long as a client takes to send.
+ * Receives the archive of one import into a private file. Only the first bytes are inspected, because this runs in the daemon for as
+ * long as the client sends.
  */
 import { open } from "node:fs/promises";
 import { sniffCompression, supported } from "./decompress.ts";
@@ -9,7 +9,7 @@ import { ImageError, invalidArchive } from "./image-error.ts";
 import type { ImageLimits } from "./limits.ts";
 
 export interface ReceiveOptions {
-  /** File to make. The caller removes it, whether this succeeds or throws. */
+  /** File to create. The caller removes it, also after an error. */
   readonly path: string;
   readonly limits: ImageLimits;
   readonly space: FreeSpace;
@@ -19,7 +19,7 @@ export interface ReceiveOptions {
 
 const headBytes = 6;
 
-/** Throws `too_large`, `no_space`, `invalid_archive` for no bytes at all, `unsupported` for a foreign compression. */
+/** Throws `too_large`, `no_space`, `invalid_archive` for an empty archive, or `unsupported` for an unsupported compression. */
 export async function receiveArchive(
   source: AsyncIterable<Uint8Array>,
   { path, limits, space, onReceived, signal }: ReceiveOptions,
@@ -71,7 +71,7 @@ async function* abortable(
     }
   } finally {
     signal.removeEventListener("abort", onAbort);
-    // Not awaited: a source that hangs in next() would hang here as well.
+    // Not awaited, because a source that hangs in next() would hang here too.
     if (!finished) void Promise.resolve(iterator.return?.()).catch(() => undefined);
   }
 }

@@ -1,13 +1,13 @@
 /**
- * References to images: names, and ids. No text is both.
+ * References to images: names and ids. No text is both.
  *
- * An id is `sha256:` and up to 64 hex digits, or 12 to 64 bare hex digits: the short id that lists show, up to the whole one. A text
- * of that form is never looked up as a name, and no image may have it as its name; otherwise the maker of an archive could take the
- * place of an image that is addressed by its id. Everything else is a name and never the beginning of an id.
+ * An id is `sha256:` and up to 64 hex digits, or 12 to 64 bare hex digits, from the short id in lists up to the full id. A text of that
+ * form is never looked up as a name, and no image may have it as a name. Otherwise the author of an archive could replace an image
+ * that is addressed by its id. Any other text is a name, never an id prefix.
  */
 import { ImageError } from "./image-error.ts";
 
-/** `repository:tag` in the short form people type, e.g. `debian:bookworm` or `ghcr.io/a/b:1`. */
+/** `repository:tag` in its short form, such as `debian:bookworm` or `ghcr.io/a/b:1`. */
 export type ImageName = string & { readonly __brand: "ImageName" };
 
 const part = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
@@ -17,9 +17,8 @@ const grammar = new RegExp(`^((?:${host}/)?${part}(?:/${part})*)(?::([A-Za-z0-9_
 const defaultPrefix = /^(?:index\.)?docker\.io\/(?:library\/)?/;
 
 /**
- * Parses an image name; the tag defaults to `latest` and docker.io's prefix is dropped, so that the names a
- * client types and those in an archive agree. Grammar: distribution `reference` package.
- * Throws `invalid_reference`, also for a name that has the form of an id.
+ * Parses an image name. The tag defaults to `latest` and the prefix of docker.io is dropped, so that a client's name matches the one
+ * in an archive. Grammar: distribution `reference` package. Throws `invalid_reference`, also for a name with the form of an id.
  */
 export function parseImageName(text: string): ImageName {
   const name = tryParseImageName(text);
@@ -30,8 +29,8 @@ export function parseImageName(text: string): ImageName {
 const hint = "use repository[:tag] in lower case, such as debian:bookworm";
 
 function whyNoName(text: string): string {
-  if (text.includes("@")) return "holds a digest, which images here are not known by";
-  return hasIdForm(text) ? "has the form of an image id, which no name may have" : "is not an image name";
+  if (text.includes("@")) return "contains a registry digest, which cannot be looked up";
+  return hasIdForm(text) ? "has the form of an image id and cannot be a name" : "is not an image name";
 }
 
 export function tryParseImageName(text: string): ImageName | undefined {
@@ -40,7 +39,7 @@ export function tryParseImageName(text: string): ImageName | undefined {
   return `${parts.repository}:${parts.tag}` as ImageName;
 }
 
-/** Whether a text is a well-formed name but for looking like an id. */
+/** Whether a text is a well-formed name that has the form of an id. */
 export function hasIdForm(text: string): boolean {
   const parts = nameParts(text);
   return parts !== undefined && isReserved(parts.repository);
@@ -54,11 +53,11 @@ function nameParts(text: string): { repository: string; tag: string } | undefine
   return { repository, tag: match?.[2] ?? "latest" };
 }
 
-/** Repositories that ids look like: `sha256`, whatever the tag, and bare hex digits. */
+/** Repositories with the form of an id: `sha256` with any tag, and bare hex digits. */
 const isReserved = (repository: string): boolean =>
   /^(?:sha(?:256|384|512)|[0-9a-f]{12,64})$/.test(repository);
 
-/** An image id, or the beginning of one, as hex digits; undefined if the text is not of that form. */
+/** The hex digits of an image id or id prefix; undefined if the text does not have that form. */
 export function parseIdPrefix(text: string): string | undefined {
   return /^(?:sha256:[0-9a-f]{1,64}|[0-9a-f]{12,64})$/.test(text) ? text.replace("sha256:", "") : undefined;
 }

@@ -4,12 +4,12 @@ import { Slots } from "./slots.ts";
 
 const never = new AbortController().signal;
 
-test("no more slots are out than there are, and they are granted in order", async () => {
+test("slots are bounded and granted in order", async () => {
   const slots = new Slots(1);
   const order: string[] = [];
-  const first = await slots.take(never);
+  const first = await slots.acquire(never);
   const waiting = ["a", "b"].map(async (name) => {
-    using _ = await slots.take(never);
+    using _ = await slots.acquire(never);
     order.push(name);
   });
   await new Promise(setImmediate);
@@ -19,15 +19,15 @@ test("no more slots are out than there are, and they are granted in order", asyn
   assert.deepEqual(order, ["a", "b"]);
 });
 
-test("one who leaves the queue neither gets nor loses a slot", async () => {
+test("an aborted waiter neither gets nor loses a slot", async () => {
   const slots = new Slots(1);
-  const first = await slots.take(never);
+  const first = await slots.acquire(never);
   const leaving = new AbortController();
-  const left = slots.take(leaving.signal);
-  const next = slots.take(never);
+  const left = slots.acquire(leaving.signal);
+  const next = slots.acquire(never);
   leaving.abort(new Error("left"));
   await assert.rejects(left, /left/);
   first[Symbol.dispose]();
   (await next)[Symbol.dispose]();
-  (await slots.take(never))[Symbol.dispose]();
+  (await slots.acquire(never))[Symbol.dispose]();
 });

@@ -1,6 +1,6 @@
 /**
- * A bounded number of things at a time, first come first served. The costly half of an import takes a slot, the
- * receiving half does not: a slow client must not keep others waiting.
+ * A fair semaphore: a bounded number of slots, granted in order. Converting an archive needs a slot. Receiving it does not, so that a
+ * slow client does not make others wait.
  */
 export class Slots {
   #free: number;
@@ -10,15 +10,15 @@ export class Slots {
     this.#free = count;
   }
 
-  /** Waits for a slot, which disposing gives back. Throws the signal's reason if it comes first. */
-  async take(signal: AbortSignal): Promise<Disposable> {
+  /** Waits for a slot. Disposal releases it. Throws the signal's reason if aborted first. */
+  async acquire(signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
-    else await this.#turn(signal);
-    return { [Symbol.dispose]: () => this.#giveBack() };
+    else await this.#wait(signal);
+    return { [Symbol.dispose]: () => this.#release() };
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const grant = () => {
         signal.removeEventListener("abort", leave);
@@ -33,8 +33,8 @@ export class Slots {
     });
   }
 
-  /** A slot goes from hand to hand while anybody waits, so that nobody new can slip in between. */
-  #giveBack(): void {
+  /** Passes the slot directly to the next waiter, so that a new caller cannot overtake. */
+  #release(): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#free += 1;
     else next();

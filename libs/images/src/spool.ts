@@ -1,6 +1,6 @@
 /**
- * The archive of one import as a file that any part of can be read again: two passes need it. An outer compression is undone into
- * a second file, which makes every blob a plain slice.
+ * The archive of one import as a seekable file, because two passes read it. A compressed archive is decompressed into a second file,
+ * so that every blob is a slice of a file.
  */
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
@@ -9,11 +9,11 @@ import type { FreeSpace } from "./free-space.ts";
 import { invalidArchive } from "./image-error.ts";
 import type { ImageLimits } from "./limits.ts";
 
-/** An archive at rest. Reading needs no lock: any number of slices can be read side by side. */
+/** A received archive. Any number of slices can be read concurrently. */
 export class Spool implements AsyncDisposable {
   readonly path: string;
   readonly #file: FileHandle;
-  /** Bytes in the file. */
+  /** Size of the file, in bytes. */
   readonly size: number;
 
   constructor(path: string, file: FileHandle, size: number) {
@@ -40,16 +40,16 @@ export class Spool implements AsyncDisposable {
 }
 
 export interface SpoolOptions {
-  /** File to undo an outer compression into. */
+  /** File for the decompressed archive. */
   readonly plain: string;
   readonly limits: ImageLimits;
   readonly space: FreeSpace;
   readonly signal: AbortSignal;
-  /** Told how much of a compressed archive has been read. */
+  /** Called with the number of compressed bytes read. */
   readonly onRead: (bytes: number, total: number) => void;
 }
 
-/** Opens a received archive, after undoing its outer compression. A file that was compressed is removed. */
+/** Opens a received archive. A compressed archive is decompressed first, and its file removed. */
 export async function openSpool(received: string, options: SpoolOptions): Promise<Spool> {
   const file = await open(received, "r");
   try {
@@ -58,7 +58,7 @@ export async function openSpool(received: string, options: SpoolOptions): Promis
     const { bytesRead } = await file.read(head, 0, head.length, 0);
     const compression = supported(sniffCompression(head.subarray(0, bytesRead)), "an archive");
     if (compression === "none") return new Spool(received, file, size);
-    const plain = await undo(received, { compression, size }, options);
+    const plain = await decompressFile(received, { compression, size }, options);
     await file.close();
     await rm(received);
     return plain;
@@ -68,7 +68,7 @@ export async function openSpool(received: string, options: SpoolOptions): Promis
   }
 }
 
-async function undo(
+async function decompressFile(
   received: string,
   { compression, size }: { compression: Compression; size: number },
   options: SpoolOptions,

@@ -3,11 +3,11 @@
  *
  *     <root>/blobs/<sha256>.squashfs   0444, named by its own digest
  *     <root>/images/<id>.json          one image; written after its blob
- *     <root>/names.json                name -> id, replaced as a whole so that a name is never in two places
- *     <root>/tmp/                      imports under way
+ *     <root>/names.json                name -> id; replaced atomically, so that a name has one image
+ *     <root>/tmp/                      running imports
  *
- * Every change is one rename. A crash leaves files in `tmp` or a blob that no image owns; `load` sweeps
- * both, so only one process may have a store open.
+ * Every change is one rename. A crash leaves files in `tmp` or a blob without an image. `load` removes both, so only one process may
+ * have a store open.
  */
 
 import { randomUUID } from "node:crypto";
@@ -20,7 +20,7 @@ import { parseStoredImage, type StoredImage, serializeStoredImage } from "./imag
 import { JsonObject } from "./json.ts";
 import { tryParseImageName } from "./reference.ts";
 
-/** Told of what an operator should know; nothing that is logged is secret. */
+/** Logs messages for an operator. They contain no secrets. */
 export type ImageLog = (message: string, details: Readonly<Record<string, unknown>>) => void;
 
 export interface StoreContents {
@@ -47,9 +47,9 @@ export class StoreFiles {
     return path;
   }
 
-  /** Creates what is missing, sweeps what a crash left behind, and reads the rest. */
+  /** Creates missing directories, removes the leftovers of a crash, and reads images and names. */
   async load(): Promise<StoreContents> {
-    // The VM's own unprivileged user must reach a blob by its name, but list nothing.
+    // The unprivileged user of a VM can open a blob by its name but cannot list the directory.
     for (const [name, mode] of [
       ["", 0o711],
       ["blobs", 0o711],
@@ -63,7 +63,7 @@ export class StoreFiles {
     const { images, unreadable } = await this.#loadImages();
     const names = await this.#loadNames(images);
     const owned = new Set([...images.values()].map(({ blob }) => `${digestHex(blob)}.squashfs`));
-    // A record this version cannot read may own any of them.
+    // An unreadable record may own any of the blobs.
     if (unreadable === 0) await this.#sweep("blobs", (name) => !owned.has(name));
     return { images, names };
   }
@@ -102,7 +102,7 @@ export class StoreFiles {
   async #sweep(directory: string, isStray: (name: string) => boolean): Promise<void> {
     const strays = (await readdir(join(this.root, directory))).filter(isStray);
     for (const name of strays) await rm(join(this.root, directory, name), { recursive: true, force: true });
-    if (strays.length > 0) this.#log("swept what an interrupted import left behind", { directory, strays });
+    if (strays.length > 0) this.#log("removed leftovers of an interrupted import", { directory, strays });
   }
 
   async #loadImages(): Promise<{ images: Map<Digest, StoredImage>; unreadable: number }> {
@@ -117,7 +117,7 @@ export class StoreFiles {
         images.set(image.id, image);
       } catch (error) {
         unreadable += 1;
-        this.#log("left out an image whose record or blob is damaged; import it again", { path, error });
+        this.#log("skipped an image with a damaged record or blob; import it again", { path, error });
       }
     }
     return { images, unreadable };
@@ -132,12 +132,12 @@ export class StoreFiles {
         const id = parseDigest(stored.requiredString(text));
         const name = tryParseImageName(text);
         if (name === undefined)
-          this.#log("left out an image name that is no longer taken", { name: text, id });
+          this.#log("skipped an image name that is no longer valid", { name: text, id });
         else if (images.has(id)) names.set(name, id);
       }
     } catch (error) {
       const isNew = error instanceof Error && "code" in error && error.code === "ENOENT";
-      if (!isNew) this.#log("the names of images are damaged; images can be found by id", { path, error });
+      if (!isNew) this.#log("cannot read the image names; images can be found by id", { path, error });
     }
     return names;
   }

@@ -1,6 +1,6 @@
 import type { TarEntryType } from "./tar-header.ts";
 
-/** One entry. `path` and `link` are byte strings exactly as in the archive; nothing is normalised. */
+/** One entry. `path` and `link` are byte strings exactly as in the archive, not normalised. */
 export interface TarEntry {
   readonly type: TarEntryType;
   readonly path: string;
@@ -8,7 +8,7 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Bytes of `body`; 0 for all but files. */
+  /** Size of `body`, in bytes; 0 except for files. */
   readonly size: number;
   /** Whole seconds since 1970; may be negative. */
   readonly mtime: number;
@@ -16,6 +16,6 @@ export interface TarEntry {
   readonly xattrs: ReadonlyMap<string, string>;
   /** Offset of the body in the (uncompressed) archive, in bytes. */
   readonly offset: number;
-  /** The content, to be read at most once and before the next entry is asked for. */
+  /** The content. Read it at most once, and before the next entry. */
   readonly body: AsyncIterable<Buffer>;
 }

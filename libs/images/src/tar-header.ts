@@ -1,9 +1,9 @@
 import { ImageError, invalidArchive } from "./image-error.ts";
 
-/** What an entry of a tar archive is, once extension headers have been folded into it. */
+/** The type of an entry, with extension headers applied. */
 export type TarEntryType = "file" | "directory" | "symlink" | "hardlink" | "fifo" | "device";
 
-/** One 512-byte header as written, before extension headers. Strings hold one character per byte. */
+/** One 512-byte header, before extension headers are applied. Strings have one character per byte. */
 export interface RawHeader {
   readonly typeflag: string;
   readonly path: string;
@@ -35,7 +35,7 @@ export function decodeHeader(block: Buffer): RawHeader {
   };
 }
 
-/** The entry type of a header's type flag. Throws `unsupported` for one this reader does not know. */
+/** The entry type of a header's type flag. Throws `unsupported` for an unknown type. */
 export function entryType(typeflag: string, path: string): TarEntryType {
   switch (typeflag) {
     case "\0":
@@ -58,7 +58,7 @@ export function entryType(typeflag: string, path: string): TarEntryType {
       throw new ImageError(
         "unsupported",
         `the tar archive has an entry of type ${JSON.stringify(typeflag)}`,
-        "only files, directories, links, fifos and devices are taken; sparse and multi-volume tars are not",
+        "only files, directories, links, fifos and devices are supported, not sparse or multi-volume tars",
       );
   }
 }
@@ -74,19 +74,19 @@ function number(block: Buffer, offset: number, length: number, signed = false): 
   if ((first & 0x80) !== 0) return base256(block.subarray(offset, offset + length), signed);
   const digits = text(block, offset, length).trim();
   if (digits === "") return 0;
-  if (!/^[0-7]+$/.test(digits)) throw invalidArchive("a tar header holds a number that is not octal");
+  if (!/^[0-7]+$/.test(digits)) throw invalidArchive("a tar header has a number that is not octal");
   return Number.parseInt(digits, 8);
 }
 
 /** GNU's binary form for numbers that do not fit in octal digits. */
 function base256(field: Buffer, signed: boolean): number {
   const negative = field[0] === 0xff;
-  if (negative && !signed) throw invalidArchive("a tar header holds a negative size or id");
+  if (negative && !signed) throw invalidArchive("a tar header has a negative size or id");
   let value = BigInt(negative ? 0 : (field[0] ?? 0) & 0x7f);
   for (const byte of field.subarray(1)) value = value * 256n + BigInt(byte);
   if (negative) value -= 1n << BigInt(8 * (field.length - 1));
   const result = Number(value);
-  if (!Number.isSafeInteger(result)) throw invalidArchive("a tar header holds a number out of range");
+  if (!Number.isSafeInteger(result)) throw invalidArchive("a tar header has a number out of range");
   return result;
 }
 

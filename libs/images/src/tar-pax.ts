@@ -7,8 +7,8 @@ export type PaxRecords = ReadonlyMap<string, string>;
 const xattrPrefix = "SCHILY.xattr.";
 
 /**
- * Parses `length key=value\n` records. A global header may carry no more than remarks and times: one that
- * renames or resizes every following entry has no honest use in an image and is refused.
+ * Parses `length key=value\n` records. A global header may have only comments and times. One that renames or resizes all following
+ * entries has no valid use in an image and is refused.
  */
 export function parsePax(content: Buffer, scope: "entry" | "global"): PaxRecords {
   const records = new Map<string, string>();
@@ -34,23 +34,27 @@ function malformed(): ImageError {
 
 function refuseUnsupported(key: string, scope: "entry" | "global"): void {
   if (key.startsWith("GNU.sparse."))
-    throw new ImageError("unsupported", "a sparse file in the tar archive", "make the tar without --sparse");
+    throw new ImageError(
+      "unsupported",
+      "a sparse file in the tar archive",
+      "create the tar without --sparse",
+    );
   const renames = key === "path" || key === "linkpath" || key === "size" || key.startsWith(xattrPrefix);
   if (scope === "global" && renames)
     throw new ImageError(
       "unsupported",
       `a global pax header that sets ${JSON.stringify(key)}`,
-      "make the tar with per-entry headers, as tar and docker do",
+      "create the tar with per-entry headers, as tar and docker do",
     );
 }
 
 type Header = Omit<TarEntry, "offset" | "body">;
 
-/** Folds pax records into a header; only files keep a size, as only they have content. */
+/** Applies pax records to a header. Only files have content, so only they keep a size. */
 export function applyPax(header: Header, pax: PaxRecords | undefined): Header {
   const merged = pax === undefined ? header : overlay(header, pax);
   if (merged.path.includes("\0") || merged.link.includes("\0"))
-    throw invalidArchive("a name in the tar archive holds a NUL byte");
+    throw invalidArchive("a name in the tar archive contains a NUL byte");
   return merged.type === "file" ? merged : { ...merged, size: 0 };
 }
 

@@ -32,7 +32,7 @@ async function packed(...records: TarRecord[]): Promise<Buffer> {
 
 const plain = { mode: 0o644, uid: 0, gid: 0, mtime: 0 };
 
-test("what tar-stream writes is read back, whatever the chunks", async () => {
+test("archives of tar-stream are read, for any chunk size", async () => {
   const archive = await tarOf([
     file("a", "1".repeat(5000), { uid: 70_000, mode: 0o4755 }),
     file(`${"long/".repeat(60)}é`, "2"),
@@ -61,14 +61,14 @@ test("GNU tar's own archives, with long names, are read", async () => {
   }
 });
 
-test("binary extended attributes survive being written and read", async () => {
+test("binary extended attributes survive writing and reading", async () => {
   const capability = "\x01\x00\x00\x02\x80\x00\x00\x00\x00\n\xff=".padEnd(20, "\0");
   const xattrs = new Map([["security.capability", capability]]);
   const [entry] = await readAll(await packed({ ...plain, type: "file", path: "f", xattrs }));
   assert.deepEqual(entry?.xattrs, xattrs);
 });
 
-test("any record that is written is read back the same, and the same by tar-stream", async () => {
+test("any written record is read back unchanged, also by tar-stream", async () => {
   const name = fc.string({
     unit: fc.integer({ min: 1, max: 255 }).map((c) => String.fromCharCode(c)),
     minLength: 1,
@@ -128,7 +128,7 @@ async function withTypeflag(typeflag: string): Promise<Buffer> {
   return retyped(await packed({ ...plain, type: "file", path: "f" }), typeflag);
 }
 
-/** An archive whose first entry, a file, becomes another type, with a right checksum. */
+/** Changes the type of the first entry, a file, and corrects the checksum. */
 function retyped(archive: Buffer, typeflag: string): Buffer {
   const sum = Number.parseInt(archive.toString("latin1", 148, 154), 8) - 0x30 + typeflag.charCodeAt(0);
   archive.write(typeflag, 156, "latin1");
@@ -151,7 +151,7 @@ test("malformed pax records are refused", async () => {
   }
 });
 
-/** An extension header with the given body in front of a file. */
+/** An extension header with the given body, followed by a file. */
 async function packedExtension(typeflag: string, body: string): Promise<Buffer> {
   const extension = { ...plain, type: "file", path: "x", content: Buffer.from(body) } as const;
   const parts: Buffer[] = [];
@@ -159,7 +159,7 @@ async function packedExtension(typeflag: string, body: string): Promise<Buffer> 
   return retyped(Buffer.concat(parts), typeflag);
 }
 
-test("no input at all makes the reader do anything but refuse or finish", async () => {
+test("for any input the reader finishes or refuses it", async () => {
   const base = await tarOf([
     file("a", "x".repeat(700)),
     file("b".repeat(150), "y"),

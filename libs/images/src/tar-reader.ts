@@ -1,11 +1,10 @@
 /**
  * A strict streaming reader for tar archives of unknown origin.
  *
- * It differs from general-purpose readers in what a container image needs: names, link targets and
- * extended attributes are *byte strings* (one character per byte) and survive unchanged (the binary value
- * of `security.capability` does not survive a reader that decodes pax records as UTF-8), every header
- * checksum and pax record is verified, extension headers are bounded, and what is not understood is
- * refused instead of guessed. Sources: POSIX.1-2017 pax "ustar Interchange Format" and "pax Header
+ * It differs from general-purpose readers in what container images need. Names, link targets and extended attributes are *byte
+ * strings* (one character per byte) and stay unchanged; a reader that decodes pax records as UTF-8 destroys the binary value of
+ * `security.capability`. Every header checksum and pax record is verified, extension headers are bounded, and unknown features are
+ * refused. Sources: POSIX.1-2017 pax "ustar Interchange Format" and "pax Header
  * File Format"; GNU tar manual, "Basic Tar Format".
  */
 import { ByteReader } from "./byte-reader.ts";
@@ -15,7 +14,7 @@ import { blockBytes, decodeHeader, entryType, type RawHeader } from "./tar-heade
 import { applyPax, type PaxRecords, parsePax } from "./tar-pax.ts";
 
 export interface ReadTarOptions {
-  /** Refuse an archive without its end marker: for archives no digest vouches for. */
+  /** Refuse an archive without an end marker. For archives that have no digest to verify. */
   readonly requireEndMarker: boolean;
 }
 
@@ -94,7 +93,7 @@ async function extension(reader: ByteReader, raw: RawHeader): Promise<Buffer> {
     throw new ImageError(
       "too_large",
       `a tar extension header of ${raw.size} bytes`,
-      `the most that is taken is ${maxExtensionBytes} bytes`,
+      `the limit is ${maxExtensionBytes} bytes`,
     );
   if (raw.size === 0) return Buffer.alloc(0);
   const content = await reader.read(raw.size);
@@ -139,7 +138,7 @@ function isZero(block: Buffer): boolean {
   return block.equals(zeroBlock);
 }
 
-/** Cut before it is decoded: a slice of a string would keep the whole of it in memory. */
+/** Truncates before decoding, because a slice of a string keeps the whole string in memory. */
 function cString(bytes: Buffer): string {
   const end = bytes.indexOf(0);
   return bytes.toString("latin1", 0, end === -1 ? bytes.length : end);

@@ -1,6 +1,6 @@
 import { blockBytes } from "./tar-header.ts";
 
-/** What to write for one entry; strings are byte strings (one character per byte), times whole seconds. */
+/** One entry to write. Strings are byte strings (one character per byte), times are whole seconds. */
 export interface TarRecord {
   readonly type: "file" | "directory" | "symlink" | "hardlink" | "fifo";
   readonly path: string;
@@ -9,7 +9,7 @@ export interface TarRecord {
   readonly uid: number;
   readonly gid: number;
   readonly mtime: number;
-  /** Bytes of content that follow the header; only for files. */
+  /** Size of the content after the header, in bytes; only for files. */
   readonly size?: number;
   readonly xattrs?: ReadonlyMap<string, string>;
 }
@@ -22,8 +22,8 @@ const maxOctal = { id: 0o7777777, size: 0o77777777777 };
 export const tarEnd: Buffer = Buffer.alloc(2 * blockBytes);
 
 /**
- * The header blocks of an entry, with extension headers in front only where ustar cannot say it. Long names
- * go into GNU's `L` and `K` headers: mksquashfs 4.5.1 strips `/` and `../` from a link target in a pax header.
+ * The header blocks of an entry, with extension headers only for values that do not fit in ustar. Long names use GNU's `L` and `K`
+ * headers, because mksquashfs 4.5.1 strips `/` and `../` from a link target in a pax header.
  */
 export function tarHeader(record: TarRecord): Buffer {
   const path = entryName(record);
@@ -43,7 +43,7 @@ function extension(typeflag: "x" | "L" | "K", content: string): Buffer {
   return Buffer.concat([ustar(head, typeflag, body.length), body, tarPadding(body.length)]);
 }
 
-/** The zeros that fill a body of `size` bytes up to a whole block. */
+/** Zeros that pad a body of `size` bytes to a whole block. */
 export function tarPadding(size: number): Buffer {
   return Buffer.alloc((blockBytes - (size % blockBytes)) % blockBytes);
 }

@@ -18,7 +18,7 @@ function options(path: string) {
   return { path, root, newestMtime: 0, signal: new AbortController().signal };
 }
 
-/** Extended attributes of a file in a squashfs file, as GNU tar reports them after unsquashfs wrote them out. */
+/** Extended attributes of a file in a squashfs file, from GNU tar after unsquashfs unpacked it. */
 async function xattrsOf(t: TestContext, squashfs: string, name: string) {
   const out = join(await temporaryDirectory(t), "out");
   await promisify(execFile)("unsquashfs", ["-quiet", "-no-progress", "-d", out, squashfs]);
@@ -31,7 +31,7 @@ async function xattrsOf(t: TestContext, squashfs: string, name: string) {
   return assert.fail("no entry");
 }
 
-test("capabilities and user attributes reach the squashfs byte for byte; what could steer an overlay does not", async (t) => {
+test("capabilities and user attributes reach the squashfs unchanged; attributes that could control an overlay are dropped", async (t) => {
   const { store } = await temporaryStore(t);
   const capability = "\x01\x00\x00\x02\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
   const kept = new Map([
@@ -49,7 +49,7 @@ test("capabilities and user attributes reach the squashfs byte for byte; what co
   assert.deepEqual(await xattrsOf(t, store.blobPath(record), "tool"), kept);
 });
 
-test("the root directory has the mode that the image gives it", async (t) => {
+test("the root directory has the mode from the image", async (t) => {
   const path = join(await temporaryDirectory(t), "x.squashfs");
   await writeSquashfs(packTar([{ ...plain, type: "fifo", path: "pipe" }]), options(path));
   const { stdout } = await promisify(execFile)("unsquashfs", ["-lln", path]);
@@ -57,14 +57,14 @@ test("the root directory has the mode that the image gives it", async (t) => {
   assert.deepEqual(await listSquashfs(path), ["prw-r--r-- 0/0 pipe"]);
 });
 
-test("owner ids beyond what ustar can hold are kept", async (t) => {
+test("owner ids beyond the range of ustar are kept", async (t) => {
   const path = join(await temporaryDirectory(t), "x.squashfs");
   const owned = { ...plain, type: "directory", path: "d", uid: 0xfffffffe, gid: 3_000_000 } as const;
   await writeSquashfs(packTar([owned]), options(path));
   assert.deepEqual(await listSquashfs(path), ["drw-r--r-- 4294967294/3000000 d"]);
 });
 
-test("an error in the middle of the archive is passed on, and the tool does not outlive it", async (t) => {
+test("an error of the source is passed on, and mksquashfs ends", async (t) => {
   const directory = await temporaryDirectory(t);
   const failing = async function* (): AsyncGenerator<Buffer> {
     for await (const part of packTar([{ ...plain, type: "directory", path: "d" }])) yield part;
@@ -73,7 +73,7 @@ test("an error in the middle of the archive is passed on, and the tool does not 
   await assert.rejects(writeSquashfs(failing(), options(join(directory, "x.squashfs"))), /the disk broke/);
 });
 
-test("what the tool complains about is in the error", async (t) => {
+test("the error has the output of mksquashfs", async (t) => {
   const path = join(await temporaryDirectory(t), "missing", "x.squashfs");
   const tar = packTar([{ ...plain, type: "directory", path: "d" }]);
   await assert.rejects(

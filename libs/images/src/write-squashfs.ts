@@ -1,7 +1,7 @@
 /**
- * Turns a tar stream into a squashfs file with `mksquashfs -tar` (squashfs-tools >= 4.5; the
- * `sqfstar` of 4.5.1 misreads compressor options). The tool only ever sees an
- * archive written by this package, on its standard input; no name out of an image reaches its command line.
+ * Turns a tar stream into a squashfs file with `mksquashfs -tar` (squashfs-tools >= 4.5; the `sqfstar` of 4.5.1 misreads compressor
+ * options). The tool reads only archives written by this package, from its standard input. No name from an image is on its command
+ * line.
  */
 import { spawn } from "node:child_process";
 import { Readable } from "node:stream";
@@ -12,21 +12,21 @@ export interface WriteSquashfsOptions {
   /** File to create; must not exist. */
   readonly path: string;
   readonly root: Attributes;
-  /** No file in the archive is newer than this; seconds since 1970. */
+  /** Newest modification time in the archive, in seconds since 1970. */
   readonly newestMtime: number;
   readonly signal: AbortSignal;
 }
 
-/** Why these: see "Compression" in the README. */
+/** See "Compression" in the README. */
 const compression = ["-comp", "lz4", "-b", "128K"];
 
-/** Writes the archive as squashfs; same archive, same bytes. Throws `Error` with the tool's own words. */
+/** Writes the archive as squashfs; the result is reproducible. Throws `Error` with the output of mksquashfs. */
 export async function writeSquashfs(
   tar: AsyncIterable<Uint8Array>,
   options: WriteSquashfsOptions,
 ): Promise<void> {
   const child = spawn("mksquashfs", squashfsArguments(options), {
-    // The fourth is our own standard error: waiting for its end is waiting for this process, too.
+    // The fourth descriptor is this process's stderr, so that a process that waits for its end also waits for mksquashfs.
     stdio: ["pipe", "ignore", "pipe", 2],
     env: environment(options),
     signal: options.signal,
@@ -34,7 +34,7 @@ export async function writeSquashfs(
   });
   const { stdin, stderr } = child;
   if (stdin === null || stderr === null) throw new Error("mksquashfs was started without its pipes");
-  // An aborted child reports twice, by this event and by its exit; the exit is what is waited for.
+  // An aborted child emits both this event and its exit; only the exit is awaited.
   let failure: unknown;
   child.on("error", (error) => {
     failure = error;
@@ -48,7 +48,7 @@ export async function writeSquashfs(
     () => undefined,
     (error: unknown) => ({ error }),
   );
-  // Its input ended early, but it cannot tell: what it has written by now is not the image.
+  // The input ended early, which mksquashfs cannot detect, so its output is not the image.
   if (fed !== undefined) child.kill("SIGKILL");
   await closed;
   options.signal.throwIfAborted();
@@ -71,8 +71,8 @@ function squashfsArguments({ path, root }: WriteSquashfsOptions): string[] {
 }
 
 /**
- * The root directory of an archive gets the current time, whatever the options say; this variable caps every
- * time, and set to the newest one in the image it changes no other and makes the result reproducible.
+ * mksquashfs always gives the root directory the current time. SOURCE_DATE_EPOCH caps every time. Set to the newest time in the image,
+ * it changes no other time and makes the result reproducible.
  */
 function environment({ newestMtime }: WriteSquashfsOptions): Record<string, string> {
   return {

@@ -31,7 +31,7 @@ const spec: MachineSpec = {
 const disk = { id: "rootfs0", path: "/i/a,b.squashfs", readOnly: true, target: 3, serial: "layer-1" };
 const nic = { id: "net0", mac: "02:00:00:00:00:01", tap: { kind: "name", name: "tap0" }, port: 0 } as const;
 
-test("a machine's whole command line is this", () => {
+test("the command line of a machine has exactly these arguments", () => {
   assert.deepEqual(qemuArguments(spec), [
     ...["-name", "guest=sb-1,debug-threads=on"],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"],
@@ -61,13 +61,13 @@ test("a machine's whole command line is this", () => {
   ]);
 });
 
-/** Words a changed spec has that the base one has not. */
+/** Arguments that a changed spec adds to those of the base spec. */
 function added(change: Partial<MachineSpec>): string[] {
   const before = new Set(qemuArguments(spec));
   return qemuArguments({ ...spec, ...change }).filter((word) => !before.has(word));
 }
 
-test("KVM stands alone as the accelerator, so that a failure cannot turn into emulation", () => {
+test("KVM is the only accelerator named, so that a failure does not fall back to emulation", () => {
   assert.deepEqual(added({ accelerator: "kvm", cpuModel: "host,arch-capabilities=off" }), [
     "kvm",
     "host,arch-capabilities=off",
@@ -78,7 +78,7 @@ test("one thread emulates all vCPUs, unless more can be plugged in", () => {
   assert.deepEqual(added({ vcpus: 8 }).slice(0, 1), ["tcg,thread=single,tb-size=256"]);
 });
 
-test("memory that may grow is a device of its own, of the whole blocks up to the ceiling, and reserves nothing", () => {
+test("memory that may grow is a separate device of whole blocks up to the maximum, and reserves nothing", () => {
   const memory = { ...spec.memory, maxBytes: 1025 * MIB };
   assert.deepEqual(added({ memory }), [
     "size=256M,slots=1,maxmem=1024M",
@@ -88,7 +88,7 @@ test("memory that may grow is a device of its own, of the whole blocks up to the
   assert.deepEqual(added({ memory: { ...spec.memory, maxBytes: 256 * MIB } }), []);
 });
 
-test("a template writes through to its file, a sandbox maps it privately", () => {
+test("a template's memory file is mapped shared, a sandbox's privately", () => {
   const backing = (kind: "file-shared" | "file-private") => ({
     ...spec.memory,
     backing: { kind, path: "/t/ram" },
@@ -102,7 +102,7 @@ test("a template writes through to its file, a sandbox maps it privately", () =>
   ]);
 });
 
-test("a disk is raw without probing, read-only down to the file, and stops its machine rather than losing a write on a full disk", () => {
+test("a disk is raw without probing, read-only down to the file, and stops the machine when the host's disk is full", () => {
   const [switchWord, node = "", device = ""] = added({ disks: [disk] });
   assert.equal(switchWord, "-blockdev");
   assert.deepEqual(JSON.parse(node), {
@@ -124,7 +124,7 @@ test("a disk is raw without probing, read-only down to the file, and stops its m
   });
 });
 
-test("what a guest discards of a writable disk is punched out of its file", () => {
+test("discards of a writable disk punch holes in its file", () => {
   const [, node = ""] = added({ disks: [{ ...disk, path: "/s/0.ext4", readOnly: false }] });
   assert.deepEqual(JSON.parse(node), {
     driver: "raw",
@@ -153,26 +153,29 @@ const refused: [string, Partial<MachineSpec>][] = [
   ["a name that starts like a switch", { name: "-x" }],
   ["a CPU model with a blank", { cpuModel: "host -S" }],
   ["no vCPU", { vcpus: 0 }],
-  ["more vCPUs than the ceiling", { vcpus: 9 }],
+  ["more vCPUs than the maximum", { vcpus: 9 }],
   ["half a vCPU", { vcpus: 1.5 }],
   [
-    "memory that is no whole number of MiB",
+    "memory that is not a whole number of MiB",
     { memory: { bytes: MIB + 1, maxBytes: 0, backing: { kind: "anonymous" } } },
   ],
-  ["a ceiling that is no whole number of MiB", { memory: { ...spec.memory, maxBytes: 512 * MIB + 1 } }],
+  [
+    "a memory maximum that is not a whole number of MiB",
+    { memory: { ...spec.memory, maxBytes: 512 * MIB + 1 } },
+  ],
   ["a relative path", { kernel: "vmlinux" }],
-  ["a path that climbs", { initramfs: "/g/../etc/shadow" }],
+  ["a path with ..", { initramfs: "/g/../etc/shadow" }],
   ["a newline in a path", { kernel: "/g/vm\nlinux" }],
   ["a descriptor that is a standard stream", { qmpFd: 2 }],
   ["a kernel line with a newline", { cmdline: "a\nb" }],
-  ["a ring that is no power of two", { serialRingBytes: 5000 }],
+  ["a ring size that is not a power of two", { serialRingBytes: 5000 }],
   ["a device id with an equals sign", { disks: [{ ...disk, id: "a=b" }] }],
-  ["a disk path that climbs", { disks: [{ ...disk, path: "/a/../b" }] }],
+  ["a disk path with ..", { disks: [{ ...disk, path: "/a/../b" }] }],
   ["a SCSI target out of range", { disks: [{ ...disk, target: 256 }] }],
   ["a serial number with a comma", { disks: [{ ...disk, serial: "a,b" }] }],
-  ["a MAC address with words behind it", { nics: [{ ...nic, mac: "02:00:00:00:00:01,x=1" }] }],
+  ["a MAC address with options behind it", { nics: [{ ...nic, mac: "02:00:00:00:00:01,x=1" }] }],
   ["a tap with a comma", { nics: [{ ...nic, tap: { kind: "name", name: "t,fd=3" } }] }],
-  ["a card behind a port that is not there", { nics: [{ ...nic, port: 2 }] }],
+  ["a card behind a port that does not exist", { nics: [{ ...nic, port: 2 }] }],
 ];
 for (const [what, change] of refused) {
   test(`a spec with ${what} is refused`, () => {
@@ -180,7 +183,7 @@ for (const [what, change] of refused) {
   });
 }
 
-test("the kernel ends on panic and prints only trouble, unless asked to talk", () => {
+test("the kernel reboots on panic and is quiet unless verbose is set", () => {
   assert.match(kernelCommandLine(), /\bquiet\b.*\bpanic=-1\b/);
   assert.match(kernelCommandLine({ verbose: true, extra: ["a=b"] }), /loglevel=7.* a=b$/);
 });

@@ -1,9 +1,8 @@
 /**
- * MachineSpec -> arguments of qemu-system-x86_64.
+ * Builds the arguments of qemu-system-x86_64 from a MachineSpec.
  *
- * Pure: no file is read, no default is looked up, nothing depends on the host. One function per switch, each
- * returning the words it contributes, so that a reviewer can find the line that puts a word there. The
- * reasons for the safety switches are in the README.
+ * Pure: it reads no file and no default, and does not depend on the host. There is one function per switch, so the line that adds
+ * an argument is easy to find. The README explains the safety switches.
  */
 import {
   type DiskSpec,
@@ -33,7 +32,7 @@ function check(condition: boolean, what: string): void {
   if (!condition) refuse(what);
 }
 
-/** QEMU splits option strings at commas; a doubled comma stands for one. */
+/** QEMU splits option strings at commas; a doubled comma is a literal one. */
 function value(text: string): string {
   check(text !== "" && !/\p{Cc}/u.test(text), `empty or unprintable value ${JSON.stringify(text)}`);
   return text.replaceAll(",", ",,");
@@ -53,11 +52,11 @@ function id(text: string): string {
 }
 
 function integer(n: number, min: number, max: number, what: string): number {
-  check(Number.isSafeInteger(n) && n >= min && n <= max, `${what} is ${n}, allowed are ${min} to ${max}`);
+  check(Number.isSafeInteger(n) && n >= min && n <= max, `${what} is ${n}, expected ${min} to ${max}`);
   return n;
 }
 
-/** One that QEMU inherits: an open path could be replaced, see `listening-socket.ts`. */
+/** A descriptor that QEMU inherits. A path could be replaced; see `listening-socket.ts`. */
 const descriptor = (fd: number): number => integer(fd, 3, 1023, "descriptor");
 
 function mebibytes(bytes: number, what: string): number {
@@ -65,7 +64,7 @@ function mebibytes(bytes: number, what: string): number {
   return integer(bytes / MIB, 1, 16 * 1024 * 1024, `${what} in MiB`);
 }
 
-/** Nothing that was not asked for: no default devices, no files of the user's, no display. */
+/** No default devices, no user configuration, no display. */
 const bare = (): string[] => ["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"];
 
 const name = (spec: MachineSpec): string[] => {
@@ -74,8 +73,8 @@ const name = (spec: MachineSpec): string[] => {
 };
 
 /**
- * No SATA, USB, SMBus, HPET, VMware port or SMM: a device that is absent has no bugs and takes no boot time.
- * The CPU hot-plug and memory hot-plug interfaces of q35 stay.
+ * Without SATA, USB, SMBus, HPET, VMware port and SMM: an absent device has no bugs and takes no boot time. q35 keeps its
+ * interfaces for CPU and memory hot-plug.
  */
 const machine = (): string[] => [
   "-machine",
@@ -83,11 +82,11 @@ const machine = (): string[] => [
 ];
 
 /**
- * One accelerator, never a list: with `kvm:tcg` a permission problem silently becomes emulation. Translated code has a ceiling:
- * QEMU's own, 1 GiB, is the guest's to fill, and the host pays. What does not fit is translated again. All vCPUs are emulated by
- * one thread: with one each QEMU runs code that its guest has changed since, and the guest hangs; see the README. A vCPU that is
- * plugged in gets no turn of that thread (seen with QEMU 7.2), so a machine with room for more vCPUs has one each. The node
- * starts emulated VMs with all their vCPUs.
+ * Names one accelerator, never a list: with `kvm:tcg` a permission problem silently falls back to emulation. `tb-size` limits the
+ * cache of translated code, because a guest can fill QEMU's default of 1 GiB at the host's expense. One thread emulates all vCPUs:
+ * with one thread per vCPU, QEMU can run stale translations of code that the guest has changed, and the guest hangs (see the
+ * README). That thread never runs a vCPU that is plugged in (seen with QEMU 7.2), so a machine with room for more vCPUs has one
+ * thread per vCPU. The node starts emulated VMs with all their vCPUs.
  */
 export function acceleratorArguments(
   spec: Pick<MachineSpec, "accelerator" | "vcpus" | "maxVcpus">,
@@ -112,13 +111,13 @@ const smp = (spec: MachineSpec): string[] => {
 const memorySize = (spec: MachineSpec): string[] => {
   const now = mebibytes(spec.memory.bytes, "memory");
   const more = growth(spec);
-  // QEMU wants a slot where memory may grow; ours takes none.
+  // QEMU requires a slot when memory may grow; virtio-mem does not use it.
   return ["-m", more === 0 ? `size=${now}M` : `size=${now}M,slots=1,maxmem=${now + more}M`];
 };
 
 const BLOCK_MIB = MEMORY_BLOCK_BYTES / MIB;
 
-/** MiB by which memory may grow, in whole blocks. */
+/** How much memory may grow, in MiB, in whole blocks. */
 function growth({ memory: { bytes, maxBytes } }: MachineSpec): number {
   if (maxBytes <= bytes) return 0;
   const more = mebibytes(maxBytes, "maximum memory") - mebibytes(bytes, "memory");
@@ -126,8 +125,8 @@ function growth({ memory: { bytes, maxBytes } }: MachineSpec): number {
 }
 
 /**
- * virtio-mem: one device that grows and shrinks, in place of a DIMM for each step that never leaves. Nothing is reserved for what the
- * guest does not have. Its address space is aligned to the guest's memory blocks by QEMU.
+ * virtio-mem: one device that grows and shrinks, instead of one DIMM per step that can never be removed. No host memory is reserved
+ * for it. QEMU aligns its address range to the guest's memory blocks.
  */
 const pluggedMemory = (spec: MachineSpec): string[] => {
   const more = growth(spec);
@@ -160,15 +159,15 @@ const memory = (spec: MachineSpec): string[] => [
 
 const boot = (spec: MachineSpec): string[] => {
   check(/^[\x20-\x7e]*$/.test(spec.cmdline), "the kernel command line has unprintable characters");
-  // These three take the whole word, commas and all: they are not option strings.
+  // These three are not option strings: commas are literal.
   path(spec.kernel);
   path(spec.initramfs);
   return ["-kernel", spec.kernel, "-initrd", spec.initramfs, "-append", spec.cmdline];
 };
 
 /**
- * A guest that resets, panics or powers off leaves a stopped QEMU, not an exited one: the serial ring and the
- * reason can still be asked for, even by a daemon that was down when it happened.
+ * When the guest resets, panics or powers off, QEMU pauses and does not exit. The serial ring and the cause can still be read, even
+ * by a daemon that was down at that time.
  */
 const ending = (): string[] => ["-action", "reboot=shutdown,shutdown=pause,panic=pause,watchdog=pause"];
 
@@ -185,8 +184,8 @@ const monitor = (spec: MachineSpec): string[] => [
 ];
 
 /**
- * The console twice. A ring in QEMU's memory: a flooding guest overwrites itself, no reader can hold up a vCPU, and it is there
- * for a daemon that was down; but it dies with QEMU. A socket: what was read from it outlives a QEMU that is killed.
+ * The console has two outputs. The ring is in QEMU's memory: it is bounded, never blocks a vCPU, and is there for a daemon that was
+ * down, but it is lost when QEMU dies. The socket is read by the daemon, whose copy survives when QEMU is killed.
  */
 const serial = (spec: MachineSpec): string[] => {
   const bytes = integer(spec.serialRingBytes, 1024, 16 * MIB, "serialRingBytes");
@@ -230,7 +229,7 @@ const entropy = (spec: MachineSpec): string[] => {
 
 const ports = (spec: MachineSpec): string[] => {
   const count = integer(spec.hotplugPorts, 0, 16, "hotplugPorts");
-  // Two root ports fill functions 0 to 7 of slots 8 and 9 under one multifunction device each.
+  // Root ports use functions 0 to 7 of slots 8 and 9, one multifunction device per slot.
   return Array.from({ length: count }, (_, i) => {
     const address = `0x${(8 + Math.floor(i / 8)).toString(16)}.0x${i % 8}`;
     const multifunction = i % 8 === 0 ? ",multifunction=on" : "";
@@ -244,8 +243,8 @@ function disk(spec: DiskSpec): string[] {
 }
 
 /**
- * The block node of a disk, in the form that both `-blockdev` and `blockdev-add` take. What the guest discards is punched out of the
- * file. Zeros are not looked for: that would cost each write.
+ * The block node of a disk, in the format of both `-blockdev` and `blockdev-add`. Discards of the guest punch holes in the file.
+ * Writes are not scanned for zeros, because that would slow down each write.
  */
 export function blockNode(spec: DiskSpec): Record<string, unknown> {
   const common = { "read-only": spec.readOnly, ...(!spec.readOnly && { discard: "unmap" }) };
@@ -257,7 +256,7 @@ export function blockNode(spec: DiskSpec): Record<string, unknown> {
   };
 }
 
-/** The device half of a disk, in the form that both `-device` and `device_add` take. */
+/** The SCSI device of a disk, in the format of both `-device` and `device_add`. */
 export function scsiDisk(spec: DiskSpec): Record<string, string | number> {
   check(/^[a-zA-Z0-9_.-]{1,36}$/.test(spec.serial), `"${spec.serial}" is not a SCSI serial number`);
   return {
@@ -269,8 +268,8 @@ export function scsiDisk(spec: DiskSpec): Record<string, string | number> {
     "scsi-id": integer(spec.target, 0, 255, "SCSI target"),
     lun: 0,
     serial: spec.serial,
-    // The host's disk is full: the machine stops (RunState "io-error") and `cont` writes again what could not be written. Other
-    // errors are the guest's to hear of.
+    // When the host's disk is full, the machine stops (RunState "io-error"), and `cont` retries the write. Other errors are
+    // reported to the guest.
     werror: "enospc",
   };
 }
@@ -309,7 +308,7 @@ const start = (spec: MachineSpec): string[] => {
   }
 };
 
-/** All arguments after the binary. Throws QemuError `invalid-spec`, naming the field. */
+/** All arguments after the binary. Throws QemuError `invalid-spec`, which names the field. */
 export function qemuArguments(spec: MachineSpec): string[] {
   return [
     ...name(spec),

@@ -1,15 +1,15 @@
-/** Ends a QEMU process that may not be our child: SIGTERM, then SIGKILL, each with a deadline. */
+/** Ends a QEMU process, which need not be a child of this process: SIGTERM, then SIGKILL, each with a deadline. */
 import { setTimeout as delay } from "node:timers/promises";
 import { isAlive, type ProcessIdentity, signalProcess } from "./process-identity.ts";
 import { QemuError } from "./qemu-error.ts";
 
 /**
- * Linux tells only the parent when a process ends, and Node offers no pidfd, so an adopted process is asked
- * after: the condition is checked at this interval until it holds or the deadline passes.
+ * Polling interval. Linux notifies only the parent when a process ends, and Node has no pidfd, so an adopted process is checked
+ * until it has ended or the deadline passes.
  */
 const CHECK_INTERVAL_MS = 10;
 
-/** Waits until the process has ended. Answers false at the deadline. */
+/** Waits until the process has ended. Returns false at the deadline. */
 export async function waitForEnd(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   while (isAlive(identity)) {
@@ -20,13 +20,13 @@ export async function waitForEnd(identity: ProcessIdentity, timeoutMs: number): 
 }
 
 export interface EndOptions {
-  /** Time to obey SIGTERM; 0 sends SIGKILL at once. Default 2000. */
+  /** Time for the process to exit after SIGTERM; 0 sends SIGKILL at once. Default 2000. */
   readonly graceMs?: number;
-  /** Time the kernel has for a SIGKILL. Default 5000. */
+  /** Time for the process to exit after SIGKILL. Default 5000. */
   readonly killMs?: number;
 }
 
-/** Resolves once the process has ended; idempotent. Throws `deadline` if even SIGKILL had no effect in time. */
+/** Resolves once the process has ended; idempotent. Throws `deadline` if the process still exists after that. */
 export async function endProcess(identity: ProcessIdentity, options: EndOptions = {}): Promise<void> {
   const { graceMs = 2000, killMs = 5000 } = options;
   if (graceMs > 0) {

@@ -1,4 +1,4 @@
-/** What this host offers a VM, as facts for a report; no judgement and no change. */
+/** What this host offers to VMs, as facts for a report. It changes nothing. */
 import { constants } from "node:fs";
 import { access, readFile, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
@@ -9,17 +9,17 @@ export interface HostFacts {
   readonly kvm: DeviceAccess;
   readonly tun: DeviceAccess;
   readonly vhostNet: DeviceAccess;
-  /** `vmx`, `svm`, or neither: the CPU's own virtualization, as this kernel shows it. */
+  /** Hardware virtualization of the CPU, as this kernel reports it. */
   readonly cpuVirtualization: "vmx" | "svm" | "none";
   readonly cpus: number;
   readonly memoryBytes: number;
-  /** Programs this package runs, that are not on the PATH. */
+  /** Programs that this package runs and that are not on the PATH. */
   readonly missingPrograms: readonly string[];
 }
 
 const PROGRAMS = ["qemu-system-x86_64", "setpriv", "prlimit"] as const;
 
-/** Access as this process has it; QEMU's own user may have less, which only the proof guest shows. */
+/** Access of this process. QEMU's user may have less; only the proof guest shows that. */
 async function deviceAccess(path: string): Promise<DeviceAccess> {
   try {
     await stat(path);
@@ -40,13 +40,13 @@ async function onPath(program: string, path: string): Promise<boolean> {
       await access(join(directory, program), constants.X_OK);
       return true;
     } catch {
-      // Looked for in the next directory.
+      // Try the next directory.
     }
   }
   return false;
 }
 
-/** From the text of /proc/cpuinfo. */
+/** Parses the text of /proc/cpuinfo. */
 export function cpuVirtualization(cpuinfo: string): HostFacts["cpuVirtualization"] {
   const flags = new Set(/^flags\s*:(.*)$/m.exec(cpuinfo)?.[1]?.split(" "));
   if (flags.has("vmx")) return "vmx";

@@ -1,8 +1,8 @@
 /**
- * vCPUs and memory that come and go while the guest runs.
+ * Plugs and unplugs vCPUs and memory while the guest runs.
  *
- * Both are asked for and then up to the guest: it may take its time, or refuse. So each function waits for what the guest does, no
- * longer than it is told to, and answers what there is. What comes later is told by QEMU's events, see `onHotPlug`.
+ * Both are requests, which the guest may carry out slowly or refuse. Each function waits for the guest up to a deadline and returns
+ * the actual amount. QEMU's events report later changes; see `onHotPlug`.
  */
 import { MEMORY_BLOCK_BYTES, MEMORY_DEVICE } from "./machine-spec.ts";
 import type { Monitor, VcpuSlot } from "./monitor.ts";
@@ -11,7 +11,7 @@ import type { QmpCallOptions, QmpEvent } from "./qmp-session.ts";
 
 export type HotPlugOptions = {
   readonly signal: AbortSignal;
-  /** How long the guest may take, in ms, of each vCPU, and in which some memory must have come or gone. */
+  /** How long to wait for each vCPU, and for each change of memory, in ms. */
   readonly guestMs: number;
 };
 
@@ -19,7 +19,7 @@ const QMP_TIMEOUT_MS = 5000;
 const PLUGGED = "/machine/peripheral/";
 const idOf = (socket: number): string => `vcpu${socket}`;
 
-/** A socket is one vCPU, see `command-line.ts`. */
+/** Each socket has one vCPU; see `command-line.ts`. */
 function socketOf({ props }: VcpuSlot): number {
   const socket = props["socket-id"];
   if (typeof socket !== "number") throw new QemuError("qmp-protocol", "a vCPU slot has no socket-id");
@@ -27,8 +27,8 @@ function socketOf({ props }: VcpuSlot): number {
 }
 
 /**
- * Plugs vCPUs in or out, the last first, until there are `count`. Those of the start are never taken out. Answers how many there
- * are: fewer or more than `count` when the guest did not let go, or there is no slot.
+ * Plugs or unplugs vCPUs until there are `count`; the last one is unplugged first. vCPUs present at boot are never unplugged. Returns
+ * the actual number, which differs from `count` when the guest does not release a vCPU or there is no free slot.
  */
 export async function setVcpus(monitor: Monitor, count: number, options: HotPlugOptions): Promise<number> {
   const call = { signal: options.signal, timeoutMs: QMP_TIMEOUT_MS };
@@ -43,19 +43,19 @@ export async function setVcpus(monitor: Monitor, count: number, options: HotPlug
   return (await monitor.vcpus(call)).length;
 }
 
-/** Whether the guest let go of the vCPU in time. */
+/** Unplugs a vCPU. Returns whether the guest released it in time. */
 async function releasesVcpu(
   monitor: Monitor,
   id: string,
   { signal, guestMs }: HotPlugOptions,
 ): Promise<boolean> {
-  // The event of the vCPU itself need not come (QEMU 7.2 tells of its APIC alone), its path begins both.
+  // QEMU 7.2 may send the event of the vCPU's APIC only. The paths of both begin with that of the vCPU.
   const isIts = ({ data }: QmpEvent) => typeof data.path === "string" && data.path.startsWith(PLUGGED + id);
-  const gone = happens(monitor, "DEVICE_DELETED", isIts, { signal, timeoutMs: guestMs });
+  const gone = waitForEvent(monitor, "DEVICE_DELETED", isIts, { signal, timeoutMs: guestMs });
   await monitor.session
     .execute("device_del", { id }, { signal, timeoutMs: QMP_TIMEOUT_MS })
     .catch((error) => {
-      // It was asked before, by a daemon that did not see the end of it.
+      // An earlier daemon has requested the unplug already.
       if (!(error instanceof QemuError) || error.kind !== "qmp-refused") throw error;
     });
   const isGone = await gone;
@@ -63,12 +63,12 @@ async function releasesVcpu(
   return isGone;
 }
 
-/** How often memory may come or go before the guest is given up, at a change a second at most: it must not go on for ever. */
+/** Bound on the number of changes to wait for, at no more than one per second, so that a guest cannot make the wait endless. */
 const MAX_CHANGES = 30;
 
 /**
- * Asks the guest to have `bytes` beyond what it started with, in one step; whole blocks, and no more than its maximum. Waits as long
- * as it goes on taking or giving back. Answers how much it has beyond its start, in bytes.
+ * Requests that the guest has `bytes` beyond its boot memory, rounded to whole blocks and limited to its maximum. Waits while the
+ * amount keeps changing. Returns the plugged memory, in bytes.
  */
 export async function setPluggedMemory(
   monitor: Monitor,
@@ -84,7 +84,7 @@ export async function setPluggedMemory(
   await monitor.requestMemory(wanted, call);
   for (let change = 0; change < MAX_CHANGES; change++) {
     const plugged = (await monitor.pluggableMemory(call))?.bytes ?? 0;
-    // QEMU tells of changes once a second at most, and of the last one in the end.
+    // QEMU reports changes at most once per second, and always the last one.
     if (plugged === wanted || !(await changes.next({ signal, timeoutMs: guestMs }))) break;
   }
   signal.throwIfAborted();
@@ -93,7 +93,7 @@ export async function setPluggedMemory(
 
 const isMemory = ({ data }: QmpEvent): boolean => data.id === MEMORY_DEVICE;
 
-/** Changes of memory since it was made: one that comes between two looks is not missed. */
+/** Counts matching events from its creation on, so that an event between two calls of `next` is not missed. */
 class Changes implements Disposable {
   #seen = 0;
   #wake: () => void = () => undefined;
@@ -108,7 +108,7 @@ class Changes implements Disposable {
     void monitor.closed.then(() => this.#wake());
   }
 
-  /** Whether there was one since the last call, or is one in time. */
+  /** Waits for an event since the last call. Returns false at the deadline. */
   async next({ signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number }): Promise<boolean> {
     if (this.#seen === 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -129,7 +129,7 @@ class Changes implements Disposable {
   }
 }
 
-/** Calls `listener` whenever the guest has taken or given back some of it. */
+/** Calls `listener` each time the guest plugs or unplugs memory or a vCPU. */
 export function onHotPlug(monitor: Monitor, listener: (what: "memory" | "vcpu") => void): void {
   monitor.session.on("MEMORY_DEVICE_SIZE_CHANGE", (event) => {
     if (isMemory(event)) listener("memory");
@@ -139,8 +139,8 @@ export function onHotPlug(monitor: Monitor, listener: (what: "memory" | "vcpu") 
   });
 }
 
-/** Whether the event comes in time. Listening starts before this returns. */
-async function happens(
+/** Waits for the event. Resolves to false at the deadline. Listening starts before this returns. */
+async function waitForEvent(
   monitor: Monitor,
   event: string,
   accept: (event: QmpEvent) => boolean,

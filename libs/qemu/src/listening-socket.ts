@@ -1,8 +1,8 @@
 /**
- * A unix socket that listens already when QEMU is given it, as a descriptor.
+ * A listening unix socket that QEMU inherits as a descriptor.
  *
- * QEMU runs as a user of its own and may be taken over by its guest. A socket that it made itself would need a directory that it may
- * write in, and there it could put a link to anything in the place of the socket that this daemon connects to.
+ * QEMU runs as its own user, and a guest may compromise it. To create a socket itself, QEMU would need a writable directory, and
+ * there a compromised QEMU could replace the socket that this daemon connects to with a link to another file.
  */
 import { once } from "node:events";
 import { chmod, rename, rm } from "node:fs/promises";
@@ -11,15 +11,15 @@ import { dirname, join } from "node:path";
 import { QemuError } from "./qemu-error.ts";
 
 export interface ListeningSocket extends AsyncDisposable {
-  /** For a child process. To be disposed of before anyone connects: until then, a connection may be taken here. */
+  /** Descriptor for a child process. Dispose of this object before a client connects; until then this process may accept the connection. */
   readonly fd: number;
 }
 
 let made = 0;
 
-/** Makes a socket at `path`, for this process's user alone to connect to; what was there is replaced. It stays when disposed of. */
+/** Creates a socket at `path` that only this process's user can connect to. Replaces an existing file. Disposal does not remove it. */
 export async function listeningSocket(path: string): Promise<ListeningSocket> {
-  // Node removes the name that it was made with when it lets go of it: by then it has another one.
+  // When Node closes the socket, it removes the path it was created with. The rename keeps the final path.
   const aside = join(dirname(path), `new${made++ % 10_000}`);
   await rm(aside, { force: true });
   const server = createServer();
@@ -39,10 +39,13 @@ export async function listeningSocket(path: string): Promise<ListeningSocket> {
   }
 }
 
-/** Node has no documented way to it, and `spawn` takes numbers. */
+/** Node has no documented way to get the descriptor, which `spawn` needs as a number. */
 function descriptorOf(server: Server): number {
   const handle: unknown = Reflect.get(server, "_handle");
   if (typeof handle === "object" && handle !== null && "fd" in handle && typeof handle.fd === "number")
     if (handle.fd > 2) return handle.fd;
-  throw new QemuError("spawn-failed", "this Node.js does not tell the descriptor of a listening socket");
+  throw new QemuError(
+    "spawn-failed",
+    "cannot get the descriptor of a listening socket from this version of Node.js",
+  );
 }

@@ -1,50 +1,49 @@
 /**
- * What a virtual machine is, as data.
+ * A virtual machine, described as data.
  *
- * A spec holds everything that shapes the machine and nothing about who asked for it. `command-line.ts` turns
- * it into arguments and does nothing else, so two machines with equal specs are equal machines; a hash of
- * the spec can key a template.
+ * A spec has everything that defines the machine and nothing about its owner. `command-line.ts` turns it into arguments and depends
+ * on nothing else, so equal specs give equal machines, and a hash of the spec can identify a template.
  */
 
 export type Accelerator = "kvm" | "tcg";
 
 /** Where the guest's memory lives. */
 export type MemoryBacking =
-  /** Private to this QEMU, gone with it. */
+  /** Anonymous memory of the QEMU process. */
   | { readonly kind: "anonymous" }
-  /** A file written through: what a template is made of. */
+  /** A file, mapped shared, so that writes reach it: used to create a template. */
   | { readonly kind: "file-shared"; readonly path: string }
-  /** A file mapped copy-on-write: what a sandbox is restored from. The file is never changed. */
+  /** A file, mapped copy-on-write: used to restore a sandbox. The file never changes. */
   | { readonly kind: "file-private"; readonly path: string };
 
 export interface MemorySpec {
   /** Memory at boot, a multiple of 1 MiB. */
   readonly bytes: number;
-  /** Memory it may grow to, in bytes; at boot or below: it never grows. */
+  /** Maximum memory, in bytes. At or below `bytes`, the memory never grows. */
   readonly maxBytes: number;
   readonly backing: MemoryBacking;
 }
 
-/** A raw image, opened by QEMU itself: its user must be able to read (and write) it. */
+/** A raw image. QEMU opens it, so QEMU's user needs read (and write) access. */
 export interface DiskSpec {
   /** Names the block node and the device: `[a-zA-Z][a-zA-Z0-9_.-]{0,30}`. */
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
-  /** SCSI target, 0 to 255, by which the guest may find it. */
+  /** SCSI target, 0 to 255, visible to the guest. */
   readonly target: number;
   /** Serial number shown to the guest (VPD page 0x80), at most 36 characters. */
   readonly serial: string;
 }
 
-/** A virtio network card on a tap device, which exists already and belongs to QEMU's user. */
+/** A virtio network card on an existing tap device that belongs to QEMU's user. */
 export interface NicSpec {
   readonly id: string;
   readonly mac: string;
   readonly tap:
     | { readonly kind: "name"; readonly name: string }
     | { readonly kind: "fd"; readonly fd: number };
-  /** Root port to sit behind, 0 to `hotplugPorts - 1`; only then can the card be taken out again. */
+  /** Root port of the card, 0 to `hotplugPorts - 1`; a card behind a root port can be unplugged. */
   readonly port: number;
 }
 
@@ -52,11 +51,11 @@ export interface MachineSpec {
   /** Shown in the process list; begins with a letter, a digit or a slash. */
   readonly name: string;
   readonly accelerator: Accelerator;
-  /** Value of `-cpu`, for example `host`, `host,arch-capabilities=off` or `max`; see `prove-kvm.ts`. */
+  /** Value of `-cpu`, for example `host`, `host,arch-capabilities=off` or `max`; see `prove-accelerator.ts`. */
   readonly cpuModel: string;
   /** vCPUs at boot, at least 1. */
   readonly vcpus: number;
-  /** Ceiling for vCPUs plugged in later. */
+  /** Maximum number of vCPUs, with those plugged in later. */
   readonly maxVcpus: number;
   readonly memory: MemorySpec;
   /** ELF vmlinux (entered by PVH) or bzImage. */
@@ -66,29 +65,29 @@ export interface MachineSpec {
   readonly cmdline: string;
   /** Listening unix socket of the monitor, as a descriptor that QEMU inherits; see `listening-socket.ts`. */
   readonly qmpFd: number;
-  /** The same, wired to the guest's port `agentPort`. */
+  /** Listening socket, connected to the guest's port `agentPort`; also an inherited descriptor. */
   readonly agentFd: number;
-  /** Name of the virtio-serial port as the guest sees it. */
+  /** Name of the virtio-serial port in the guest. */
   readonly agentPort: string;
-  /** Bytes of serial output that QEMU keeps; a power of two. */
+  /** Size of the serial ring, in bytes; a power of two. */
   readonly serialRingBytes: number;
-  /** The same, that the output of the second serial port goes to while somebody is connected; see `SerialReader`. */
+  /** Listening socket of the second serial port, an inherited descriptor; see `SerialReader`. */
   readonly serialFd: number;
-  /** Entropy the guest may draw from the host. */
+  /** Rate limit of the guest's entropy from the host. */
   readonly entropy: { readonly maxBytes: number; readonly periodMs: number };
   readonly disks: readonly DiskSpec[];
   readonly nics: readonly NicSpec[];
-  /** PCI Express root ports for network cards, at boot or later; q35 takes no hot-plug on the root bus. */
+  /** Number of PCI Express root ports for network cards. q35 does not support hot-plug on the root bus. */
   readonly hotplugPorts: number;
-  /** `migration`: wait for device state (`migrate-incoming`) instead of booting. */
+  /** `migration` waits for device state (`migrate-incoming`) instead of booting. */
   readonly start: "boot" | "paused" | "migration";
 }
 
-/** The name of the block node, SCSI controller and serial ring that other code must address. */
+/** Ids of devices that other code refers to. */
 export const SCSI_CONTROLLER = "scsi0";
 export const SERIAL_RING = "serial0";
-/** The most that code translated under emulation takes of the host beyond the guest's memory, in bytes. */
+/** Limit on translated code under emulation, which is host memory in addition to the guest's, in bytes. */
 export const EMULATION_CODE_BYTES = 256 * 1024 * 1024;
-/** Memory that comes and goes, in whole blocks: what is asked for is rounded up to one. */
+/** Block size of plugged memory, in bytes. Requests are rounded up to whole blocks. */
 export const MEMORY_BLOCK_BYTES = 2 * 1024 * 1024;
 export const MEMORY_DEVICE = "memory1";

@@ -1,11 +1,11 @@
-/** Third layer of the monitor client: the commands Paddock uses, with typed answers. */
+/** Third layer of the monitor client: the commands that Paddock uses, with typed results. */
 import { blockNode, scsiDisk } from "./command-line.ts";
 import { type DiskSpec, MEMORY_DEVICE, SERIAL_RING } from "./machine-spec.ts";
 import { QemuError } from "./qemu-error.ts";
 import { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
 import { isJsonObject, type JsonObject } from "./qmp-transport.ts";
 
-/** QEMU's run states (qapi/run-state.json, RunState) that a caller tells apart; others come as text. */
+/** QEMU's run state (qapi/run-state.json, RunState). */
 export interface MachineStatus {
   readonly running: boolean;
   /** For example `running`, `paused`, `prelaunch`, `inmigrate`, `shutdown`, `guest-panicked`, `io-error`. */
@@ -18,15 +18,15 @@ export interface VcpuThread {
   readonly threadId: number;
 }
 
-/** A vCPU slot, filled or free; `type` and `props` go into `addVcpu` unchanged. */
+/** A vCPU slot, used or free. `addVcpu` uses `type` and `props` unchanged. */
 export interface VcpuSlot {
   readonly type: string;
   readonly props: JsonObject;
-  /** Of the vCPU in it; undefined when it is free. One that was plugged in is below `/machine/peripheral/`. */
+  /** QOM path of the vCPU in the slot, undefined when free. A plugged vCPU is below `/machine/peripheral/`. */
   readonly qomPath: string | undefined;
 }
 
-/** Rates of a disk; one that is undefined or 0 is not limited. */
+/** Rates of a disk; undefined or 0 means no limit. */
 export interface DiskRates {
   readonly readBytesPerSecond?: number | undefined;
   readonly writeBytesPerSecond?: number | undefined;
@@ -42,12 +42,12 @@ export interface MigrationState {
 
 function object(value: unknown, what: string): JsonObject {
   if (isJsonObject(value)) return value;
-  throw new QemuError("qmp-protocol", `the monitor answered ${what} with something that is not an object`);
+  throw new QemuError("qmp-protocol", `the monitor answered ${what} with a value that is not an object`);
 }
 
 function list(value: unknown, what: string): JsonObject[] {
   if (Array.isArray(value)) return value.map((item) => object(item, what));
-  throw new QemuError("qmp-protocol", `the monitor answered ${what} with something that is not a list`);
+  throw new QemuError("qmp-protocol", `the monitor answered ${what} with a value that is not a list`);
 }
 
 function text(value: unknown, what: string): string {
@@ -68,7 +68,7 @@ export class Monitor implements AsyncDisposable {
     this.session = session;
   }
 
-  /** Connects to a monitor that is already listening; see `waitForMonitor` for one that is not. */
+  /** Connects to a monitor that is listening already; otherwise use `waitForMonitor`. */
   static async open(options: QmpSessionOptions): Promise<Monitor> {
     return new Monitor(await QmpSession.open(options));
   }
@@ -90,7 +90,7 @@ export class Monitor implements AsyncDisposable {
     return { running: answer.running === true, status: text(answer.status, "status") };
   }
 
-  /** Stops the vCPUs; nothing is lost. */
+  /** Stops the vCPUs; `resume` continues them. */
   async pause(options?: QmpCallOptions): Promise<void> {
     await this.session.execute("stop", {}, options);
   }
@@ -121,7 +121,7 @@ export class Monitor implements AsyncDisposable {
     await this.addDevice({ driver: slot.type, id, ...slot.props }, options);
   }
 
-  /** Bytes of memory: at boot, and plugged in since. */
+  /** Memory at boot, and memory plugged in since, in bytes. */
   async memory(options?: QmpCallOptions): Promise<{ baseBytes: number; pluggedBytes: number }> {
     const command = "query-memory-size-summary";
     const answer = object(await this.session.execute(command, {}, options), command);
@@ -132,7 +132,7 @@ export class Monitor implements AsyncDisposable {
     };
   }
 
-  /** Memory that comes and goes: what the guest has of it and may have, in bytes. Undefined when the machine has none. */
+  /** Current and maximum size of the virtio-mem device, in bytes. Undefined when the machine has none. */
   async pluggableMemory(options?: QmpCallOptions): Promise<{ bytes: number; maxBytes: number } | undefined> {
     const command = "query-memory-devices";
     const devices = list(await this.session.execute(command, {}, options), command);
@@ -140,7 +140,7 @@ export class Monitor implements AsyncDisposable {
     return data && { bytes: number(data.size, "size"), maxBytes: number(data["max-size"], "max-size") };
   }
 
-  /** Asks the guest to have this much memory beyond what it started with, a multiple of 2 MiB; it may take its time. */
+  /** Requests this much memory beyond the boot memory, a multiple of 2 MiB. The guest may carry it out later. */
   async requestMemory(bytes: number, options?: QmpCallOptions): Promise<void> {
     const property = {
       path: `/machine/peripheral/${MEMORY_DEVICE}`,
@@ -154,7 +154,7 @@ export class Monitor implements AsyncDisposable {
     await this.session.execute("device_add", properties, options);
   }
 
-  /** Takes a device out and waits until the guest has let go of it (DEVICE_DELETED). */
+  /** Unplugs a device and waits until the guest has released it (DEVICE_DELETED). */
   async removeDevice(id: string, options: QmpCallOptions = {}): Promise<void> {
     const ofDevice = (event: QmpEvent): boolean => event.data.device === id;
     const stop = new AbortController();
@@ -174,9 +174,9 @@ export class Monitor implements AsyncDisposable {
     }
   }
 
-  /** Plugs a raw disk in; undone by itself when the second half fails. */
+  /** Plugs a raw disk in. When the device cannot be added, its block node is removed again. */
   async addDisk(disk: DiskSpec, options?: QmpCallOptions): Promise<void> {
-    // Built first: it validates every field before QEMU is told anything.
+    // Built first, because it validates every field before the first command.
     const device = scsiDisk(disk);
     await this.session.execute("blockdev-add", blockNode(disk), options);
     try {
@@ -192,7 +192,7 @@ export class Monitor implements AsyncDisposable {
     await this.session.execute("blockdev-del", { "node-name": id }, options);
   }
 
-  /** Limits what the disk does, whatever its guest does. Replaces earlier limits. */
+  /** Limits the rates of a disk in QEMU. Replaces earlier limits. */
   async limitDisk(id: string, rates: DiskRates, options?: QmpCallOptions): Promise<void> {
     await this.session.execute(
       "block_set_io_throttle",
@@ -209,7 +209,7 @@ export class Monitor implements AsyncDisposable {
     );
   }
 
-  /** Takes what the serial ring holds, oldest first, at most `maxBytes`; what is read is gone from the ring. */
+  /** Reads at most `maxBytes` from the serial ring, oldest first, and removes them from the ring. */
   async readSerial(maxBytes: number, options?: QmpCallOptions): Promise<Buffer> {
     const args = { device: SERIAL_RING, size: maxBytes, format: "base64" };
     return Buffer.from(
@@ -218,7 +218,7 @@ export class Monitor implements AsyncDisposable {
     );
   }
 
-  /** Leaves guest memory out of the device state, because the memory is a shared file. */
+  /** Excludes guest memory from the device state, because the memory is a shared file. */
   async excludeSharedMemory(options?: QmpCallOptions): Promise<void> {
     const capabilities = [
       { capability: "x-ignore-shared", state: true },
@@ -228,14 +228,14 @@ export class Monitor implements AsyncDisposable {
   }
 
   /**
-   * Sends the device state to a unix socket (see `receiveState`) and waits until it is complete. A socket,
-   * because QEMU takes a descriptor for this only through SCM_RIGHTS, which Node cannot send.
+   * Sends the device state to a unix socket (see `receiveState`) and waits until it is complete. It is a socket because QEMU accepts
+   * a descriptor only through SCM_RIGHTS, which Node cannot send.
    */
   async saveState(socketPath: string, options: QmpCallOptions = {}): Promise<void> {
     await this.#migrate("migrate", `unix:${socketPath}`, options);
   }
 
-  /** Loads the device state from a descriptor QEMU inherited (machine started with `start: "migration"`). */
+  /** Loads the device state from a descriptor that QEMU inherited. The machine must be started with `start: "migration"`. */
   async loadState(fd: number, options: QmpCallOptions = {}): Promise<void> {
     await this.#migrate("migrate-incoming", `fd:${fd}`, options);
   }
@@ -247,7 +247,7 @@ export class Monitor implements AsyncDisposable {
     return typeof error === "string" ? { status, error } : { status };
   }
 
-  /** Needs `excludeSharedMemory` before it: that also turns the MIGRATION event on. */
+  /** Call `excludeSharedMemory` first; it also enables the MIGRATION event. */
   async #migrate(
     command: "migrate" | "migrate-incoming",
     uri: string,

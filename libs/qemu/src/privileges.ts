@@ -1,19 +1,19 @@
 /**
- * Words put before the binary that take privileges away before it executes.
+ * Command prefix that drops privileges before QEMU executes.
  *
- * QEMU's own `-runas` cannot be used: together with `-sandbox elevateprivileges=deny` it dies of SIGSYS,
- * because the filter is in place before the uid changes. setpriv does it before QEMU's first instruction.
+ * QEMU's `-runas` does not work together with `-sandbox elevateprivileges=deny`: the filter is active before the uid changes, and
+ * QEMU dies of SIGSYS. setpriv drops privileges before QEMU's first instruction.
  */
 export interface Privileges {
-  /** Absent: keep the caller's user (a daemon that is not root). */
+  /** Absent means the caller's user (a daemon that is not root). */
   readonly user?: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] };
-  /** Open files QEMU may have. Default 1024. */
+  /** Limit on open files of QEMU. Default 1024. */
   readonly maxOpenFiles?: number;
 }
 
 export function privilegePrefix(privileges: Privileges): string[] {
   const files = privileges.maxOpenFiles ?? 1024;
-  // No core dump: it would hold the guest's memory.
+  // No core dump: it would contain the guest's memory.
   const limits = ["prlimit", "--core=0", `--nofile=${files}:${files}`, "--"];
   const user = privileges.user;
   if (user === undefined) return [...limits, "setpriv", "--no-new-privs", "--"];

@@ -1,13 +1,13 @@
 /**
- * Which process, exactly: a pid alone is reused, so a record that outlives a daemon holds the pid, the time
- * the process started (clock ticks since boot, field 22 of /proc/PID/stat, proc(5)) and the id of that boot.
+ * Identifies a process. Pids are reused, so a record that outlives a daemon has the pid, the start time of the process (clock ticks
+ * since boot, field 22 of /proc/PID/stat, proc(5)) and the boot id.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { QemuError } from "./qemu-error.ts";
 
 export interface ProcessIdentity {
   readonly pid: number;
-  /** Clock ticks after boot, as decimal text: it may exceed what a JSON number holds safely. */
+  /** Clock ticks since boot, as decimal text, because they may exceed the safe range of a JSON number. */
   readonly startTicks: string;
   readonly bootId: string;
 }
@@ -17,7 +17,7 @@ interface ProcStat {
   readonly startTicks: string;
 }
 
-/** The command name may hold spaces and parentheses, so fields count from the last `)`. */
+/** The command name may contain spaces and parentheses, so fields are counted from the last `)`. */
 export function parseProcStat(line: string): ProcStat | undefined {
   const fields = line.slice(line.lastIndexOf(")") + 2).split(" ");
   const [state, startTicks] = [fields[0], fields[19]];
@@ -37,20 +37,20 @@ function statOf(pid: number): ProcStat | undefined {
   }
 }
 
-/** Identity of a live process, or undefined when there is none with this pid. */
+/** Identity of a live process, or undefined when no process has this pid. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const stat = statOf(pid);
   return stat === undefined ? undefined : { pid, startTicks: stat.startTicks, bootId: readBootId() };
 }
 
-/** True while that very process runs; a zombie has ended. */
+/** True while exactly this process runs. A zombie has ended. */
 export function isAlive(identity: ProcessIdentity): boolean {
   const stat = statOf(identity.pid);
   if (stat === undefined || stat.state === "Z" || stat.state === "X") return false;
   return stat.startTicks === identity.startTicks && identity.bootId === readBootId();
 }
 
-/** Kernel threads of that very process; none once it has ended. */
+/** Kernel thread ids of exactly this process; none after it has ended. */
 export function threadsOf(identity: ProcessIdentity): ReadonlySet<number> {
   try {
     const threads = new Set(readdirSync(`/proc/${identity.pid}/task`).map(Number));
@@ -61,9 +61,8 @@ export function threadsOf(identity: ProcessIdentity): ReadonlySet<number> {
 }
 
 /**
- * Signals that very process. Check and kill run without giving up the thread; a child of ours cannot be
- * reaped in between, and for an adopted process the pid space would have to wrap within microseconds.
- * Answers false when it has ended.
+ * Signals exactly this process. Returns false when it has ended. The check and the kill run in one turn of the event loop, so a
+ * child cannot be reaped in between. For an adopted process, the pid space would have to wrap within microseconds.
  */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   if (!isAlive(identity)) return false;

@@ -1,10 +1,9 @@
 /**
- * The smallest guest that proves an accelerator: the real kernel, and as its first process a program of four
- * instructions that writes one line to the console and resets the machine.
+ * The smallest guest that proves an accelerator: the real kernel, with a tiny program as its first process that writes one line to
+ * the console and resets the machine.
  *
- * A boot sector would not do: there are hosts on which KVM opens, makes a VM and runs a few instructions, and
- * where an ordinary kernel never comes out of its loader. This guest needs paging, interrupts, timers, ring 3
- * and system calls, that is, what every sandbox needs.
+ * A boot sector is not enough: on some hosts KVM opens, creates a VM and runs a few instructions, but an ordinary kernel hangs in
+ * its loader. Like every sandbox, this guest needs paging, interrupts, timers, ring 3 and system calls.
  */
 
 export const PROOF_LINE = "paddock-accelerator-proof";
@@ -82,7 +81,7 @@ function newcRecord(path: string, mode: number, data: Buffer): Buffer {
   return Buffer.concat([Buffer.from(head), name, pad(110 + name.length), data, pad(data.length)]);
 }
 
-/** An initramfs (cpio, newc) with nothing in it but the program, as /init. */
+/** An initramfs (cpio, newc) that contains only the program, as /init. */
 export function proofInitramfs(): Buffer {
   const end = newcRecord("TRAILER!!!", 0, Buffer.alloc(0));
   return Buffer.concat([newcRecord("init", 0o100755, proofProgram()), end]);

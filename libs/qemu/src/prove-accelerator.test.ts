@@ -11,21 +11,21 @@ const scratch = mkdtempSync(join(tmpdir(), "paddock-proof-test-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
 const kernel = join(scratch, "not-a-kernel");
-writeFileSync(kernel, "this is no kernel");
+writeFileSync(kernel, "not a kernel");
 const options = { binary: "qemu-system-x86_64", qemuVersion: "7.2.22", kernel, privileges: {} };
 
-test("emulation that is asked for needs no proof", async () => {
+test("requested emulation needs no proof", async () => {
   const choice = await chooseAccelerator({ ...options, binary: "/nonexistent", preference: "tcg" });
   assert.deepEqual([choice.accelerator, choice.cpuModel], ["tcg", "max"]);
 });
 
-test("a guest that cannot start proves nothing, and QEMU's words say why", async () => {
+test("a guest that cannot start is no proof, and the reason has QEMU's message", async () => {
   const proof = await proveGuest({ ...options, accelerator: "tcg", cpuModel: "max", deadlineMs: 5000 });
   assert.equal(proof.kind, "failed");
   assert.match(proof.kind === "failed" ? proof.why : "", /-cpu max: .*kernel/);
 });
 
-test("a guest that says nothing is stuck at the deadline, and is gone", async () => {
+test("a silent guest is stuck at the deadline, and is killed", async () => {
   const silent = join(scratch, "silent.sh");
   writeFileSync(silent, "#!/bin/sh\nexec sleep 30\n", { mode: 0o755 });
   const guest = {
@@ -40,7 +40,7 @@ test("a guest that says nothing is stuck at the deadline, and is gone", async ()
   assert.ok(performance.now() - startedAt < 5000);
 });
 
-test("auto falls back to emulation with the reason, demanding KVM fails with it", async () => {
+test("auto falls back to emulation with the reason, and required KVM fails with it", async () => {
   const failing = { ...options, binary: "false" };
   const choice = await chooseAccelerator({ ...failing, preference: "auto" });
   assert.equal(choice.accelerator, "tcg");
@@ -48,7 +48,7 @@ test("auto falls back to emulation with the reason, demanding KVM fails with it"
   await assert.rejects(chooseAccelerator({ ...failing, preference: "kvm" }), { kind: "kvm-unusable" });
 });
 
-test("a proof is kept for the same kernel and made again for another", async () => {
+test("a proof is cached for the same kernel and repeated for another", async () => {
   const cacheFile = join(scratch, "cache", "kvm.json");
   const failing = { ...options, binary: "false", preference: "auto", cacheFile } as const;
   const first = await chooseAccelerator(failing);
@@ -56,7 +56,7 @@ test("a proof is kept for the same kernel and made again for another", async () 
   assert.deepEqual(await chooseAccelerator(failing), first);
   assert.equal(readFileSync(cacheFile, "utf8"), record);
 
-  writeFileSync(kernel, "this is another kernel");
+  writeFileSync(kernel, "another file that is not a kernel");
   await chooseAccelerator(failing);
   assert.notEqual(readFileSync(cacheFile, "utf8"), record);
 
@@ -64,7 +64,7 @@ test("a proof is kept for the same kernel and made again for another", async () 
   assert.equal((await chooseAccelerator(failing)).accelerator, "tcg");
 });
 
-test("the proof program is an ELF whose one segment is the whole file, entered behind its headers", () => {
+test("the proof program is an ELF file with one segment, and its entry point follows the headers", () => {
   const elf = proofProgram();
   assert.equal(elf.toString("latin1", 1, 4), "ELF");
   assert.equal(elf.readBigUInt64LE(24), 0x400000n + 120n, "entry");
@@ -77,7 +77,7 @@ test("the proof program is an ELF whose one segment is the whole file, entered b
   assert.equal(elf.toString("latin1", line), `${PROOF_LINE}\n`);
 });
 
-test("its initramfs starts with a file named init and ends with the trailer", () => {
+test("the proof initramfs starts with a file named init and ends with the trailer", () => {
   const archive = proofInitramfs();
   assert.equal(archive.toString("latin1", 0, 6), "070701");
   assert.equal(archive.toString("latin1", 110, 114), "init");
@@ -85,13 +85,13 @@ test("its initramfs starts with a file named init and ends with the trailer", ()
   assert.equal(archive.length % 4, 0);
 });
 
-test("the CPU's virtualization is read from its flags", () => {
+test("hardware virtualization is read from the CPU flags", () => {
   assert.equal(cpuVirtualization("flags\t\t: fpu vmx sse\n"), "vmx");
   assert.equal(cpuVirtualization("flags\t\t: fpu svm\n"), "svm");
   assert.equal(cpuVirtualization("model name\t: vmx\nflags\t\t: fpu avx_vmx\n"), "none");
 });
 
-test("host facts name what is missing on the PATH", async () => {
+test("host facts list programs that are missing on the PATH", async () => {
   const facts = await readHostFacts("/nonexistent");
   assert.deepEqual(facts.missingPrograms, ["qemu-system-x86_64", "setpriv", "prlimit"]);
   assert.ok(facts.cpus >= 1 && facts.memoryBytes > 0);

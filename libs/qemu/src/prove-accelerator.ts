@@ -1,9 +1,8 @@
 /**
  * Chooses the accelerator and the CPU model, and proves them by running a guest.
  *
- * `auto` takes KVM only if a guest has run to its end on it, as the very user and with the very filter that
- * sandboxes will have. The outcome is kept in a file for as long as the boot, the QEMU, the kernel and the user
- * stay the same: a failing proof costs its whole deadline, and must not cost it at every start.
+ * `auto` chooses KVM only if a guest has run to its end on it, as the same user and with the same filter as sandboxes. The outcome is
+ * cached in a file while the boot, QEMU, the kernel and the user stay the same, because a failed proof takes its whole deadline.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -21,7 +20,7 @@ export interface AcceleratorChoice {
   readonly accelerator: Accelerator;
   /** Value for `MachineSpec.cpuModel`. */
   readonly cpuModel: string;
-  /** Why this one, in a sentence for an operator. */
+  /** Why it was chosen, for an operator. */
   readonly reason: string;
 }
 
@@ -32,23 +31,23 @@ export interface ChooseOptions {
   readonly qemuVersion: string;
   readonly kernel: string;
   readonly privileges: Privileges;
-  /** File the proof is kept in; absent: not kept. */
+  /** File that caches the proof; absent means no cache. */
   readonly cacheFile?: string;
-  /** Per guest. Default 8000. */
+  /** Deadline for each proof guest. Default 8000. */
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
 }
 
-/** `-cpu host` aborts on some nested hosts, on an MSR the outer hypervisor refuses, unless told to leave it. */
+/** On some nested hosts `-cpu host` aborts on an MSR that the outer hypervisor refuses; the second model does without it. */
 const KVM_CPU_MODELS = ["host", "host,arch-capabilities=off"] as const;
 const TCG_CPU_MODEL = "max";
 const DEFAULT_DEADLINE_MS = 8000;
 
 export type GuestProof =
   | { readonly kind: "proven"; readonly elapsedMs: number }
-  /** QEMU ended without the proof: this CPU model, or the permission, is at fault. */
+  /** QEMU exited without the proof, because of the CPU model or a permission. */
   | { readonly kind: "failed"; readonly why: string }
-  /** The guest was still running, silent, at the deadline. */
+  /** The guest was still running without output at the deadline. */
   | { readonly kind: "stuck"; readonly why: string };
 
 function proofArguments(
@@ -73,14 +72,14 @@ export interface ProveOptions extends Pick<ChooseOptions, "binary" | "kernel" | 
   readonly deadlineMs: number;
 }
 
-/** Runs one proof guest to its end. Never throws for a guest that fails; that is an answer. */
+/** Runs one proof guest to its end. A guest that fails is a result, not an exception. */
 export async function proveGuest(options: ProveOptions): Promise<GuestProof> {
   const directory = await mkdtemp(join(tmpdir(), "paddock-proof-"));
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rm(directory, { recursive: true, force: true }));
   const initramfs = join(directory, "initramfs");
   await writeFile(initramfs, proofInitramfs(), { mode: 0o644 });
-  // QEMU's user reads it and may not write here: a VM may have that user, too.
+  // QEMU's user can read it and cannot write here, because a VM may run as the same user.
   await chmod(directory, 0o711);
   const args = proofArguments(options.accelerator, options.cpuModel, options.kernel, initramfs);
   const words = [...privilegePrefix(options.privileges), options.binary, ...args];
@@ -112,7 +111,7 @@ function runProof(words: readonly string[], options: ProveOptions): Promise<Gues
         const said = oneLine(stderr) || oneLine(stdout) || "no output";
         const how = `-cpu ${options.cpuModel}`;
         if (error?.killed === true) {
-          return resolve({ kind: "stuck", why: `${how}: nothing after ${elapsedMs} ms (${said})` });
+          return resolve({ kind: "stuck", why: `${how}: no output after ${elapsedMs} ms (${said})` });
         }
         resolve({ kind: "failed", why: `${how}: ${said}` });
       },
@@ -135,7 +134,7 @@ async function proveKvm(options: ChooseOptions): Promise<AcceleratorChoice | str
       return { accelerator: "kvm", cpuModel, reason: `a guest ran on KVM in ${proof.elapsedMs} ms` };
     }
     reasons.push(proof.why);
-    // Another CPU model helps a QEMU that aborts, not a guest that hangs.
+    // Another CPU model helps when QEMU aborts, not when the guest hangs.
     if (proof.kind === "stuck") break;
   }
   return reasons.join("; ");
@@ -197,10 +196,10 @@ async function kvmProof(options: ChooseOptions): Promise<Proof> {
   return proof;
 }
 
-/** Throws `kvm-unusable` only when KVM was demanded. */
+/** Throws `kvm-unusable` only when KVM is required. */
 export async function chooseAccelerator(options: ChooseOptions): Promise<AcceleratorChoice> {
   const emulated = { accelerator: "tcg", cpuModel: TCG_CPU_MODEL } as const;
-  if (options.preference === "tcg") return { ...emulated, reason: "emulation was asked for" };
+  if (options.preference === "tcg") return { ...emulated, reason: "emulation is configured" };
   const proof = await kvmProof(options);
   if (typeof proof !== "string") return proof;
   if (options.preference === "kvm") {

@@ -1,30 +1,30 @@
-/** Every way this package fails, as a closed list; callers switch on `kind`, never on the message. */
+/** The closed set of ways in which this package fails. Callers switch on `kind`, never on the message. */
 export type QemuErrorKind =
   /** The spec cannot be expressed as a command line (an id, a path or a number out of range). */
   | "invalid-spec"
   /** The process could not be started, or ended before its monitor answered. */
   | "spawn-failed"
-  /** The monitor's connection is gone: QEMU ended, or it was closed on this side. */
+  /** The monitor connection is closed, by QEMU or by this process. */
   | "qmp-closed"
-  /** The peer broke the protocol: no greeting, a line too long, not JSON. */
+  /** The peer violated the protocol: no greeting, an overlong line, not JSON. */
   | "qmp-protocol"
   /** QEMU refused a command; `detail` has its error class. */
   | "qmp-refused"
-  /** No answer within the deadline. */
+  /** No reply within the deadline. */
   | "deadline"
   /** The caller's AbortSignal fired. */
   | "aborted"
-  /** The pid now belongs to another process, or to none. */
+  /** The pid belongs to another process, or the process cannot be signalled. */
   | "identity-mismatch"
-  /** The QEMU found is unusable: missing, unreadable version, or one with a known hole. */
+  /** QEMU is missing, its version is unreadable, or it has a known vulnerability. */
   | "unsupported-qemu"
-  /** KVM was demanded and could not be proven. */
+  /** KVM is required and could not be proven. */
   | "kvm-unusable";
 
-/** What this package throws. */
+/** The error that this package throws. */
 export class QemuError extends Error {
   readonly kind: QemuErrorKind;
-  /** Machine-readable extra, for example QMP's error class. */
+  /** Machine-readable detail, for example the QMP error class. */
   readonly detail: string | undefined;
 
   constructor(kind: QemuErrorKind, message: string, options: { cause?: unknown; detail?: string } = {}) {

@@ -24,16 +24,16 @@ for (const [line, expected] of versions) {
   });
 }
 
-test("the package version is told where the distribution shows it", () => {
+test("the package version is read when the distribution shows it", () => {
   const version = parseQemuVersion("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)");
   assert.deepEqual(version, { major: 7, minor: 2, micro: 22, packaged: "1:7.2+dfsg-7+deb12u18+b3" });
 });
 
-test("another program's output is not taken for a version", () => {
+test("another program's output is not parsed as a version", () => {
   assert.throws(() => parseQemuVersion("GNU bash, version 5.2"), { kind: "unsupported-qemu" });
 });
 
-test("a QEMU that is not there is named", async () => {
+test("the error for a missing QEMU has its path", async () => {
   await assert.rejects(checkQemu("/nonexistent/qemu"), { kind: "unsupported-qemu", message: /nonexistent/ });
 });
 

@@ -1,9 +1,9 @@
 /**
- * Which QEMU this is, and whether it may be used.
+ * Reads the version of QEMU and checks whether it is supported.
  *
- * CVE-2024-3446: a double free in virtio-serial (and virtio-gpu, virtio-crypto) lets a guest's root attack
- * QEMU. Paddock's link to every guest is virtio-serial, so a QEMU without the fix is refused. Fixed upstream in
- * 7.2.11, 8.2.3 and 9.0.0; in Debian 12 by 1:7.2+dfsg-7+deb12u6, which is 7.2.11 (Debian changelog).
+ * CVE-2024-3446: a double free in virtio-serial (and virtio-gpu, virtio-crypto) lets root in a guest attack QEMU. Paddock uses
+ * virtio-serial for every guest, so a QEMU without the fix is refused. It is fixed upstream in 7.2.11, 8.2.3 and 9.0.0, and in
+ * Debian 12 by 1:7.2+dfsg-7+deb12u6, which is 7.2.11 (Debian changelog).
  */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
@@ -13,11 +13,11 @@ export interface QemuVersion {
   readonly major: number;
   readonly minor: number;
   readonly micro: number;
-  /** Package version where the distribution tells it, for example `1:7.2+dfsg-7+deb12u18+b3`. */
+  /** Package version, when the distribution shows it, for example `1:7.2+dfsg-7+deb12u18+b3`. */
   readonly packaged?: string;
 }
 
-/** Reads the first line of `qemu-system-x86_64 --version`. Throws `unsupported-qemu` if it is not one. */
+/** Reads the first line of `qemu-system-x86_64 --version`. Throws `unsupported-qemu` if it has no version. */
 export function parseQemuVersion(output: string): QemuVersion {
   const match = /^QEMU emulator version (\d+)\.(\d+)\.(\d+)(?: \(([^)]*)\))?/.exec(output);
   if (match === null) {
@@ -30,16 +30,16 @@ export function parseQemuVersion(output: string): QemuVersion {
   return packaged === undefined ? numbers : { ...numbers, packaged };
 }
 
-/** Stable series that got the fix, and the first micro version that has it. */
+/** Stable series with the fix, and the first micro version that has it. */
 const FIXED_IN = [
   { major: 7, minor: 2, micro: 11 },
   { major: 8, minor: 2, micro: 3 },
 ] as const;
 
-/** Oldest Debian 12 update with the fix; its `--version` said 7.2.11 or, in some rebuilds, less. */
+/** Oldest Debian 12 update with the fix; its `--version` prints 7.2.11 or, in some rebuilds, less. */
 const FIXED_DEB12_UPDATE = 6;
 
-/** Undefined when the version may be used, else the reason why not. */
+/** Why the version is not supported, or undefined when it is. */
 export function refusalOf(version: QemuVersion): string | undefined {
   const { major, minor, micro, packaged } = version;
   const text = `QEMU ${major}.${minor}.${micro}${packaged === undefined ? "" : ` (${packaged})`}`;
@@ -52,7 +52,7 @@ export function refusalOf(version: QemuVersion): string | undefined {
   return `${text} has CVE-2024-3446 (virtio-serial); update to 7.2.11, 8.2.3, 9.0 or Debian's deb12u6`;
 }
 
-/** Runs the binary. Throws `unsupported-qemu` when it cannot be run or its version may not be used. */
+/** Runs the binary. Throws `unsupported-qemu` when it cannot be run or its version is not supported. */
 export async function checkQemu(binary: string, signal?: AbortSignal): Promise<QemuVersion> {
   const options = { timeout: 10_000, maxBuffer: 65_536, ...(signal === undefined ? {} : { signal }) };
   const output = await promisify(execFile)(binary, ["--version"], options).catch((cause: unknown) => {

@@ -1,4 +1,4 @@
-/** Against a real QEMU, mostly one that has no machine (`-M none -S`): it starts in some 50 ms and speaks the whole of QMP. */
+/** Tests with a real QEMU, mostly without a machine (`-M none -S`): it starts in about 50 ms and supports all of QMP. */
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -21,7 +21,7 @@ function socketName(): string {
   return join(scratch, `${count}.sock`);
 }
 
-/** An empty machine, its monitor, and the promise that both are gone when the body ends. */
+/** Starts an empty machine, opens its monitor, and ends both after the body. */
 async function withQemu(
   body: (qemu: SpawnedQemu, monitor: Monitor, path: string) => Promise<void>,
   machine: readonly string[] = ["-M", "none"],
@@ -43,7 +43,7 @@ async function withQemu(
   }
 }
 
-test("QEMU greets, and answers commands with typed values", async () => {
+test("the session reads the greeting, and commands return typed values", async () => {
   await withQemu(async (_, monitor) => {
     assert.match(monitor.session.version, /^\d+\.\d+\.\d+$/);
     assert.deepEqual(await monitor.status(), { running: false, status: "prelaunch" });
@@ -52,7 +52,7 @@ test("QEMU greets, and answers commands with typed values", async () => {
   });
 });
 
-test("many calls at once each get their own answer", async () => {
+test("concurrent calls each get their own reply", async () => {
   await withQemu(async (_, monitor) => {
     const calls = Array.from({ length: 200 }, (_unused, i) =>
       i % 2 === 0
@@ -63,7 +63,7 @@ test("many calls at once each get their own answer", async () => {
   });
 });
 
-test("a refusal says which command, what QEMU said, and its class", async () => {
+test("a refusal names the command, QEMU's message and its error class", async () => {
   await withQemu(async (_, monitor) => {
     await assert.rejects(monitor.session.execute("no-such-command"), {
       kind: "qmp-refused",
@@ -73,10 +73,10 @@ test("a refusal says which command, what QEMU said, and its class", async () => 
   });
 });
 
-/** Ends QEMU, which may be gone before its answer is read. */
+/** Ends QEMU, which may exit before its reply is read. */
 const quit = (monitor: Monitor) => monitor.session.execute("quit").catch(() => undefined);
 
-test("an event is seen by whoever waited for it before its cause", async () => {
+test("an event reaches a waiter that listened before its cause", async () => {
   await withQemu(async (_, monitor) => {
     const event = monitor.session.nextEvent("SHUTDOWN");
     await quit(monitor);
@@ -85,7 +85,7 @@ test("an event is seen by whoever waited for it before its cause", async () => {
   });
 });
 
-test("waiting for an event ends when the connection does, or at the deadline", async () => {
+test("waiting for an event ends when the connection closes, or at the deadline", async () => {
   await withQemu(async (_, monitor) => {
     await assert.rejects(monitor.session.nextEvent("NEVER", undefined, { timeoutMs: 20 }), {
       kind: "deadline",
@@ -97,7 +97,7 @@ test("waiting for an event ends when the connection does, or at the deadline", a
   });
 });
 
-test("an aborted call rejects at once and its late answer harms nobody", async () => {
+test("an aborted call rejects at once, and its late reply is ignored", async () => {
   await withQemu(async (_, monitor) => {
     const stop = new AbortController();
     const call = monitor.status({ signal: stop.signal });
@@ -108,7 +108,7 @@ test("an aborted call rejects at once and its late answer harms nobody", async (
   });
 });
 
-test("a second client is told at its deadline that the monitor is taken, and gets in after the first", async () => {
+test("a second client fails at its deadline while the monitor is in use, and connects after the first", async () => {
   await withQemu(async (_, first, path) => {
     await assert.rejects(Monitor.open({ path, timeoutMs: 50 }), {
       kind: "deadline",
@@ -121,7 +121,7 @@ test("a second client is told at its deadline that the monitor is taken, and get
   });
 });
 
-test("a half-plugged disk is taken out again", async () => {
+test("a disk whose device cannot be added is removed again", async () => {
   await withQemu(async (_, monitor) => {
     const disk = { id: "d0", path: "/dev/null", readOnly: true, target: 0, serial: "x" };
     await assert.rejects(monitor.addDisk(disk), { kind: "qmp-refused" });
@@ -129,7 +129,7 @@ test("a half-plugged disk is taken out again", async () => {
   });
 });
 
-test("a disk has the rates that it was given last, and none after they were lifted", async () => {
+test("a disk has the last rates set, and none after they are removed", async () => {
   const path = join(scratch, "disk");
   writeFileSync(path, Buffer.alloc(1024 * 1024));
   const body = async (_: SpawnedQemu, monitor: Monitor): Promise<void> => {
@@ -151,7 +151,7 @@ test("a disk has the rates that it was given last, and none after they were lift
   await withQemu(body, ["-M", "q35", "-device", "virtio-scsi-pci,id=scsi0"]);
 });
 
-test("QEMU runs in a session of its own, with no new privileges, and without our environment", async () => {
+test("QEMU runs in its own session, with no new privileges, and without the daemon's environment", async () => {
   process.env.PADDOCK_TEST_SECRET = "s3cret";
   await withQemu(async (qemu) => {
     const { pid } = qemu.identity;
@@ -164,7 +164,7 @@ test("QEMU runs in a session of its own, with no new privileges, and without our
   delete process.env.PADDOCK_TEST_SECRET;
 });
 
-test("as another user QEMU has no capability left", async () => {
+test("as another user QEMU has no capabilities", async () => {
   assert.equal(process.getuid?.(), 0, "the tests of privilege dropping run as root");
   const args = ["-M", "none", "-S", "-nodefaults", "-display", "none", "-chardev", "null,id=a"];
   const privileges = { user: { uid: 64_999, gid: 64_999, groups: [] } };
@@ -173,7 +173,7 @@ test("as another user QEMU has no capability left", async () => {
     args: [...args, "-qmp", "stdio"],
     privileges,
   });
-  // stdin is empty: QEMU stays up with its monitor closed, which is all that is looked at here.
+  // stdin is empty: QEMU keeps running with its monitor closed, which is enough here.
   const status = await statusOnce(qemu, /^Name:\s+qemu-system/m);
   await endProcess(qemu.identity, { graceMs: 0 });
   assert.match(status, /^Uid:\s+64999\s+64999\s+64999\s+64999$/m);
@@ -182,7 +182,7 @@ test("as another user QEMU has no capability left", async () => {
   assert.match(status, /^Groups:\s*$/m);
 });
 
-/** The process passes through prlimit and setpriv; its status counts once it looks like this. */
+/** Waits until the status matches, because the process executes prlimit and setpriv first. */
 async function statusOnce(qemu: SpawnedQemu, looks: RegExp): Promise<string> {
   const { pid } = qemu.identity;
   const deadline = performance.now() + 5000;
@@ -191,10 +191,10 @@ async function statusOnce(qemu: SpawnedQemu, looks: RegExp): Promise<string> {
     if (looks.test(status)) return status;
     await new Promise((resolve) => setImmediate(resolve));
   }
-  throw new Error(`process ${pid} did not come to look like ${looks} within 5 s`);
+  throw new Error(`process ${pid} has no status that matches ${looks} after 5 s`);
 }
 
-test("a QEMU that refuses its arguments is quoted", async () => {
+test("when QEMU rejects its arguments, the error quotes it", async () => {
   const qemu = await spawnQemu({ binary: "qemu-system-x86_64", args: ["-M", "nonsense"], privileges: {} });
   await assert.rejects(waitForMonitor(qemu, { path: socketName(), timeoutMs: 10_000 }), {
     kind: "spawn-failed",
@@ -202,7 +202,7 @@ test("a QEMU that refuses its arguments is quoted", async () => {
   });
 });
 
-test("a QEMU that never opens its monitor is given up at the deadline", async () => {
+test("waiting for a monitor that never opens fails at the deadline", async () => {
   const qemu = await spawnQemu({ binary: "sleep", args: ["30"], privileges: {} });
   try {
     await assert.rejects(waitForMonitor(qemu, { path: socketName(), timeoutMs: 80 }), { kind: "deadline" });
@@ -211,7 +211,7 @@ test("a QEMU that never opens its monitor is given up at the deadline", async ()
   }
 });
 
-test("a process is known by its start time and its boot, not by its pid alone", async () => {
+test("a process is identified by its start time and boot, not by its pid alone", async () => {
   await withQemu(async (qemu) => {
     const { identity } = qemu;
     assert.deepEqual(identify(identity.pid), identity);
@@ -220,21 +220,21 @@ test("a process is known by its start time and its boot, not by its pid alone", 
       assert.equal(isAlive({ ...identity, ...wrong }), false);
       assert.equal(signalProcess({ ...identity, ...wrong }, "SIGKILL"), false);
     }
-    assert.equal(isAlive(identity), true, "a mistaken identity got nobody killed");
+    assert.equal(isAlive(identity), true, "a wrong identity kills no process");
   });
 });
 
-test("ending a process is told by its exit, and ending it twice is no error", async () => {
+test("ending a process resolves its exit, and ending it twice is not an error", async () => {
   const qemu = await spawnQemu({ binary: "sleep", args: ["30"], privileges: {} });
   await endProcess(qemu.identity);
   assert.equal(isAlive(qemu.identity), false);
   await endProcess(qemu.identity);
 });
 
-test("a process that ignores SIGTERM is killed after its grace", async () => {
+test("a process that ignores SIGTERM is killed after the grace period", async () => {
   const args = ["-c", "trap '' TERM; while :; do sleep 1; done"];
   const qemu = await spawnQemu({ binary: "sh", args, privileges: {} });
-  // Bit 15 of the ignored signals, in hexadecimal, is SIGTERM.
+  // SIGTERM is bit 15 of the hexadecimal mask of ignored signals.
   await statusOnce(qemu, /^SigIgn:\s+[0-9a-f]{12}[4-7c-f][0-9a-f]{3}$/m);
   await endProcess(qemu.identity, { graceMs: 50 });
   assert.equal(isAlive(qemu.identity), false);
@@ -246,7 +246,7 @@ test("a command name with blanks and parentheses does not shift the fields of it
   assert.equal(parseProcStat("12 (short) S 1"), undefined);
 });
 
-/** A peer that says what we want a hostile QEMU to say. */
+/** A peer that plays a hostile QEMU. */
 async function withPeer(
   lines: (Buffer | string)[],
   body: (path: string) => Promise<void>,
@@ -255,7 +255,7 @@ async function withPeer(
   const path = socketName();
   const server = createServer((socket) => {
     socket.on("error", () => {});
-    // Reading also to notice the end of the connection.
+    // Read, to notice the end of the connection.
     socket.once("data", () => {
       for (const answer of answers) socket.write(answer);
       socket.resume();
@@ -272,7 +272,7 @@ async function withPeer(
 
 const GREETING = '{"QMP":{"version":{"qemu":{"major":7,"minor":2,"micro":22}},"capabilities":[]}}\n';
 
-test("a line without end is cut off at the limit", async () => {
+test("a line without end closes the connection at the limit", async () => {
   await withPeer([GREETING, Buffer.alloc(5000, 0x20)], async (path) => {
     await assert.rejects(QmpSession.open({ path, maxLineBytes: 4096 }), { kind: "qmp-protocol" });
   });
@@ -280,17 +280,17 @@ test("a line without end is cut off at the limit", async () => {
 
 for (const [what, line] of [
   ["is not JSON", "hello\n"],
-  ["is JSON but no object", "[1]\n"],
-  ["is no greeting", '{"return":{}}\n'],
+  ["is JSON but not an object", "[1]\n"],
+  ["is not a greeting", '{"return":{}}\n'],
 ] as const) {
-  test(`a peer whose first line ${what} is left`, async () => {
+  test(`the connection to a peer whose first line ${what} is closed`, async () => {
     await withPeer([line], async (path) => {
       await assert.rejects(QmpSession.open({ path }), { kind: "qmp-protocol" });
     });
   });
 }
 
-test("a peer that greets and then says nothing is left at the deadline", async () => {
+test("a peer that is silent after its greeting fails the call at the deadline", async () => {
   await withPeer([GREETING], async (path) => {
     await assert.rejects(QmpSession.open({ path, timeoutMs: 50 }), {
       kind: "deadline",
@@ -299,7 +299,7 @@ test("a peer that greets and then says nothing is left at the deadline", async (
   });
 });
 
-test("answers with unknown ids and events cut into single bytes are digested", async () => {
+test("replies with unknown ids are ignored, and events cut into single bytes are read", async () => {
   const stray = '{"return":{},"id":99}\n{"return":{},"id":1}\n{"event":"RESUME","timestamp":{"seconds":2}}\n';
   const bytes = [...Buffer.from(stray)].map((byte) => Buffer.from([byte]));
   const digest = async (path: string): Promise<void> => {

@@ -1,4 +1,7 @@
-/** What a monitor may send, made up: the reader lives through it, or leaves the connection with a reason. Inputs that broke it once are in `fuzz-corpus/`. */
+/**
+ * Generated monitor output: the reader survives it, or closes the connection with a reason. `fuzz-corpus/` has inputs of earlier
+ * failures.
+ */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -14,7 +17,7 @@ import { QmpSession } from "./qmp-session.ts";
 const GREETING = '{"QMP":{"version":{"qemu":{"major":7,"minor":2,"micro":22}},"capabilities":[]}}\n';
 const CORPUS = join(import.meta.dirname, "fuzz-corpus");
 
-/** A monitor that greets, agrees to the capabilities, and is then at the test's disposal. */
+/** A monitor that greets and accepts the capabilities; then the test controls it. */
 async function peer(body: (session: QmpSession, socket: Socket) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "paddock-qmp-fuzz-"));
   const accepted = Promise.withResolvers<Socket>();
@@ -40,7 +43,7 @@ async function peer(body: (session: QmpSession, socket: Socket) => Promise<void>
   }
 }
 
-/** Listens and waits as a machine does, so that every handler sees what is made up. */
+/** Adds all listeners and waits that a machine has, so that every handler sees the generated input. */
 function listen(session: QmpSession): Promise<unknown>[] {
   const monitor = new Monitor(session);
   onHotPlug(monitor, () => undefined);
@@ -59,7 +62,7 @@ function listen(session: QmpSession): Promise<unknown>[] {
   ];
 }
 
-/** The session takes the bytes, cut like that, and afterwards still answers or has ended for a reason. */
+/** The session reads the bytes, split at `cuts`, and then still answers or has ended with a reason. */
 async function survives(bytes: Uint8Array, cuts: readonly number[]): Promise<void> {
   await peer(async (session, socket) => {
     const calls = Promise.allSettled(listen(session));
@@ -129,7 +132,7 @@ const sent = fc.oneof(
   { weight: 1, arbitrary: fc.string({ unit: "binary", maxLength: 200 }) },
 );
 
-test("whatever a monitor sends, its session answers or ends with a reason, and the process lives", async () => {
+test("for any monitor output, the session answers or ends with a reason, and the process survives", async () => {
   await fc.assert(
     fc.asyncProperty(sent, fc.array(fc.nat(40), { maxLength: 8 }), (text, cuts) =>
       survives(Buffer.from(text), cuts),
@@ -139,9 +142,9 @@ test("whatever a monitor sends, its session answers or ends with a reason, and t
 });
 
 for (const name of readdirSync(CORPUS))
-  test(`input that broke a reader once: ${name}`, () => survives(readFileSync(join(CORPUS, name)), [1, 7]));
+  test(`input of an earlier failure: ${name}`, () => survives(readFileSync(join(CORPUS, name)), [1, 7]));
 
-test("a value that is nested without end harms nobody", async () => {
+test("a deeply nested value is harmless", async () => {
   const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
   for (const text of [
     `{"event":"MIGRATION","data":{"status":${deep}}}\n`,
@@ -150,7 +153,7 @@ test("a value that is nested without end harms nobody", async () => {
     await survives(Buffer.from(text), []);
 });
 
-test("events without end are read at a bounded pace, and commands are answered between them", async () => {
+test("endless events are read at a bounded pace, and commands are answered between them", async () => {
   await peer(async (session, socket) => {
     const event = Buffer.from(
       '{"event":"BLOCK_IO_ERROR","data":{"action":"report"},"timestamp":{"seconds":1}}\n'.repeat(100),
@@ -166,7 +169,7 @@ test("events without end are read at a bounded pace, and commands are answered b
     const begun = performance.now();
     flood();
     while (count < 3000) await new Promise((resolve) => setTimeout(resolve, 5));
-    // 2048 at once, then one a millisecond, and less as bytes are paid for too.
+    // 2048 at once, then at most one per millisecond, because bytes count too.
     assert.ok(performance.now() - begun > 700, `${count} events in ${performance.now() - begun} ms`);
     const answer = session.execute("query-name", {}, { timeoutMs: 30_000 });
     socket.off("drain", flood);

@@ -5,9 +5,8 @@
  *   open -> greeting -> qmp_capabilities -> ready --(socket closes, bad line, close())--> closed
  * ```
  *
- * QMP serves one client at a time; a second connection waits unanswered in the socket's backlog, which shows
- * here as a greeting that misses its deadline. A daemon that was restarted connects again and must ask for
- * the state (`query-status`), because events of the time between are lost.
+ * QMP serves one client at a time. A second connection waits in the socket's backlog, and its greeting misses the deadline. After a
+ * restart, the daemon reconnects and must query the state (`query-status`), because events sent in between are lost.
  */
 import { QemuError } from "./qemu-error.ts";
 import { DEFAULT_MAX_LINE_BYTES, isJsonObject, type JsonObject, QmpTransport } from "./qmp-transport.ts";
@@ -15,7 +14,7 @@ import { DEFAULT_MAX_LINE_BYTES, isJsonObject, type JsonObject, QmpTransport } f
 export interface QmpEvent {
   readonly name: string;
   readonly data: JsonObject;
-  /** Wall clock of the host, in milliseconds since the epoch, as QEMU tells it. */
+  /** QEMU's timestamp: host wall clock, in milliseconds since the epoch. */
   readonly atMs: number;
 }
 
@@ -50,7 +49,7 @@ function eventOf(message: JsonObject): QmpEvent | undefined {
   };
 }
 
-/** Runs `arm(settle)` and waits for its result, the deadline, or the signal; always disarms. */
+/** Runs `arm(settle)` and waits for its result, the deadline or the signal. Always disarms. */
 function bounded<T>(
   what: string,
   options: QmpCallOptions,
@@ -69,7 +68,7 @@ function bounded<T>(
     };
     const onAbort = (): void => finish({ error: new QemuError("aborted", `${what}: aborted`) });
     const timer = setTimeout(
-      () => finish({ error: new QemuError("deadline", `${what}: no answer within ${timeoutMs} ms`) }),
+      () => finish({ error: new QemuError("deadline", `${what}: no reply within ${timeoutMs} ms`) }),
       timeoutMs,
     );
     options.signal?.addEventListener("abort", onAbort, { once: true });
@@ -79,7 +78,7 @@ function bounded<T>(
 
 export class QmpSession implements AsyncDisposable {
   readonly #calls = new Map<number, PendingCall>();
-  /** By the event's name. No emitter of Node: an event that a guest makes QEMU call "error" would end the process. */
+  /** Handlers by event name. Not a Node EventEmitter, because an event named "error" would end the process. */
   readonly #handlers = new Map<string, Set<(event: QmpEvent) => void>>();
   readonly #endings = new Set<(reason: QemuError) => void>();
   #transport: QmpTransport | undefined;
@@ -87,14 +86,14 @@ export class QmpSession implements AsyncDisposable {
   #greeting: JsonObject | undefined;
   #onGreeting: (() => void) | undefined;
   #ended: QemuError | undefined;
-  /** Resolves, never rejects, with the reason when the connection is gone. */
+  /** Resolves with the reason when the connection has closed. Never rejects. */
   readonly closed: Promise<QemuError>;
 
   private constructor() {
     this.closed = new Promise((resolve) => this.#endings.add(resolve));
   }
 
-  /** Connects and negotiates. The socket's own error comes through when nobody listens at `path`. */
+  /** Connects and negotiates capabilities. Rejects with the socket's error when no process listens at `path`. */
   static async open(options: QmpSessionOptions): Promise<QmpSession> {
     const session = new QmpSession();
     const listener = {
@@ -114,7 +113,7 @@ export class QmpSession implements AsyncDisposable {
     return session;
   }
 
-  /** QEMU's version as the greeting tells it. */
+  /** QEMU's version, from the greeting. */
   get version(): string {
     const qmp = isJsonObject(this.#greeting?.QMP) ? this.#greeting.QMP : {};
     const version = isJsonObject(qmp.version) ? qmp.version : {};
@@ -123,7 +122,7 @@ export class QmpSession implements AsyncDisposable {
     return parts.map((part) => (typeof part === "number" ? part : "?")).join(".");
   }
 
-  /** Sends one command. A reply that comes after its deadline is dropped. */
+  /** Sends one command. A reply after the deadline is dropped. */
   execute(command: string, args: JsonObject = {}, options: QmpCallOptions = {}): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#failure(command, this.#ended));
     const id = this.#nextId++;
@@ -134,14 +133,14 @@ export class QmpSession implements AsyncDisposable {
     });
   }
 
-  /** Calls `handler` for each event of that name; returns the way to stop. */
+  /** Calls `handler` for each event of that name. Returns a function that removes the handler. */
   on(name: string, handler: (event: QmpEvent) => void): () => void {
     const handlers = this.#handlers.get(name) ?? new Set();
     this.#handlers.set(name, handlers.add(handler));
     return () => handlers.delete(handler);
   }
 
-  /** The next event that `accept` takes. Listening starts before this returns, so call it before the cause. */
+  /** Resolves with the next event that `accept` accepts. Listening starts before this returns, so call it before the cause. */
   nextEvent(
     name: string,
     accept: (event: QmpEvent) => boolean = () => true,
@@ -188,7 +187,7 @@ export class QmpSession implements AsyncDisposable {
   #dispatch(message: JsonObject): void {
     if (this.#greeting === undefined) {
       if (!isJsonObject(message.QMP)) {
-        this.#transport?.close(new QemuError("qmp-protocol", "the peer did not greet as QMP does"));
+        this.#transport?.close(new QemuError("qmp-protocol", "the peer did not send a QMP greeting"));
         return;
       }
       this.#greeting = message;
@@ -212,14 +211,14 @@ export class QmpSession implements AsyncDisposable {
   }
 }
 
-/** Longest text of QEMU's that becomes part of an error, in characters. */
+/** Longest text from QEMU in an error message, in characters. */
 const MAX_TEXT = 512;
 
 function refusal(command: string, message: JsonObject): QemuError {
   const error = isJsonObject(message.error) ? message.error : {};
-  const told = typeof error.desc === "string" ? error.desc : "no description";
-  // It is shown to people, and QEMU may be its guest's.
-  const text = told.slice(0, MAX_TEXT).replaceAll(/[^\x20-\x7e]/g, " ");
+  const description = typeof error.desc === "string" ? error.desc : "no description";
+  // People read this text, and the guest may control QEMU.
+  const text = description.slice(0, MAX_TEXT).replaceAll(/[^\x20-\x7e]/g, " ");
   const detail = typeof error.class === "string" ? error.class.slice(0, MAX_TEXT) : "GenericError";
   return new QemuError("qmp-refused", `QMP ${command}: ${text}`, { detail });
 }

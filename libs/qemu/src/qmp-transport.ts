@@ -1,8 +1,8 @@
 /**
- * First layer of the monitor client: JSON objects over a unix socket, one a line, bounded.
+ * First layer of the monitor client: JSON objects over a unix socket, one per line, bounded.
  *
- * The peer is QEMU, which a guest may have taken over, so nothing it sends is trusted: a line longer than the
- * limit or one that is not a JSON object ends the connection, and lines are read no faster than `ReadPace` allows.
+ * The peer is QEMU, which a guest may have compromised, so its output is not trusted. A line that is too long or is not a JSON object
+ * closes the connection, and `ReadPace` limits the rate of reading.
  */
 import { connect, type Socket } from "node:net";
 import { QemuError } from "./qemu-error.ts";
@@ -16,11 +16,11 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 export interface QmpTransportListener {
   message(message: JsonObject): void;
-  /** Called once, whoever closed. */
+  /** Called once, when either side closes. */
   closed(reason: QemuError): void;
 }
 
-/** Holds the longest honest answer, a full serial ring of 64 KiB in base64, with room to spare; reading it takes a few ms. */
+/** More than the longest valid reply, which is a full serial ring of 64 KiB in base64. */
 export const DEFAULT_MAX_LINE_BYTES = 256 * 1024;
 
 export class QmpTransport {
@@ -28,10 +28,10 @@ export class QmpTransport {
   readonly #listener: QmpTransportListener;
   readonly #maxLineBytes: number;
   readonly #pace = new ReadPace();
-  /** A line that has not ended, in the first `#lineBytes` bytes. */
+  /** The incomplete line, in the first `#lineBytes` bytes. */
   #line: Buffer = Buffer.alloc(0);
   #lineBytes = 0;
-  /** What came and waits for its time. */
+  /** Received bytes that wait for `ReadPace`. */
   #waiting: Buffer | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -47,7 +47,7 @@ export class QmpTransport {
     socket.on("close", () => this.#end(new QemuError("qmp-closed", "QEMU closed the monitor connection")));
   }
 
-  /** Connects; rejects with the socket's own error (`code` ENOENT, ECONNREFUSED…), so callers can wait. */
+  /** Connects. Rejects with the socket's error (`code` ENOENT, ECONNREFUSED…), so that callers can retry. */
   static open(path: string, listener: QmpTransportListener, maxLineBytes: number): Promise<QmpTransport> {
     return new Promise((resolve, reject) => {
       const socket = connect(path);
@@ -63,7 +63,7 @@ export class QmpTransport {
     this.#socket.write(`${JSON.stringify(message)}\n`);
   }
 
-  close(reason = new QemuError("qmp-closed", "the monitor connection was closed on this side")): void {
+  close(reason = new QemuError("qmp-closed", "this process closed the monitor connection")): void {
     this.#end(reason);
   }
 
@@ -106,7 +106,7 @@ export class QmpTransport {
     }
   }
 
-  /** Reads on later. */
+  /** Continues reading later. */
   #wait(rest: Buffer, waitMs: number): void {
     this.#socket.pause();
     this.#waiting = this.#waiting === undefined ? rest : Buffer.concat([this.#waiting, rest]);
@@ -119,7 +119,7 @@ export class QmpTransport {
     }, waitMs);
   }
 
-  /** Adds to the line that has not ended, in a buffer that doubles: it may come byte by byte. */
+  /** Appends to the incomplete line. The buffer doubles, because a line may arrive byte by byte. */
   #keep(part: Buffer): void {
     const bytes = this.#lineBytes + part.length;
     if (bytes > this.#line.length) {
@@ -131,7 +131,7 @@ export class QmpTransport {
     this.#lineBytes = bytes;
   }
 
-  /** The line that ends with `part`. */
+  /** The complete line, which ends with `part`. */
   #whole(part: Buffer): string {
     if (this.#lineBytes === 0) return part.toString("utf8");
     this.#keep(part);

@@ -1,5 +1,5 @@
 /**
- * What QEMU's user can reach, found out by trying as that user: modes alone do not tell, there are access lists, mounts and symlinks.
+ * Checks which paths QEMU's user can reach, by trying as that user. Modes are not enough: there are access lists, mounts and symlinks.
  */
 import { execFile } from "node:child_process";
 import { realpath } from "node:fs/promises";
@@ -9,15 +9,15 @@ import { type Privileges, privilegePrefix } from "./privileges.ts";
 
 const TIMEOUT_MS = 10_000;
 
-/** Names the first directory that cannot be entered, or the file behind them that cannot be opened. */
+/** Prints the first directory that cannot be entered, or the file that cannot be opened. */
 const SCRIPT = `
 file=$1; shift
 for directory; do (cd "$directory") 2>/dev/null || { printf %s "$directory"; exit 0; }; done
 [ -d "$file" ] || (: <"$file") 2>/dev/null || printf %s "$file"`;
 
 /**
- * The first directory on the way to `path` that QEMU's user may not enter, or `path` itself when it is a file that it may not read, or
- * a directory that it may not enter. Undefined when all is well. Throws when `path` does not exist, or nobody can be asked.
+ * The first directory on the way to `path` that QEMU's user cannot enter, or `path` itself when the user cannot read the file or
+ * enter the directory. Undefined when the path is reachable. Throws when `path` does not exist or the check cannot run.
  */
 export async function firstUnreachable(path: string, privileges: Privileges): Promise<string | undefined> {
   const real = await realpath(path);

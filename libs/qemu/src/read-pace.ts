@@ -1,20 +1,20 @@
 /**
- * Keeps one peer from taking all of this process's time with what it sends.
+ * Limits the rate of reading, so that one peer cannot use all of this process's time.
  *
- * A QEMU that its guest has taken over, or a guest that makes QEMU tell of something, may send events without end, and one event
- * loop serves all VMs of a host. Reading is paid for: by the packet, by the line, and by the KiB. What has been earned is enough for
- * whatever an honest monitor sends at once; what is beyond it waits in the socket, and so does its sender.
+ * A compromised QEMU, or a guest that makes QEMU send events, may send without end, and one event loop serves all VMs of a host. Each
+ * packet, line and KiB costs tokens (a token bucket). The burst is enough for a well-behaved monitor. Data beyond it waits in the
+ * socket, and its sender blocks.
  */
 const BURST = 2048;
 const EARNED_PER_MS = 1;
-/** How much is earned before reading goes on. */
+/** Number of tokens at which reading resumes. */
 const RESUME_AT = 100;
 
 export class ReadPace {
   #earned = BURST;
   #countedAt = performance.now();
 
-  /** Pays for one packet or line of so many bytes. Answers with the milliseconds to wait before the next; 0 mostly. */
+  /** Pays for one packet or line of this size. Returns how long to wait before the next read, in ms; usually 0. */
   pay(bytes: number): number {
     const now = performance.now();
     this.#earned = Math.min(BURST, this.#earned + (now - this.#countedAt) * EARNED_PER_MS);

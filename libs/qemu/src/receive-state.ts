@@ -1,4 +1,4 @@
-/** The other end of `Monitor.saveState`: a unix socket that takes one device state into a file. */
+/** The receiving end of `Monitor.saveState`: a unix socket that writes one device state to a file. */
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
@@ -8,15 +8,15 @@ import { pipeline } from "node:stream/promises";
 import { QemuError } from "./qemu-error.ts";
 
 export interface ReceiveStateOptions {
-  /** Socket to make, in the machine's private directory; gone when this object is disposed. */
+  /** Socket to create, in the machine's private directory. Removed on disposal. */
   readonly socketPath: string;
   readonly file: string;
-  /** A state longer than this ends the connection; without guest memory it is some hundred KiB. */
+  /** A longer state closes the connection. Without guest memory a state has some hundred KiB. */
   readonly maxBytes: number;
 }
 
 export interface StateReceiver extends AsyncDisposable {
-  /** Bytes written, once the sender has closed. Rejects with QemuError `qmp-protocol` beyond `maxBytes`. */
+  /** Bytes written, after the sender has closed. Rejects with QemuError `qmp-protocol` beyond `maxBytes`. */
   readonly received: Promise<number>;
 }
 
@@ -38,14 +38,14 @@ export async function receiveState(options: ReceiveStateOptions): Promise<StateR
   const server = createServer();
   const counter = limit(maxBytes);
   const received = once(server, "connection").then(async ([socket]: Socket[]) => {
-    if (socket === undefined) throw new QemuError("qmp-closed", "no connection");
+    if (socket === undefined) throw new QemuError("qmp-closed", "the state socket got no connection");
     await pipeline(socket, counter.stream, createWriteStream(file, { mode: 0o600 }));
     return counter.bytes();
   });
   received.catch(() => {});
   server.listen(socketPath);
   await once(server, "listening");
-  // QEMU's user must connect; who may get here at all is decided by the directory.
+  // QEMU's user must be able to connect. The directory restricts access.
   await chmod(socketPath, 0o666);
   return {
     received,

@@ -11,7 +11,7 @@ const scratch = mkdtempSync(join(tmpdir(), "paddock-serial-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 let count = 0;
 
-/** A guest's serial port, and who reads it. */
+/** A guest's serial port and its reader. */
 async function port(bytes: number): Promise<{ guest: Socket; reader: SerialReader; server: Server }> {
   const path = join(scratch, `${++count}.sock`);
   const server = createServer().listen(path);
@@ -23,11 +23,11 @@ async function port(bytes: number): Promise<{ guest: Socket; reader: SerialReade
 }
 
 for (const [what, chunks, kept] of [
-  ["less than is kept", ["ab", "c"], "abc"],
-  ["in pieces, more than is kept", ["abcd", "efgh", "ij"], "cdefghij"],
-  ["more than is kept at once", ["ab", "cdefghijkl"], "efghijkl"],
+  ["less output than the limit", ["ab", "c"], "abc"],
+  ["more output than the limit, in pieces", ["abcd", "efgh", "ij"], "cdefghij"],
+  ["more output than the limit, at once", ["ab", "cdefghijkl"], "efghijkl"],
 ] as const) {
-  test(`of ${what}, the end is kept when the guest is gone`, async () => {
+  test(`with ${what}, the end is kept after the guest is gone`, async () => {
     const { guest, reader, server } = await port(8);
     for (const chunk of chunks) guest.write(chunk);
     guest.end();
@@ -37,7 +37,7 @@ for (const [what, chunks, kept] of [
   });
 }
 
-test("what a guest said in a flood just before its end is not lost to the pace of reading", async () => {
+test("output of a flood just before the guest ends is not lost to the pace of reading", async () => {
   const { guest, reader, server } = await port(64);
   for (let line = 0; line < 20_000; line++) guest.write(`line ${line}\n`);
   guest.end("the last words\n");
@@ -46,7 +46,7 @@ test("what a guest said in a flood just before its end is not lost to the pace o
   server.close();
 });
 
-test("a guest that goes on talking is left at the deadline", async () => {
+test("drain stops at the deadline when the guest keeps writing", async () => {
   const { guest, reader, server } = await port(8);
   guest.on("error", () => undefined);
   guest.write("on and on");
@@ -55,7 +55,7 @@ test("a guest that goes on talking is left at the deadline", async () => {
   server.close();
 });
 
-test("a machine without such a socket has an empty tail", async () => {
+test("without a socket the tail is empty", async () => {
   const reader = new SerialReader(join(scratch, "none.sock"), 8);
   await reader.drain(5000);
   assert.equal(reader.tail.length, 0);

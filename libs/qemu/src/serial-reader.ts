@@ -1,13 +1,13 @@
 /**
- * Keeps the last of what a guest says on its second serial port, in this process: it is there when QEMU has been killed.
+ * Keeps the end of the output of a guest's second serial port, in this process, so that it survives when QEMU is killed.
  *
- * QEMU writes byte by byte, so a flooding guest would wake the reader for each. Reads are paced instead: what comes faster waits
- * in the socket, some 280 bytes, and the guest's next byte waits for that; its kernel gives up waiting after 10 ms and goes on.
- * Nobody connected: QEMU drops what the guest says.
+ * QEMU writes byte by byte, so a flooding guest would wake the reader for each byte. Reads are paced instead: further output waits in
+ * the socket, which has room for about 280 bytes, and then the guest's next byte waits. Its kernel stops waiting after 10 ms and goes
+ * on. Without a connected client, QEMU drops the output.
  */
 import { createConnection, type Socket } from "node:net";
 
-/** Reads that may come at once, and how long one takes to be earned again, in ms: 100 a second at most, 28 KB/s. */
+/** Token bucket of reads: its size, and the time to refill one token, in ms. At most 100 reads per second, 28 KB/s. */
 const BURST_READS = 256;
 const READ_MS = 10;
 
@@ -21,7 +21,7 @@ export class SerialReader {
   #isPaced = true;
   #timer: NodeJS.Timeout | undefined;
 
-  /** Connects at once, or never: a QEMU without such a socket leaves the tail empty. Keeps the last `bytes`. */
+  /** Connects once. Without a socket at `path` the tail stays empty. Keeps the last `bytes`. */
   constructor(path: string, bytes: number) {
     this.#tail = Buffer.alloc(bytes);
     this.#socket = createConnection({ path });
@@ -34,12 +34,12 @@ export class SerialReader {
     });
   }
 
-  /** The last of what was read, oldest first. */
+  /** The end of the output, oldest byte first. */
   get tail(): Buffer {
     return Buffer.from(this.#tail.subarray(0, this.#length));
   }
 
-  /** Of a QEMU that is gone: reads what it left in the socket, for at most `timeoutMs`. */
+  /** After QEMU has ended: reads the rest of the socket, for at most `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     this.#isPaced = false;
     this.#socket.resume();
@@ -48,7 +48,7 @@ export class SerialReader {
     clearTimeout(timer);
   }
 
-  /** Lets go of the socket; what was read stays. */
+  /** Closes the socket and keeps the tail. */
   close(): void {
     this.#socket.destroy();
   }

@@ -1,6 +1,6 @@
 /**
- * Starts QEMU so that it outlives the daemon: a session of its own, no parent-death signal, no pipe it could
- * block on. The caller records the identity this returns, and finds the process again by it.
+ * Starts QEMU so that it outlives the daemon: in its own session, without a parent-death signal, and without a pipe it could block
+ * on. The caller records the returned identity and finds the process again by it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { type Privileges, privilegePrefix } from "./privileges.ts";
@@ -17,9 +17,9 @@ export interface SpawnOptions {
   /** From `qemuArguments`. */
   readonly args: readonly string[];
   readonly privileges: Privileges;
-  /** Words run first, for example the cgroup placement; they end by executing what follows them. */
+  /** Command prefix, for example the cgroup placement. It must execute the command that follows. */
   readonly prefix?: readonly string[];
-  /** Descriptors of this process given to QEMU as 3, 4, 5…; the caller closes its own. */
+  /** Descriptors that QEMU inherits as 3, 4, 5…; the caller closes its own copies. */
   readonly descriptors?: readonly number[];
 }
 
@@ -27,17 +27,17 @@ export interface SpawnedQemu {
   readonly identity: ProcessIdentity;
   /** Resolves when the process ends while this daemon is its parent. */
   readonly exited: Promise<ProcessExit>;
-  /** The last few KiB QEMU wrote to stderr: host-trusted text, but it may quote guest-controlled strings. */
+  /** The last few KiB of QEMU's stderr. It may contain strings that the guest controls. */
   stderr(): string;
 }
 
 const STDERR_BYTES = 8192;
 
-/** Pieces of stderr that are read at once, and the pause before each one after that: a guest may have QEMU say things without end. */
+/** Reads of stderr without a pause, and the pause before each further read. A guest may make QEMU write without end. */
 const BURST_READS = 64;
 const READ_PAUSE_MS = 20;
 
-/** Keeps the end of a stream; printable, as guest-controlled strings may be in it. */
+/** Keeps the end of stderr. Returns printable characters only, because the guest may control some of the text. */
 function tailOf(child: ChildProcess): () => string {
   const { stderr } = child;
   let tail = Buffer.alloc(0);
@@ -59,10 +59,10 @@ function exitOf(code: number | null, signal: NodeJS.Signals | null): ProcessExit
   return signal === null ? { kind: "exited", code: code ?? 0 } : { kind: "signalled", signal };
 }
 
-/** Only what QEMU needs: the daemon's environment holds credentials. */
+/** Only what QEMU needs, because the daemon's environment has credentials. */
 const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" };
 
-/** Resolves once the process exists; whether QEMU likes its arguments shows when its monitor answers. */
+/** Resolves when the process exists. Invalid arguments show later, in `waitForMonitor`. */
 export async function spawnQemu(options: SpawnOptions): Promise<SpawnedQemu> {
   const words = [
     ...(options.prefix ?? []),
@@ -75,7 +75,7 @@ export async function spawnQemu(options: SpawnOptions): Promise<SpawnedQemu> {
     detached: true,
     cwd: "/",
     env: ENVIRONMENT,
-    // stderr is a socket pair; QEMU ignores SIGPIPE, so a daemon that died costs it nothing.
+    // stderr is a socket pair. QEMU ignores SIGPIPE, so it survives the daemon.
     stdio: ["ignore", "ignore", "pipe", ...(options.descriptors ?? [])],
   });
   const stderr = tailOf(child);

@@ -1,8 +1,8 @@
 /**
  * Waits until QEMU's monitor answers.
  *
- * QEMU makes the socket itself, so its directory is watched (inotify) and every change is a reason to try. A
- * try can still come between bind and listen, for which there is no event; hence the slow second trigger.
+ * The directory of the socket is watched (inotify), and each change triggers an attempt to connect. A socket between bind and listen
+ * causes no event, so there is also a timer.
  */
 import { watch } from "node:fs";
 import { dirname } from "node:path";
@@ -23,8 +23,8 @@ function errorCode(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }
 
-/** A connection that closes at once is a QEMU about to end: its exit tells more than the closing does. */
-function mayComeYet(error: unknown): boolean {
+/** A connection that closes at once means QEMU is about to exit, and its exit status says more than the error. */
+function mayStillStart(error: unknown): boolean {
   return NOT_YET.has(errorCode(error)) || (error instanceof QemuError && error.kind === "qmp-closed");
 }
 
@@ -45,7 +45,7 @@ function nextChange(watcher: ReturnType<typeof watch>): Promise<void> {
   });
 }
 
-/** Throws `spawn-failed` with QEMU's own words if it ends first, `deadline` or `aborted` otherwise. */
+/** Throws `spawn-failed` with QEMU's output if it exits first, otherwise `deadline` or `aborted`. */
 export async function waitForMonitor(qemu: SpawnedQemu, options: WaitForMonitorOptions): Promise<Monitor> {
   const startedAt = performance.now();
   const deadline = startedAt + options.timeoutMs;
@@ -63,19 +63,19 @@ export async function waitForMonitor(qemu: SpawnedQemu, options: WaitForMonitorO
       if (leftMs <= 0) {
         throw new QemuError("deadline", `QEMU's monitor did not answer within ${options.timeoutMs} ms`);
       }
-      // The watcher runs already: a socket made between the try and the wait is not missed.
+      // Created before the attempt, so that a change between the attempt and the wait is not missed.
       const change = nextChange(watcher);
       try {
         const { signal } = options;
         return await Monitor.open({ path: options.path, timeoutMs: leftMs, ...(signal ? { signal } : {}) });
       } catch (error) {
-        if (!mayComeYet(error)) throw error;
+        if (!mayStillStart(error)) throw error;
       }
       await Promise.race([change, qemu.exited]);
       if (ended !== undefined) {
         throw new QemuError(
           "spawn-failed",
-          `QEMU ended (${describe(ended)}) at start: ${qemu.stderr() || "no output"}`,
+          `QEMU ended (${describe(ended)}) during start: ${qemu.stderr() || "no output"}`,
         );
       }
     }

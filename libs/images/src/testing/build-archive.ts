@@ -1,4 +1,4 @@
-/** Archives for tests, built with tar-stream so that the package's own tar code is not its own witness. */
+/** Archives for tests, built with tar-stream and not with the package's own tar code. */
 import { createHash } from "node:crypto";
 import { buffer } from "node:stream/consumers";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -54,7 +54,7 @@ export function configOf(image: TestImage): Buffer {
   return Buffer.from(JSON.stringify({ ...document, ...image.document }));
 }
 
-/** The files of an OCI layout, by name; tests change one to see it refused. */
+/** The files of an OCI layout, by name; tests change some of them. */
 export function ociFiles(image: TestImage): Map<string, Buffer> {
   const files = new Map<string, Buffer>();
   const blob = (bytes: Buffer, mediaType: string) => {
@@ -76,7 +76,7 @@ export function ociFiles(image: TestImage): Map<string, Buffer> {
   return files;
 }
 
-/** What `docker save` wrote before it wrote OCI layouts. */
+/** The files that `docker save` wrote before OCI layouts. */
 export function dockerFiles(image: TestImage): Map<string, Buffer> {
   const config = configOf(image);
   const files = new Map([[`${sha256(config)}.json`, config]]);
@@ -108,7 +108,7 @@ export function compressed(bytes: Buffer, compression: Compress): Buffer {
   }
 }
 
-/** A buffer as a stream of small chunks, as a network delivers it. */
+/** A buffer as a stream of small chunks, as from a network. */
 export async function* stream(bytes: Buffer, chunkBytes = 1000): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
 }

@@ -1,6 +1,6 @@
 /**
- * Inputs for the readers, kept as files: seeds that are well-formed, and whatever a run of the fuzz tests found to be read wrongly.
- * A run adds the input that failed, so that it is committed with the mend.
+ * Inputs for the readers, as files: well-formed seeds, and inputs that failed in a fuzz run. A run saves a failing input, so that it can
+ * be committed with the fix.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ const root = join(import.meta.dirname, "..", "..", "corpus");
 
 export type CorpusName = "tar" | "pax" | "archive" | "document" | "frame";
 
-/** All inputs of a reader, by file name. */
+/** All inputs of a reader, with their file names. */
 export function corpus(name: CorpusName): [file: string, input: Buffer][] {
   const directory = join(root, name);
   return readdirSync(directory)
@@ -18,8 +18,8 @@ export function corpus(name: CorpusName): [file: string, input: Buffer][] {
     .map((file) => [file, readFileSync(join(directory, file))]);
 }
 
-/** Keeps an input that failed. Returns where. */
-export function keepFound(name: CorpusName, input: Uint8Array): string {
+/** Saves a failing input. Returns its path. */
+export function saveFailingInput(name: CorpusName, input: Uint8Array): string {
   const directory = join(root, name);
   mkdirSync(directory, { recursive: true });
   const path = join(directory, `found-${createHash("sha256").update(input).digest("hex").slice(0, 16)}`);

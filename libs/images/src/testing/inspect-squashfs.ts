@@ -1,10 +1,10 @@
-/** What is in a squashfs file, according to unsquashfs. */
+/** Lists and reads a squashfs file with unsquashfs. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-/** `mode owner/group path [-> target]` of every node but the root, in byte order. */
+/** `mode owner/group path [-> target]` of every node except the root, in byte order. */
 export async function listSquashfs(path: string): Promise<string[]> {
   const { stdout } = await run("unsquashfs", ["-lln", path], { maxBuffer: 64 * 1024 ** 2 });
   return stdout
@@ -16,7 +16,7 @@ export async function listSquashfs(path: string): Promise<string[]> {
     .sort();
 }
 
-/** Only the paths. */
+/** The sorted paths of a squashfs file. */
 export async function pathsOf(path: string): Promise<string[]> {
   return (await listSquashfs(path)).map((line) => line.split(" ")[2] ?? "").sort();
 }

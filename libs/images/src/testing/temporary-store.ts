@@ -5,7 +5,7 @@ import type { TestContext } from "node:test";
 import { convertArchive } from "../convert-archive.ts";
 import { type ImageStore, type OpenImageStoreOptions, openImageStore } from "../image-store.ts";
 
-/** A directory that goes away with the test. */
+/** A directory that is removed after the test. */
 export async function temporaryDirectory(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "images-test-"));
   t.after(() => rm(path, { recursive: true, force: true }));
@@ -13,8 +13,8 @@ export async function temporaryDirectory(t: TestContext): Promise<string> {
 }
 
 /**
- * An empty store for `amd64` images that goes away with the test. It converts in the test's own process, which is quicker;
- * that a process of its own does the same is tested where that is.
+ * An empty store for `amd64` images that is removed after the test. It converts in the test's process, which is faster.
+ * `conversion-process.test.ts` tests the conversion in a separate process.
  */
 export async function temporaryStore(
   t: TestContext,
@@ -31,7 +31,7 @@ export async function temporaryStore(
   return { store: await openImageStore(settings), root };
 }
 
-/** Everything in the store that is not a directory, relative to it. */
+/** Paths of all files in the store, relative to its root. */
 export async function storeFiles(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   return entries

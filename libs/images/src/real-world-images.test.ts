@@ -1,4 +1,4 @@
-/** What builders and engines of the world write into archives, each as a report about some engine showed it. */
+/** Unusual archives from real builders and engines, each taken from a bug report. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -25,7 +25,7 @@ type Files = Map<string, Buffer>;
 type Json = Record<string, unknown>;
 type Made = { readonly record: ImageRecord; readonly blob: string };
 
-async function taken(t: TestContext, files: Files): Promise<Made> {
+async function imported(t: TestContext, files: Files): Promise<Made> {
   const { store } = await temporaryStore(t);
   const record = await store.importStream(stream(await archiveOf(files), 65_536));
   return { record, blob: store.blobPath(record) };
@@ -54,7 +54,7 @@ const putIndex = (files: Files, manifests: readonly Json[]) =>
 const indexType = "application/vnd.oci.image.index.v1+json";
 const manifestType = "application/vnd.oci.image.manifest.v1+json";
 
-/** The image again with its manifest changed; all digests stay right. */
+/** The image with a changed manifest and correct digests. */
 function withManifest(files: Files, change: (manifest: { config: Json; layers: Json[] }) => void): Files {
   const [entry = {}] = indexOf(files).manifests;
   const old = `blobs/sha256/${String(entry.digest).slice("sha256:".length)}`;
@@ -65,13 +65,13 @@ function withManifest(files: Files, change: (manifest: { config: Json; layers: J
 
 test("a leading slash means the image's root, in names and in hard links", async (t) => {
   const layers = [[directory("/"), directory("/opt"), file("//opt/a", "A"), hardlink("/opt/b", "/opt/a")]];
-  const { blob, record } = await taken(t, await imageOf(...layers));
+  const { blob, record } = await imported(t, await imageOf(...layers));
   assert.deepEqual(await pathsOf(blob), ["opt", "opt/a", "opt/b"]);
-  assert.equal(record.contentBytes, 1, "both names have one inode");
+  assert.equal(record.contentBytes, 1, "both names share one inode");
 });
 
-test("of an entry that a layer names twice the last counts, whatever both are", async (t) => {
-  const { blob } = await taken(
+test("of two entries for one path in a layer the last counts, whatever their types", async (t) => {
+  const { blob } = await imported(
     t,
     await imageOf([
       ...[file("f", "one"), hardlink("first", "f"), file("./f", "two")],
@@ -86,9 +86,9 @@ test("of an entry that a layer names twice the last counts, whatever both are", 
   assert.equal(await catSquashfs(blob, "first"), "one");
 });
 
-test("an entry below a link or file of a lower layer makes a directory there, as an overlay shows it", async (t) => {
+test("an entry below a link or file of a lower layer replaces it with a directory, as in an overlay", async (t) => {
   const lower = [directory("usr/bin"), file("usr/bin/sh"), symlink("bin", "usr/bin"), file("was-file")];
-  const { blob } = await taken(t, await imageOf(lower, [file("bin/tool", "T"), file("was-file/x")]));
+  const { blob } = await imported(t, await imageOf(lower, [file("bin/tool", "T"), file("was-file/x")]));
   const lines = await listSquashfs(blob);
   assert.ok(lines.includes("drwxr-xr-x 0/0 bin"), lines.join());
   assert.deepEqual(await pathsOf(blob), [
@@ -96,7 +96,7 @@ test("an entry below a link or file of a lower layer makes a directory there, as
   ]);
 });
 
-test("of an index for linux and windows the linux image is taken, though the other is not in the archive", async (t) => {
+test("from an index for linux and windows the linux image is imported, although the other is not in the archive", async (t) => {
   const files = await imageOf([file("a")]);
   const [mine = {}] = indexOf(files).manifests;
   const linux = { ...mine, platform: { os: "linux", architecture: "x86_64" } };
@@ -106,35 +106,35 @@ test("of an index for linux and windows the linux image is taken, though the oth
   const attestation = { ...other, platform: { os: "unknown", architecture: "unknown" } };
   const nested = putBlob(files, { manifests: [windows, unknownDigest, attestation, linux] });
   putIndex(files, [{ mediaType: indexType, ...nested }]);
-  await taken(t, files);
+  await imported(t, files);
   putIndex(files, [windows, attestation]);
   await refused(t, files, "unsupported", /for windows\/amd64 and none for linux\/amd64/);
 });
 
-test("where an index names no platforms, the configs decide", async (t) => {
+test("when an index has no platforms, the configs decide", async (t) => {
   const files = await imageOf([file("a")]);
   const arm = ociFiles({ layers: await layersOf([file("b")]), document: { architecture: "arm64" } });
   const both = [...indexOf(arm).manifests, ...indexOf(files).manifests];
   const merged = new Map([...arm, ...files]);
   const nested = putBlob(merged, { manifests: both });
-  // Old writers leave out the media type, too.
+  // Old tools leave out the media type, too.
   putIndex(merged, [nested]);
-  const { blob } = await taken(t, merged);
+  const { blob } = await imported(t, merged);
   assert.deepEqual(await pathsOf(blob), ["a"]);
   await refused(t, arm, "unsupported", /for linux\/arm64 and none for linux\/amd64/);
 });
 
-test("of the variants of an architecture the one that runs everywhere is taken", async (t) => {
+test("of several variants of an architecture the lowest is imported", async (t) => {
   const [v1, v3] = [await imageOf([file("v1")]), await imageOf([file("v3")])];
   const entry = (files: Files, variant: string) => ({
     ...indexOf(files).manifests[0],
     platform: { os: "linux", architecture: "amd64", variant },
   });
   const files = putIndex(new Map([...v1, ...v3]), [entry(v3, "v3"), entry(v1, "v1")]);
-  assert.deepEqual(await pathsOf((await taken(t, files)).blob), ["v1"]);
+  assert.deepEqual(await pathsOf((await imported(t, files)).blob), ["v1"]);
 });
 
-test("signatures, attestations and artifacts beside an image are passed over", async (t) => {
+test("signatures, attestations and artifacts beside an image are ignored", async (t) => {
   const files = await imageOf([file("a")]);
   const [mine = {}] = indexOf(files).manifests;
   const payload = { mediaType: "application/vnd.dev.cosign.simplesigning.v1+json", ...putBlob(files, "x") };
@@ -155,19 +155,19 @@ test("signatures, attestations and artifacts beside an image are passed over", a
   };
   const beside = [signature, sbom].map((one) => ({ mediaType: manifestType, ...putBlob(files, one) }));
   putIndex(files, [...beside, { ...mine, annotations: { "org.opencontainers.image.ref.name": "r/a:1" } }]);
-  assert.deepEqual((await taken(t, files)).record.names, ["r/a:1"]);
+  assert.deepEqual((await imported(t, files)).record.names, ["r/a:1"]);
   putIndex(files, beside);
   await refused(t, files, "unsupported", /a layer of type|image config of type/);
 });
 
-test("the same image in two compressions beside each other is one image", async (t) => {
+test("the same image in two compressions counts as one image", async (t) => {
   const layers = await layersOf([file("a")]);
   const [gzip, zstd] = [ociFiles({ layers }), ociFiles({ layers, compression: "zstd" })];
   const manifests = [...indexOf(gzip).manifests, ...indexOf(zstd).manifests];
-  await taken(t, putIndex(new Map([...gzip, ...zstd]), manifests));
+  await imported(t, putIndex(new Map([...gzip, ...zstd]), manifests));
 });
 
-test("several images with nothing to choose by are refused by their names", async (t) => {
+test("several images without a given name are refused, and the error lists their names", async (t) => {
   const one = ociFiles({ layers: await layersOf([file("1")]), name: "one:1" });
   const two = ociFiles({ layers: await layersOf([file("2")]), name: "two:2" });
   const manifests = [...indexOf(one).manifests, ...indexOf(two).manifests];
@@ -175,17 +175,17 @@ test("several images with nothing to choose by are refused by their names", asyn
   await refused(t, files, "ambiguous", /2 images: one:1, two:2/);
 });
 
-test("a layer counts as what it is compressed with, not as what its media type says", async (t) => {
+test("the compression of a layer is detected, not taken from its media type", async (t) => {
   for (const compression of ["none", "gzip", "zstd"] as const)
     for (const suffix of ["", "+gzip", "+zstd"]) {
       const files = ociFiles({ layers: await layersOf([file("a")]), compression });
       const mediaType = `application/vnd.oci.image.layer.v1.tar${suffix}`;
       const changed = withManifest(files, ({ layers }) => Object.assign(layers[0] ?? {}, { mediaType }));
-      assert.deepEqual(await pathsOf((await taken(t, changed)).blob), ["a"]);
+      assert.deepEqual(await pathsOf((await imported(t, changed)).blob), ["a"]);
     }
 });
 
-test("a foreign layer that is in the archive is taken; one that is not is named", async (t) => {
+test("a foreign layer in the archive is imported; a missing one is named in the error", async (t) => {
   for (const mediaType of [
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
@@ -193,7 +193,7 @@ test("a foreign layer that is in the archive is taken; one that is not is named"
     const files = withManifest(await imageOf([file("a")]), ({ layers }) =>
       Object.assign(layers[0] ?? {}, { mediaType }),
     );
-    await taken(t, files);
+    await imported(t, files);
     const [layer] = [...files.keys()];
     await refused(
       t,
@@ -204,38 +204,43 @@ test("a foreign layer that is in the archive is taken; one that is not is named"
   }
 });
 
-test("a document that its descriptor embeds need not be in the archive, but must be the one", async (t) => {
+test("a document embedded in its descriptor need not be in the archive, but must match the digest", async (t) => {
   const files = await imageOf([file("a")]);
   const [entry = {}] = indexOf(files).manifests;
   const name = `blobs/sha256/${String(entry.digest).slice("sha256:".length)}`;
   const data = files.get(name)?.toString("base64");
   files.delete(name);
-  await taken(t, putIndex(files, [{ ...entry, data }]));
-  await refused(t, putIndex(files, [{ ...entry, data: "e30=" }]), "digest_mismatch", /the manifest hashes/);
+  await imported(t, putIndex(files, [{ ...entry, data }]));
+  await refused(
+    t,
+    putIndex(files, [{ ...entry, data: "e30=" }]),
+    "digest_mismatch",
+    /the manifest has the digest/,
+  );
 });
 
-test("a layer of zeros that shrinks a thousandfold is taken", async (t) => {
+test("a layer of zeros that shrinks a thousandfold is imported", async (t) => {
   const files = await imageOf([file("var/log/lastlog", Buffer.alloc(80 * 1024 ** 2))]);
-  const { record } = await taken(t, files);
+  const { record } = await imported(t, files);
   assert.equal(record.contentBytes, 80 * 1024 ** 2);
 });
 
-test("odd volumes and ports are no reason to refuse an image", async (t) => {
+test("malformed volumes and ports do not make an import fail", async (t) => {
   const config = {
     Volumes: { data: {}, "['/data']": {}, "": {}, "/ok": {} },
     ExposedPorts: { "/tcp": {}, "127.0.0.1:80/tcp": {}, "33060-33061/tcp": {}, "0/tcp": {} },
     OnBuild: null,
     Labels: { a: null },
   };
-  const { record } = await taken(t, ociFiles({ layers: await layersOf([file("a")]), config }));
+  const { record } = await imported(t, ociFiles({ layers: await layersOf([file("a")]), config }));
   assert.deepEqual(record.config.volumes, ["/ok"]);
   assert.deepEqual(record.config.exposedPorts, ["0/tcp", "33060-33061/tcp"]);
   assert.deepEqual(record.warnings, []);
 });
 
-test("variables that set nothing are left out and told; words and signals are read as docker reads them", async (t) => {
+test("malformed variables are left out with a warning; commands and signals are read as docker does", async (t) => {
   const config = { Env: ["A=b", "FOO", "=8300"], Cmd: "/bin/sh", StopSignal: "sigquit" };
-  const { record } = await taken(t, ociFiles({ layers: await layersOf([file("a")]), config }));
+  const { record } = await imported(t, ociFiles({ layers: await layersOf([file("a")]), config }));
   assert.deepEqual(record.config.env, ["A=b"]);
   assert.deepEqual([record.config.cmd, record.config.stopSignal], [["/bin/sh"], "SIGQUIT"]);
   assert.match(record.warnings.join(), /Env holds "FOO".*Env holds "=8300"/);
@@ -245,11 +250,11 @@ test("variables that set nothing are left out and told; words and signals are re
     ["SIGRTMIN+3", "SIGRTMIN+3"],
   ]) {
     const odd = ociFiles({ layers: await layersOf([file("a")]), config: { StopSignal: given } });
-    assert.equal((await taken(t, odd)).record.config.stopSignal, kept);
+    assert.equal((await imported(t, odd)).record.config.stopSignal, kept);
   }
 });
 
-test("a root that others may not enter is kept as it was packed, with a warning that a second import repeats", async (t) => {
+test("the mode of a root directory that only root can enter is kept, with a warning that a second import repeats", async (t) => {
   const { store } = await temporaryStore(t);
   const rootfs = await tarOf([directory("./", { mode: 0o700 }), file("./a")]);
   const { warnings } = await store.importStream(stream(rootfs));
@@ -259,7 +264,7 @@ test("a root that others may not enter is kept as it was packed, with a warning 
   assert.deepEqual(open.warnings, []);
 });
 
-test("extended attributes that would steer an overlay are dropped, and the image's own kept", async (t) => {
+test("extended attributes that would control an overlay are dropped, others of the image are kept", async (t) => {
   const { store } = await temporaryStore(t);
   const pax = Object.fromEntries(
     [
@@ -281,20 +286,20 @@ test("extended attributes that would steer an overlay are dropped, and the image
   assert.notEqual(c.blob, b.blob);
 });
 
-test("names in an archive that are no names are passed over", async (t) => {
+test("malformed names in an archive are ignored", async (t) => {
   const files = dockerFiles({ layers: await layersOf([file("a")]), name: "<none>:<none>" });
-  assert.deepEqual((await taken(t, files)).record.names, []);
+  assert.deepEqual((await imported(t, files)).record.names, []);
 });
 
-test("one image that docker's manifest lists once for each name is one image", async (t) => {
+test("an image that docker's manifest lists once per name counts as one image", async (t) => {
   const files = dockerFiles({ layers: await layersOf([file("a")]), name: "a:1" });
   const [entry] = JSON.parse(files.get("manifest.json")?.toString() ?? "");
   const list = [entry, { ...entry, RepoTags: ["b:2"] }];
   files.set("manifest.json", Buffer.from(JSON.stringify(list)));
-  assert.deepEqual((await taken(t, files)).record.names, ["a:1", "b:2"]);
+  assert.deepEqual((await imported(t, files)).record.names, ["a:1", "b:2"]);
 });
 
-test("a directory as skopeo and podman write it (dir:, docker-dir) is taken", async (t) => {
+test("a directory of skopeo and podman (dir:, docker-dir) is imported", async (t) => {
   const image = { layers: await layersOf([file("a")]) };
   const [layer = Buffer.alloc(0)] = image.layers;
   const packed = gzipSync(layer);
@@ -311,10 +316,10 @@ test("a directory as skopeo and podman write it (dir:, docker-dir) is taken", as
     [sha256(config), config],
     [sha256(packed), packed],
   ]);
-  assert.equal((await taken(t, files)).record.id, `sha256:${sha256(config)}`);
+  assert.equal((await imported(t, files)).record.id, `sha256:${sha256(config)}`);
 });
 
-test("images of before the current formats are named as such", async (t) => {
+test("images in obsolete formats are refused, and the error names the format", async (t) => {
   const old = new Map([
     ["repositories", Buffer.from("{}")],
     [`${"a".repeat(64)}/layer.tar`, await tarOf([file("a")])],
@@ -326,17 +331,17 @@ test("images of before the current formats are named as such", async (t) => {
   await refused(t, files, "unsupported", /schema 1/);
 });
 
-test("what follows the end of a layer's archive is hashed and otherwise ignored", async (t) => {
+test("data after the end of a layer's archive is hashed and otherwise ignored", async (t) => {
   const layer = Buffer.concat([
     await tarOf([file("a")]),
     await tarOf([file("../evil")]),
     Buffer.from("junk"),
   ]);
-  const { blob } = await taken(t, ociFiles({ layers: [layer] }));
+  const { blob } = await imported(t, ociFiles({ layers: [layer] }));
   assert.deepEqual(await pathsOf(blob), ["a"]);
 });
 
-test("a config too large to be kept is refused, and lists are bounded before they are read", async (t) => {
+test("a config that is too large is refused, and lists are bounded before they are read", async (t) => {
   const layers = await layersOf([file("a")]);
   const large = ociFiles({ layers, config: { Labels: { a: "x".repeat(2 * 1024 ** 2) } } });
   await refused(t, large, "too_large", /the image config has/);
