@@ -255,3 +255,15 @@ test("a config for an image that has its own, and a malformed name, are refused"
   await refused(t, { archive, kind: "unsupported", options: { config: { cmd: ["x"] } } });
   await refused(t, { archive, kind: "invalid_reference", options: { name: "../Escape" } });
 });
+
+test("a config that is too large is refused, and lists are bounded before they are read", async (t) => {
+  const layers = [layer];
+  const large = ociFiles({ layers, config: { Labels: { a: "x".repeat(2 * 1024 ** 2) } } });
+  await refused(t, { archive: await archiveOf(large), kind: "too_large", message: /the image config has/ });
+  const many = ociFiles({ layers, config: { Env: Array.from({ length: 10_001 }, () => "A=b") } });
+  await refused(t, { archive: await archiveOf(many), kind: "too_large", message: /10001 items/ });
+  const index = new Map([...many, ["index.json", Buffer.from(`{"manifests":[${"{},".repeat(20_000)}{}]}`)]]);
+  await refused(t, { archive: await archiveOf(index), kind: "too_large", message: /20001 items/ });
+  const nested = new Map([...many, ["index.json", Buffer.from("[".repeat(2_000_000))]]);
+  await refused(t, { archive: await archiveOf(nested), kind: "invalid_archive", message: /not JSON/ });
+});

@@ -67,6 +67,15 @@ const textOf = (outcome: NamedOutcome): string =>
     ? Buffer.concat(outcome.value.details.map(({ value }) => value)).toString("latin1")
     : "";
 
+test("RunSandbox whose start fails leaves nothing", async () => {
+  await using node = await TestNode.start();
+  node.guest.onCall = async (name) => {
+    if (name === "startContainer") throw new Error("it broke");
+  };
+  assert.equal((await node.ask({ case: "runSandbox", value: { spec } })).case, "error");
+  assert.deepEqual(node.leftovers(), []);
+});
+
 test("a repeated RunSandbox answers with the running sandbox, though someone else holds its lock", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask(runLarge, { requestId: "r1" }));
