@@ -2,7 +2,7 @@
  * Takes the ELF kernel out of a bzImage, so that QEMU can enter it directly (PVH) and the guest need not
  * decompress it, which under emulation costs about half a second of every boot.
  *
- * The place of the payload is told by the boot protocol header (Linux, Documentation/arch/x86/boot.rst:
+ * The boot protocol header has the position of the payload (Linux, Documentation/arch/x86/boot.rst:
  * setup_sects at 0x1f1, payload_offset at 0x248, payload_length at 0x24c, protocol 2.08 and later).
  */
 import { spawnSync } from "node:child_process";

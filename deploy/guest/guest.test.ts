@@ -17,7 +17,7 @@ const tables = {
   builtin: "kernel/fs/ext4/ext4.ko\n",
 };
 
-test("every module comes after what it needs, and once", () => {
+test("every module comes once, after its dependencies", () => {
   const plan = planModules("boot virtio_scsi\nboot virtio_ring\n", tables);
   assert.deepEqual(plan.boot.map(moduleName), [
     "scsi_common",
@@ -51,11 +51,11 @@ const entries: ArchiveEntry[] = [
   { kind: "character-device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
 ];
 
-test("the archive is the same, byte for byte, in whatever order its entries come", () => {
+test("the archive has the same bytes whatever the order of its entries", () => {
   assert.deepEqual(newcArchive(entries), newcArchive(entries.toReversed()));
 });
 
-test("the archive is one that bsdtar or cpio would have written: names, modes, sizes and device numbers", () => {
+test("the archive has the names, modes, sizes and device numbers that cpio writes", () => {
   const archive = newcArchive(entries).toString("latin1");
   const header = (name: string): string[] => {
     const at = archive.indexOf(`${name}\0`) - 110;
@@ -127,19 +127,19 @@ for (const argv of [
   });
 }
 
-test("a kernel without a PVH entry is refused, not booted into silence", () => {
+test("a kernel without a PVH entry is refused", () => {
   assert.equal(hasPvhEntry(elf(true)), true);
   const packed = spawnSync("gzip", ["-c"], { input: elf(false) }).stdout;
   assert.throws(() => extractVmlinux(bzImage(packed, elf(false).length)), /PVH/);
 });
 
-test("a file that is no bzImage, or whose payload lies outside it, is refused", () => {
+test("a file that is not a bzImage, or whose payload lies outside it, is refused", () => {
   assert.throws(() => kernelPayload(Buffer.alloc(4096)), /HdrS/);
   const cut = bzImage(Buffer.alloc(100), 1).subarray(0, 1080);
   assert.throws(() => kernelPayload(cut), /outside/);
 });
 
-test("a payload that unpacks to another size than it says is refused", () => {
+test("a payload whose unpacked size differs from the recorded size is refused", () => {
   const packed = spawnSync("gzip", ["-c"], { input: elf(true) }).stdout;
   assert.throws(() => extractVmlinux(bzImage(packed, 7)), /expected 7/);
 });

@@ -1,8 +1,8 @@
 /**
  * Which kernel modules go into the guest, and in which order they load.
  *
- * The agent has no modprobe: it walks a list and calls finit_module on each line. So everything modprobe
- * would work out (dependencies, built-ins) is worked out here, once, from the tables depmod writes.
+ * The agent has no modprobe: it calls finit_module for each line of a list. So the work of modprobe
+ * (dependencies, built-ins) is done here, once, from the tables that depmod writes.
  */
 
 export interface ModuleTables {

@@ -1,4 +1,4 @@
-# What a run left on the machine, and how its processes are ended. Sourced.
+# Finds what a run left on the machine, and ends its processes. Sourced.
 #
 # Everything a run starts has its state directory in its command line or its environment, and the node daemon begins the
 # names of control groups with a hash of its own; that tells a run's things from others'. Links and firewall tables carry
@@ -35,7 +35,7 @@ end_processes_of() {
   for pid in $(processes_of "$1"); do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
-# check_nothing_left DIRECTORY BEFORE: one tick for each kind of thing that is not there any more.
+# check_nothing_left DIRECTORY BEFORE: prints one tick for each kind of leftover that does not exist.
 check_nothing_left() {
   local directory=$1 before=$2 status=0 found
   report_kind() {

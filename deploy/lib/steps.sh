@@ -1,9 +1,9 @@
-# Steps with progress: `step "title" command…` runs the command quietly, tells how long it took, and on failure
-# shows the end of its output. Sourced; expects $log to be a file that may be appended to.
+# Steps with progress: `step "title" command…` runs the command quietly, prints its duration, and on failure
+# the end of its output. Sourced; expects $log to be a file that may be appended to.
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
 
-# A step writes "note TEXT" to say what it did; silence means that nothing was to do.
+# A step calls "note TEXT" to report what it did. Without a note the step is up to date.
 note() { echo "$*" >&8; }
 
 step() {

@@ -13,7 +13,7 @@ describe("the repository", () => {
     assert.deepEqual(files.flatMap(sizeFaults), []);
   });
 
-  test("names no file after what it is instead of what it is about", () => {
+  test("names no file after its kind instead of its subject", () => {
     assert.deepEqual(files.flatMap(nameFaults), []);
   });
 
@@ -26,7 +26,7 @@ describe("the repository", () => {
     );
   });
 
-  test("names no package registry and no path of the machine it was written on", () => {
+  test("names no package registry and no path of a developer's machine", () => {
     assert.deepEqual(
       files.flatMap((file) => [...hostFaults(file), ...machinePathFaults(file)]),
       [],
@@ -37,7 +37,7 @@ describe("the repository", () => {
     assert.deepEqual(manifests.flatMap(dependencyFaults), []);
   });
 
-  test("has a lock file that says the same as the manifests", () => {
+  test("has a lock file that agrees with the manifests", () => {
     const { packages } = JSON.parse(readFileSync(join(repositoryRoot, "package-lock.json"), "utf8"));
     for (const manifest of manifests) {
       const { dependencies = {}, devDependencies = {} } = JSON.parse(manifest.read());
@@ -51,7 +51,7 @@ describe("the repository", () => {
     }
   });
 
-  test("uses the tools it tells the unused-dependency check to ignore", () => {
+  test("uses the tools that the unused-dependency check ignores", () => {
     const { ignoreDependencies } = JSON.parse(readFileSync(join(repositoryRoot, "knip.json"), "utf8"));
     const scripts = files
       .filter(

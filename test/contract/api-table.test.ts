@@ -191,7 +191,7 @@ describe("the table of the API in proto/README.md", () => {
     }
   });
 
-  test("names a test for each row, by its file and its sentence", () => {
+  test("names a test for each row, by its file and title", () => {
     for (const { call, shown } of rows) {
       const [, file = "", sentence = ""] = /^(\S+): "(.+)"$/.exec(shown) ?? [];
       assert.ok(existsSync(join(root, file)) && file !== "", `${call} names no test file: ${shown}`);

@@ -21,7 +21,7 @@ after(() => stack?.[Symbol.asyncDispose]());
 const hostile = ["../x", "a/b", "a\0b", "x".repeat(300), "-rf", "$(id)", "*", ">"];
 
 for (const raw of hostile) {
-  test(`the id ${JSON.stringify(raw.slice(0, 8))} is refused by every call, naming the field, and nothing is made`, async () => {
+  test(`the id ${JSON.stringify(raw.slice(0, 8))} is refused by every call, which names the field, and nothing is created`, async () => {
     const { sandboxes, containers, processes } = stack.client;
     const before = filesOfState();
     const calls: Record<string, Promise<unknown>> = {
@@ -49,7 +49,7 @@ for (const raw of hostile) {
   });
 }
 
-test("missing ids and specs are refused, naming the field", async () => {
+test("missing ids and specs are refused, and the error names the field", async () => {
   const violation = (field: string) => (error: unknown) =>
     error instanceof PaddockError &&
     error.reason === "INVALID_FIELD" &&
@@ -93,7 +93,7 @@ test("an unknown sandbox, container, image and process are each NOT_FOUND with a
   });
 });
 
-test("a container named twice and an image's name that is none are refused by reasons of their own, and nothing is made", async () => {
+test("a duplicate container id and an invalid image name are refused with different reasons, and nothing is created", async () => {
   const { sandboxes, containers, images } = stack.client;
   const before = filesOfState();
   const one = { containerId: "c1", image, process: idle };
@@ -125,7 +125,7 @@ test("a container named twice and an image's name that is none are refused by re
   assert.deepEqual(filesOfState(), before);
 });
 
-test("memory and CPUs that the host does not have are refused before anything is made", async () => {
+test("memory and CPUs that the host does not have are refused before anything is created", async () => {
   const before = filesOfState();
   for (const resources of [{ memoryBytes: 1n << 42n }, { vcpus: 200 }]) {
     const spec = { resources, containers: [{ containerId: "c1", image, process: idle }] };
@@ -136,7 +136,7 @@ test("memory and CPUs that the host does not have are refused before anything is
   assert.deepEqual(filesOfState(), before);
 });
 
-test("an oversized message is refused and the service goes on", async () => {
+test("an oversized message is refused, and the service continues", async () => {
   const labels = Object.fromEntries(
     Array.from({ length: 60 }, (_, index) => [`l${index}`, "x".repeat(100_000)]),
   );

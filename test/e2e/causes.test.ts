@@ -46,7 +46,7 @@ const stopOf = (sandboxId: string) =>
       event.change.value === SandboxState.STOPPED,
   );
 
-/** Waits for the sandbox's end: all of it has `cause`, with evidence, and no exit is made up. */
+/** Waits for the sandbox's end: all of it has `cause`, with evidence, and no exit status is invented. */
 async function endsOf(sandboxId: string, cause: StopCause, evidence: RegExp): Promise<number> {
   const event = await stopOf(sandboxId);
   assert.equal(event.cause, cause);
@@ -64,8 +64,8 @@ async function endsOf(sandboxId: string, cause: StopCause, evidence: RegExp): Pr
   return event.time ? timestampMs(event.time) : Number.NaN;
 }
 
-describe("an end has its cause and evidence", { concurrency: 3 }, () => {
-  test("of a guest that hangs: it is noticed, and stopped within the caller's deadline", async () => {
+describe("a stop has its cause and evidence", { concurrency: 3 }, () => {
+  test("of a guest that hangs: it is reported, and stopped within the caller's deadline", async () => {
     const sandboxId = "hangs";
     const { sandboxes } = stack.client;
     await runIdle(stack, sandboxId);
@@ -96,7 +96,7 @@ describe("an end has its cause and evidence", { concurrency: 3 }, () => {
     assert.equal(sandbox?.status?.state, SandboxState.RUNNING, "it boots again");
   });
 
-  test("of a guest whose kernel panics, with the kernel's last words", async () => {
+  test("of a guest whose kernel panics, with the last lines of the kernel", async () => {
     await runIdle(stack, "panic");
     const script =
       "mkdir /tmp/p && mount -t proc proc /tmp/p && echo 1 > /tmp/p/sys/kernel/sysrq && echo c > /tmp/p/sysrq-trigger";
@@ -108,7 +108,7 @@ describe("an end has its cause and evidence", { concurrency: 3 }, () => {
     await endsOf("panic", StopCause.GUEST_PANIC, /panic/i);
   });
 
-  test("of a VM that the host's kernel kills for memory", async () => {
+  test("of a VM that the host's OOM killer kills", async () => {
     await runIdle(stack, "host-oom");
     const mark = createHash("sha256").update(stack.stateDirectory).digest("hex").slice(0, 8);
     const { id } = vmOf(stack.stateDirectory, "host-oom");
@@ -126,7 +126,7 @@ describe("an end has its cause and evidence", { concurrency: 3 }, () => {
     await endsOf("host-oom", StopCause.HOST_OOM, /./);
   });
 
-  test("of a container that the guest's kernel kills for memory", async () => {
+  test("of a container that the guest's OOM killer kills", async () => {
     const sandboxId = "guest-oom";
     const { sandboxes, containers } = stack.client;
     await runIdle(stack, sandboxId);

@@ -9,7 +9,7 @@ import { runBareGuest } from "../harness/bare-guest.ts";
 
 const source = join(import.meta.dirname, "../fixtures/changed-code.c");
 
-test("code that one vCPU changes is what another one runs", async () => {
+test("a vCPU runs code that another vCPU has changed", async () => {
   const scratch = mkdtempSync(join(tmpdir(), "changed-code-"));
   try {
     const program = join(scratch, "program");

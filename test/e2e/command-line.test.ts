@@ -34,7 +34,7 @@ test("run gives the command's output and its own exit code, and --rm leaves noth
   assert.equal(JSON.parse(listed.stdout).length, 1);
 });
 
-test("exec exits with the command's code: its own, 127, 126, 128 and the signal; an api out of reach is 125", async () => {
+test("exec exits with the command's code, 126, 127, or 128 and the signal, and with 125 when the api is unreachable", async () => {
   assert.equal((await run(["exec", "box", "--", "sh", "-c", "exit 9"])).code, 9);
   assert.equal((await run(["exec", "box", "--", "no-such-command"])).code, 127);
   assert.equal((await run(["exec", "box", "--", "/etc/passwd"])).code, 126);
@@ -45,7 +45,7 @@ test("exec exits with the command's code: its own, 127, 126, 128 and the signal;
   assert.match(away.stderr, /^hint: /m);
 });
 
-test("errors say what failed and why, with the request id; a wrong command says which was meant", async () => {
+test("errors say what failed and why, with the request id; a mistyped command suggests the right one", async () => {
   const missing = await run(["inspect", "nobody"]);
   assert.notEqual(missing.code, 0);
   assert.match(missing.stderr, /^error: .*nobody/m);

@@ -27,13 +27,13 @@ after(async () => {
   await stack?.[Symbol.asyncDispose]();
 });
 
-test("no descriptor's number leads to the guest's own root", async () => {
+test("no inherited descriptor leads to the guest's root", async () => {
   for (let number = 3; number < 24; number += 1)
     await assert.rejects(sh("ls -a", { cwd: `/proc/self/fd/${number}` }), /working directory/);
   for (const cwd of ["/proc/self/root", "/proc/1/cwd"]) await assert.rejects(sh("ls -a", { cwd }));
 });
 
-test("a missing working directory is an error of an exec and is not made", async () => {
+test("a missing working directory fails an exec and is not created", async () => {
   await assert.rejects(sh("pwd", { cwd: "/nope/x" }), /cannot enter the working directory "\/nope\/x"/);
   assert.equal((await sh("test -e /nope")).status.code, 1);
 });
@@ -48,7 +48,7 @@ test("the terminal belongs to the user", async () => {
   assert.equal(done.stdout, "1000\r\nhi\r\n");
 });
 
-test("a user of digits is a uid, though a user has them for a name", async () => {
+test("a user that consists of digits is a uid, even if a user has that name", async () => {
   await sh("echo 4321:x:0:0::/root:/bin/sh >>/etc/passwd");
   const done = await sh("id -u; grep Groups /proc/self/status", { user: "4321" });
   assert.match(done.stdout, /^4321\nGroups:\t0 ?\n$/);
@@ -64,7 +64,7 @@ test("threads, processes and files are not bounded by the memory the VM booted w
   assert.equal(done.stdout, "4194304\n4194304\nunlimited\n");
 });
 
-test("beside a process that may trace others an exec is as any other", async () => {
+test("an exec works as usual beside a process that may trace others", async () => {
   const tracer = { capabilities: { names: ["CAP_SYS_PTRACE"] } };
   const seen = await sh("grep CapEff /proc/self/status; ls /proc/1/root /proc/1/fd", tracer);
   assert.match(seen.stdout, /0000000000080000\n\/proc\/1\/fd:\n3\n\n\/proc\/1\/root:\nproc\n$/);
@@ -72,7 +72,7 @@ test("beside a process that may trace others an exec is as any other", async () 
   assert.deepEqual([done.stdout, done.status.code], ["1000\n0\n1\n2\n3\n", 7]);
 });
 
-test("a command that is not there is named, by exec and by run, with 127", async () => {
+test("exec and run name a command that does not exist, and exit with 127", async () => {
   const ran = await paddock.run(["exec", "users/c1", "nosuch"]);
   assert.deepEqual([ran.code, ran.stderr], [127, "error: cannot execute nosuch: not found\n"]);
   const image = await stack.tinyImage();
@@ -89,7 +89,7 @@ test("a command that is not there is named, by exec and by run, with 127", async
   assert.match(attached.stderr, /cannot execute nosuch: not found/);
 });
 
-test("a command whose reader has left gets SIGPIPE and goes", async () => {
+test("a command whose reader has exited gets SIGPIPE and ends", async () => {
   const yes = spawn(PADDOCK, ["exec", "users/c1", "yes"], {
     env: paddock.env,
     stdio: ["ignore", "pipe", "inherit"],

@@ -62,7 +62,7 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
         await assert.rejects(stack.client.sandboxes.getSandbox(asked), { reason: "SANDBOX_NOT_FOUND" });
       });
 
-  test("by an error, and by the daemon's death as it takes back what was done", async () => {
+  test("by an error, and by a kill of the daemon during the undo", async () => {
     await stack.failpoints.arm("sandbox/guest/after", "fail");
     const asked = request();
     await interrupted("sandbox/process/undo/before", "die", () =>
@@ -82,7 +82,7 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
   });
 });
 
-test("a stopped sandbox whose boot is interrupted stays stopped, with what it had, and boots another time", async () => {
+test("a stopped sandbox whose boot is interrupted stays stopped, keeps its files, and boots later", async () => {
   const sandboxId = "s3";
   const { sandboxes } = stack.client;
   await runIdle(stack, sandboxId);
@@ -133,7 +133,7 @@ describe("a container whose creation is interrupted leaves its sandbox and its n
         });
       });
 
-  test("an id that is taken is refused before anything is begun", async () => {
+  test("an id that is taken is refused before any step runs", async () => {
     const taken = { ...request(), spec: { containerId: "c1", image, process: idle } };
     const spec = { containers: [{ containerId: "c9", image, process: idle }] };
     // Any step that was begun would take the daemon along.

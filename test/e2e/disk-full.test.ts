@@ -60,7 +60,7 @@ function fill(freeMib: number): void {
   while (free() >= freeMib << 20) appendFileSync(ballast(), step);
 }
 
-test("below the floor of free space a create and an import are refused with a reason, nothing of them stays, and what runs goes on", async () => {
+test("below the floor of free space a create and an import are refused with a reason and leave nothing, and sandboxes run on", async () => {
   fill(LEFT_MIB);
   const traces = () => globSync("state/{sandboxes,images}/**", { cwd: mount }).sort();
   const before = traces();
@@ -80,7 +80,7 @@ test("below the floor of free space a create and an import are refused with a re
   assert.equal((await exec(stack.client, ["echo", "still here"], at)).stdout, "still here\n");
 });
 
-test("when there is space again the same create succeeds", async () => {
+test("the same create succeeds when there is space again", async () => {
   rmSync(ballast(), { force: true });
   await runIdle(stack, "second");
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "second", force: true }, soon());

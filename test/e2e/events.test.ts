@@ -72,7 +72,7 @@ function machine(): number {
   return Number(pids[0]);
 }
 
-test("the life of a sandbox is told from its first boot to its end: states, exits of inits and execs, in order", async () => {
+test("events report the states of a sandbox and the exits of its inits and execs, in order, from boot to deletion", async () => {
   const sandboxId = "whole";
   await using log = await EventLog.start(stack.client);
   await runIdle(stack, sandboxId);
@@ -101,7 +101,7 @@ test("the life of a sandbox is told from its first boot to its end: states, exit
   ]);
 });
 
-test("a container that takes more memory than it may is told of as out of memory", async () => {
+test("a container that exceeds its memory limit is reported as out of memory", async () => {
   const sandboxId = "hungry";
   await using log = await EventLog.start(stack.client, { sandboxId });
   await runIdle(stack, sandboxId);
@@ -129,7 +129,7 @@ test("a container that takes more memory than it may is told of as out of memory
   await remove(sandboxId);
 });
 
-test("a VM that is killed is told of with that cause, and no exit code is invented", async () => {
+test("a killed VM is reported with its cause, and no exit code is invented", async () => {
   const sandboxId = "lost";
   await using log = await EventLog.start(stack.client, { sandboxId });
   await runIdle(stack, sandboxId);
@@ -139,7 +139,7 @@ test("a VM that is killed is told of with that cause, and no exit code is invent
   await remove(sandboxId);
 });
 
-test("a daemon that is killed in the middle costs no event and gives none twice, and a token is good for a new client", async () => {
+test("a kill of the daemon loses no event and repeats none, and a token works for a new client", async () => {
   const sandboxId = "killed";
   await using log = await EventLog.start(stack.client, { sandboxId });
   const beginning = log.token;

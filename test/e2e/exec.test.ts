@@ -48,7 +48,7 @@ test("a signal ends a command with 128 and its number", async () => {
   assert.equal(done.status.signal, 10);
 });
 
-test("environment, working directory and user are as asked", async () => {
+test("environment, working directory and user are those of the request", async () => {
   const process = { env: ["GREETING=hello world"], cwd: "/tmp", user: "app" };
   const done = await exec(stack.client, ["sh", "-c", 'echo "$GREETING $PWD $(id -un)"'], { ...at, process });
   assert.equal(done.stdout, "hello world /tmp app\n");
@@ -70,7 +70,7 @@ test("100 MB of output arrive byte for byte through client, api, node and guest"
   assert.equal(done.stdoutDigest, expected.digest("hex"));
 });
 
-test("a client that drops in mid-stream attaches from its offset and loses nothing", async () => {
+test("a client that disconnects in mid-stream attaches at its offset and loses nothing", async () => {
   const lines = 400_000;
   const gatherer = new OutputGatherer();
   const execId = "dropped";
@@ -100,7 +100,7 @@ test("a client that drops in mid-stream attaches from its offset and loses nothi
   assert.equal(done.stdoutDigest, createHash("sha256").update(expected).digest("hex"));
 });
 
-test("an orphan that keeps stdout open does not hold the exit back", async () => {
+test("an orphan that keeps stdout open does not delay the exit", async () => {
   const begun = process.hrtime.bigint();
   const done = await exec(stack.client, ["sh", "-c", "echo first; sleep 600 & exit 3"], at);
   assert.equal(done.status.code, 3);
@@ -108,7 +108,7 @@ test("an orphan that keeps stdout open does not hold the exit back", async () =>
   assert.ok(process.hrtime.bigint() - begun < 60_000_000_000n);
 });
 
-test("any number of callers wait for one process and get the same end, also after it", async () => {
+test("any number of callers wait for one process and get the same exit status, also after its exit", async () => {
   const call = stack.client.processes.exec();
   await call.write({
     message: { case: "start", value: { ...at, execId: "waited", process: { args: ["cat"], stdin: true } } },

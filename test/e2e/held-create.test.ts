@@ -52,7 +52,7 @@ async function answerTimes(sandboxId: string): Promise<Map<string, number>> {
   return medians;
 }
 
-test("while creations are held, their sandboxes are read as ever and other sandboxes come, run and go", async (t) => {
+test("while creations wait, their sandboxes can be read, and other sandboxes are created, run and deleted", async (t) => {
   const { sandboxes, containers } = stack.client;
   await runIdle(stack, "busy");
   const usual = await answerTimes("busy");

@@ -105,7 +105,7 @@ function memory(name: "VmRSS" | "VmHWM"): number {
   return Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
 }
 
-test("whatever comes from a guest's port ends that session alone: the daemon stays small, others work, and the guest is back when it is itself again", async (t) => {
+test("hostile bytes from a guest end only its session: the daemon's memory is bounded, other guests work, and the real agent reconnects", async (t) => {
   const lives = new Map<string, string>();
   for (const sandboxId of ["first", "second"]) lives.set(sandboxId, (await inside(sandboxId)).stdout);
   const socketOf = (sandboxId: string) => vmOf(stack.stateDirectory, sandboxId).agentSocket;
@@ -147,7 +147,7 @@ test("whatever comes from a guest's port ends that session alone: the daemon sta
   await stack.client.sandboxes.stopSandbox({ requestId: randomUUID(), sandboxId: "second" }, soon());
 });
 
-test("a QEMU that its guest has taken over changes nothing of its host, and the daemon goes on", async () => {
+test("a QEMU process under the control of its guest changes nothing on the host, and the daemon continues", async () => {
   const { dir } = vmOf(stack.stateDirectory, "healthy");
   const { gid } = statSync(dir);
   const victim = join(stack.stateDirectory, "victim");

@@ -72,7 +72,7 @@ const refusals: Record<string, { archive: () => Promise<Buffer>; reason: string 
 };
 
 for (const [what, { archive, reason }] of Object.entries(refusals)) {
-  test(`an image ${what} is refused, and nothing of it stays`, async () => {
+  test(`an image ${what} is refused, and leaves nothing`, async () => {
     const before = globSync("images/**", { cwd: stack.stateDirectory }).sort();
     await assert.rejects(imported(await archive()), { reason });
     assert.deepEqual(globSync("images/**", { cwd: stack.stateDirectory }).sort(), before);
@@ -81,7 +81,7 @@ for (const [what, { archive, reason }] of Object.entries(refusals)) {
   });
 }
 
-test("an image is imported twice as one, listed, used, kept while it is used, and deleted", async () => {
+test("two imports of an image give one image, which is listed, used, kept while it is in use, and deleted", async () => {
   const archive = await tinyImage();
   const first = await stack.importImage(archive);
   assert.equal((await stack.importImage(archive)).imageId, first.imageId);
@@ -103,7 +103,7 @@ test("an image is imported twice as one, listed, used, kept while it is used, an
   assert.deepEqual((await stack.client.images.listImages({})).images, []);
 });
 
-test("a container cannot change its image for the next one", async () => {
+test("a container cannot change its image for the next container", async () => {
   await stack.importImage(await tinyImage());
   await runIdle(stack, "writer", { image: "paddock/tiny:latest" });
   const [blob = ""] = globSync("images/**/*.squashfs", { cwd: stack.stateDirectory });
@@ -121,7 +121,7 @@ test("a container cannot change its image for the next one", async () => {
   assert.equal(seen.stdout, "/etc\n");
 });
 
-test("the writable layer is limited: more is refused in the container, and the sandbox goes on", async () => {
+test("the writable layer is limited: writes beyond it fail in the container, and the sandbox continues", async () => {
   await runIdle(stack, "small", { image: "paddock/tiny:latest", writableLayerBytes: 16n << 20n });
   const at = { sandboxId: "small", containerId: "c1" };
   const full = await exec(stack.client, ["sh", "-c", "dd if=/dev/zero of=/big bs=1M count=64"], at);

@@ -47,7 +47,7 @@ const inGuest = async (...files: string[]): Promise<string[]> => {
   return stdout.trimEnd().split("\n");
 };
 
-test("stats has the VM with its limit and overhead and its container with the limits it was given, as a table and as JSON", async () => {
+test("stats shows the VM with its limit and overhead, and its container with its limits, as a table and as JSON", async () => {
   const table = rowsOf((await run("stats", "--no-stream", "box")).stdout);
   const vm = table.find((row) => row[1] === "[vm]");
   const main = table.find((row) => row[1] === "main");
@@ -61,7 +61,7 @@ test("stats has the VM with its limit and overhead and its container with the li
   assert.equal(containers[0].pids.limit, "40");
 });
 
-test("update changes what is in force in the guest while it runs, and says so", async () => {
+test("update changes the limits in force in the running guest, and prints them", async () => {
   const { stdout, code, stderr } = await run(
     ...["update", "box", "--cpus", "0.75", "--memory", "80m", "--pids-limit", "50"],
   );
@@ -110,7 +110,7 @@ test("update grows the VM with the limits of its containers, and lets it shrink 
   assert.equal(shrunk.limits.cpuQuotaUs * 2, Number(shrunk.limits.cpuPeriodUs));
 });
 
-test("an update beyond what the VM may grow to is refused with what to do, and changes nothing", async () => {
+test("an update beyond the maximum size of the VM is refused with a hint, and changes nothing", async () => {
   const before = await inGuest("cpu.max", "memory.max", "pids.max");
   for (const { words, why } of [
     { words: ["--cpus", "3"], why: "the VM needs 3 vCPUs and may have 2" },

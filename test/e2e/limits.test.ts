@@ -63,7 +63,7 @@ test("limits are those of the spec on the host, in the guest and in the status",
   assert.equal(await inGuest("pids.max"), "50");
 });
 
-test("an update is in force in the guest and on the host when it is answered", async () => {
+test("an update is in force in the guest and on the host when the call returns", async () => {
   const io = { writeBytesPerSecond: 8n * MIB };
   const { container, outcomes } = await update("c1", { cpuQuotaUs: 75_000n, memoryBytes: 96n * MIB, io });
   assert.ok(outcomes.every(({ effect }) => effect === ResourceEffect.LIVE));
@@ -76,7 +76,7 @@ test("an update is in force in the guest and on the host when it is answered", a
   await agree();
 });
 
-test("a memory limit below what is in use is refused by name, and nothing changes or ends", async () => {
+test("a memory limit below the memory in use is refused by name, and nothing changes", async () => {
   await exec(stack.client, ["sh", "-c", "head -c 24m /dev/zero >/dev/shm/held"], c1);
   const before = { guest: await inGuest("memory.max"), host: host.limits() };
   await assert.rejects(update("c1", { memoryBytes: 16n * MIB, cpuQuotaUs: 90_000n }), {
@@ -90,7 +90,7 @@ test("a memory limit below what is in use is refused by name, and nothing change
   assert.equal(await inGuest("memory.max"), String(48n * MIB));
 });
 
-test("a container beyond its memory limit is ended in its guest alone, and says so", async () => {
+test("a container that exceeds its memory limit is killed in its guest, and its status says so", async () => {
   await addContainer("hungry", { memoryBytes: 32n * MIB }, [
     "sh",
     "-c",
@@ -144,7 +144,7 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
   await agree();
 });
 
-test("a daemon that comes back has the limits in force that the record says", async () => {
+test("a restarted daemon puts the limits of the record in force", async () => {
   const before = await status();
   await stack.killNode();
   await stack.startNode();
@@ -153,7 +153,7 @@ test("a daemon that comes back has the limits in force that the record says", as
   await agree();
 });
 
-test("what is deleted leaves no cgroup", async () => {
+test("a deleted sandbox leaves no cgroup", async () => {
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
   assert.equal(host.exists, false);
 });

@@ -91,7 +91,7 @@ async function until(isSo: () => Promise<boolean>, what: string): Promise<void> 
   assert.fail(`it did not come to pass: ${what}`);
 }
 
-test("a guest uses what is plugged in, and no longer what is taken out", async () => {
+test("a guest uses vCPUs and memory that are plugged in, until they are removed", async () => {
   const signal = AbortSignal.timeout(90_000);
   await using real = await realMachine();
   const machine = await real.host.start(real.request, signal);
@@ -113,7 +113,7 @@ test("a guest uses what is plugged in, and no longer what is taken out", async (
   assert.equal(after.memoryTotalBytes, before.memoryTotalBytes);
 });
 
-test("the last words of a guest whose QEMU was killed are the evidence", async () => {
+test("the last console output of a guest is the evidence when its QEMU is killed", async () => {
   const signal = AbortSignal.timeout(60_000);
   const init = talkingInit("/console", "these were the last words\n");
   const archive = newcArchive([
@@ -132,7 +132,7 @@ test("the last words of a guest whose QEMU was killed are the evidence", async (
   assert.ok(evidence.length <= 8192);
 });
 
-test("a guest is reached again and again, however many peers leave it in the midst of answers", async (t) => {
+test("a guest accepts new connections however many peers disconnect in the middle of answers", async (t) => {
   const signal = AbortSignal.timeout(120_000);
   await using real = await realMachine();
   const machine = await real.host.start(real.request, signal);

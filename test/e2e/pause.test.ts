@@ -58,7 +58,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-test("a paused container stands still and refuses execs, its neighbour goes on, and it goes on when resumed", async () => {
+test("a paused container does not run and refuses execs, its neighbour runs, and the resume continues it", async () => {
   const { containers } = stack.client;
   const used = async () => (await containers.getContainerStats(c2, soon())).stats?.cpu?.usageUs ?? 0n;
   const { container } = await containers.pauseContainer({ ...id(), ...c2 }, soon());
@@ -80,7 +80,7 @@ test("a paused container stands still and refuses execs, its neighbour goes on, 
   await isRefused(containers.pauseContainer({ ...id(), sandboxId, containerId: "c3" }, soon()), "stopped");
 });
 
-test("a paused sandbox keeps what its containers are, says no to what needs the guest, and goes on where it was", async () => {
+test("a paused sandbox keeps the states of its containers, refuses calls that need the guest, and continues after the resume", async () => {
   const { sandboxes, containers, processes } = stack.client;
   await containers.pauseContainer({ ...id(), ...c2 }, soon());
   const before = [
@@ -162,7 +162,7 @@ test("a paused sandbox keeps what its containers are, says no to what needs the 
   assert.equal((await waitingToo).status?.signal, 9, "who began to wait in the pause too");
 });
 
-test("a sandbox stays paused when the daemon is killed and starts again, and its streams come back with the resume", async () => {
+test("a sandbox stays paused when the daemon is killed and started, and its streams continue after the resume", async () => {
   const { sandboxes } = stack.client;
   await sandboxes.pauseSandbox({ ...id(), sandboxId }, soon());
   await stack.killNode();
@@ -175,7 +175,7 @@ test("a sandbox stays paused when the daemon is killed and starts again, and its
   assert.equal(container?.state, ContainerState.PAUSED);
 });
 
-test("a paused container is stopped politely, and a paused sandbox too, which then boots again", async () => {
+test("a paused container and a paused sandbox are stopped in order, and the sandbox boots again", async () => {
   const { sandboxes, containers } = stack.client;
   await containers.pauseContainer({ ...id(), ...c1 }, soon());
   const ended = await containers.stopContainer({ ...id(), ...c1 }, soon());
@@ -203,7 +203,7 @@ test("a paused container is stopped politely, and a paused sandbox too, which th
   ]);
 });
 
-test("a paused sandbox is deleted with force alone, and its VM is gone", async () => {
+test("a paused sandbox is deleted only with force, and its VM is gone", async () => {
   const { sandboxes } = stack.client;
   await sandboxes.pauseSandbox({ ...id(), sandboxId }, soon());
   await isRefused(sandboxes.deleteSandbox({ ...id(), sandboxId }, soon()), "paused");

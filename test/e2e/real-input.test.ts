@@ -135,7 +135,7 @@ test("a terminal has the size that was asked for and survives a resize", async (
   assert.equal(code, 0);
 });
 
-test("layers are merged: the upper one's script is there, and what it hides is not", async () => {
+test("layers are merged: the upper layer's script exists, and the files it hides do not", async () => {
   const at = { sandboxId, containerId: "client" };
   const done = await exec(stack.client, ["sh", "-c", "ls /usr/share/doc; ls -d /usr/share/man; hello"], at);
   assert.match(done.stdout, /^README\nhello from debian as uid 0\n$/);

@@ -16,7 +16,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-test("after kill -9 of the daemon the VM is adopted, its processes went on, and the attach resumes without loss", async () => {
+test("after kill -9 of the daemon the next one takes the VM over, its processes ran on, and the attach resumes without loss", async () => {
   const sandboxId = "adopted";
   await runIdle(stack, sandboxId);
   const at = { sandboxId, containerId: "c1" };
@@ -58,7 +58,7 @@ test("after kill -9 of the daemon the VM is adopted, its processes went on, and 
   assert.deepEqual(machinesOf(stack.stateDirectory), []);
 });
 
-test("a daemon killed in the middle of a create leaves nothing half made, and the same request gives the same sandbox", async () => {
+test("a daemon killed in the middle of a create leaves nothing incomplete, and the same request gives the same sandbox", async () => {
   const image = await stack.tinyImage();
   const request = {
     requestId: randomUUID(),

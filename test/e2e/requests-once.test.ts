@@ -6,7 +6,7 @@ import { machinesOf } from "../harness/machines.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
-/** How many clients ask the same thing at the same time. */
+/** Number of clients that send the same request at the same time. */
 const MANY = 100;
 
 let stack: Stack;
@@ -14,7 +14,7 @@ let image: string;
 const soon = () => ({ deadline: inSeconds(120) });
 const id = () => ({ requestId: randomUUID() });
 
-/** Makes a call many times at once; the one answer that all of them have got. */
+/** Sends a call many times at once, and returns the one answer that all of them got. */
 async function agreed<T>(call: () => Promise<T>): Promise<T> {
   const answers = await Promise.all(Array.from({ length: MANY }, call));
   const [first] = answers;
@@ -28,7 +28,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-test("a hundred calls with one request id make one sandbox and have one outcome, also after the daemon has died", async () => {
+test("a hundred calls with one request id create one sandbox and have one outcome, also after a kill of the daemon", async () => {
   const { sandboxes } = stack.client;
   const request = {
     ...id(),
@@ -50,7 +50,7 @@ test("a hundred calls with one request id make one sandbox and have one outcome,
   await assert.rejects(sandboxes.createSandbox(other, soon()), { reason: "REQUEST_ID_REUSED" });
 });
 
-test("a hundred calls while the daemon dies and starts again have one outcome too", async () => {
+test("a hundred calls during a kill and restart of the daemon have one outcome", async () => {
   const { containers } = stack.client;
   const request = { ...id(), sandboxId: "once", spec: { containerId: "c2", image, process: idle } };
   const { reached } = await stack.failpoints.arm("container/guest-container/after", "die");
@@ -69,7 +69,7 @@ test("a hundred calls while the daemon dies and starts again have one outcome to
   );
 });
 
-test("a client that leaves takes nothing from the others who asked the same", async () => {
+test("a client that cancels does not affect the others with the same request", async () => {
   const { containers } = stack.client;
   const request = { ...id(), sandboxId: "once", spec: { containerId: "c3", image, process: idle } };
   const { reached } = await stack.failpoints.arm("container/disks/after", "hold");
@@ -86,7 +86,7 @@ test("a client that leaves takes nothing from the others who asked the same", as
   for (const { container } of await Promise.all(others)) assert.equal(container?.state, ContainerState.READY);
 });
 
-test("a hundred stops, kills and deletions of the same have one outcome, and what is gone is not found, every time", async () => {
+test("a hundred equal stops, kills and deletions have one outcome, and new requests are NOT_FOUND after the deletion", async () => {
   const { sandboxes, containers } = stack.client;
   const sandboxId = "twice";
   await runIdle(stack, sandboxId);
@@ -102,7 +102,7 @@ test("a hundred stops, kills and deletions of the same have one outcome, and wha
   const remove = { ...id(), sandboxId };
   await agreed(() => sandboxes.deleteSandbox(remove, soon()));
 
-  // The deletion was done: repeated, it is told so. All else is about nothing.
+  // A repeat of the deletion succeeds. All other calls name a sandbox that does not exist.
   for (let round = 0; round < 3; round++) {
     await sandboxes.deleteSandbox(remove, soon());
     for (const gone of [

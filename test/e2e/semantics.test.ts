@@ -71,7 +71,7 @@ test("an exec has the user, groups, capabilities and no-new-privileges it was gi
   assert.equal(asked.get("Seccomp"), "2");
 });
 
-test("an exec that asks for nothing is the container's user with the default capabilities, and an empty set is none", async () => {
+test("an exec without settings has the container's user and the default capabilities, and an empty set has none", async () => {
   const plain = await statusOf({});
   assert.equal(plain.get("Uid"), "0 0 0 0");
   assert.equal(plain.get("NoNewPrivs"), "0");
@@ -87,7 +87,7 @@ test("a user or group that the image does not know is refused by name", async ()
     await assert.rejects(exec(stack.client, ["true"], { ...c1, process }), /nobody-knows/);
 });
 
-test("a signal reaches the init alone, or with all every process of the container, by name or number", async () => {
+test("a signal, by name or number, reaches only the init, or with all every process of the container", async () => {
   const { containers, processes } = stack.client;
   const at = await run("kill", stubborn);
   const sleepers = await Promise.all([1, 2].map(() => begin(stack.client, ["sleep", "777"], at)));
@@ -115,7 +115,7 @@ test("a signal reaches the init alone, or with all every process of the containe
     });
 });
 
-test("what has ended can be ended again, cannot be paused or entered, and is NOT_FOUND once it is deleted", async () => {
+test("a stopped container can be stopped and killed, cannot be paused or entered, and is NOT_FOUND after its deletion", async () => {
   const { containers, processes } = stack.client;
   const at = await run("over", { args: ["sh", "-c", "exit 3"] });
   const wait = () => processes.waitProcess({ ...at, execId: at.containerId }, soon());
@@ -149,7 +149,7 @@ test("what has ended can be ended again, cannot be paused or entered, and is NOT
     await assert.rejects(unknown(), { reason: "CONTAINER_NOT_FOUND" });
 });
 
-test("what has ended is started again with what it wrote, and ends anew", async () => {
+test("a stopped container starts again with the files it wrote, and stops again", async () => {
   const { containers, processes } = stack.client;
   const script = "echo run >>/runs; echo $(wc -l </runs); exit $(wc -l </runs)";
   const at = await run("again", { args: ["sh", "-c", script] });
@@ -162,7 +162,7 @@ test("what has ended is started again with what it wrote, and ends anew", async 
   await containers.deleteContainer({ ...id(), ...at }, soon());
 });
 
-test("what runs is deleted with force alone", async () => {
+test("a running or paused container is deleted only with force", async () => {
   const { containers } = stack.client;
   const at = await run("forced", stubborn);
   await assert.rejects(containers.deleteContainer({ ...id(), ...at }, soon()), { reason: "WRONG_STATE" });
@@ -172,7 +172,7 @@ test("what runs is deleted with force alone", async () => {
   await assert.rejects(containers.getContainerStatus(at), { reason: "CONTAINER_NOT_FOUND" });
 });
 
-test("what is without a terminal has no size, and what has ended keeps the one it had", async () => {
+test("a resize is refused without a terminal, and accepted for a terminal whose process has ended", async () => {
   const { processes } = stack.client;
   const size = { rows: 10, columns: 20 };
   const resize = (execId: string) => processes.resizeTty({ ...c1, execId, size }, soon());
@@ -182,7 +182,7 @@ test("what is without a terminal has no size, and what has ended keeps the one i
   await resize(execId);
 });
 
-test("a node is shown with what it has and what it has promised", async () => {
+test("a node reports its capacity and what is allocated to sandboxes", async () => {
   const { node } = await stack.client.nodes.getNode({ nodeId: "n1" }, soon());
   assert.ok((node?.capacity?.memoryBytes ?? 0n) >= (node?.allocated?.memoryBytes ?? 0n));
   assert.ok(
@@ -227,7 +227,7 @@ test("processes are listed with the columns of ps", async () => {
   await stack.client.processes.signalProcess({ ...id(), ...c1, execId: shell.execId, signal }, soon());
 });
 
-test("a long stop is seen to hold the lock, others wait in line and leave at their deadline, and reading goes on as always", async () => {
+test("the status shows a long stop as holder of the lock; changes wait in order until their deadline, and reads do not wait", async () => {
   const { sandboxes, containers } = stack.client;
   const at = await run("slow", stubborn);
   await runIdle(stack, "next");
@@ -296,7 +296,7 @@ async function answerMs(call: () => Promise<unknown>): Promise<number> {
   return times.sort((a, b) => a - b)[7] ?? 0;
 }
 
-test("what is written and removed takes no room of the host for good, and the host's page cache is not the VM's memory", async () => {
+test("removed files give their space back to the host, and the host's page cache does not count as the VM's memory", async () => {
   await runIdle(stack, "disk");
   const at = { sandboxId: "disk", containerId: "c1", deadline: inSeconds(180) };
   const layer = join(vmOf(stack.stateDirectory, "disk").dir, "0.ext4");

@@ -17,7 +17,7 @@ import { newcArchive } from "../../deploy/guest/newc-archive.ts";
 import { repositoryRoot } from "../harness/child-service.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
-/** An init that says a line on the console and then nothing, for ever: x86-64 machine code in a minimal ELF file. */
+/** An init that prints a line on the console and then waits forever: x86-64 machine code in a minimal ELF file. */
 function silentInit(): Buffer {
   const code = Buffer.from([
     0x48,
@@ -97,7 +97,7 @@ const controlGroups = () => {
 };
 const traces = () => globSync("{sandboxes,vm}/**", { cwd: stack.stateDirectory }).sort();
 
-test("a guest that never answers is given up at the boot deadline; its VM is killed and nothing stays", async () => {
+test("a guest that never answers fails at the boot deadline; its VM is killed and nothing remains", async () => {
   const before = traces();
   const begun = Date.now();
   const failed = await stack.client.sandboxes
@@ -117,7 +117,7 @@ test("a guest that never answers is given up at the boot deadline; its VM is kil
   });
 });
 
-test("the client's own deadline is kept, and the VM does not outlive it", async () => {
+test("the client's own deadline applies, and the VM does not outlive it", async () => {
   await assert.rejects(
     stack.client.sandboxes.createSandbox(
       { requestId: randomUUID(), sandboxId: "hurry", spec: {} },

@@ -95,7 +95,7 @@ function fillUp(): void {
 
 const makeRoom = () => rmSync(join(mount, "ballast"));
 
-test("with a disk that is full to the last byte calls fail with a reason, what runs goes on and is paused, resumed and deleted, and a VM that is lost is told of", async () => {
+test("on a full disk calls fail with a reason, sandboxes run on and are paused, resumed and deleted, and a lost VM is reported", async () => {
   const { sandboxes } = stack.client;
   await using log = await EventLog.start(stack.client);
   const life = await lifeOf("healthy");
@@ -123,7 +123,7 @@ test("with a disk that is full to the last byte calls fail with a reason, what r
   makeRoom();
 });
 
-test("a VM that writes on a full disk stands still and says why, others go on; with room it goes on where it was, and has lost nothing", {
+test("a VM that writes on a full disk stops and reports why while others run, and continues without loss when there is space", {
   timeout: 120_000,
 }, async () => {
   await using log = await EventLog.start(stack.client);
@@ -163,7 +163,7 @@ test("a VM that writes on a full disk stands still and says why, others go on; w
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "writer", force: true }, soon());
 });
 
-test("a record that cannot be read is its sandbox's trouble alone: the VM runs on, nobody gets its user, and force deletes it", async () => {
+test("an unreadable record affects only its sandbox: the VM runs on, no other VM gets its user, and a deletion with force works", async () => {
   const { sandboxes } = stack.client;
   await runIdle(stack, "spoiled");
   const machine = machineOf("spoiled");
@@ -189,7 +189,7 @@ test("a record that cannot be read is its sandbox's trouble alone: the VM runs o
   await sandboxes.deleteSandbox({ ...id(), sandboxId: "newcomer", force: true }, soon());
 });
 
-test("a daemon whose state directory is read-only does not begin, says why, and leaves the VMs alone", async () => {
+test("a daemon whose state directory is read-only does not start, says why, and leaves the VMs alone", async () => {
   const life = await lifeOf("healthy");
   const machines = machinesOf(state);
   await stack.stopNode();
@@ -203,7 +203,7 @@ test("a daemon whose state directory is read-only does not begin, says why, and 
   assert.equal(await lifeOf("healthy"), life);
 });
 
-test("a boot of the host is told from a start of the daemon", async () => {
+test("a reboot of the host is distinguished from a restart of the daemon", async () => {
   const { sandboxes } = stack.client;
   const sandboxId = "healthy";
   const bootId = join(mount, "boot-id");

@@ -1,4 +1,4 @@
-/** A VM of two vCPUs with our kernel, emulated as sandboxes are, and nothing else: what it says on its serial console is the answer. */
+/** A VM with two vCPUs and Paddock's kernel, emulated as sandboxes are. Its result is the output of its serial console. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { acceleratorArguments } from "@paddock/qemu";
 import { repositoryRoot } from "./child-service.ts";
 
-/** On an idle host none is silent for 10 s; on one with five times as much to do as it has CPUs, some are for more than a minute. */
+/** On an idle host no VM is silent for 10 s. With five times as much load as CPUs, some are silent for more than a minute. */
 const SILENCE_MS = 240_000;
 
-/** Runs it until it has said "END" on a line of its own; what it said. `scratch` is a directory for the VM's files. */
+/** Runs the VM until it prints the line "END", and returns its output. `scratch` is a directory for the VM's files. */
 export async function runBareGuest(initramfs: Buffer, scratch: string): Promise<string> {
   const image = join(scratch, "initramfs");
   writeFileSync(image, initramfs);

@@ -1,4 +1,4 @@
-/** An authority and certificates of it, for tests of TLS. */
+/** A certificate authority and its certificates, for tests of TLS. */
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,14 +8,14 @@ export type Certificate = { readonly cert: string; readonly key: string };
 const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "ignore" });
 const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
 
-/** Makes an authority below `directory`; paths of its files. */
+/** Creates an authority below `directory`, and returns the paths of its files. */
 export function makeAuthority(directory: string, name = "ca"): Certificate {
   const [cert, key] = [join(directory, `${name}.pem`), join(directory, `${name}.key`)];
   openssl("req", "-x509", ...KEY, "-days", "2", "-subj", `/CN=${name}`, "-keyout", key, "-out", cert);
   return { cert, key };
 }
 
-/** Makes a certificate for names such as "DNS:localhost,IP:127.0.0.1". */
+/** Creates a certificate for names such as "DNS:localhost,IP:127.0.0.1". */
 export function makeCertificate(
   directory: string,
   name: string,

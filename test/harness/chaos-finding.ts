@@ -1,6 +1,6 @@
-/** What a run of chaos looks for, and how what it finds is told. */
+/** The faults that a chaos run looks for, and how it reports them. */
 
-/** What must not be, by name. */
+/** The kinds of faults, by name. */
 export const CHAOS_FINDINGS = [
   "vms_without_record",
   "records_without_vm",
@@ -10,7 +10,7 @@ export const CHAOS_FINDINGS = [
 ] as const;
 export type ChaosFindingKind = (typeof CHAOS_FINDINGS)[number];
 
-/** Something that must not be, or several of a kind. Ends the run, so that its traces can be looked at. */
+/** A fault, or several of one kind. It ends the run, so that its traces can be examined. */
 export class ChaosFinding extends Error {
   override readonly name = "ChaosFinding";
   readonly kind: ChaosFindingKind;
@@ -23,12 +23,12 @@ export class ChaosFinding extends Error {
   }
 }
 
-/** Throws when there is anything that must not be. */
+/** Throws if there is any fault. */
 export function findNone(kind: ChaosFindingKind, what: readonly string[]): void {
   if (what.length > 0) throw new ChaosFinding(kind, what);
 }
 
-/** Throws when what is told is not what was. */
+/** Throws if the reported value is not the expected one. */
 export function findSame(kind: ChaosFindingKind, about: string, told: unknown, was: unknown): void {
   if (told !== was) throw new ChaosFinding(kind, [`${about} is ${String(told)}, not ${String(was)}`]);
 }

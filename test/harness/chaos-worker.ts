@@ -1,8 +1,8 @@
 /**
- * A client that goes on whatever happens to the daemon, and remembers what it was told.
+ * A client that continues when the daemon is killed, and remembers the answers it received.
  *
- * Each operation has one request id (or exec id) and is repeated with it until it has an outcome. What was acknowledged is
- * noted and must hold later: a sandbox that was made exists, one that was deleted does not, and a process that ended with a
+ * Each operation has one request id (or exec id) and is repeated with it until it has an outcome. An acknowledged
+ * outcome must hold later: a created sandbox exists, a deleted one does not, and a process that ended with a
  * code ended with that code.
  */
 import { PaddockError } from "@paddock/domain";
@@ -14,7 +14,7 @@ import type { Random } from "./seeded-random.ts";
 import { inSeconds, type Stack } from "./stack.ts";
 
 const PATIENCE_S = 180;
-/** Failures that say nothing of the outcome. */
+/** Failures after which the outcome is unknown. */
 const UNKNOWN: readonly string[] = ["unavailable", "deadline_exceeded", "cancelled", "aborted"];
 
 export type Known = {
@@ -47,7 +47,7 @@ export class ChaosWorker {
     this.#firstDone = resolve;
   }
 
-  /** Does one thing after the other until `stopping`, which it looks at between two. */
+  /** Runs one operation after the other, and checks `stopping` between two. */
   async run(stopping: () => boolean): Promise<void> {
     while (!stopping()) {
       await this.#step();
@@ -113,7 +113,7 @@ export class ChaosWorker {
     this.known.shares = cpuShares;
   }
 
-  /** A container that comes, ends by itself with a code, and goes. */
+  /** Creates a container that exits with a code, and deletes it. */
   async #runBeside(): Promise<void> {
     const { containers, processes } = this.#stack.client;
     const code = this.#random.below(100);
@@ -231,7 +231,7 @@ export class ChaosWorker {
     }
   }
 
-  /** What the daemon says of the sandbox now is what this client was told. */
+  /** Checks that the daemon's answer about the sandbox is what this client was told. */
   async verify(): Promise<void> {
     const { sandboxId } = this;
     const told = await this.#stack.client.sandboxes.getSandboxStatus({ sandboxId }).then(

@@ -1,8 +1,8 @@
 /**
- * Kills the node daemon at random moments under a mixed load, and looks for what was lost, leaked or invented.
+ * Kills the node daemon at random moments under a mixed load, and looks for lost, leaked or invented results.
  *
- * Every few rounds the load is let come to rest, and what the clients were told is compared with what the daemon says and with
- * what the host has.
+ * Every few rounds the load pauses. The answers that the clients received are then compared with the daemon's state and with
+ * the host.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { SandboxState } from "@paddock/protocol";
@@ -34,10 +34,10 @@ export type ChaosResult = {
   readonly comparisons: number;
 };
 
-/** Runs the load and the kills. Throws a ChaosFinding for what must not be; every error names the seed. */
+/** Runs the load and the kills. Throws a ChaosFinding for a fault. Every error names the seed. */
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const random = seededRandom(options.seed);
-  // So many VMs at once are more than a small host promises by default.
+  // By default a small host does not admit so many VMs at once.
   await using stack = await Stack.start({ PADDOCK_CPU_OVERCOMMIT: "16" });
   const image = await stack.tinyImage();
   // What the first sandbox leaves for all others, such as the template of their writable layers, is no leak.
@@ -81,7 +81,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   };
 }
 
-/** Does `work` while the workers work, and lets them finish what they are at. `failed` rejects with what one of them found. */
+/** Does `work` while the workers work, and lets them finish their operations. `failed` rejects with the finding of a worker. */
 async function underLoad(
   workers: readonly ChaosWorker[],
   work: (failed: Promise<unknown>) => Promise<void>,
@@ -90,7 +90,7 @@ async function underLoad(
   const running = Promise.all(workers.map((worker) => worker.run(() => stopping)));
   running.catch(() => {});
   try {
-    // A boot takes longer than the daemon is let live: kills begin when all sandboxes are there.
+    // A boot takes longer than the daemon lives, so the kills start when all sandboxes exist.
     await Promise.race([Promise.all(workers.map((worker) => worker.first)), running]);
     await work(running);
   } finally {

@@ -1,5 +1,5 @@
 /**
- * A service of Paddock as a child process: started with its own environment, ready when it says so on a descriptor, and ended
+ * A service of Paddock as a child process: started with its own environment, ready when it reports that on a descriptor, and stopped
  * by the test.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -18,14 +18,14 @@ export type ChildService = {
   /** What the service wrote on its ready descriptor, parsed. */
   readonly ready: Readonly<Record<string, string>>;
   readonly logFile: string;
-  /** SIGTERM, and the exit code; SIGKILL when it takes longer than 30 s. */
+  /** Sends SIGTERM and returns the exit code. Sends SIGKILL after 30 s. */
   stop(): Promise<number | null>;
-  /** SIGKILL, as a crash would be. */
+  /** Sends SIGKILL, which is like a crash. */
   kill(): Promise<void>;
 };
 
 export type StartOptions = {
-  /** What is run in place of the service's own main module, with an IPC channel to this process. */
+  /** A module to run in place of the service's main module, with an IPC channel to this process. */
   readonly main?: string | undefined;
   /** Whether it tells its memory over an IPC channel, see `measured.ts`. */
   readonly measured?: boolean | undefined;
@@ -33,7 +33,7 @@ export type StartOptions = {
   readonly prefix?: readonly string[] | undefined;
 };
 
-/** Starts `services/<name>/src/main.ts` and waits until it says that it is ready. */
+/** Starts `services/<name>/src/main.ts` and waits until it is ready. */
 export async function startService(
   name: "api" | "node",
   env: Record<string, string>,

@@ -29,7 +29,7 @@ export class EventLog implements AsyncDisposable {
     });
   }
 
-  /** The first event that `accept` wants, now or when it comes. Throws when it does not come within 60 s. */
+  /** The first event that `accept` matches, of the past or the future. Throws if none comes within 60 s. */
   async find(accept: (event: Event) => boolean): Promise<Event> {
     await this.#until(() => this.events.some(accept));
     const found = this.events.find(accept);

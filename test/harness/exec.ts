@@ -1,4 +1,4 @@
-/** Runs a command by Exec and gathers everything it sends. */
+/** Runs a command by Exec and collects its output. */
 import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ProcessSpecSchema } from "@paddock/protocol";

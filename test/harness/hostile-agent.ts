@@ -1,6 +1,6 @@
 /**
- * A hostile peer in the place of a VM's agent: it takes the socket of a VM that runs, and does to each connection of the daemon
- * what the next attack says. The VM's own socket is put back at the end.
+ * A hostile peer in place of a VM's agent. It replaces the socket of a running VM, and runs the next attack on each connection
+ * of the daemon. It restores the VM's own socket at the end.
  */
 
 import { chownSync, renameSync, rmSync, statSync } from "node:fs";
@@ -41,7 +41,7 @@ export class HostileAgent implements AsyncDisposable {
     return this.#done.promise;
   }
 
-  /** The agent is itself again. */
+  /** Restores the agent's socket. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const socket of this.#sockets) socket.destroy();
@@ -68,7 +68,7 @@ export class HostileAgent implements AsyncDisposable {
   }
 }
 
-/** Writes what `next` makes until the peer has had enough. */
+/** Writes the chunks of `next` until the peer closes. */
 export function flood(socket: Socket, next: () => Buffer): void {
   const more = () => {
     while (!socket.destroyed && socket.write(next()));

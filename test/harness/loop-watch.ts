@@ -1,5 +1,5 @@
 /**
- * The longest time for which this process' event loop did nothing else, since it was asked last.
+ * The longest block of this process' event loop since the last query.
  *
  * A timer fires every few milliseconds; what passes beyond that between two of its ticks is a block, but for the time in which
  * the thread was ready to run and the kernel ran something else (`run_delay` of /proc/thread-self/schedstat): a busy host is not
@@ -13,7 +13,7 @@ const NS_PER_MS = 1e6;
 const readyMs = (): number =>
   Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[1]) / NS_PER_MS;
 
-/** Begins to watch; the answer tells the longest block in milliseconds, and forgets it. */
+/** Starts to watch. The returned function returns the longest block in milliseconds, and resets it. */
 export function watchLoop(): () => number {
   let longestMs = 0;
   let at = performance.now();

@@ -19,7 +19,7 @@ export type NatsServerOptions = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
-/** Starts a server that keeps its data below `directory`. A given `port` is taken again after a restart. */
+/** Starts a server that keeps its data below `directory`. A given `port` is reused after a restart. */
 export async function startNats(
   directory: string,
   port = -1,

@@ -1,4 +1,4 @@
-/** Random choices that a seed makes the same again. */
+/** Random choices that a seed repeats. */
 export type Random = {
   readonly seed: number;
   /** From 0 to below 1. */

@@ -1,4 +1,4 @@
-/** What a service that was started with `measured` holds of its host. */
+/** The use of the host by a service that was started with `measured`. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** An init that writes `text` to the file `path` and then does nothing, for ever: x86-64 machine code in a minimal ELF file. */
+/** An init that writes `text` to the file `path` and then waits forever: x86-64 machine code in a minimal ELF file. */
 export function talkingInit(path: string, text: string): Buffer {
   const at = 0x400078;
   const codeBytes = 57;

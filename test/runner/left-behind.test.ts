@@ -13,7 +13,7 @@ describe("a test run leaves behind", () => {
   const found = (directory: string) =>
     leftBehind(directory, listBefore()).filter(({ what }) => what !== "control group");
 
-  test("nothing when it started nothing", (t) => {
+  test("nothing if it started nothing", (t) => {
     const directory = freshDirectory();
     t.after(() => rmSync(directory, { recursive: true }));
     assert.deepEqual(found(directory), []);
@@ -41,7 +41,7 @@ describe("a test run leaves behind", () => {
     assert.deepEqual(found(directory), [{ what: "file", name: join(directory, "disk.img") }]);
   });
 
-  test("an empty control group, and one its own process is in, but not one that only others' processes are in", async (t) => {
+  test("an empty control group, and one with its own process, but not one with only other processes", async (t) => {
     const directory = freshDirectory();
     t.after(() => rmSync(directory, { recursive: true }));
     const before = listBefore();

@@ -21,84 +21,84 @@ export declare const file_paddock_v1_node: GenFile;
  */
 export declare type Node = Message<"paddock.v1.Node"> & {
   /**
-   * Its id.
+   * Id of the node.
    *
    * @generated from field: string node_id = 1;
    */
   nodeId: string;
 
   /**
-   * How it is.
+   * State of the node.
    *
    * @generated from field: paddock.v1.NodeState state = 2;
    */
   state: NodeState;
 
   /**
-   * Whether new sandboxes are kept away.
+   * Whether the node is excluded from placement.
    *
    * @generated from field: bool cordoned = 3;
    */
   cordoned: boolean;
 
   /**
-   * What it has.
+   * Capacity of the node.
    *
    * @generated from field: paddock.v1.NodeCapacity capacity = 4;
    */
   capacity?: NodeCapacity | undefined;
 
   /**
-   * What its sandboxes were promised.
+   * Capacity that is allocated to sandboxes.
    *
    * @generated from field: paddock.v1.NodeCapacity allocated = 5;
    */
   allocated?: NodeCapacity | undefined;
 
   /**
-   * What stands between its sandboxes and itself.
+   * Isolation of its sandboxes from the host.
    *
    * @generated from field: paddock.v1.Isolation isolation = 6;
    */
   isolation: Isolation;
 
   /**
-   * Version of its daemon.
+   * Version of the node daemon.
    *
    * @generated from field: string version = 7;
    */
   version: string;
 
   /**
-   * Version of its QEMU.
+   * Version of QEMU.
    *
    * @generated from field: string qemu_version = 8;
    */
   qemuVersion: string;
 
   /**
-   * Labels of its configuration.
+   * Labels from the configuration of the node.
    *
    * @generated from field: map<string, string> labels = 9;
    */
   labels: { [key: string]: string };
 
   /**
-   * Its last heartbeat, by its own clock.
+   * Time of the last heartbeat, by the node's clock.
    *
    * @generated from field: google.protobuf.Timestamp heartbeat_at = 10;
    */
   heartbeatAt?: Timestamp | undefined;
 
   /**
-   * Sandboxes it has.
+   * Number of sandboxes on the node.
    *
    * @generated from field: uint32 sandboxes = 11;
    */
   sandboxes: number;
 
   /**
-   * Release of the guest kernel it boots.
+   * Release of the guest kernel.
    *
    * @generated from field: string guest_kernel = 12;
    */
@@ -112,7 +112,7 @@ export declare type Node = Message<"paddock.v1.Node"> & {
 export declare const NodeSchema: GenMessage<Node>;
 
 /**
- * NodeCapacity is an amount of what sandboxes need.
+ * NodeCapacity is an amount of the resources that sandboxes use.
  *
  * @generated from message paddock.v1.NodeCapacity
  */
@@ -152,14 +152,14 @@ export declare const NodeCapacitySchema: GenMessage<NodeCapacity>;
  */
 export declare type ListNodesRequest = Message<"paddock.v1.ListNodesRequest"> & {
   /**
-   * At most this many, 1 to 1000; 0 means 100.
+   * Maximum number of items in the page, 1 to 1000; 0 means 100.
    *
    * @generated from field: uint32 page_size = 1;
    */
   pageSize: number;
 
   /**
-   * Where to go on: the `next_page_token` of the page before; empty for the first.
+   * The `next_page_token` of the previous page; empty for the first page.
    *
    * @generated from field: string page_token = 2;
    */
@@ -173,20 +173,20 @@ export declare type ListNodesRequest = Message<"paddock.v1.ListNodesRequest"> & 
 export declare const ListNodesRequestSchema: GenMessage<ListNodesRequest>;
 
 /**
- * ListNodesResponse is one page.
+ * ListNodesResponse is one page of nodes.
  *
  * @generated from message paddock.v1.ListNodesResponse
  */
 export declare type ListNodesResponse = Message<"paddock.v1.ListNodesResponse"> & {
   /**
-   * The nodes, by id.
+   * The nodes, ordered by id.
    *
    * @generated from field: repeated paddock.v1.Node nodes = 1;
    */
   nodes: Node[];
 
   /**
-   * Where to go on; empty means that this was the last page.
+   * Token of the next page; empty after the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -333,7 +333,7 @@ export declare type DrainNodeRequest = Message<"paddock.v1.DrainNodeRequest"> & 
   nodeId: string;
 
   /**
-   * Whether only the plan is wanted.
+   * Whether to send the plan and change nothing.
    *
    * @generated from field: bool plan_only = 2;
    */
@@ -347,27 +347,27 @@ export declare type DrainNodeRequest = Message<"paddock.v1.DrainNodeRequest"> & 
 export declare const DrainNodeRequestSchema: GenMessage<DrainNodeRequest>;
 
 /**
- * DrainNodeResponse is a step of the drain.
+ * DrainNodeResponse is one step of a drain.
  *
  * @generated from message paddock.v1.DrainNodeResponse
  */
 export declare type DrainNodeResponse = Message<"paddock.v1.DrainNodeResponse"> & {
   /**
-   * The sandbox it is about.
+   * Id of the sandbox.
    *
    * @generated from field: string sandbox_id = 1;
    */
   sandboxId: string;
 
   /**
-   * What is to be done, or was done.
+   * The planned or completed action.
    *
    * @generated from field: paddock.v1.DrainAction action = 2;
    */
   action: DrainAction;
 
   /**
-   * Whether it was done.
+   * Whether the action is completed.
    *
    * @generated from field: bool done = 3;
    */
@@ -381,7 +381,7 @@ export declare type DrainNodeResponse = Message<"paddock.v1.DrainNodeResponse"> 
 export declare const DrainNodeResponseSchema: GenMessage<DrainNodeResponse>;
 
 /**
- * NodeState is how a node is.
+ * NodeState is the state of a node.
  *
  * @generated from enum paddock.v1.NodeState
  */
@@ -394,21 +394,21 @@ export enum NodeState {
   UNSPECIFIED = 0,
 
   /**
-   * Its heartbeat is fresh.
+   * The last heartbeat is at most 15 s old.
    *
    * @generated from enum value: NODE_STATE_UP = 1;
    */
   UP = 1,
 
   /**
-   * Its heartbeat is older than 15 s.
+   * The last heartbeat is older than 15 s.
    *
    * @generated from enum value: NODE_STATE_SUSPECT = 2;
    */
   SUSPECT = 2,
 
   /**
-   * Its heartbeat is older than 30 s.
+   * The last heartbeat is older than 30 s.
    *
    * @generated from enum value: NODE_STATE_DOWN = 3;
    */
@@ -421,7 +421,7 @@ export enum NodeState {
 export declare const NodeStateSchema: GenEnum<NodeState>;
 
 /**
- * DrainAction is what a drain does with a sandbox.
+ * DrainAction is the action of a drain on a sandbox.
  *
  * @generated from enum paddock.v1.DrainAction
  */
@@ -434,14 +434,14 @@ export enum DrainAction {
   UNSPECIFIED = 0,
 
   /**
-   * It stops the sandbox.
+   * The sandbox is stopped.
    *
    * @generated from enum value: DRAIN_ACTION_STOP = 1;
    */
   STOP = 1,
 
   /**
-   * It moves the sandbox to another node.
+   * The sandbox is moved to another node.
    *
    * @generated from enum value: DRAIN_ACTION_MOVE = 2;
    */
@@ -454,13 +454,13 @@ export enum DrainAction {
 export declare const DrainActionSchema: GenEnum<DrainAction>;
 
 /**
- * NodeService shows the hosts and takes them out of use.
+ * NodeService lists the nodes and takes them out of service.
  *
  * @generated from service paddock.v1.NodeService
  */
 export declare const NodeService: GenService<{
   /**
-   * ListNodes lists the nodes, by id.
+   * ListNodes lists the nodes, ordered by id.
    *
    * @generated from rpc paddock.v1.NodeService.ListNodes
    */
@@ -470,7 +470,7 @@ export declare const NodeService: GenService<{
     output: typeof ListNodesResponseSchema;
   },
   /**
-   * GetNode reports one node.
+   * GetNode returns one node.
    *
    * @generated from rpc paddock.v1.NodeService.GetNode
    */
@@ -480,7 +480,7 @@ export declare const NodeService: GenService<{
     output: typeof GetNodeResponseSchema;
   },
   /**
-   * CordonNode keeps new sandboxes away from a node. Cordoning a cordoned node succeeds.
+   * CordonNode excludes a node from the placement of new sandboxes. Cordoning a cordoned node succeeds.
    *
    * @generated from rpc paddock.v1.NodeService.CordonNode
    */
@@ -490,7 +490,7 @@ export declare const NodeService: GenService<{
     output: typeof CordonNodeResponseSchema;
   },
   /**
-   * UncordonNode lets them come again.
+   * UncordonNode includes a node in placement again.
    *
    * @generated from rpc paddock.v1.NodeService.UncordonNode
    */
@@ -500,7 +500,7 @@ export declare const NodeService: GenService<{
     output: typeof UncordonNodeResponseSchema;
   },
   /**
-   * DrainNode cordons a node and ends or moves its sandboxes, with a plan first.
+   * DrainNode cordons a node and stops or moves its sandboxes. It first sends the plan.
    *
    * @generated from rpc paddock.v1.NodeService.DrainNode
    */

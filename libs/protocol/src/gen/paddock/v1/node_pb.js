@@ -107,7 +107,7 @@ export const NodeStateSchema = /*@__PURE__*/
   enumDesc(file_paddock_v1_node, 0);
 
 /**
- * NodeState is how a node is.
+ * NodeState is the state of a node.
  *
  * @generated from enum paddock.v1.NodeState
  */
@@ -121,7 +121,7 @@ export const DrainActionSchema = /*@__PURE__*/
   enumDesc(file_paddock_v1_node, 1);
 
 /**
- * DrainAction is what a drain does with a sandbox.
+ * DrainAction is the action of a drain on a sandbox.
  *
  * @generated from enum paddock.v1.DrainAction
  */
@@ -129,7 +129,7 @@ export const DrainAction = /*@__PURE__*/
   tsEnum(DrainActionSchema);
 
 /**
- * NodeService shows the hosts and takes them out of use.
+ * NodeService lists the nodes and takes them out of service.
  *
  * @generated from service paddock.v1.NodeService
  */

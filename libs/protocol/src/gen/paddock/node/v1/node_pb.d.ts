@@ -1,16 +1,16 @@
-// The contract between the api service and the node daemons. Both ways carry the public messages of `paddock.v1`.
+// The protocol between the api and the node daemons. Commands and streams carry the public messages of `paddock.v1`.
 //
 // Commands are the unary methods. They travel as NATS request/reply on the subject `paddock.v1.node.<node id>.cmd`: a
-// CommandRequest, answered by a CommandResponse. Headers: `traceparent` and `tracestate` (W3C), `Paddock-Command-Id`, and
-// `Paddock-Time-Left-Ms`, how long the caller waits. A command without a reader is answered by NATS at once (no responders),
-// which means that the node is not connected and nothing was done.
+// CommandRequest and its CommandResponse. Headers: `traceparent` and `tracestate` (W3C), `Paddock-Command-Id`, and
+// `Paddock-Time-Left-Ms`, the time until the caller's deadline. When the node is not connected NATS answers immediately (no
+// responders), and nothing was done.
 //
-// Streams, and WaitProcess, which may wait for days, travel as gRPC from the api to the address in the node's heartbeat. The node
-// serves these methods of the public services as they are: ProcessService.Exec, Attach, WaitProcess and ReadLogs,
+// Streams, and WaitProcess, which may wait for days, are gRPC calls from the api to the address in the node's heartbeat. The node
+// serves these methods of the public services unchanged: ProcessService.Exec, Attach, WaitProcess and ReadLogs,
 // ContainerService.WatchContainerStats, SandboxService.WatchSandboxStats and ImageService.ImportImage. Metadata:
 // `paddock-request-id`, `traceparent`, `tracestate`, and `paddock-generation`, the generation of the sandbox's placement as a decimal
-// number, checked as in a CommandRequest. Before the first call of a connection api and node prove to each other who they are: by
-// TLS 1.3 with certificates that name the api and this node, or with a key that both derive from a secret.
+// number, checked as in a CommandRequest. Before the first call of a connection the api and the node authenticate each other:
+// by TLS 1.3 with certificates that name the api and this node, or with a key that both derive from a secret.
 //
 // The api validates a request before it forwards it, and the node validates it again.
 
@@ -36,22 +36,22 @@ export declare const file_paddock_node_v1_node: GenFile;
  */
 export declare type CommandRequest = Message<"paddock.node.v1.CommandRequest"> & {
   /**
-   * Key of idempotency: the client's for a mutating call, else one of the api.
+   * Idempotency key: the client's for a call that changes something, otherwise one that the api generates.
    *
    * @generated from field: string request_id = 1;
    */
   requestId: string;
 
   /**
-   * Generation of the sandbox's placement; a node refuses a smaller one than it has seen (ABORTED). 0 for commands that are not
-   * about a sandbox.
+   * Generation of the sandbox's placement; a node refuses a generation below the highest that it has seen (ABORTED). 0 for
+   * commands that are not about a sandbox.
    *
    * @generated from field: uint64 generation = 3;
    */
   generation: bigint;
 
   /**
-   * Id of the sandbox the command is about; empty when it is about none.
+   * Id of the sandbox that the command is about; empty if there is none.
    *
    * @generated from field: string sandbox_id = 4;
    */
@@ -66,7 +66,7 @@ export declare type CommandRequest = Message<"paddock.node.v1.CommandRequest"> &
   method: string;
 
   /**
-   * The method's request in binary form, validated, with ids filled in.
+   * The method's request, serialized. It is validated, and generated ids are filled in.
    *
    * @generated from field: bytes request = 6;
    */
@@ -92,7 +92,7 @@ export declare type CommandResponse = Message<"paddock.node.v1.CommandResponse">
    */
   outcome: {
     /**
-     * It failed. The details are those of the public API.
+     * The error, with the details of the public API.
      *
      * @generated from field: google.rpc.Status error = 1;
      */
@@ -100,7 +100,7 @@ export declare type CommandResponse = Message<"paddock.node.v1.CommandResponse">
     case: "error";
   } | {
     /**
-     * The method's response in binary form.
+     * The method's response, serialized.
      *
      * @generated from field: bytes response = 3;
      */
@@ -109,7 +109,7 @@ export declare type CommandResponse = Message<"paddock.node.v1.CommandResponse">
   } | { case: undefined; value?: undefined };
 
   /**
-   * The daemon's boot: changes when the daemon restarts.
+   * Id of the daemon process: changes when the daemon restarts.
    *
    * @generated from field: string daemon_instance_id = 2;
    */
@@ -123,7 +123,7 @@ export declare type CommandResponse = Message<"paddock.node.v1.CommandResponse">
 export declare const CommandResponseSchema: GenMessage<CommandResponse>;
 
 /**
- * Heartbeat is what a node says of itself every 5 s, as the value of its key in the JetStream KV bucket `paddock_nodes`.
+ * Heartbeat is the state that a node publishes every 5 s, as the value of its key in the JetStream KV bucket `paddock_nodes`.
  *
  * @generated from message paddock.node.v1.Heartbeat
  */
@@ -136,22 +136,22 @@ export declare type Heartbeat = Message<"paddock.node.v1.Heartbeat"> & {
   node?: Node | undefined;
 
   /**
-   * Address at which the api reaches the node's streams, "host:port". The api dials no other form, and no address that stands for
-   * all of a host.
+   * Address at which the api reaches the node's streams, "host:port". The api accepts no other form, and no wildcard
+   * address.
    *
    * @generated from field: string stream_address = 2;
    */
   streamAddress: string;
 
   /**
-   * The daemon's boot: changes when the daemon restarts.
+   * Id of the daemon process: changes when the daemon restarts.
    *
    * @generated from field: string daemon_instance_id = 3;
    */
   daemonInstanceId: string;
 
   /**
-   * Rises by one with each heartbeat of the instance.
+   * Number of the heartbeat. Rises by one with each heartbeat of the daemon process.
    *
    * @generated from field: uint64 sequence = 4;
    */
@@ -178,35 +178,35 @@ export declare type Placement = Message<"paddock.node.v1.Placement"> & {
   sandboxId: string;
 
   /**
-   * The node that has it.
+   * Id of the node that the sandbox is on.
    *
    * @generated from field: string node_id = 2;
    */
   nodeId: string;
 
   /**
-   * Rises with every placement.
+   * Number of the placement. Rises with every placement.
    *
    * @generated from field: uint64 generation = 3;
    */
   generation: bigint;
 
   /**
-   * Request that claimed the id.
+   * Id of the request that claimed the sandbox id.
    *
    * @generated from field: string request_id = 4;
    */
   requestId: string;
 
   /**
-   * SHA-256 of the claiming request's body.
+   * SHA-256 of the body of that request.
    *
    * @generated from field: bytes request_digest = 5;
    */
   requestDigest: Uint8Array;
 
   /**
-   * When it was claimed.
+   * Time of the claim.
    *
    * @generated from field: google.protobuf.Timestamp claimed_at = 6;
    */

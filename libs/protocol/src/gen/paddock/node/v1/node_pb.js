@@ -1,16 +1,16 @@
-// The contract between the api service and the node daemons. Both ways carry the public messages of `paddock.v1`.
+// The protocol between the api and the node daemons. Commands and streams carry the public messages of `paddock.v1`.
 //
 // Commands are the unary methods. They travel as NATS request/reply on the subject `paddock.v1.node.<node id>.cmd`: a
-// CommandRequest, answered by a CommandResponse. Headers: `traceparent` and `tracestate` (W3C), `Paddock-Command-Id`, and
-// `Paddock-Time-Left-Ms`, how long the caller waits. A command without a reader is answered by NATS at once (no responders),
-// which means that the node is not connected and nothing was done.
+// CommandRequest and its CommandResponse. Headers: `traceparent` and `tracestate` (W3C), `Paddock-Command-Id`, and
+// `Paddock-Time-Left-Ms`, the time until the caller's deadline. When the node is not connected NATS answers immediately (no
+// responders), and nothing was done.
 //
-// Streams, and WaitProcess, which may wait for days, travel as gRPC from the api to the address in the node's heartbeat. The node
-// serves these methods of the public services as they are: ProcessService.Exec, Attach, WaitProcess and ReadLogs,
+// Streams, and WaitProcess, which may wait for days, are gRPC calls from the api to the address in the node's heartbeat. The node
+// serves these methods of the public services unchanged: ProcessService.Exec, Attach, WaitProcess and ReadLogs,
 // ContainerService.WatchContainerStats, SandboxService.WatchSandboxStats and ImageService.ImportImage. Metadata:
 // `paddock-request-id`, `traceparent`, `tracestate`, and `paddock-generation`, the generation of the sandbox's placement as a decimal
-// number, checked as in a CommandRequest. Before the first call of a connection api and node prove to each other who they are: by
-// TLS 1.3 with certificates that name the api and this node, or with a key that both derive from a secret.
+// number, checked as in a CommandRequest. Before the first call of a connection the api and the node authenticate each other:
+// by TLS 1.3 with certificates that name the api and this node, or with a key that both derive from a secret.
 //
 // The api validates a request before it forwards it, and the node validates it again.
 
