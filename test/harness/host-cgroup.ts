@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { vmOf } from "./vm-of.ts";
 
 /** What the kernel counted for a sandbox's vCPUs, in microseconds and periods. */
 export type VcpuFigures = {
@@ -27,16 +28,15 @@ export type KernelLimits = {
 /** A file of a cgroup, and the value that stands for nothing set. */
 export type ControlFile = { readonly path: string; readonly none: string };
 
-const hash = (text: string, digits: number) =>
-  createHash("sha256").update(text).digest("hex").slice(0, digits);
-
 export class HostCgroup {
   readonly #directories: readonly string[];
 
-  /** Of a sandbox of the node whose state directory this is; it need not exist. */
+  /** Of the VM that a sandbox has now, on the node whose state directory this is. Throws when there is none. */
   constructor(stateDirectory: string, sandboxId: string) {
-    const name = `${hash(stateDirectory, 8)}-${hash(sandboxId, 16)}`;
+    const node = createHash("sha256").update(stateDirectory).digest("hex").slice(0, 8);
+    const name = `${node}-${vmOf(stateDirectory, sandboxId).id}`;
     this.#directories = globSync(`/sys/fs/cgroup/**/paddock/${name}`);
+    if (this.#directories.length === 0) throw new Error(`sandbox ${sandboxId} has no cgroup ${name}`);
   }
 
   get exists(): boolean {

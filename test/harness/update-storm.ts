@@ -234,11 +234,12 @@ const hostLimitsOf = ({ limits }: SandboxStatus) => ({
 });
 
 async function remove(stack: Stack, sandboxId: string): Promise<void> {
+  const cgroup = new HostCgroup(stack.stateDirectory, sandboxId);
   await stack.client.sandboxes.deleteSandbox(
     { requestId: randomUUID(), sandboxId, force: true },
     { deadline: inSeconds(60) },
   );
-  same(sandboxId, "whether a cgroup is left", new HostCgroup(stack.stateDirectory, sandboxId).exists, false);
+  same(sandboxId, "whether a cgroup is left", cgroup.exists, false);
 }
 
 function same(sandboxId: string, what: string, actual: unknown, expected: unknown): void {
