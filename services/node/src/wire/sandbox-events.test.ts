@@ -214,7 +214,7 @@ test("a guest whose pings tell of a change is asked at once, any other only now 
     if (pings === 10) pinged.resolve();
     return answers;
   };
-  const times = { intervalMs: 3_600_000, patienceMs: 50, pingEveryMs: 5 };
+  const times = { intervalMs: 3_600_000, patienceMs: 500, pingEveryMs: 5 };
   const watching = watchHealth(node.context, entry, vm, { ...times, answersPing });
   await pinged.promise;
   assert.deepEqual([asked, entry.record.unhealthy], [0, undefined]);
