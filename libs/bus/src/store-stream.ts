@@ -5,6 +5,7 @@
  * it and is repeated. One that gets no response is repeated for a moment, because a new stream, or one whose server has just
  * started, does not respond at first. In both cases nothing was stored.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import {
   JetStreamApiError,
   type JetStreamManager,
@@ -52,7 +53,7 @@ export class StoreStream {
         } catch (error) {
           if (!(isStreamMissing(error) || isDeaf(error)) || left <= 1) throw error;
           const wasMissing = await this.#makeMissing(manager);
-          if (!wasMissing) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+          if (!wasMissing) await pause(RETRY_MS);
         }
       }
     } catch (error) {

@@ -21,7 +21,7 @@ test("a large message is not kept for a few bytes of it", () => {
   assert.ok(buffer.read(0, 1).buffer.byteLength <= 4096);
 });
 
-test("each offset has its byte, whatever is added, released and read again", () => {
+test("each offset keeps its byte while bytes are added, released and read again", () => {
   const byteAt = (offset: number) => (offset * 31) & 0xff;
   const step = fc.record({ add: fc.nat(9000), release: fc.nat(9000), back: fc.nat(9000) });
   fc.assert(

@@ -4,7 +4,7 @@ import { containerOfRecord } from "../wire/sandbox-status.ts";
 import type { Answer } from "./answer.ts";
 import { requireContainer } from "./call.ts";
 
-/** Answers from the published snapshot, whatever is being done to the sandbox. */
+/** Answers from the published snapshot, also while a call changes the sandbox. */
 export function getContainer(
   ctx: NodeContext,
   { sandboxId, containerId }: GetContainerRequest,

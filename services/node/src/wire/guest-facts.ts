@@ -2,7 +2,7 @@
  * What the guest says of its containers, brought into the record. Pure.
  *
  * The guest is the tenant's: numbers are bounded, texts are clipped, and a container it speaks of that the node does not
- * know is not made up. What has ended stays ended, whatever is said later.
+ * know is not made up. What has ended stays ended, also if the guest later says otherwise.
  */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { parseExecId } from "@paddock/domain";
