@@ -143,3 +143,14 @@ export class PaddockError extends Error {
     this.retryAfterMs = options.retryAfterMs;
   }
 }
+
+/** INVALID_FIELD for one field. `description` completes "the field ...", such as "must be set". */
+export const invalidField = (
+  field: string,
+  description: string,
+  message = `${field} ${description}`,
+): PaddockError => new PaddockError("INVALID_FIELD", message, { violations: [{ field, description }] });
+
+/** Whether an error is a `PaddockError` with one of these reasons. */
+export const hasReason = (error: unknown, ...reasons: readonly ErrorReason[]): error is PaddockError =>
+  error instanceof PaddockError && reasons.includes(error.reason);

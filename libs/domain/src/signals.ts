@@ -1,6 +1,8 @@
 /**
  * Signals of x86-64 Linux by name (signal(7)). Clients may write "SIGTERM", "TERM", "term", "15", "SIGRTMIN+3".
  */
+import { invalidField } from "./errors.ts";
+
 const NAMES = [
   "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
   "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR",
@@ -31,6 +33,14 @@ export function parseSignal(raw: string): number | undefined {
     return number >= 34 && number <= 64 ? number : undefined;
   }
   return Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined;
+}
+
+/** The number of a signal. Throws INVALID_FIELD for `field` when `raw` names none. */
+export function requireSignal(raw: string, field = "signal"): number {
+  const number = parseSignal(raw);
+  if (number !== undefined) return number;
+  const description = 'must be a name such as "SIGTERM" or a number from 1 to 64';
+  throw invalidField(field, description, `${JSON.stringify(raw)} is no signal`);
 }
 
 /** The name of a signal number, such as "SIGTERM"; "SIG" plus the number when it has no name. */

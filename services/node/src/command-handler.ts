@@ -1,7 +1,7 @@
 /**
  * What is common to all commands, around their handlers: validation, fencing, exactly-once.
  *
- * The node validates again what the api has validated: whoever can reach the bus can send commands.
+ * The node validates again what the api has validated: every client of the bus can send commands.
  */
 import { toJson } from "@bufbuild/protobuf";
 import type { CommandHandler } from "@paddock/bus";
@@ -36,7 +36,7 @@ export function commandHandler(ctx: NodeContext, check: RequestCheck) {
     check(command.method, asked.request);
     ctx.sandboxes.fence(sandboxId, generation);
     const work = async (left: AbortSignal) => {
-      const call: Call = { requestId, generation, signal: left, deadline };
+      const call: Call = { name: command.method.name, requestId, generation, signal: left, deadline };
       return await asked.carryOut(ctx, call).catch((error: unknown) => {
         throw hostFailure(error);
       });

@@ -1,16 +1,9 @@
 /** The commands of a node, and the handler of each: the only list. */
 import type { CommandKind, CommandLimits } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
-import {
-  ContainerService,
-  ImageService,
-  type nodepb,
-  ProcessService,
-  SandboxService,
-  SystemService,
-} from "@paddock/protocol";
+import type { nodepb } from "@paddock/protocol";
 import { invalidFields, methodPath } from "@paddock/rpc";
-import { type Command, command } from "./command.ts";
+import type { Command } from "./command.ts";
 import { createContainer } from "./handlers/create-container.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
 import { deleteContainer } from "./handlers/delete-container.ts";
@@ -40,33 +33,33 @@ import { stopSandbox } from "./handlers/stop-sandbox.ts";
 import { updateContainer } from "./handlers/update-container.ts";
 
 const LIST: readonly Command[] = [
-  command(SandboxService.method.createSandbox, createSandbox),
-  command(SandboxService.method.runSandbox, runSandbox),
-  command(SandboxService.method.startSandbox, startSandbox),
-  command(SandboxService.method.stopSandbox, stopSandbox),
-  command(SandboxService.method.deleteSandbox, deleteSandbox),
-  command(SandboxService.method.getSandbox, getSandbox),
-  command(SandboxService.method.listSandboxes, listSandboxes),
-  command(SandboxService.method.pauseSandbox, pauseSandbox),
-  command(SandboxService.method.resumeSandbox, resumeSandbox),
-  command(SandboxService.method.getSandboxStats, getSandboxStats),
-  command(ContainerService.method.getContainer, getContainer),
-  command(ContainerService.method.listContainers, listContainers),
-  command(ContainerService.method.createContainer, createContainer),
-  command(ContainerService.method.startContainer, startContainer),
-  command(ContainerService.method.stopContainer, stopContainer),
-  command(ContainerService.method.deleteContainer, deleteContainer),
-  command(ContainerService.method.killContainer, killContainer),
-  command(ContainerService.method.pauseContainer, pauseContainer),
-  command(ContainerService.method.resumeContainer, resumeContainer),
-  command(ContainerService.method.updateContainer, updateContainer),
-  command(ContainerService.method.getContainerStats, getContainerStats),
-  command(ContainerService.method.listProcesses, listProcesses),
-  command(ProcessService.method.signalProcess, signalProcess),
-  command(ProcessService.method.resizeTty, resizeTty),
-  command(ImageService.method.listImages, listImages),
-  command(ImageService.method.deleteImage, deleteImage),
-  command(SystemService.method.setLogLevel, setLogLevel),
+  createSandbox,
+  runSandbox,
+  startSandbox,
+  stopSandbox,
+  deleteSandbox,
+  getSandbox,
+  listSandboxes,
+  pauseSandbox,
+  resumeSandbox,
+  getSandboxStats,
+  getContainer,
+  listContainers,
+  createContainer,
+  startContainer,
+  stopContainer,
+  deleteContainer,
+  killContainer,
+  pauseContainer,
+  resumeContainer,
+  updateContainer,
+  getContainerStats,
+  listProcesses,
+  signalProcess,
+  resizeTty,
+  listImages,
+  deleteImage,
+  setLogLevel,
 ];
 
 /** By method, as in the path of a gRPC call. */

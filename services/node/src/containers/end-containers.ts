@@ -1,5 +1,5 @@
 import type { NodeContext } from "../node-context.ts";
-import { containerOf, withContainer } from "../record/sandbox-record.ts";
+import { containerOf, type SandboxRecord, withContainer } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 
 const SIGKILL = 9;
@@ -29,6 +29,21 @@ export async function endContainers(
   const left = running.filter((id) => isRunning(entry, id));
   if (!(await signalAll(ctx, entry, left, () => SIGKILL))) return allEnded();
   return await entry.reaches(allEnded, AbortSignal.timeout(KILL_PATIENCE_MS));
+}
+
+/**
+ * Ends a container that was created and never started: its init exists and waits for the start, so a signal before SIGKILL has no
+ * effect. Returns whether the end was seen. Throws what the call on the guest throws.
+ */
+export async function endUnstarted(entry: SandboxEntry, containerId: string): Promise<boolean> {
+  entry.vm?.stopRequests.add(containerId);
+  const { containers } = await entry.agent.client({ deadlineMs: CALL_TIMEOUT_MS });
+  await containers.killContainer({ containerId, signal: SIGKILL }, { timeoutMs: CALL_TIMEOUT_MS });
+  const ended = (record: SandboxRecord) => {
+    const container = containerOf(record, containerId);
+    return container === undefined || container.phase.kind === "stopped";
+  };
+  return await entry.reaches(ended, AbortSignal.timeout(KILL_PATIENCE_MS));
 }
 
 /** Whether the guest took at least one of the signals. */

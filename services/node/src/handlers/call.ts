@@ -1,4 +1,4 @@
-/** What handlers have in common: who asks, how patient he is, and the lock. */
+/** What handlers have in common: the call, the lock, and how a sandbox is shown. */
 import type { LockView } from "@paddock/lifecycle";
 import type { NodeContext } from "../node-context.ts";
 import { permits, permitsContainer, requireContainer } from "../sandboxes/permits.ts";
@@ -8,28 +8,34 @@ import { containerStatusOf, type StatusContext, sandboxOf } from "../wire/sandbo
 export { permits, permitsContainer, requireContainer };
 
 export type Call = {
+  /** Of its method; the holder of a lock is shown by it. */
+  readonly name: string;
   readonly requestId: string;
   /** Of the sandbox's placement; 0 when the command is about none. */
   readonly generation: bigint;
-  /** Aborts when the caller, and everyone who came with the same request id, has lost patience or left. */
+  /** Aborts when all callers with this request id have left or reached their deadline. */
   readonly signal: AbortSignal;
-  /** When the first of them will have lost it. */
+  /** The deadline of the first caller. */
   readonly deadline: Date | undefined;
 };
 
-/** Runs `work` with the sandbox's lock held for writing. Throws SANDBOX_NOT_FOUND, also when it was deleted meanwhile. */
+/** Runs `work` with the sandbox's lock held. Throws SANDBOX_NOT_FOUND, also when it was deleted meanwhile. */
 export async function locked<T>(
   ctx: NodeContext,
   sandboxId: string,
-  name: string,
   call: Call,
   work: (entry: SandboxEntry) => Promise<T>,
 ): Promise<T> {
   ctx.sandboxes.require(sandboxId);
-  return await ctx.lock.with(sandboxId, { name, signal: call.signal }, () =>
-    work(ctx.sandboxes.require(sandboxId)),
-  );
+  return await ctx.lock.with(sandboxId, call, () => work(ctx.sandboxes.require(sandboxId)));
 }
+
+/** How long a call without the lock waits for the link to a guest. */
+const GUEST_PATIENCE_MS = 10_000;
+
+/** The services of the guest, for a call that takes no lock. */
+export const guestOf = (entry: SandboxEntry, { signal }: Call) =>
+  entry.agent.client({ signal, deadlineMs: GUEST_PATIENCE_MS });
 
 /** The sandbox as the client sees it. */
 export const shownSandbox = (ctx: NodeContext, entry: SandboxEntry) =>

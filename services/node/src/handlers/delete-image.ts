@@ -1,16 +1,15 @@
-import type { DeleteImageRequest, DeleteImageResponse } from "@paddock/protocol";
+import { ImageService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { imageFailure } from "../containers/require-image.ts";
-import type { NodeContext } from "../node-context.ts";
-import type { Answer } from "./answer.ts";
 
-export async function deleteImage(
-  { images, sandboxes }: NodeContext,
-  { image }: DeleteImageRequest,
-): Promise<Answer<DeleteImageResponse>> {
-  try {
-    const { record } = await images.remove(image, { inUse: (id) => sandboxes.usesImage(id) });
-    return { imageId: record.id };
-  } catch (error) {
-    throw imageFailure(error);
-  }
-}
+export const deleteImage = command(
+  ImageService.method.deleteImage,
+  async ({ images, sandboxes }, { image }) => {
+    try {
+      const { record } = await images.remove(image, { inUse: (id) => sandboxes.usesImage(id) });
+      return { imageId: record.id };
+    } catch (error) {
+      throw imageFailure(error);
+    }
+  },
+);

@@ -1,31 +1,28 @@
-import type { DeleteSandboxRequest, DeleteSandboxResponse } from "@paddock/protocol";
+import { SandboxService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { deleteSandboxEntry } from "../lifecycle/delete-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
 import { sandboxPaths } from "../record/sandbox-paths.ts";
 import { releaseResources } from "../resources/walks.ts";
 import { deletedOutcome } from "../store/request-outcome.ts";
 import { type VmId, vmPaths } from "../vm/vm-paths.ts";
-import type { Answer } from "./answer.ts";
 import { type Call, locked, permits } from "./call.ts";
 
 const TIMEOUT_MS = 30_000;
 
-export async function deleteSandbox(
-  ctx: NodeContext,
-  { sandboxId, force }: DeleteSandboxRequest,
-  call: Call,
-): Promise<Answer<DeleteSandboxResponse>> {
-  const unreadable = ctx.sandboxes.corruptVm(sandboxId);
-  if (force && unreadable !== undefined) {
-    await deleteUnreadable(ctx, sandboxId, unreadable, call);
+export const deleteSandbox = command(
+  SandboxService.method.deleteSandbox,
+  async (ctx, { sandboxId, force }, call) => {
+    const unreadable = ctx.sandboxes.corruptVm(sandboxId);
+    if (force && unreadable !== undefined) await deleteUnreadable(ctx, sandboxId, unreadable, call);
+    else
+      await locked(ctx, sandboxId, call, async (entry) => {
+        permits(entry, force ? "force_delete" : "delete");
+        await deleteSandboxEntry(ctx, entry, call.requestId);
+      });
     return {};
-  }
-  await locked(ctx, sandboxId, "DeleteSandbox", call, async (entry) => {
-    permits(entry, force ? "force_delete" : "delete");
-    await deleteSandboxEntry(ctx, entry, call.requestId);
-  });
-  return {};
-}
+  },
+);
 
 /** What a sandbox has of its host follows from two ids that are not in its record, so one whose record cannot be read can be deleted. */
 async function deleteUnreadable(

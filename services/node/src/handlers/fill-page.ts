@@ -15,33 +15,42 @@ export type PageOptions<Item, Desc extends DescMessage> = {
   readonly shown: (item: Item) => MessageShape<Desc>;
   /** The same without what may make it too large for a page of its own: one large item must not make a list fail. */
   readonly reduced: (message: MessageShape<Desc>) => MessageShape<Desc>;
+  /** The token of the page that begins after this item. */
+  readonly tokenOf: (message: MessageShape<Desc>) => string;
 };
 
 export type Page<Desc extends DescMessage> = {
   readonly items: MessageShape<Desc>[];
-  /** Whether there are items that are not on it. */
-  readonly hasNext: boolean;
+  /** Empty when all items are on it. */
+  readonly nextPageToken: string;
 };
 
 /** The first of the items, as many as go on a page: at least one if there is any. At most one more of them is looked at. */
 export function fillPage<Item, Desc extends DescMessage>(
   all: Iterable<Item>,
-  { schema, pageSize, shown, reduced }: PageOptions<Item, Desc>,
+  { schema, pageSize, shown, reduced, tokenOf }: PageOptions<Item, Desc>,
 ): Page<Desc> {
   const bytesOf = (message: MessageShape<Desc>) => toBinary(schema, message).length + FIELD_BYTES;
   const items: MessageShape<Desc>[] = [];
+  const pageOf = (last?: MessageShape<Desc>) => ({ items, nextPageToken: last ? tokenOf(last) : "" });
   let pageBytes = 0;
   for (const item of all) {
-    if (items.length === (pageSize || DEFAULT_PAGE_SIZE)) return { items, hasNext: true };
+    if (items.length === (pageSize || DEFAULT_PAGE_SIZE)) return pageOf(items.at(-1));
     let message = shown(item);
     let bytes = bytesOf(message);
     if (bytes > MAX_PAGE_BYTES) {
       message = reduced(message);
       bytes = bytesOf(message);
     }
-    if (items.length > 0 && pageBytes + bytes > MAX_PAGE_BYTES) return { items, hasNext: true };
+    if (items.length > 0 && pageBytes + bytes > MAX_PAGE_BYTES) return pageOf(items.at(-1));
     items.push(message);
     pageBytes += bytes;
   }
-  return { items, hasNext: false };
+  return pageOf();
 }
+
+/** Whether a spec has all of these labels. */
+export const hasLabels = (
+  spec: { readonly labels: Readonly<Record<string, string>> },
+  wanted: Readonly<Record<string, string>>,
+): boolean => Object.entries(wanted).every(([key, value]) => spec.labels[key] === value);

@@ -1,15 +1,13 @@
-import type { GetContainerStatsRequest, GetContainerStatsResponse } from "@paddock/protocol";
-import type { NodeContext } from "../node-context.ts";
+import { ContainerService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { readContainerStats } from "../stats/container-stats.ts";
-import type { Answer } from "./answer.ts";
-import { type Call, permitsContainer } from "./call.ts";
+import { permitsContainer } from "./call.ts";
 
-export async function getContainerStats(
-  ctx: NodeContext,
-  { sandboxId, containerId }: GetContainerStatsRequest,
-  call: Call,
-): Promise<Answer<GetContainerStatsResponse>> {
-  const entry = ctx.sandboxes.require(sandboxId);
-  permitsContainer(entry, containerId, "stats");
-  return { stats: await readContainerStats(entry, containerId, call.signal) };
-}
+export const getContainerStats = command(
+  ContainerService.method.getContainerStats,
+  async (ctx, { sandboxId, containerId }, { signal }) => {
+    const entry = ctx.sandboxes.require(sandboxId);
+    permitsContainer(entry, containerId, "stats");
+    return { stats: await readContainerStats(entry, containerId, signal) };
+  },
+);

@@ -1,19 +1,17 @@
-import type { GetSandboxStatsRequest, GetSandboxStatsResponse } from "@paddock/protocol";
-import type { NodeContext } from "../node-context.ts";
+import { SandboxService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { readSandboxStats } from "../stats/sandbox-stats.ts";
-import type { Answer } from "./answer.ts";
-import { type Call, permits } from "./call.ts";
+import { permits } from "./call.ts";
 
-/** What the host counted, always; what the guest says, when it answers. A paused guest cannot. */
-export async function getSandboxStats(
-  ctx: NodeContext,
-  { sandboxId }: GetSandboxStatsRequest,
-  call: Call,
-): Promise<Answer<GetSandboxStatsResponse>> {
-  const entry = ctx.sandboxes.require(sandboxId);
-  permits(entry, "stats");
-  const { silence, stats } = await readSandboxStats(ctx, entry, call.signal);
-  if (silence !== undefined)
-    ctx.log.debug({ sandbox: sandboxId, err: silence }, "a guest did not tell its figures");
-  return { stats };
-}
+/** The host's figures, and the guest's when it answers. A paused guest cannot. */
+export const getSandboxStats = command(
+  SandboxService.method.getSandboxStats,
+  async (ctx, { sandboxId }, { signal }) => {
+    const entry = ctx.sandboxes.require(sandboxId);
+    permits(entry, "stats");
+    const { silence, stats } = await readSandboxStats(ctx, entry, signal);
+    if (silence !== undefined)
+      ctx.log.debug({ sandbox: sandboxId, err: silence }, "the guest's figures could not be read");
+    return { stats };
+  },
+);

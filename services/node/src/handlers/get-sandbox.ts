@@ -1,9 +1,8 @@
-import type { GetSandboxRequest, GetSandboxResponse } from "@paddock/protocol";
-import type { NodeContext } from "../node-context.ts";
-import type { Answer } from "./answer.ts";
+import { SandboxService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { shownSandbox } from "./call.ts";
 
 /** Answers from the published snapshot, also while a call changes the sandbox. */
-export function getSandbox(ctx: NodeContext, { sandboxId }: GetSandboxRequest): Answer<GetSandboxResponse> {
-  return { sandbox: shownSandbox(ctx, ctx.sandboxes.require(sandboxId)) };
-}
+export const getSandbox = command(SandboxService.method.getSandbox, (ctx, { sandboxId }) => ({
+  sandbox: shownSandbox(ctx, ctx.sandboxes.require(sandboxId)),
+}));

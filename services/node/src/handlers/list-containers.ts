@@ -1,32 +1,28 @@
 import {
   type Container,
   ContainerSchema,
+  ContainerService,
   type ListContainersRequest,
-  type ListContainersResponse,
 } from "@paddock/protocol";
 import { containerKey } from "@paddock/rpc";
+import { command } from "../command.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { containerOfRecord, containerStateOf } from "../wire/sandbox-status.ts";
-import type { Answer } from "./answer.ts";
-import { fillPage } from "./fill-page.ts";
+import { fillPage, hasLabels } from "./fill-page.ts";
 
 /** A page by sandbox and container; the token is the key of the last container of the page before. */
-export function listContainers(
-  ctx: NodeContext,
-  request: ListContainersRequest,
-): Answer<ListContainersResponse> {
-  const { items, hasNext } = fillPage(wantedContainers(ctx, request), {
+export const listContainers = command(ContainerService.method.listContainers, (ctx, request) => {
+  const { items, nextPageToken } = fillPage(wantedContainers(ctx, request), {
     schema: ContainerSchema,
     pageSize: request.pageSize,
     shown: ({ record, container }) => containerOfRecord(record, container, ctx.nodeId),
     reduced: withoutSpec,
+    tokenOf: containerKey,
   });
-  const last = items.at(-1);
-  const nextPageToken = hasNext && last !== undefined ? containerKey(last) : "";
-  return { containers: items, nextPageToken, unreachableNodes: [] };
-}
+  return { containers: items, nextPageToken };
+});
 
 type Found = { readonly record: SandboxRecord; readonly container: ContainerRecord };
 
@@ -52,8 +48,7 @@ function* entriesFrom({ sandboxes }: NodeContext, key: string): Generator<Sandbo
 const byId = (a: ContainerRecord, b: ContainerRecord): number => (a.containerId < b.containerId ? -1 : 1);
 
 const isWanted = ({ phase, spec }: ContainerRecord, { states, labels }: ListContainersRequest): boolean =>
-  (states.length === 0 || states.includes(containerStateOf(phase.kind))) &&
-  Object.entries(labels).every(([key, value]) => spec.labels[key] === value);
+  (states.length === 0 || states.includes(containerStateOf(phase.kind))) && hasLabels(spec, labels);
 
 /** Without what the client has sent: it makes all the difference in size. */
 function withoutSpec({ spec: _, status, ...container }: Container): Container {

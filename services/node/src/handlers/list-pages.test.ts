@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
   ContainerState,
   ListImagesResponseSchema,
@@ -11,7 +11,6 @@ import {
 } from "@paddock/protocol";
 import { fakeImage } from "../testing/fake-image.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
-import { listImages } from "./list-images.ts";
 
 const BUS_BYTES = 1024 * 1024;
 
@@ -87,20 +86,15 @@ test("images with large configs are listed on as many pages as the bus needs, ea
     id: `${image.id.slice(0, -1)}${digit}` as typeof image.id,
     config: { ...image.config, env: [`LARGE=${"x".repeat(bytes)}`] },
   });
-  const stored = [sized("1", 600_000), sized("2", 2_000_000), sized("3", 600_000), sized("4", 1000)];
-  const images = {
-    list: async () => stored,
-    find: () => undefined,
-    get: () => undefined,
-    remove: assert.fail,
-    blobPath: () => "",
-  };
+  await using node = await TestNode.start();
+  node.images = [sized("1", 600_000), sized("2", 2_000_000), sized("3", 600_000), sized("4", 1000)];
   const ids: string[][] = [];
   for (let pageToken = ""; ; ) {
-    const page = await listImages({ images, nodeId: "n1" }, { pageSize: 0, pageToken });
-    assert.ok(toBinary(ListImagesResponseSchema, create(ListImagesResponseSchema, page)).length < BUS_BYTES);
-    ids.push(page.images.map(({ imageId }) => imageId.slice(-1)));
-    pageToken = page.nextPageToken;
+    const outcome = await node.ask({ case: "listImages", value: { pageToken } });
+    assert.ok(outcome.case === "listImages");
+    assert.ok(toBinary(ListImagesResponseSchema, outcome.value).length < BUS_BYTES);
+    ids.push(outcome.value.images.map(({ imageId }) => imageId.slice(-1)));
+    pageToken = outcome.value.nextPageToken;
     if (pageToken === "") break;
   }
   assert.deepEqual(ids, [

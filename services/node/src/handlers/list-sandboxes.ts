@@ -1,36 +1,25 @@
-import {
-  type ListSandboxesRequest,
-  type ListSandboxesResponse,
-  type Sandbox,
-  SandboxSchema,
-} from "@paddock/protocol";
-import type { NodeContext } from "../node-context.ts";
+import { type Sandbox, SandboxSchema, SandboxService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { sandboxStateOf } from "../wire/sandbox-status.ts";
-import type { Answer } from "./answer.ts";
 import { shownSandbox } from "./call.ts";
-import { fillPage } from "./fill-page.ts";
+import { fillPage, hasLabels } from "./fill-page.ts";
 
 /** A page by id; the token is the last id of the page before. */
-export function listSandboxes(
-  ctx: NodeContext,
-  request: ListSandboxesRequest,
-): Answer<ListSandboxesResponse> {
+export const listSandboxes = command(SandboxService.method.listSandboxes, (ctx, request) => {
   const { pageSize, pageToken, labels, states } = request;
   const wanted = ctx.sandboxes
     .after(pageToken)
     .filter(({ record }) => states.length === 0 || states.includes(sandboxStateOf(record.phase.kind)))
-    .filter(({ record }) =>
-      Object.entries(labels).every(([key, value]) => record.spec.labels[key] === value),
-    );
-  const { items, hasNext } = fillPage(wanted, {
+    .filter(({ record }) => hasLabels(record.spec, labels));
+  const { items, nextPageToken } = fillPage(wanted, {
     schema: SandboxSchema,
     pageSize,
     shown: (entry) => shownSandbox(ctx, entry),
     reduced: withoutSpec,
+    tokenOf: ({ sandboxId }) => sandboxId,
   });
-  const nextPageToken = hasNext ? (items.at(-1)?.sandboxId ?? "") : "";
-  return { sandboxes: items, nextPageToken, unreachableNodes: [] };
-}
+  return { sandboxes: items, nextPageToken };
+});
 
 /** Without what the client has sent: it makes all the difference in size. */
 function withoutSpec({ spec: _, status, ...sandbox }: Sandbox): Sandbox {

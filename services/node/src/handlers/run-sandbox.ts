@@ -1,41 +1,33 @@
 import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
-import type { RunSandboxRequest, RunSandboxResponse } from "@paddock/protocol";
+import { SandboxService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { createdBefore, createSandboxEntry } from "../lifecycle/create-sandbox.ts";
 import { startSandboxEntry } from "../lifecycle/start-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import type { Answer } from "./answer.ts";
 import { type Call, changedSandbox, locked } from "./call.ts";
 
-export async function runSandbox(
-  ctx: NodeContext,
-  request: RunSandboxRequest,
-  call: Call,
-): Promise<Answer<RunSandboxResponse>> {
+export const runSandbox = command(SandboxService.method.runSandbox, async (ctx, request, call) => {
   const known = createdBefore(ctx, request, call);
   if (known !== undefined) return await finishRun(ctx, known, call);
   const whenReady = async (entry: SandboxEntry) => {
     await startSandboxEntry(ctx, entry, call.signal);
     return { sandbox: changedSandbox(ctx, entry) };
   };
-  return await createSandboxEntry(ctx, request, { ...call, name: "RunSandbox", whenReady });
-}
+  return await createSandboxEntry(ctx, request, { ...call, whenReady });
+});
 
 /**
  * Starts a sandbox that this very request has created and, its daemon having died, not started. One that has run is left as it is,
  * also when it was stopped since, and so is one whose start fails: none of it was made by this call.
  */
-async function finishRun(
-  ctx: NodeContext,
-  known: SandboxEntry,
-  call: Call,
-): Promise<Answer<RunSandboxResponse>> {
+async function finishRun(ctx: NodeContext, known: SandboxEntry, call: Call) {
   if (known.record.phase.kind !== "ready") return { sandbox: changedSandbox(ctx, known) };
   const { sandboxId } = known;
   try {
-    return await locked(ctx, sandboxId, "RunSandbox", call, async (entry) => {
+    return await locked(ctx, sandboxId, call, async (entry) => {
       if (entry !== known)
-        throw new PaddockError("SANDBOX_EXISTS", `another request has created sandbox ${sandboxId} anew`);
+        throw new PaddockError("SANDBOX_EXISTS", `another request has created sandbox ${sandboxId} since`);
       if (entry.record.phase.kind === "ready") await startSandboxEntry(ctx, entry, call.signal);
       return { sandbox: changedSandbox(ctx, entry) };
     });

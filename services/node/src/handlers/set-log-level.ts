@@ -1,31 +1,17 @@
 import { PaddockError } from "@paddock/domain";
-import { LogLevel, type SetLogLevelRequest, type SetLogLevelResponse } from "@paddock/protocol";
-import type { NodeContext } from "../node-context.ts";
-import type { Answer } from "./answer.ts";
+import { LogLevel, SystemService } from "@paddock/protocol";
+import { command } from "../command.ts";
 
-export function setLogLevel(
-  { log, nodeId }: NodeContext,
-  { level }: SetLogLevelRequest,
-): Answer<SetLogLevelResponse> {
-  log.level = nameOf(level);
-  return { nodeIds: [nodeId], unreachableNodes: [] };
-}
+const NAMES: Readonly<Record<Exclude<LogLevel, LogLevel.UNSPECIFIED>, string>> = {
+  [LogLevel.TRACE]: "trace",
+  [LogLevel.DEBUG]: "debug",
+  [LogLevel.INFO]: "info",
+  [LogLevel.WARN]: "warn",
+  [LogLevel.ERROR]: "error",
+};
 
-function nameOf(level: LogLevel): string {
-  switch (level) {
-    case LogLevel.TRACE:
-      return "trace";
-    case LogLevel.DEBUG:
-      return "debug";
-    case LogLevel.INFO:
-      return "info";
-    case LogLevel.WARN:
-      return "warn";
-    case LogLevel.ERROR:
-      return "error";
-    case LogLevel.UNSPECIFIED:
-      throw new PaddockError("INVALID_FIELD", "level must be set");
-    default:
-      return level satisfies never;
-  }
-}
+export const setLogLevel = command(SystemService.method.setLogLevel, ({ log, nodeId }, { level }) => {
+  if (level === LogLevel.UNSPECIFIED) throw new PaddockError("INVALID_FIELD", "level must be set");
+  log.level = NAMES[level];
+  return { nodeIds: [nodeId] };
+});

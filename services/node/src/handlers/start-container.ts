@@ -1,26 +1,23 @@
-import type { StartContainerRequest, StartContainerResponse } from "@paddock/protocol";
+import { ContainerService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { startContainer as start } from "../containers/start-container.ts";
 import { recreateContainer } from "../lifecycle/recreate-container.ts";
-import type { NodeContext } from "../node-context.ts";
 import { withContainer } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import type { Answer } from "./answer.ts";
 import { type Call, locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
 
-export async function startContainer(
-  ctx: NodeContext,
-  { sandboxId, containerId }: StartContainerRequest,
-  call: Call,
-): Promise<Answer<StartContainerResponse>> {
-  return await locked(ctx, sandboxId, "StartContainer", call, async (entry) => {
-    if (permitsContainer(entry, containerId, "start") && !hasRun(entry, containerId, call)) {
-      await recreateContainer(ctx, entry, containerId, call);
-      noteStart(entry, containerId, call);
-      await start(entry, containerId, ctx.nowMs, call.signal);
-    }
-    return { container: shownContainer(entry, containerId) };
-  });
-}
+export const startContainer = command(
+  ContainerService.method.startContainer,
+  (ctx, { sandboxId, containerId }, call) =>
+    locked(ctx, sandboxId, call, async (entry) => {
+      if (permitsContainer(entry, containerId, "start") && !hasRun(entry, containerId, call)) {
+        await recreateContainer(ctx, entry, containerId, call);
+        noteStart(entry, containerId, call);
+        await start(entry, containerId, ctx.nowMs, call.signal);
+      }
+      return { container: shownContainer(entry, containerId) };
+    }),
+);
 
 /**
  * Whether this very request has started the container, which has ended since: its answer was lost with an earlier daemon, and the
@@ -31,7 +28,7 @@ function hasRun(entry: SandboxEntry, containerId: string, { requestId }: Call): 
   return phase.kind === "stopped" && startRequestId === requestId;
 }
 
-/** Written before the guest is told, so that no start is forgotten that may have come about. */
+/** Written before the guest is told, so that no start is forgotten that may have taken effect. */
 function noteStart(entry: SandboxEntry, containerId: string, { requestId }: Call): void {
   if (requireContainer(entry, containerId).startRequestId === requestId) return;
   entry.update((record) =>

@@ -1,16 +1,11 @@
-import type { StartSandboxRequest, StartSandboxResponse } from "@paddock/protocol";
+import { SandboxService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { startSandboxEntry } from "../lifecycle/start-sandbox.ts";
-import type { NodeContext } from "../node-context.ts";
-import type { Answer } from "./answer.ts";
-import { type Call, changedSandbox, locked, permits } from "./call.ts";
+import { changedSandbox, locked, permits } from "./call.ts";
 
-export async function startSandbox(
-  ctx: NodeContext,
-  { sandboxId }: StartSandboxRequest,
-  call: Call,
-): Promise<Answer<StartSandboxResponse>> {
-  return await locked(ctx, sandboxId, "StartSandbox", call, async (entry) => {
+export const startSandbox = command(SandboxService.method.startSandbox, (ctx, { sandboxId }, call) =>
+  locked(ctx, sandboxId, call, async (entry) => {
     if (permits(entry, "start")) await startSandboxEntry(ctx, entry, call.signal);
     return { sandbox: changedSandbox(ctx, entry) };
-  });
-}
+  }),
+);

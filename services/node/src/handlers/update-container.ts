@@ -1,50 +1,32 @@
 import { create } from "@bufbuild/protobuf";
 import { PaddockError, planUpdate } from "@paddock/domain";
-import {
-  ContainerResourcesSchema,
-  type UpdateContainerRequest,
-  type UpdateContainerResponse,
-} from "@paddock/protocol";
+import { ContainerResourcesSchema, ContainerService } from "@paddock/protocol";
+import { command } from "../command.ts";
 import { updateContainerEntry } from "../lifecycle/update-container.ts";
 import { requireGrowth } from "../limits/require-growth.ts";
-import type { NodeContext } from "../node-context.ts";
-import { checkRecordSize, type RecordParts } from "../record/record-size.ts";
-import { type ContainerRecord, type SandboxRecord, withContainer } from "../record/sandbox-record.ts";
+import { checkRecordSize } from "../record/record-size.ts";
+import { withContainer } from "../record/sandbox-record.ts";
 import { outcomesOf } from "../wire/update-outcomes.ts";
-import type { Answer } from "./answer.ts";
-import { type Call, locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
+import { locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
 
-export async function updateContainer(
-  ctx: NodeContext,
-  { sandboxId, containerId, resources: update }: UpdateContainerRequest,
-  call: Call,
-): Promise<Answer<UpdateContainerResponse>> {
-  if (update === undefined) throw new PaddockError("INVALID_FIELD", "resources must be set");
-  return await locked(ctx, sandboxId, "UpdateContainer", call, async (entry) => {
-    permitsContainer(entry, containerId, "update");
-    const known = requireContainer(entry, containerId);
-    const { limits, asked } = planUpdate(known.spec.resources ?? {}, update, ctx.hostCpus);
-    const resources = create(ContainerResourcesSchema, {
-      ...limits,
-      hugepages: [...(limits.hugepages ?? [])],
+export const updateContainer = command(
+  ContainerService.method.updateContainer,
+  async (ctx, { sandboxId, containerId, resources: update }, call) => {
+    if (update === undefined) throw new PaddockError("INVALID_FIELD", "resources must be set");
+    return await locked(ctx, sandboxId, call, async (entry) => {
+      permitsContainer(entry, containerId, "update");
+      const known = requireContainer(entry, containerId);
+      const { limits, asked } = planUpdate(known.spec.resources ?? {}, update, ctx.hostCpus);
+      const hugepages = [...(limits.hugepages ?? [])];
+      const resources = create(ContainerResourcesSchema, { ...limits, hugepages });
+      const container = { ...known, spec: { ...known.spec, resources } };
+      const { containers } = withContainer(entry.record, containerId, () => container);
+      checkRecordSize({ ...entry.record, containers }, entry.record);
+      using _room = requireGrowth(ctx, entry.record, containers);
+      const before = entry.applied;
+      await updateContainerEntry({ node: ctx, entry, container }, call.signal);
+      const outcomes = outcomesOf(asked, before, entry.applied);
+      return { container: shownContainer(entry, containerId), outcomes };
     });
-    const container = { ...known, spec: { ...known.spec, resources } };
-    const { containers } = withContainer(entry.record, containerId, () => container);
-    checkRecordSize(
-      specsOf(entry.record.spec, containers),
-      specsOf(entry.record.spec, entry.record.containers),
-    );
-    using _room = requireGrowth(ctx, entry.record, containers);
-    const before = entry.applied;
-    await updateContainerEntry({ node: ctx, entry, container }, call.signal);
-    return {
-      container: shownContainer(entry, containerId),
-      outcomes: outcomesOf(asked, before, entry.applied),
-    };
-  });
-}
-
-const specsOf = (spec: SandboxRecord["spec"], containers: readonly ContainerRecord[]): RecordParts => ({
-  spec,
-  containers: containers.map((each) => each.spec),
-});
+  },
+);

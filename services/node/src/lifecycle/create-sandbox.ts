@@ -63,7 +63,7 @@ export async function createSandboxEntry<T>(
   if (sandboxId === undefined) throw badId(request.sandboxId);
   ctx.sandboxes.requireFree(sandboxId);
   checkContainerIds(spec.containers);
-  checkRecordSize({ spec, containers: spec.containers });
+  checkRecordSize({ spec, containers: spec.containers.map((each) => ({ spec: each })) });
   const size = sandboxVmSize(spec, ctx.sizeDefaults);
   const demand: Amount = {
     milliCpus: size.vcpus * 1000,
@@ -83,8 +83,7 @@ export async function createSandboxEntry<T>(
   }
   // From here to the claim nothing waits, so that two requests cannot both find room for one.
   using claim = claimRoom(ctx, sandboxId, demand, freeDiskBytes);
-  const options = { name: call.name, signal: call.signal };
-  return await ctx.lock.with(sandboxId, options, async () => {
+  return await ctx.lock.with(sandboxId, call, async () => {
     const entry = ctx.newEntry(
       {
         sandboxId,

@@ -24,41 +24,51 @@ const MAX_SHOWN_BYTES = 976 * 1024;
 /** The rest of a container's status: ids, times, the reason of its end. */
 const STATUS_BYTES = 768;
 
-export type RecordParts = { readonly spec: SandboxSpec; readonly containers: readonly ContainerSpec[] };
+type RecordParts = {
+  readonly spec: SandboxSpec;
+  readonly containers: readonly { readonly spec: ContainerSpec }[];
+};
 
-type Sizes = { readonly spec: number; readonly containers: number; readonly shown: number };
+const BOUNDS = [
+  {
+    part: "spec",
+    what: "the spec has",
+    most: MAX_SPEC_BYTES,
+    otherwise: "or create containers one by one",
+  },
+  {
+    part: "containers",
+    what: "the specs of the sandbox's containers have",
+    most: MAX_CONTAINERS_BYTES,
+    otherwise: "delete containers that have ended, or use another sandbox",
+  },
+  {
+    part: "shown",
+    what: "an answer about the sandbox would have",
+    most: MAX_SHOWN_BYTES,
+    otherwise: "delete containers that have ended, or use fewer labels",
+  },
+] as const;
 
 /** Throws TOO_LARGE when a record of these specs would be too large, unless it is no larger than `before`. */
 export function checkRecordSize(parts: RecordParts, before?: RecordParts): void {
   const after = sizesOf(parts);
   const known = before && sizesOf(before);
-  const over = (of: keyof Sizes, most: number) => after[of] > most && after[of] > (known?.[of] ?? 0);
-  if (over("spec", MAX_SPEC_BYTES))
-    throw tooLarge("the spec has", after.spec, MAX_SPEC_BYTES, "or create containers one by one");
-  if (over("containers", MAX_CONTAINERS_BYTES))
-    throw tooLarge(
-      "the specs of the sandbox's containers have",
-      after.containers,
-      MAX_CONTAINERS_BYTES,
-      "delete containers that have ended, or use another sandbox",
-    );
-  if (over("shown", MAX_SHOWN_BYTES))
-    throw tooLarge(
-      "an answer about the sandbox would have",
-      after.shown,
-      MAX_SHOWN_BYTES,
-      "delete containers that have ended, or use fewer labels",
-    );
+  for (const { part, what, most, otherwise } of BOUNDS)
+    if (after[part] > most && after[part] > (known?.[part] ?? 0))
+      throw new PaddockError("TOO_LARGE", `${what} ${after[part]} bytes, of ${most} that are allowed`, {
+        hint: `put less into env, args, files, labels and annotations, ${otherwise}`,
+      });
 }
 
-function sizesOf({ spec, containers }: RecordParts): Sizes {
-  const own = toBinary(SandboxSpecSchema, spec).length;
+function sizesOf({ spec, containers }: RecordParts) {
+  const bytes = containers.map((each) => toBinary(ContainerSpecSchema, each.spec).length);
+  const status = containers.map((each) => statusBytes(each.spec));
+  const own = { ...spec, containers: [] };
   return {
-    spec: own,
-    containers: sum(containers, (each) => toBinary(ContainerSpecSchema, each).length),
-    shown:
-      toBinary(SandboxSpecSchema, { ...spec, containers: [] }).length +
-      sum(containers, (each) => toBinary(ContainerSpecSchema, each).length + statusBytes(each)),
+    spec: toBinary(SandboxSpecSchema, spec).length,
+    containers: sum(bytes),
+    shown: toBinary(SandboxSpecSchema, own).length + sum(bytes) + sum(status),
   };
 }
 
@@ -71,10 +81,4 @@ function statusBytes({ labels, image, resources }: ContainerSpec): number {
   return STATUS_BYTES + toBinary(ContainerStatusSchema, repeated).length;
 }
 
-const sum = (specs: readonly ContainerSpec[], bytes: (spec: ContainerSpec) => number): number =>
-  specs.reduce((total, spec) => total + bytes(spec), 0);
-
-const tooLarge = (what: string, bytes: number, most: number, otherwise: string): PaddockError =>
-  new PaddockError("TOO_LARGE", `${what} ${bytes} bytes, of ${most} that are allowed`, {
-    hint: `put less into env, args, files, labels and annotations, ${otherwise}`,
-  });
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);

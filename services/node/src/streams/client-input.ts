@@ -1,5 +1,5 @@
 /** Checks a client's messages to a process, and passes them on. */
-import { PaddockError, parseSignal } from "@paddock/domain";
+import { invalidField, requireSignal } from "@paddock/domain";
 import { OutputStream, type ProcessInput } from "@paddock/protocol";
 import type { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ByteOffsets } from "../agent/process-output.ts";
@@ -29,20 +29,20 @@ export function takeInput(
       inputs.resize(input.value);
       return undefined;
     case "signal":
-      inputs.signal(signalNumber(input.value));
+      inputs.signal(requireSignal(input.value, "input.signal"));
       return undefined;
     case "ack":
       return { stdout: Number(input.value.stdoutOffset), stderr: Number(input.value.stderrOffset) };
     case "outputClose":
       if (!closesOutputs)
-        throw invalid(
+        throw invalidField(
           "input.output_close",
           "is not for a container's own process, whose log reads its output",
         );
       inputs.closeOutput(input.value.stream === OutputStream.STDERR ? "stderr" : "stdout");
       return undefined;
     case undefined:
-      throw invalid("input", "must be set");
+      throw invalidField("input", "must be set");
     default:
       return input satisfies never;
   }
@@ -51,14 +51,5 @@ export function takeInput(
 /** Refuses an acknowledgement of bytes that were not sent. */
 export function checkAck(acknowledged: ByteOffsets, forwarded: ByteOffsets): void {
   if (acknowledged.stdout > forwarded.stdout || acknowledged.stderr > forwarded.stderr)
-    throw invalid("input.ack", "must not be beyond what was received");
+    throw invalidField("input.ack", "must not be beyond what was received");
 }
-
-function signalNumber(name: string): number {
-  const number = parseSignal(name);
-  if (number === undefined) throw invalid("input.signal", "must be a name such as SIGINT, or 1 to 64");
-  return number;
-}
-
-const invalid = (field: string, description: string): PaddockError =>
-  new PaddockError("INVALID_FIELD", `${field} ${description}`, { violations: [{ field, description }] });

@@ -46,6 +46,8 @@ export class TestNode implements AsyncDisposable {
   readonly cgroups = new FakeCgroups();
   readonly guest: FakeGuest;
   readonly image: ImageRecord = fakeImage();
+  /** The images that the node lists. */
+  images: ImageRecord[] = [this.image];
   /** Called when a writable layer is about to be made; may throw or never settle. */
   onLayer: () => Promise<void> = async () => undefined;
   /** What is taken from the host by daemons from the next `crash` on; tests may add to it. */
@@ -199,7 +201,7 @@ export class TestNode implements AsyncDisposable {
       images: {
         find: (reference) => (reference === "tiny" || reference === image.id ? image : undefined),
         get: (id) => (id === image.id ? image : undefined),
-        list: async () => [image],
+        list: async () => this.images,
         remove: async () => ({ record: image, deleted: true }),
         blobPath: () => "/images/blob",
       },
