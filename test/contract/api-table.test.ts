@@ -83,7 +83,7 @@ function sourceOf(call: string): string {
 
 /** The questions to `decide` in a handler's source, as the table writes them. */
 function questionsIn(source: string): string[] {
-  const asked = [...source.matchAll(/\b(permits|permitsContainer|requireState|decide)\(([^)]*)\)/g)];
+  const asked = [...source.matchAll(/\b(permits|permitsContainer|decide)\(([^)]*)\)/g)];
   const questions = asked.flatMap(([, by = "", asking = ""]) => {
     const about = by === "permits" || asking.includes('about: "sandbox"') ? "sandbox" : "container";
     const requests = [...asking.matchAll(/(?<!about: )"([a-z_]+)"/g)].map(([, request]) => request);

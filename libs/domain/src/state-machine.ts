@@ -18,39 +18,66 @@ export type SandboxState = (typeof SANDBOX_STATES)[number];
 export const CONTAINER_STATES = ["ready", "running", "paused", "stopped"] as const;
 export type ContainerState = (typeof CONTAINER_STATES)[number];
 
-/** Requests about a sandbox as a whole. */
-export const SANDBOX_REQUESTS = [
-  "start",
-  "stop",
-  "delete",
-  "force_delete",
-  "pause",
-  "resume",
-  "stats",
-  "create_container",
-  "change_hardware",
-] as const;
-export type SandboxRequest = (typeof SANDBOX_REQUESTS)[number];
+/** The answer to a request by state. A state that is not named is denied. */
+type Rule<State extends string> = { readonly [S in State]?: "accept" | "ignore" };
 
-/** Requests about one container of a sandbox. */
-export const CONTAINER_REQUESTS = [
-  "start",
-  "stop",
-  "delete",
-  "force_delete",
-  "kill",
-  "pause",
-  "resume",
-  "update",
-  "stats",
-  "list_processes",
-  "exec",
-  "attach",
-  "wait",
-  "signal_process",
-  "resize_tty",
-] as const;
-export type ContainerRequest = (typeof CONTAINER_REQUESTS)[number];
+const RUNNING = { running: "accept" } as const;
+const READY_OR_RUNNING = { ready: "accept", running: "accept" } as const;
+const NOT_PAUSED = { ...READY_OR_RUNNING, stopped: "accept" } as const;
+const WITH_VM = { ...READY_OR_RUNNING, paused: "accept" } as const;
+const ALWAYS = { ...WITH_VM, stopped: "accept" } as const;
+
+const start = { ready: "accept", stopped: "accept", running: "ignore" } as const;
+const stop = { ...WITH_VM, stopped: "ignore" } as const;
+const pause = { running: "accept", paused: "ignore" } as const;
+const resume = { paused: "accept", running: "ignore" } as const;
+
+/** Requests about a sandbox as a whole. */
+const SANDBOX_RULES = {
+  start,
+  stop,
+  delete: { creating: "accept", ready: "accept", stopped: "accept", deleting: "accept" },
+  force_delete: { ...ALWAYS, creating: "accept", deleting: "accept" },
+  pause,
+  resume,
+  stats: WITH_VM,
+  create_container: READY_OR_RUNNING,
+  change_hardware: READY_OR_RUNNING,
+} as const satisfies Record<string, Rule<SandboxState>>;
+export type SandboxRequest = keyof typeof SANDBOX_RULES;
+
+/**
+ * Requests about one container of a sandbox. One that ends something must not fail because the VM is stopped. A wait may span a
+ * pause, and when the VM is gone the record has the exit status. A process can be attached to and waited for until its container
+ * is deleted; the cgroup outlives its processes until then.
+ */
+const CONTAINER_RULES = {
+  start: { sandbox: RUNNING, container: start },
+  stop: { sandbox: NOT_PAUSED, container: stop },
+  delete: { sandbox: NOT_PAUSED, container: { ready: "accept", stopped: "accept" } },
+  force_delete: { sandbox: NOT_PAUSED, container: ALWAYS },
+  kill: { sandbox: NOT_PAUSED, container: stop },
+  pause: { sandbox: RUNNING, container: pause },
+  resume: { sandbox: RUNNING, container: resume },
+  update: { sandbox: READY_OR_RUNNING, container: WITH_VM },
+  stats: { sandbox: READY_OR_RUNNING, container: ALWAYS },
+  list_processes: { sandbox: RUNNING, container: WITH_VM },
+  exec: { sandbox: RUNNING, container: RUNNING },
+  attach: { sandbox: READY_OR_RUNNING, container: ALWAYS },
+  wait: { sandbox: ALWAYS, container: ALWAYS },
+  signal_process: { sandbox: NOT_PAUSED, container: stop },
+  resize_tty: { sandbox: READY_OR_RUNNING, container: stop },
+} as const satisfies Record<
+  string,
+  { readonly sandbox: Rule<SandboxState>; readonly container: Rule<ContainerState> }
+>;
+export type ContainerRequest = keyof typeof CONTAINER_RULES;
+
+const keysOf = <T extends object>(table: T) =>
+  Object.keys(table).filter((key): key is keyof T & string => Object.hasOwn(table, key));
+
+export const SANDBOX_REQUESTS: readonly SandboxRequest[] = keysOf(SANDBOX_RULES);
+export const CONTAINER_REQUESTS: readonly ContainerRequest[] = keysOf(CONTAINER_RULES);
 
 export type Decision<State extends string = string> =
   | { readonly kind: "accept" }
@@ -68,137 +95,23 @@ export type Question =
     };
 
 /** Decides a question; see the top of this file. `about` says whose state denied a container's request. */
-export function decide(question: Question): Decision & { readonly about?: "sandbox" | "container" } {
-  switch (question.about) {
-    case "sandbox":
-      return { ...decideSandbox(question.state, question.request), about: "sandbox" };
-    case "container": {
-      const gate = sandboxGate(question.sandbox, question.request);
-      if (gate.kind === "deny") return { ...gate, about: "sandbox" };
-      return { ...decideContainer(question.state, question.request), about: "container" };
-    }
-    default:
-      throw new Error(`no such question: ${JSON.stringify(question satisfies never)}`);
-  }
-}
-
-type Verdict = "accept" | "ignore" | "deny";
-
-function decideSandbox(state: SandboxState, request: SandboxRequest): Decision<SandboxState> {
-  return answer(state, SANDBOX_STATES, (candidate) => sandboxVerdict(candidate, request));
-}
-
-function decideContainer(state: ContainerState, request: ContainerRequest): Decision<ContainerState> {
-  return answer(state, CONTAINER_STATES, (candidate) => containerVerdict(candidate, request));
+export function decide(question: Question): Decision & { readonly about: "sandbox" | "container" } {
+  if (question.about === "sandbox")
+    return { ...answer(question.state, SANDBOX_STATES, SANDBOX_RULES[question.request]), about: "sandbox" };
+  const rules = CONTAINER_RULES[question.request];
+  const gate = answer(question.sandbox, SANDBOX_STATES, rules.sandbox);
+  if (gate.kind === "deny") return { ...gate, about: "sandbox" };
+  return { ...answer(question.state, CONTAINER_STATES, rules.container), about: "container" };
 }
 
 function answer<State extends string>(
   actual: State,
   states: readonly State[],
-  verdict: (state: State) => Verdict,
+  rule: Rule<State>,
 ): Decision<State> {
-  const kind = verdict(actual);
-  if (kind !== "deny") return { kind };
-  return { kind, actual, allowed: states.filter((state) => verdict(state) !== "deny") };
-}
-
-function sandboxVerdict(state: SandboxState, request: SandboxRequest): Verdict {
-  switch (request) {
-    case "start":
-      return byState(state, { ready: "accept", stopped: "accept", running: "ignore" });
-    case "stop":
-      return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "ignore" });
-    case "delete":
-      return byState(state, { creating: "accept", ready: "accept", stopped: "accept", deleting: "accept" });
-    case "force_delete":
-      return "accept";
-    case "pause":
-      return byState(state, { running: "accept", paused: "ignore" });
-    case "resume":
-      return byState(state, { paused: "accept", running: "ignore" });
-    case "stats":
-      return byState(state, { ready: "accept", running: "accept", paused: "accept" });
-    case "create_container":
-    case "change_hardware":
-      return byState(state, { ready: "accept", running: "accept" });
-    default:
-      throw new Error(`no such request: ${request satisfies never}`);
-  }
-}
-
-/** What the sandbox's state decides about a container's request, before the container's own state is checked. */
-function sandboxGate(state: SandboxState, request: ContainerRequest): Decision<SandboxState> {
-  return answer(state, SANDBOX_STATES, (candidate) => sandboxGateVerdict(candidate, request));
-}
-
-function sandboxGateVerdict(state: SandboxState, request: ContainerRequest): Verdict {
-  switch (request) {
-    case "start":
-    case "pause":
-    case "resume":
-    case "exec":
-    case "list_processes":
-      return byState(state, { running: "accept" });
-    case "update":
-    case "stats":
-    case "attach":
-    case "resize_tty":
-      return byState(state, { ready: "accept", running: "accept" });
-    // A wait may span a pause. When the VM is gone, the record has the exit status.
-    case "wait":
-      return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "accept" });
-    // These requests end something, so a stopped VM must not make them fail.
-    case "stop":
-    case "delete":
-    case "force_delete":
-    case "kill":
-    case "signal_process":
-      return byState(state, { ready: "accept", running: "accept", stopped: "accept" });
-    default:
-      throw new Error(`no such request: ${request satisfies never}`);
-  }
-}
-
-function containerVerdict(state: ContainerState, request: ContainerRequest): Verdict {
-  switch (request) {
-    case "start":
-      return byState(state, { ready: "accept", stopped: "accept", running: "ignore" });
-    case "stop":
-      return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "ignore" });
-    case "delete":
-      return byState(state, { ready: "accept", stopped: "accept" });
-    case "force_delete":
-      return "accept";
-    case "kill":
-    case "signal_process":
-    case "resize_tty":
-      return byState(state, { ready: "accept", running: "accept", paused: "accept", stopped: "ignore" });
-    // A process can be attached to and waited for until its container is deleted; the cgroup outlives its processes until then.
-    case "attach":
-    case "wait":
-    case "stats":
-      return "accept";
-    case "pause":
-      return byState(state, { running: "accept", paused: "ignore" });
-    case "resume":
-      return byState(state, { paused: "accept", running: "ignore" });
-    case "update":
-      return byState(state, { ready: "accept", running: "accept", paused: "accept" });
-    case "list_processes":
-      return byState(state, { ready: "accept", running: "accept", paused: "accept" });
-    case "exec":
-      return byState(state, { running: "accept" });
-    default:
-      throw new Error(`no such request: ${request satisfies never}`);
-  }
-}
-
-/** A state that `verdicts` does not name is denied. */
-function byState<State extends string>(
-  state: State,
-  verdicts: { readonly [S in State]?: "accept" | "ignore" },
-): Verdict {
-  return verdicts[state] ?? "deny";
+  const kind = rule[actual];
+  if (kind !== undefined) return { kind };
+  return { kind: "deny", actual, allowed: states.filter((state) => rule[state] !== undefined) };
 }
 
 /**
@@ -207,15 +120,10 @@ function byState<State extends string>(
  */
 export function denial(
   what: string,
-  decision: { readonly actual: string; readonly allowed: readonly string[]; readonly about?: string },
+  { actual, allowed, about }: Extract<ReturnType<typeof decide>, { kind: "deny" }>,
 ): PaddockError {
-  const whose = decision.about ?? "it";
-  return new PaddockError("WRONG_STATE", `cannot ${what}: the ${whose} is ${decision.actual}`, {
-    metadata: {
-      actual_state: decision.actual,
-      allowed_states: decision.allowed.join(","),
-      state_of: whose,
-    },
-    ...(decision.allowed.length > 0 && { hint: `the ${whose} must be ${decision.allowed.join(" or ")}` }),
+  return new PaddockError("WRONG_STATE", `cannot ${what}: the ${about} is ${actual}`, {
+    metadata: { actual_state: actual, allowed_states: allowed.join(","), state_of: about },
+    ...(allowed.length > 0 && { hint: `the ${about} must be ${allowed.join(" or ")}` }),
   });
 }

@@ -14,23 +14,15 @@ export function permits({ record, sandboxId }: Recorded, request: SandboxRequest
   return decision.kind === "accept";
 }
 
-/** As `permits`, for a container; `what` is how the error names the request. Throws CONTAINER_NOT_FOUND too. */
-export function permitsContainer(
-  sandbox: Recorded,
-  containerId: string,
-  request: ContainerRequest,
-  what = words(request),
-): boolean {
+/** As `permits`, for a container. Throws CONTAINER_NOT_FOUND too. */
+export function permitsContainer(sandbox: Recorded, containerId: string, request: ContainerRequest): boolean {
   const { record, sandboxId } = sandbox;
   const { phase } = requireContainer(sandbox, containerId);
-  const decision = decide({
-    about: "container",
-    sandbox: record.phase.kind,
-    state: phase.kind,
-    request,
-  });
+  const decision = decide({ about: "container", sandbox: record.phase.kind, state: phase.kind, request });
   if (decision.kind === "deny")
-    throw lossOf(record) ?? denial(`${what} container ${containerId} of sandbox ${sandboxId}`, decision);
+    throw (
+      lossOf(record) ?? denial(`${words(request)} container ${containerId} of sandbox ${sandboxId}`, decision)
+    );
   return decision.kind === "accept";
 }
 
@@ -41,22 +33,18 @@ export function requireContainer({ record, sandboxId }: Recorded, containerId: s
   throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${sandboxId} has no container ${containerId}`);
 }
 
-/** The request as an error's text names it, before "sandbox s1" or "container c1 of sandbox s1". */
-function words(request: SandboxRequest | ContainerRequest): string {
-  switch (request) {
-    case "stats":
-      return "read the figures of";
-    case "create_container":
-      return "create a container in";
-    case "change_hardware":
-      return "change the hardware of";
-    case "list_processes":
-      return "list the processes of";
-    case "signal_process":
-      return "signal a process of";
-    case "resize_tty":
-      return "resize a terminal of";
-    default:
-      return request.replaceAll("_", " ");
-  }
-}
+/** What the error of a request says before "sandbox s1" or "container c1 of sandbox s1", where it is not the request's own name. */
+const WORDS: Readonly<Partial<Record<SandboxRequest | ContainerRequest, string>>> = {
+  stats: "read the figures of",
+  create_container: "create a container in",
+  change_hardware: "change the hardware of",
+  list_processes: "list the processes of",
+  signal_process: "signal a process of",
+  resize_tty: "resize a terminal of",
+  attach: "attach to",
+  exec: "exec in",
+  wait: "wait for a process of",
+};
+
+const words = (request: SandboxRequest | ContainerRequest): string =>
+  WORDS[request] ?? request.replaceAll("_", " ");

@@ -2,7 +2,7 @@
  * Figures of a container, from the guest's cgroup. The tenant controls them, so accounting does not use them.
  */
 import { create } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type agentpb, type ContainerStats, ContainerStatsSchema, DiskRole } from "@paddock/protocol";
 import { guestText } from "../agent/guest-text.ts";
 import { containerDisks } from "../record/container-disks.ts";
@@ -67,12 +67,17 @@ function roleOf(target: number | undefined, disks: Disks | undefined): DiskRole 
   return DiskRole.UNSPECIFIED;
 }
 
+type CpuReading = {
+  readonly time?: Timestamp | undefined;
+  readonly cpu?: { readonly usageUs: bigint } | undefined;
+};
+
 /**
- * CPU used between two readings, in percent of one CPU. 0 without an earlier reading, or if the figures contradict
- * each other.
+ * CPU used between two readings, in percent of one CPU. 0 without an earlier reading, or if the figures contradict each other: a
+ * sandbox that was stopped and started meanwhile counts from zero again.
  */
-export function cpuPercent(before: ContainerStats | undefined, now: ContainerStats): number {
-  if (before?.time === undefined || now.time === undefined || !before.cpu || !now.cpu) return 0;
+export function cpuPercent(before: CpuReading | undefined, now: CpuReading | undefined): number {
+  if (!before?.time || !before.cpu || !now?.time || !now.cpu) return 0;
   const elapsedMs = timestampMs(now.time) - timestampMs(before.time);
   const usedUs = Number(now.cpu.usageUs - before.cpu.usageUs);
   return elapsedMs > 0 && usedUs > 0 ? usedUs / 10 / elapsedMs : 0;

@@ -1,12 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { type AttachRequest, type AttachResponse, AttachResponseSchema } from "@paddock/protocol";
 import { type CallContext, firstRequest } from "@paddock/rpc";
-import { type AttachPoint, attachProcess } from "../agent/process-call.ts";
+import { attachProcess } from "../agent/process-call.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { permitsContainer } from "../sandboxes/permits.ts";
 import { attachInit } from "./attach-init.ts";
-import { whileAnswering } from "./guest-watch.ts";
-import { implyEofs } from "./imply-eofs.ts";
-import { inputsOf, type ProcessStreamOptions, processStream } from "./process-stream.ts";
-import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
+import { inputsOf, processStream } from "./process-stream.ts";
+import { type StreamContext, streamContainer } from "./stream-context.ts";
 
 /** Joins a process and carries its input and output. See `paddock.v1.ProcessService.Attach`. */
 export async function* attach(
@@ -17,41 +17,33 @@ export async function* attach(
   const { first, rest } = await firstRequest(requests);
   const { stdoutOffset, stderrOffset, explicitAck, ...start } = first.message.value;
   const { containerId, execId } = start;
-  const live = requireContainer(context, start);
-  requireState(live, "attach", "attach to");
-  const link = live.sandbox.agent;
-  const join = joiner(context, live, execId);
-  const outputs = whileAnswering(live.sandbox, call.signal, (signal) =>
-    processStream({
-      link,
-      first: (agent, options) => {
-        const stdout = stdoutOffset === undefined ? undefined : Number(stdoutOffset);
-        const stderr = stderrOffset === undefined ? undefined : Number(stderrOffset);
-        return join(agent, { containerId, execId, stdout, stderr }, options);
-      },
-      again: (agent, from, options) => join(agent, { containerId, execId, ...from }, options),
-      requests: inputsOf(rest),
-      closesOutputs: execId !== containerId,
-      explicitAck,
-      signal,
-    }),
-  );
-  for await (const output of implyEofs(outputs)) {
-    if (output.output.case === "exited" && execId === containerId)
-      await live.sandbox.endRecorded(containerId);
+  const { sandbox } = streamContainer(context, start, call);
+  permitsContainer(sandbox, containerId, "attach");
+  const join = joiner(context, sandbox, start);
+  const outputs = processStream(sandbox, {
+    first: (agent, options) => {
+      const stdout = stdoutOffset === undefined ? undefined : Number(stdoutOffset);
+      const stderr = stderrOffset === undefined ? undefined : Number(stderrOffset);
+      return join(agent, { containerId, execId, stdout, stderr }, options);
+    },
+    again: (agent, from, options) => join(agent, { containerId, execId, ...from }, options),
+    requests: inputsOf(rest),
+    closesOutputs: execId !== containerId,
+    explicitAck,
+    signal: call.signal,
+  });
+  for await (const output of outputs) {
+    if (output.output.case === "exited" && execId === containerId) await sandbox.endRecorded(containerId);
     yield create(AttachResponseSchema, { output });
   }
 }
 
-type Join = (
-  agent: Parameters<ProcessStreamOptions["first"]>[0],
-  point: AttachPoint,
-  call: Parameters<ProcessStreamOptions["first"]>[1],
-) => ReturnType<ProcessStreamOptions["first"]>;
-
 /** An init has a log, whose follower must be the first holder. Any other process has only what the guest holds. */
-function joiner({ logs }: StreamContext, { sandbox, container }: LiveContainer, execId: string): Join {
-  const { containerId } = container;
+function joiner(
+  { logs }: StreamContext,
+  sandbox: LiveSandbox,
+  { containerId, execId }: { readonly containerId: string; readonly execId: string },
+): typeof attachProcess {
   if (execId !== containerId) return attachProcess;
   return async function* joinInit(agent, point, call) {
     await logs.held(sandbox.sandboxId, containerId, agent);

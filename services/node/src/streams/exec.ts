@@ -5,12 +5,12 @@ import { type ExecRequest, type ExecResponse, ExecResponseSchema, type ExecStart
 import { type CallContext, firstRequest, invalidFields } from "@paddock/rpc";
 import { attachProcess, execProcess as execInGuest } from "../agent/process-call.ts";
 import { requireImageOfId } from "../containers/require-image.ts";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
+import { permitsContainer } from "../sandboxes/permits.ts";
 import { execProcess } from "../wire/exec-process.ts";
 import { initProcess } from "../wire/init-process.ts";
-import { whileAnswering } from "./guest-watch.ts";
-import { implyEofs } from "./imply-eofs.ts";
 import { inputsOf, processStream } from "./process-stream.ts";
-import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
+import { type StreamContext, streamContainer } from "./stream-context.ts";
 
 /** Runs one more process in a container and carries its input and output. See `paddock.v1.ProcessService.Exec`. */
 export async function* exec(
@@ -20,24 +20,20 @@ export async function* exec(
 ): AsyncGenerator<ExecResponse> {
   const { first, rest } = await firstRequest(requests);
   const start = first.message.value;
-  const live = requireContainer(context, start);
-  requireState(live, "exec", "exec in");
-  const process = execProcess(requiredSpec(start), initOf(context, live));
   const { containerId, explicitAck } = start;
+  const { sandbox, container } = streamContainer(context, start, call);
+  permitsContainer(sandbox, containerId, "exec");
+  const process = execProcess(requiredSpec(start), initOf(context, container));
   const execId = start.execId || randomUUIDv7();
-  const link = live.sandbox.agent;
-  const outputs = whileAnswering(live.sandbox, call.signal, (signal) =>
-    processStream({
-      link,
-      first: (agent, options) => execInGuest(agent, { containerId, execId, process }, options),
-      again: (agent, from, options) => attachProcess(agent, { containerId, execId, ...from }, options),
-      requests: inputsOf(rest),
-      closesOutputs: true,
-      explicitAck,
-      signal,
-    }),
-  );
-  for await (const output of implyEofs(outputs)) yield create(ExecResponseSchema, { output });
+  const outputs = processStream(sandbox, {
+    first: (agent, options) => execInGuest(agent, { containerId, execId, process }, options),
+    again: (agent, from, options) => attachProcess(agent, { containerId, execId, ...from }, options),
+    requests: inputsOf(rest),
+    closesOutputs: true,
+    explicitAck,
+    signal: call.signal,
+  });
+  for await (const output of outputs) yield create(ExecResponseSchema, { output });
 }
 
 function requiredSpec({ process, execId, containerId }: ExecStart) {
@@ -50,6 +46,6 @@ function requiredSpec({ process, execId, containerId }: ExecStart) {
 }
 
 /** The init as it was started. The image exists as long as the container does. */
-function initOf(context: StreamContext, { container }: LiveContainer) {
+function initOf(context: StreamContext, container: ContainerRecord) {
   return initProcess(container.spec, requireImageOfId(context, container.imageId).config);
 }

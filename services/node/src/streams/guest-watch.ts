@@ -105,13 +105,3 @@ function silent({ sandboxId, record }: Watched, heardMs: number, cause: unknown)
     cause,
   });
 }
-
-/** The same messages, until the guest falls silent. */
-export async function* whileAnswering<T>(
-  sandbox: Watched,
-  signal: AbortSignal,
-  open: (signal: AbortSignal) => AsyncIterable<T>,
-): AsyncGenerator<T> {
-  using watch = new GuestWatch(sandbox, signal);
-  yield* open(watch.signal);
-}

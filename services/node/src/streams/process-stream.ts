@@ -10,14 +10,17 @@
  * acknowledgement on, because the guest must continue to hold that, and leaves out what was forwarded before. The client sees no
  * gap, no repetition and no second `started`. The end of the VM ends the stream with the recorded cause.
  */
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
 import type { ProcessInput, ProcessOutput } from "@paddock/protocol";
 import type { AgentLink } from "../agent/agent-link.ts";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ByteOffsets, OutputName, ProcessEvent } from "../agent/process-output.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { publicOutput } from "../wire/process-output.ts";
 import { checkAck, takeInput } from "./client-input.ts";
+import { GuestWatch } from "./guest-watch.ts";
+import { implyEofs } from "./imply-eofs.ts";
 
 /** How long a link may be down at the beginning, and later, in ms. */
 const CONNECT_MS = 10_000;
@@ -31,7 +34,6 @@ const OVER = new PaddockError("CANCELLED", "the stream is over");
 export type Call = { readonly inputs: ProcessInputs; readonly signal: AbortSignal };
 
 export type ProcessStreamOptions = {
-  readonly link: AgentLink;
   /** Starts or joins the process on the first connection. */
   readonly first: (agent: AgentClient, call: Call) => AsyncIterable<ProcessEvent>;
   /** Joins the process again, at the client's offsets. */
@@ -45,14 +47,26 @@ export type ProcessStreamOptions = {
   readonly signal: AbortSignal;
 };
 
-/** The messages for the client. Throws `PaddockError`. The process continues if the stream ends before its exit. */
-export async function* processStream(options: ProcessStreamOptions): AsyncGenerator<ProcessOutput> {
+/**
+ * The messages for the client, until the guest falls silent. Throws `PaddockError`. The process continues if the stream ends before
+ * its exit.
+ */
+export async function* processStream(
+  sandbox: LiveSandbox,
+  options: ProcessStreamOptions,
+): AsyncGenerator<ProcessOutput> {
+  const link = sandbox.agent;
+  using watch = new GuestWatch(sandbox, options.signal);
+  yield* implyEofs(outputsOf(link, { ...options, signal: watch.signal }));
+}
+
+async function* outputsOf(link: AgentLink, options: ProcessStreamOptions): AsyncGenerator<ProcessOutput> {
   const ending = new AbortController();
   const signal = AbortSignal.any([options.signal, ending.signal]);
   const stream = new ProcessStream(options, signal, (error) => ending.abort(error));
   try {
     for (let attempt = 1; ; attempt += 1) {
-      const agent = await options.link.client({
+      const agent = await link.client({
         signal,
         deadlineMs: stream.started ? RECONNECT_MS : CONNECT_MS,
       });
@@ -226,6 +240,3 @@ class ProcessStream {
     this.#inputs.ack(this.#acknowledged);
   }
 }
-
-const hasReason = (error: unknown, reason: PaddockError["reason"]): boolean =>
-  error instanceof PaddockError && error.reason === reason;

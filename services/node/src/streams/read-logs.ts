@@ -10,15 +10,15 @@ import type { LogStream } from "../logs/log-record.ts";
 import { readLog } from "../logs/read-log.ts";
 import { timeFromUs, usFromTime } from "../wire/guest-time.ts";
 import { STREAMS } from "../wire/process-output.ts";
-import { requireContainer, type StreamContext } from "./stream-context.ts";
+import { type StreamContext, streamContainer } from "./stream-context.ts";
 
 /** Reads what a container's init wrote, from the log files. See `paddock.v1.ProcessService.ReadLogs`. */
 export async function* readLogs(
   context: StreamContext,
   request: ReadLogsRequest,
-  { signal }: CallContext,
+  call: CallContext,
 ): AsyncGenerator<ReadLogsResponse> {
-  const { sandbox, container } = requireContainer(context, request);
+  const { sandbox, container } = streamContainer(context, request, call);
   await using open = await context.logs.open(sandbox, container.containerId);
   const { follow, tailLines, since } = request;
   const pieces = readLog(open.log, {
@@ -26,7 +26,7 @@ export async function* readLogs(
     tailLines,
     sinceUs: since === undefined ? undefined : usFromTime(since),
     follow,
-    signal,
+    signal: call.signal,
   });
   for await (const { timeUs, stream, offset, data } of pieces) {
     const piece = { time: timeFromUs(timeUs), stream: STREAMS[stream], offset: BigInt(offset), data };

@@ -1,10 +1,11 @@
 /** The context of the stream handlers, and the lookup of what a request names. */
-import type { ContainerRequest } from "@paddock/domain";
 import type { ImageStore } from "@paddock/images";
+import { GENERATION_KEY } from "@paddock/protocol";
+import { type CallContext, invalidFields } from "@paddock/rpc";
 import type { LogBook } from "../logs/log-book.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
-import { requireContainer as containerIn, permitsContainer } from "../sandboxes/permits.ts";
+import { requireContainer } from "../sandboxes/permits.ts";
 import type { StatsContext } from "../stats/sandbox-stats.ts";
 
 export type StreamContext = StatsContext & {
@@ -14,22 +15,34 @@ export type StreamContext = StatsContext & {
   readonly images: ImageStore;
 };
 
-export type LiveContainer = { readonly sandbox: LiveSandbox; readonly container: ContainerRecord };
+type Sandboxes = Pick<StreamContext, "sandboxes">;
 
-/** The container a request names. Throws SANDBOX_NOT_FOUND or CONTAINER_NOT_FOUND. */
-export function requireContainer(
-  { sandboxes }: Pick<StreamContext, "sandboxes">,
-  { sandboxId, containerId }: { readonly sandboxId: string; readonly containerId: string },
-): LiveContainer {
-  const sandbox = sandboxes.require(sandboxId);
-  return { sandbox, container: containerIn(sandbox, containerId) };
+/** The sandbox that a stream is about. Throws STALE_GENERATION for a superseded placement, and SANDBOX_NOT_FOUND. */
+export function streamSandbox(
+  { sandboxes }: Sandboxes,
+  { sandboxId }: { readonly sandboxId: string },
+  call: CallContext,
+): LiveSandbox {
+  sandboxes.fence(sandboxId, generationOf(call));
+  return sandboxes.require(sandboxId);
 }
 
-/** Throws what `permitsContainer` throws; `what` is how the error names the request. */
-export function requireState(
-  { sandbox, container }: LiveContainer,
-  request: ContainerRequest,
-  what: string,
-): void {
-  permitsContainer(sandbox, container.containerId, request, what);
+export type LiveContainer = { readonly sandbox: LiveSandbox; readonly container: ContainerRecord };
+
+/** The container that a stream is about. Throws what `streamSandbox` throws, and CONTAINER_NOT_FOUND. */
+export function streamContainer(
+  context: Sandboxes,
+  request: { readonly sandboxId: string; readonly containerId: string },
+  call: CallContext,
+): LiveContainer {
+  const sandbox = streamSandbox(context, request, call);
+  return { sandbox, container: requireContainer(sandbox, request.containerId) };
+}
+
+/** The generation of the placement that the call is about; 0 when it names none. */
+function generationOf({ metadata }: CallContext): bigint {
+  const text = metadata(GENERATION_KEY) ?? "0";
+  if (!/^[0-9]{1,20}$/.test(text))
+    throw invalidFields([{ field: GENERATION_KEY, description: "must be a decimal number" }]);
+  return BigInt(text);
 }

@@ -3,7 +3,6 @@ import { ContainerService, ImageService, ProcessService, SandboxService } from "
 import { type BoundMethod, bindMethods } from "@paddock/rpc";
 import { attach } from "./attach.ts";
 import { exec } from "./exec.ts";
-import { fencedCall, fencedStart } from "./fence-stream.ts";
 import { importImage } from "./import-image.ts";
 import { readLogs } from "./read-logs.ts";
 import type { StreamContext } from "./stream-context.ts";
@@ -14,18 +13,16 @@ import { watchSandboxStats } from "./watch-sandbox-stats.ts";
 /** What the node serves to the api by gRPC. */
 export const streamMethods = (context: StreamContext): BoundMethod[] => [
   ...bindMethods(ProcessService, {
-    exec: (requests, call) => exec(context, fencedStart(context, requests, call), call),
-    attach: (requests, call) => attach(context, fencedStart(context, requests, call), call),
-    waitProcess: async (request, call) => waitProcess(context, fencedCall(context, request, call), call),
-    readLogs: (request, call) => readLogs(context, fencedCall(context, request, call), call),
+    exec: (requests, call) => exec(context, requests, call),
+    attach: (requests, call) => attach(context, requests, call),
+    waitProcess: (request, call) => waitProcess(context, request, call),
+    readLogs: (request, call) => readLogs(context, request, call),
   }),
   ...bindMethods(ContainerService, {
-    watchContainerStats: (request, call) =>
-      watchContainerStats(context, fencedCall(context, request, call), call),
+    watchContainerStats: (request, call) => watchContainerStats(context, request, call),
   }),
   ...bindMethods(SandboxService, {
-    watchSandboxStats: (request, call) =>
-      watchSandboxStats(context, fencedCall(context, request, call), call),
+    watchSandboxStats: (request, call) => watchSandboxStats(context, request, call),
   }),
   ...bindMethods(ImageService, { importImage: (requests, call) => importImage(context, requests, call) }),
 ];

@@ -9,35 +9,37 @@ import {
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
 import type { AgentLink } from "../agent/agent-link.ts";
+import type { ContainerRecord } from "../record/sandbox-record.ts";
+import { permitsContainer, requireContainer } from "../sandboxes/permits.ts";
 import { publicExitStatus } from "../wire/exit-status.ts";
 import { exitStatusOf } from "../wire/sandbox-status.ts";
 import { GuestWatch } from "./guest-watch.ts";
-import { type LiveContainer, requireContainer, requireState, type StreamContext } from "./stream-context.ts";
+import { type StreamContext, streamContainer } from "./stream-context.ts";
 
 /** Answers when a process has ended, over any number of connections to the guest. See `paddock.v1.ProcessService.WaitProcess`. */
 export async function waitProcess(
   context: StreamContext,
   request: WaitProcessRequest,
-  { signal }: CallContext,
+  call: CallContext,
 ): Promise<WaitProcessResponse> {
-  const { containerId, execId } = request;
-  const live = requireContainer(context, request);
-  requireState(live, "wait", `wait for process ${execId} of`);
-  using watch = new GuestWatch(live.sandbox, signal);
+  const { containerId, sandboxId, execId } = request;
+  const { sandbox, container } = streamContainer(context, request, call);
+  permitsContainer(sandbox, containerId, "wait");
+  using watch = new GuestWatch(sandbox, call.signal);
   const status =
-    recordedExit(live, execId) ??
-    (await guestExit(live.sandbox.agent, { containerId, execId }, watch.signal).catch((error: unknown) => {
+    recordedExit(container, execId) ??
+    (await guestExit(sandbox.agent, { containerId, execId }, watch.signal).catch((error: unknown) => {
       // The VM may have ended right after the process: then the record has the exit.
-      const recorded = recordedExit(requireContainer(context, request), execId);
+      const last = requireContainer(context.sandboxes.require(sandboxId), containerId);
+      const recorded = recordedExit(last, execId);
       if (recorded === undefined) throw error;
       return recorded;
     }));
-  if (execId === containerId) await live.sandbox.endRecorded(containerId);
+  if (execId === containerId) await sandbox.endRecorded(containerId);
   return create(WaitProcessResponseSchema, { status });
 }
 
-function recordedExit({ container }: LiveContainer, execId: string): ExitStatus | undefined {
-  const { containerId, phase } = container;
+function recordedExit({ containerId, phase }: ContainerRecord, execId: string): ExitStatus | undefined {
   if (execId !== containerId || phase.kind !== "stopped" || phase.exit === undefined) return undefined;
   return exitStatusOf(phase.exit);
 }

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import {
   type ContainerStats,
@@ -7,9 +6,10 @@ import {
   WatchContainerStatsResponseSchema,
 } from "@paddock/protocol";
 import type { CallContext } from "@paddock/rpc";
+import { permitsContainer, requireContainer } from "../sandboxes/permits.ts";
 import { cpuPercent, readContainerStats } from "../stats/container-stats.ts";
-import { statsIntervalMs } from "./stats-interval.ts";
-import { requireContainer, requireState, type StreamContext } from "./stream-context.ts";
+import { readingPace } from "./reading-pace.ts";
+import { type StreamContext, streamContainer } from "./stream-context.ts";
 
 /**
  * Reads a container's figures at an interval, until it exits. See `paddock.v1.ContainerService.WatchContainerStats`. A sandbox
@@ -18,20 +18,20 @@ import { requireContainer, requireState, type StreamContext } from "./stream-con
 export async function* watchContainerStats(
   context: StreamContext,
   request: WatchContainerStatsRequest,
-  { signal }: CallContext,
+  call: CallContext,
 ): AsyncGenerator<WatchContainerStatsResponse> {
-  const { containerId, interval } = request;
-  const live = requireContainer(context, request);
-  requireState(live, "stats", "watch the figures of");
-  const intervalMs = statsIntervalMs(interval);
-  const isPaused = () => live.sandbox.record.phase.kind === "paused";
-  const hasEnded = () => requireContainer(context, request).container.phase.kind === "stopped";
+  const { containerId, sandboxId, interval } = request;
+  const { sandbox } = streamContainer(context, request, call);
+  permitsContainer(sandbox, containerId, "stats");
+  const nextReading = readingPace(interval, call.signal);
+  const isPaused = () => sandbox.record.phase.kind === "paused";
+  const hasEnded = () =>
+    requireContainer(context.sandboxes.require(sandboxId), containerId).phase.kind === "stopped";
   let before: ContainerStats | undefined;
   for (;;) {
-    const dueMs = performance.now() + intervalMs;
     const stats = isPaused()
       ? undefined
-      : await readContainerStats(live.sandbox, containerId, signal).catch((error: unknown) => {
+      : await readContainerStats(sandbox, containerId, call.signal).catch((error: unknown) => {
           if (isPaused() || hasEnded()) return undefined;
           throw error;
         });
@@ -39,8 +39,7 @@ export async function* watchContainerStats(
       yield create(WatchContainerStatsResponseSchema, { stats, cpuPercent: cpuPercent(before, stats) });
       before = stats;
     }
-    await pause(Math.max(0, dueMs - performance.now()), undefined, { signal }).catch(() => undefined);
-    signal.throwIfAborted();
+    await nextReading();
     if (hasEnded()) return;
   }
 }

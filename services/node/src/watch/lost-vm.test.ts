@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PaddockError } from "@paddock/domain";
 import { fromStatus } from "@paddock/protocol";
-import { requireContainer, requireState } from "../streams/stream-context.ts";
+import { permitsContainer } from "../sandboxes/permits.ts";
 import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
@@ -37,11 +37,7 @@ test("what needs the VM of a sandbox whose VM was lost says that, with the evide
       await node.ask({ case: "createContainer", value: { spec: { containerId: "c2", image: "tiny" } } }),
     ),
   ];
-  const live = requireContainer(
-    { sandboxes: node.context.sandboxes },
-    { sandboxId: "s1", containerId: "c1" },
-  );
-  for (const work of [() => requireState(live, "exec", "exec in"), () => entryOf(node).agent])
+  for (const work of [() => permitsContainer(entryOf(node), "c1", "exec"), () => entryOf(node).agent])
     assert.throws(work, (error) => error instanceof PaddockError && refused.push(error) > 0);
   for (const { reason, message, metadata } of refused) {
     assert.equal(reason, "VM_UNAVAILABLE", message);

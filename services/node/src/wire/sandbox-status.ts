@@ -71,13 +71,8 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
     version: BigInt(record.version),
     containers: record.containers.map(containerStatusOf),
     createdAt: timestampFromMs(record.createdAtMs),
-    ...("startedAtMs" in phase &&
-      phase.startedAtMs !== undefined && { startedAt: timestampFromMs(phase.startedAtMs) }),
-    ...(phase.kind === "stopped" && {
-      stoppedAt: timestampFromMs(phase.stoppedAtMs),
-      stopCause: stopCauseOf(phase.cause),
-      stopEvidence: phase.evidence,
-    }),
+    ...timesOf(phase),
+    ...(phase.kind === "stopped" && { stopEvidence: phase.evidence }),
     isolation,
     size: vmSizeOf(applied?.size ?? size),
     maxSize: vmSizeOf({ vcpus: size.maxVcpus, memoryBytes: size.maxMemoryBytes ?? size.memoryBytes }),
@@ -93,6 +88,16 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
   });
 }
 
+/** When a sandbox or a container started and stopped, and why it stopped. */
+const timesOf = (phase: SandboxPhase | ContainerPhase) => ({
+  ...("startedAtMs" in phase &&
+    phase.startedAtMs !== undefined && { startedAt: timestampFromMs(phase.startedAtMs) }),
+  ...(phase.kind === "stopped" && {
+    stoppedAt: timestampFromMs(phase.stoppedAtMs),
+    stopCause: stopCauseOf(phase.cause),
+  }),
+});
+
 const vmSizeOf = ({ vcpus, memoryBytes }: MachineSize): VmSize =>
   create(VmSizeSchema, { vcpus, memoryBytes: BigInt(memoryBytes) });
 
@@ -100,11 +105,11 @@ const vmSizeOf = ({ vcpus, memoryBytes }: MachineSize): VmSize =>
 export const healthOf = (problem: string | undefined): Health =>
   create(HealthSchema, { healthy: problem === undefined, detail: problem ?? "" });
 
-const LAYOUTS = {
+const LAYOUTS: Readonly<Record<MachineCgroups["layout"], CgroupLayout>> = {
   v1: CgroupLayout.V1,
   hybrid: CgroupLayout.HYBRID,
   v2: CgroupLayout.V2,
-} as const satisfies Record<MachineCgroups["layout"], CgroupLayout>;
+};
 
 /** As the API says it. */
 const NO_LIMIT = -1;
@@ -147,13 +152,8 @@ export function containerStatusOf(container: ContainerRecord): ContainerStatus {
     image: spec.image,
     pid: "pid" in phase ? phase.pid : 0,
     createdAt: timestampFromMs(container.createdAtMs),
-    ...("startedAtMs" in phase &&
-      phase.startedAtMs !== undefined && { startedAt: timestampFromMs(phase.startedAtMs) }),
-    ...(phase.kind === "stopped" && {
-      stoppedAt: timestampFromMs(phase.stoppedAtMs),
-      stopCause: stopCauseOf(phase.cause),
-      ...(phase.exit !== undefined && { exitStatus: exitStatusOf(phase.exit) }),
-    }),
+    ...timesOf(phase),
+    ...(phase.kind === "stopped" && phase.exit && { exitStatus: exitStatusOf(phase.exit) }),
     labels: spec.labels,
     restartCount: container.restarts,
     oomKillCount: BigInt(container.oomKillCount),
@@ -174,61 +174,36 @@ export function exitStatusOf(exit: ExitRecord): ExitStatus {
   });
 }
 
-export function sandboxStateOf(kind: SandboxPhase["kind"]): WireSandboxState {
-  switch (kind) {
-    case "creating":
-      return WireSandboxState.CREATING;
-    case "ready":
-      return WireSandboxState.READY;
-    case "running":
-      return WireSandboxState.RUNNING;
-    case "paused":
-      return WireSandboxState.PAUSED;
-    case "stopped":
-      return WireSandboxState.STOPPED;
-    case "deleting":
-      return WireSandboxState.DELETING;
-    default:
-      return kind satisfies never;
-  }
-}
+const SANDBOX_STATES: Readonly<Record<SandboxPhase["kind"], WireSandboxState>> = {
+  creating: WireSandboxState.CREATING,
+  ready: WireSandboxState.READY,
+  running: WireSandboxState.RUNNING,
+  paused: WireSandboxState.PAUSED,
+  stopped: WireSandboxState.STOPPED,
+  deleting: WireSandboxState.DELETING,
+};
 
-export function containerStateOf(kind: ContainerPhase["kind"]): WireContainerState {
-  switch (kind) {
-    case "ready":
-      return WireContainerState.READY;
-    case "running":
-      return WireContainerState.RUNNING;
-    case "paused":
-      return WireContainerState.PAUSED;
-    case "stopped":
-      return WireContainerState.STOPPED;
-    default:
-      return kind satisfies never;
-  }
-}
+export const sandboxStateOf = (kind: SandboxPhase["kind"]): WireSandboxState => SANDBOX_STATES[kind];
 
-export function stopCauseOf(cause: StopCause): WireCause {
-  switch (cause) {
-    case "exited":
-      return WireCause.EXITED;
-    case "signalled":
-      return WireCause.SIGNALLED;
-    case "guest_oom":
-      return WireCause.GUEST_OOM;
-    case "host_oom":
-      return WireCause.HOST_OOM;
-    case "vm_lost":
-      return WireCause.VM_LOST;
-    case "guest_panic":
-      return WireCause.GUEST_PANIC;
-    case "requested":
-      return WireCause.REQUESTED;
-    case "host_restart":
-      return WireCause.HOST_RESTART;
-    case "guest_unresponsive":
-      return WireCause.GUEST_UNRESPONSIVE;
-    default:
-      return cause satisfies never;
-  }
-}
+const CONTAINER_STATES: Readonly<Record<ContainerPhase["kind"], WireContainerState>> = {
+  ready: WireContainerState.READY,
+  running: WireContainerState.RUNNING,
+  paused: WireContainerState.PAUSED,
+  stopped: WireContainerState.STOPPED,
+};
+
+export const containerStateOf = (kind: ContainerPhase["kind"]): WireContainerState => CONTAINER_STATES[kind];
+
+const STOP_CAUSES: Readonly<Record<StopCause, WireCause>> = {
+  exited: WireCause.EXITED,
+  signalled: WireCause.SIGNALLED,
+  guest_oom: WireCause.GUEST_OOM,
+  host_oom: WireCause.HOST_OOM,
+  vm_lost: WireCause.VM_LOST,
+  guest_panic: WireCause.GUEST_PANIC,
+  requested: WireCause.REQUESTED,
+  host_restart: WireCause.HOST_RESTART,
+  guest_unresponsive: WireCause.GUEST_UNRESPONSIVE,
+};
+
+export const stopCauseOf = (cause: StopCause): WireCause => STOP_CAUSES[cause];
