@@ -1,26 +1,21 @@
 //! The guest's events, numbered. The last few thousand are kept for watchers that connect later.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
 use crate::pb::WatchEventsResponse;
 use crate::pb::watch_events_response::Event;
-use crate::sync::lock;
+use crate::sync::{lock, until};
 
 /// Events that are kept.
 const KEPT: usize = 4096;
 
 /// The log of events.
-#[derive(Clone, Default)]
-pub struct Events {
-    shared: Arc<Shared>,
-}
-
 #[derive(Default)]
-struct Shared {
+pub struct Events {
     log: Mutex<Log>,
     changed: Notify,
 }
@@ -34,7 +29,7 @@ struct Log {
 impl Events {
     /// Records an event.
     pub fn push(&self, event: Event) {
-        let mut log = lock(&self.shared.log);
+        let mut log = lock(&self.log);
         log.last += 1;
         if log.kept.len() == KEPT {
             log.kept.pop_front();
@@ -43,28 +38,21 @@ impl Events {
             WatchEventsResponse { sequence: log.last, time: Some(SystemTime::now().into()), event: Some(event) };
         log.kept.push_back(recorded);
         drop(log);
-        self.shared.changed.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Sequence number of the newest event; 0 when there was none.
     pub fn last(&self) -> u64 {
-        lock(&self.shared.log).last
+        lock(&self.log).last
     }
 
     /// The oldest kept event after `sequence`, waiting for one.
     pub async fn after(&self, sequence: u64) -> WatchEventsResponse {
-        loop {
-            let mut changed = std::pin::pin!(self.shared.changed.notified());
-            changed.as_mut().enable();
-            if let Some(event) = self.find(sequence) {
-                return event;
-            }
-            changed.await;
-        }
+        until(&self.changed, || self.find(sequence)).await
     }
 
     fn find(&self, sequence: u64) -> Option<WatchEventsResponse> {
-        let log = lock(&self.shared.log);
+        let log = lock(&self.log);
         let first = log.kept.front()?.sequence;
         let index = sequence.saturating_add(1).saturating_sub(first) as usize;
         log.kept.get(index).cloned()

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
@@ -56,12 +55,12 @@ fn executor() -> io::Result<Runtime> {
 fn serve_guest() -> io::Result<()> {
     boot::prepare();
     std::panic::set_hook(Box::new(|panic| log::warn("panic", &panic.to_string())));
-    let loaded = modules::load(crate::runtime::warm_up);
+    let loaded = modules::load();
     let executor = executor()?;
     executor.block_on(async {
         let reaper = Reaper::default();
         start_reaping(&reaper)?;
-        let uevents = Uevents::start(true)?;
+        let uevents = Uevents::start()?;
         let agent = Agent::new(Machine::owned(loaded), reaper)?;
         let dispatch = Dispatch::new(&agent);
         loop {
@@ -118,7 +117,7 @@ async fn accept(listener: UnixListener, dispatch: Dispatch) -> io::Result<()> {
 
 fn start_reaping(reaper: &Reaper) -> io::Result<()> {
     let mut ended = signal(SignalKind::child())?;
-    let reaper: Arc<Reaper> = Arc::new(reaper.clone());
+    let reaper = reaper.clone();
     tokio::spawn(async move {
         loop {
             reaper.reap();

@@ -1,12 +1,12 @@
 //! The kernel's device events: wakes the tasks that wait for a device, and brings hot-plugged CPUs online.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::sys::socket::{
-    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket, sockopt,
-};
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
@@ -19,21 +19,15 @@ pub struct Uevents {
 
 impl Uevents {
     /// Opens the kernel's socket and follows it in the background.
-    pub fn start(owns_machine: bool) -> io::Result<Self> {
-        let fd = socket(
-            AddressFamily::Netlink,
-            SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            SockProtocol::NetlinkKObjectUEvent,
-        )?;
+    pub fn start() -> io::Result<Self> {
+        let fd = listen()?;
         // Module loading causes hundreds of events at once.
-        let _ = setsockopt(&fd, sockopt::RcvBufForce, &(1024 * 1024));
-        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 1))?;
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&fd, 1024 * 1024);
         let socket = watch_fd(fd, tokio::io::Interest::READABLE)?;
         let (count, _) = watch::channel(0);
         let sender = count.clone();
         tokio::spawn(async move {
-            if let Err(error) = follow(&socket, &sender, owns_machine).await {
+            if let Err(error) = follow(&socket, &sender).await {
                 crate::log::warn("uevent", &format!("cannot follow device events: {error}"));
             }
         });
@@ -46,21 +40,27 @@ impl Uevents {
     }
 }
 
-async fn follow(socket: &AsyncFd<OwnedFd>, count: &watch::Sender<u64>, owns_machine: bool) -> io::Result<()> {
+/// A non-blocking socket that receives the kernel's events.
+pub fn listen() -> Result<OwnedFd, Errno> {
+    const KERNEL_GROUP: u32 = 1;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let protocol = Some(netlink::KOBJECT_UEVENT);
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
+    Ok(socket)
+}
+
+async fn follow(socket: &AsyncFd<OwnedFd>, count: &watch::Sender<u64>) -> io::Result<()> {
     let mut buffer = vec![0; 8192];
     loop {
         let mut guard = socket.readable().await?;
-        let received = guard.try_io(|fd| {
-            let flags = nix::sys::socket::MsgFlags::MSG_DONTWAIT;
-            Ok(recv(fd.as_raw_fd(), &mut buffer, flags)?)
-        });
+        let received = guard.try_io(|fd| Ok(recv(fd, &mut buffer[..], RecvFlags::DONTWAIT)?.0));
         match received {
             Err(_would_block) => continue,
             // Events were lost: the tasks that wait look again.
             Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Ok(Err(error)) => return Err(error),
-            Ok(Ok(length)) if owns_machine => bring_online(&buffer[..length]),
-            Ok(Ok(_)) => {}
+            Ok(Ok(length)) => bring_online(&buffer[..length]),
         }
         count.send_modify(|count| *count += 1);
     }
@@ -72,18 +72,14 @@ fn bring_online(event: &[u8]) {
         let found = fields.find_map(|field| field.strip_prefix(name.as_bytes()));
         found.and_then(|value| std::str::from_utf8(value).ok())
     };
-    let (Some("add"), Some(subsystem), Some(path)) = (field("ACTION="), field("SUBSYSTEM="), field("DEVPATH=")) else {
-        return;
-    };
-    let device = Path::new("/sys").join(path.trim_start_matches('/'));
     // Memory comes online by itself (machine/boot.rs).
-    let ("cpu", file, value) = (subsystem, "online", "1") else {
+    let (Some("add"), Some("cpu"), Some(path)) = (field("ACTION="), field("SUBSYSTEM="), field("DEVPATH=")) else {
         return;
     };
-    let current = std::fs::read_to_string(device.join(file)).unwrap_or_default();
-    if current.trim_end() != value
-        && let Err(error) = std::fs::write(device.join(file), value)
+    let online = Path::new("/sys").join(path.trim_start_matches('/')).join("online");
+    if std::fs::read_to_string(&online).unwrap_or_default().trim_end() != "1"
+        && let Err(error) = std::fs::write(&online, "1")
     {
-        crate::log::warn("uevent", &format!("cannot bring {} online: {error}", device.display()));
+        crate::log::warn("uevent", &format!("cannot write 1 to {}: {error}", online.display()));
     }
 }

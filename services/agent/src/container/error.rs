@@ -1,7 +1,6 @@
 //! Why a call about a container or process is refused.
 
 use crate::pb::FailureReason;
-use crate::process::ProcessError;
 use crate::process::session::SessionError;
 use crate::runtime::RuntimeError;
 
@@ -33,14 +32,17 @@ pub enum ContainerError {
     #[error("cannot {action} container {id:?}: {source}")]
     Runtime { action: &'static str, id: String, source: RuntimeError },
     #[error("process {exec:?} of container {container:?}: {source}")]
-    Process { container: String, exec: String, source: ProcessError },
-    #[error("process {exec:?} of container {container:?}: {source}")]
-    Session { container: String, exec: String, source: SessionError },
+    Process { container: String, exec: String, source: SessionError },
     #[error("cannot {0}: internal error of the agent")]
     Failed(&'static str),
 }
 
 impl ContainerError {
+    /// Names the process of an error.
+    pub fn of_process<E: Into<SessionError>>(container: &str, exec: &str) -> impl Fn(E) -> Self {
+        move |error| Self::Process { container: container.to_owned(), exec: exec.to_owned(), source: error.into() }
+    }
+
     /// The reason that the node is given.
     pub fn reason(&self) -> FailureReason {
         match self {
@@ -56,7 +58,6 @@ impl ContainerError {
             Self::Stopping => FailureReason::Stopping,
             Self::Runtime { source, .. } => source.reason(),
             Self::Process { source, .. } => source.reason(),
-            Self::Session { source, .. } => source.reason(),
             Self::Failed(_) => FailureReason::Internal,
         }
     }
@@ -64,7 +65,7 @@ impl ContainerError {
     /// The offset of the oldest byte held, for an offset that is not held.
     pub fn earliest_offset(&self) -> Option<u64> {
         match self {
-            Self::Session { source, .. } => source.earliest_offset(),
+            Self::Process { source, .. } => source.earliest_offset(),
             _ => None,
         }
     }

@@ -11,7 +11,6 @@
 
 pub mod error;
 pub mod execs;
-pub mod id;
 pub mod oom;
 pub mod registry;
 
@@ -151,17 +150,9 @@ impl Container {
         all
     }
 
-    /// The container as clients see it, without its execs.
-    pub fn describe_briefly(&self) -> pb::Container {
-        self.described(vec![self.init.info()])
-    }
-
-    /// The container as clients see it.
-    pub fn describe(&self) -> pb::Container {
-        self.described(self.processes().iter().map(|process| process.info()).collect())
-    }
-
-    fn described(&self, processes: Vec<pb::ProcessInfo>) -> pb::Container {
+    /// The container as clients see it, without its execs if `briefly`.
+    pub fn describe(&self, briefly: bool) -> pb::Container {
+        let processes = if briefly { vec![self.init.clone()] } else { self.processes() };
         let life = lock(&self.life);
         let (started_at, announced) = (life.started_at, life.oom.announced);
         drop(life);
@@ -172,7 +163,7 @@ impl Container {
             exit_status: self.init.ended(),
             created_at: Some(self.created_at.into()),
             started_at: started_at.map(Into::into),
-            processes,
+            processes: processes.iter().map(|process| process.info()).collect(),
             oom_kill_count: announced,
             instance: self.instance.clone(),
         }

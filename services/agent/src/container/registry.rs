@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::Container;
 use super::error::ContainerError;
-use crate::sync::lock;
+use crate::sync::{lock, until};
 
 /// Containers a guest may have.
 const LIMIT: usize = 1024;
@@ -68,16 +68,12 @@ impl Registry {
 
     /// As [`Registry::get`], but waits for one that is being created.
     pub async fn settled(&self, id: &str) -> Option<Arc<Container>> {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            match lock(&self.table).slots.get(id) {
-                Some(Slot::There(container)) => return Some(container.clone()),
-                None => return None,
-                Some(Slot::Creating) => {}
-            }
-            changed.await;
-        }
+        let settled = || match lock(&self.table).slots.get(id) {
+            Some(Slot::There(container)) => Some(Some(container.clone())),
+            None => Some(None),
+            Some(Slot::Creating) => None,
+        };
+        until(&self.changed, settled).await
     }
 
     /// All that have been created, by time of creation.

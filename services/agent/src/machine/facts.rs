@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
 
 /// Memory of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,9 +46,7 @@ fn one_line(path: &str) -> String {
 
 /// CPUs online now.
 pub fn online_cpus() -> u32 {
-    // SAFETY: sysconf takes an integer and touches no memory of this program.
-    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
-    u32::try_from(count).unwrap_or(0)
+    sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten().unwrap_or(0) as u32
 }
 
 /// Time since boot, suspends included.

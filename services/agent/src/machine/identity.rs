@@ -4,6 +4,7 @@
 //! So this is applied before any code of a tenant runs, and again after a resume.
 
 use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -31,7 +32,7 @@ pub enum IdentityError {
     #[error("{0}")]
     Invalid(String),
     #[error("cannot {action}: {source}")]
-    System { action: &'static str, source: nix::Error },
+    System { action: &'static str, source: io::Error },
 }
 
 impl IdentityError {
@@ -44,8 +45,8 @@ impl IdentityError {
     }
 }
 
-fn system(action: &'static str) -> impl Fn(nix::Error) -> IdentityError {
-    move |source| IdentityError::System { action, source }
+fn system<E: Into<io::Error>>(action: &'static str) -> impl Fn(E) -> IdentityError {
+    move |error| IdentityError::System { action, source: error.into() }
 }
 
 /// Checks the whole request, then applies it. Returns what containers need to know of the sandbox.
@@ -133,10 +134,7 @@ struct PoolInfo {
 }
 
 fn add_entropy(entropy: &[u8]) -> Result<(), IdentityError> {
-    let random = File::open("/dev/urandom").map_err(|error| IdentityError::System {
-        action: "open the random device",
-        source: nix::Error::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-    })?;
+    let random = File::open("/dev/urandom").map_err(system("open the random device"))?;
     let mut info =
         PoolInfo { entropy_bits: (entropy.len() * 8) as i32, bytes: entropy.len() as i32, pool: [0; ENTROPY_LIMIT] };
     info.pool[..entropy.len()].copy_from_slice(entropy);
@@ -151,10 +149,7 @@ fn add_entropy(entropy: &[u8]) -> Result<(), IdentityError> {
 
 fn prepare_dirs(machine: &Machine, shm_bytes: u64) -> Result<(), IdentityError> {
     for dir in [machine.shm_dir(), machine.shared_root()] {
-        std::fs::create_dir_all(&dir).map_err(|error| IdentityError::System {
-            action: "make a directory for containers",
-            source: nix::Error::from_raw(error.raw_os_error().unwrap_or(libc::EIO)),
-        })?;
+        std::fs::create_dir_all(&dir).map_err(system("make a directory for containers"))?;
     }
     mount_shm(&machine.shm_dir(), shm_bytes).map_err(system("mount the shared memory"))
 }

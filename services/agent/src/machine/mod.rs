@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::reboot::{RebootMode, reboot};
 use tokio::sync::watch;
 
-use crate::runtime::{Layout, RootfsSource};
+use crate::runtime::Layout;
 
 /// Files the agent makes for containers.
 const STATE_DIR: &str = "/run/paddock";
@@ -22,14 +22,14 @@ pub struct Machine {
     owned: bool,
     modules: watch::Receiver<bool>,
     state: PathBuf,
-    /// On a borrowed machine: where containers are created, and the rootfs in place of their images.
-    pub stand_in: Option<(Layout, RootfsSource)>,
+    /// Where containers are created.
+    pub layout: Layout,
 }
 
 impl Machine {
     /// The machine the agent booted; `modules` turns true when all are loaded.
     pub fn owned(modules: watch::Receiver<bool>) -> Self {
-        Self { owned: true, modules, state: PathBuf::from(STATE_DIR), stand_in: None }
+        Self { owned: true, modules, state: PathBuf::from(STATE_DIR), layout: Layout::default() }
     }
 
     /// A machine that is set up already. The directory `rootfs` takes the place of every image.
@@ -38,7 +38,7 @@ impl Machine {
             owned: false,
             modules: watch::channel(true).1,
             state: state.to_owned(),
-            stand_in: Some((Layout::new(state.join("containers"), cgroup), RootfsSource::Directory(rootfs))),
+            layout: Layout::new(state.join("containers"), cgroup).with_image(rootfs),
         }
     }
 

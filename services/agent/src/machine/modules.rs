@@ -14,8 +14,8 @@ const LINK_MODULE: &str = "virtio_console";
 /// Device id of memory that is plugged and unplugged (virtio 1.2, section 5).
 const VIRTIO_MEM: u32 = 24;
 
-/// Loads what the link needs, then the rest in the background, and calls `then`. The receiver turns true at the end.
-pub fn load(then: fn()) -> watch::Receiver<bool> {
+/// Loads what the link needs, then the rest in the background. The receiver turns true at the end.
+pub fn load() -> watch::Receiver<bool> {
     let (done, loaded) = watch::channel(false);
     let names = listed("order");
     let first = names.iter().position(|name| name == LINK_MODULE).map_or(0, |index| index + 1);
@@ -26,7 +26,6 @@ pub fn load(then: fn()) -> watch::Receiver<bool> {
         yield_to_the_link();
         rest.iter().for_each(|name| load_one(name));
         crate::runtime::warm_up();
-        then();
         let _ = done.send(true);
         // The first container does not wait for it: memory is plugged in later.
         if has_virtio_device(VIRTIO_MEM) {
@@ -77,8 +76,8 @@ fn is_name(name: &str) -> bool {
 
 /// With one CPU, loading must not delay the first answer on the link.
 fn yield_to_the_link() {
-    // SAFETY: setpriority takes three integers; 0 means this thread.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
+    // None is the calling thread.
+    let _ = rustix::process::setpriority_process(None, 10);
 }
 
 fn load_one(name: &str) {

@@ -13,18 +13,17 @@ use crate::process::signal::check_signal;
 /// Sends a signal to init or to every process.
 pub async fn kill(agent: Arc<Agent>, request: pb::KillContainerRequest) -> Result<(), ContainerError> {
     let container = agent.containers.get(&request.container_id)?;
-    let id = container.id.clone();
-    let wrong = |source| ContainerError::Process { container: id.clone(), exec: id.clone(), source };
-    let signal = check_signal(request.signal).map_err(wrong)?;
+    let id = &container.id;
+    let wrong = ContainerError::of_process(id, id);
+    let signal = check_signal(request.signal).map_err(&wrong)?;
     if !request.all {
         return container.init.signal(signal).map_err(wrong);
     }
     if signal == libc::SIGKILL {
-        let all = container.processes();
-        all.iter().for_each(|process| process.expect_kill());
+        container.processes().iter().for_each(|process| process.expect_kill());
     }
     let runtime = container.runtime.clone();
-    blocking("signal", &id, move || runtime.signal_all(signal)).await
+    blocking("signal", id, move || runtime.signal_all(signal)).await
 }
 
 /// Freezes every process.

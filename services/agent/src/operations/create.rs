@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Tasks, blocking, detached, options};
+use super::{blocking, check_id, detached, options};
 use crate::agent::Agent;
 use crate::container::Container;
 use crate::container::error::ContainerError;
-use crate::container::id::check_id;
 use crate::pb;
 use crate::pb::mount::Source;
-use crate::process::{Process, ProcessError, stdio};
+use crate::process::Process;
+use crate::process::ends::Ends;
 use crate::runtime;
 
 /// Longest name of an instance, in bytes.
@@ -46,7 +46,7 @@ async fn make(
     if instance.len() > MAX_INSTANCE {
         return Err(ContainerError::Invalid(format!("instance is longer than {MAX_INSTANCE} bytes")));
     }
-    let broken = |source: ProcessError| ContainerError::Process { container: id.clone(), exec: id.clone(), source };
+    let broken = ContainerError::of_process(&id, &id);
     agent.machine.modules_loaded().await;
     if needs_ext4(&request) {
         let machine = agent.clone();
@@ -58,25 +58,21 @@ async fn make(
     }
     let context = agent.sandbox()?;
     let starting = agent.reaper.starting();
-    let (created, ends) = if options.terminal {
-        let make = move || runtime::create_with_terminal(&context, &request);
-        let (created, master) = blocking("create", &id, make).await?;
-        (created, stdio::terminal(master, size.as_ref()).map_err(broken)?)
-    } else {
-        let (ends, child) = stdio::pipes(options.stdin).map_err(broken)?;
-        let machine = agent.clone();
-        let make = move || match &machine.machine.stand_in {
-            None => runtime::create(&context, &request, child),
-            Some((layout, rootfs)) => runtime::create_from(layout, rootfs.clone(), &context, &request, child),
-        };
-        (blocking("create", &id, make).await?, ends)
+    let pipes = if options.terminal { None } else { Some(Ends::pipes(options.stdin).map_err(&broken)?) };
+    let (ends, child) = pipes.unzip();
+    let layout = agent.machine.layout.clone();
+    let make = move || runtime::create(&layout, &context, &request, child);
+    let (created, master) = blocking("create", &id, make).await?;
+    let mut ends = match (ends, master) {
+        (Some(ends), _) => ends,
+        (None, Some(master)) => Ends::terminal(master, size.as_ref()).map_err(broken)?,
+        (None, None) => return Err(ContainerError::Failed("open a terminal")),
     };
-    let (tasks, terminal) = Tasks::new(ends);
-    let process = Process::new(&id, &id, options, &agent.budget, terminal);
+    let process = Process::new(&id, &id, options, &agent.budget, ends.terminal.take());
     let pid = created.init_pid();
     let container = Arc::new(Container::new(order, instance, Arc::new(created), process.clone()));
     agent.oom.add(&container);
-    tasks.start(&process);
+    ends.start(&process);
     agent.watch(&starting, &container, &process, pid);
     Ok(container)
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Tasks, blocking, detached, options};
+use super::{blocking, check_id, detached, options};
 use crate::agent::Agent;
 use crate::container::Container;
 use crate::container::error::ContainerError;
-use crate::container::id::check_id;
 use crate::pb;
-use crate::process::{Process, ProcessError, stdio};
+use crate::process::Process;
+use crate::process::ends::{Ends, terminal_stdio};
 use crate::runtime::ExecOutcome;
 use crate::sync::lock;
 
@@ -41,26 +41,24 @@ async fn run(
     let spec = start.process.ok_or_else(missing)?;
     let options = options(&spec)?;
     let (id, exec_id) = (container.id.clone(), start.exec_id);
-    let broken =
-        |source: ProcessError| ContainerError::Process { container: id.clone(), exec: exec_id.clone(), source };
-    let (ends, child) = match options.terminal {
+    let broken = ContainerError::of_process(&id, &exec_id);
+    let (mut ends, child) = match options.terminal {
         true => {
             let runtime = container.runtime.clone();
             let (master, slave) = blocking("open a terminal in", &id, move || runtime.open_pty()).await?;
-            let ends = stdio::terminal(master, spec.tty_size.as_ref()).map_err(broken)?;
-            (ends, stdio::terminal_stdio(slave).map_err(broken)?)
+            let ends = Ends::terminal(master, spec.tty_size.as_ref()).map_err(&broken)?;
+            (ends, terminal_stdio(slave).map_err(broken)?)
         }
-        false => stdio::pipes(options.stdin).map_err(broken)?,
+        false => Ends::pipes(options.stdin).map_err(broken)?,
     };
-    let (tasks, terminal) = Tasks::new(ends);
-    let process = Process::new(&id, &exec_id, options, &agent.budget, terminal);
+    let process = Process::new(&id, &exec_id, options, &agent.budget, ends.terminal.take());
     let starting = agent.reaper.starting();
     let runtime = container.runtime.clone();
     let outcome = blocking("execute in", &id, move || runtime.exec(&exec_id, &spec, child)).await?;
     lock(&container.execs).insert(process.clone());
     match outcome {
         ExecOutcome::Running { pid } => {
-            tasks.start(&process);
+            ends.start(&process);
             agent.watch(&starting, &container, &process, pid);
         }
         ExecOutcome::Failed { code, reason } => {

@@ -11,8 +11,8 @@ pub mod start;
 use std::future::Future;
 
 use crate::container::error::ContainerError;
-use crate::process::stdio::{Ends, check_size};
-use crate::process::{Options, Output, Process, feed, pump, ring::Overflow};
+use crate::process::terminal::check_size;
+use crate::process::{Options, ring::Overflow};
 use crate::{pb, runtime};
 
 /// Default size of a ring.
@@ -46,6 +46,11 @@ fn failed(action: &'static str, error: &tokio::task::JoinError) -> ContainerErro
     ContainerError::Failed(action)
 }
 
+/// Refuses a text that is not an id: only ids become part of a path.
+pub fn check_id(what: &str, id: &str) -> Result<(), ContainerError> {
+    runtime::check_id(what, id).map_err(|error| ContainerError::Invalid(error.to_string()))
+}
+
 /// Reads from a process's specification what the agent itself needs.
 pub fn options(process: &pb::Process) -> Result<Options, ContainerError> {
     let ring_bytes = match process.ring_bytes {
@@ -67,42 +72,4 @@ pub fn options(process: &pb::Process) -> Result<Options, ContainerError> {
         pb::OverflowPolicy::DropOldest => Overflow::DropOldest,
     };
     Ok(Options { terminal: process.terminal, stdin: process.stdin, ring_bytes: ring_bytes as usize, overflow })
-}
-
-/// The tasks that move a process's bytes, to be started once the process exists.
-pub struct Tasks {
-    stdin: Option<feed::Sink>,
-    stdout: pump::Source,
-    stderr: Option<pump::Source>,
-}
-
-impl Tasks {
-    /// Splits the agent's ends into the tasks and the terminal that the process keeps.
-    pub fn new(ends: Ends) -> (Self, Option<crate::process::stdio::Master>) {
-        match ends {
-            Ends::Pipes { stdin, stdout, stderr } => {
-                let tasks = Self {
-                    stdin: stdin.map(feed::Sink::Pipe),
-                    stdout: pump::Source::Pipe(stdout),
-                    stderr: Some(pump::Source::Pipe(stderr)),
-                };
-                (tasks, None)
-            }
-            Ends::Terminal(master) => {
-                let tasks = Self { stdin: Some(feed::Sink::Terminal), stdout: pump::Source::Terminal, stderr: None };
-                (tasks, Some(master))
-            }
-        }
-    }
-
-    /// Starts them.
-    pub fn start(self, process: &std::sync::Arc<Process>) {
-        if let Some(sink) = self.stdin {
-            feed::start(process, sink);
-        }
-        pump::start(process, Output::Stdout, self.stdout);
-        if let Some(source) = self.stderr {
-            pump::start(process, Output::Stderr, source);
-        }
-    }
 }

@@ -3,14 +3,14 @@
 //! The process notices it as with any reader that ends: its next write gets SIGPIPE or EPIPE, a terminal gets SIGHUP. A client
 //! that disconnects closes nothing: it may come back and read on.
 
-use super::{Output, Process, stdio};
-use crate::sync::lock;
+use super::{Output, Process, terminal};
+use crate::sync::{lock, until};
 
 impl Process {
     /// Closes the reading end of an output. For a terminal, that is stdout, and hangs the terminal up.
     pub fn close_output(&self, output: Output) {
         if let (Some(terminal), Output::Stdout) = (&self.terminal, output)
-            && let Err(error) = stdio::hang_up(terminal.get_ref())
+            && let Err(error) = terminal::hang_up(terminal.get_ref())
         {
             // A terminal that no process has open is hung up already.
             crate::log::info("process", &format!("{}: {error}", self.exec_id));
@@ -25,13 +25,6 @@ impl Process {
 
     /// Waits until an output is cut off.
     pub(super) async fn cut_off(&self, output: Output) {
-        loop {
-            let mut cut = std::pin::pin!(self.cut.notified());
-            cut.as_mut().enable();
-            if lock(&self.state).cut.contains(&output) {
-                return;
-            }
-            cut.await;
-        }
+        until(&self.cut, || lock(&self.state).cut.contains(&output).then_some(())).await;
     }
 }

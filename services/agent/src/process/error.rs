@@ -1,5 +1,7 @@
 //! Why something cannot be done to a process.
 
+use std::io;
+
 use crate::pb::FailureReason;
 
 /// A refused action on a process.
@@ -12,20 +14,30 @@ pub enum ProcessError {
     #[error("{0} is no signal; signals are 1 to 64")]
     BadSignal(i32),
     #[error("cannot {action}: {source}")]
-    System { action: &'static str, source: nix::Error },
+    System { action: &'static str, source: io::Error },
+}
+
+impl From<ProcessError> for io::Error {
+    fn from(error: ProcessError) -> Self {
+        Self::other(error)
+    }
 }
 
 impl ProcessError {
+    /// Says what a system call was for.
+    pub fn system<E: Into<io::Error>>(action: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::System { action, source: error.into() }
+    }
+
     /// The reason that the node is given.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::NoTerminal => FailureReason::NoTerminal,
             Self::BadSize { .. } | Self::BadSignal(_) => FailureReason::Invalid,
-            Self::System {
-                source: nix::Error::EMFILE | nix::Error::ENFILE | nix::Error::ENOMEM | nix::Error::ENOSPC,
-                ..
-            } => FailureReason::Exhausted,
-            Self::System { .. } => FailureReason::Internal,
+            Self::System { source, .. } => match source.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOSPC) => FailureReason::Exhausted,
+                _ => FailureReason::Internal,
+            },
         }
     }
 }

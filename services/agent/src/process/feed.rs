@@ -8,7 +8,7 @@ use tokio::net::unix::pipe;
 
 use super::Process;
 use super::stdin::Next;
-use crate::sync::lock;
+use crate::sync::{lock, until};
 
 /// Where stdin goes.
 pub enum Sink {
@@ -52,14 +52,11 @@ async fn run(process: Arc<Process>, sink: Sink) {
 }
 
 async fn broken(process: &Process) {
-    loop {
-        let mut changed = std::pin::pin!(process.stdin_changed.notified());
-        changed.as_mut().enable();
-        if lock(&process.state).reaped.is_some() || lock(&process.state).abandoned {
-            return;
-        }
-        changed.await;
-    }
+    let has_ended = || {
+        let state = lock(&process.state);
+        (state.reaped.is_some() || state.abandoned).then_some(())
+    };
+    until(&process.stdin_changed, has_ended).await;
 }
 
 async fn write(process: &Process, sink: &Sink, bytes: &[u8]) -> io::Result<usize> {
@@ -72,11 +69,8 @@ async fn write(process: &Process, sink: &Sink, bytes: &[u8]) -> io::Result<usize
             }
         },
         Sink::Terminal => {
-            let missing = || io::Error::other("the process has no terminal");
-            let terminal = process.terminal.as_ref().ok_or_else(missing)?;
             let interest = tokio::io::Interest::WRITABLE;
-            let write = terminal.async_io(interest, |fd| Ok(nix::unistd::write(fd, bytes)?));
-            write.await
+            process.terminal()?.async_io(interest, |fd| Ok(nix::unistd::write(fd, bytes)?)).await
         }
     }
 }

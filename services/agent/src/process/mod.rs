@@ -10,6 +10,7 @@
 
 pub mod budget;
 mod closing;
+pub mod ends;
 mod error;
 pub mod feed;
 pub mod pump;
@@ -18,22 +19,21 @@ pub mod ring;
 pub mod session;
 pub mod signal;
 pub mod stdin;
-pub mod stdio;
+pub mod terminal;
 
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::pb;
-use crate::sync::lock;
+use crate::sync::{lock, until};
 use budget::Budget;
 pub use error::ProcessError;
 use reaper::Exit;
 use ring::{Overflow, Ring};
 use stdin::{Offer, Stdin, StdinError};
+use terminal::Master;
 
 /// Names one of the two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct Process {
     stdin_changed: Notify,
     /// The reading end of an output was closed.
     cut: Notify,
-    terminal: Option<AsyncFd<OwnedFd>>,
+    terminal: Option<Master>,
 }
 
 struct State {
@@ -102,7 +102,7 @@ impl Process {
         exec_id: &str,
         options: Options,
         budget: &Budget,
-        terminal: Option<AsyncFd<OwnedFd>>,
+        terminal: Option<Master>,
     ) -> Arc<Self> {
         let ring = || Ring::new(options.ring_bytes, options.overflow, budget.clone());
         let mut stderr = ring();
@@ -190,14 +190,7 @@ impl Process {
 
     /// Waits for the end.
     pub async fn wait(&self) -> pb::ExitStatus {
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if let Some(status) = self.ended() {
-                return status;
-            }
-            changed.await;
-        }
+        until(&self.changed, || self.ended()).await
     }
 
     /// Ends both outputs at what has been read, for a process that was not started, or whose container is removed.
@@ -237,30 +230,31 @@ impl Process {
             0 => Ok(()),
             _ => match nix::Error::last() {
                 nix::Error::ESRCH => Ok(()),
-                source => Err(ProcessError::System { action: "send the signal", source }),
+                source => Err(ProcessError::System { action: "send the signal", source: source.into() }),
             },
         }
     }
 
+    fn terminal(&self) -> Result<&Master, ProcessError> {
+        self.terminal.as_ref().ok_or(ProcessError::NoTerminal)
+    }
+
     /// Sets the terminal's size.
     pub fn resize(&self, size: &pb::TtySize) -> Result<(), ProcessError> {
-        let terminal = self.terminal.as_ref().ok_or(ProcessError::NoTerminal)?;
-        stdio::set_size(terminal.get_ref(), size)
+        terminal::set_size(self.terminal()?.get_ref(), size)
     }
 
     /// Takes bytes for stdin, waiting while the queue is full.
     pub async fn feed(&self, offset: u64, data: Bytes) -> Result<(), StdinError> {
-        loop {
-            let mut changed = std::pin::pin!(self.stdin_changed.notified());
-            changed.as_mut().enable();
-            let offer = lock(&self.state).stdin.offer(offset, data.clone())?;
-            if offer == Offer::Taken {
-                self.stdin_changed.notify_waiters();
-                self.changed.notify_waiters();
-                return Ok(());
-            }
-            changed.await;
-        }
+        let offer = || match lock(&self.state).stdin.offer(offset, data.clone()) {
+            Ok(Offer::Full) => None,
+            Ok(Offer::Taken) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        };
+        until(&self.stdin_changed, offer).await?;
+        self.stdin_changed.notify_waiters();
+        self.changed.notify_waiters();
+        Ok(())
     }
 
     /// Declares the end of stdin.

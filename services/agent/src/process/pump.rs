@@ -7,11 +7,9 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 
 use super::{Output, Process};
@@ -40,7 +38,7 @@ impl Source {
     async fn readable(&self, process: &Process) -> io::Result<()> {
         match self {
             Self::Pipe(pipe) => pipe.readable().await,
-            Self::Terminal => master(process)?.readable().await.map(|mut guard| guard.retain_ready()),
+            Self::Terminal => process.terminal()?.readable().await.map(|mut guard| guard.retain_ready()),
         }
     }
 
@@ -49,7 +47,8 @@ impl Source {
         match self {
             Self::Pipe(pipe) => pipe.try_read(buffer),
             Self::Terminal => {
-                let read = master(process)?
+                let read = process
+                    .terminal()?
                     .try_io(tokio::io::Interest::READABLE, |fd| Ok(nix::unistd::read(fd, &mut *buffer)?));
                 match read {
                     Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(0),
@@ -61,22 +60,10 @@ impl Source {
 
     fn pending(&self) -> usize {
         match self {
-            Self::Pipe(pipe) => pending_bytes(pipe.as_raw_fd()),
+            Self::Pipe(pipe) => rustix::io::ioctl_fionread(pipe).map_or(0, |bytes| bytes as usize),
             Self::Terminal => TERMINAL_BYTES,
         }
     }
-}
-
-fn master(process: &Process) -> io::Result<&AsyncFd<OwnedFd>> {
-    let missing = || io::Error::other("the process has no terminal");
-    process.terminal.as_ref().ok_or_else(missing)
-}
-
-fn pending_bytes(fd: RawFd) -> usize {
-    let mut count = 0;
-    // SAFETY: FIONREAD writes one int, which lives on this stack.
-    let result = unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) };
-    if result == 0 { count.max(0) as usize } else { 0 }
 }
 
 enum Step {

@@ -9,6 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use rustix::process::{WaitOptions, wait};
+
 use crate::sync::lock;
 
 /// The most exits of unknown PIDs that are kept.
@@ -86,15 +88,10 @@ impl Reaper {
 
     /// Waits for every child that has ended, without blocking.
     pub fn reap(&self) {
-        loop {
-            let mut status = 0;
-            // SAFETY: waitpid writes one int, which lives on this stack.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
-            if pid <= 0 {
-                return;
-            }
-            if let Some(exit) = decode(status) {
-                self.record(pid, exit);
+        let options = WaitOptions::NOHANG | WaitOptions::from_bits_retain(libc::__WALL as u32);
+        while let Ok(Some((pid, status))) = wait(options) {
+            if let Some(exit) = decode(status.as_raw()) {
+                self.record(pid.as_raw_nonzero().get(), exit);
             }
         }
     }
@@ -103,14 +100,10 @@ impl Reaper {
 fn decode(status: i32) -> Option<Exit> {
     let at = SystemTime::now();
     if libc::WIFEXITED(status) {
-        let code = libc::WEXITSTATUS(status);
-        Some(Exit { code, signal: 0, at })
-    } else if libc::WIFSIGNALED(status) {
-        let signal = libc::WTERMSIG(status);
-        Some(Exit { code: 128 + signal, signal, at })
-    } else {
-        None
+        return Some(Exit { code: libc::WEXITSTATUS(status), signal: 0, at });
     }
+    let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status))?;
+    Some(Exit { code: 128 + signal, signal, at })
 }
 
 impl Drop for Starting {

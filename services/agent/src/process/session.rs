@@ -10,7 +10,7 @@ use super::{Output, Process, ProcessError};
 use crate::pb::process_input::Input;
 use crate::pb::process_output::Output as Message;
 use crate::pb::{self, FailureReason};
-use crate::sync::lock;
+use crate::sync::{lock, until};
 
 /// The most bytes in one chunk.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -127,17 +127,10 @@ impl Session {
     /// Waits for the next message for the client. None after the last.
     pub async fn next(&mut self) -> Option<pb::ProcessOutput> {
         let process = self.process.clone();
-        loop {
-            let mut changed = std::pin::pin!(process.changed.notified());
-            changed.as_mut().enable();
-            if self.finished {
-                return None;
-            }
-            if let Some(output) = self.poll(&process) {
-                return Some(message(output));
-            }
-            changed.await;
+        if self.finished {
+            return None;
         }
+        Some(message(until(&process.changed, || self.poll(&process)).await))
     }
 
     fn poll(&mut self, process: &Process) -> Option<Message> {

@@ -6,7 +6,6 @@ use tonic::{Request, Response, Status};
 
 use super::status::invalid;
 use crate::agent::Agent;
-use crate::container::Container;
 use crate::operations::{control, create, remove, start};
 use crate::pb;
 use crate::pb::container_service_server::ContainerService;
@@ -26,13 +25,13 @@ impl ContainerService for Containers {
         request: Request<pb::CreateContainerRequest>,
     ) -> Answer<pb::CreateContainerResponse> {
         let container = create::create(self.0.clone(), request.into_inner()).await?;
-        let container = Some(container.describe());
+        let container = Some(container.describe(false));
         Ok(Response::new(pb::CreateContainerResponse { container }))
     }
 
     async fn start_container(&self, request: Request<pb::StartContainerRequest>) -> Answer<pb::StartContainerResponse> {
         let container = start::start(self.0.clone(), request.into_inner().container_id).await?;
-        let container = Some(container.describe());
+        let container = Some(container.describe(false));
         Ok(Response::new(pb::StartContainerResponse { container }))
     }
 
@@ -49,15 +48,15 @@ impl ContainerService for Containers {
         self.0.require_configured()?;
         let request = request.into_inner();
         let container = self.0.containers.get(&request.container_id)?;
-        let container = Some(described(&container, request.without_execs));
+        let container = Some(container.describe(request.without_execs));
         Ok(Response::new(pb::GetContainerResponse { container }))
     }
 
     async fn list_containers(&self, request: Request<pb::ListContainersRequest>) -> Answer<pb::ListContainersResponse> {
         self.0.require_configured()?;
-        let brief = request.into_inner().without_execs;
+        let briefly = request.into_inner().without_execs;
         let all = self.0.containers.all();
-        let containers = all.iter().map(|container| described(container, brief)).collect();
+        let containers = all.iter().map(|container| container.describe(briefly)).collect();
         Ok(Response::new(pb::ListContainersResponse { containers }))
     }
 
@@ -127,8 +126,4 @@ impl ContainerService for Containers {
         let processes = control::processes(container).await?;
         Ok(Response::new(pb::ListProcessesResponse { processes }))
     }
-}
-
-fn described(container: &Container, without_execs: bool) -> pb::Container {
-    if without_execs { container.describe_briefly() } else { container.describe() }
 }

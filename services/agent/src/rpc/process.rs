@@ -13,8 +13,8 @@ use crate::operations::exec;
 use crate::pb;
 use crate::pb::process_service_server::ProcessService;
 use crate::pb::{attach_request, exec_request};
+use crate::process::Process;
 use crate::process::session::{Session, SessionError, SessionInput, Start};
-use crate::process::{Process, ProcessError};
 
 /// Messages that are queued for one client, beside those in HTTP/2's own buffer.
 const MESSAGES_AHEAD: usize = 2;
@@ -85,7 +85,7 @@ impl ProcessService for Processes {
     ) -> Result<Response<pb::SignalProcessResponse>, Status> {
         let request = request.into_inner();
         let process = self.process(&request.container_id, &request.exec_id)?;
-        process.signal(request.signal).map_err(|error| impossible(&process, error))?;
+        process.signal(request.signal).map_err(failed(&process))?;
         Ok(Response::new(pb::SignalProcessResponse {}))
     }
 
@@ -96,7 +96,7 @@ impl ProcessService for Processes {
         let request = request.into_inner();
         let process = self.process(&request.container_id, &request.exec_id)?;
         let size = request.size.ok_or_else(|| invalid("size is missing"))?;
-        process.resize(&size).map_err(|error| impossible(&process, error))?;
+        process.resize(&size).map_err(failed(&process))?;
         Ok(Response::new(pb::ResizeTtyResponse {}))
     }
 }
@@ -105,12 +105,8 @@ fn not_input() -> SessionError {
     SessionError::Invalid("a message after the first must be input")
 }
 
-fn impossible(process: &Process, source: ProcessError) -> ContainerError {
-    ContainerError::Process { container: process.container_id.clone(), exec: process.exec_id.clone(), source }
-}
-
-fn ended(process: &Process, source: SessionError) -> ContainerError {
-    ContainerError::Session { container: process.container_id.clone(), exec: process.exec_id.clone(), source }
+fn failed<E: Into<SessionError>>(process: &Process) -> impl Fn(E) -> ContainerError {
+    ContainerError::of_process(&process.container_id, &process.exec_id)
 }
 
 /// Connects a client's two streams with a process.
@@ -126,7 +122,7 @@ where
     Out: Send + 'static,
 {
     let joined = Session::join(process.clone(), start);
-    let (mut session, started) = joined.map_err(|error| ended(&process, error))?;
+    let (mut session, started) = joined.map_err(failed(&process))?;
     let (sender, receiver) = mpsc::channel(MESSAGES_AHEAD);
     let input = session.input();
     tokio::spawn(async move {
@@ -168,7 +164,7 @@ async fn take_all<In>(
             Err(status) => return status,
         };
         if let Err(error) = taken {
-            return ended(process, error).into();
+            return failed(process)(error).into();
         }
     }
 }

@@ -88,16 +88,17 @@ impl SandboxService for Sandboxes {
         request: Request<pb::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let mut sequence = request.into_inner().after_sequence;
-        let events = self.0.events.clone();
-        if sequence > events.last() {
-            let text = format!("after_sequence is {sequence}, but the last event since boot is {}", events.last());
+        let agent = self.0.clone();
+        let last = agent.events.last();
+        if sequence > last {
+            let text = format!("after_sequence is {sequence}, but the last event since boot is {last}");
             return Err(refused(pb::FailureReason::EventNotReached, text));
         }
         let (sender, receiver) = tokio::sync::mpsc::channel(EVENTS_AHEAD);
         tokio::spawn(async move {
             loop {
                 let event = tokio::select! {
-                    event = events.after(sequence) => event,
+                    event = agent.events.after(sequence) => event,
                     () = sender.closed() => return,
                 };
                 sequence = event.sequence;

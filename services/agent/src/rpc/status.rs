@@ -97,8 +97,11 @@ mod tests {
     #[test]
     fn a_status_says_in_its_details_why_the_call_was_refused() {
         let below_use = RuntimeError::BelowUse { field: "memory_bytes", limit: 1, used: 2 };
-        let no_terminal =
-            ContainerError::Process { container: "c1".into(), exec: "e1".into(), source: ProcessError::NoTerminal };
+        let no_terminal = ContainerError::Process {
+            container: "c1".into(),
+            exec: "e1".into(),
+            source: ProcessError::NoTerminal.into(),
+        };
         let cases = [
             (container_error(below_use), FailureReason::LimitBelowUse, Code::FailedPrecondition),
             (
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn the_oldest_byte_held_comes_with_an_offset_that_is_not_held() {
         let source = SessionError::Output(RingError::NotHeld { wanted: 1, base: 70_000, end: 90_000 });
-        let status = Status::from(ContainerError::Session { container: "c1".into(), exec: "e1".into(), source });
+        let status = Status::from(ContainerError::Process { container: "c1".into(), exec: "e1".into(), source });
         let expected = Failure { reason: FailureReason::OffsetNotHeld.into(), earliest_offset: 70_000 };
         assert_eq!(read(&status), expected);
     }

@@ -9,6 +9,7 @@ use super::error::{Result, RuntimeError};
 pub struct Layout {
     state_root: PathBuf,
     cgroup_root: PathBuf,
+    image: Option<String>,
 }
 
 impl Default for Layout {
@@ -21,7 +22,17 @@ impl Default for Layout {
 impl Layout {
     /// A layout with the given directory for containers and mount point of the cgroup v2 hierarchy.
     pub fn new(state_root: impl Into<PathBuf>, cgroup_root: impl Into<PathBuf>) -> Self {
-        Self { state_root: state_root.into(), cgroup_root: cgroup_root.into() }
+        Self { state_root: state_root.into(), cgroup_root: cgroup_root.into(), image: None }
+    }
+
+    /// The same, with a directory in place of the images of all containers; for tests on a host.
+    pub fn with_image(self, directory: String) -> Self {
+        Self { image: Some(directory), ..self }
+    }
+
+    /// The directory in place of all images.
+    pub fn image(&self) -> Option<&str> {
+        self.image.as_deref()
     }
 
     /// The container's own directory. `id` must have passed [`check_id`].

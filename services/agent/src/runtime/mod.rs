@@ -32,9 +32,9 @@ pub mod stage;
 #[cfg(test)]
 mod tests;
 
-pub use container::create::{RootfsSource, create, create_from, create_with_terminal};
+pub use container::create::create;
 pub use container::exec::ExecOutcome;
 pub use container::{Container, SandboxContext, Started};
 pub use error::RuntimeError;
 pub use launch::plan::{Stdio, warm_up};
-pub use layout::Layout;
+pub use layout::{Layout, check_id};

@@ -34,22 +34,19 @@ pub(super) unsafe fn syscall6(number: libc::c_long, args: [usize; 6]) -> isize {
 
 /// Issues a system call. Arguments that are not given are zero.
 macro_rules! sys {
-    ($number:expr) => { $crate::runtime::raw::syscall6($number, [0; 6]) };
-    ($number:expr, $a:expr) => { $crate::runtime::raw::syscall6($number, [$a as usize, 0, 0, 0, 0, 0]) };
-    ($number:expr, $a:expr, $b:expr) => {
-        $crate::runtime::raw::syscall6($number, [$a as usize, $b as usize, 0, 0, 0, 0])
-    };
-    ($number:expr, $a:expr, $b:expr, $c:expr) => {
-        $crate::runtime::raw::syscall6($number, [$a as usize, $b as usize, $c as usize, 0, 0, 0])
-    };
-    ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr) => {
-        $crate::runtime::raw::syscall6($number, [$a as usize, $b as usize, $c as usize, $d as usize, 0, 0])
-    };
-    ($number:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr) => {
-        $crate::runtime::raw::syscall6(
-            $number,
-            [$a as usize, $b as usize, $c as usize, $d as usize, $e as usize, 0],
-        )
+    ($number:expr $(, $argument:expr)*) => {
+        $crate::runtime::raw::syscall6($number, $crate::runtime::raw::padded([$($argument as usize),*]))
     };
 }
 pub(super) use sys;
+
+/// Fills up with zeros.
+#[inline(always)]
+pub(super) const fn padded<const COUNT: usize>(given: [usize; COUNT]) -> [usize; 6] {
+    let (mut all, mut at) = ([0; 6], 0);
+    while at < COUNT {
+        all[at] = given[at];
+        at += 1;
+    }
+    all
+}

@@ -1,5 +1,7 @@
 //! Reading and writing the small files of a cgroup.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -14,15 +16,13 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), Errno> {
 }
 
 /// Reads a file, at most 256 KiB of it.
-pub(in crate::runtime) fn read_text(path: &Path) -> Result<String, Errno> {
-    let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+pub(super) fn read_text(path: &Path) -> io::Result<String> {
+    read_start(path, FILE_BYTES)
+}
+
+/// Reads at most `limit` bytes of a file.
+pub(in crate::runtime) fn read_start(path: &Path, limit: usize) -> io::Result<String> {
     let mut bytes = Vec::new();
-    let mut chunk = [0u8; 4096];
-    while bytes.len() < FILE_BYTES {
-        match rustix::io::read(&fd, &mut chunk)? {
-            0 => break,
-            count => bytes.extend_from_slice(chunk.get(..count).unwrap_or_default()),
-        }
-    }
+    File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

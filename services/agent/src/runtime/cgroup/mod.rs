@@ -25,6 +25,7 @@ use crate::pb;
 use crate::runtime::error::{Attempt, Result, RuntimeError};
 use crate::runtime::layout::Layout;
 use block_devices::BlockDevices;
+pub(super) use files::read_start;
 use files::{read_text, write};
 
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@
 //! program. Where a container may trace the processes that it sees, a stage does the same out of its sight.
 
 use std::ffi::c_void;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -147,7 +147,7 @@ fn in_sight(
         errno => RuntimeError::system(format!("create the process of exec {exec_id}"), errno),
     })?;
     drop((report, streams));
-    if let Err(error) = wait(&reports, &child) {
+    if let Err(error) = wait(reports.as_fd(), EXEC_TIMEOUT, &child) {
         // The child may still use them: leaking 64 KiB is better than freeing memory in use.
         std::mem::forget((plan, stack));
         return Err(error);
@@ -158,19 +158,11 @@ fn in_sight(
         return Ok(ExecOutcome::Running { pid: child.pid });
     };
     // The child still has to exit, and uses the stack and the plan until then.
-    if let Err(error) = wait_for_end(&child) {
+    if let Err(error) = wait(child.pidfd.as_fd(), KILL_TIMEOUT, &child) {
         std::mem::forget((plan, stack));
         return Err(error);
     }
     outcome(container, report, &Subject::of(process))
-}
-
-/// Waits until a child that has reported has exited. One that its container has stopped is killed.
-fn wait_for_end(child: &Child) -> Result<()> {
-    wait_readable(child.pidfd.as_fd(), KILL_TIMEOUT, WHAT).or_else(|_| {
-        pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
-        wait_readable(child.pidfd.as_fd(), KILL_TIMEOUT, WHAT)
-    })
 }
 
 /// What a report means for the caller.
@@ -182,11 +174,11 @@ fn outcome(container: &Container, report: Report, subject: &Subject) -> Result<E
     }
 }
 
-/// Waits for the report, or the end of the pipe. A child that is late (its container can stop it) is killed. An error means
-/// that even then it did not exit in time.
-fn wait(reports: &OwnedFd, child: &Child) -> Result<()> {
-    wait_readable(reports.as_fd(), EXEC_TIMEOUT, WHAT).or_else(|_| {
+/// Waits for a descriptor of a child: its report, or its exit. A child that is late (its container can stop it) is killed. An
+/// error means that even then it did not exit in time.
+fn wait(fd: BorrowedFd<'_>, timeout: Duration, child: &Child) -> Result<()> {
+    wait_readable(fd, timeout, WHAT).or_else(|_| {
         pidfd_send_signal(&child.pidfd, Signal::KILL).ok();
-        wait_readable(reports.as_fd(), KILL_TIMEOUT, WHAT)
+        wait_readable(fd, KILL_TIMEOUT, WHAT)
     })
 }

@@ -8,10 +8,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Mode, OFlags};
-
 use crate::pb;
-use crate::runtime::cgroup::Cgroup;
+use crate::runtime::cgroup::{Cgroup, read_start};
 use crate::runtime::rights::user::Accounts;
 
 const PROCESSES: usize = 4096;
@@ -69,8 +67,9 @@ impl Clock {
 }
 
 fn process(directory: &Path, clock: &Clock) -> Option<Entry> {
-    let stat = read(&directory.join("stat"), STATUS_BYTES)?;
-    let status = read(&directory.join("status"), STATUS_BYTES)?;
+    let read = |file: &str, limit| read_start(&directory.join(file), limit).ok();
+    let stat = read("stat", STATUS_BYTES)?;
+    let status = read("status", STATUS_BYTES)?;
     let (head, tail) = stat.rsplit_once(')')?;
     let (guest_pid, command) = head.split_once('(')?;
     let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
@@ -91,7 +90,7 @@ fn process(directory: &Path, clock: &Clock) -> Option<Entry> {
         started_at: Some(clock.time(field(22)).into()),
         terminal: terminal(field(7)),
         command: command.chars().take(64).collect(),
-        args: command_line(&read(&directory.join("cmdline"), COMMAND_LINE_BYTES)?),
+        args: command_line(&read("cmdline", COMMAND_LINE_BYTES)?),
     };
     Some(Entry { columns, parent: field(4) as u32 })
 }
@@ -116,20 +115,6 @@ fn terminal(number: u64) -> String {
 fn command_line(text: &str) -> Vec<String> {
     let text = text.strip_suffix('\0').unwrap_or(text);
     if text.is_empty() { Vec::new() } else { text.split('\0').map(str::to_owned).collect() }
-}
-
-fn read(path: &Path, limit: usize) -> Option<String> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut bytes = vec![0; limit];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::read(&file, rest).ok()? {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    bytes.truncate(filled);
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

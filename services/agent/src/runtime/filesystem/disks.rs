@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, netlink};
+use rustix::net::RecvFlags;
 
 use crate::pb;
 use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::uevent;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);
@@ -51,7 +52,7 @@ impl Disks {
             }
             // The first time, listen and look again: the disk may have appeared in between.
             if self.announcements.is_none() {
-                self.announcements = Some(listen().attempt(|| "listen for devices")?);
+                self.announcements = Some(uevent::listen().attempt(|| "listen for devices")?);
                 continue;
             }
             self.wait_announcement(disk)?;
@@ -92,15 +93,6 @@ impl Disks {
 fn can_open(node: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     rustix::fs::open(node, flags, Mode::empty()).is_ok()
-}
-
-fn listen() -> std::result::Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let protocol = Some(netlink::KOBJECT_UEVENT);
-    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)?;
-    const KERNEL_GROUP: u32 = 1;
-    rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, KERNEL_GROUP))?;
-    Ok(socket)
 }
 
 #[cfg(test)]

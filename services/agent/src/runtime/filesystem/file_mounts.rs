@@ -3,6 +3,8 @@
 //! They are in one small tmpfs of the container, and each is mounted at its path. A container that writes to them without end
 //! fills that tmpfs, not the agent's.
 
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -61,11 +63,8 @@ impl Files {
         let what = || format!("write the file {name}");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.directory, name, flags, Mode::from_raw_mode(0o600)).attempt(what)?;
-        let mut rest = content;
-        while !rest.is_empty() {
-            let written = rustix::io::write(&file, rest).attempt(what)?;
-            rest = rest.get(written..).unwrap_or_default();
-        }
+        let mut file = File::from(file);
+        file.write_all(content).attempt(what)?;
         if let Some((uid, gid)) = owner {
             rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).attempt(what)?;
         }

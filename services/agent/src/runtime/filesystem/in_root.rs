@@ -6,6 +6,8 @@
 //! cannot lead the walk out of the root.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -17,23 +19,16 @@ const SYMLINKS: usize = 40;
 const COMPONENTS: usize = 256;
 
 /// Reads the first `limit` bytes of a regular file below `root`.
-pub fn read_file(root: &OwnedFd, path: &str, limit: usize) -> std::result::Result<Vec<u8>, Errno> {
+pub fn read_file(root: &OwnedFd, path: &str, limit: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?;
-    let stat = rustix::fs::fstat(&file)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Errno::INVAL);
+    let file = File::from(rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(Errno::INVAL.into());
     }
-    let mut bytes = vec![0; limit.min(usize::try_from(stat.st_size).unwrap_or(0))];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::read(&file, rest)? {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    bytes.truncate(filled);
+    let mut bytes = Vec::new();
+    file.take(limit.min(metadata.len())).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

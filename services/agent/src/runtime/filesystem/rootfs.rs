@@ -18,15 +18,14 @@ use rustix::fs::{Mode, OFlags};
 
 use super::mount_api::{self, Flags};
 use super::spec::{FilesystemSpec, Layer};
-use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::runtime::error::{Attempt, Result};
 
 const DIRECTORIES: Mode = Mode::from_raw_mode(0o755);
 
 /// Mounts the root at `<directory>/root` and opens it.
 pub fn mount(spec: &FilesystemSpec) -> Result<OwnedFd> {
     let layers = Path::new(&spec.directory).join("layers");
-    let lower = spec.lower.as_ref().ok_or_else(|| RuntimeError::InvalidSpec("the rootfs has no lower layer".into()))?;
-    let lower = mount_lower(lower, &layers.join("lower"))?;
+    let lower = mount_lower(&spec.lower, &layers.join("lower"))?;
     let upper = layers.join("upper");
     mount_api::attach_at(&upper_filesystem(spec)?, &upper)?;
     let (data, work) = (upper.join("data"), upper.join("work"));

@@ -18,8 +18,8 @@ pub struct FilesystemSpec {
     #[prost(string, tag = "4")]
     pub shared_root: String,
     /// The image.
-    #[prost(message, optional, tag = "5")]
-    pub lower: Option<Layer>,
+    #[prost(message, required, tag = "5")]
+    pub lower: Layer,
     /// The writable layer; none is a tmpfs.
     #[prost(message, optional, tag = "6")]
     pub upper: Option<Layer>,

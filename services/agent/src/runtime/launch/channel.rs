@@ -115,25 +115,22 @@ pub fn wait_go(channel: &OwnedFd) -> bool {
 
 /// For a stage: reports that it is ready.
 pub fn send_ready(channel: &OwnedFd, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors: Vec<_> = terminal.into_iter().collect();
-    if !descriptors.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    }
-    rustix::net::sendmsg(channel, &[IoSlice::new(b"R")], &mut ancillary, SendFlags::NOSIGNAL)
-        .map(drop)
-        .attempt(|| "report to the agent")
+    send(channel, b"R", terminal).attempt(|| "report to the agent")
 }
 
 /// For a stage: hands over the process that it created.
 pub fn send_born(channel: &OwnedFd, pid: i32, pidfd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
+    let [a, b, c, d] = pid.to_le_bytes();
+    send(channel, &[b'B', a, b, c, d], Some(pidfd))
+}
+
+fn send(channel: &OwnedFd, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> std::result::Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [pidfd];
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let [a, b, c, d] = pid.to_le_bytes();
-    rustix::net::sendmsg(channel, &[IoSlice::new(&[b'B', a, b, c, d])], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    if let Some(fd) = &fd {
+        ancillary.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
+    }
+    rustix::net::sendmsg(channel, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
 }
 
 /// For a stage: reports why it failed.

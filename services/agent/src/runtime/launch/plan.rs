@@ -107,7 +107,7 @@ impl LaunchPlan {
     /// The filter for `process`. Records that a process will be able to trace others.
     pub fn filter(process: &pb::Process) -> Result<Option<Filter>> {
         let capabilities = ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
-        if capabilities.held.contains(Capability::SysPtrace) {
+        if capabilities.held.contains(Capability::CAP_SYS_PTRACE) {
             *TRACERS.write().unwrap_or_else(PoisonError::into_inner) = true;
         }
         Ok((!process.seccomp_unconfined).then(|| seccomp::default_filter(capabilities.held)))

@@ -1,6 +1,6 @@
 //! Terminals of a container's own devpts, so that their names are valid inside it.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -30,13 +30,7 @@ pub fn open(root: &OwnedFd) -> Result<Terminal> {
     }
     rustix::fs::fcntl_setfl(&master, OFlags::RDWR).attempt(what)?;
     rustix::pty::unlockpt(&master).attempt(what)?;
-    let open = (OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).bits();
-    // SAFETY: TIOCGPTPEER takes open flags and returns a new descriptor.
-    let slave = unsafe { crate::runtime::raw::sys!(libc::SYS_ioctl, master.as_raw_fd(), libc::TIOCGPTPEER, open) };
-    if slave < 0 {
-        return Err(Errno::from_raw_os_error(-slave as i32)).attempt(what);
-    }
-    // SAFETY: a new descriptor from the kernel.
-    let slave = unsafe { OwnedFd::from_raw_fd(slave as i32) };
+    let open = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, open).attempt(what)?;
     Ok(Terminal { master, slave })
 }

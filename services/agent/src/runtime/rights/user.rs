@@ -14,7 +14,7 @@ use std::rc::Rc;
 use crate::runtime::error::{Result, RuntimeError};
 use crate::runtime::filesystem::in_root;
 
-const FILE_BYTES: usize = 1024 * 1024;
+const FILE_BYTES: u64 = 1024 * 1024;
 const GROUPS: usize = 1024;
 
 /// A resolved user.

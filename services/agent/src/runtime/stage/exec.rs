@@ -25,7 +25,7 @@ pub fn run() -> ! {
     spawn::forbid_tracing();
     // SAFETY: the stage was started with these in place, and nothing else owns them.
     let (agent, spec, member) = unsafe { descriptors::take() };
-    match prepare(&spec, &member) {
+    match prepare(spec, &member) {
         Ok(plan) => launch::run_apart(&plan, &agent),
         Err(error) => {
             channel::send_failure(&agent, &error);
@@ -34,7 +34,7 @@ pub fn run() -> ! {
     }
 }
 
-fn prepare(spec: &OwnedFd, member: &OwnedFd) -> Result<LaunchPlan> {
+fn prepare(spec: OwnedFd, member: &OwnedFd) -> Result<LaunchPlan> {
     let spec = StageSpec::read(spec)?;
     let process = spec.process()?;
     plan::adopt_oom_score(process)?;

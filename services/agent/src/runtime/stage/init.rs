@@ -39,14 +39,14 @@ pub fn run() -> ! {
     spawn::forbid_tracing();
     // SAFETY: the stage was started with these two in place, and nothing else owns them.
     let (agent, spec, member) = unsafe { descriptors::take() };
-    let (plan, terminal, apart) = match StageSpec::read(&spec).and_then(|spec| build(&spec, &member)) {
+    let (plan, terminal, apart) = match StageSpec::read(spec).and_then(|spec| build(&spec, &member)) {
         Ok(built) => built,
         Err(error) => {
             channel::send_failure(&agent, &error);
             std::process::exit(126);
         }
     };
-    drop((spec, member));
+    drop(member);
     let master = terminal.as_ref().map(|terminal| terminal.master.as_fd());
     if channel::send_ready(&agent, master).is_err() {
         std::process::exit(126);

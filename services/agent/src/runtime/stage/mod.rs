@@ -11,15 +11,14 @@ mod descriptors;
 mod exec;
 mod holder;
 mod init;
-mod kind;
+mod names;
 mod shared_pid;
 mod spec;
 mod start;
 
 use std::ffi::OsString;
 
-use kind::StageKind;
-
+use names::{EXEC, HOLDER, INIT};
 pub use shared_pid::with_shared_pid_namespace;
 pub use spec::StageSpec;
 pub use start::{BUILD_TIMEOUT, spawn_exec, spawn_init};
@@ -33,10 +32,8 @@ pub fn dispatch(arguments: &[OsString]) {
 
 /// Runs the stage of this name and never returns, if there is one.
 pub fn run(name: &[u8]) {
-    match StageKind::of(name) {
-        Some(StageKind::Init) => init::run(),
-        Some(StageKind::Exec) => exec::run(),
-        Some(StageKind::Holder) => holder::run(),
-        None => {}
+    let stages: [(_, fn() -> !); 3] = [(INIT, init::run), (EXEC, exec::run), (HOLDER, holder::run)];
+    if let Some((_, run)) = stages.iter().find(|(stage, _)| stage.to_bytes() == name) {
+        run()
     }
 }

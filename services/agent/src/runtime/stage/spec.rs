@@ -1,10 +1,12 @@
 //! What the agent hands to a stage: one message in a memfd.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 
 use prost::Message as _;
-use rustix::fs::{MemfdFlags, SeekFrom};
+use rustix::fs::MemfdFlags;
 
 use crate::pb;
 use crate::runtime::error::{Attempt, Result, RuntimeError};
@@ -40,33 +42,20 @@ impl StageSpec {
     /// A file in memory with the spec, to be read from its beginning.
     pub(super) fn write(&self) -> Result<OwnedFd> {
         let what = || "write a stage's spec";
-        let file = rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).attempt(what)?;
-        let bytes = self.encode_to_vec();
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let written = rustix::io::write(&file, rest).attempt(what)?;
-            rest = rest.get(written..).unwrap_or_default();
-        }
-        rustix::fs::seek(&file, SeekFrom::Start(0)).attempt(what)?;
-        Ok(file)
+        let mut file = File::from(rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).attempt(what)?);
+        file.write_all(&self.encode_to_vec()).and_then(|()| file.rewind()).attempt(what)?;
+        Ok(file.into())
     }
 
     /// Reads the spec from a file of [`Self::write`].
-    pub(super) fn read(file: &OwnedFd) -> Result<Self> {
-        let size = rustix::fs::fstat(file).attempt(|| "look at the spec")?.st_size;
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match rustix::io::read(file, rest).attempt(|| "read the spec")? {
-                0 => break,
-                count => filled += count,
-            }
-        }
+    pub(super) fn read(file: OwnedFd) -> Result<Self> {
+        let mut bytes = Vec::new();
+        File::from(file).read_to_end(&mut bytes).attempt(|| "read the spec")?;
         Self::decode(bytes.as_slice()).map_err(|error| RuntimeError::Stage(format!("the spec is broken: {error}")))
     }
 
     /// The process to become.
-    pub(super) fn process(&self) -> Result<&pb::Process> {
+    pub fn process(&self) -> Result<&pb::Process> {
         self.process.as_ref().ok_or_else(|| RuntimeError::InvalidSpec("there is no process".into()))
     }
 }

@@ -1,6 +1,6 @@
 //! The agent's side of a stage: starts the agent's program again, as a stage, with its descriptors in their places.
 
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::descriptors::{CHANNEL, FIRST_FREE, MEMBER};
-use super::kind::StageKind;
+use super::names::{EXEC, HOLDER, INIT};
 use super::spec::StageSpec;
 use crate::runtime::error::{Attempt, Result, RuntimeError};
 use crate::runtime::launch::c_strings::Strings;
@@ -24,7 +24,8 @@ pub const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A stage to start: its descriptors are installed, then the agent's program is executed.
 struct Entry {
-    descriptors: [(i32, i32); 6],
+    /// In the order of their numbers, from 0.
+    descriptors: Vec<i32>,
     executable: i32,
     argv: Strings,
     envp: Strings,
@@ -32,8 +33,8 @@ struct Entry {
 
 /// Starts an init stage by `create`, which chooses the namespaces that it is created in.
 pub fn spawn_init(
-    cgroup: &OwnedFd,
-    stdio: [BorrowedFd<'_>; 3],
+    cgroup: BorrowedFd<'_>,
+    [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
     channel: &OwnedFd,
     spec: &StageSpec,
     member: Option<BorrowedFd<'_>>,
@@ -41,21 +42,21 @@ pub fn spawn_init(
 ) -> Result<Child> {
     let spec = spec.write()?;
     let member = member.unwrap_or(spec.as_fd());
-    let lifted = lift(&[stdio[0], stdio[1], stdio[2], channel.as_fd(), spec.as_fd(), member])?;
-    spawn_stage(StageKind::Init, cgroup.as_fd(), &lifted, create)
+    spawn_stage(INIT, cgroup, [stdin, stdout, stderr, channel.as_fd(), spec.as_fd(), member], create)
 }
 
 /// Starts an exec stage in the agent's namespaces. It joins those of `member`.
 pub fn spawn_exec(
     cgroup: BorrowedFd<'_>,
-    stdio: [BorrowedFd<'_>; 3],
+    [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
     channel: &OwnedFd,
     spec: &StageSpec,
     member: BorrowedFd<'_>,
 ) -> Result<Child> {
     let spec = spec.write()?;
-    let lifted = lift(&[stdio[0], stdio[1], stdio[2], channel.as_fd(), spec.as_fd(), member])?;
-    spawn_stage(StageKind::Exec, cgroup, &lifted, |spawn| spawn(0).attempt(|| "create an exec's stage"))
+    let create =
+        |spawn: &dyn Fn(u64) -> std::result::Result<Child, Errno>| spawn(0).attempt(|| "create an exec's stage");
+    spawn_stage(EXEC, cgroup, [stdin, stdout, stderr, channel.as_fd(), spec.as_fd(), member], create)
 }
 
 /// Starts a holder in a new PID namespace, and waits until it is ready. It lives as long as its channel.
@@ -63,14 +64,13 @@ pub fn spawn_holder() -> Result<(Child, OwnedFd)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, Mode::empty()).attempt(|| "open /dev/null")?;
     let (ours, theirs) = channel::pair()?;
-    let null_fd = null.as_fd();
-    let lifted = lift(&[null_fd, null_fd, null_fd, theirs.as_fd(), null_fd, null_fd])?;
+    let null = null.as_fd();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let cgroup = rustix::fs::open(own_cgroup()?, flags, Mode::empty()).attempt(|| "open the agent's cgroup")?;
-    let child = spawn_stage(StageKind::Holder, cgroup.as_fd(), &lifted, |spawn| {
+    let child = spawn_stage(HOLDER, cgroup.as_fd(), [null, null, null, theirs.as_fd(), null, null], |spawn| {
         spawn(OWN_PID).attempt(|| "create the holder of the shared PID namespace")
     })?;
-    drop((theirs, lifted));
+    drop(theirs);
     match channel::receive(&ours, BUILD_TIMEOUT, "the holder of the shared PID namespace")? {
         Message::Ready(_) => Ok((child, ours)),
         Message::Failed(error) => Err(error),
@@ -79,22 +79,20 @@ pub fn spawn_holder() -> Result<(Child, OwnedFd)> {
 }
 
 fn spawn_stage(
-    kind: StageKind,
+    name: &CStr,
     cgroup: BorrowedFd<'_>,
-    lifted: &[OwnedFd],
+    descriptors: [BorrowedFd<'_>; 6],
     create: impl FnOnce(&dyn Fn(u64) -> std::result::Result<Child, Errno>) -> Result<Child>,
 ) -> Result<Child> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let executable = rustix::fs::open("/proc/self/exe", flags, Mode::empty()).attempt(|| "open the agent's program")?;
     // Above the numbers that are overwritten.
-    let executable = rustix::io::fcntl_dupfd_cloexec(&executable, FIRST_FREE).attempt(|| "duplicate a descriptor")?;
-    let mut descriptors = [(-1, -1); 6];
-    for ((number, slot), fd) in (0..).zip(&mut descriptors).zip(lifted) {
-        *slot = (fd.as_raw_fd(), number);
-    }
-    let argv = vec![CString::from(c"paddock"), CString::from(kind.name())];
+    let lift = |fd| rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FREE).attempt(|| "duplicate a descriptor");
+    let executable = lift(executable.as_fd())?;
+    let lifted = descriptors.into_iter().map(lift).collect::<Result<Vec<_>>>()?;
+    let argv = vec![CString::from(c"paddock"), CString::from(name)];
     let entry = Box::new(Entry {
-        descriptors,
+        descriptors: lifted.iter().map(AsRawFd::as_raw_fd).collect(),
         executable: executable.as_raw_fd(),
         argv: Strings::new(argv),
         envp: Strings::new(Vec::new()),
@@ -123,8 +121,8 @@ unsafe extern "C" fn execute(entry: *const c_void) -> ! {
     // SAFETY: `entry` is the [`Entry`] that `spawn_stage` keeps; system calls on its data.
     unsafe {
         let entry = &*entry.cast::<Entry>();
-        for (from, to) in &entry.descriptors {
-            sys!(libc::SYS_dup3, *from, *to, 0);
+        for (to, from) in entry.descriptors.iter().enumerate() {
+            sys!(libc::SYS_dup3, *from, to, 0);
         }
         sys!(libc::SYS_close_range, MEMBER + 1, u32::MAX, CLOSE_RANGE_CLOEXEC);
         let result = sys!(
@@ -137,12 +135,6 @@ unsafe extern "C" fn execute(entry: *const c_void) -> ! {
         );
         fail(CHANNEL, Report::new(Step::Stage, -result as i32))
     }
-}
-
-/// Duplicates with numbers above those that have a meaning to a stage.
-fn lift(fds: &[BorrowedFd<'_>]) -> Result<Vec<OwnedFd>> {
-    let lifted = fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, FIRST_FREE));
-    lifted.collect::<std::result::Result<_, _>>().attempt(|| "duplicate a descriptor")
 }
 
 /// The directory of the agent's cgroup (v2), for the holder, which belongs to no container.

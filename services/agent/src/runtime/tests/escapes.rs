@@ -241,8 +241,8 @@ fn a_container_that_executes_the_program_of_the_agent_cannot_change_it() {
 }
 
 #[test]
-fn a_tracer_cannot_change_the_program_of_a_newcomer() {
-    if !has_read_only_program("a_tracer_cannot_change_the_program_of_a_newcomer") {
+fn a_tracer_cannot_change_the_program_of_a_new_process() {
+    if !has_read_only_program("a_tracer_cannot_change_the_program_of_a_new_process") {
         return;
     }
     let before = program();

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::pb;
-use crate::runtime::container::create::*;
 use crate::runtime::error::Result;
 use crate::runtime::layout::Layout;
 use crate::runtime::*;
@@ -53,7 +52,8 @@ impl Fixture {
                 shared_root: directory.join("shared"),
                 share_pid_namespace: false,
             },
-            layout: Layout::new(directory.join("containers"), cgroup_root()),
+            layout: Layout::new(directory.join("containers"), cgroup_root())
+                .with_image(directory.join("rootfs").to_string_lossy().into_owned()),
             directory,
             containers: AtomicU32::new(0),
         };
@@ -88,9 +88,8 @@ impl Fixture {
     }
 
     pub fn try_create(&self, request: &pb::CreateContainerRequest) -> Result<(Running, Output)> {
-        let source = RootfsSource::Directory(self.path("").to_string_lossy().into_owned());
         let (stdio, output) = pipes();
-        let container = create_from(&self.layout, source, &self.sandbox, request, stdio)?;
+        let (container, _) = create(&self.layout, &self.sandbox, request, Some(stdio))?;
         Ok((Running(container), output))
     }
 

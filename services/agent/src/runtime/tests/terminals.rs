@@ -1,5 +1,4 @@
 use super::fixture::*;
-use crate::runtime::container::create::*;
 use crate::runtime::*;
 
 #[test]
@@ -24,8 +23,7 @@ fn an_init_may_have_a_terminal_of_the_containers_own() {
     let mut process = process(&["sh", "-c", "tty; echo hello"]);
     process.terminal = true;
     request.process = Some(process);
-    let source = RootfsSource::Directory(fixture.path("").to_string_lossy().into_owned());
-    let (container, master) = create_with_terminal_from(&fixture.layout, source, &fixture.sandbox, &request).unwrap();
+    let (container, master) = create(&fixture.layout, &fixture.sandbox, &request, None).unwrap();
     let container = Running(container);
     assert_eq!(container.0.start().unwrap(), Started::Running);
     assert_eq!(read_all(master.unwrap()), "/dev/pts/0\r\nhello\r\n");

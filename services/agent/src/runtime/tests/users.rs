@@ -2,7 +2,6 @@
 
 use super::fixture::*;
 use crate::pb;
-use crate::runtime::container::create::*;
 use crate::runtime::*;
 
 const STREAMS: &str = "echo o >/dev/stdout; echo e >/dev/stderr; cat </dev/stdin; ls -Ln /proc/self/fd/1";
@@ -41,8 +40,7 @@ fn the_terminal_belongs_to_the_user_of_an_exec_and_of_an_init() {
     assert_eq!(reap(pid), 0);
     let mut request = fixture.request();
     request.process = Some(process);
-    let source = RootfsSource::Directory(fixture.path("").to_string_lossy().into_owned());
-    let (other, master) = create_with_terminal_from(&fixture.layout, source, &fixture.sandbox, &request).unwrap();
+    let (other, master) = create(&fixture.layout, &fixture.sandbox, &request, None).unwrap();
     let other = Running(other);
     assert_eq!(other.0.start().unwrap(), Started::Running);
     assert_eq!(read_all(master.unwrap()), "1000:5:620\r\nhi\r\n");

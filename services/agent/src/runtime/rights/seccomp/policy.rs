@@ -161,7 +161,7 @@ const SYSTEM: &[c_long] = &[SYS_getrandom, SYS_sysinfo, SYS_uname];
 #[rustfmt::skip]
 const WITH_CAPABILITY: &[(Capability, &[c_long])] = &[
     (
-        Capability::SysAdmin,
+        Capability::CAP_SYS_ADMIN,
         &[
             SYS_bpf, SYS_clone, SYS_clone3, SYS_fanotify_init, SYS_fsconfig, SYS_fsmount, SYS_fsopen, SYS_fspick,
             SYS_lookup_dcookie, SYS_mount, SYS_mount_setattr, SYS_move_mount, SYS_open_tree, SYS_perf_event_open,
@@ -169,25 +169,25 @@ const WITH_CAPABILITY: &[(Capability, &[c_long])] = &[
             SYS_umount2, SYS_unshare,
         ],
     ),
-    (Capability::Bpf, &[SYS_bpf]),
-    (Capability::DacReadSearch, &[SYS_open_by_handle_at]),
-    (Capability::Perfmon, &[SYS_perf_event_open]),
-    (Capability::SysBoot, &[SYS_reboot, SYS_kexec_load, SYS_kexec_file_load]),
-    (Capability::SysChroot, &[SYS_chroot]),
-    (Capability::SysModule, &[SYS_init_module, SYS_finit_module, SYS_delete_module]),
+    (Capability::CAP_BPF, &[SYS_bpf]),
+    (Capability::CAP_DAC_READ_SEARCH, &[SYS_open_by_handle_at]),
+    (Capability::CAP_PERFMON, &[SYS_perf_event_open]),
+    (Capability::CAP_SYS_BOOT, &[SYS_reboot, SYS_kexec_load, SYS_kexec_file_load]),
+    (Capability::CAP_SYS_CHROOT, &[SYS_chroot]),
+    (Capability::CAP_SYS_MODULE, &[SYS_init_module, SYS_finit_module, SYS_delete_module]),
     (
-        Capability::SysNice,
+        Capability::CAP_SYS_NICE,
         &[
             SYS_get_mempolicy, SYS_mbind, SYS_migrate_pages, SYS_move_pages, SYS_set_mempolicy,
             SYS_set_mempolicy_home_node,
         ],
     ),
-    (Capability::SysPacct, &[SYS_acct]),
-    (Capability::SysPtrace, &[SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise]),
-    (Capability::SysRawio, &[SYS_iopl, SYS_ioperm]),
-    (Capability::SysTime, &[SYS_clock_settime, SYS_settimeofday]),
-    (Capability::SysTtyConfig, &[SYS_vhangup]),
-    (Capability::Syslog, &[SYS_syslog]),
+    (Capability::CAP_SYS_PACCT, &[SYS_acct]),
+    (Capability::CAP_SYS_PTRACE, &[SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise]),
+    (Capability::CAP_SYS_RAWIO, &[SYS_iopl, SYS_ioperm]),
+    (Capability::CAP_SYS_TIME, &[SYS_clock_settime, SYS_settimeofday]),
+    (Capability::CAP_SYS_TTY_CONFIG, &[SYS_vhangup]),
+    (Capability::CAP_SYSLOG, &[SYS_syslog]),
 ];
 
 #[cfg(test)]
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_capability_allows_the_calls_that_need_it() {
-        let admin = CapabilitySet::of(&[Capability::SysAdmin]);
+        let admin = CapabilitySet::of(&[Capability::CAP_SYS_ADMIN]);
         assert_eq!(rule(admin, SYS_mount), Rule::Allow);
         assert_eq!(rule(admin, SYS_clone3), Rule::Allow);
         assert_eq!(rule(admin, SYS_reboot), Rule::Fail(EPERM));
