@@ -14,69 +14,70 @@ const TEST_BED = "/testing/";
 const MECHANISM = "^libs/(?:qemu|cgroups|network|images)/";
 const ADAPTER = "^libs/(?:rpc|bus|qemu|cgroups|network|images|telemetry)/";
 
-/** The rooms of the node daemon, from the top. A room imports those of lower lines and no other. */
-const NODE_ROOMS = [
-  ["handlers", "streams"],
-  ["recovery"],
-  ["lifecycle"],
-  ["watch"],
-  ["containers", "limits", "host"],
-  ["resources", "stats", "logs", "events"],
-  ["sandboxes"],
-  ["store", "wire"],
-  ["record"],
-  ["vm"],
-  ["agent"],
-];
-
-/** One rule for each room of a service whose rooms lie in lines. */
-const lineRules = (service, lines) =>
-  lines.flatMap((line, depth) =>
-    line.map((room) => {
-      const others = lines
-        .slice(0, depth + 1)
-        .flat()
-        .filter((other) => other !== room);
-      return {
-        name: `${service}-${room}-looks-down`,
-        comment: `The rooms of services/${service} import in one direction.`,
-        from: { path: `^services/${service}/src/${room}/`, pathNot: [TEST, TEST_BED] },
-        to: { path: `^services/${service}/src/(?:${others.join("|")})/` },
-      };
-    }),
-  );
-
 /** Tests beside the code may import anything, so no arrow starts at one. */
 const code = (path) => ({ path, pathNot: TEST });
 
 /**
- * Folders of services that import in one direction: each with what else of its service it may import. A file of `src/` itself is
- * named like a folder. Files of `src/` may import any folder; the rule against cycles keeps folders from those above them.
+ * The folders of each service, and what else of the service each may import, together with what that may import in turn. A name
+ * that ends in ".ts" is a file of `src/`; "*.ts" is any of them. These files may import any folder; `no-cycles` keeps them apart.
  */
 const rooms = {
   api: {
     nodes: [],
     sandboxes: ["nodes"],
     lists: ["nodes", "api-context.ts"],
-    streams: ["lists", "sandboxes", "nodes", "api-context.ts"],
+    streams: ["lists", "sandboxes"],
     events: [],
-    handlers: ["streams", "lists", "sandboxes", "nodes", "events", "api-context.ts", "version.ts"],
+    handlers: ["streams", "events", "version.ts"],
     listeners: ["credentials.ts"],
+  },
+  cli: {
+    output: ["cli-error.ts"],
+    client: ["output", "command-run.ts", "each-operand.ts"],
+    process: ["output", "command-run.ts", "signals.ts"],
+    doctor: ["output"],
+    "local-fleet": ["output"],
+    commands: ["client", "process", "doctor", "local-fleet", "*.ts"],
+  },
+  node: {
+    agent: [],
+    vm: ["agent"],
+    record: ["vm"],
+    store: ["record"],
+    wire: ["record"],
+    sandboxes: ["store", "wire"],
+    stats: ["sandboxes"],
+    logs: ["sandboxes"],
+    events: ["sandboxes", "node-log.ts"],
+    resources: ["sandboxes", "node-context.ts"],
+    containers: ["resources", "stats", "logs", "events"],
+    limits: ["resources", "stats", "logs", "events"],
+    host: ["resources", "stats", "logs", "events", "config.ts"],
+    watch: ["containers", "limits", "host"],
+    lifecycle: ["watch"],
+    recovery: ["lifecycle"],
+    handlers: ["recovery", "command.ts"],
+    streams: ["recovery"],
   },
 };
 
+/** What a folder may import: what its list names, and what those may import. */
+const reachable = (folders, room) =>
+  folders[room].flatMap((each) => [each, ...(each in folders ? reachable(folders, each) : [])]);
+
+const pathOf = (service, room) =>
+  room.endsWith(".ts")
+    ? `^services/${service}/src/${room.replace("*", "[^/]+").replace(".ts", "\\.ts$")}`
+    : `^services/${service}/src/${room}/`;
+
 const roomRules = Object.entries(rooms).flatMap(([service, folders]) =>
-  Object.entries(folders).map(([folder, below]) => ({
-    name: `${service}-${folder}`,
-    comment: `services/${service}/src/${folder} imports of its service only: ${below.join(", ") || "nothing"}.`,
-    from: { path: `^services/${service}/src/${folder}/`, pathNot: [TEST, TEST_BED] },
+  Object.keys(folders).map((room) => ({
+    name: `${service}-${room}`,
+    comment: `The folders of services/${service} import in one direction.`,
+    from: { path: pathOf(service, room), pathNot: [TEST, TEST_BED] },
     to: {
       path: `^services/${service}/src/`,
-      pathNot: [folder, ...below].map((each) =>
-        each.endsWith(".ts")
-          ? `^services/${service}/src/${each.replaceAll(".", "\\.")}$`
-          : `^services/${service}/src/${each}/`,
-      ),
+      pathNot: [...new Set([room, ...reachable(folders, room)])].map((each) => pathOf(service, each)),
     },
   })),
 );
@@ -176,15 +177,6 @@ const arrows = [
     comment: "What ships does not need what tests stand on.",
     from: { path: "^(?:libs|services)/", pathNot: [TEST, TEST_BED] },
     to: { path: TEST_BED, pathNot: "(?:^|/)node_modules/" },
-  },
-  ...lineRules("node", NODE_ROOMS),
-  {
-    name: "node-state-knows-no-context",
-    comment: "What a sandbox is does not depend on how the daemon is put together.",
-    from: code("^services/node/src/(?:stats|logs|events|sandboxes|store|wire|record|vm|agent)/"),
-    to: {
-      path: "^services/node/src/(?:app|command-handler|config|heartbeat|node-context|routes|stream-server)\\.ts$",
-    },
   },
   {
     name: "no-cycles",

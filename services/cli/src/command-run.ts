@@ -14,8 +14,8 @@ import { explainFailure } from "./client/explain-failure.ts";
 import { type Api, openApi } from "./client/open-api.ts";
 import { colorsOf, writeFailure } from "./output/failure-text.ts";
 import { type Colors, Progress } from "./output/progress.ts";
+import { isTerminal } from "./output/terminal.ts";
 import { writeTo } from "./output/write-to.ts";
-import { isTerminal } from "./process/terminal.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
 /** The program's surroundings: those of the operating system, or a test's. */

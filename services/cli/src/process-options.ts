@@ -6,7 +6,7 @@ import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
 import { collect } from "./command-definition.ts";
 import type { CommandRun } from "./command-run.ts";
-import { isTerminal, terminalSize } from "./process/terminal.ts";
+import { isTerminal, terminalSize } from "./output/terminal.ts";
 
 export type ProcessOptions = {
   readonly interactive?: boolean;

@@ -8,7 +8,7 @@ import type { Bind } from "./command-definition.ts";
 import { CommandRun, type Surroundings } from "./command-run.ts";
 import { COMMANDS, FAMILIAR_COMMANDS } from "./commands/all.ts";
 import { colorsOf, writeFailure } from "./output/failure-text.ts";
-import { isTerminal } from "./process/terminal.ts";
+import { isTerminal } from "./output/terminal.ts";
 import { addGlobalOptions } from "./settings.ts";
 import { exitCodeOf, listenToSignals } from "./signals.ts";
 

@@ -1,13 +1,12 @@
 /** Lists the processes in the containers of a sandbox. */
 import { ENDED_KINDS } from "@paddock/client";
 import { type ErrorKind, PaddockError } from "@paddock/domain";
-import { ContainerState, type ContainerStatus, type ProcessEntry, SandboxState } from "@paddock/protocol";
+import { ContainerState, type ContainerStatus, SandboxState } from "@paddock/protocol";
 import { CliError } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
+import type { ContainerProcess } from "../output/process-table.ts";
 import { sandboxStateText } from "../output/status-text.ts";
 import { findContainer, findSandbox, parseReference, type SandboxTarget } from "./targets.ts";
-
-export type ContainerProcess = { readonly containerId: string; readonly process: ProcessEntry };
 
 /** The processes of SANDBOX/CONTAINER, or of all running containers of SANDBOX, by container and PID. Throws `CliError`. */
 export async function listProcesses(run: CommandRun, target: string): Promise<ContainerProcess[]> {

@@ -9,7 +9,7 @@ import { type CommandDefinition, describedCommand } from "../command-definition.
 import type { CommandRun } from "../command-run.ts";
 import { parseSpan } from "../output/quantities.ts";
 import { STATS_HEADING, statsRows } from "../output/stats-table.ts";
-import { tableOutput } from "../output/table-output.ts";
+import { tableOutput } from "../table-output.ts";
 
 type StatsOptions = { readonly stream?: boolean; readonly interval: string };
 type Readings = ReadonlyMap<string, StatsReading>;

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
 import { ProcessEntrySchema } from "@paddock/protocol";
 import { usageError } from "../cli-error.ts";
-import { type ContainerProcess, listProcesses } from "../client/list-processes.ts";
+import { listProcesses } from "../client/list-processes.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import {
+  type ContainerProcess,
   PROCESS_HEADING,
   type ProcessReading,
   processRows,
@@ -12,7 +13,7 @@ import {
   watchedRows,
 } from "../output/process-table.ts";
 import { parseSpan } from "../output/quantities.ts";
-import { tableOutput } from "../output/table-output.ts";
+import { tableOutput } from "../table-output.ts";
 
 type TopOptions = { readonly watch?: boolean; readonly interval: string };
 

@@ -6,7 +6,7 @@
  * table to its height, because a table that wraps or scrolls cannot be overwritten.
  */
 import type { Writable } from "node:stream";
-import { type TerminalSize, terminalSize } from "../process/terminal.ts";
+import { type TerminalSize, terminalSize } from "./terminal.ts";
 import { writeTo } from "./write-to.ts";
 
 const HIDE_CURSOR = "\x1b[?25l";

@@ -1,9 +1,11 @@
 /** Processes of containers as rows, with the columns of `ps`. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ProcessEntry } from "@paddock/protocol";
-import type { ContainerProcess } from "../client/list-processes.ts";
 import { printable } from "./printable.ts";
 import { formatBytes } from "./quantities.ts";
+
+/** A process and the container that it belongs to. */
+export type ContainerProcess = { readonly containerId: string; readonly process: ProcessEntry };
 
 export type ProcessReading = { readonly atMs: number; readonly processes: readonly ContainerProcess[] };
 

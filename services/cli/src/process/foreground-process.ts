@@ -21,10 +21,10 @@ import { type ExitStatus, ExitStatusSchema } from "@paddock/protocol";
 import { CliError, EXIT_BY_SIGPIPE, usageError } from "../cli-error.ts";
 import { CONNECTION_LOST, type CommandRun } from "../command-run.ts";
 import { printable } from "../output/printable.ts";
+import { enterRawMode, isTerminal, terminalSize, watchSize } from "../output/terminal.ts";
 import { writeTo } from "../output/write-to.ts";
 import { exitCodeOf } from "../signals.ts";
 import { PausedBytes } from "./paused-bytes.ts";
-import { enterRawMode, isTerminal, terminalSize, watchSize } from "./terminal.ts";
 
 export type ForegroundProcess = {
   /** Completes "cannot …". */

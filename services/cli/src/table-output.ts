@@ -1,8 +1,8 @@
 /** Output of a table that is printed repeatedly: redrawn in place on a terminal, else line after line. */
-import type { CommandRun } from "../command-run.ts";
-import { isTerminal } from "../process/terminal.ts";
-import { Columns, columns } from "./columns.ts";
-import { LiveTable } from "./live-table.ts";
+import type { CommandRun } from "./command-run.ts";
+import { Columns, columns } from "./output/columns.ts";
+import { LiveTable } from "./output/live-table.ts";
+import { isTerminal } from "./output/terminal.ts";
 
 export type TableOutput = Disposable & {
   /** Shows the rows, in place of the previous ones or after them. Rejects when the reader has left. */

@@ -1,3 +1,3 @@
 import { context } from "../node-context.ts";
 
-export const record = context;
+export const below = context;

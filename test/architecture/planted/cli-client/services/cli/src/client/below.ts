@@ -1,0 +1,3 @@
+import { above } from "../process/above.ts";
+
+export const below = above;

@@ -1,0 +1,3 @@
+import { above } from "../archive/above.ts";
+
+export const below = above;

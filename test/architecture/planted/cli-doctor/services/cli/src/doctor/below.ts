@@ -1,0 +1,3 @@
+import { above } from "../local-fleet/above.ts";
+
+export const below = above;

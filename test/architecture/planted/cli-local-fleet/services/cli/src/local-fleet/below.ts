@@ -1,0 +1,3 @@
+import { above } from "../doctor/above.ts";
+
+export const below = above;

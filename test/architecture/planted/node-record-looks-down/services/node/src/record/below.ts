@@ -1,3 +1,0 @@
-import { above } from "../wire/above.ts";
-
-export const below = above;
