@@ -1,8 +1,13 @@
 /** Readings of what a sandbox uses, and the shares of time between two of them. */
 import { create } from "@bufbuild/protobuf";
-import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { CallOptions } from "@connectrpc/connect";
-import { type SandboxStats, SandboxStatsSchema } from "@paddock/protocol";
+import {
+  type ContainerStats,
+  type HostStats,
+  type SandboxStats,
+  SandboxStatsSchema,
+} from "@paddock/protocol";
 import type { ApiClient } from "./api-client.ts";
 
 export type StatsReading = {
@@ -22,18 +27,20 @@ export async function readStats(
   return { sandboxId, atMs: performance.now(), stats: stats ?? create(SandboxStatsSchema) };
 }
 
+/** The part of the figures of a VM or a container that `cpuPercent` reads. */
+export type CpuFigures = Pick<HostStats | ContainerStats, "time" | "cpu">;
+
 /**
  * CPU used between two readings, in percent of one CPU: by the clock of the figures, or over `elapsedMs` when that clock stood
  * still. Undefined without a first reading, or when the counter started again between the two.
  */
-export function cpuPercent<T extends { readonly time?: Timestamp | undefined }>(
-  before: T | undefined,
-  now: T,
-  usageUs: (stats: T) => bigint | undefined,
+export function cpuPercent(
+  before: CpuFigures | undefined,
+  now: CpuFigures,
   elapsedMs: number,
 ): number | undefined {
-  const first = before && usageUs(before);
-  const second = usageUs(now);
+  const first = before?.cpu?.usageUs;
+  const second = now.cpu?.usageUs;
   if (first === undefined || second === undefined || second < first) return undefined;
   const byTheirClock = before?.time && now.time ? timestampMs(now.time) - timestampMs(before.time) : 0;
   const spanMs = byTheirClock > 0 ? byTheirClock : elapsedMs;

@@ -12,7 +12,7 @@ import { type BoundMethod, bindService } from "@paddock/rpc";
 import type { ApiContext } from "./api-context.ts";
 import { forwarding } from "./forwarding.ts";
 import { attach } from "./handlers/attach.ts";
-import { createSandbox } from "./handlers/create-sandbox.ts";
+import { createOnNode } from "./handlers/create-on-node.ts";
 import { deleteImage } from "./handlers/delete-image.ts";
 import { deleteSandbox } from "./handlers/delete-sandbox.ts";
 import { exec } from "./handlers/exec.ts";
@@ -25,7 +25,6 @@ import { listContainers } from "./handlers/list-containers.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listNodes } from "./handlers/list-nodes.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
-import { runSandbox } from "./handlers/run-sandbox.ts";
 import { setLogLevel } from "./handlers/set-log-level.ts";
 import { waitProcess } from "./handlers/wait-process.ts";
 import { watch } from "./handlers/watch.ts";
@@ -44,8 +43,8 @@ export const SERVICES = [
 
 export const routes = (api: ApiContext): BoundMethod[] => [
   ...forwarding(api, SandboxService, {
-    createSandbox: createSandbox(api),
-    runSandbox: runSandbox(api),
+    createSandbox: createOnNode(api, SandboxService.method.createSandbox),
+    runSandbox: createOnNode(api, SandboxService.method.runSandbox),
     deleteSandbox: deleteSandbox(api),
     getSandboxStatus: getSandboxStatus(api),
     listSandboxes: listSandboxes(api),

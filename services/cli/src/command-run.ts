@@ -7,7 +7,8 @@
 import type { EventEmitter } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import { type CallOptions, newRequestId, type StreamOptions } from "@paddock/client";
-import { PaddockError } from "@paddock/domain";
+import { type ErrorKind, PaddockError } from "@paddock/domain";
+import { AbortRace } from "@paddock/rpc";
 import type { Command } from "commander";
 import { CliError, withExitCode } from "./cli-error.ts";
 import { explainFailure } from "./client/explain-failure.ts";
@@ -40,8 +41,14 @@ export type CallArguments = {
 /** What the user reads when a stream is about to be resumed. */
 export const CONNECTION_LOST = "connection lost, reconnecting";
 
-/** A request id of the command line. */
-export const newCliRequestId = (): string => newRequestId("cli");
+/** A change, in words. */
+export type Change<T> = {
+  /** Completes "cannot …". */
+  readonly what: string;
+  /** What is shown while it lasts and when it is done; without these nothing is. */
+  readonly doing?: string;
+  readonly done?: (value: T) => string;
+};
 
 export class CommandRun implements Disposable {
   readonly around: Surroundings;
@@ -57,6 +64,7 @@ export class CommandRun implements Disposable {
   /** The signal that ended the command. */
   interruptedBy: NodeJS.Signals | undefined;
   #abort = new AbortController();
+  #race = new AbortRace(this.#abort.signal);
   readonly #restores = new Set<() => void>();
   #api: Api | undefined;
   #address: string;
@@ -93,6 +101,7 @@ export class CommandRun implements Disposable {
   /** Does work that is due even after an interrupt. The next signal ends it too. */
   async cleanUp(work: () => Promise<void>): Promise<void> {
     this.#abort = new AbortController();
+    this.#race = new AbortRace(this.#abort.signal);
     this.onSignal = (name) => this.interrupt(name);
     await work();
   }
@@ -134,6 +143,30 @@ export class CommandRun implements Disposable {
     }
   }
 
+  /** Calls the api. Answers undefined when it fails with an error of a kind in `ignored`. Throws `CliError` for others. */
+  callUnless<T>(
+    ignored: ReadonlySet<ErrorKind>,
+    args: CallArguments,
+    invoke: (api: Api, options: CallOptions) => Promise<T>,
+  ): Promise<T | undefined> {
+    return this.call(args, (api, options) =>
+      invoke(api, options).catch((error: unknown) => {
+        if (error instanceof PaddockError && ignored.has(error.kind)) return undefined;
+        throw error;
+      }),
+    );
+  }
+
+  /** Changes something by the api, under a request id that an error names. Throws `CliError`. */
+  change<T>(
+    { what, doing, done }: Change<T>,
+    invoke: (api: Api, requestId: string, options: CallOptions) => Promise<T>,
+  ): Promise<T> {
+    const requestId = newRequestId("cli");
+    const call = () => this.call({ what, requestId }, (api, options) => invoke(api, requestId, options));
+    return doing === undefined ? call() : this.progress.phase(doing, call, done);
+  }
+
   /** Reads messages from the api, with a note to the user when a connection is lost. Throws `CliError`. */
   async *stream<T>(
     args: CallArguments,
@@ -165,17 +198,15 @@ export class CommandRun implements Disposable {
     this.around.stdout.write(text);
   }
 
+  /** A value as indented JSON, for the reader of stdout. */
+  printJson(value: unknown): void {
+    this.print(`${JSON.stringify(value, null, 2)}\n`);
+  }
+
   /** Writes data of which more follows: waits for a slow reader, until the user interrupts. */
   async write(data: Uint8Array | string, sink: Writable = this.around.stdout): Promise<void> {
     this.signal.throwIfAborted();
-    const left = Promise.withResolvers<never>();
-    const leave = () => left.reject(this.signal.reason);
-    this.signal.addEventListener("abort", leave, { once: true });
-    try {
-      await Promise.race([writeTo(sink, data), left.promise]);
-    } finally {
-      this.signal.removeEventListener("abort", leave);
-    }
+    await this.#race.run(writeTo(sink, data));
   }
 
   /** Reports a failure that does not end the command. It will exit with 1, or with the failure's own code. */

@@ -53,7 +53,8 @@ export const nameOf = (place: ContainerPlace): string =>
 /** Prints the ids for scripts. */
 export function printPlace(run: CommandRun, place: ContainerPlace): void {
   const { sandboxId, containerId } = place;
-  run.print(run.isJson ? `${JSON.stringify({ sandboxId, containerId }, null, 2)}\n` : `${nameOf(place)}\n`);
+  if (run.isJson) run.printJson({ sandboxId, containerId });
+  else run.print(`${nameOf(place)}\n`);
 }
 
 export function containerSpec(

@@ -38,7 +38,7 @@ export async function eachOperand(
     }
     if (run.interruptedBy !== undefined) break;
   }
-  if (run.isJson) run.print(`${JSON.stringify(outcomes, null, 2)}\n`);
+  if (run.isJson) run.printJson(outcomes);
   if (left.length > 0)
     run.report(new CliError(`interrupted: not done for ${left.map(printable).join(", ")}`));
 }

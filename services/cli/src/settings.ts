@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
-import { hostOf } from "./client/open-api.ts";
+import { requireAddress } from "./client/open-api.ts";
 import { readFleetRecord } from "./local-fleet/fleet-record.ts";
 import { parseSpan } from "./output/quantities.ts";
 
@@ -54,7 +54,7 @@ export function readSettings(command: Command, env: Env, isTerminal: boolean): S
   const address = raw.api ?? env.PADDOCK_API ?? readFleetRecord(stateDirOf(env))?.apiAddress ?? DEFAULT_API;
   const tlsCaFile = raw.tlsCa ?? env.PADDOCK_TLS_CA;
   const tokenFile = raw.tokenFile ?? env.PADDOCK_TOKEN_FILE;
-  hostOf(address);
+  requireAddress(address);
   return {
     output,
     address,

@@ -1,13 +1,24 @@
 /** Output of a table that is printed repeatedly: redrawn in place on a terminal, else line after line. */
+import { usageError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
 import { Columns, columns } from "./output/columns.ts";
 import { LiveTable } from "./output/live-table.ts";
+import { parseSpan } from "./output/quantities.ts";
 import { isTerminal } from "./output/terminal.ts";
 
 export type TableOutput = Disposable & {
   /** Shows the rows, in place of the previous ones or after them. Rejects when the reader has left. */
   show(rows: readonly (readonly string[])[]): Promise<void>;
 };
+
+const LEAST_INTERVAL_MS = 100;
+
+/** Parses the time between two tables, in milliseconds. */
+export function parseInterval(text: string): number {
+  const intervalMs = parseSpan(text);
+  if (intervalMs >= LEAST_INTERVAL_MS) return intervalMs;
+  throw usageError(`--interval ${text} is too short`, 'at least "100ms"');
+}
 
 /** `isLive`: more than one table will be printed. */
 export function tableOutput(

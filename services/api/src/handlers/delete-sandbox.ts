@@ -11,35 +11,26 @@ const METHOD = SandboxService.method.deleteSandbox;
 export const deleteSandbox =
   (api: ApiContext) =>
   async (request: DeleteSandboxRequest, ctx: CallContext): Promise<DeleteSandboxResponse> => {
-    const placed = await api.placements.read(request.sandboxId);
-    if (placed === undefined) return notPlaced(api, ctx, request);
+    let placed = await api.placements.read(request.sandboxId);
+    if (placed === undefined) {
+      // After a loss of the registry the sandbox may not have been claimed again yet.
+      await api.sight.seen(ctx);
+      placed = await api.placements.read(request.sandboxId);
+    }
+    if (placed === undefined) return deletedBefore(api, ctx, request);
     const response = await askSandbox(api, ctx, METHOD, request);
     await api.placements.release(placed);
     return response;
   };
 
-/** The registry has no such sandbox, unless it has been lost and knows it by now. */
-async function notPlaced(
-  api: ApiContext,
-  ctx: CallContext,
-  request: DeleteSandboxRequest,
-): Promise<DeleteSandboxResponse> {
-  await api.sight.seen(ctx);
-  const placed = await api.placements.read(request.sandboxId);
-  if (placed === undefined) return deletedBefore(api, ctx, request);
-  const response = await askSandbox(api, ctx, METHOD, request);
-  await api.placements.release(placed);
-  return response;
-}
-
-/** The registry has no such sandbox. If it was deleted by this very request, the node that did it remembers. */
+/** The registry has no such sandbox. If it was deleted by this very request, the node that deleted it still knows the answer. */
 async function deletedBefore(
   api: ApiContext,
   ctx: CallContext,
   body: DeleteSandboxRequest,
 ): Promise<DeleteSandboxResponse> {
   const { answers } = await askEveryNode(api, ctx, { method: METHOD, body });
-  const first = answers[0];
+  const [first] = answers;
   if (first === undefined) throw noSandbox(body.sandboxId);
   return first.answer;
 }

@@ -1,43 +1,24 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import {
   type ListSandboxesRequest,
-  ListSandboxesRequestSchema,
   type ListSandboxesResponse,
   ListSandboxesResponseSchema,
   SandboxSchema,
   SandboxService,
 } from "@paddock/protocol";
-import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
+import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
-import { askEveryNode } from "../lists/ask-every-node.ts";
-import { mergePages } from "../lists/merge-pages.ts";
-import { wantedNode } from "../lists/wanted-node.ts";
+import { listOnNodes } from "../lists/list-on-nodes.ts";
 
-/** Lists the sandboxes of all nodes, by id. Nodes that do not answer are named, and do not fail the list. */
+/** Lists the sandboxes of all nodes, or of one. */
 export const listSandboxes =
   (api: ApiContext) =>
   async (request: ListSandboxesRequest, ctx: CallContext): Promise<ListSandboxesResponse> => {
-    const pageSize = pageSizeOf(request.pageSize);
-    await api.sight.seen(ctx);
-    const wanted = wantedNode(api, request.nodeId);
-    const body = create(ListSandboxesRequestSchema, {
-      ...request,
-      pageSize,
-      pageToken: afterIdOf(request.pageToken),
-    });
-    const every = await askEveryNode(api, ctx, { method: SandboxService.method.listSandboxes, body }, wanted);
-    if (every.refusals[0]) throw every.refusals[0].error;
-    const pages = every.answers.map(({ answer }) => ({
-      items: answer.sandboxes,
-      more: answer.nextPageToken !== "",
-    }));
-    const { items, nextAfter } = mergePages(pages, pageSize, {
+    const { items: sandboxes, ...page } = await listOnNodes(api, ctx, request, {
+      method: SandboxService.method.listSandboxes,
+      pageOf: ({ sandboxes: items, nextPageToken }) => ({ items, more: nextPageToken !== "" }),
       idOf: ({ sandboxId }) => sandboxId,
       bytesOf: (sandbox) => toBinary(SandboxSchema, sandbox).length,
     });
-    return create(ListSandboxesResponseSchema, {
-      sandboxes: items,
-      nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter),
-      unreachableNodes: [...every.unreachable],
-    });
+    return create(ListSandboxesResponseSchema, { sandboxes, ...page });
   };

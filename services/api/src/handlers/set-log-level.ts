@@ -7,7 +7,7 @@ import {
   SystemService,
 } from "@paddock/protocol";
 import { type CallContext, invalidFields } from "@paddock/rpc";
-import { type LogLevelName, setLogLevel as setLevel } from "@paddock/telemetry";
+import { LOG_LEVELS, setLogLevel as setLevel } from "@paddock/telemetry";
 import type { ApiContext } from "../api-context.ts";
 import { askEveryNode } from "../lists/ask-every-node.ts";
 
@@ -15,7 +15,8 @@ import { askEveryNode } from "../lists/ask-every-node.ts";
 export const setLogLevel =
   (api: ApiContext) =>
   async (body: SetLogLevelRequest, ctx: CallContext): Promise<SetLogLevelResponse> => {
-    const level = levelName(body.level);
+    const level = LOG_LEVELS.find((name) => name.toUpperCase() === LogLevel[body.level]);
+    if (level === undefined) throw invalidFields([{ field: "level", description: "no such level" }]);
     setLevel(api.log, level);
     api.log.info({ logLevel: level, requestId: ctx.requestId }, "log level changed");
     const every = await askEveryNode(api, ctx, { method: SystemService.method.setLogLevel, body });
@@ -24,20 +25,3 @@ export const setLogLevel =
       unreachableNodes: [...every.unreachable, ...every.refusals.map(({ nodeId }) => nodeId)].sort(),
     });
   };
-
-function levelName(level: LogLevel): LogLevelName {
-  switch (level) {
-    case LogLevel.TRACE:
-      return "trace";
-    case LogLevel.DEBUG:
-      return "debug";
-    case LogLevel.INFO:
-      return "info";
-    case LogLevel.WARN:
-      return "warn";
-    case LogLevel.ERROR:
-      return "error";
-    default:
-      throw invalidFields([{ field: "level", description: "no such level" }]);
-  }
-}

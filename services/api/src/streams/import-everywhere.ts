@@ -34,7 +34,7 @@ export async function* importEverywhere(
   ctx: CallContext,
   nodeIds: readonly string[],
   first: ImportImageRequest,
-  rest: AsyncIterator<ImportImageRequest>,
+  rest: AsyncIterable<ImportImageRequest>,
 ): AsyncGenerator<ImportImageResponse> {
   const imports = nodeIds.map<NodeImport>((nodeId) => ({
     nodeId,
@@ -43,52 +43,53 @@ export async function* importEverywhere(
     image: undefined,
     warnings: [],
   }));
-  const news = new News();
-  const stopAll = () => {
-    for (const { call } of imports) call.cancel();
-  };
+  let change = Promise.withResolvers<void>();
+  let isOver = false;
+  const changed = () => change.resolve();
   try {
-    const done = Promise.all([pump(imports, first, rest), ...imports.map((each) => follow(each, news))]);
-    done.then(
-      () => news.end(),
-      (error: unknown) => news.fail(error),
-    );
-    for await (const _ of news) {
+    const done = Promise.all([pump(imports, first, rest), ...imports.map((each) => follow(each, changed))]);
+    const end = () => {
+      isOver = true;
+      changed();
+    };
+    done.then(end, end);
+    for (;;) {
+      // What changes several times before the client reads is one change.
+      await change.promise;
+      change = Promise.withResolvers();
+      if (isOver) break;
       const progress = slowest(imports);
       if (progress)
         yield create(ImportImageResponseSchema, { message: { case: "progress", value: progress } });
     }
+    await done;
     const warnings = [...new Set(imports.flatMap((each) => each.warnings))];
     yield create(ImportImageResponseSchema, { message: { case: "image", value: joined(imports) }, warnings });
   } finally {
-    stopAll();
+    for (const { call } of imports) call.cancel();
   }
 }
 
 async function pump(
   imports: readonly NodeImport[],
   first: ImportImageRequest,
-  rest: AsyncIterator<ImportImageRequest>,
+  rest: AsyncIterable<ImportImageRequest>,
 ): Promise<void> {
   // A write fails when the node has ended the call; `follow` then says why.
   const writeAll = (request: ImportImageRequest) =>
     Promise.all(imports.map(({ call }) => call.write(request).catch(() => {})));
   await writeAll(first);
-  for (;;) {
-    const { done, value } = await rest.next();
-    if (done) break;
-    await writeAll(value);
-  }
+  for await (const request of rest) await writeAll(request);
   for (const { call } of imports) call.end();
 }
 
-async function follow(each: NodeImport, news: News): Promise<void> {
+async function follow(each: NodeImport, changed: () => void): Promise<void> {
   try {
     for await (const { message, warnings } of each.call) {
       if (message.case === "progress") each.progress = message.value;
       if (message.case === "image") each.image = message.value;
       each.warnings = warnings;
-      news.arrived();
+      changed();
     }
   } catch (error) {
     throw nodeFailure(error, each.nodeId);
@@ -110,32 +111,4 @@ function joined(imports: readonly NodeImport[]): Image {
   const [first, ...others] = images;
   if (first === undefined) throw new PaddockError("INTERNAL", "an import without nodes");
   return others.reduce<Image>(joinImages, first);
-}
-
-/** An iteration that has an element whenever something arrived since the last one: coalesced, so it holds nothing. */
-class News implements AsyncIterable<void> {
-  #waiting = Promise.withResolvers<void>();
-  #over: { readonly error?: unknown } | undefined;
-
-  arrived(): void {
-    this.#waiting.resolve();
-  }
-  end(): void {
-    this.#over ??= {};
-    this.#waiting.resolve();
-  }
-  fail(error: unknown): void {
-    this.#over ??= { error };
-    this.#waiting.resolve();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<void> {
-    for (;;) {
-      await this.#waiting.promise;
-      this.#waiting = Promise.withResolvers<void>();
-      if (this.#over && "error" in this.#over) throw this.#over.error;
-      if (this.#over) return;
-      yield;
-    }
-  }
 }

@@ -1,6 +1,6 @@
 /** Lists the processes in the containers of a sandbox. */
 import { ENDED_KINDS } from "@paddock/client";
-import { type ErrorKind, PaddockError } from "@paddock/domain";
+import type { ErrorKind } from "@paddock/domain";
 import { ContainerState, type ContainerStatus, SandboxState } from "@paddock/protocol";
 import { CliError } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
@@ -44,14 +44,9 @@ async function processesOf(
   containerId: string,
   ignored: ReadonlySet<ErrorKind>,
 ): Promise<ContainerProcess[]> {
-  try {
-    const { processes } = await run.api.containers.listProcesses(
-      { sandboxId, containerId },
-      run.callOptions(),
-    );
-    return processes.map((process) => ({ containerId, process }));
-  } catch (error) {
-    if (error instanceof PaddockError && ignored.has(error.kind)) return [];
-    throw run.explain(error, { what: `list the processes of "${sandboxId}/${containerId}"` });
-  }
+  const what = `list the processes of "${sandboxId}/${containerId}"`;
+  const answer = await run.callUnless(ignored, { what }, (api, call) =>
+    api.containers.listProcesses({ sandboxId, containerId }, call),
+  );
+  return (answer?.processes ?? []).map((process) => ({ containerId, process }));
 }

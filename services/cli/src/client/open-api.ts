@@ -1,7 +1,13 @@
 /** The api's services over one connection, which is made with the first call. */
-import { isIP } from "node:net";
 import { type ApiClient, createApiClient, NoAnswerError, type Transport } from "@paddock/client";
-import { GrpcConnection, grpcTransport, tlsConnection } from "@paddock/rpc";
+import {
+  GrpcConnection,
+  grpcTransport,
+  type HostPort,
+  isLoopback,
+  parseHostPort,
+  tlsConnection,
+} from "@paddock/rpc";
 import { usageError } from "../cli-error.ts";
 
 /** A connection to an api on this host or nearby takes a moment, or fails. */
@@ -48,19 +54,13 @@ function connectedTransport(connection: GrpcConnection, address: string): Transp
 
 /** Plain text never leaves this host: it would carry the token and everything that tenants type. */
 function connect(address: string, tlsCa: Buffer | undefined): GrpcConnection {
-  const isPlain = tlsCa === undefined && isLoopback(hostOf(address));
+  const isPlain = tlsCa === undefined && isLoopback(requireAddress(address).host);
   return isPlain ? new GrpcConnection(address) : tlsConnection(address, tlsCa);
 }
 
-/** The host in "host:port". Throws a usage error. */
-export function hostOf(address: string): string {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  if (host === undefined || Number(match?.[3]) > 65_535) {
-    throw usageError(`"${address}" is not an address`, "write host:port, such as 127.0.0.1:7070");
-  }
-  return host;
+/** The host and port of an address. Throws a usage error when it is no address. */
+export function requireAddress(address: string): HostPort {
+  const parsed = parseHostPort(address);
+  if (parsed !== undefined) return parsed;
+  throw usageError(`"${address}" is not an address`, "write host:port, such as 127.0.0.1:7070");
 }
-
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));

@@ -6,7 +6,7 @@
  * what else exists.
  */
 import { listAllSandboxes, type SandboxQuery } from "@paddock/client";
-import { PaddockError, parseSandboxId } from "@paddock/domain";
+import { type ErrorKind, parseSandboxId } from "@paddock/domain";
 import type { ContainerStatus, Sandbox, SandboxStatus } from "@paddock/protocol";
 import { CliError, usageError } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
@@ -37,14 +37,14 @@ export function parseReference(text: string): Reference {
   return { sandbox, container };
 }
 
+const NOT_FOUND: ReadonlySet<ErrorKind> = new Set<ErrorKind>(["not_found"]);
+
 export async function findSandbox(run: CommandRun, text: string): Promise<SandboxTarget> {
   const what = `find sandbox "${printable(text)}"`;
-  try {
-    const { status } = await run.api.sandboxes.getSandboxStatus({ sandboxId: text }, run.callOptions());
-    if (status) return { sandboxId: status.sandboxId, status };
-  } catch (error) {
-    if (!(error instanceof PaddockError) || error.kind !== "not_found") throw run.explain(error, { what });
-  }
+  const answer = await run.callUnless(NOT_FOUND, { what }, (api, call) =>
+    api.sandboxes.getSandboxStatus({ sandboxId: text }, call),
+  );
+  if (answer?.status) return { sandboxId: answer.status.sandboxId, status: answer.status };
   const all = await listSandboxes(run);
   const matches = all.filter(({ sandboxId }) => isShortFor(text, sandboxId));
   const [only] = matches;
@@ -53,8 +53,7 @@ export async function findSandbox(run: CommandRun, text: string): Promise<Sandbo
     run,
     "sandbox",
     text,
-    matches.map((s) => s.sandboxId),
-    all.map((s) => s.sandboxId),
+    all.map((each) => each.sandboxId),
   );
 }
 
@@ -66,23 +65,12 @@ export async function findContainer(run: CommandRun, text: string): Promise<Cont
   const found = name === undefined ? impliedContainer(containers) : namedContainer(containers, name);
   if (found) return { ...target, containerId: found.containerId, container: found };
   const ids = containers.map((c) => c.containerId);
-  if (name === undefined) {
-    const hint = ids.length === 0 ? "" : `it has ${ids.join(", ")}: write ${target.sandboxId}/${ids[0]}`;
-    throw new CliError(
-      `sandbox "${target.sandboxId}" has ${ids.length === 0 ? "no container" : "several containers"}`,
-      {
-        exitCode: run.failureCode,
-        hint: hint || undefined,
-      },
-    );
-  }
-  throw notFound(
-    run,
-    `container in sandbox "${target.sandboxId}"`,
-    name,
-    ids.filter((id) => isShortFor(name, id)),
-    ids,
-  );
+  const { sandboxId } = target;
+  if (name !== undefined) throw notFound(run, `container in sandbox "${sandboxId}"`, name, ids);
+  const exitCode = run.failureCode;
+  if (ids.length === 0) throw new CliError(`sandbox "${sandboxId}" has no container`, { exitCode });
+  const hint = `it has ${ids.join(", ")}: write ${sandboxId}/${ids[0]}`;
+  throw new CliError(`sandbox "${sandboxId}" has several containers`, { exitCode, hint });
 }
 
 const impliedContainer = (containers: readonly ContainerStatus[]): ContainerStatus | undefined =>
@@ -99,22 +87,19 @@ export async function listSandboxes(run: CommandRun, query: SandboxQuery = {}): 
   const { sandboxes, unreachableNodes } = await run.call({ what: "list the sandboxes" }, (api, options) =>
     listAllSandboxes(api, query, options),
   );
-  if (unreachableNodes.length > 0) {
-    run.warn(
-      `no answer from ${unreachableNodes.map(printable).join(", ")}: sandboxes there are missing from this list`,
-    );
-  }
+  warnOfMissing(run, unreachableNodes, "sandboxes there are missing from this list");
   return sandboxes;
 }
 
-function notFound(
-  run: CommandRun,
-  kind: string,
-  text: string,
-  matches: readonly string[],
-  all: readonly string[],
-): CliError {
+/** A note to the user that nodes did not answer, and what is missing because of that. */
+export function warnOfMissing(run: CommandRun, unreachableNodes: readonly string[], missing: string): void {
+  if (unreachableNodes.length > 0)
+    run.warn(`no answer from ${unreachableNodes.map(printable).join(", ")}: ${missing}`);
+}
+
+function notFound(run: CommandRun, kind: string, text: string, all: readonly string[]): CliError {
   const exitCode = run.failureCode;
+  const matches = all.filter((id) => isShortFor(text, id));
   if (matches.length > 1) {
     const hint = `it could be ${matches.slice(0, 5).join(", ")}${matches.length > 5 ? ", …" : ""}: write more of it`;
     return new CliError(`"${printable(text)}" begins the id of more than one ${kind}`, { exitCode, hint });

@@ -1,7 +1,7 @@
 /** The commands, in the order of the help. */
+import { Command } from "commander";
 import type { CommandDefinition } from "../command-definition.ts";
 import { attachCommand } from "./attach.ts";
-import { containerCommand } from "./container.ts";
 import { createCommand } from "./create.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
@@ -57,6 +57,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
   nodeCommand,
   versionCommand,
 ];
+
+const NOT_OF_CONTAINERS: ReadonlySet<CommandDefinition> = new Set([
+  ...[upCommand, downCommand, doctorCommand, eventsCommand, imageCommand, nodeCommand, versionCommand],
+]);
+
+/** The commands about containers under "container", as in docker: "container ls". */
+const containerCommand: CommandDefinition = (bind) => {
+  const group = new Command("container")
+    .enablePositionalOptions()
+    .description('the commands about containers: "container ls" is "ps"');
+  for (const define of COMMANDS) if (!NOT_OF_CONTAINERS.has(define)) group.addCommand(define(bind));
+  return group;
+};
 
 /** Names of the same commands in docker. They work, and the help does not list them. */
 export const FAMILIAR_COMMANDS: readonly CommandDefinition[] = [

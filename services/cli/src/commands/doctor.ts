@@ -34,7 +34,7 @@ export const doctorCommand: CommandDefinition = (bind) => {
       if (!run.settings.quiet) run.print(lineOf(run, finding));
       else if (finding.verdict === "missing") run.print(`${finding.name}\n`);
     }
-    if (run.isJson) run.print(`${JSON.stringify(findings, null, 2)}\n`);
+    if (run.isJson) run.printJson(findings);
     if (findings.some(({ verdict }) => verdict === "missing")) run.exitCode = 1;
   });
 };

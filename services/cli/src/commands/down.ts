@@ -43,7 +43,7 @@ async function downBody(run: CommandRun, command: Command): Promise<void> {
 }
 
 function printStopped(run: CommandRun, stateDir: string, deleted: readonly string[]): void {
-  if (run.isJson) run.print(`${JSON.stringify({ stateDir, deletedSandboxes: deleted }, null, 2)}\n`);
+  if (run.isJson) run.printJson({ stateDir, deletedSandboxes: deleted });
 }
 
 async function deleteSandboxes(run: CommandRun, record: FleetRecord): Promise<readonly string[]> {
@@ -66,8 +66,7 @@ async function deleteSandboxes(run: CommandRun, record: FleetRecord): Promise<re
     async () => {
       const waiting = [...ids];
       const worker = async () => {
-        for (let id = waiting.shift(); id !== undefined; id = waiting.shift())
-          await deleteSandbox(run, id, true);
+        for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) await deleteSandbox(run, id);
       };
       await Promise.all(Array.from({ length: AT_ONCE }, worker));
     },

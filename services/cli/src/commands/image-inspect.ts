@@ -1,7 +1,7 @@
-import { toJson } from "@bufbuild/protobuf";
 import { ImageSchema } from "@paddock/protocol";
 import { CliError } from "../cli-error.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { toJsonArray } from "../output/json.ts";
 import { printable } from "../output/printable.ts";
 import { isNamed, listImages } from "./image-ls.ts";
 
@@ -19,12 +19,6 @@ export const imageInspectCommand: CommandDefinition = (bind) => {
         );
       return images;
     });
-    run.print(
-      `${JSON.stringify(
-        [...new Set(found)].map((image) => toJson(ImageSchema, image)),
-        null,
-        2,
-      )}\n`,
-    );
+    run.print(toJsonArray(ImageSchema, [...new Set(found)]));
   });
 };

@@ -2,6 +2,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { listAllImages } from "@paddock/client";
 import { type Image, ImageSchema } from "@paddock/protocol";
 import { Option } from "commander";
+import { warnOfMissing } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
 import { columns } from "../output/columns.ts";
@@ -52,9 +53,6 @@ export const isNamed = ({ names, imageId }: Image, text: string): boolean =>
 
 export async function listImages(run: CommandRun): Promise<readonly Image[]> {
   const { images, unreachableNodes } = await run.call({ what: "list the images" }, listAllImages);
-  if (unreachableNodes.length > 0) {
-    const nodes = unreachableNodes.map(printable).join(", ");
-    run.warn(`no answer from ${nodes}: images that only they have are missing from this list`);
-  }
+  warnOfMissing(run, unreachableNodes, "images that only they have are missing from this list");
   return images;
 }

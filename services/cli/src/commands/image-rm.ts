@@ -1,5 +1,4 @@
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { newCliRequestId } from "../command-run.ts";
 import { eachOperand } from "../each-operand.ts";
 import { printable } from "../output/printable.ts";
 
@@ -10,10 +9,9 @@ export const imageRmCommand: CommandDefinition = (bind) => {
   ]).argument("<image...>", "name, id, or prefix of an id");
   return bind(command, async (run, { args }) => {
     await eachOperand(run, args, async (image) => {
-      const requestId = newCliRequestId();
-      const { imageId } = await run.call(
-        { what: `remove image "${printable(image)}"`, requestId },
-        (api, options) => api.images.deleteImage({ requestId, image }, options),
+      const what = `remove image "${printable(image)}"`;
+      const { imageId } = await run.change({ what }, (api, requestId, call) =>
+        api.images.deleteImage({ requestId, image }, call),
       );
       return { line: imageId, json: { imageId } };
     });

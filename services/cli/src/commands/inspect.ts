@@ -22,7 +22,7 @@ export const inspectCommand: CommandDefinition = (bind) => {
         run.report(error);
       }
     }
-    run.print(`${JSON.stringify(found, null, 2)}\n`);
+    run.printJson(found);
   });
 };
 

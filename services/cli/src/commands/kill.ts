@@ -2,7 +2,6 @@ import { parseSignal, signalName } from "@paddock/domain";
 import { usageError } from "../cli-error.ts";
 import { findContainer, parseReference } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { newCliRequestId } from "../command-run.ts";
 import { eachOperand } from "../each-operand.ts";
 
 type KillOptions = { readonly signal: string; readonly all?: boolean };
@@ -17,7 +16,7 @@ export const killCommand: CommandDefinition = (bind) => {
     .option("-s, --signal <signal>", "name or number", "KILL")
     .option("--all", "send it to all its processes, not only its first");
   return bind(command, async (run, { args }) => {
-    const { signal: text, all } = command.opts<KillOptions>();
+    const { signal: text, all = false } = command.opts<KillOptions>();
     const number = parseSignal(text);
     if (number === undefined)
       throw usageError(`"${text}" is not a signal`, 'write such as "TERM", "SIGHUP" or "9"');
@@ -25,12 +24,8 @@ export const killCommand: CommandDefinition = (bind) => {
     for (const target of args) parseReference(target);
     await eachOperand(run, args, async (target) => {
       const { sandboxId, containerId } = await findContainer(run, target);
-      const requestId = newCliRequestId();
-      await run.call({ what: `send ${signal} to "${sandboxId}/${containerId}"`, requestId }, (api, options) =>
-        api.containers.killContainer(
-          { requestId, sandboxId, containerId, signal: text, all: all === true },
-          options,
-        ),
+      await run.change({ what: `send ${signal} to "${sandboxId}/${containerId}"` }, (api, requestId, call) =>
+        api.containers.killContainer({ requestId, sandboxId, containerId, signal: text, all }, call),
       );
       return { line: target, json: { sandboxId, containerId } };
     });

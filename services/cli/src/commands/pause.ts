@@ -1,27 +1,13 @@
 import { SandboxState } from "@paddock/protocol";
-import { type AllOption, addTargets, eachTarget, targetsOf } from "../client/each-target.ts";
-import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { targetCommand } from "../target-command.ts";
 
-export const pauseCommand: CommandDefinition = (bind) => {
-  const command = addTargets(
-    describedCommand("pause", "freeze sandboxes (their vCPUs) or single containers", [
-      "pause web",
-      "pause web/main",
-    ]),
-    "all running sandboxes",
-  );
-  return bind(command, async (run, { args }) => {
-    const targets = await targetsOf(
-      run,
-      { args, all: command.opts<AllOption>().all },
-      (state) => state === SandboxState.RUNNING,
-    );
-    await eachTarget(run, targets, {
-      verb: { base: "pause", ing: "pausing", done: "paused" },
-      sandbox: (sandboxId, requestId) => (api, options) =>
-        api.sandboxes.pauseSandbox({ requestId, sandboxId }, options),
-      container: (sandboxId, containerId, requestId) => (api, options) =>
-        api.containers.pauseContainer({ requestId, sandboxId, containerId }, options),
-    });
-  });
-};
+export const pauseCommand = targetCommand({
+  name: "pause",
+  description: "freeze sandboxes (their vCPUs) or single containers",
+  examples: ["pause web", "pause web/main"],
+  verb: { base: "pause", ing: "pausing", done: "paused" },
+  all: "all running sandboxes",
+  isMeant: (state) => state === SandboxState.RUNNING,
+  sandbox: (api, request, call) => api.sandboxes.pauseSandbox(request, call),
+  container: (api, request, call) => api.containers.pauseContainer(request, call),
+});

@@ -1,24 +1,16 @@
 import { SandboxState } from "@paddock/protocol";
-import { type AllOption, addTargets, eachTarget, targetsOf } from "../client/each-target.ts";
-import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { targetCommand } from "../target-command.ts";
 
-export const resumeCommand: CommandDefinition = (bind) => {
-  const command = addTargets(
-    describedCommand("resume", "resume paused sandboxes or containers", ["resume web", "resume web/main"]),
-    "all paused sandboxes",
-  ).alias("unpause");
-  return bind(command, async (run, { args }) => {
-    const targets = await targetsOf(
-      run,
-      { args, all: command.opts<AllOption>().all },
-      (state) => state === SandboxState.PAUSED,
-    );
-    await eachTarget(run, targets, {
-      verb: { base: "resume", ing: "resuming", done: "resumed" },
-      sandbox: (sandboxId, requestId) => (api, options) =>
-        api.sandboxes.resumeSandbox({ requestId, sandboxId }, options),
-      container: (sandboxId, containerId, requestId) => (api, options) =>
-        api.containers.resumeContainer({ requestId, sandboxId, containerId }, options),
-    });
-  });
-};
+export const resumeCommand = targetCommand(
+  {
+    name: "resume",
+    description: "resume paused sandboxes or containers",
+    examples: ["resume web", "resume web/main"],
+    verb: { base: "resume", ing: "resuming", done: "resumed" },
+    all: "all paused sandboxes",
+    isMeant: (state) => state === SandboxState.PAUSED,
+    sandbox: (api, request, call) => api.sandboxes.resumeSandbox(request, call),
+    container: (api, request, call) => api.containers.resumeContainer(request, call),
+  },
+  (command) => command.alias("unpause"),
+);

@@ -1,27 +1,16 @@
-import { type AllOption, addTargets, eachTarget, targetsOf } from "../client/each-target.ts";
-import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { targetCommand } from "../target-command.ts";
 
-type RmOptions = { readonly force?: boolean };
-
-export const rmCommand: CommandDefinition = (bind) => {
-  const command = addTargets(
-    describedCommand("rm", "delete sandboxes with their containers, or single containers", [
-      "rm job",
-      "rm -f web",
-      "rm web/helper",
-      "rm --all --force",
-    ]),
-    "every sandbox",
-  ).option("-f, --force", "stop it first if it runs");
-  return bind(command, async (run, { args }) => {
-    const targets = await targetsOf(run, { args, all: command.opts<AllOption>().all });
-    const force = command.opts<RmOptions>().force === true;
-    await eachTarget(run, targets, {
-      verb: { base: "delete", ing: "deleting", done: "deleted" },
-      sandbox: (sandboxId, requestId) => (api, options) =>
-        api.sandboxes.deleteSandbox({ requestId, sandboxId, force }, options),
-      container: (sandboxId, containerId, requestId) => (api, options) =>
-        api.containers.deleteContainer({ requestId, sandboxId, containerId, force }, options),
-    });
-  });
-};
+export const rmCommand = targetCommand<{ readonly force?: boolean }>(
+  {
+    name: "rm",
+    description: "delete sandboxes with their containers, or single containers",
+    examples: ["rm job", "rm -f web", "rm web/helper", "rm --all --force"],
+    verb: { base: "delete", ing: "deleting", done: "deleted" },
+    all: "every sandbox",
+    sandbox: (api, request, call, { force = false }) =>
+      api.sandboxes.deleteSandbox({ ...request, force }, call),
+    container: (api, request, call, { force = false }) =>
+      api.containers.deleteContainer({ ...request, force }, call),
+  },
+  (command) => command.option("-f, --force", "stop it first if it runs"),
+);

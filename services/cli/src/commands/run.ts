@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { CliError, EXIT_NOT_RUN, usageError } from "../cli-error.ts";
 import { type CommandDefinition, commandWords, describedCommand } from "../command-definition.ts";
-import { type CommandRun, newCliRequestId } from "../command-run.ts";
+import type { CommandRun } from "../command-run.ts";
 import { removePlace, runContainer } from "../container-lifecycle.ts";
 import {
   addContainerOptions,
@@ -81,14 +81,13 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
 
 /** Stops a VM whose only command has ended, to free its memory. Its record, log and files stay. */
 async function stopFinished(run: CommandRun, sandboxId: string): Promise<void> {
-  const requestId = newCliRequestId();
-  await run.progress.phase(
-    `stopping sandbox ${sandboxId}`,
-    () =>
-      run.call({ what: `stop sandbox "${sandboxId}"`, requestId }, (api, call) =>
-        api.sandboxes.stopSandbox({ requestId, sandboxId }, call),
-      ),
-    () => `stopped sandbox ${sandboxId}; it is kept until "paddock rm ${sandboxId}"`,
+  await run.change(
+    {
+      what: `stop sandbox "${sandboxId}"`,
+      doing: `stopping sandbox ${sandboxId}`,
+      done: () => `stopped sandbox ${sandboxId}; it is kept until "paddock rm ${sandboxId}"`,
+    },
+    (api, requestId, call) => api.sandboxes.stopSandbox({ requestId, sandboxId }, call),
   );
 }
 

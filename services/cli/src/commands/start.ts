@@ -1,27 +1,13 @@
 import { SandboxState } from "@paddock/protocol";
-import { type AllOption, addTargets, eachTarget, targetsOf } from "../client/each-target.ts";
-import { type CommandDefinition, describedCommand } from "../command-definition.ts";
+import { targetCommand } from "../target-command.ts";
 
-export const startCommand: CommandDefinition = (bind) => {
-  const command = addTargets(
-    describedCommand("start", "start sandboxes with their containers, or single containers", [
-      "start job",
-      "start job/helper",
-    ]),
-    "every sandbox that is ready or stopped",
-  );
-  return bind(command, async (run, { args }) => {
-    const targets = await targetsOf(
-      run,
-      { args, all: command.opts<AllOption>().all },
-      (state) => state === SandboxState.READY || state === SandboxState.STOPPED,
-    );
-    await eachTarget(run, targets, {
-      verb: { base: "start", ing: "starting", done: "started" },
-      sandbox: (sandboxId, requestId) => (api, options) =>
-        api.sandboxes.startSandbox({ requestId, sandboxId }, options),
-      container: (sandboxId, containerId, requestId) => (api, options) =>
-        api.containers.startContainer({ requestId, sandboxId, containerId }, options),
-    });
-  });
-};
+export const startCommand = targetCommand({
+  name: "start",
+  description: "start sandboxes with their containers, or single containers",
+  examples: ["start job", "start job/helper"],
+  verb: { base: "start", ing: "starting", done: "started" },
+  all: "every sandbox that is ready or stopped",
+  isMeant: (state) => state === SandboxState.READY || state === SandboxState.STOPPED,
+  sandbox: (api, request, call) => api.sandboxes.startSandbox(request, call),
+  container: (api, request, call) => api.containers.startContainer(request, call),
+});

@@ -1,22 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
-import { cpuPercent, ENDED_KINDS, readStats, type StatsReading } from "@paddock/client";
-import { type ErrorKind, PaddockError } from "@paddock/domain";
+import { ENDED_KINDS, readStats, type StatsReading } from "@paddock/client";
+import type { ErrorKind } from "@paddock/domain";
 import { SandboxState, SandboxStatsSchema } from "@paddock/protocol";
-import { usageError } from "../cli-error.ts";
 import { findSandbox, listSandboxes } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
-import { parseSpan } from "../output/quantities.ts";
-import { STATS_HEADING, statsRows } from "../output/stats-table.ts";
-import { tableOutput } from "../table-output.ts";
+import { STATS_HEADING, statsRows, vmCpuPercent } from "../output/stats-table.ts";
+import { parseInterval, tableOutput } from "../table-output.ts";
 
 type StatsOptions = { readonly stream?: boolean; readonly interval: string };
 type Readings = ReadonlyMap<string, StatsReading>;
 
 /** Interval of the two readings that a share of CPU needs. */
 const FIRST_INTERVAL_MS = 500;
-const LEAST_INTERVAL_MS = 100;
 const NONE: ReadonlySet<ErrorKind> = new Set<ErrorKind>();
 /** A sandbox that was not named may also be unreachable. */
 const ENDED_OR_AWAY: ReadonlySet<ErrorKind> = new Set<ErrorKind>([...ENDED_KINDS, "unavailable"]);
@@ -37,9 +34,7 @@ export const statsCommand: CommandDefinition = (bind) => {
     .option("--interval <span>", "time between readings, from 100ms", "1s");
   return bind(command, async (run, { args }) => {
     const options = command.opts<StatsOptions>();
-    const intervalMs = parseSpan(options.interval);
-    if (intervalMs < LEAST_INTERVAL_MS)
-      throw usageError(`--interval ${options.interval} is too short`, 'at least "100ms"');
+    const intervalMs = parseInterval(options.interval);
     const named = await Promise.all(args.map(async (text) => (await findSandbox(run, text)).sandboxId));
     const isStream = options.stream !== false;
     using table = tableOutput(run, STATS_HEADING, { isLive: isStream });
@@ -64,24 +59,16 @@ async function readAll(
 ): Promise<Readings> {
   const ids = named.length > 0 ? named : await idsWithVm(run);
   const kinds = named.length > 0 ? ignored : ENDED_OR_AWAY;
-  const readings = await Promise.all(ids.map((sandboxId) => readOne(run, sandboxId, kinds)));
+  const readings = await Promise.all(
+    ids.map((sandboxId) =>
+      run.callUnless(kinds, { what: `read the figures of sandbox "${sandboxId}"` }, (api, call) =>
+        readStats(api, sandboxId, call),
+      ),
+    ),
+  );
   return new Map(
     readings.filter((reading) => reading !== undefined).map((reading) => [reading.sandboxId, reading]),
   );
-}
-
-/** Undefined for an error of a kind in `ignored`. Throws `CliError` for others. */
-async function readOne(
-  run: CommandRun,
-  sandboxId: string,
-  ignored: ReadonlySet<ErrorKind>,
-): Promise<StatsReading | undefined> {
-  try {
-    return await readStats(run.api, sandboxId, run.callOptions());
-  } catch (error) {
-    if (error instanceof PaddockError && ignored.has(error.kind)) return undefined;
-    throw run.explain(error, { what: `read the figures of sandbox "${sandboxId}"` });
-  }
 }
 
 async function idsWithVm(run: CommandRun): Promise<string[]> {
@@ -96,15 +83,7 @@ const linesOf = (before: Readings, now: Readings): string =>
     .map((reading) => {
       const stats = toJson(SandboxStatsSchema, reading.stats, { alwaysEmitImplicit: true });
       const figures = typeof stats === "object" && stats !== null && !Array.isArray(stats) ? stats : {};
-      const used = cpuPercentOf(before.get(reading.sandboxId), reading) ?? 0;
+      const used = vmCpuPercent(before.get(reading.sandboxId), reading) ?? 0;
       return `${JSON.stringify({ sandboxId: reading.sandboxId, ...figures, cpuPercent: used })}\n`;
     })
     .join("");
-
-function cpuPercentOf(
-  before: StatsReading | undefined,
-  { atMs, stats: { host } }: StatsReading,
-): number | undefined {
-  const elapsedMs = atMs - (before?.atMs ?? atMs);
-  return host && cpuPercent(before?.stats.host, host, (stats) => stats.cpu?.usageUs, elapsedMs);
-}

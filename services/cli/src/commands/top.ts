@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
 import { ProcessEntrySchema } from "@paddock/protocol";
-import { usageError } from "../cli-error.ts";
 import { listProcesses } from "../client/list-processes.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import {
@@ -12,12 +11,9 @@ import {
   WATCHED_HEADING,
   watchedRows,
 } from "../output/process-table.ts";
-import { parseSpan } from "../output/quantities.ts";
-import { tableOutput } from "../table-output.ts";
+import { parseInterval, tableOutput } from "../table-output.ts";
 
 type TopOptions = { readonly watch?: boolean; readonly interval: string };
-
-const LEAST_INTERVAL_MS = 100;
 
 export const topCommand: CommandDefinition = (bind) => {
   const command = describedCommand("top", "list the processes of a sandbox, or of one of its containers", [
@@ -32,9 +28,7 @@ export const topCommand: CommandDefinition = (bind) => {
     .option("--interval <span>", "time between two lists, from 100ms", "2s");
   return bind(command, async (run, { args: [first = "", container] }) => {
     const { watch: isWatched = false, interval } = command.opts<TopOptions>();
-    const intervalMs = parseSpan(interval);
-    if (intervalMs < LEAST_INTERVAL_MS)
-      throw usageError(`--interval ${interval} is too short`, 'at least "100ms"');
+    const intervalMs = parseInterval(interval);
     const target = container === undefined ? first : `${first}/${container}`;
     using table = tableOutput(run, isWatched ? WATCHED_HEADING : PROCESS_HEADING, { isLive: isWatched });
     for (let before: ProcessReading | undefined; ; ) {

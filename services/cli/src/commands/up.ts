@@ -2,13 +2,14 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isAlive } from "@paddock/qemu";
+import { AbortRace } from "@paddock/rpc";
 import { type Command, Option } from "commander";
 import { CliError, usageError } from "../cli-error.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
 import { lockFleet } from "../local-fleet/fleet-lock.ts";
-import { fleetPaths, readFleetRecord } from "../local-fleet/fleet-record.ts";
-import { type FleetPorts, type FleetSettings, nodeBinary } from "../local-fleet/fleet-settings.ts";
+import { type FleetPorts, fleetPaths, readFleetRecord } from "../local-fleet/fleet-record.ts";
+import { type FleetSettings, nodeBinary } from "../local-fleet/fleet-settings.ts";
 import { type FleetEvents, LocalFleet, type Report } from "../local-fleet/local-fleet.ts";
 import { logLine } from "../local-fleet/log-line.ts";
 import { isFleetUp, stopFleet } from "../local-fleet/stop-fleet.ts";
@@ -20,10 +21,10 @@ type UpOptions = {
   readonly detach?: boolean;
   readonly inBackground?: boolean;
   readonly stateDir?: string;
-  readonly apiPort: string;
-  readonly httpPort: string;
-  readonly busPort: string;
-  readonly streamPort: string;
+  readonly apiPort: number;
+  readonly httpPort: number;
+  readonly busPort: number;
+  readonly streamPort: number;
 };
 
 export const upCommand: CommandDefinition = (bind) => {
@@ -34,27 +35,29 @@ export const upCommand: CommandDefinition = (bind) => {
   )
     .option("-d, --detach", "continue in the background when all is ready")
     .option("--state-dir <dir>", "state directory (PADDOCK_STATE_DIR; /var/lib/paddock)")
-    .option("--api-port <port>", "port of the api for gRPC; 0 takes a free one", "7070")
+    .option("--api-port <port>", "port of the api for gRPC; 0 takes a free one", parsePort, 7070)
     .option(
       "--http-port <port>",
       "port of the api for Connect, gRPC-Web and metrics; 0 takes a free one",
-      "7080",
+      parsePort,
+      7080,
     )
-    .option("--stream-port <port>", "port of the node daemon; 0 takes a free one", "7071")
-    .option("--bus-port <port>", "port of the NATS server; 0 takes a free one", "4222")
+    .option("--stream-port <port>", "port of the node daemon; 0 takes a free one", parsePort, 7071)
+    .option("--bus-port <port>", "port of the NATS server; 0 takes a free one", parsePort, 4222)
     .addOption(new Option("--in-background").hideHelp());
   return bind(command, upBody);
 };
 
 async function upBody(run: CommandRun, command: Command): Promise<void> {
   const options = command.opts<UpOptions>();
+  const { busPort: bus, apiPort: api, httpPort: http, streamPort: stream } = options;
   const stateDir = resolve(options.stateDir ?? stateDirOf(run.around.env));
   if (process.getuid?.() !== 0) {
     throw new CliError("only root can give each VM a user and a control group of its own", {
       hint: "use sudo",
     });
   }
-  const settings: FleetSettings = { stateDir, ports: portsOf(options), env: run.around.env };
+  const settings: FleetSettings = { stateDir, ports: { bus, api, http, stream }, env: run.around.env };
   const record = readFleetRecord(stateDir);
   if (record && isAlive(record.supervisor)) return alreadyUp(run, record.apiAddress, stateDir);
   if (options.inBackground) return inBackground(run, settings);
@@ -67,7 +70,7 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
 }
 
 function alreadyUp(run: CommandRun, address: string, stateDir: string): void {
-  if (run.isJson) run.print(`${JSON.stringify(readFleetRecord(stateDir), null, 2)}\n`);
+  if (run.isJson) run.printJson(readFleetRecord(stateDir));
   run.progress.note(`already running, with its api on ${address} (state in ${stateDir})`);
 }
 
@@ -156,14 +159,10 @@ async function startInBackground(run: CommandRun, settings: FleetSettings): Prom
     child.kill("SIGTERM");
     run.interrupt(name);
   };
-  const started = followStart(channel, progressReport(run));
-  await Promise.race([started, interrupted(run.signal)]);
+  await new AbortRace(run.signal).run(followStart(channel, progressReport(run)));
   channel.destroy();
   child.unref();
 }
-
-const interrupted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 
 const progressReport =
   (run: CommandRun): Report =>
@@ -171,23 +170,14 @@ const progressReport =
     run.progress.phase(label, work, done);
 
 function readyText(run: CommandRun, stateDir: string, began: number): void {
-  const record = readFleetRecord(stateDir);
-  if (run.isJson) run.print(`${JSON.stringify(record, null, 2)}\n`);
+  if (run.isJson) run.printJson(readFleetRecord(stateDir));
   run.progress.note(run.colors.bold(`up after ${formatSpan(performance.now() - began)}`));
 }
 
-function portsOf(options: UpOptions): FleetPorts {
-  const port = (text: string): number => {
-    const number = Number(text);
-    if (!/^\d{1,5}$/.test(text) || number > 65_535) throw usageError(`"${text}" is not a port`);
-    return number;
-  };
-  return {
-    bus: port(options.busPort),
-    api: port(options.apiPort),
-    http: port(options.httpPort),
-    stream: port(options.streamPort),
-  };
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
+  throw usageError(`"${text}" is not a port`);
 }
 
 const portArguments = (ports: FleetPorts): string[] => [

@@ -1,8 +1,7 @@
-import { type ContainerResources, ResourceEffect, UpdateContainerResponseSchema } from "@paddock/protocol";
+import { ResourceEffect, UpdateContainerResponseSchema } from "@paddock/protocol";
 import { usageError } from "../cli-error.ts";
 import { findContainer } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
-import { newCliRequestId } from "../command-run.ts";
 import { addLimitOptions, type LimitOptions, parseLimits, withSwap } from "../limit-options.ts";
 import { columns } from "../output/columns.ts";
 import { toJsonText } from "../output/json.ts";
@@ -26,15 +25,16 @@ export const updateCommand: CommandDefinition = (bind) => {
     if (Object.keys(limits).length === 0 && options.memorySwap === undefined)
       throw usageError("there is nothing to change", "give limits such as --cpus 2 or --memory 512m");
     const { sandboxId, containerId, container } = await findContainer(run, target);
-    const resources = withSwap(limits, options.memorySwap, memoryOf(container.resources));
-    const requestId = newCliRequestId();
-    const response = await run.progress.phase(
-      `updating container ${sandboxId}/${containerId}`,
-      () =>
-        run.call({ what: `update container "${sandboxId}/${containerId}"`, requestId }, (api, call) =>
-          api.containers.updateContainer({ requestId, sandboxId, containerId, resources }, call),
-        ),
-      () => `updated container ${sandboxId}/${containerId}`,
+    const resources = withSwap(limits, options.memorySwap, container.resources?.memoryBytes);
+    const name = `${sandboxId}/${containerId}`;
+    const response = await run.change(
+      {
+        what: `update container "${name}"`,
+        doing: `updating container ${name}`,
+        done: () => `updated container ${name}`,
+      },
+      (api, requestId, call) =>
+        api.containers.updateContainer({ requestId, sandboxId, containerId, resources }, call),
     );
     if (run.isJson) run.print(toJsonText(UpdateContainerResponseSchema, response));
     else if (run.settings.quiet) run.print(`${target}\n`);
@@ -46,5 +46,3 @@ export const updateCommand: CommandDefinition = (bind) => {
     }
   });
 };
-
-const memoryOf = (resources: ContainerResources | undefined): bigint | undefined => resources?.memoryBytes;

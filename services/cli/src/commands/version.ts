@@ -15,9 +15,7 @@ export const versionCommand: CommandDefinition = (bind) => {
     );
     if (run.isJson) {
       const { version, runtimeVersion, apiVersions } = server;
-      return run.print(
-        `${JSON.stringify({ client, server: { version, runtimeVersion, apiVersions } }, null, 2)}\n`,
-      );
+      return run.printJson({ client, server: { version, runtimeVersion, apiVersions } });
     }
     run.print(
       columns([

@@ -10,13 +10,20 @@ export type Finding = {
   readonly fix?: string | undefined;
 };
 
-export type HostCheck = { readonly name: string; readonly run: () => Promise<Omit<Finding, "name">> };
+/** A finding without the name of its check. */
+export type Found = Omit<Finding, "name">;
+
+export type HostCheck = { readonly name: string; readonly run: () => Promise<Found> };
+
+export const ok = (found: string): Found => ({ verdict: "ok", found });
+export const warning = (found: string, fix: string): Found => ({ verdict: "warning", found, fix });
+export const missing = (found: string, fix?: string): Found => ({ verdict: "missing", found, fix });
 
 /** Runs a check. An unexpected failure is a finding too. */
 export async function perform({ name, run }: HostCheck): Promise<Finding> {
   try {
     return { name, ...(await run()) };
   } catch (error) {
-    return { name, verdict: "missing", found: error instanceof Error ? error.message : String(error) };
+    return { name, ...missing(error instanceof Error ? error.message : String(error)) };
   }
 }

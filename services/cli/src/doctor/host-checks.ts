@@ -1,11 +1,11 @@
 /** Checks of the host itself. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readFile, realpath, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { readHierarchy } from "@paddock/cgroups";
 import { firstUnreachable, proveGuest, readHostFacts } from "@paddock/qemu";
 import { formatBytes } from "../output/quantities.ts";
-import type { Finding, HostCheck } from "./host-check.ts";
+import { type Found, type HostCheck, missing, ok, warning } from "./host-check.ts";
 
 const GIB = 1024 ** 3;
 const KVM_PROOF_MS = 8_000;
@@ -18,57 +18,47 @@ export const guestDirectory = (env: Readonly<Record<string, string | undefined>>
 export const rootCheck: HostCheck = {
   name: "root",
   run: async () =>
-    process.getuid?.() === 0
-      ? { verdict: "ok", found: "yes" }
-      : {
-          verdict: "missing",
-          found: "no; the node daemon gives each VM a user and a control group",
-          fix: "use sudo",
-        },
+    isRoot()
+      ? ok("yes")
+      : missing("no; the node daemon gives each VM a user and a control group", "use sudo"),
 };
+
+const isRoot = (): boolean => process.getuid?.() === 0;
 
 /** KVM works only if a guest runs on it: that the device opens proves nothing. */
 export const kvmCheck = (guestDir: string): HostCheck => ({
   name: "KVM",
   run: async () => {
-    const facts = await readHostFacts();
-    const byEmulation = (found: string, fix: string): Omit<Finding, "name"> => ({
-      verdict: "warning",
-      found: `${found}; VMs run by emulation, slower and without a promise of isolation by QEMU`,
-      fix,
-    });
-    if (facts.kvm === "absent")
+    const { kvm } = await readHostFacts();
+    if (kvm === "absent")
       return byEmulation(
         "/dev/kvm does not exist",
         "enable virtualization in the firmware or for the cloud instance",
       );
-    if (facts.kvm === "denied") return byEmulation("/dev/kvm cannot be opened", "use sudo");
+    if (kvm === "denied") return byEmulation("/dev/kvm cannot be opened", "use sudo");
     const kernel = join(guestDir, "vmlinuz");
     if (!existsSync(kernel))
       return byEmulation("not tried, because there is no guest kernel", "run deploy/setup.sh");
-    return provenKvm(kernel, byEmulation);
+    return provenKvm(kernel);
   },
 });
 
-async function provenKvm(
-  kernel: string,
-  byEmulation: (found: string, fix: string) => Omit<Finding, "name">,
-): Promise<Omit<Finding, "name">> {
-  const isRoot = process.getuid?.() === 0;
+const byEmulation = (found: string, fix: string): Found =>
+  warning(`${found}; VMs run by emulation, slower and without a promise of isolation by QEMU`, fix);
+
+async function provenKvm(kernel: string): Promise<Found> {
   const { gid } = await stat("/dev/kvm");
-  const privileges = isRoot ? { user: { ...PROOF_USER, groups: [gid] } } : {};
   const options = {
     accelerator: "kvm",
     binary: "qemu-system-x86_64",
     kernel,
-    privileges,
+    privileges: isRoot() ? { user: { ...PROOF_USER, groups: [gid] } } : {},
     deadlineMs: KVM_PROOF_MS,
   } as const;
   let why = "";
   for (const cpuModel of ["host", "host,arch-capabilities=off"]) {
     const proof = await proveGuest({ ...options, cpuModel });
-    if (proof.kind === "proven")
-      return { verdict: "ok", found: `a guest ran on it in ${proof.elapsedMs} ms` };
+    if (proof.kind === "proven") return ok(`a guest ran on it in ${proof.elapsedMs} ms`);
     why = proof.why;
     if (proof.kind === "stuck") break;
   }
@@ -83,24 +73,15 @@ export const cgroupCheck: HostCheck = {
   run: async () => {
     const { layout, v1, v2 } = await readHierarchy();
     if (layout === "v2" && v2) {
-      const controllers = (await readFile(join(v2.mountPoint, "cgroup.controllers"), "utf8"))
-        .trim()
-        .split(" ");
-      const missing = ["cpu", "cpuset", "memory", "pids"].filter((c) => !controllers.includes(c));
-      if (missing.length === 0) return { verdict: "ok", found: `v2 at ${v2.mountPoint}` };
-      return {
-        verdict: "missing",
-        found: `v2 without ${missing.join(", ")}`,
-        fix: "delegate these controllers",
-      };
+      const listed = await readFile(join(v2.mountPoint, "cgroup.controllers"), "utf8");
+      const controllers = listed.trim().split(" ");
+      const lacking = ["cpu", "cpuset", "memory", "pids"].filter((each) => !controllers.includes(each));
+      if (lacking.length === 0) return ok(`v2 at ${v2.mountPoint}`);
+      return missing(`v2 without ${lacking.join(", ")}`, "delegate these controllers");
     }
-    const missing = (["cpu", "cpuacct", "cpuset", "memory", "pids"] as const).filter((c) => !v1.has(c));
-    if (missing.length === 0) return { verdict: "ok", found: `${layout}, with cpu, cpuset, memory and pids` };
-    return {
-      verdict: "missing",
-      found: `${layout} without ${missing.join(", ")}`,
-      fix: "mount these controllers",
-    };
+    const lacking = (["cpu", "cpuacct", "cpuset", "memory", "pids"] as const).filter((each) => !v1.has(each));
+    if (lacking.length === 0) return ok(`${layout}, with cpu, cpuset, memory and pids`);
+    return missing(`${layout} without ${lacking.join(", ")}`, "mount these controllers");
   },
 };
 
@@ -113,55 +94,47 @@ export const stateCheck = (stateDir: string): HostCheck => ({
   run: async () => {
     const fix = "choose another --state-dir or PADDOCK_STATE_DIR";
     if (Buffer.byteLength(stateDir) > MAX_STATE_PATH_BYTES)
-      return {
-        verdict: "missing",
-        found: `${stateDir} has more than ${MAX_STATE_PATH_BYTES} bytes: the paths of sockets below it are too long`,
-        fix: fix.replace("another", "a shorter"),
-      };
-    if (process.getuid?.() !== 0) return { verdict: "warning", found: "not tried", fix: "use sudo" };
-    let directory = stateDir;
-    while (!existsSync(directory)) directory = dirname(directory);
+      return missing(
+        `${stateDir} has more than ${MAX_STATE_PATH_BYTES} bytes: the paths of sockets below it are too long`,
+        fix.replace("another", "a shorter"),
+      );
+    if (!isRoot()) return warning("not tried", "use sudo");
+    const directory = existingAt(stateDir);
     const found = await firstUnreachable(`${directory}/`, { user: { ...PROOF_USER, groups: [] } });
     // The daemon sets the mode of its own directory, not of those above.
     if (found === undefined || found === (await realpath(stateDir).catch(() => stateDir)))
-      return { verdict: "ok", found: `QEMU's user can enter ${directory}` };
-    return {
-      verdict: "missing",
-      found: `QEMU's user (uid ${PROOF_USER.uid}) cannot enter ${found}`,
-      fix: `chmod o+x ${found}, or ${fix}`,
-    };
+      return ok(`QEMU's user can enter ${directory}`);
+    return missing(
+      `QEMU's user (uid ${PROOF_USER.uid}) cannot enter ${found}`,
+      `chmod o+x ${found}, or ${fix}`,
+    );
   },
 });
+
+/** The directory, or the nearest one above it that exists. */
+const existingAt = (directory: string): string =>
+  existsSync(directory) ? directory : existingAt(dirname(directory));
 
 export const diskCheck = (stateDir: string): HostCheck => ({
   name: "disk space",
   run: async () => {
-    let directory = stateDir;
-    while (!existsSync(directory)) directory = dirname(directory);
+    const directory = existingAt(stateDir);
     const { bavail, bsize } = await statfs(directory);
     const free = bavail * bsize;
     const found = `${formatBytes(free)} free in ${directory}`;
-    if (free >= 4 * GIB) return { verdict: "ok", found };
-    return {
-      verdict: free >= GIB ? "warning" : "missing",
-      found,
-      fix: "free some space, or choose another --state-dir",
-    };
+    if (free >= 4 * GIB) return ok(found);
+    return (free >= GIB ? warning : missing)(found, "free some space, or choose another --state-dir");
   },
 });
 
 export const memoryCheck: HostCheck = {
   name: "memory",
   run: async () => {
-    const available =
-      Number(/^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1] ?? 0) * 1024;
+    const meminfo = await readFile("/proc/meminfo", "utf8");
+    const available = Number(/^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0) * 1024;
     const found = `${formatBytes(available)} available`;
-    if (available >= GIB) return { verdict: "ok", found };
-    return {
-      verdict: available >= GIB / 2 ? "warning" : "missing",
-      found,
-      fix: "a VM takes 256 MiB and the overhead of QEMU",
-    };
+    if (available >= GIB) return ok(found);
+    return (available >= GIB / 2 ? warning : missing)(found, "a VM takes 256 MiB and the overhead of QEMU");
   },
 };
 
@@ -170,9 +143,9 @@ export const guestCheck = (guestDir: string): HostCheck => ({
   run: async () => {
     try {
       const manifest = JSON.parse(await readFile(join(guestDir, "manifest.json"), "utf8"));
-      return { verdict: "ok", found: `${manifest.kernelRelease} in ${guestDir}` };
+      return ok(`${manifest.kernelRelease} in ${guestDir}`);
     } catch {
-      return { verdict: "missing", found: `none in ${guestDir}`, fix: "run deploy/setup.sh" };
+      return missing(`none in ${guestDir}`, "run deploy/setup.sh");
     }
   },
 });

@@ -5,7 +5,7 @@ import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { checkQemu, QemuError } from "@paddock/qemu";
-import type { HostCheck } from "./host-check.ts";
+import { type HostCheck, missing, ok } from "./host-check.ts";
 
 /** Directories of system programs, which may not be in PATH. */
 const EXTRA_DIRECTORIES = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -39,8 +39,7 @@ export const programCheck = (program: Program): HostCheck => ({
   run: async () => {
     const path = await pathOf(program);
     const { package: packageName, purpose } = PACKAGES[program];
-    if (path) return { verdict: "ok", found: path };
-    return { verdict: "missing", found: `not found; it ${purpose}`, fix: install(packageName) };
+    return path === undefined ? missing(`not found; it ${purpose}`, install(packageName)) : ok(path);
   },
 });
 
@@ -49,10 +48,10 @@ export const qemuCheck: HostCheck = {
   run: async () => {
     try {
       const { major, minor, micro, packaged } = await checkQemu("qemu-system-x86_64");
-      return { verdict: "ok", found: `${major}.${minor}.${micro}${packaged ? ` (Debian ${packaged})` : ""}` };
+      return ok(`${major}.${minor}.${micro}${packaged ? ` (Debian ${packaged})` : ""}`);
     } catch (error) {
       if (!(error instanceof QemuError)) throw error;
-      return { verdict: "missing", found: error.message, fix: install("qemu-system-x86") };
+      return missing(error.message, install("qemu-system-x86"));
     }
   },
 };
@@ -61,13 +60,8 @@ export const natsCheck: HostCheck = {
   name: "nats-server",
   run: async () => {
     const path = await pathOf("nats-server");
-    if (!path)
-      return {
-        verdict: "missing",
-        found: "not found; it carries commands to nodes",
-        fix: install("nats-server"),
-      };
+    if (!path) return missing("not found; it carries commands to nodes", install("nats-server"));
     const { stdout } = await promisify(execFile)(path, ["--version"], { timeout: 10_000 });
-    return { verdict: "ok", found: stdout.trim().replace(/^nats-server: /, "") };
+    return ok(stdout.trim().replace(/^nats-server: /, ""));
   },
 };

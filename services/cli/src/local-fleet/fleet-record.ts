@@ -14,6 +14,13 @@ import type { ProcessIdentity } from "@paddock/qemu";
 
 export type PartName = "bus" | "api" | "node";
 
+export type FleetPorts = {
+  readonly bus: number;
+  readonly api: number;
+  readonly http: number;
+  readonly stream: number;
+};
+
 export type FleetRecord = {
   readonly version: 1;
   readonly apiAddress: string;
@@ -22,12 +29,7 @@ export type FleetRecord = {
   /** The process that supervises the parts, and the parts in the order of their start. */
   readonly supervisor: ProcessIdentity;
   readonly parts: readonly { readonly name: PartName; readonly identity: ProcessIdentity }[];
-  readonly ports: {
-    readonly bus: number;
-    readonly api: number;
-    readonly http: number;
-    readonly stream: number;
-  };
+  readonly ports: FleetPorts;
 };
 
 export const fleetPaths = (stateDir: string) => ({
@@ -57,5 +59,8 @@ export function writeFleetRecord(stateDir: string, record: FleetRecord): void {
   renameSync(`${path}.new`, path);
 }
 
-export const removeFleetRecord = (stateDir: string): void =>
-  rmSync(fleetPaths(stateDir).record, { force: true });
+/** Removes the files that are of use only while the fleet is up: the record and the secrets. */
+export function removeFleetFiles(stateDir: string): void {
+  const { record, busConfig, streamSecret } = fleetPaths(stateDir);
+  for (const path of [record, busConfig, streamSecret]) rmSync(path, { force: true });
+}

@@ -2,14 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { fleetPaths } from "./fleet-record.ts";
-
-export type FleetPorts = {
-  readonly bus: number;
-  readonly api: number;
-  readonly http: number;
-  readonly stream: number;
-};
+import { type FleetPorts, fleetPaths } from "./fleet-record.ts";
 
 export type FleetSettings = {
   readonly stateDir: string;

@@ -6,16 +6,18 @@
  *
  * VMs are no children of these processes. They survive them, and the next node daemon takes them over.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { identify, type ProcessIdentity } from "@paddock/qemu";
+import { AbortRace } from "@paddock/rpc";
 import { CliError } from "../cli-error.ts";
 import {
+  type FleetPorts,
   type FleetRecord,
   fleetPaths,
   type PartName,
-  removeFleetRecord,
+  removeFleetFiles,
   writeFleetRecord,
 } from "./fleet-record.ts";
 import {
@@ -75,10 +77,8 @@ export class LocalFleet {
    * signal's reason.
    */
   async start(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<never>();
-    signal.addEventListener("abort", () => aborted.reject(signal.reason), { once: true });
     try {
-      await Promise.race([this.#start(), aborted.promise]);
+      await new AbortRace(signal).run(this.#start());
     } catch (error) {
       await this.stop();
       throw error;
@@ -94,9 +94,7 @@ export class LocalFleet {
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const name of ["node", "api", "bus"] as const) await this.#parts.get(name)?.stop(STOP_GRACE_MS);
-    removeFleetRecord(this.#settings.stateDir);
-    rmSync(fleetPaths(this.#settings.stateDir).busConfig, { force: true });
-    rmSync(fleetPaths(this.#settings.stateDir).streamSecret, { force: true });
+    removeFleetFiles(this.#settings.stateDir);
   }
 
   /** Kills the parts without waiting. VMs keep running. */
@@ -154,13 +152,7 @@ export class LocalFleet {
     settings: FleetSettings,
     access: BusAccess,
   ): Promise<{ grpcAddress: string; httpAddress: string }> {
-    const part = this.#launch({
-      name: "api",
-      title: "api",
-      command: nodeBinary(),
-      args: [serviceEntry("api")],
-      env: apiEnv(settings, busUrl(access, settings.ports.bus)),
-    });
+    const part = this.#launchService("api", "api", apiEnv(settings, busUrl(access, settings.ports.bus)));
     const ready = await part.readyLine(API_READY_MS);
     return { grpcAddress: text(ready.grpcAddress), httpAddress: text(ready.httpAddress) };
   }
@@ -169,15 +161,13 @@ export class LocalFleet {
     settings: FleetSettings,
     access: BusAccess,
   ): Promise<{ nodeId: string; streamAddress: string }> {
-    const part = this.#launch({
-      name: "node",
-      title: "node daemon",
-      command: nodeBinary(),
-      args: [serviceEntry("node")],
-      env: nodeEnv(settings, busUrl(access, settings.ports.bus)),
-    });
-    const ready = await part.readyLine(NODE_READY_MS);
+    const env = nodeEnv(settings, busUrl(access, settings.ports.bus));
+    const ready = await this.#launchService("node", "node daemon", env).readyLine(NODE_READY_MS);
     return { nodeId: text(ready.nodeId), streamAddress: text(ready.streamAddress) };
+  }
+
+  #launchService(name: "api" | "node", title: string, env: NodeJS.ProcessEnv): RunningPart {
+    return this.#launch({ name, title, command: nodeBinary(), args: [serviceEntry(name)], env });
   }
 
   #launch(spec: Omit<PartSpec, "logPath" | "onOutput">): RunningPart {
@@ -226,7 +216,7 @@ export class LocalFleet {
   }
 }
 
-const withPorts = (settings: FleetSettings, ports: Partial<FleetSettings["ports"]>): FleetSettings => ({
+const withPorts = (settings: FleetSettings, ports: Partial<FleetPorts>): FleetSettings => ({
   ...settings,
   ports: { ...settings.ports, ...ports },
 });

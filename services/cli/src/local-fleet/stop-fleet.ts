@@ -1,7 +1,6 @@
 /** Stops the processes that "paddock up" recorded, even if their supervisor is gone. */
-import { rmSync } from "node:fs";
 import { endProcess, isAlive } from "@paddock/qemu";
-import { type FleetRecord, fleetPaths, removeFleetRecord } from "./fleet-record.ts";
+import { type FleetRecord, removeFleetFiles } from "./fleet-record.ts";
 
 const SUPERVISOR_GRACE_MS = 70_000;
 const PART_GRACE_MS = 20_000;
@@ -16,6 +15,5 @@ export async function stopFleet(stateDir: string, record: FleetRecord): Promise<
   await endProcess(record.supervisor, { graceMs: SUPERVISOR_GRACE_MS });
   const parts = [...record.parts].sort((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name));
   for (const { identity } of parts) await endProcess(identity, { graceMs: PART_GRACE_MS });
-  removeFleetRecord(stateDir);
-  rmSync(fleetPaths(stateDir).busConfig, { force: true });
+  removeFleetFiles(stateDir);
 }

@@ -29,11 +29,15 @@ export function statsRows(before: StatsReading | undefined, now: StatsReading): 
   );
 }
 
+/** CPU that the VM used between two readings, in percent of one CPU; undefined when that is not known. */
+export const vmCpuPercent = (before: StatsReading | undefined, now: StatsReading): number | undefined =>
+  now.stats.host && cpuPercent(before?.stats.host, now.stats.host, elapsedMs(before, now));
+
 function vmRow(before: StatsReading | undefined, now: StatsReading, host: HostStats): string[] {
   return [
     now.sandboxId,
     VM,
-    percent(cpuPercent(before?.stats.host, host, (stats) => stats.cpu?.usageUs, elapsedMs(before, now))),
+    percent(vmCpuPercent(before, now)),
     ...memory(host.memory),
     pidsText(host.pids),
     "-",
@@ -53,7 +57,7 @@ function containerRow(
   return [
     now.sandboxId,
     containerId,
-    percent(cpuPercent(earlier, container, (stats) => stats.cpu?.usageUs, elapsedMs(before, now))),
+    percent(cpuPercent(earlier, container, elapsedMs(before, now))),
     ...memory(figures),
     pidsText(pids),
     inAndOut(io.map(({ readBytes, writeBytes }) => [readBytes, writeBytes])),
