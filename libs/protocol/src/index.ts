@@ -7,6 +7,7 @@
  */
 
 export * from "./connect-error.ts";
+export * from "./decode.ts";
 export * from "./error-codes.ts";
 export * as rpcpb from "./gen/google/rpc/error_details_pb.js";
 export { type Status, StatusSchema } from "./gen/google/rpc/status_pb.js";

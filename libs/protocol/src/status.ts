@@ -1,13 +1,13 @@
 /**
  * Errors on the wire: `google.rpc.Status` with the details of AIP-193.
  *
- * Between the services a Status travels in three shapes (trailer `grpc-status-details-bin`, details of a Connect error,
- * `CommandResponse.error`), and all three are made by `toStatus` and read by `fromStatus`. An error that came from another
- * service keeps its Status as it came, details we do not know included: `toStatus` of what `fromStatus` gave is the same
- * Status. What is not a `PaddockError` is a bug: it becomes INTERNAL "internal error", and whoever serves the call logs it.
+ * Between the services a Status travels in three forms (trailer `grpc-status-details-bin`, details of a Connect error,
+ * `CommandResponse.error`). `toStatus` makes all three and `fromStatus` reads them. An error of another service keeps its Status
+ * unchanged, with unknown details: `toStatus` of the result of `fromStatus` is the same Status. An error that is no `PaddockError`
+ * is a bug: it becomes INTERNAL "internal error", and the server that got it logs it.
  */
-import { create, type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
-import { type Any, anyIs, anyPack, anyUnpack } from "@bufbuild/protobuf/wkt";
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { type Any, anyIs, anyPack, anyUnpack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ErrorReason, PaddockError, type PaddockErrorOptions, REASON_KINDS } from "@paddock/domain";
 import { BARE_REASONS, codeOfKind, kindOfCode } from "./error-codes.ts";
 import * as rpcpb from "./gen/google/rpc/error_details_pb.js";
@@ -68,54 +68,29 @@ export function fromStatus(status: Status): PaddockError {
   });
 }
 
-/** The Status in the bytes of a `grpc-status-details-bin` trailer, or undefined when they are none. */
-export function parseStatus(bytes: Uint8Array): Status | undefined {
-  try {
-    return fromBinary(StatusSchema, bytes);
-  } catch {
-    return undefined;
-  }
-}
-
 function detailsOf(error: PaddockError, requestId: string | undefined): Any[] {
-  const details = [
-    anyPack(
-      rpcpb.ErrorInfoSchema,
-      create(rpcpb.ErrorInfoSchema, {
-        reason: error.reason,
-        domain: ERROR_DOMAIN,
-        metadata: { ...error.metadata },
-      }),
-    ),
-  ];
-  if (requestId) {
-    details.push(anyPack(rpcpb.RequestInfoSchema, create(rpcpb.RequestInfoSchema, { requestId })));
+  const { reason, hint, retryAfterMs, violations } = error;
+  const metadata = { ...error.metadata };
+  const details = [pack(rpcpb.ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata })];
+  if (requestId) details.push(pack(rpcpb.RequestInfoSchema, { requestId }));
+  if (hint) {
+    const message = clip(hint, MAX_MESSAGE_LENGTH);
+    details.push(pack(rpcpb.LocalizedMessageSchema, { locale: "en-US", message }));
   }
-  if (error.hint) {
-    const hint = create(rpcpb.LocalizedMessageSchema, {
-      locale: "en-US",
-      message: clip(error.hint, MAX_MESSAGE_LENGTH),
-    });
-    details.push(anyPack(rpcpb.LocalizedMessageSchema, hint));
+  if (retryAfterMs !== undefined)
+    details.push(pack(rpcpb.RetryInfoSchema, { retryDelay: durationFromMs(Math.trunc(retryAfterMs)) }));
+  if (violations.length > 0) {
+    const fieldViolations = violations.slice(0, MAX_VIOLATIONS).map(({ field, description }) => ({
+      field: clip(field, 256),
+      description: clip(description, 256),
+    }));
+    details.push(pack(rpcpb.BadRequestSchema, { fieldViolations }));
   }
-  if (error.retryAfterMs !== undefined) {
-    const retryDelay = {
-      seconds: BigInt(Math.trunc(error.retryAfterMs / 1000)),
-      nanos: Math.trunc(error.retryAfterMs % 1000) * 1e6,
-    };
-    details.push(anyPack(rpcpb.RetryInfoSchema, create(rpcpb.RetryInfoSchema, { retryDelay })));
-  }
-  if (error.violations.length > 0) details.push(badRequest(error));
   return details;
 }
 
-function badRequest(error: PaddockError): Any {
-  const fieldViolations = error.violations.slice(0, MAX_VIOLATIONS).map(({ field, description }) => ({
-    field: clip(field, 256),
-    description: clip(description, 256),
-  }));
-  return anyPack(rpcpb.BadRequestSchema, create(rpcpb.BadRequestSchema, { fieldViolations }));
-}
+const pack = <Desc extends DescMessage>(schema: Desc, init: MessageInitShape<Desc>): Any =>
+  anyPack(schema, create(schema, init));
 
 /** The first details that fit together; the first of all, ErrorInfo, always does in practice. */
 function withinLimit(details: Any[]): Any[] {

@@ -3,7 +3,7 @@
  * except health.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import { toServiceError } from "./grpc-error.ts";
 import { isHealthPath } from "./introspection.ts";
@@ -27,25 +27,31 @@ export function tokenCheck(token: string): TokenCheck {
   };
 }
 
-/** The check as an interceptor for a grpc-js server. */
-export function tokenInterceptor(check: TokenCheck): ServerInterceptor {
-  return (method, call) =>
+/** The check as an interceptor for a grpc-js server. Handlers do not see the token. */
+export const tokenInterceptor = (check: TokenCheck): ServerInterceptor =>
+  metadataInterceptor((metadata, path) => {
+    if (!isHealthPath(path)) check(metadata.get("authorization")[0]?.toString());
+    metadata.remove("authorization");
+  });
+
+/** An interceptor for a grpc-js server that refuses the calls for whose metadata `check` throws. */
+export const metadataInterceptor =
+  (check: (metadata: Metadata, path: string) => void): ServerInterceptor =>
+  (method, call) =>
     new ServerInterceptingCall(call, {
       start: (next) => {
         next({
           onReceiveMetadata: (metadata, pass) => {
             try {
-              if (!isHealthPath(method.path)) check(metadata.get("authorization")[0]?.toString());
+              check(metadata, method.path);
             } catch (error) {
               call.sendStatus(toServiceError(error));
               return;
             }
-            metadata.remove("authorization");
             pass(metadata);
           },
         });
       },
     });
-}
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();

@@ -10,7 +10,7 @@ import { PaddockError } from "@paddock/domain";
 import { REQUEST_ID_KEY } from "@paddock/protocol";
 import { AbortRace } from "./abort-race.ts";
 import type { CallContext, TraceContext } from "./call-context.ts";
-import { type DeadlinePolicy, deadlineController, defaultDeadlines, effectiveDeadline } from "./deadline.ts";
+import { deadlineController, deadlinesOf, effectiveDeadline } from "./deadline.ts";
 import type { RequestCheck } from "./request-check.ts";
 import {
   type AnyHandler,
@@ -28,7 +28,6 @@ export type EdgeOptions = {
   readonly onBug: (error: unknown, ctx: CallContext) => void;
   /** Wraps every handler, the first outermost: metrics, spans, authorisation. */
   readonly middleware?: readonly Middleware[];
-  readonly deadlines?: DeadlinePolicy;
   /** Aborts when the server goes down. Calls in flight fail with its reason. */
   readonly shutdown?: AbortSignal;
 };
@@ -54,7 +53,7 @@ const OVER = new PaddockError("CANCELLED", "the call is over");
 
 /** Opens a call: one signal for cancellation, deadline and shutdown. */
 export function openCall(method: DescMethod, head: CallHead, options: EdgeOptions): OpenCall {
-  const limits = (options.deadlines ?? defaultDeadlines)(method);
+  const limits = deadlinesOf(method);
   const deadlineMs = effectiveDeadline(limits, head.clientDeadlineMs, Date.now());
   const { controller, release } = deadlineController(deadlineMs, method.name);
   const { shutdown } = options;
@@ -94,43 +93,68 @@ export function callError(error: unknown, ctx: CallContext): unknown {
   return ctx.signal.aborted ? ctx.signal.reason : error;
 }
 
+/** The response of a call that has one. Rejects as soon as the call's signal aborts. */
+export async function responseOf(
+  { ctx, race }: OpenCall,
+  input: Message | AsyncIterable<Message>,
+  handle: AnyHandler,
+): Promise<Message> {
+  const answer = handle(input, ctx);
+  if (isIterable(answer)) throw new Error(`the handler of ${ctx.method.name} answers with a stream`);
+  return await race.run(answer);
+}
+
+/** The responses of a call that has any number. The iteration ends as soon as the call's signal aborts. */
+export async function* responsesOf(
+  { ctx, race }: OpenCall,
+  input: Message | AsyncIterable<Message>,
+  handle: AnyHandler,
+): AsyncGenerator<Message> {
+  const answer = handle(input, ctx);
+  if (!isIterable(answer)) throw new Error(`the handler of ${ctx.method.name} answers with one message`);
+  const responses = answer[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await race.run(responses.next());
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    // Cleaning up may wait for something that is slow to notice the signal. The client does not wait for it.
+    responses.return?.()?.catch(() => {});
+  }
+}
+
 const typedErrors =
   (options: EdgeOptions): Middleware =>
-  (_method, next) => {
-    const settle = (thrown: unknown, ctx: CallContext): unknown => {
+  (method, next) =>
+  (input, ctx) => {
+    const typed = (thrown: unknown): unknown => {
       const error = callError(thrown, ctx);
       if (error instanceof PaddockError) return error;
       options.onBug(error, ctx);
       return new PaddockError("INTERNAL", "internal error", { cause: error });
     };
-    return guard(next, settle);
-  };
-
-function guard(next: AnyHandler, settle: (error: unknown, ctx: CallContext) => unknown): AnyHandler {
-  return (input, ctx) => {
     let answer: ReturnType<AnyHandler>;
     try {
       answer = next(input, ctx);
     } catch (error) {
-      return rejected(ctx.method, settle(error, ctx));
+      return rejected(method, typed(error));
     }
-    if (!isIterable(answer)) {
-      return answer.catch((error: unknown) => {
-        throw settle(error, ctx);
-      });
-    }
-    return guardStream(answer, (error) => settle(error, ctx));
+    if (isIterable(answer)) return withTypedError(answer, typed);
+    return answer.catch((error: unknown) => {
+      throw typed(error);
+    });
   };
-}
 
-async function* guardStream(
+async function* withTypedError(
   responses: AsyncIterable<Message>,
-  settle: (error: unknown) => unknown,
+  typed: (error: unknown) => unknown,
 ): AsyncGenerator<Message> {
   try {
     yield* responses;
   } catch (error) {
-    throw settle(error);
+    throw typed(error);
   }
 }
 

@@ -7,9 +7,16 @@
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { toConnectError } from "@paddock/protocol";
-import { type EdgeOptions, edgeMethods, type OpenCall, openCall } from "./call-edge.ts";
+import {
+  type EdgeOptions,
+  edgeMethods,
+  type OpenCall,
+  openCall,
+  responseOf,
+  responsesOf,
+} from "./call-edge.ts";
 import { MAX_MESSAGE_BYTES } from "./grpc-limits.ts";
-import { type AnyHandler, type BoundMethod, isIterable } from "./service-handlers.ts";
+import type { AnyHandler, BoundMethod } from "./service-handlers.ts";
 
 /** Options for `connectNodeAdapter` that go with these routes. */
 export const CONNECT_OPTIONS = {
@@ -86,9 +93,7 @@ async function answerOnce(
   handle: AnyHandler,
 ): Promise<Message> {
   try {
-    const answer = handle(input, opened.ctx);
-    if (isIterable(answer)) throw new Error(`the handler of ${opened.ctx.method.name} answers with a stream`);
-    return await opened.race.run(answer);
+    return await responseOf(opened, input, handle);
   } catch (error) {
     throw toConnectError(error, opened.ctx.requestId);
   } finally {
@@ -101,22 +106,12 @@ async function* answerMany(
   input: Message | AsyncIterable<Message>,
   handle: AnyHandler,
 ): AsyncGenerator<Message> {
-  let responses: AsyncIterator<Message> | undefined;
   try {
-    const answer = handle(input, opened.ctx);
-    if (!isIterable(answer))
-      throw new Error(`the handler of ${opened.ctx.method.name} answers with one message`);
-    responses = answer[Symbol.asyncIterator]();
-    for (;;) {
-      const { done, value } = await opened.race.run(responses.next());
-      if (done) return;
-      yield value;
-    }
+    yield* responsesOf(opened, input, handle);
   } catch (error) {
     throw toConnectError(error, opened.ctx.requestId);
   } finally {
     // Also when the client leaves at a `yield`.
     opened.close();
-    responses?.return?.()?.catch(() => {});
   }
 }

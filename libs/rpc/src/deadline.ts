@@ -11,8 +11,6 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** Limits of one method's time, in milliseconds. Undefined means none. */
 export type DeadlineLimits = { readonly defaultMs?: number; readonly maxMs?: number };
 
-export type DeadlinePolicy = (method: DescMethod) => DeadlineLimits;
-
 const MINUTE_MS = 60_000;
 const UNARY: DeadlineLimits = { defaultMs: 30_000, maxMs: 10 * MINUTE_MS };
 const BY_NAME: Readonly<Record<string, DeadlineLimits>> = {
@@ -28,7 +26,7 @@ const BY_NAME: Readonly<Record<string, DeadlineLimits>> = {
 };
 
 /** The limits of our protocols: 120 s for what boots or stops a VM, 30 s for other unary calls, none for waits and streams. */
-export const defaultDeadlines: DeadlinePolicy = (method) =>
+export const deadlinesOf = (method: DescMethod): DeadlineLimits =>
   BY_NAME[method.name] ?? (method.methodKind === "unary" ? UNARY : {});
 
 /** The deadline of a call that starts at `nowMs`, given the client's (both in milliseconds since the epoch). */
@@ -59,10 +57,4 @@ export function deadlineController(
   const timer = setTimeout(expire, delayMs);
   timer.unref();
   return { controller, release: () => clearTimeout(timer) };
-}
-
-/** A signal that aborts at `deadline` (undefined: never) or when one of `signals` does. For work outside a call. */
-export function deadlineSignal(deadline: Date | undefined, ...signals: readonly AbortSignal[]): AbortSignal {
-  const { controller } = deadlineController(deadline?.getTime(), "the call");
-  return AbortSignal.any([controller.signal, ...signals]);
 }

@@ -130,63 +130,48 @@ export class GrpcConnection implements Disposable {
 
 function callerOf(client: Client, method: DescMethod) {
   const { path, requestSerialize, responseDeserialize } = grpcMethod(method);
+  const codec = [path, requestSerialize, responseDeserialize] as const;
   const message = (init: MessageInitShape<DescMessage>): Message => create(method.input, init);
   switch (method.methodKind) {
     case "unary":
       return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) =>
         new Promise<Message>((resolve, reject) => {
           const call = client.makeUnaryRequest(
-            path,
-            requestSerialize,
-            responseDeserialize,
+            ...codec,
             message(request),
             metadataOf(options),
             grpcOptions(options),
             (error, response) => {
               release();
-              if (error) reject(failure(error, options));
-              else if (response) resolve(response);
-              else reject(new PaddockError("INTERNAL", `${method.name} got neither a response nor an error`));
+              if (response) resolve(response);
+              else reject(failure(error, options));
             },
           );
           const release = cancelOn(options.signal, () => call.cancel());
         });
     case "server_streaming":
-      return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) =>
-        responsesOf(
-          client.makeServerStreamRequest(
-            path,
-            requestSerialize,
-            responseDeserialize,
-            message(request),
-            metadataOf(options),
-            grpcOptions(options),
-          ),
+      return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) => {
+        const [metadata, grpc] = [metadataOf(options), grpcOptions(options)];
+        return responsesOf(
+          client.makeServerStreamRequest(...codec, message(request), metadata, grpc),
           options,
         );
+      };
     case "client_streaming":
       return (options: CallOptions = {}) => {
         const { promise, resolve, reject } = Promise.withResolvers<Message>();
         promise.catch(() => {});
         const call = client.makeClientStreamRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
+          ...codec,
           metadataOf(options),
           grpcOptions(options),
-          (error, response) => (error || !response ? reject(failure(error, options)) : resolve(response)),
+          (error, response) => (response ? resolve(response) : reject(failure(error, options))),
         );
         return { ...sinkOf(call, message, options), response: promise, cancel: () => call.cancel() };
       };
     case "bidi_streaming":
       return (options: CallOptions = {}) => {
-        const call = client.makeBidiStreamRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          metadataOf(options),
-          grpcOptions(options),
-        );
+        const call = client.makeBidiStreamRequest(...codec, metadataOf(options), grpcOptions(options));
         return { ...responsesOf(call, options), ...sinkOf(call, message, options) };
       };
     default:

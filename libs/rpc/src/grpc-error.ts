@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
-import { fromStatus, parseStatus, StatusSchema, toStatus } from "@paddock/protocol";
+import { fromBinaryIfValid, fromStatus, StatusSchema, toStatus } from "@paddock/protocol";
 
 const DETAILS_KEY = "grpc-status-details-bin";
 
@@ -24,7 +24,7 @@ export function fromServiceError(error: unknown): PaddockError {
     return new PaddockError("INTERNAL", "the call failed in the client", { cause: error });
   }
   const raw = error.metadata.get(DETAILS_KEY)[0];
-  const sent = Buffer.isBuffer(raw) ? parseStatus(raw) : undefined;
+  const sent = Buffer.isBuffer(raw) ? fromBinaryIfValid(StatusSchema, raw) : undefined;
   if (sent && sent.code === Number(error.code)) return fromStatus(sent);
   const code = lostConnection(error) ? status.UNAVAILABLE : error.code;
   return fromStatus(create(StatusSchema, { code, message: error.details }));

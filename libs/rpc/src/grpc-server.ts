@@ -22,12 +22,20 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { type CallHead, type EdgeOptions, edgeMethods, type OpenCall, openCall } from "./call-edge.ts";
+import {
+  type CallHead,
+  type EdgeOptions,
+  edgeMethods,
+  type OpenCall,
+  openCall,
+  responseOf,
+  responsesOf,
+} from "./call-edge.ts";
 import { grpcMethod } from "./grpc-codec.ts";
 import { toServiceError } from "./grpc-error.ts";
 import { SERVER_OPTIONS } from "./grpc-limits.ts";
 import { formatHostPort, type HostPort } from "./host-port.ts";
-import { type AnyHandler, type BoundMethod, isIterable } from "./service-handlers.ts";
+import type { AnyHandler, BoundMethod } from "./service-handlers.ts";
 import { TurnBudget } from "./turn-budget.ts";
 
 type Surface = {
@@ -94,32 +102,24 @@ function grpcHandler(
     return opened;
   };
   switch (method.methodKind) {
-    case "unary": {
-      const unary: handleUnaryCall<Message, Message> = (call, callback) => {
+    case "unary":
+      return ((call, callback) => {
         answerOnce(open(call), call.request, handle, callback);
-      };
-      return unary;
-    }
-    case "client_streaming": {
-      const clientStream: handleClientStreamingCall<Message, Message> = (call, callback) => {
+      }) satisfies handleUnaryCall<Message, Message>;
+    case "client_streaming":
+      return ((call, callback) => {
         const opened = open(call);
         answerOnce(opened, requestsOf(call, opened, turns), handle, callback);
-      };
-      return clientStream;
-    }
-    case "server_streaming": {
-      const serverStream: handleServerStreamingCall<Message, Message> = (call) => {
+      }) satisfies handleClientStreamingCall<Message, Message>;
+    case "server_streaming":
+      return ((call) => {
         void answerMany(call, open(call), call.request, handle);
-      };
-      return serverStream;
-    }
-    case "bidi_streaming": {
-      const bidi: handleBidiStreamingCall<Message, Message> = (call) => {
+      }) satisfies handleServerStreamingCall<Message, Message>;
+    case "bidi_streaming":
+      return ((call) => {
         const opened = open(call);
         void answerMany(call, opened, requestsOf(call, opened, turns), handle);
-      };
-      return bidi;
-    }
+      }) satisfies handleBidiStreamingCall<Message, Message>;
     default:
       return method.methodKind satisfies never;
   }
@@ -131,16 +131,10 @@ function answerOnce(
   handle: AnyHandler,
   callback: (error: ReturnType<typeof toServiceError> | null, response?: Message) => void,
 ): void {
-  const { ctx, race } = opened;
-  const run = async (): Promise<Message> => {
-    const answer = handle(input, ctx);
-    if (isIterable(answer)) throw new Error(`the handler of ${ctx.method.name} answers with a stream`);
-    return race.run(answer);
-  };
-  run()
+  responseOf(opened, input, handle)
     .then(
       (response) => callback(null, response),
-      (error: unknown) => callback(toServiceError(error, ctx.requestId)),
+      (error: unknown) => callback(toServiceError(error, opened.ctx.requestId)),
     )
     .finally(() => opened.close());
 }
@@ -152,20 +146,11 @@ async function answerMany(
   handle: AnyHandler,
 ): Promise<void> {
   const { ctx, race } = opened;
-  let responses: AsyncIterator<Message> | undefined;
   try {
-    const answer = handle(input, ctx);
-    if (!isIterable(answer)) throw new Error(`the handler of ${ctx.method.name} answers with one message`);
-    responses = answer[Symbol.asyncIterator]();
-    for (;;) {
-      const { done, value } = await race.run(responses.next());
-      if (done) break;
-      await race.run(taken(call, toBinary(ctx.method.output, value)));
-    }
+    for await (const response of responsesOf(opened, input, handle))
+      await race.run(taken(call, toBinary(ctx.method.output, response)));
     call.end();
   } catch (error) {
-    // Cleaning up may wait for something that is slow to notice the signal. The client does not wait for it.
-    responses?.return?.()?.catch(() => {});
     if (!call.destroyed) call.emit("error", toServiceError(error, ctx.requestId));
   } finally {
     opened.close();
