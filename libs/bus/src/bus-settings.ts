@@ -1,8 +1,8 @@
 /**
  * Settings of the connection to NATS, the same for the api and the node daemon.
  *
- * A client of the bus commands the node daemons, which run as root. So without TLS the server must be on this host, and settings
- * that contradict each other are refused, as are those that look safer than they are.
+ * A client of the bus commands the node daemons, which run as root. So without TLS the server must be on this host. Settings that
+ * contradict each other, or have no effect, are refused.
  */
 import { ConfigError, type Settings, type SettingTexts, text } from "@paddock/lifecycle";
 import { type BusFiles, readBusFiles } from "./bus-files.ts";
@@ -28,7 +28,7 @@ export const BUS_SETTINGS = {
   },
 } satisfies Settings;
 
-/** Where the bus is, and the files with what a client shows it. */
+/** The address of the bus, and the files with the credentials of its client. */
 export type BusSettings = { readonly url: string; readonly files: BusFiles };
 
 /** Parses the settings and reads the files once. Throws a `ConfigError` that names the setting. */
@@ -54,13 +54,13 @@ function refuseContradictions(url: string, files: BusFiles): void {
   const open = servers.find(({ isTls, host }) => !isTls && !isLoopbackHost(host));
   if (open !== undefined)
     throw new ConfigError(
-      `PADDOCK_NATS_URL: ${shownServer(open)} is another host and not encrypted, and the bus commands daemons that are root: use tls://`,
+      `PADDOCK_NATS_URL: ${shownServer(open)} is on another host and not encrypted, and the bus commands daemons that run as root: use tls://`,
     );
   if ((files.cert === undefined) !== (files.key === undefined))
     throw new ConfigError("PADDOCK_NATS_CERT_FILE and PADDOCK_NATS_KEY_FILE belong together");
   if ((files.ca ?? files.cert) !== undefined && servers.some(({ isTls }) => !isTls))
     throw new ConfigError(
-      "PADDOCK_NATS_CA_FILE and PADDOCK_NATS_CERT_FILE mean nothing to nats:// in PADDOCK_NATS_URL: use tls://",
+      "PADDOCK_NATS_CA_FILE and PADDOCK_NATS_CERT_FILE have no effect with nats:// in PADDOCK_NATS_URL: use tls://",
     );
   const logins = [
     servers.some(({ login }) => login !== undefined) && "a login in PADDOCK_NATS_URL",

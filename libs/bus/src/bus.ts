@@ -38,8 +38,6 @@ export type BusOptions = {
   readonly name: string;
   /** Prefix of reply subjects, one for each client, so that NATS permissions can distinguish clients. */
   readonly inboxPrefix?: string;
-  /** Time between pings in milliseconds; a dead connection is noticed after three. */
-  readonly pingIntervalMs?: number;
   /** Called with events for the operator. No text in them has a secret. */
   readonly onEvent?: (event: BusEvent) => void;
 };
@@ -59,6 +57,8 @@ const MAX_RETRY_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 const REPORT_AGAIN_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 2_000;
+/** A dead connection is noticed after three. */
+const PING_INTERVAL_MS = 5_000;
 
 /** A connection to NATS that reconnects after each loss. */
 export class Bus implements AsyncDisposable {
@@ -110,6 +110,13 @@ export class Bus implements AsyncDisposable {
   onChange(listener: (connected: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** A signal that aborts with `signal`, or at the next change of `connected` until it is disposed of. */
+  untilChange(signal: AbortSignal): { readonly signal: AbortSignal } & Disposable {
+    const changed = new AbortController();
+    const stop = this.onChange(() => changed.abort());
+    return { signal: AbortSignal.any([signal, changed.signal]), [Symbol.dispose]: stop };
   }
 
   /** Calls `listener` with the current connection and each later one, before any other use of it; the result stops that. */
@@ -167,7 +174,7 @@ export class Bus implements AsyncDisposable {
 
   /** A connection to one server, or undefined after reporting why there is none. */
   async #connect(server: BusServer): Promise<NatsConnection | undefined> {
-    const { name, inboxPrefix, pingIntervalMs = 5_000, files = {} } = this.#options;
+    const { name, inboxPrefix, files = {} } = this.#options;
     try {
       return await connect({
         servers: [hostPort(server)],
@@ -176,7 +183,7 @@ export class Bus implements AsyncDisposable {
         ...securityOf(server, files),
         reconnect: false,
         ignoreClusterUpdates: true,
-        pingInterval: pingIntervalMs,
+        pingInterval: PING_INTERVAL_MS,
         maxPingOut: 2,
         timeout: CONNECT_TIMEOUT_MS,
       });
@@ -195,13 +202,13 @@ export class Bus implements AsyncDisposable {
     const followed = this.#follow(connection, shown);
     for (const listener of this.#connectionListeners) listener(connection);
     this.#set(true);
-    this.#report({ kind: "connected", server: shown });
+    this.#options.onEvent?.({ kind: "connected", server: shown });
     this.#first.resolve();
     const err = await followed;
     this.#set(false);
     await connection.close();
     if (!this.#closing.signal.aborted)
-      this.#report({ kind: "lost", server: shown, ...(err === undefined ? {} : { err }) });
+      this.#options.onEvent?.({ kind: "lost", server: shown, ...(err === undefined ? {} : { err }) });
   }
 
   /** Reports the events of a connection until it ends. Resolves with the reason. */
@@ -210,7 +217,7 @@ export class Bus implements AsyncDisposable {
     for await (const status of connection.status()) {
       if (status.type === "error") {
         last = status.error;
-        this.#report({ kind: "refused", server, err: status.error });
+        this.#options.onEvent?.({ kind: "refused", server, err: status.error });
       } else if (status.type === "staleConnection") {
         last = new Error("the server did not answer pings");
       } else if (status.type === "disconnect" || status.type === "close") {
@@ -227,17 +234,13 @@ export class Bus implements AsyncDisposable {
     const atMs = performance.now();
     if (this.#reported?.text === text && atMs - this.#reported.atMs < REPORT_AGAIN_MS) return;
     this.#reported = { text, atMs };
-    this.#report({ kind: "connect-failed", server: shownServer(server), err });
+    this.#options.onEvent?.({ kind: "connect-failed", server: shownServer(server), err });
   }
 
   #set(connected: boolean): void {
     if (this.#connected === connected) return;
     this.#connected = connected;
     for (const listener of this.#listeners) listener(connected);
-  }
-
-  #report(event: BusEvent): void {
-    this.#options.onEvent?.(event);
   }
 
   async #pause(ms: number): Promise<void> {
@@ -247,13 +250,11 @@ export class Bus implements AsyncDisposable {
 
 /** The security options of a connection to the server. Throws when a file cannot be read. */
 function securityOf(server: BusServer, files: BusFiles): Partial<ConnectionOptions> {
-  const { ca, cert, key, authenticator } = readBusFiles(files);
+  const { authenticator, ...pem } = readBusFiles(files);
   const { host, login, isTls } = server;
   // With an options object the client demands TLS. By default it would check the certificate of an IP address for "localhost".
   const tls = {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
+    ...pem,
     minVersion: "TLSv1.2",
     checkServerIdentity: (_host: string, peer: Parameters<typeof checkServerIdentity>[1]) =>
       checkServerIdentity(host, peer),

@@ -1,9 +1,9 @@
 /**
- * How many commands a node works on at the same time.
+ * The number of commands that a node runs at the same time.
  *
- * Three kinds have room of their own, so that none can shut the others out: "changes" may wait for a lock or a boot for minutes;
- * "controls" (stop, kill, delete, pause) must get through exactly then; "reads" are what shows what is the matter. And of each kind a
- * sandbox may use a part only: what waits for one sandbox cannot use up the room of the others.
+ * Each of three kinds has a limit of its own, so that no kind blocks another: "changes" may wait minutes for a lock or a boot, and
+ * "controls" (stop, kill, delete, pause) and "reads" are needed most while they wait. One sandbox may use only a part of each limit, so
+ * that commands that wait for it do not block those for other sandboxes.
  */
 import { PaddockError } from "@paddock/domain";
 
@@ -12,11 +12,11 @@ export type CommandKind = "reads" | "controls" | "changes";
 export type CommandLimits = {
   /** Commands of one kind at the same time. */
   readonly perKind: number;
-  /** Of them, those about one sandbox. */
+  /** Of these, commands about one sandbox. */
   readonly perSandbox: number;
 };
 
-/** Counts what is under way. */
+/** Counts the commands that run. */
 export class CommandRoom {
   readonly #nodeId: string;
   readonly #limits: CommandLimits;
@@ -27,7 +27,7 @@ export class CommandRoom {
     this.#limits = limits;
   }
 
-  /** Takes room for a command; the result gives it back. `sandboxId` is "" for a command about none. Throws TOO_MANY. */
+  /** Takes room for a command; the result releases it. `sandboxId` is empty for a command about no sandbox. Throws TOO_MANY. */
   take(kind: CommandKind, sandboxId: string): () => void {
     const { perKind, perSandbox } = this.#limits;
     const ofKind = { key: kind, limit: perKind, of: `node ${this.#nodeId}` };

@@ -16,6 +16,8 @@ import { commandSubject, runningSubject } from "./subjects.ts";
 const directory = mkdtempSync(join(tmpdir(), "watch-"));
 let nats: NatsServer;
 let api: Bus;
+/** Connections of daemons. One that a failed test leaves open would keep the process running. */
+const connections: Bus[] = [];
 
 before(async () => {
   nats = await startNats(directory);
@@ -23,15 +25,21 @@ before(async () => {
   await api.ready;
 });
 after(async () => {
-  await api.close();
+  await Promise.all([api, ...connections].map((each) => each.close()));
   await nats.stop();
   rmSync(directory, { recursive: true });
 });
 
+async function connect(name: string): Promise<Bus> {
+  const bus = new Bus({ url: nats.url, name });
+  connections.push(bus);
+  await bus.ready;
+  return bus;
+}
+
 /** A daemon with a connection of its own, which `die` cuts as a crash does. */
 async function daemon(nodeId: string, instanceId: string, handler: CommandHandler) {
-  const bus = new Bus({ url: nats.url, name: nodeId });
-  await bus.ready;
+  const bus = await connect(nodeId);
   const server = serveCommands(bus, nodeId, handler, {
     limits: { perKind: 4, perSandbox: 4 },
     kindOf: () => "reads",
@@ -120,8 +128,7 @@ test("a command that takes long is waited for, also when a heartbeat names its d
 test("a command to a daemon that is connected and silent fails when its heartbeats have stopped for long", async () => {
   let nowMs = 0;
   await using view = new NodeView(api, () => nowMs);
-  const frozen = new Bus({ url: nats.url, name: "frozen" });
-  await frozen.ready;
+  const frozen = await connect("frozen");
   const received = Promise.withResolvers<void>();
   frozen.connection().subscribe(commandSubject("frozen"), { callback: () => received.resolve() });
   frozen.connection().subscribe(runningSubject("frozen"), { callback: () => {} });

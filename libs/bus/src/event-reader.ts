@@ -16,20 +16,11 @@
  * compares the oldest event with its position, and lost events are an error.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { fromBinary } from "@bufbuild/protobuf";
-import {
-  AckPolicy,
-  type Consumer,
-  DeliverPolicy,
-  type JsMsg,
-  jetstream,
-  jetstreamManager,
-} from "@nats-io/jetstream";
+import type { Consumer } from "@nats-io/jetstream";
 import { PaddockError } from "@paddock/domain";
-import { type Event, EventSchema } from "@paddock/protocol";
+import { type Event, EventSchema, fromBinaryIfValid } from "@paddock/protocol";
 import type { EventExtent, EventPosition, EventStream } from "./event-stream.ts";
 import { BATCH, fetchBatch } from "./fetch-batch.ts";
-import { EVENTS_STREAM, EVENTS_SUBJECTS, eventSubject } from "./subjects.ts";
 
 /**
  * What a reader gets: an event with the position after it, or a position alone when everything up to there has been delivered: as soon
@@ -47,8 +38,6 @@ export type ReadOptions = {
 
 const QUIET_MS = 30_000;
 const RETRY_MS = 250;
-const TIMEOUT_MS = 3_000;
-const NS_PER_MS = 1_000_000;
 /** How long the server keeps the consumer of an idle reader. A slower one creates a new consumer. */
 const FORGET_AFTER_MS = 120_000;
 
@@ -102,14 +91,13 @@ async function* readConnected(
   after: EventPosition,
   options: ReadOptions,
 ): AsyncGenerator<StreamedEvent> {
-  const { bus } = stream;
   const extent = await stream.extent();
   requireHeld(after, extent);
-  using stopped = stopSignal(options.signal, (stop) => bus.onChange(stop));
-  const { consumer, pending } = await openConsumer(stream, after, options);
+  using stopped = stream.bus.untilChange(options.signal);
+  const { consumer, info } = await stream.consumerAfter(after, options.sandboxId, FORGET_AFTER_MS);
   let position = after;
   let delivered = 0;
-  let isBehind = pending > 0;
+  let isBehind = info.num_pending > 0;
   try {
     if (!isBehind) {
       position = { ...position, sequence: extent.lastSequence };
@@ -125,7 +113,8 @@ async function* readConnected(
         delivered += 1;
         count += 1;
         position = { ...position, sequence: message.seq };
-        const event = parsed(message);
+        // Undefined for bytes that are no event of a node.
+        const event = fromBinaryIfValid(EventSchema, message.data);
         yield event === undefined ? { position } : { position, event };
         if (isBehind && message.info.pending === 0) yield { position };
         isBehind &&= message.info.pending > 0;
@@ -145,52 +134,4 @@ async function* readConnected(
 async function hasTold(consumer: Consumer, delivered: number): Promise<boolean> {
   const info = await consumer.info();
   return info.delivered.consumer_seq === delivered && info.num_pending === 0;
-}
-
-async function openConsumer(
-  { bus }: EventStream,
-  after: EventPosition,
-  { sandboxId }: ReadOptions,
-): Promise<{ readonly consumer: Consumer; readonly pending: number }> {
-  const connection = bus.connection();
-  const manager = await jetstreamManager(connection, { timeout: TIMEOUT_MS, checkAPI: false });
-  const { name, num_pending: pending } = await manager.consumers.add(EVENTS_STREAM, {
-    ack_policy: AckPolicy.None,
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: after.sequence + 1,
-    filter_subject: sandboxId === undefined ? EVENTS_SUBJECTS : eventSubject(sandboxId),
-    inactive_threshold: FORGET_AFTER_MS * NS_PER_MS,
-    mem_storage: true,
-    num_replicas: 1,
-  });
-  const client = jetstream(connection, { timeout: TIMEOUT_MS });
-  return { consumer: await client.consumers.get(EVENTS_STREAM, name), pending };
-}
-
-function parsed({ data }: JsMsg): Event | undefined {
-  try {
-    return fromBinary(EventSchema, data);
-  } catch {
-    // Not an event of a node.
-    return undefined;
-  }
-}
-
-/** A signal that is aborted with the given one, or by the function that `subscribe` gets. */
-function stopSignal(
-  signal: AbortSignal,
-  subscribe: (stop: () => void) => () => void,
-): { readonly signal: AbortSignal } & Disposable {
-  const controller = new AbortController();
-  const stop = () => controller.abort();
-  const unsubscribe = subscribe(stop);
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  return {
-    signal: controller.signal,
-    [Symbol.dispose]: () => {
-      unsubscribe();
-      signal.removeEventListener("abort", stop);
-    },
-  };
 }

@@ -8,7 +8,6 @@
  * from 1, and a number of the old one would mean another event.
  */
 import {
-  AckPolicy,
   DeliverPolicy,
   DiscardPolicy,
   JetStreamApiError,
@@ -19,16 +18,8 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream";
 import type { Bus } from "./bus.ts";
-import { StoreStream } from "./store-stream.ts";
+import { NS_PER_MS, StoreStream, TIMEOUT_MS } from "./store-stream.ts";
 import { EVENTS_STREAM, EVENTS_SUBJECTS, eventSubject } from "./subjects.ts";
-
-export type EventStreamOptions = {
-  /** How long events are kept, in milliseconds. */
-  readonly maxAgeMs?: number;
-  /** How many bytes of events are kept. */
-  readonly maxBytes?: number;
-  readonly replicas?: number;
-};
 
 /** An event as it is published. */
 export type OutgoingEvent = {
@@ -53,10 +44,8 @@ export type EventExtent = {
   readonly lastSequence: number;
 };
 
-const TIMEOUT_MS = 3_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
-const NS_PER_MS = 1_000_000;
 const NO_MESSAGE = 10037;
 
 /** The stream on one connection. It is created when an operation finds it missing. The limits of an existing one stay as they are. */
@@ -64,9 +53,8 @@ export class EventStream {
   readonly #bus: Bus;
   readonly #stream: StoreStream;
 
-  constructor(bus: Bus, options: EventStreamOptions = {}) {
+  constructor(bus: Bus) {
     this.#bus = bus;
-    const { maxAgeMs = DAY_MS, maxBytes = 256 * MIB, replicas = 1 } = options;
     this.#stream = new StoreStream(bus, {
       title: "the stream of events",
       config: {
@@ -75,9 +63,9 @@ export class EventStream {
         storage: StorageType.File,
         retention: RetentionPolicy.Limits,
         discard: DiscardPolicy.Old,
-        max_age: maxAgeMs * NS_PER_MS,
-        max_bytes: maxBytes,
-        num_replicas: replicas,
+        max_age: DAY_MS * NS_PER_MS,
+        max_bytes: 256 * MIB,
+        num_replicas: 1,
         // A direct read names the subject, so that a node can have permission for its own subjects alone.
         allow_direct: true,
         allow_rollup_hdrs: false,
@@ -120,6 +108,16 @@ export class EventStream {
     return await this.#stream.do(async (manager) => extentOf(await manager.streams.info(EVENTS_STREAM)));
   }
 
+  /** A consumer of the events after a position, of one sandbox or of all, which the server drops when it is idle for `idleMs`. */
+  consumerAfter({ sequence }: EventPosition, sandboxId: string | undefined, idleMs: number) {
+    const config = {
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: sequence + 1,
+      filter_subject: sandboxId === undefined ? EVENTS_SUBJECTS : eventSubject(sandboxId),
+    };
+    return this.#stream.consumer(config, idleMs);
+  }
+
   /** Creates the stream if it is missing, for publishers without that permission. Throws BUS_UNAVAILABLE. */
   async open(): Promise<void> {
     await this.#stream.open();
@@ -135,16 +133,13 @@ export class EventStream {
         await manager.streams.info(EVENTS_STREAM),
       );
       // The consumer serves only to let the server find the position.
-      const { name, delivered } = await manager.consumers.add(EVENTS_STREAM, {
-        ack_policy: AckPolicy.None,
+      const from = {
         deliver_policy: DeliverPolicy.StartTime,
         opt_start_time: new Date(timeMs).toISOString(),
-        inactive_threshold: TIMEOUT_MS * NS_PER_MS,
-        mem_storage: true,
-        num_replicas: 1,
-      });
-      await manager.consumers.delete(EVENTS_STREAM, name).catch(() => false);
-      const sequence = Math.min(Math.max(delivered.stream_seq, firstSequence - 1, 0), lastSequence);
+      };
+      const { consumer, info } = await this.#stream.consumer(from, TIMEOUT_MS);
+      await consumer.delete().catch(() => false);
+      const sequence = Math.min(Math.max(info.delivered.stream_seq, firstSequence - 1, 0), lastSequence);
       return { streamCreated, sequence };
     });
   }

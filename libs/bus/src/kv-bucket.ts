@@ -15,13 +15,11 @@ import {
 import { type KV, type KvEntry, Kvm } from "@nats-io/kv";
 import type { Bus } from "./bus.ts";
 import { type KvWatcher, watchBucket } from "./kv-watch.ts";
-import { StoreStream } from "./store-stream.ts";
+import { StoreStream, TIMEOUT_MS } from "./store-stream.ts";
 import { keyOfId } from "./subjects.ts";
 
 /** A value with the revision of its last change, which rises with every change of the bucket. */
 export type Versioned = { readonly value: Uint8Array; readonly revision: number };
-
-const OPERATION_TIMEOUT_MS = 3_000;
 
 /** A bucket by name. It is created when an operation finds it missing. */
 export class KvBucket {
@@ -29,7 +27,7 @@ export class KvBucket {
   readonly #name: string;
   readonly #stream: StoreStream;
 
-  constructor(bus: Bus, name: string, options: { readonly replicas?: number } = {}) {
+  constructor(bus: Bus, name: string) {
     this.#bus = bus;
     this.#name = name;
     this.#stream = new StoreStream(bus, {
@@ -41,7 +39,7 @@ export class KvBucket {
         retention: RetentionPolicy.Limits,
         discard: DiscardPolicy.New,
         max_msgs_per_subject: 1,
-        num_replicas: options.replicas ?? 1,
+        num_replicas: 1,
         allow_direct: false,
         allow_rollup_hdrs: false,
       },
@@ -61,9 +59,7 @@ export class KvBucket {
 
   /** Stores a value if the revision is still `revision`. Returns the new revision, or undefined. */
   update(id: string, value: Uint8Array, revision: number): Promise<number | undefined> {
-    return this.#do((kv) =>
-      unlessWrongRevision(kv.update(keyOfId(id), value, revision, OPERATION_TIMEOUT_MS)),
-    );
+    return this.#do((kv) => unlessWrongRevision(kv.update(keyOfId(id), value, revision, TIMEOUT_MS)));
   }
 
   /** Stores a value. Returns the new revision. */
@@ -86,7 +82,7 @@ export class KvBucket {
 
   #do<T>(operation: (kv: KV) => Promise<T>): Promise<T> {
     return this.#stream.do(async () => {
-      const manager = new Kvm(jetstream(this.#bus.connection(), { timeout: OPERATION_TIMEOUT_MS }));
+      const manager = new Kvm(jetstream(this.#bus.connection(), { timeout: TIMEOUT_MS }));
       return await operation(await manager.open(this.#name, { allow_direct: false }));
     });
   }

@@ -14,10 +14,10 @@
  * Ages are differences of the server's clock alone: the creation time of the consumer minus the storage time of the value.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { AckPolicy, type Consumer, DeliverPolicy, type JsMsg, jetstream } from "@nats-io/jetstream";
+import { DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
 import type { Bus } from "./bus.ts";
 import { BATCH, fetchBatch } from "./fetch-batch.ts";
-import type { StoreStream } from "./store-stream.ts";
+import { NS_PER_MS, type StoreStream } from "./store-stream.ts";
 import { idOfKey } from "./subjects.ts";
 
 export type WatchBegin = {
@@ -54,8 +54,6 @@ const REOPEN_WAIT_MS = 300;
 const QUIET_MS = 4_000;
 /** How long the server keeps an idle consumer. */
 const FORGET_AFTER_MS = 60_000;
-const NS_PER_MS = 1_000_000;
-const TIMEOUT_MS = 3_000;
 const OPERATION_HEADER = "KV-Operation";
 
 /** Watches until `signal` aborts. */
@@ -66,10 +64,10 @@ export async function watchBucket(
 ): Promise<void> {
   const seen = new SeenStream();
   for (let epoch = 1; !signal.aborted; epoch++) {
+    using stopped = bucket.bus.untilChange(signal);
     let hasBegun = false;
     try {
-      await orAborted(bucket.bus.ready, signal);
-      await watchOnce(bucket, seen, watcher, signal, (isOtherStream) => {
+      await watchOnce(bucket, seen, watcher, stopped.signal, (isOtherStream) => {
         hasBegun = true;
         watcher.onBegin({ epoch, incarnation: seen.incarnation, isOtherStream });
       });
@@ -77,7 +75,7 @@ export async function watchBucket(
       // The connection is lost, or the stream does not exist or has no leader yet. The next attempt follows.
     }
     if (hasBegun) watcher.onLost();
-    if (!signal.aborted) await pause(REOPEN_WAIT_MS, undefined, { signal }).catch(() => undefined);
+    await pause(REOPEN_WAIT_MS, undefined, { signal: stopped.signal }).catch(() => undefined);
   }
 }
 
@@ -110,21 +108,15 @@ async function watchOnce(
   { bus, bucket, stream }: WatchedBucket,
   seen: SeenStream,
   watcher: KvWatcher,
-  signal: AbortSignal,
+  stopped: AbortSignal,
   begin: (isOtherStream: boolean) => void,
 ): Promise<void> {
-  const stopped = new AbortController();
-  const stop = () => stopped.abort();
-  const forget = bus.onChange(stop);
-  signal.addEventListener("abort", stop, { once: true });
-  let consumer: Consumer | undefined;
+  await stream.open();
+  const filter = { deliver_policy: DeliverPolicy.LastPerSubject, filter_subject: `$KV.${bucket}.>` };
+  const opened = await stream.consumer(filter, FORGET_AFTER_MS);
   try {
-    if (signal.aborted) return;
-    await stream.open();
-    const { config, ...opened } = await openConsumer(bus, stream, bucket);
-    consumer = opened.consumer;
     // Read after the consumer was created, so that both are of the same stream.
-    const { created, state } = await (await stream.manager()).streams.info(config.name);
+    const { created, state } = await (await stream.manager()).streams.info(opened.info.stream_name);
     begin(seen.begin(String(created), state.last_seq));
     const reading = {
       ...watcher,
@@ -133,47 +125,20 @@ async function watchOnce(
         watcher.onValue(value);
       },
     };
-    await follow(opened, `$KV.${bucket}.`, reading, stopped.signal);
+    await follow(opened, `$KV.${bucket}.`, reading, stopped);
   } finally {
-    forget();
-    signal.removeEventListener("abort", stop);
-    if (consumer !== undefined && bus.connected) await consumer.delete().catch(() => false);
+    if (bus.connected) await opened.consumer.delete().catch(() => false);
   }
-}
-
-type OpenConsumer = { readonly consumer: Consumer; readonly pending: number; readonly beganMs: number };
-
-async function openConsumer(
-  bus: Bus,
-  stream: StoreStream,
-  bucket: string,
-): Promise<OpenConsumer & { readonly config: { readonly name: string } }> {
-  const name = `KV_${bucket}`;
-  const manager = await stream.manager();
-  const info = await manager.consumers.add(name, {
-    ack_policy: AckPolicy.None,
-    deliver_policy: DeliverPolicy.LastPerSubject,
-    filter_subject: `$KV.${bucket}.>`,
-    inactive_threshold: FORGET_AFTER_MS * NS_PER_MS,
-    mem_storage: true,
-    num_replicas: 1,
-  });
-  const client = jetstream(bus.connection(), { timeout: TIMEOUT_MS });
-  return {
-    consumer: await client.consumers.get(name, info.name),
-    pending: info.num_pending,
-    beganMs: Date.parse(String(info.created)),
-    config: { name },
-  };
 }
 
 /** Delivers values and changes. Returns when a message was lost; throws when the consumer does not exist any more. */
 async function follow(
-  { consumer, pending, beganMs }: OpenConsumer,
+  { consumer, info: { num_pending: pending, created } }: Awaited<ReturnType<StoreStream["consumer"]>>,
   prefix: string,
   watcher: KvWatcher,
   signal: AbortSignal,
 ): Promise<void> {
+  const beganMs = Date.parse(String(created));
   let delivered = 0;
   let isFilled = pending === 0;
   if (isFilled) watcher.onFilled();
@@ -206,11 +171,4 @@ function watchedValue(message: JsMsg, prefix: string, beganMs: number | undefine
     revision: message.seq,
     ageMs: beganMs === undefined ? 0 : Math.max(0, beganMs - message.info.timestampNanos / NS_PER_MS),
   };
-}
-
-function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const { promise: aborted, resolve } = Promise.withResolvers<void>();
-  const done = () => resolve();
-  signal.addEventListener("abort", done, { once: true });
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", done));
 }

@@ -1,8 +1,8 @@
 /**
- * Commands, the caller's side.
+ * The caller's side of commands.
  *
- * An error tells whether the command can have had an effect: its metadata has `outcome: unknown` when the command was sent and its answer
- * did not come, or when the node says so of a failure that left something. Without it nothing was done, or what was is undone.
+ * An error says whether the command may have had an effect. Its metadata has `outcome: unknown` when the command was sent and no answer
+ * came, or when the node failed in the middle and could not undo everything. Otherwise the command did nothing, or was undone.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
@@ -22,15 +22,15 @@ import type { NodeView } from "./node-registry.ts";
 import { COMMAND_ID_HEADER, cancelSubject, commandSubject, TIME_LEFT_HEADER } from "./subjects.ts";
 
 export type RequestCommandOptions = {
-  /** When to give up waiting, by this host's clock. */
+  /** When the caller stops waiting, by this host's clock. */
   readonly deadline: Date;
-  /** When the node gives up, by this host's clock; `deadline` unless said otherwise. What is left of it is sent. */
+  /** When the node stops, by this host's clock; `deadline` by default. The time that is left is sent. */
   readonly nodeDeadline?: Date;
-  /** Gives up when it aborts, and tells the node. */
+  /** Cancels the command on the node when it aborts, and stops waiting. */
   readonly signal?: AbortSignal;
-  /** When `signal` aborts, tell the node but still wait, until the deadline, for what became of the command. */
+  /** When `signal` aborts, still wait until the deadline for the outcome of the command. */
   readonly awaitOutcome?: boolean;
-  /** Heartbeats of the nodes, which tell of a node that is connected and silent. */
+  /** Heartbeats of the nodes, by which a node that is connected and silent is noticed. */
   readonly nodes?: NodeView;
   /** `traceparent` and `tracestate`. */
   readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
@@ -42,10 +42,10 @@ const MAX_WAIT_MS = 2 ** 31 - 1;
 const HEADER_BYTES = 1024;
 
 /**
- * Sends a command to a node and waits for its outcome, which may be an error that the node gave (`response.outcome.case ===
- * "error"`). Throws `PaddockError`: NODE_UNAVAILABLE (at once, when the node is not connected; within seconds and with an
- * unknown outcome, when its daemon has ended since), DEADLINE, BUS_UNAVAILABLE (no
- * connection, or lost while waiting), TOO_LARGE (more than the bus carries, usually 1 MiB), or the reason of `signal`.
+ * Sends a command to a node and waits for its outcome, which may be an error of the node (`response.outcome.case === "error"`). Throws
+ * `PaddockError`: NODE_UNAVAILABLE (at once when the node is not connected; within seconds and with an unknown outcome when its daemon
+ * ends), DEADLINE, BUS_UNAVAILABLE (no connection, or lost while waiting), TOO_LARGE (more than the bus carries, usually 1 MiB), or the
+ * reason of `signal`.
  */
 export async function requestCommand(
   bus: Bus,
@@ -57,15 +57,17 @@ export async function requestCommand(
   const payload = encode(command, connection);
   const commandId = nuid.next();
   const waitMs = Math.min(options.deadline.getTime() - Date.now(), MAX_WAIT_MS);
-  if (waitMs <= 0) throw late(nodeId, {});
+  if (waitMs <= 0) throw tooLate(nodeId, {});
   if (options.signal?.aborted) throw abortReason(options.signal, {});
   const reply = connection.request(commandSubject(nodeId), payload, {
     timeout: waitMs,
     headers: headersOf(commandId, options),
   });
-  const message = await orGivenUp(reply, bus, { ...options, nodeId, commandId }).catch((error: unknown) => {
-    throw typed(error, nodeId);
-  });
+  const message = await replyOrFailure(reply, bus, { ...options, nodeId, commandId }).catch(
+    (error: unknown) => {
+      throw typed(error, nodeId);
+    },
+  );
   return decode(message, nodeId);
 }
 
@@ -97,8 +99,8 @@ function headersOf(
 
 type Sent = RequestCommandOptions & { readonly nodeId: string; readonly commandId: string };
 
-/** The reply, or a failure as soon as the caller leaves (the node is told), the connection breaks or the daemon is gone. */
-function orGivenUp(
+/** The reply; or a failure as soon as the caller leaves, the connection is lost or the daemon ends. */
+function replyOrFailure(
   reply: Promise<Msg>,
   bus: Bus,
   { nodeId, commandId, nodes, signal, awaitOutcome = false }: Sent,
@@ -132,12 +134,12 @@ function decode(message: Msg, nodeId: string): nodepb.CommandResponse {
   }
 }
 
-/** The error of a failed request. nats.js wraps the interesting one, so causes are looked at too. */
+/** The error of a failed request. nats.js wraps the one that matters, so causes are examined too. */
 function typed(error: unknown, nodeId: string): PaddockError {
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     if (each instanceof PaddockError) return each;
     if (each instanceof NoRespondersError) return notConnected(nodeId, error);
-    if (each instanceof TimeoutError) return late(nodeId, UNKNOWN);
+    if (each instanceof TimeoutError) return tooLate(nodeId, UNKNOWN);
   }
   return new PaddockError("BUS_UNAVAILABLE", `the command to node ${nodeId} failed on the bus`, {
     metadata: UNKNOWN,
@@ -162,7 +164,7 @@ const lost = (nodeId: string, why: string) =>
     retryAfterMs: 1_000,
   });
 
-const late = (nodeId: string, metadata: Readonly<Record<string, string>>) =>
+const tooLate = (nodeId: string, metadata: Readonly<Record<string, string>>) =>
   new PaddockError("DEADLINE", `node ${nodeId} did not answer before the deadline`, {
     metadata: { node_id: nodeId, ...metadata },
   });

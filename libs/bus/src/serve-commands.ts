@@ -1,12 +1,12 @@
 /**
- * Commands, the node's side: each is answered exactly once, no more run at a time than there is room for, and a shutdown
- * answers what was begun before it lets go of the subject.
+ * The node's side of commands. Each command is answered exactly once, the number that run at the same time is limited, and a shutdown
+ * answers those that run before it ends.
  *
- * How long its caller waits comes with a command as what is left of it, and counts from when it arrives: hosts' clocks differ.
+ * A command carries the time that its caller still waits. It counts from the arrival of the command, because hosts' clocks differ.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
-import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
+import { PaddockError, withUnknownOutcome } from "@paddock/domain";
 import { nodepb, type Status } from "@paddock/protocol";
 import type { Bus } from "./bus.ts";
 import { type CommandKind, type CommandLimits, CommandRoom } from "./command-room.ts";
@@ -19,11 +19,11 @@ import {
   TIME_LEFT_HEADER,
 } from "./subjects.ts";
 
-/** What a handler knows of a command beside the command. */
+/** What a handler knows of a command besides its request. */
 export type CommandContext = {
   /** Aborts with a `PaddockError` when the deadline passes, the caller leaves, or the server stops. */
   readonly signal: AbortSignal;
-  /** When the caller's patience ends, by this host's clock; undefined when it did not say. */
+  /** When the caller stops waiting, by this host's clock; undefined when the command does not say. */
   readonly deadline: Date | undefined;
   readonly trace: { readonly traceparent?: string; readonly tracestate?: string };
 };
@@ -32,13 +32,13 @@ export type CommandContext = {
 export type CommandHandler = (command: nodepb.CommandRequest, ctx: CommandContext) => Promise<Uint8Array>;
 
 export type ServeCommandsOptions = {
-  /** Commands that run at the same time; one more is answered with TOO_MANY. */
+  /** Commands that run at the same time. Those beyond are answered with TOO_MANY. */
   readonly limits: CommandLimits;
-  /** The kind of a command, by which it has its room. */
+  /** The kind of a command, which has a limit of its own. */
   readonly kindOf: (command: nodepb.CommandRequest) => CommandKind;
   /** The Status of a thrown value (`toStatus` of `@paddock/rpc`). It may log. */
   readonly toStatus: (error: unknown, requestId: string) => Status;
-  /** Put into every answer. */
+  /** Sent with every answer. */
   readonly daemonInstanceId?: string;
 };
 
@@ -57,7 +57,7 @@ type Running = { readonly controller: AbortController; readonly done: Promise<vo
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Serves the commands of a node on the connection there is and on each later one. */
+/** Serves the commands of a node on the current connection and on each later one. */
 export function serveCommands(
   bus: Bus,
   nodeId: string,
@@ -67,7 +67,7 @@ export function serveCommands(
   const running = new Map<string, Running>();
   const room = new CommandRoom(nodeId, options.limits);
   let subscriptions: readonly Subscription[] = [];
-  let questions: Subscription | undefined;
+  let inquiries: Subscription | undefined;
   let unnamed = 0;
 
   const accept = (message: Msg): void => {
@@ -76,11 +76,11 @@ export function serveCommands(
     try {
       const command = parse(message);
       requestId = command.requestId;
-      const giveBack = room.take(options.kindOf(command), command.sandboxId);
+      const release = room.take(options.kindOf(command), command.sandboxId);
       const controller = new AbortController();
       const done = run(bus, { message, command, handler, controller, options }).finally(() => {
         running.delete(commandId);
-        giveBack();
+        release();
       });
       running.set(commandId, { controller, done });
     } catch (error) {
@@ -98,7 +98,7 @@ export function serveCommands(
         running.get(message.string())?.controller.abort(new PaddockError("CANCELLED", "the caller has left"));
       },
     });
-    questions = connection.subscribe(runningSubject(nodeId), {
+    inquiries = connection.subscribe(runningSubject(nodeId), {
       callback: (_error, message) => {
         message?.respond(running.has(message.string()) ? RUNNING : NOT_RUNNING);
       },
@@ -113,12 +113,12 @@ export function serveCommands(
     stop: async (graceMs) => {
       forget();
       await stopServing(bus, subscriptions, running, graceMs);
-      questions?.unsubscribe();
+      inquiries?.unsubscribe();
     },
   };
 }
 
-type Begun = {
+type Started = {
   readonly message: Msg;
   readonly command: nodepb.CommandRequest;
   readonly handler: CommandHandler;
@@ -126,7 +126,7 @@ type Begun = {
   readonly options: ServeCommandsOptions;
 };
 
-async function run(bus: Bus, { message, command, handler, controller, options }: Begun): Promise<void> {
+async function run(bus: Bus, { message, command, handler, controller, options }: Started): Promise<void> {
   const { requestId } = command;
   const leftMs = timeLeftOf(message);
   const timer = abortAfter(controller, leftMs);
@@ -157,8 +157,8 @@ function parse(message: Msg): nodepb.CommandRequest {
 }
 
 /**
- * Answers, on the connection there is now. A response the bus cannot carry becomes TOO_LARGE; without a connection the caller has been
- * told already.
+ * Answers on the current connection. A response that the bus cannot carry becomes TOO_LARGE. Without a connection nothing is sent: the
+ * caller's request has failed already.
  */
 function respond(
   bus: Bus,
@@ -175,8 +175,8 @@ function respond(
       "TOO_LARGE",
       `the answer has ${payload.length} bytes, more than the ${limit} of the bus`,
     );
-    // What was asked is done.
-    respond(bus, message, tooLarge(ofUnknownOutcome(error)));
+    // The command itself has succeeded.
+    respond(bus, message, tooLarge(withUnknownOutcome(error)));
     return;
   }
   if (!connection.isClosed()) connection.publish(message.reply, payload);
@@ -190,7 +190,7 @@ const responseOf = (
 const errorResponse = (error: unknown, requestId: string, options: ServeCommandsOptions) =>
   responseOf({ case: "error", value: options.toStatus(error, requestId) }, options);
 
-/** What is left of the caller's patience as the command arrives, in milliseconds; undefined when it did not say. */
+/** How long the caller still waits as the command arrives, in milliseconds; undefined when the command does not say. */
 function timeLeftOf(message: Msg): number | undefined {
   const text = message.headers?.get(TIME_LEFT_HEADER) ?? "";
   return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
@@ -223,7 +223,7 @@ async function stopServing(
   clearTimeout(timer);
   for (const { controller } of running.values()) {
     controller.abort(
-      new PaddockError("SHUTTING_DOWN", "the node daemon is going down", { retryAfterMs: 2_000 }),
+      new PaddockError("SHUTTING_DOWN", "the node daemon is shutting down", { retryAfterMs: 2_000 }),
     );
   }
   await allDone();

@@ -7,8 +7,13 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import {
+  AckPolicy,
+  type Consumer,
+  type ConsumerConfig,
+  type ConsumerInfo,
   JetStreamApiError,
   type JetStreamManager,
+  jetstream,
   jetstreamManager,
   type StreamConfig,
   type StreamInfo,
@@ -16,7 +21,9 @@ import {
 import { PaddockError } from "@paddock/domain";
 import type { Bus } from "./bus.ts";
 
-const TIMEOUT_MS = 3_000;
+/** How long an operation waits for the server, in milliseconds. */
+export const TIMEOUT_MS = 3_000;
+export const NS_PER_MS = 1_000_000;
 const TRIES = 6;
 const RETRY_MS = 200;
 const STREAM_NOT_FOUND = 10059;
@@ -74,6 +81,23 @@ export class StoreStream {
       if (wrong === undefined) return info;
       return await manager.streams.update(info.config.name, { ...info.config, ...wrong });
     });
+  }
+
+  /** A consumer without acknowledgements, which the server drops when it is idle for `idleMs`. */
+  async consumer(
+    config: Partial<ConsumerConfig>,
+    idleMs: number,
+  ): Promise<{ readonly consumer: Consumer; readonly info: ConsumerInfo }> {
+    const { name } = this.#options.config;
+    const info = await (await this.manager()).consumers.add(name, {
+      ...config,
+      ack_policy: AckPolicy.None,
+      inactive_threshold: idleMs * NS_PER_MS,
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    const client = jetstream(this.#bus.connection(), { timeout: TIMEOUT_MS });
+    return { consumer: await client.consumers.get(name, info.name), info };
   }
 
   /** Creates the stream if it is missing. Returns whether it did. */

@@ -107,7 +107,7 @@ export type PaddockErrorOptions = {
  * Marks an error of a call that may have taken effect or may still take effect. Without the mark, the call had no effect or its
  * effect was undone. An error that is not a `PaddockError` is returned unchanged.
  */
-export function ofUnknownOutcome(error: unknown): unknown {
+export function withUnknownOutcome(error: unknown): unknown {
   if (!(error instanceof PaddockError)) return error;
   const { reason, message, hint, violations, retryAfterMs } = error;
   return new PaddockError(reason, message, {

@@ -7,7 +7,7 @@
  * A request that failed left nothing behind, so its id may be used for another try: only its digest is kept. The same
  * holds for one whose process died under way, after what it did was undone.
  */
-import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
+import { PaddockError, withUnknownOutcome } from "@paddock/domain";
 import { SharedWork } from "./shared-work.ts";
 
 export type LedgerEntry = {
@@ -61,7 +61,7 @@ export class RequestLedger {
     for (;;) {
       const underWay = this.#underWay.get(requestId);
       const before = underWay ?? this.#store.find(requestId);
-      if (signal.aborted) throw before === undefined ? signal.reason : ofUnknownOutcome(signal.reason);
+      if (signal.aborted) throw before === undefined ? signal.reason : withUnknownOutcome(signal.reason);
       if (before !== undefined && before.digest !== digest) throw reused(requestId);
       if (underWay === undefined) return await this.#begin(request, work);
       if (!underWay.work.isAbandoned) return await underWay.work.join(signal);
@@ -94,7 +94,7 @@ export class RequestLedger {
     try {
       this.#store.finish(requestId, outcome, isProven);
     } catch (error) {
-      throw ofUnknownOutcome(error);
+      throw withUnknownOutcome(error);
     }
   }
 }

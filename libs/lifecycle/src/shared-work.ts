@@ -1,4 +1,4 @@
-import { ofUnknownOutcome } from "@paddock/domain";
+import { withUnknownOutcome } from "@paddock/domain";
 
 /** Work that several callers wait for. It ends early when none of them waits any more. */
 export class SharedWork<T> {
@@ -32,7 +32,7 @@ export class SharedWork<T> {
     const onAbort = () => {
       this.#waiting -= 1;
       if (this.#waiting === 0) this.#abandoned.abort(signal.reason);
-      else left.reject(ofUnknownOutcome(signal.reason));
+      else left.reject(withUnknownOutcome(signal.reason));
     };
     signal.throwIfAborted();
     this.#waiting += 1;

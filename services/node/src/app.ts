@@ -263,6 +263,6 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
 function letGo({ sandboxes }: NodeContext): void {
   for (const entry of sandboxes.list()) {
     entry.vm?.machine.release();
-    entry.detach(new PaddockError("SHUTTING_DOWN", "the node daemon is going down"));
+    entry.detach(new PaddockError("SHUTTING_DOWN", "the node daemon is shutting down"));
   }
 }

@@ -83,7 +83,7 @@ export class StreamServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
     this.#shutdown.abort(
-      new PaddockError("SHUTTING_DOWN", "the node daemon is going down", { retryAfterMs: 2000 }),
+      new PaddockError("SHUTTING_DOWN", "the node daemon is shutting down", { retryAfterMs: 2000 }),
     );
     const timer = setTimeout(() => this.#server.forceShutdown(), DRAIN_MS);
     await drainGrpcServer(this.#server);

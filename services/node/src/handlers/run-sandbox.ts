@@ -1,4 +1,4 @@
-import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
+import { PaddockError, withUnknownOutcome } from "@paddock/domain";
 import { SandboxService } from "@paddock/protocol";
 import { command } from "../command.ts";
 import { createdBefore, createSandboxEntry } from "../lifecycle/create-sandbox.ts";
@@ -33,6 +33,6 @@ async function finishRun(ctx: NodeContext, known: SandboxEntry, call: Call) {
     });
   } catch (error) {
     // The sandbox is there all the same: the api gives its id up after any other error.
-    throw ofUnknownOutcome(error);
+    throw withUnknownOutcome(error);
   }
 }

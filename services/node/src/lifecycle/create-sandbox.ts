@@ -4,11 +4,11 @@ import { create } from "@bufbuild/protobuf";
 import {
   type Amount,
   admit,
-  ofUnknownOutcome,
   PaddockError,
   parseContainerId,
   parseSandboxId,
   sandboxVmSize,
+  withUnknownOutcome,
 } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
 import { type ContainerSpec, type SandboxSpec, SandboxSpecSchema } from "@paddock/protocol";
@@ -122,7 +122,7 @@ async function comeUp<T>(
     return await whenReady(entry);
   } catch (error) {
     const isGone = await forget(ctx, entry);
-    throw isGone ? error : ofUnknownOutcome(error);
+    throw isGone ? error : withUnknownOutcome(error);
   }
 }
 

@@ -1,0 +1,79 @@
+/** A copy of a bucket that a watch keeps: what the views of nodes and of placements have in common. */
+import type { KvBucket } from "./kv-bucket.ts";
+import type { WatchBegin, WatchedValue } from "./kv-watch.ts";
+
+export abstract class RegistryView implements AsyncDisposable {
+  readonly #stopped = new AbortController();
+  readonly #watching: Promise<void>;
+  readonly #listeners = new Set<() => void>();
+  #epoch = 0;
+  #incarnation = "";
+  #isFilled = false;
+
+  /** Starts to watch. Values come after the constructor of the subclass has ended. */
+  constructor(bucket: KvBucket) {
+    const watcher = {
+      onBegin: (begin: WatchBegin) => this.#begin(begin),
+      onValue: (value: WatchedValue) => this.take(value),
+      onFilled: () => void this.fill(),
+      onLost: () => this.setFilled(false),
+    };
+    this.#watching = bucket.watch(watcher, this.#stopped.signal);
+  }
+
+  /** Whether everything that was stored when the watch began has been received, and the watch continues. */
+  get isFilled(): boolean {
+    return this.#isFilled;
+  }
+
+  /** Identifies the registry: another text after it was lost and created again. */
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  /** Calls `listener` at each change that the view tells of, and when `isFilled` changes. The result unsubscribes. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort();
+    await this.#watching;
+  }
+
+  /** A value that is stored, or a change. */
+  protected abstract take(value: WatchedValue): void;
+
+  /** Everything that is stored has been received. Calls `setFilled`. */
+  protected abstract fill(): void;
+
+  /** The registry was lost: what this view has of it may not be stored any more. */
+  protected abstract lose(): void;
+
+  /** The number of the current start of the watch. */
+  protected get epoch(): number {
+    return this.#epoch;
+  }
+
+  protected get stopped(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
+  protected setFilled(isFilled: boolean): void {
+    if (this.#isFilled === isFilled) return;
+    this.#isFilled = isFilled;
+    this.tell();
+  }
+
+  protected tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #begin({ epoch, incarnation, isOtherStream }: WatchBegin): void {
+    this.#epoch = epoch;
+    this.#incarnation = incarnation;
+    if (isOtherStream) this.lose();
+    this.setFilled(false);
+  }
+}
