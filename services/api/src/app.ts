@@ -99,7 +99,7 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const forget = sight.onChange(show);
   undo.defer(forget);
   show();
-  keepEvents(events, bus, shutdown.signal);
+  void keepEvents(events, shutdown.signal);
   void warmUp(
     edge.check,
     methods.map(({ method }) => method),

@@ -1,5 +1,5 @@
 /** Settings of the api, by environment, in two steps: `readEnv` takes the texts that are set, `parseConfig` says what they mean. */
-import { BUS_SETTINGS, type BusSettings, parseBusSettings } from "@paddock/bus";
+import { BUS_SETTINGS, parseBusSettings } from "@paddock/bus";
 import {
   ConfigError,
   type Form,
@@ -11,18 +11,11 @@ import {
   type SettingTexts,
   text,
 } from "@paddock/lifecycle";
-import {
-  type HostPort,
-  hostPortForm,
-  isLoopback,
-  PEER_SETTINGS,
-  type PeerFiles,
-  peerFiles,
-} from "@paddock/rpc";
-import { type LogLevelName, TELEMETRY_SETTINGS } from "@paddock/telemetry";
+import { hostPortForm, isLoopback, PEER_SETTINGS, peerFiles } from "@paddock/rpc";
+import { TELEMETRY_SETTINGS } from "@paddock/telemetry";
 import { openCredentials, type TlsFiles } from "./credentials.ts";
 import { type CorsOrigins, parseOrigin } from "./listeners/cross-origin.ts";
-import { type AllowedHost, parseAllowedHost } from "./listeners/known-hosts.ts";
+import { parseAllowedHost } from "./listeners/known-hosts.ts";
 
 const origins: Form<CorsOrigins> = {
   form: "a list of origins such as https://app.example, separated by commas, nor *",
@@ -56,32 +49,16 @@ export const API_SETTINGS = {
 
 type Texts = SettingTexts<typeof API_SETTINGS>;
 
-export type Config = {
-  readonly natsUrl: string;
-  readonly natsFiles: BusSettings["files"];
-  readonly logLevel: LogLevelName;
-  readonly readyFd: number | undefined;
-  readonly grpcAddress: HostPort;
-  readonly httpAddress: HostPort;
-  readonly tls: TlsFiles | undefined;
-  readonly tokenFile: string | undefined;
-  /** Credentials by which the api and the nodes know each other. */
-  readonly stream: PeerFiles;
-  /** Names by which the HTTP port may be called, besides its own. */
-  readonly allowedHosts: readonly AllowedHost[];
-  /** Origins of web pages that may call, besides the HTTP port itself. */
-  readonly corsOrigins: CorsOrigins;
-  readonly otlpEndpoint: string | undefined;
-};
+export type Config = ReturnType<typeof parseConfig>;
 
 /** The settings that are set. Throws `ConfigError` for a PADDOCK_ name that does not exist. */
 export const readEnv = (env: NodeJS.ProcessEnv): Texts => readSettingTexts(API_SETTINGS, env);
 
 /** The settings with defaults. Throws `ConfigError` for values that make no sense or are not safe. */
-export function parseConfig(texts: Texts): Config {
+export function parseConfig(texts: Texts) {
   const values = parseSettings(API_SETTINGS, texts);
   const nats = parseBusSettings(texts);
-  const config: Config = {
+  const config = {
     natsUrl: nats.url,
     natsFiles: nats.files,
     logLevel: values.PADDOCK_LOG_LEVEL,
@@ -90,8 +67,11 @@ export function parseConfig(texts: Texts): Config {
     httpAddress: values.PADDOCK_API_HTTP_ADDRESS,
     tls: tls(values.PADDOCK_API_TLS_CERT_FILE, values.PADDOCK_API_TLS_KEY_FILE),
     tokenFile: values.PADDOCK_API_TOKEN_FILE,
+    /** Credentials by which the api and the nodes know each other. */
     stream: peerFiles(texts),
+    /** Names by which the HTTP port may be called, besides its own. */
     allowedHosts: values.PADDOCK_API_ALLOWED_HOSTS,
+    /** Origins of web pages that may call, besides the HTTP port itself. */
     corsOrigins: values.PADDOCK_API_CORS_ORIGINS,
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
   };

@@ -1,6 +1,6 @@
 /**
- * Calls that the node of a sandbox answers: the api forwards them as they are. A unary call goes as a command, a call that is answered
- * by a stream goes over the node's gRPC connection.
+ * Calls that the node of a sandbox answers: the api forwards them unchanged. A unary call is sent as a command, a call that streams its
+ * answer uses the gRPC connection to the node.
  */
 import type { DescMethod, DescMethodServerStreaming, DescService, Message } from "@bufbuild/protobuf";
 import {
@@ -55,7 +55,7 @@ async function* streamOf(
 
 function named(request: Message | AsyncIterable<Message>): Named {
   if (isNamed(request)) return request;
-  throw new Error("a request that names no sandbox was to be forwarded");
+  throw new Error("a request without a sandbox cannot be forwarded");
 }
 
 const isNamed = (request: Message | AsyncIterable<Message>): request is Named =>

@@ -3,7 +3,7 @@ import { after, afterEach, before, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Bus, PlacementRegistry } from "@paddock/bus";
-import { ofUnknownOutcome, PaddockError } from "@paddock/domain";
+import { PaddockError, withUnknownOutcome } from "@paddock/domain";
 import {
   type CreateSandboxRequest,
   CreateSandboxResponseSchema,
@@ -73,7 +73,7 @@ test("a repeat that fails, for any reason, keeps the id of the sandbox that an e
 
 test("a first attempt with unknown outcome, or an internal error, keeps the id", async () => {
   const failures = [
-    ofUnknownOutcome(new PaddockError("NO_DISK_SPACE", "the outcome could not be kept")),
+    withUnknownOutcome(new PaddockError("NO_DISK_SPACE", "the outcome could not be kept")),
     new Error("a bug"),
   ];
   for (const [index, failure] of failures.entries()) {

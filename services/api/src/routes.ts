@@ -1,4 +1,4 @@
-/** All calls of the public API and what serves them. The only list there is; what it leaves out is forwarded to the sandbox's node. */
+/** All calls of the public API and their handlers. Calls of a sandbox that are not listed here are forwarded to its node. */
 import {
   ContainerService,
   EventService,

@@ -4,7 +4,7 @@ import type { ApiContext } from "../api-context.ts";
 import { proxyProcess } from "../streams/proxy-process.ts";
 import { sandboxStream } from "../streams/sandbox-stream.ts";
 
-/** Joins a process from given offsets and carries its input and output. */
+/** Attaches to a process at given offsets, and carries its input and output. */
 export const attach = (api: ApiContext) =>
   async function* (requests: AsyncIterable<AttachRequest>, ctx: CallContext): AsyncGenerator<AttachResponse> {
     const { first, rest } = await firstRequest(requests);

@@ -6,14 +6,14 @@ import { askEveryNode } from "../lists/ask-every-node.ts";
 import { everyImage } from "../lists/every-image.ts";
 
 /**
- * Removes an image from all nodes. A node that does not have it is as it shall be; when any other refuses, its error is the
- * answer, and the image is gone from those that did not.
+ * Removes an image from all nodes. A node that does not have it is no failure. When a node refuses, its error is the answer, and the
+ * image is removed from the other nodes.
  */
 export const deleteImage =
   (api: ApiContext) =>
   async (body: DeleteImageRequest, ctx: CallContext): Promise<DeleteImageResponse> => {
     await api.sight.seen(ctx);
-    const nodeIds = await holders(api, ctx, body.image);
+    const nodeIds = await nodesWith(api, ctx, body.image);
     const command = { method: ImageService.method.deleteImage, body };
     const every = await askEveryNode(api, ctx, command, ({ nodeId }) => nodeIds?.has(nodeId) ?? true);
     const refusal = every.refusals.find(({ error }) => !isNotFound(error));
@@ -36,23 +36,23 @@ export const deleteImage =
     });
   };
 
-/** What a node takes for the beginning of an id; nothing of that form is a name. */
-const ID_BEGINNING = /^(?:sha256:(?=[0-9a-f]{1,63}$)|(?=[0-9a-f]{12,63}$))([0-9a-f]+)$/;
+/** A prefix of an id, as nodes accept it. No name has this form. */
+const ID_PREFIX = /^(?:sha256:(?=[0-9a-f]{1,63}$)|(?=[0-9a-f]{12,63}$))([0-9a-f]+)$/;
 
 /**
- * The nodes that have the one image a reference means in the fleet, where each node alone could take it for another; undefined when
- * none can, or when no node has it any more and those that have deleted it remember that. They are asked by the reference itself, so that
- * a repeated call is the same request to them. Throws AMBIGUOUS_REFERENCE.
+ * The nodes that have the image that a prefix of an id stands for in the whole fleet; on each node alone it could stand for another one.
+ * Undefined for other references, and when no node has the image any more: nodes that deleted it still know the answer. Nodes are asked
+ * by the reference itself, so that a repeated call is the same request to them. Throws AMBIGUOUS_REFERENCE.
  */
-async function holders(
+async function nodesWith(
   api: ApiContext,
   ctx: CallContext,
   reference: string,
 ): Promise<ReadonlySet<string> | undefined> {
-  const beginning = ID_BEGINNING.exec(reference)?.[1];
-  if (beginning === undefined) return undefined;
+  const prefix = ID_PREFIX.exec(reference)?.[1];
+  if (prefix === undefined) return undefined;
   const images = await everyImage(api, ctx);
-  const meant = images.filter(({ imageId }) => imageId.startsWith(`sha256:${beginning}`));
+  const meant = images.filter(({ imageId }) => imageId.startsWith(`sha256:${prefix}`));
   if (meant.length > 1) {
     throw new PaddockError("AMBIGUOUS_REFERENCE", `${meant.length} images begin with ${reference}`, {
       hint: "give more of the id",

@@ -4,7 +4,7 @@ import type { ApiContext } from "../api-context.ts";
 import { proxyProcess } from "../streams/proxy-process.ts";
 import { sandboxStream } from "../streams/sandbox-stream.ts";
 
-/** Runs one more process in a running container and carries its input and output. */
+/** Starts a process in a running container, and carries its input and output. */
 export const exec = (api: ApiContext) =>
   async function* (requests: AsyncIterable<ExecRequest>, ctx: CallContext): AsyncGenerator<ExecResponse> {
     const { first, rest } = await firstRequest(requests);

@@ -11,7 +11,7 @@ import type { ApiContext } from "../api-context.ts";
 import { askSandbox } from "../sandboxes/ask-sandbox.ts";
 import { noSandbox } from "../sandboxes/locate-sandbox.ts";
 
-/** Reports the status of a sandbox alone: the node publishes it together with the rest. */
+/** Reports the status of a sandbox, which is a part of what its node reports. */
 export const getSandboxStatus =
   (api: ApiContext) =>
   async ({ sandboxId }: GetSandboxStatusRequest, ctx: CallContext): Promise<GetSandboxStatusResponse> => {

@@ -2,30 +2,18 @@
 
 import {
   addReflection,
-  type BoundMethod,
   bindGrpcServer,
   createGrpcServer,
   drainGrpcServer,
-  type EdgeOptions,
   formatHostPort,
   type Health,
-  type HostPort,
-  type TokenCheck,
   tokenInterceptor,
 } from "@paddock/rpc";
-import type { Replaceable, Tls } from "../credentials.ts";
 import { ReplaceableServerCredentials } from "./grpc-tls.ts";
-import type { Listener } from "./listener.ts";
+import type { Listener, ListenerOptions } from "./listener.ts";
 import { refuseBrowsers } from "./refuse-browsers.ts";
 
-export type GrpcListenerOptions = {
-  readonly address: HostPort;
-  readonly tls: Replaceable<Tls> | undefined;
-  readonly checkToken: TokenCheck | undefined;
-  readonly methods: readonly BoundMethod[];
-  readonly edge: EdgeOptions;
-  readonly health: Health;
-};
+export type GrpcListenerOptions = ListenerOptions & { readonly health: Health };
 
 /** Listens on the address. Rejects when that fails. */
 export async function listenGrpc(options: GrpcListenerOptions): Promise<Listener> {

@@ -11,28 +11,15 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { type ContextKey, createContextKey, createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { toConnectError } from "@paddock/protocol";
-import {
-  type BoundMethod,
-  CONNECT_OPTIONS,
-  connectRoutes,
-  type EdgeOptions,
-  FLOW_CONTROL_WINDOW_BYTES,
-  type HostPort,
-  type TokenCheck,
-} from "@paddock/rpc";
+import { CONNECT_OPTIONS, connectRoutes, FLOW_CONTROL_WINDOW_BYTES, formatHostPort } from "@paddock/rpc";
 import type { Replaceable, Tls } from "../credentials.ts";
 import type { CorsOrigins } from "./cross-origin.ts";
 import type { AllowedHost } from "./known-hosts.ts";
-import type { Listener } from "./listener.ts";
+import type { Listener, ListenerOptions } from "./listener.ts";
 import { type OperatorPages, serveOperatorPage } from "./operator-pages.ts";
 import { gated } from "./request-gate.ts";
 
-export type HttpListenerOptions = {
-  readonly address: HostPort;
-  readonly tls: Replaceable<Tls> | undefined;
-  readonly checkToken: TokenCheck | undefined;
-  readonly methods: readonly BoundMethod[];
-  readonly edge: EdgeOptions;
+export type HttpListenerOptions = ListenerOptions & {
   readonly pages: OperatorPages;
   readonly allowedHosts: readonly AllowedHost[];
   readonly corsOrigins: CorsOrigins;
@@ -68,9 +55,9 @@ export async function listenHttp(options: HttpListenerOptions): Promise<Listener
   });
   server.listen(listen.port, listen.host);
   await once(server, "listening");
-  const { address, port, family } = server.address() as AddressInfo;
+  const { address, port } = server.address() as AddressInfo;
   return {
-    address: family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`,
+    address: formatHostPort({ host: address, port }),
     drain: async () => {
       const closed = once(server, "close");
       server.close();
@@ -115,8 +102,7 @@ function secureServer(tls: Replaceable<Tls>, handler: Handler): Served {
     "close",
     tls.onChange((changed) => server.setSecureContext(contextOf(changed))),
   );
-  const sessions = trackSessions(server);
-  return { server, close: () => closeSessions(sessions) };
+  return { server, close: trackSessions(server) };
 }
 
 /**
@@ -134,7 +120,7 @@ function clearServer(handler: Handler): Served {
     handler,
   );
   const two = http2.createServer(HTTP2_OPTIONS, handler);
-  const sessions = trackSessions(two);
+  const close = trackSessions(two);
   const takers = one.listeners("connection");
   one.removeAllListeners("connection");
   one.on("connection", (socket: Socket) => {
@@ -143,7 +129,7 @@ function clearServer(handler: Handler): Served {
       else for (const take of takers) take.call(one, socket);
     });
   });
-  return { server: one, close: () => closeSessions(sessions) };
+  return { server: one, close };
 }
 
 /** Waits for the first bytes of a connection and returns them without consuming them. */
@@ -165,20 +151,16 @@ function sniff(socket: Socket, decided: (isHttp2: boolean) => void): void {
   });
 }
 
-type Sessions = Set<http2.ServerHttp2Session>;
-
-function trackSessions(server: http2.Http2Server | http2.Http2SecureServer): Sessions {
-  const sessions: Sessions = new Set();
+/** Tracks the sessions of a server. The result makes each take no new streams (GOAWAY) and lets open ones end. */
+function trackSessions(server: http2.Http2Server | http2.Http2SecureServer): () => void {
+  const sessions = new Set<http2.ServerHttp2Session>();
   server.on("session", (session: http2.ServerHttp2Session) => {
     // The window of the connection, apart from those of its streams, begins at 64 KiB.
     session.setLocalWindowSize(FLOW_CONTROL_WINDOW_BYTES);
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
   });
-  return sessions;
-}
-
-/** Takes no new streams (GOAWAY) and lets open ones end. */
-function closeSessions(sessions: Sessions): void {
-  for (const session of sessions) session.close();
+  return () => {
+    for (const session of sessions) session.close();
+  };
 }

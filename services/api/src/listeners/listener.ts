@@ -1,3 +1,14 @@
+import type { BoundMethod, EdgeOptions, HostPort, TokenCheck } from "@paddock/rpc";
+import type { Replaceable, Tls } from "../credentials.ts";
+
+export type ListenerOptions = {
+  readonly address: HostPort;
+  readonly tls: Replaceable<Tls> | undefined;
+  readonly checkToken: TokenCheck | undefined;
+  readonly methods: readonly BoundMethod[];
+  readonly edge: EdgeOptions;
+};
+
 /** A listening server. */
 export type Listener = {
   /** "host:port", with the port that was assigned. */

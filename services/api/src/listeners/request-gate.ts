@@ -28,55 +28,37 @@ export type GateRules = {
   readonly isSecure: boolean;
 };
 
-type Verdict =
-  | { readonly kind: "pass"; readonly headers: Readonly<Record<string, string>> }
-  | { readonly kind: "preflight"; readonly headers: Readonly<Record<string, string>> }
-  | { readonly kind: "refuse"; readonly status: number; readonly error: PaddockError };
+/** How a request is served: a preflight is answered with the headers alone. */
+type Passed = { readonly isPreflight: boolean; readonly headers: Readonly<Record<string, string>> };
+const PASSED: Passed = { isPreflight: false, headers: {} };
 
 /** The handler, with the check before it. */
 export const gated =
   (handler: Handler, rules: GateRules): Handler =>
   (request, response) => {
     const verdict = judge(request, rules);
-    switch (verdict.kind) {
-      case "pass":
-        for (const [name, value] of Object.entries(verdict.headers)) response.setHeader(name, value);
-        handler(request, response);
-        return;
-      case "preflight":
-        response.writeHead(204, verdict.headers);
-        response.end();
-        return;
-      case "refuse":
-        refuse(request, response, verdict.status, verdict.error);
-        return;
-      default:
-        verdict satisfies never;
+    if (verdict instanceof PaddockError) {
+      refuse(request, response, verdict);
+    } else if (verdict.isPreflight) {
+      response.writeHead(204, verdict.headers);
+      response.end();
+    } else {
+      for (const [name, value] of Object.entries(verdict.headers)) response.setHeader(name, value);
+      handler(request, response);
     }
   };
 
-function judge(request: Request, rules: GateRules): Verdict {
+function judge(request: Request, rules: GateRules): Passed | PaddockError {
   const authority = authorityOf(request);
-  if (authority === undefined || !isOurs(authority, request, rules)) {
-    return { kind: "refuse", status: 421, error: foreignHost(authority) };
-  }
-  const origins = valuesOf(request, "origin");
-  const [origin] = origins;
-  if (origin === undefined) {
-    return isFromOtherSite(request)
-      ? { kind: "refuse", status: 403, error: foreignOrigin("another site") }
-      : { kind: "pass", headers: {} };
-  }
-  if (origins.length > 1) return { kind: "refuse", status: 403, error: foreignOrigin(origins.join(", ")) };
-  if (isSameOrigin({ origin, authority, isSecure: rules.isSecure })) return { kind: "pass", headers: {} };
-  if (!isCorsOrigin(origin, rules.corsOrigins)) {
-    return { kind: "refuse", status: 403, error: foreignOrigin(origin) };
-  }
+  if (authority === undefined || !isOurs(authority, request, rules)) return foreignHost(authority);
+  const [origin, ...others] = valuesOf(request, "origin");
+  if (origin === undefined) return isFromOtherSite(request) ? foreignOrigin("another site") : PASSED;
+  if (others.length > 0) return foreignOrigin([origin, ...others].join(", "));
+  if (isSameOrigin({ origin, authority, isSecure: rules.isSecure })) return PASSED;
+  if (!isCorsOrigin(origin, rules.corsOrigins)) return foreignOrigin(origin);
   const isPreflight =
     request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined;
-  return isPreflight
-    ? { kind: "preflight", headers: preflightHeaders(origin) }
-    : { kind: "pass", headers: corsHeaders(origin) };
+  return { isPreflight, headers: isPreflight ? preflightHeaders(origin) : corsHeaders(origin) };
 }
 
 /** The host that a request names, in all places that can name it. Undefined when it names none, or several. */
@@ -126,13 +108,13 @@ const foreignOrigin = (origin: string): PaddockError =>
     hint: "to allow them, add the origin to PADDOCK_API_CORS_ORIGINS",
   });
 
-function refuse(request: Request, response: Response, status: number, error: PaddockError): void {
-  const { hint } = error;
+function refuse(request: Request, response: Response, error: PaddockError): void {
+  const { hint, reason } = error;
   const body = JSON.stringify({ ...errorToJson(toConnectError(error), undefined), hint });
   // The body of the request is not read, so the connection cannot be used again.
   if (request.httpVersionMajor < 2) response.setHeader("connection", "close");
   response.setHeader("content-type", "application/json");
   response.setHeader("x-content-type-options", "nosniff");
-  response.writeHead(status);
+  response.writeHead(reason === "HOST_NOT_ALLOWED" ? 421 : 403);
   response.end(request.method === "HEAD" ? "" : `${body}\n`);
 }

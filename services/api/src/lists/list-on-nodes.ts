@@ -1,8 +1,8 @@
 import type { DescMessage, DescMethodUnary, Message, MessageShape } from "@bufbuild/protobuf";
 import type { NodeRecord } from "@paddock/bus";
-import { PaddockError } from "@paddock/domain";
 import { afterIdOf, type CallContext, pageSizeOf, pageTokenAfter } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
+import { noNode } from "../nodes/node-message.ts";
 import { askEveryNode } from "./ask-every-node.ts";
 import { type ItemRules, mergePages, type NodePage } from "./merge-pages.ts";
 
@@ -62,5 +62,5 @@ export function listPage<T>(
 export function wantedNode(api: ApiContext, nodeId = ""): (record: NodeRecord) => boolean {
   if (nodeId === "") return () => true;
   if (api.nodes.get(nodeId) !== undefined) return (record) => record.nodeId === nodeId;
-  throw new PaddockError("NODE_NOT_FOUND", `there is no node ${nodeId}`, { metadata: { node_id: nodeId } });
+  throw noNode(nodeId);
 }

@@ -19,17 +19,17 @@ export type Ask<I extends DescMessage, O extends DescMessage> = {
   readonly method: DescMethodUnary<I, O>;
   readonly body: MessageShape<I>;
   readonly generation?: bigint;
-  /** When the client leaves, tell the node but wait for what it says: the caller must learn what became of the command. */
+  /** When the client leaves, still wait for the answer of the node, because the caller must know the outcome of the command. */
   readonly awaitOutcome?: boolean;
 };
 
-/** The node is given a little less time than the client has, so that its own answer still arrives in time. */
+/** The node gets a little less time than the client has, so that its answer arrives in time. */
 const MARGIN_MS = 500;
 const NO_DEADLINE_MS = 30_000;
-/** How much longer than the client we wait when we must learn what became of a command. */
+/** How much longer than the client the api waits when it must know the outcome of a command. */
 const OUTCOME_GRACE_MS = 5_000;
 
-/** Sends a command and answers with its response. Throws what `requestCommand` throws, and the error that the node gave. */
+/** Sends a command and returns its response. Throws what `requestCommand` throws, and the error of the node. */
 export async function askNode<I extends DescMessage, O extends DescMessage>(
   api: NodesContext,
   ctx: CallContext,

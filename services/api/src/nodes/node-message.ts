@@ -1,6 +1,6 @@
 import { clone, create } from "@bufbuild/protobuf";
 import type { Liveness, NodeRecord } from "@paddock/bus";
-import type { Amount, NodeOffer } from "@paddock/domain";
+import { type Amount, type NodeOffer, PaddockError } from "@paddock/domain";
 import { type Node, type NodeCapacity, NodeSchema, NodeState } from "@paddock/protocol";
 
 const STATES: Readonly<Record<Liveness, NodeState>> = {
@@ -9,7 +9,7 @@ const STATES: Readonly<Record<Liveness, NodeState>> = {
   down: NodeState.DOWN,
 };
 
-/** What the api says of a node: what the node says of itself, except for its state. */
+/** A node as the api reports it: its own report, with its id and the state that follows from its heartbeats. */
 export function nodeMessage({ nodeId, heartbeat, liveness }: NodeRecord): Node {
   const message = heartbeat.node ? clone(NodeSchema, heartbeat.node) : create(NodeSchema);
   message.nodeId = nodeId;
@@ -17,7 +17,10 @@ export function nodeMessage({ nodeId, heartbeat, liveness }: NodeRecord): Node {
   return message;
 }
 
-/** What the judgement of placement wants to know of a node. */
+export const noNode = (nodeId: string): PaddockError =>
+  new PaddockError("NODE_NOT_FOUND", `there is no node ${nodeId}`, { metadata: { node_id: nodeId } });
+
+/** A node as placement sees it. */
 export function nodeOffer(record: NodeRecord): NodeOffer {
   const { node } = record.heartbeat;
   return {

@@ -1,9 +1,9 @@
 /**
- * gRPC connections to nodes: one for each, kept open, because an exec has no time to connect. Those of nodes that are gone, or have
- * another address now, are closed.
+ * gRPC connections to nodes: one for each node, kept open, because connecting would delay an exec. The connection of a node that is
+ * removed, or has another address now, is closed.
  *
- * A heartbeat is what a node says of itself. The address in it is dialled only when it is a host and a port, and when the credentials reach
- * that far: a secret is for nodes on this host. What is dialled must prove that it is that node.
+ * A heartbeat is the node's own word. The api connects to the address in it only when it is a host and a port, and when the credentials
+ * allow it: a secret is for nodes on this host. The server there must prove that it is that node.
  */
 import type { NodeRecord, NodeView } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
@@ -24,7 +24,7 @@ import {
 import type { Logger } from "@paddock/telemetry";
 
 type Open = {
-  /** As the heartbeat has it. */
+  /** As in the heartbeat. */
   readonly address: string;
   readonly connection: GrpcConnection;
 };
@@ -36,7 +36,7 @@ export class NodeStreams implements Disposable {
   readonly #open = new Map<string, Open>();
   readonly #forget: () => void;
 
-  /** `credentials` answers with those that count now. */
+  /** `credentials` returns the current ones. */
   constructor(nodes: NodeView, credentials: () => PeerCredentials, log: Logger) {
     this.#nodes = nodes;
     this.#credentials = credentials;
@@ -44,7 +44,7 @@ export class NodeStreams implements Disposable {
     this.#forget = nodes.onChange(() => this.#sweep());
   }
 
-  /** The connection to a node. Throws `PaddockError` NODE_UNAVAILABLE when its address is not known, or not one to dial. */
+  /** The connection to a node. Throws `PaddockError` NODE_UNAVAILABLE when its address is not known or not allowed. */
   connection(nodeId: string): GrpcConnection {
     const address = addressOf(this.#nodes.get(nodeId));
     if (address === undefined) throw unreachable(nodeId, "it has not been seen");
@@ -94,7 +94,7 @@ export const forwarded = (ctx: CallContext, generation?: bigint): CallOptions =>
   },
 });
 
-/** What a failed call to a node is for the client: a broken connection is the node's absence. */
+/** The error for the client of a failed call to a node: a broken connection is NODE_UNAVAILABLE. */
 export function nodeFailure(error: unknown, nodeId: string): unknown {
   if (!(error instanceof PaddockError) || error.reason !== "UNAVAILABLE") return error;
   const why = error.message.includes(NOT_PROVEN)
@@ -111,7 +111,7 @@ const unreachable = (nodeId: string, why: string, cause?: unknown): PaddockError
     cause,
   });
 
-/** Why the address in a heartbeat is not dialled; undefined when it is. */
+/** Why the api does not connect to the address in a heartbeat; undefined when it does. */
 export function addressProblem(address: string, credentials: PeerCredentials["kind"]): string | undefined {
   const parsed = parseHostPort(address);
   if (parsed === undefined || parsed.port === 0)

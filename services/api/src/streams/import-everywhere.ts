@@ -1,9 +1,9 @@
 /**
  * One import, streamed to several nodes at the same time.
  *
- * A piece of the archive is read from the client when every node has taken the one before: the slowest node sets the pace,
- * and one piece is held here. The first node that fails fails the import; nodes that have the image keep it, and a repeated import
- * gives the same id. Progress is that of the node that is behind; what comes faster than the client reads is left out.
+ * A piece of the archive is read from the client when every node has taken the one before: the slowest node sets the pace, and one
+ * piece is kept here. The first node that fails ends the import. Nodes that have the image keep it, and a repeated import gives the same
+ * id. Progress is that of the slowest node; progress that comes faster than the client reads is left out.
  */
 import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
@@ -28,7 +28,7 @@ type NodeImport = {
   warnings: readonly string[];
 };
 
-/** Progress, and at last the image with the nodes that have it. */
+/** Progress, and at the end the image with the nodes that have it. */
 export async function* importEverywhere(
   api: ApiContext,
   ctx: CallContext,

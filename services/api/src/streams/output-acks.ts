@@ -1,5 +1,5 @@
 /**
- * Acknowledges output on behalf of a client that does not: what the client's transport has taken counts as kept.
+ * Acknowledges output for a client that does not: bytes that the client's transport has taken count as received.
  *
  * Acks are coalesced: one every 256 KiB, or when nothing came for 20 ms, and never two under way at the same time.
  */
@@ -8,7 +8,7 @@ import { OutputStream, type ProcessOutput } from "@paddock/protocol";
 const ACK_EVERY_BYTES = 256 * 1024;
 const IDLE_MS = 20;
 
-/** Bytes of each stream that were taken, counted from the process's beginning. */
+/** Bytes of each stream that were taken, counted from the start of the process. */
 export type TakenOffsets = { readonly stdoutOffset: bigint; readonly stderrOffset: bigint };
 
 export class OutputAcks implements Disposable {
@@ -20,7 +20,7 @@ export class OutputAcks implements Disposable {
   #sending = false;
   #disposed = false;
 
-  /** `send` writes an ack towards the process; its failures are those of the call, which ends by itself. */
+  /** `send` writes an ack to the process. It fails only when the call does, which ends by itself. */
   constructor(send: (taken: TakenOffsets) => Promise<void>) {
     this.#send = send;
   }

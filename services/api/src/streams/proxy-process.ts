@@ -4,8 +4,8 @@
  *   client --requests--> pump --write (awaits the node's transport)--> node
  *   client <--yield (awaits the client's transport)-- here <--responses-- node
  *
- * Neither direction holds more than one message here; what waits, waits in the flow control windows and then in the guest's ring.
- * The request side towards the node stays open after the client's half-close, because acks on the client's behalf still travel on it.
+ * Each direction keeps one message here at most; the rest waits in the flow control windows and then in the guest's ring. The request
+ * side to the node stays open after the client's half-close, because acks for the client still use it.
  */
 import type { ProcessOutput } from "@paddock/protocol";
 import type { DuplexCall } from "@paddock/rpc";
@@ -13,13 +13,13 @@ import { OutputAcks, type TakenOffsets } from "./output-acks.ts";
 
 export type ProcessProxy<Request, Response> = {
   readonly call: DuplexCall<Request | AckRequest, Response>;
-  /** Whether the client acknowledges output by itself. */
+  /** Whether the client acknowledges output itself. */
   readonly explicitAck: boolean;
-  /** What a failure of the call to the node is for the client. */
+  /** The error for the client when the call to the node fails. */
   readonly failure: (error: unknown) => unknown;
 };
 
-/** The responses for the client. `first` is the request that was read already, `rest` are those after it. */
+/** The responses for the client. `first` is the request that was read already, `rest` are the later ones. */
 export async function* proxyProcess<
   Request,
   Response extends { readonly output?: ProcessOutput | undefined },

@@ -3,12 +3,12 @@ import type { ApiContext } from "../api-context.ts";
 import { forwarded, nodeFailure } from "../nodes/node-streams.ts";
 import { isMisplaced, locateSandbox, settle } from "../sandboxes/locate-sandbox.ts";
 
-/** The way to the node of a sandbox, for calls that stream. */
+/** The connection to the node of a sandbox, for calls that stream. */
 export type SandboxStream = {
   readonly connection: GrpcConnection;
-  /** What goes with the call, the generation of the sandbox's placement too. */
+  /** Deadline, signal and metadata of the call, with the generation of the placement. */
   readonly options: CallOptions;
-  /** What a failure of a call to the node is for the client. */
+  /** The error for the client when a call to the node fails. */
   readonly failure: (error: unknown) => unknown;
 };
 
