@@ -1,5 +1,5 @@
 /** The services of an api as typed clients over any transport. */
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type Client, createClient } from "@connectrpc/connect";
 import {
   ContainerService,
   EventService,
@@ -9,10 +9,7 @@ import {
   SandboxService,
   SystemService,
 } from "@paddock/protocol";
-import { safeTransport } from "./safe-transport.ts";
-
-/** Booting a VM by emulation on a busy host takes its time. */
-const CALL_TIMEOUT_MS = 180_000;
+import { type ApiClientOptions, safeTransport } from "./safe-transport.ts";
 
 /**
  * The services of an api. Methods fail with `PaddockError`s.
@@ -31,24 +28,9 @@ export type ApiClient = {
   readonly system: Client<typeof SystemService>;
 };
 
-export type ApiClientOptions = {
-  /**
-   * Carries the calls, and belongs to the caller. It fails with `ConnectError`s, as those of the Connect packages do, or with
-   * `PaddockError`s.
-   */
-  readonly transport: Transport;
-  /** The api's bearer token. */
-  readonly token?: string | undefined;
-  /** How long a unary call may take when its options do not say, in milliseconds. Default: 3 minutes. */
-  readonly timeoutMs?: number | undefined;
-  /** Names the program in the request ids that the api logs, such as "cli". Default: "client". */
-  readonly requestIdPrefix?: string | undefined;
-};
-
 /** A client of the api behind `options.transport`. It holds no resources of its own. */
 export function createApiClient(options: ApiClientOptions): ApiClient {
-  const { transport, token, timeoutMs = CALL_TIMEOUT_MS, requestIdPrefix } = options;
-  const safe = safeTransport({ transport, token, timeoutMs, requestIdPrefix });
+  const safe = safeTransport(options);
   return {
     sandboxes: createClient(SandboxService, safe),
     containers: createClient(ContainerService, safe),

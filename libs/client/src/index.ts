@@ -14,5 +14,6 @@ export * from "./read-logs.ts";
 export * from "./request-id.ts";
 export type { StreamOptions } from "./resumed-stream.ts";
 export { sleep } from "./retry.ts";
+export type { ApiClientOptions } from "./safe-transport.ts";
 export * from "./stats-reading.ts";
 export * from "./watch-events.ts";

@@ -13,21 +13,31 @@ import { failureOf } from "./call-failure.ts";
 import { identified, newRequestId } from "./request-id.ts";
 import { retried } from "./retry.ts";
 
-export type SafeTransportOptions = {
+/** Booting a VM by emulation on a busy host takes its time. */
+const CALL_TIMEOUT_MS = 180_000;
+
+export type ApiClientOptions = {
+  /**
+   * Carries the calls, and belongs to the caller. It fails with `ConnectError`s, as those of the Connect packages do, or with
+   * `PaddockError`s.
+   */
   readonly transport: Transport;
-  readonly token: string | undefined;
-  readonly timeoutMs: number;
-  readonly requestIdPrefix: string | undefined;
+  /** The api's bearer token. */
+  readonly token?: string | undefined;
+  /** How long a unary call may take when its options do not say, in milliseconds. Default: 3 minutes. */
+  readonly timeoutMs?: number | undefined;
+  /** Names the program in the request ids that the api logs, such as "cli". Default: "client". */
+  readonly requestIdPrefix?: string | undefined;
 };
 
-export function safeTransport(options: SafeTransportOptions): Transport {
-  const { transport, requestIdPrefix } = options;
+export function safeTransport(options: ApiClientOptions): Transport {
+  const { transport, requestIdPrefix, timeoutMs: callTimeoutMs = CALL_TIMEOUT_MS } = options;
   const newId = () => newRequestId(requestIdPrefix);
   return {
     unary: (method, signal, timeoutMs, header, input, contextValues) => {
       const { request, requestId } = identified(method.input, input, newId);
       const headers = headersOf(header, options.token, requestId);
-      const limitMs = timeoutMs ?? (waits(method) ? undefined : options.timeoutMs);
+      const limitMs = timeoutMs ?? (waits(method) ? undefined : callTimeoutMs);
       return retried(async () => {
         try {
           return await transport.unary(method, signal, limitMs, headers, request, contextValues);

@@ -5,6 +5,7 @@
  * layout gives an OCI archive, any other one a root file system.
  */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -90,22 +91,19 @@ async function* packed(directory: string): AsyncGenerator<Uint8Array> {
     ".",
   ];
   const tar = spawn("tar", args, { stdio: ["ignore", "pipe", "pipe"] });
-  const ended = new Promise<number | Error>((resolve) => {
-    tar.once("error", resolve);
-    tar.once("close", (code) => resolve(code ?? 1));
-  });
   let tarErrors = "";
+  const failure = once(tar, "close").then(
+    ([code]) => (code === 0 ? undefined : tarErrors),
+    (error: Error) => error.message,
+  );
   tar.stderr.on("data", (data: Buffer) => {
     tarErrors = `${tarErrors}${data}`.slice(-2000);
   });
   try {
     yield* pieces(tar.stdout);
-    const outcome = await ended;
-    if (outcome !== 0) {
-      throw new CliError(`cannot pack the directory ${directory}`, {
-        details: (outcome instanceof Error ? outcome.message : tarErrors).trimEnd().split("\n"),
-      });
-    }
+    const why = await failure;
+    if (why !== undefined)
+      throw new CliError(`cannot pack the directory ${directory}`, { details: why.trimEnd().split("\n") });
   } finally {
     if (tar.exitCode === null) tar.kill();
   }

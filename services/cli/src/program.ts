@@ -33,8 +33,7 @@ function buildProgram(around: Surroundings, bind: Bind): Command {
   const program = addGlobalOptions(new Command("paddock"))
     .description("containers inside virtual machines, on a fleet of hosts")
     .version(CLI_VERSION, "--version", "print the version of this program")
-    .enablePositionalOptions()
-    .showHelpAfterError('hint: see "paddock --help", or --help after a command');
+    .enablePositionalOptions();
   for (const define of COMMANDS) program.addCommand(define(bind));
   for (const define of FAMILIAR_COMMANDS) program.addCommand(define(bind), { hidden: true });
   program.addHelpText("after", "\nimages, rmi, load, unpause and container ls work as in docker.");

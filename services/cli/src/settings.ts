@@ -9,16 +9,7 @@ import { parseSpan } from "./output/quantities.ts";
 export const DEFAULT_API = "127.0.0.1:7070";
 export const DEFAULT_STATE_DIR = "/var/lib/paddock";
 
-export type Settings = {
-  readonly output: "table" | "json";
-  readonly address: string;
-  readonly token: string | undefined;
-  readonly tlsCa: Buffer | undefined;
-  readonly timeoutMs: number | undefined;
-  readonly quiet: boolean;
-  readonly verbose: boolean;
-  readonly color: boolean;
-};
+export type Settings = ReturnType<typeof readSettings>;
 
 /** Adds the options to a command. Each command has them, so that they may precede or follow its name. */
 export function addGlobalOptions(command: Command): Command {
@@ -46,7 +37,7 @@ type RawSettings = {
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-export function readSettings(command: Command, env: Env, isTerminal: boolean): Settings {
+export function readSettings(command: Command, env: Env, isTerminal: boolean) {
   const raw = mergedOptions(command);
   const output = raw.output ?? "table";
   if (output !== "table" && output !== "json")
@@ -58,8 +49,7 @@ export function readSettings(command: Command, env: Env, isTerminal: boolean): S
   return {
     output,
     address,
-    token:
-      tokenFile === undefined ? undefined : readOption(tokenFile, "--token-file").toString("utf8").trim(),
+    token: tokenFile === undefined ? undefined : String(readOption(tokenFile, "--token-file")).trim(),
     tlsCa: tlsCaFile === undefined ? undefined : readOption(tlsCaFile, "--tls-ca"),
     timeoutMs: raw.timeout === undefined ? undefined : parseSpan(raw.timeout),
     quiet: raw.quiet === true,
@@ -70,17 +60,12 @@ export function readSettings(command: Command, env: Env, isTerminal: boolean): S
 
 export const stateDirOf = (env: Env): string => env.PADDOCK_STATE_DIR || DEFAULT_STATE_DIR;
 
-/** The command's own options override those before its name. `color` is present only when it was switched off. */
+/** The command's own options override those before its name; --no-color counts in either place. */
 function mergedOptions(command: Command): RawSettings {
-  const chain: Command[] = [];
-  for (let at: Command | null = command; at; at = at.parent) chain.unshift(at);
-  const merged: RawSettings = {};
-  for (const { opts, off } of chain.map((at) => ({
-    opts: at.opts<RawSettings>(),
-    off: at.getOptionValueSource("color") === "cli",
-  }))) {
-    const { color, ...others } = opts;
-    Object.assign(merged, others, off ? { color } : {});
+  let merged: RawSettings = {};
+  for (let at: Command | null = command; at; at = at.parent) {
+    const opts = at.opts<RawSettings>();
+    merged = { ...opts, ...merged, color: merged.color !== false && opts.color !== false };
   }
   return merged;
 }

@@ -48,16 +48,12 @@ function printStopped(run: CommandRun, stateDir: string, deleted: readonly strin
 
 async function deleteSandboxes(run: CommandRun, record: FleetRecord): Promise<readonly string[]> {
   run.useAddress(record.apiAddress);
-  let ids: string[];
-  try {
-    ids = (await listSandboxes(run, { nodeId: record.nodeId })).map((s) => s.sandboxId);
-  } catch (error) {
+  const sandboxes = await listSandboxes(run, { nodeId: record.nodeId }).catch((error: unknown) => {
     if (!(error instanceof CliError)) throw error;
-    throw new CliError(error.message, {
-      hint: '"paddock down --keep" stops the daemons and keeps the VMs',
-      cause: error,
-    });
-  }
+    const hint = '"paddock down --keep" stops the daemons and keeps the VMs';
+    throw new CliError(error.message, { hint, cause: error });
+  });
+  const ids = sandboxes.map(({ sandboxId }) => sandboxId);
   if (ids.length === 0) return [];
   const noun = ids.length === 1 ? "1 sandbox" : `${ids.length} sandboxes`;
   run.progress.note(`sandboxes of this host: ${ids.join(", ")}`);

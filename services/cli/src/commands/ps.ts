@@ -51,8 +51,8 @@ export const psCommand: CommandDefinition = (bind) => {
     if (run.isJson) return run.print(toJsonArray(SandboxSchema, sandboxes));
     if (run.settings.quiet) return run.print(sandboxes.map(({ sandboxId }) => `${sandboxId}\n`).join(""));
     const rows = shown.map((row) => rowOf(row, Date.now(), options.trunc !== false));
-    if (!options.limits) return run.print(columns([HEADING, ...rows.map(({ cells }) => cells)]));
-    run.print(columns([LIMITS_HEADING, ...rows.map(({ cells, limits }) => [...cells, ...limits])]));
+    const width = options.limits ? LIMITS_HEADING.length : HEADING.length;
+    run.print(columns([LIMITS_HEADING, ...rows].map((row) => row.slice(0, width))));
   });
 };
 
@@ -79,9 +79,8 @@ function newest<T extends { readonly sandbox: Sandbox }>(found: readonly T[], co
   return [...found].sort((a, b) => bornMs(b) - bornMs(a)).slice(0, count);
 }
 
-type Row = { readonly cells: readonly string[]; readonly limits: readonly string[] };
-
-function rowOf({ sandbox, container }: SandboxRow, nowMs: number, isShort: boolean): Row {
+/** The cells of all columns, those of --limits last. */
+function rowOf({ sandbox, container }: SandboxRow, nowMs: number, isShort: boolean): string[] {
   const { sandboxId, nodeId, status } = sandbox;
   const state = sandboxStateText(status?.state ?? SandboxState.UNSPECIFIED);
   const waiting = status && waitingText(status);
@@ -90,10 +89,8 @@ function rowOf({ sandbox, container }: SandboxRow, nowMs: number, isShort: boole
   const vm = [`${state}${health}`, ...(waiting === undefined ? [] : [waiting])].join(", ");
   const place = [vm, nodeId || "-", status ? isolationText(status.isolation) : "-"];
   const size = status ? vmSizeText(status) : "-";
-  const row = (cells: readonly string[], limits: string): Row => ({
-    cells: [sandboxId, ...cells, ...place].map(printable),
-    limits: [printable(limits), size],
-  });
+  const row = (cells: readonly string[], limits: string) =>
+    [sandboxId, ...cells, ...place, limits, size].map(printable);
   if (!container) return row(["-", "-", created, state, "-"], "-");
   return row(
     [

@@ -89,7 +89,7 @@ async function inFront(run: CommandRun, settings: FleetSettings, began: number):
   const { stderr } = run.around;
   let isReady = false;
   using _lock = await takeOver(run, settings.stateDir);
-  const fleet = LocalFleet.in(settings, {
+  const fleet = new LocalFleet(settings, {
     report: progressReport(run),
     onNote: (note) => run.warn(note),
     onOutput: (part, line) =>
@@ -124,7 +124,7 @@ async function inBackground(run: CommandRun, settings: FleetSettings): Promise<v
   };
   try {
     using _lock = await takeOver(run, settings.stateDir);
-    const fleet = LocalFleet.in(settings, events);
+    const fleet = new LocalFleet(settings, events);
     using _lastWords = run.beforeExit(() => fleet.kill());
     await fleet.start(run.signal);
     tellReady();

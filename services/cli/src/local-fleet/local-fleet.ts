@@ -22,7 +22,6 @@ import {
 } from "./fleet-record.ts";
 import {
   apiEnv,
-  type BusAccess,
   busUrl,
   type FleetSettings,
   newBusAccess,
@@ -61,15 +60,11 @@ export class LocalFleet {
   #isStopping = false;
   #record: FleetRecord | undefined;
 
-  private constructor(settings: FleetSettings, events: FleetEvents) {
+  /** A fleet that is not started. */
+  constructor(settings: FleetSettings, events: FleetEvents) {
+    mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
     this.#settings = settings;
     this.#events = events;
-  }
-
-  /** A fleet that is not started. */
-  static in(settings: FleetSettings, events: FleetEvents): LocalFleet {
-    mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
-    return new LocalFleet(settings, events);
   }
 
   /**
@@ -117,8 +112,9 @@ export class LocalFleet {
     const settings = withPorts(this.#settings, { bus: busPort });
     // A restarted bus must have the same port.
     writeBusConfig(settings, access);
-    const api = this.#startApi(settings, access);
-    const node = this.#startNode(settings, access);
+    const natsUrl = busUrl(access, busPort);
+    const api = this.#startApi(settings, natsUrl);
+    const node = this.#startNode(settings, natsUrl);
     for (const each of [api, node]) each.catch(() => {});
     const { grpcAddress, httpAddress } = await report(
       "starting the api",
@@ -132,7 +128,7 @@ export class LocalFleet {
     );
     const ports = { api: portOf(grpcAddress), http: portOf(httpAddress), stream: portOf(streamAddress) };
     this.#writeRecord(withPorts(settings, ports), { apiAddress: grpcAddress, httpAddress, nodeId });
-    for (const name of this.#parts.keys()) void this.#keepAlive(name, withPorts(settings, ports), access);
+    for (const name of this.#parts.keys()) void this.#keepAlive(name, withPorts(settings, ports), natsUrl);
   }
 
   async #startBus(): Promise<number> {
@@ -148,21 +144,15 @@ export class LocalFleet {
     return part.orFail(busPortOf(join(paths.busStore, `nats-server_${part.pid}.ports`), part), BUS_READY_MS);
   }
 
-  async #startApi(
-    settings: FleetSettings,
-    access: BusAccess,
-  ): Promise<{ grpcAddress: string; httpAddress: string }> {
-    const part = this.#launchService("api", "api", apiEnv(settings, busUrl(access, settings.ports.bus)));
+  async #startApi(settings: FleetSettings, natsUrl: string) {
+    const part = this.#launchService("api", "api", apiEnv(settings, natsUrl));
     const ready = await part.readyLine(API_READY_MS);
     return { grpcAddress: text(ready.grpcAddress), httpAddress: text(ready.httpAddress) };
   }
 
-  async #startNode(
-    settings: FleetSettings,
-    access: BusAccess,
-  ): Promise<{ nodeId: string; streamAddress: string }> {
-    const env = nodeEnv(settings, busUrl(access, settings.ports.bus));
-    const ready = await this.#launchService("node", "node daemon", env).readyLine(NODE_READY_MS);
+  async #startNode(settings: FleetSettings, natsUrl: string) {
+    const part = this.#launchService("node", "node daemon", nodeEnv(settings, natsUrl));
+    const ready = await part.readyLine(NODE_READY_MS);
     return { nodeId: text(ready.nodeId), streamAddress: text(ready.streamAddress) };
   }
 
@@ -187,14 +177,14 @@ export class LocalFleet {
     writeFleetRecord(settings.stateDir, this.#record);
   }
 
-  #keepAlive(name: PartName, settings: FleetSettings, access: BusAccess): Promise<void> {
+  #keepAlive(name: PartName, settings: FleetSettings, natsUrl: string): Promise<void> {
     return keepPart({
       current: () => {
         const part = this.#parts.get(name);
         if (!part) throw new Error(`the part ${name} was never started`);
         return { title: part.spec.title, ended: part.ended };
       },
-      restart: () => this.#restart(name, settings, access),
+      restart: () => this.#restart(name, settings, natsUrl),
       onNote: (note) => !this.#isStopping && this.#events.onNote(note),
       isStopping: () => this.#isStopping,
       sleep,
@@ -202,12 +192,12 @@ export class LocalFleet {
     });
   }
 
-  async #restart(name: PartName, settings: FleetSettings, access: BusAccess): Promise<void> {
+  async #restart(name: PartName, settings: FleetSettings, natsUrl: string): Promise<void> {
     await this.#parts.get(name)?.stop(STOP_GRACE_MS);
     try {
       if (name === "bus") await this.#startBus();
-      if (name === "api") await this.#startApi(settings, access);
-      if (name === "node") await this.#startNode(settings, access);
+      if (name === "api") await this.#startApi(settings, natsUrl);
+      if (name === "node") await this.#startNode(settings, natsUrl);
       this.#writeRecord(settings, this.record);
     } catch (error) {
       await this.#parts.get(name)?.stop(STOP_GRACE_MS);

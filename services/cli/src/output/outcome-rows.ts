@@ -24,6 +24,7 @@ const orNone =
 
 const number: Format = (value) => value.toString();
 const bytes = orNone(formatBytes);
+const bytesPerSecond = orNone((value) => `${formatBytes(value)}/s`);
 
 const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: Format }>> = {
   cpu_period_us: { name: "cpu period", format: (value) => `${value} us` },
@@ -33,14 +34,8 @@ const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: 
   swap_bytes: { name: "swap", format: bytes },
   pids: { name: "pids", format: orNone(number) },
   oom_kill_all: { name: "oom kill all", format: (value) => (value === 0n ? "no" : "yes") },
-  "io.read_bytes_per_second": {
-    name: "io read",
-    format: orNone((value) => `${formatBytes(value)}/s`),
-  },
-  "io.write_bytes_per_second": {
-    name: "io write",
-    format: orNone((value) => `${formatBytes(value)}/s`),
-  },
+  "io.read_bytes_per_second": { name: "io read", format: bytesPerSecond },
+  "io.write_bytes_per_second": { name: "io write", format: bytesPerSecond },
   "io.read_operations_per_second": { name: "io reads", format: orNone((value) => `${value}/s`) },
   "io.write_operations_per_second": { name: "io writes", format: orNone((value) => `${value}/s`) },
   "vm.vcpus": { name: "vcpus of the VM", format: number },
