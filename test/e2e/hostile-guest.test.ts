@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import type { ServerHttp2Stream } from "node:http2";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { SandboxState } from "@paddock/protocol";
 import { EventLog } from "../harness/event-log.ts";
 import { exec } from "../harness/exec.ts";
@@ -128,6 +129,7 @@ test("hostile bytes from a guest end only its session: the daemon's memory is bo
       assert.equal((await inside("healthy")).status.code, 0);
       const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId: "first" }, soon());
       assert.equal(status?.state, SandboxState.RUNNING);
+      await delay(200);
     }
     await attacks;
     await assert.rejects(

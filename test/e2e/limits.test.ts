@@ -6,6 +6,7 @@ import { exec } from "../harness/exec.ts";
 import { HostCgroup } from "../harness/host-cgroup.ts";
 import { idle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { until } from "../harness/until.ts";
 
 const MIB = 1024n * 1024n;
 const sandboxId = "limits";
@@ -91,11 +92,7 @@ test("a memory limit below the memory in use is refused by name, and nothing cha
 });
 
 test("a container that exceeds its memory limit is killed in its guest, and its status says so", async () => {
-  await addContainer("hungry", { memoryBytes: 32n * MIB }, [
-    "sh",
-    "-c",
-    "x=$(head -c 64m /dev/zero | tr '\\0' x); echo $x",
-  ]);
+  await addContainer("hungry", { memoryBytes: 32n * MIB }, ["sh", "-c", "x=x; while :; do x=$x$x; done"]);
   const wait = { sandboxId, containerId: "hungry", execId: "hungry" };
   const ended = await stack.client.processes.waitProcess(wait, soon());
   assert.equal(ended.status?.oomKilled, true);
@@ -137,7 +134,10 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
     { ...id(), sandboxId, containerId: "large", force: true },
     soon(),
   );
-  while ((await status())?.size?.memoryBytes !== small?.size?.memoryBytes);
+  await until(
+    async () => (await status())?.size?.memoryBytes === small?.size?.memoryBytes,
+    "the VM has its former memory",
+  );
   assert.equal((await status())?.size?.vcpus, 1);
   assert.equal((await exec(stack.client, ["nproc"], c1)).stdout, "1\n");
   assert.deepEqual(host.limits().cpu, { quotaUs: 75_000, periodUs: 100_000 });
@@ -148,7 +148,7 @@ test("a restarted daemon puts the limits of the record in force", async () => {
   const before = await status();
   await stack.killNode();
   await stack.startNode();
-  while ((await status())?.limits === undefined);
+  await until(async () => (await status())?.limits !== undefined, "the limits are known");
   assert.deepEqual((await status())?.limits, before?.limits);
   await agree();
 });

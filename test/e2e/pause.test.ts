@@ -8,6 +8,7 @@ import { exec } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
 import { idle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { until } from "../harness/until.ts";
 
 let stack: Stack;
 const sandboxId = "p";
@@ -18,6 +19,9 @@ const soon = () => ({ deadline: inSeconds(90) });
 /** A call on a paused sandbox must say no, not wait. */
 const atOnce = () => ({ deadline: inSeconds(10) });
 const wrongState = (actual: string) => ({ reason: "WRONG_STATE", metadata: { actual_state: actual } });
+
+/** Always uses CPU, with a quota so that the rest of the guest has the most of it. */
+const spinning = { args: ["sh", "-c", "while :; do :; done"] };
 
 const states = ({ status }: Pick<Sandbox, "status">) => [
   status?.state,
@@ -49,7 +53,7 @@ before(async () => {
   const spec = {
     containers: [
       { containerId: "c1", image, process: idle },
-      { containerId: "c2", image, process: { args: ["sh", "-c", "while :; do :; done"] } },
+      { containerId: "c2", image, process: spinning, resources: { cpuQuotaUs: 10_000n } },
       { containerId: "c3", image, process: { args: ["sh", "-c", "exit 4"] } },
     ],
   };
@@ -76,7 +80,7 @@ test("a paused container does not run and refuses execs, its neighbour runs, and
   assert.equal(resumed.container?.state, ContainerState.RUNNING);
   await containers.resumeContainer({ ...id(), ...c2 }, soon());
   const first = await used();
-  while ((await used()) === first);
+  await until(async () => (await used()) > first, "the container that was resumed uses CPU");
   await isRefused(containers.pauseContainer({ ...id(), sandboxId, containerId: "c3" }, soon()), "stopped");
 });
 

@@ -6,6 +6,7 @@ import { exec, OutputGatherer } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { until } from "../harness/until.ts";
 
 let stack: Stack;
 const id = () => ({ requestId: randomUUID() });
@@ -67,7 +68,7 @@ test("a daemon killed in the middle of a create leaves nothing incomplete, and t
   };
   const first = stack.client.sandboxes.runSandbox(request, soon());
   first.catch(() => {});
-  while (machinesOf(stack.stateDirectory).length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await until(() => machinesOf(stack.stateDirectory).length > 0, "the VM is started");
   await stack.killNode();
   await assert.rejects(first);
   await stack.startNode();

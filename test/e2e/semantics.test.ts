@@ -9,6 +9,7 @@ import { type ExecOptions, exec } from "../harness/exec.ts";
 import { machinesOf } from "../harness/machines.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { until } from "../harness/until.ts";
 import { vmOf } from "../harness/vm-of.ts";
 
 const MIB = 1024n * 1024n;
@@ -236,10 +237,10 @@ test("the status shows a long stop as holder of the lock; changes wait in order 
 
   const stopping = containers.stopContainer({ ...id(), ...at, grace: { seconds: 40n, nanos: 0 } }, soon());
   stopping.catch(() => undefined);
-  while ((await lock())?.holder !== "StopContainer");
+  await until(async () => (await lock())?.holder === "StopContainer", "the stop holds the lock");
   const late = sandboxes.pauseSandbox({ ...id(), sandboxId }, { deadline: inSeconds(3) });
   late.catch(() => undefined);
-  while ((await lock())?.waiters.length === 0);
+  await until(async () => (await lock())?.waiters.length !== 0, "the pause waits for the lock");
   assert.deepEqual((await lock())?.waiters, ["PauseSandbox"]);
   assert.ok((await lock())?.heldSince);
 
@@ -257,14 +258,14 @@ test("the status shows a long stop as holder of the lock; changes wait in order 
   assert.equal(other.sandbox?.status?.state, SandboxState.PAUSED);
 
   await assert.rejects(late, { reason: "DEADLINE" });
-  while ((await lock())?.waiters.length !== 0);
+  await until(async () => (await lock())?.waiters.length === 0, "the pause has given up");
   // A signal takes no lock: the long stop can be cut short.
   await containers.killContainer({ ...id(), ...at, signal: "KILL" }, soon());
   const { container } = await stopping;
   assert.equal(container?.exitStatus?.signal, 9);
   assert.equal(container?.stopCause, StopCause.REQUESTED);
   // What remains adjusts the limits to the end of the container.
-  while ((await lock())?.holder !== "");
+  await until(async () => (await lock())?.holder === "", "the lock is free");
 });
 
 test("a sandbox that was never started is deleted with its VM", async () => {
@@ -301,8 +302,10 @@ test("removed files give their space back to the host, and the host's page cache
   const at = { sandboxId: "disk", containerId: "c1", deadline: inSeconds(180) };
   const layer = join(vmOf(stack.stateDirectory, "disk").dir, "0.ext4");
   const takenMib = () => statSync(layer).blocks / 2 / 1024;
-  const write = "dd if=/dev/urandom of=/big bs=1M count=100 && sync";
-  assert.equal((await exec(stack.client, ["sh", "-c", write], at)).status.code, 0);
+  // Random bytes cost an emulated CPU much: one MiB of them is copied.
+  const write = "cat $(yes /random | head -n 100) > /big && sync";
+  const first = `dd if=/dev/urandom of=/random bs=1M count=1 && ${write}`;
+  assert.equal((await exec(stack.client, ["sh", "-c", first], at)).status.code, 0);
   assert.ok(takenMib() > 95, `${takenMib()} MiB are taken by 100 MiB`);
   const { stats } = await stack.client.sandboxes.getSandboxStats({ sandboxId: "disk" }, soon());
   const { usageBytes, fileBytes, peakBytes } = stats?.host?.memory ?? assert.fail("no figures");
@@ -310,6 +313,10 @@ test("removed files give their space back to the host, and the host's page cache
   const again = `rm /big; sync; for i in 1 2; do ${write}; rm /big; sync; done; sync`;
   assert.equal((await exec(stack.client, ["sh", "-c", again], at)).status.code, 0);
   // ext4 discards what a transaction has freed once that is on the disk.
-  while (takenMib() > 40) await exec(stack.client, ["sync"], at);
+  await until(async () => {
+    if (takenMib() <= 40) return true;
+    await exec(stack.client, ["sync"], at);
+    return false;
+  }, "the space of the removed files is free");
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "disk", force: true }, soon());
 });
