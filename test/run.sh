@@ -23,6 +23,13 @@ tests=0 passed=0 failed=0 not_run=0
 # Everything but what boots VMs: a list of directories would forget the next one.
 unit_tests() { tests_below libs services deploy test | grep -vE '^test/(e2e|fleet)/'; }
 
+# Those that take longest start first: at the end of a stage nothing runs beside the last file.
+e2e_tests() {
+  local long='/(creation-fails|container-creation-fails|chaos|cgroup-layouts|exec|causes|semantics|state-trouble)\.test\.ts$'
+  tests_below test/e2e | grep -E "$long"
+  tests_below test/e2e | grep -vE "$long"
+}
+
 tests_below() { find "$@" \( -name node_modules -o -name target -o -name planted \) -prune -o -name '*.test.ts' -print 2>/dev/null | sort; }
 
 # Sorts one argument into the stage its files belong to.
@@ -68,11 +75,8 @@ node_tests() {
   local stage=$1 concurrency=$2 deadline_ms=$(($3 * 1000)) status
   shift 3
   PADDOCK_TEST_FILE_DEADLINE_MS=$deadline_ms TMPDIR=$run_directory \
-    node --import "$PWD/test/runner/file-deadline.ts" --test \
-    --test-concurrency="$concurrency" --test-timeout="$deadline_ms" \
-    --test-reporter=spec --test-reporter-destination=stdout \
-    --test-reporter="$PWD/test/runner/tally-reporter.ts" --test-reporter-destination="$scratch/tally" \
-    ${node_options[@]+"${node_options[@]}"} "$@" </dev/null
+    node --import "$PWD/test/runner/file-deadline.ts" ${node_options[@]+"${node_options[@]}"} \
+    test/runner/run-files.ts "$concurrency" "$deadline_ms" "$scratch/tally" "$@" </dev/null
   status=$?
   count_tally "$stage"
   return $status
@@ -106,7 +110,7 @@ if [ ${#stages[@]} -eq 0 ] && [ $((${#unit_files[@]} + ${#e2e_files[@]} + ${#fle
   stages=(setup check agent unit e2e fleet)
 fi
 if wants unit; then mapfile -t unit_files < <(unit_tests); fi
-if wants e2e; then mapfile -t e2e_files < <(tests_below test/e2e); fi
+if wants e2e; then mapfile -t e2e_files < <(e2e_tests); fi
 if wants fleet; then mapfile -t fleet_files < <(tests_below test/fleet); fi
 
 # Short, because the paths of unix sockets in it are limited to 107 bytes, and open to the VMs' user.
@@ -139,11 +143,11 @@ export NODE_COMPILE_CACHE=$PWD/.paddock/compile-cache
 cores=$(nproc)
 if wants check; then run_stage check bash test/check.sh; fi
 if wants agent; then run_stage agent agent_tests; fi
-if [ ${#unit_files[@]} -gt 0 ]; then run_stage unit node_tests unit "$cores" 300 "${unit_files[@]}"; fi
-# A VM without KVM keeps a core busy while it boots, but a file also waits, for deadlines and grace periods. The stage on two
-# cores: 188 s two files at a time, 167 s three at a time. Four of its files on two cores that others use, too: 242 s one by
-# one, 182 s two, 114 s three at a time.
-if [ ${#e2e_files[@]} -gt 0 ]; then run_stage e2e node_tests e2e "${PADDOCK_E2E_CONCURRENCY:-$((cores + 1))}" 600 "${e2e_files[@]}"; fi
+# Unit tests wait for timers, disks and children about as long as they compute.
+if [ ${#unit_files[@]} -gt 0 ]; then run_stage unit node_tests unit $((cores + 2)) 300 "${unit_files[@]}"; fi
+# An emulated VM keeps a core busy while it boots, but a file also waits for deadlines and grace periods. And if others use the
+# cores, a stage gets the more of them the more files it runs at a time.
+if [ ${#e2e_files[@]} -gt 0 ]; then run_stage e2e node_tests e2e "${PADDOCK_E2E_CONCURRENCY:-$((cores + 2))}" 600 "${e2e_files[@]}"; fi
 if [ ${#fleet_files[@]} -gt 0 ]; then run_stage fleet node_tests fleet 1 900 "${fleet_files[@]}"; fi
 
 node test/runner/left-behind.ts after "$scratch/before" "$run_directory" || failures+=("the tests left something behind")

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { SandboxState } from "@paddock/protocol";
-import { exec } from "../harness/exec.ts";
-import { CONTAINER_POINTS, SANDBOX_POINTS } from "../harness/failpoints.ts";
+import { SANDBOX_POINTS } from "../harness/failpoints.ts";
 import { hostSnapshot } from "../harness/host-snapshot.ts";
+import { INTERRUPTIONS, interrupted } from "../harness/interrupted.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
@@ -19,24 +19,6 @@ before(async () => {
   image = await stack.tinyImage();
 });
 after(() => stack?.[Symbol.asyncDispose]());
-
-const WAYS = [
-  ["an error", "fail"],
-  ["the daemon's death", "die"],
-] as const;
-
-/** Makes a call that comes to `point` and goes no further; settles when the daemon has taken back what it did. */
-async function interrupted(
-  point: string,
-  action: "fail" | "die",
-  call: () => Promise<unknown>,
-): Promise<void> {
-  const { reached } = await stack.failpoints.arm(point, action);
-  const isReached = reached.then(() => true);
-  await assert.rejects(call());
-  assert.ok(await Promise.race([isReached, Promise.resolve(false)]), `nothing came to ${point}`);
-  if (action === "die") await stack.startNode();
-}
 
 describe("a sandbox whose creation is interrupted leaves the host as it was", () => {
   // An id whose creation had no known outcome stays that request's for a while.
@@ -54,10 +36,10 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
   });
 
   for (const point of SANDBOX_POINTS)
-    for (const [how, action] of WAYS)
+    for (const [how, action] of INTERRUPTIONS)
       test(`by ${how} at ${point}`, async () => {
         const asked = request();
-        await interrupted(point, action, () => stack.client.sandboxes.createSandbox(asked, soon()));
+        await interrupted(stack, point, action, () => stack.client.sandboxes.createSandbox(asked, soon()));
         assert.deepEqual(snapshot(), clean);
         await assert.rejects(stack.client.sandboxes.getSandbox(asked), { reason: "SANDBOX_NOT_FOUND" });
       });
@@ -65,7 +47,7 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
   test("by an error, and by a kill of the daemon during the undo", async () => {
     await stack.failpoints.arm("sandbox/guest/after", "fail");
     const asked = request();
-    await interrupted("sandbox/process/undo/before", "die", () =>
+    await interrupted(stack, "sandbox/process/undo/before", "die", () =>
       stack.client.sandboxes.createSandbox(asked, soon()),
     );
     assert.deepEqual(snapshot(), clean);
@@ -74,89 +56,10 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
   test("and the same request creates it afterwards", async () => {
     const [point = ""] = SANDBOX_POINTS;
     const asked = request();
-    await interrupted(point, "die", () => stack.client.sandboxes.createSandbox(asked, soon()));
+    await interrupted(stack, point, "die", () => stack.client.sandboxes.createSandbox(asked, soon()));
     const { sandbox } = await stack.client.sandboxes.createSandbox(asked, soon());
     assert.equal(sandbox?.status?.state, SandboxState.READY);
     await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: asked.sandboxId }, soon());
     assert.deepEqual(snapshot(), clean);
-  });
-});
-
-test("a stopped sandbox whose boot is interrupted stays stopped, keeps its files, and boots later", async () => {
-  const sandboxId = "s3";
-  const { sandboxes } = stack.client;
-  await runIdle(stack, sandboxId);
-  await sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
-  const stopped = snapshot();
-  const start = () => sandboxes.startSandbox({ ...id(), sandboxId }, soon());
-  for (const [, action] of WAYS) {
-    await interrupted("sandbox/guest/after", action, start);
-    assert.deepEqual(snapshot(), stopped);
-    const { status } = await sandboxes.getSandboxStatus({ sandboxId }, soon());
-    assert.equal(status?.state, SandboxState.STOPPED);
-  }
-  assert.equal((await start()).sandbox?.status?.state, SandboxState.RUNNING);
-  await sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
-});
-
-describe("a container whose creation is interrupted leaves its sandbox and its neighbour as they were", () => {
-  const sandboxId = "s2";
-  const neighbour = { sandboxId, containerId: "c1" };
-  const request = () => ({ ...id(), sandboxId, spec: { containerId: "c2", image, process: idle } });
-  let before: string[];
-  let life: string;
-  /** The neighbour's init since its start, and the block devices of the VM, as the guest's kernel has them. */
-  const inside = async () =>
-    (await exec(stack.client, ["sh", "-c", "cut -d' ' -f1,22 /proc/1/stat; cat /proc/partitions"], neighbour))
-      .stdout;
-
-  test("which runs", async () => {
-    await runIdle(stack, sandboxId);
-    before = snapshot();
-    life = await inside();
-    assert.match(life, / sd[a-z]\n/);
-    for (const kind of [/^process \d+ holds .*\.ext4$/, /^cgroup /, /^file sandboxes\//, /^record s2$/])
-      assert.ok(
-        before.some((line) => kind.test(line)),
-        `the snapshot has no ${kind}: ${before.join("\n")}`,
-      );
-  });
-
-  for (const point of CONTAINER_POINTS)
-    for (const [how, action] of WAYS)
-      test(`by ${how} at ${point}`, async () => {
-        await interrupted(point, action, () => stack.client.containers.createContainer(request(), soon()));
-        assert.deepEqual(snapshot(), before);
-        assert.equal(await inside(), life);
-        await assert.rejects(stack.client.containers.getContainerStatus({ sandboxId, containerId: "c2" }), {
-          reason: "CONTAINER_NOT_FOUND",
-        });
-      });
-
-  test("an id that is taken is refused before any step runs", async () => {
-    const taken = { ...request(), spec: { containerId: "c1", image, process: idle } };
-    const spec = { containers: [{ containerId: "c9", image, process: idle }] };
-    // Any step that was begun would take the daemon along.
-    await stack.failpoints.arm("*", "die");
-    await assert.rejects(stack.client.containers.createContainer(taken, soon()), {
-      reason: "CONTAINER_EXISTS",
-    });
-    await assert.rejects(stack.client.sandboxes.createSandbox({ ...id(), sandboxId, spec }, soon()), {
-      reason: "SANDBOX_EXISTS",
-    });
-    assert.deepEqual(snapshot(), before);
-    assert.equal(await inside(), life);
-    await stack.failpoints.release();
-  });
-
-  test("and can be created afterwards, beside it", async () => {
-    await stack.client.containers.createContainer(request(), soon());
-    await stack.client.containers.startContainer({ ...id(), sandboxId, containerId: "c2" }, soon());
-    await stack.client.containers.deleteContainer(
-      { ...id(), sandboxId, containerId: "c2", force: true },
-      soon(),
-    );
-    assert.deepEqual(snapshot(), before);
-    assert.equal(await inside(), life);
   });
 });

@@ -1,0 +1,23 @@
+/** Calls that a failpoint interrupts. */
+import assert from "node:assert/strict";
+import type { Stack } from "./stack.ts";
+
+/** How a call is interrupted, and the action of the failpoint. */
+export const INTERRUPTIONS = [
+  ["an error", "fail"],
+  ["the daemon's death", "die"],
+] as const;
+
+/** Makes a call that reaches `point` and goes no further. Settles when the daemon has undone what the call did. */
+export async function interrupted(
+  stack: Stack,
+  point: string,
+  action: "fail" | "die",
+  call: () => Promise<unknown>,
+): Promise<void> {
+  const { reached } = await stack.failpoints.arm(point, action);
+  const isReached = reached.then(() => true);
+  await assert.rejects(call());
+  assert.ok(await Promise.race([isReached, Promise.resolve(false)]), `nothing came to ${point}`);
+  if (action === "die") await stack.startNode();
+}
