@@ -1,10 +1,11 @@
 /** A node's streams for tests: the real handlers behind a real gRPC server, one sandbox whose guest is a fake agent. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
-import { type ImageStore, openImageStore, packTar } from "@paddock/images";
+import { type ImageRecord, type ImageStore, openImageStore, packTar } from "@paddock/images";
 import {
   type AttachResponse,
   ContainerService,
@@ -67,14 +68,9 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
   const link = stack.use(new AgentLink({ socketPath: fake.socketPath, pauseMs: { first: 1, longest: 20 } }));
   const troubles: LogTrouble[] = [];
   const logs = stack.use(new LogBook((trouble) => troubles.push(trouble)));
+  const { root, image } = await imageTemplate();
+  await cp(root, join(stateDir, "images"), { recursive: true });
   const images = await openImageStore({ root: join(stateDir, "images") });
-  const image = await images.importStream(
-    packTar([{ path: "etc", type: "directory", mode: 0o755, uid: 0, gid: 0, mtime: 0 }]),
-    {
-      format: "rootfs",
-      config: { cmd: ["/init"], env: ["A=1"] },
-    },
-  );
   const bugs: unknown[] = [];
   const nowMs = { value: 0 };
   const state: { phase: ContainerPhase; sandboxPhase: SandboxPhase } = {
@@ -131,6 +127,25 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
     },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   };
+}
+
+type ImageTemplate = { readonly root: string; readonly image: ImageRecord };
+let template: Promise<ImageTemplate> | undefined;
+
+/** An image store to copy: an import starts a process, which takes longer than most tests of streams. */
+function imageTemplate(): Promise<ImageTemplate> {
+  template ??= (async () => {
+    const root = await mkdtemp(join(tmpdir(), "paddock-streams-images-"));
+    process.once("exit", () => rmSync(root, { recursive: true, force: true }));
+    const images = await openImageStore({ root });
+    const directory = { path: "etc", type: "directory", mode: 0o755, uid: 0, gid: 0, mtime: 0 } as const;
+    const image = await images.importStream(packTar([directory]), {
+      format: "rootfs",
+      config: { cmd: ["/init"], env: ["A=1"] },
+    });
+    return { root, image };
+  })();
+  return template;
 }
 
 /** The methods that the node serves as streams. */
