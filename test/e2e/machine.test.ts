@@ -7,11 +7,14 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { newcArchive } from "../../deploy/guest/newc-archive.ts";
 import { type AgentClient, connectAgent } from "../../services/node/src/agent/connect-agent.ts";
 import { installGuestFiles } from "../../services/node/src/host/guest-files.ts";
 import { FakeCgroups } from "../../services/node/src/testing/fake-machines.ts";
 import { type MachineFixture, machineContract } from "../../services/node/src/testing/machine-contract.ts";
+import { savedMachineContract } from "../../services/node/src/testing/saved-machine-contract.ts";
+import type { MachineRequest } from "../../services/node/src/vm/machine-port.ts";
 import { QemuHost } from "../../services/node/src/vm/qemu-host.ts";
 import { ownVmDirectory } from "../../services/node/src/vm/vm-directory.ts";
 import { newVmId, type VmPaths, vmPaths, vmsDir } from "../../services/node/src/vm/vm-paths.ts";
@@ -23,19 +26,15 @@ const UID = 64_998;
 const BURSTS = 40;
 const PEERS = 25;
 
-type RealMachine = MachineFixture & { agent(): Promise<AgentClient> };
+type RealMachine = MachineFixture & { agent(vm: VmPaths): Promise<AgentClient> };
 
 /** A host of QEMU machines and a request, below a directory of its own. */
 async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   const state = mkdtempSync(join(tmpdir(), "machine-"));
   chmodSync(state, 0o711);
-  const paths = vmPaths(state, newVmId());
   mkdirSync(vmsDir(state), { mode: 0o711 });
-  await ownVmDirectory(paths, UID);
-  const disk = join(paths.dir, "disk");
-  writeFileSync(disk, "");
-  truncateSync(disk, MIB);
-  chownSync(disk, UID, UID);
+  const directory = join(state, "saved");
+  mkdirSync(directory, { mode: 0o711 });
   const guest = await installGuestFiles(join(repositoryRoot, "deploy/guest/out"), state);
   const ours = join(state, "initramfs");
   if (initramfs !== undefined) writeFileSync(ours, initramfs, { mode: 0o444 });
@@ -53,34 +52,55 @@ async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
     stateDir: state,
     freeBytes: async () => 1024 * MIB,
   });
-  const agent = () => connectAgent({ socketPath: paths.agentSocket, deadlineMs: 60_000 });
+  const agent = ({ agentSocket }: VmPaths) => connectAgent({ socketPath: agentSocket, deadlineMs: 60_000 });
+  const getGuest = async (vm: VmPaths) => {
+    await using connected = await agent(vm);
+    const { guest } = await connected.sandbox.getGuest({});
+    return guest ?? assert.fail("a guest tells of itself");
+  };
   return {
     host,
-    request: requestFor(paths, disk),
+    request: await requestBelow(state),
+    another: () => requestBelow(state),
+    directory,
     agent,
-    async booted() {
-      await using connected = await agent();
-      await connected.sandbox.getGuest({});
+    answers: async (vm) => void (await getGuest(vm)),
+    async mark(vm) {
+      await using connected = await agent(vm);
+      await connected.sandbox.configureSandbox({ entropy: randomBytes(32), time: timestampNow() });
     },
+    isMarked: async (vm) => (await getGuest(vm)).configured,
     async [Symbol.asyncDispose]() {
-      await host.killStrays(paths, AbortSignal.timeout(5000));
+      const signal = AbortSignal.timeout(20_000);
+      for (const id of await host.running()) await host.killStrays(vmPaths(state, id), signal);
       rmSync(state, { recursive: true, force: true });
     },
   };
 }
 
-const requestFor = (paths: VmPaths, disk: string): MachineFixture["request"] => ({
-  paths,
-  uid: UID,
-  vcpus: 1,
-  maxVcpus: 4,
-  memoryBytes: 256 * MIB,
-  maxMemoryBytes: 1024 * MIB,
-  placement: [],
-  origin: { kind: "boot", disks: [{ id: "disk0", path: disk, readOnly: false, target: 0 }] },
-});
+async function requestBelow(state: string): Promise<MachineRequest> {
+  const paths = vmPaths(state, newVmId());
+  await ownVmDirectory(paths, UID);
+  const path = join(paths.dir, "disk");
+  writeFileSync(path, "");
+  truncateSync(path, MIB);
+  chownSync(path, UID, UID);
+  return {
+    paths,
+    uid: UID,
+    vcpus: 1,
+    maxVcpus: 4,
+    memoryBytes: 256 * MIB,
+    maxMemoryBytes: 1024 * MIB,
+    placement: [],
+    interfacePorts: 0,
+    origin: { kind: "boot" },
+    devices: [{ kind: "disk", id: "disk0", path, readOnly: false, target: 0, added: "cold" }],
+  };
+}
 
 machineContract("machines of QEMU", () => realMachine());
+savedMachineContract("machines of QEMU", () => realMachine());
 
 /** Asks until the answer is right: nothing outside the guest tells. */
 async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
@@ -95,7 +115,7 @@ test("a guest uses vCPUs and memory that are plugged in, until they are removed"
   const signal = AbortSignal.timeout(90_000);
   await using real = await realMachine();
   const machine = await real.host.start(real.request, signal);
-  await using agent = await real.agent();
+  await using agent = await real.agent(real.request.paths);
   const guest = async () =>
     (await agent.sandbox.getGuest({})).guest ?? assert.fail("a guest tells of itself");
   const before = await guest();
@@ -136,13 +156,13 @@ test("a guest accepts new connections however many peers disconnect in the middl
   const signal = AbortSignal.timeout(120_000);
   await using real = await realMachine();
   const machine = await real.host.start(real.request, signal);
-  await real.booted();
+  await real.answers(real.request.paths);
   // QEMU keeps buffers of the port when a peer goes; with all of them gone only a reset of the port by the agent helps.
   for (let burst = 0; burst < BURSTS; burst++) {
     for (let peer = 0; peer < PEERS; peer++) await leaves(real.request.paths.agentSocket);
     // Until QEMU has taken them all it has no room for another.
     const isReached = () =>
-      real.booted().then(
+      real.answers(real.request.paths).then(
         () => true,
         () => false,
       );

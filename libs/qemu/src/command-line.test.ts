@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { qemuArguments } from "./command-line.ts";
 import { kernelCommandLine } from "./kernel-command-line.ts";
+import { machineLayout } from "./machine-layout.ts";
 import type { MachineSpec } from "./machine-spec.ts";
 
 const MIB = 1024 * 1024;
@@ -22,14 +23,19 @@ const spec: MachineSpec = {
   serialRingBytes: 65_536,
   serialFd: 5,
   entropy: { maxBytes: 65_536, periodMs: 1000 },
-  disks: [],
-  nics: [],
+  devices: [],
   hotplugPorts: 2,
   start: "boot",
 };
 
-const disk = { id: "rootfs0", path: "/i/a,b.squashfs", readOnly: true, target: 3, serial: "layer-1" };
-const nic = { id: "net0", mac: "02:00:00:00:00:01", tap: { kind: "name", name: "tap0" }, port: 0 } as const;
+const disk = {
+  kind: "disk",
+  id: "rootfs0",
+  path: "/i/a,b.squashfs",
+  readOnly: true,
+  target: 3,
+} as const;
+const card = { kind: "interface", id: "net0", mac: "02:00:00:00:00:01", tap: "tap0", port: 0 } as const;
 
 test("the command line of a machine has exactly these arguments", () => {
   assert.deepEqual(qemuArguments(spec), [
@@ -58,6 +64,7 @@ test("the command line of a machine has exactly these arguments", () => {
     ...["-device", "virtio-scsi-pci,id=scsi0,addr=0x5"],
     ...["-device", "pcie-root-port,id=port0,chassis=1,addr=0x8.0x0,multifunction=on"],
     ...["-device", "pcie-root-port,id=port1,chassis=2,addr=0x8.0x1"],
+    "-S",
   ]);
 });
 
@@ -96,14 +103,14 @@ test("a template's memory file is mapped shared, a sandbox's privately", () => {
   assert.deepEqual(added({ memory: backing("file-shared") }), [
     "memory-backend-file,id=ram0,mem-path=/t/ram,share=on,size=256M",
   ]);
-  assert.deepEqual(added({ memory: backing("file-private"), start: "migration" }), [
+  assert.deepEqual(added({ memory: backing("file-private"), start: "restore" }), [
     "memory-backend-file,id=ram0,mem-path=/t/ram,share=off,readonly=off,size=256M",
-    ...["-S", "-incoming", "defer"],
+    ...["-incoming", "defer"],
   ]);
 });
 
 test("a disk is raw without probing, read-only down to the file, and stops the machine when the host's disk is full", () => {
-  const [switchWord, node = "", device = ""] = added({ disks: [disk] });
+  const [switchWord, node = "", device = ""] = added({ devices: [disk] });
   assert.equal(switchWord, "-blockdev");
   assert.deepEqual(JSON.parse(node), {
     driver: "raw",
@@ -119,13 +126,13 @@ test("a disk is raw without probing, read-only down to the file, and stops the m
     channel: 0,
     "scsi-id": 3,
     lun: 0,
-    serial: "layer-1",
+    serial: "rootfs0",
     werror: "enospc",
   });
 });
 
 test("discards of a writable disk punch holes in its file", () => {
-  const [, node = ""] = added({ disks: [{ ...disk, path: "/s/0.ext4", readOnly: false }] });
+  const [, node = ""] = added({ devices: [{ ...disk, path: "/s/0.ext4", readOnly: false }] });
   assert.deepEqual(JSON.parse(node), {
     driver: "raw",
     "node-name": "rootfs0",
@@ -136,16 +143,48 @@ test("discards of a writable disk punch holes in its file", () => {
 });
 
 test("a network card runs no script and loads no boot ROM", () => {
-  assert.deepEqual(added({ nics: [nic] }), [
-    "-netdev",
-    "tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off",
-    "virtio-net-pci,id=net0-dev,netdev=net0,mac=02:00:00:00:00:01,bus=port0,romfile=",
-  ]);
+  const [netdev, backend = "", device = ""] = added({ devices: [card] });
+  assert.equal(netdev, "-netdev");
+  assert.deepEqual(JSON.parse(backend), {
+    type: "tap",
+    id: "net0",
+    ifname: "tap0",
+    script: "no",
+    downscript: "no",
+    vhost: false,
+  });
+  assert.deepEqual(JSON.parse(device), {
+    driver: "virtio-net-pci",
+    id: "net0-dev",
+    netdev: "net0",
+    mac: "02:00:00:00:00:01",
+    bus: "port0",
+    romfile: "",
+  });
 });
 
 test("a comma in a machine's name stays part of the name", () => {
   const words = qemuArguments({ ...spec, name: "/run/a,process=x/vm" });
   assert.ok(words.includes("guest=/run/a,,process=x/vm,debug-threads=on"));
+});
+
+test("machines have one layout that differ in name, files, taps and origin, and no other two", () => {
+  const memory = { ...spec.memory, backing: { kind: "file-private", path: "/t/ram" } } as const;
+  const saved: MachineSpec = { ...spec, devices: [disk, card] };
+  const fits = [
+    { ...disk, path: "/other" },
+    { ...card, tap: "tap1", mac: "02:00:00:00:00:02" },
+  ];
+  const restored: MachineSpec = { ...saved, name: "sb-2", start: "restore", memory, devices: fits };
+  assert.equal(machineLayout(restored), machineLayout(saved));
+  const others: Partial<MachineSpec>[] = [
+    { vcpus: 3 },
+    { devices: [disk] },
+    { devices: [{ ...disk, target: 4 }, card] },
+    { devices: [disk, { ...card, port: 1 }] },
+    { initramfs: "/g/other" },
+  ];
+  for (const other of others) assert.notEqual(machineLayout({ ...saved, ...other }), machineLayout(saved));
 });
 
 const refused: [string, Partial<MachineSpec>][] = [
@@ -169,13 +208,13 @@ const refused: [string, Partial<MachineSpec>][] = [
   ["a descriptor that is a standard stream", { qmpFd: 2 }],
   ["a kernel line with a newline", { cmdline: "a\nb" }],
   ["a ring size that is not a power of two", { serialRingBytes: 5000 }],
-  ["a device id with an equals sign", { disks: [{ ...disk, id: "a=b" }] }],
-  ["a disk path with ..", { disks: [{ ...disk, path: "/a/../b" }] }],
-  ["a SCSI target out of range", { disks: [{ ...disk, target: 256 }] }],
-  ["a serial number with a comma", { disks: [{ ...disk, serial: "a,b" }] }],
-  ["a MAC address with options behind it", { nics: [{ ...nic, mac: "02:00:00:00:00:01,x=1" }] }],
-  ["a tap with a comma", { nics: [{ ...nic, tap: { kind: "name", name: "t,fd=3" } }] }],
-  ["a card behind a port that does not exist", { nics: [{ ...nic, port: 2 }] }],
+  ["a device id with an equals sign", { devices: [{ ...disk, id: "a=b" }] }],
+  ["a disk path with ..", { devices: [{ ...disk, path: "/a/../b" }] }],
+  ["a SCSI target out of range", { devices: [{ ...disk, target: 256 }] }],
+  ["a device id that is too long for a serial number", { devices: [{ ...disk, id: "a".repeat(37) }] }],
+  ["a MAC address with options behind it", { devices: [{ ...card, mac: "02:00:00:00:00:01,x=1" }] }],
+  ["a tap with a comma", { devices: [{ ...card, tap: "t,fd=3" }] }],
+  ["a card behind a port that does not exist", { devices: [{ ...card, port: 2 }] }],
 ];
 for (const [what, change] of refused) {
   test(`a spec with ${what} is refused`, () => {

@@ -4,65 +4,20 @@
  * Pure: it reads no file and no default, and does not depend on the host. There is one function per switch, so the line that adds
  * an argument is easy to find. The README explains the safety switches.
  */
+import { deviceArguments, MAX_PORTS } from "./devices.ts";
 import {
-  type DiskSpec,
   EMULATION_CODE_BYTES,
   type MachineSpec,
   MEMORY_BLOCK_BYTES,
   MEMORY_DEVICE,
   type MemoryBacking,
-  type NicSpec,
   SCSI_CONTROLLER,
   SERIAL_RING,
 } from "./machine-spec.ts";
-import { QemuError } from "./qemu-error.ts";
+import { check, descriptor, integer, MIB, mebibytes, path, value } from "./spec-values.ts";
 
-const MIB = 1024 * 1024;
-const ID = /^[a-zA-Z][a-zA-Z0-9_.-]{0,30}$/;
 const PORT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 const NAME = /^[a-zA-Z0-9/]/;
-const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
-const TAP = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/;
-
-function refuse(what: string): never {
-  throw new QemuError("invalid-spec", `cannot build the QEMU command line: ${what}`);
-}
-
-function check(condition: boolean, what: string): void {
-  if (!condition) refuse(what);
-}
-
-/** QEMU splits option strings at commas; a doubled comma is a literal one. */
-function value(text: string): string {
-  check(text !== "" && !/\p{Cc}/u.test(text), `empty or unprintable value ${JSON.stringify(text)}`);
-  return text.replaceAll(",", ",,");
-}
-
-function path(text: string): string {
-  check(
-    text.startsWith("/") && !text.split("/").includes(".."),
-    `${JSON.stringify(text)} is not an absolute path`,
-  );
-  return value(text);
-}
-
-function id(text: string): string {
-  check(ID.test(text), `"${text}" is not a device id`);
-  return text;
-}
-
-function integer(n: number, min: number, max: number, what: string): number {
-  check(Number.isSafeInteger(n) && n >= min && n <= max, `${what} is ${n}, expected ${min} to ${max}`);
-  return n;
-}
-
-/** A descriptor that QEMU inherits. A path could be replaced; see `listening-socket.ts`. */
-const descriptor = (fd: number): number => integer(fd, 3, 1023, "descriptor");
-
-function mebibytes(bytes: number, what: string): number {
-  check(bytes % MIB === 0, `${what} is ${bytes} bytes, not a multiple of 1 MiB`);
-  return integer(bytes / MIB, 1, 16 * 1024 * 1024, `${what} in MiB`);
-}
 
 /** No default devices, no user configuration, no display. */
 const bare = (): string[] => ["-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on"];
@@ -228,7 +183,7 @@ const entropy = (spec: MachineSpec): string[] => {
 };
 
 const ports = (spec: MachineSpec): string[] => {
-  const count = integer(spec.hotplugPorts, 0, 16, "hotplugPorts");
+  const count = integer(spec.hotplugPorts, 0, MAX_PORTS, "hotplugPorts");
   // Root ports use functions 0 to 7 of slots 8 and 9, one multifunction device per slot.
   return Array.from({ length: count }, (_, i) => {
     const address = `0x${(8 + Math.floor(i / 8)).toString(16)}.0x${i % 8}`;
@@ -237,76 +192,17 @@ const ports = (spec: MachineSpec): string[] => {
   }).flat();
 };
 
-function disk(spec: DiskSpec): string[] {
-  path(spec.path);
-  return ["-blockdev", JSON.stringify(blockNode(spec)), "-device", JSON.stringify(scsiDisk(spec))];
+const scsiController = (): string[] => ["-device", `virtio-scsi-pci,id=${SCSI_CONTROLLER},addr=0x5`];
+
+function devices({ devices: cold, hotplugPorts }: MachineSpec): string[] {
+  for (const device of cold)
+    if (device.kind === "interface") integer(device.port, 0, hotplugPorts - 1, "network port");
+  return cold.flatMap(deviceArguments);
 }
 
-/**
- * The block node of a disk, in the format of both `-blockdev` and `blockdev-add`. Discards of the guest punch holes in the file.
- * Writes are not scanned for zeros, because that would slow down each write.
- */
-export function blockNode(spec: DiskSpec): Record<string, unknown> {
-  const common = { "read-only": spec.readOnly, ...(!spec.readOnly && { discard: "unmap" }) };
-  return {
-    driver: "raw",
-    "node-name": id(spec.id),
-    ...common,
-    file: { driver: "file", filename: spec.path, ...common },
-  };
-}
-
-/** The SCSI device of a disk, in the format of both `-device` and `device_add`. */
-export function scsiDisk(spec: DiskSpec): Record<string, string | number> {
-  check(/^[a-zA-Z0-9_.-]{1,36}$/.test(spec.serial), `"${spec.serial}" is not a SCSI serial number`);
-  return {
-    driver: "scsi-hd",
-    id: `${id(spec.id)}-dev`,
-    bus: `${SCSI_CONTROLLER}.0`,
-    drive: spec.id,
-    channel: 0,
-    "scsi-id": integer(spec.target, 0, 255, "SCSI target"),
-    lun: 0,
-    serial: spec.serial,
-    // When the host's disk is full, the machine stops (RunState "io-error"), and `cont` retries the write. Other errors are
-    // reported to the guest.
-    werror: "enospc",
-  };
-}
-
-const disks = (spec: MachineSpec): string[] => [
-  "-device",
-  `virtio-scsi-pci,id=${SCSI_CONTROLLER},addr=0x5`,
-  ...spec.disks.flatMap(disk),
-];
-
-function nic(spec: NicSpec, hotplugPorts: number): string[] {
-  check(MAC.test(spec.mac), `"${spec.mac}" is not a MAC address in lower case`);
-  const tap = spec.tap;
-  if (tap.kind === "name") check(TAP.test(tap.name), `"${tap.name}" is not an interface name`);
-  const source =
-    tap.kind === "name" ? `ifname=${tap.name},script=no,downscript=no` : `fd=${descriptor(tap.fd)}`;
-  const port = integer(spec.port, 0, hotplugPorts - 1, "network port");
-  return [
-    "-netdev",
-    `tap,id=${id(spec.id)},${source},vhost=off`,
-    "-device",
-    `virtio-net-pci,id=${spec.id}-dev,netdev=${spec.id},mac=${spec.mac},bus=port${port},romfile=`,
-  ];
-}
-
-const start = (spec: MachineSpec): string[] => {
-  switch (spec.start) {
-    case "boot":
-      return [];
-    case "paused":
-      return ["-S"];
-    case "migration":
-      return ["-S", "-incoming", "defer"];
-    default:
-      return spec.start satisfies never;
-  }
-};
+/** The vCPUs wait for `cont`, because links and plugged devices come first, and before that the state of a restored machine. */
+const start = ({ start }: MachineSpec): string[] =>
+  start === "boot" ? ["-S"] : ["-S", "-incoming", "defer"];
 
 /** All arguments after the binary. Throws QemuError `invalid-spec`, which names the field. */
 export function qemuArguments(spec: MachineSpec): string[] {
@@ -326,10 +222,10 @@ export function qemuArguments(spec: MachineSpec): string[] {
     ...serial(spec),
     ...agent(spec),
     ...entropy(spec),
-    ...disks(spec),
+    ...scsiController(),
     ...pluggedMemory(spec),
     ...ports(spec),
-    ...spec.nics.flatMap((card) => nic(card, spec.hotplugPorts)),
+    ...devices(spec),
     ...start(spec),
   ];
 }

@@ -1,26 +1,27 @@
-export { acceleratorArguments, qemuArguments, scsiDisk } from "./command-line.ts";
+export { acceleratorArguments, qemuArguments } from "./command-line.ts";
 export { type EndOptions, endProcess, waitForEnd } from "./end-process.ts";
 export { type DeviceAccess, type HostFacts, readHostFacts } from "./host-facts.ts";
 export { type HotPlugOptions, onHotPlug, setPluggedMemory, setVcpus } from "./hot-plug.ts";
 export { kernelCommandLine } from "./kernel-command-line.ts";
 export { type ListeningSocket, listeningSocket } from "./listening-socket.ts";
+export { machineLayout } from "./machine-layout.ts";
 export {
   type Accelerator,
+  type DeviceSpec,
   type DiskSpec,
   EMULATION_CODE_BYTES,
+  type InterfaceSpec,
   type MachineSpec,
   MEMORY_BLOCK_BYTES,
   MEMORY_DEVICE,
   type MemoryBacking,
   type MemorySpec,
-  type NicSpec,
   SCSI_CONTROLLER,
   SERIAL_RING,
 } from "./machine-spec.ts";
 export {
   type DiskRates,
   type MachineStatus,
-  type MigrationState,
   Monitor,
   type VcpuSlot,
   type VcpuThread,

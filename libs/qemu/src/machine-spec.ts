@@ -26,26 +26,27 @@ export interface MemorySpec {
 
 /** A raw image. QEMU opens it, so QEMU's user needs read (and write) access. */
 export interface DiskSpec {
-  /** Names the block node and the device: `[a-zA-Z][a-zA-Z0-9_.-]{0,30}`. */
+  readonly kind: "disk";
+  /** Names the disk in QEMU, and is the serial number that the guest sees: `[a-zA-Z][a-zA-Z0-9_.-]{0,30}`. */
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
   /** SCSI target, 0 to 255, visible to the guest. */
   readonly target: number;
-  /** Serial number shown to the guest (VPD page 0x80), at most 36 characters. */
-  readonly serial: string;
 }
 
-/** A virtio network card on an existing tap device that belongs to QEMU's user. */
-export interface NicSpec {
+/** A virtio network card. */
+export interface InterfaceSpec {
+  readonly kind: "interface";
   readonly id: string;
   readonly mac: string;
-  readonly tap:
-    | { readonly kind: "name"; readonly name: string }
-    | { readonly kind: "fd"; readonly fd: number };
+  /** A tap device that belongs to QEMU's user, in QEMU's network namespace. */
+  readonly tap: string;
   /** Root port of the card, 0 to `hotplugPorts - 1`; a card behind a root port can be unplugged. */
   readonly port: number;
 }
+
+export type DeviceSpec = DiskSpec | InterfaceSpec;
 
 export interface MachineSpec {
   /** Shown in the process list; begins with a letter, a digit or a slash. */
@@ -75,12 +76,12 @@ export interface MachineSpec {
   readonly serialFd: number;
   /** Rate limit of the guest's entropy from the host. */
   readonly entropy: { readonly maxBytes: number; readonly periodMs: number };
-  readonly disks: readonly DiskSpec[];
-  readonly nics: readonly NicSpec[];
+  /** Devices that the machine has from its start. Others are plugged in later; see `devices.ts`. */
+  readonly devices: readonly DeviceSpec[];
   /** Number of PCI Express root ports for network cards. q35 does not support hot-plug on the root bus. */
   readonly hotplugPorts: number;
-  /** `migration` waits for device state (`migrate-incoming`) instead of booting. */
-  readonly start: "boot" | "paused" | "migration";
+  /** A machine boots, or is restored from a device state (`Monitor.loadState`). Both wait for `Monitor.resume`. */
+  readonly start: "boot" | "restore";
 }
 
 /** Ids of devices that other code refers to. */

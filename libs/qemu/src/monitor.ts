@@ -1,6 +1,6 @@
 /** Third layer of the monitor client: the commands that Paddock uses, with typed results. */
-import { blockNode, scsiDisk } from "./command-line.ts";
-import { type DiskSpec, MEMORY_DEVICE, SERIAL_RING } from "./machine-spec.ts";
+import { BACKENDS, deviceId, deviceObjects } from "./devices.ts";
+import { type DeviceSpec, MEMORY_DEVICE, SERIAL_RING } from "./machine-spec.ts";
 import { QemuError } from "./qemu-error.ts";
 import { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
 import { isJsonObject, type JsonObject } from "./qmp-transport.ts";
@@ -34,11 +34,8 @@ export interface DiskRates {
   readonly writeOperationsPerSecond?: number | undefined;
 }
 
-export interface MigrationState {
-  /** `none`, `setup`, `active`, `completed`, `failed`, `cancelled`… */
-  readonly status: string;
-  readonly error?: string;
-}
+/** How a migration ends (qapi/migration.json, MigrationStatus). */
+const LAST_STATUSES = ["completed", "failed", "cancelled"];
 
 function object(value: unknown, what: string): JsonObject {
   if (isJsonObject(value)) return value;
@@ -118,7 +115,7 @@ export class Monitor implements AsyncDisposable {
   }
 
   async addVcpu(slot: VcpuSlot, id: string, options?: QmpCallOptions): Promise<void> {
-    await this.addDevice({ driver: slot.type, id, ...slot.props }, options);
+    await this.session.execute("device_add", { driver: slot.type, id, ...slot.props }, options);
   }
 
   /** Memory at boot, and memory plugged in since, in bytes. */
@@ -150,46 +147,59 @@ export class Monitor implements AsyncDisposable {
     await this.session.execute("qom-set", property, options);
   }
 
-  async addDevice(properties: JsonObject, options?: QmpCallOptions): Promise<void> {
-    await this.session.execute("device_add", properties, options);
-  }
-
-  /** Unplugs a device and waits until the guest has released it (DEVICE_DELETED). */
-  async removeDevice(id: string, options: QmpCallOptions = {}): Promise<void> {
-    const ofDevice = (event: QmpEvent): boolean => event.data.device === id;
-    const stop = new AbortController();
-    const signal =
-      options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-    const gone = this.session.nextEvent("DEVICE_DELETED", ofDevice, { ...options, signal });
-    const refused = this.session
-      .nextEvent("DEVICE_UNPLUG_GUEST_ERROR", ofDevice, { ...options, signal })
-      .then(() => Promise.reject(new QemuError("qmp-refused", `the guest refused to release device ${id}`)));
-    gone.catch(() => {});
-    refused.catch(() => {});
-    try {
-      await this.session.execute("device_del", { id }, options);
-      await Promise.race([gone, refused]);
-    } finally {
-      stop.abort();
-    }
-  }
-
-  /** Plugs a raw disk in. When the device cannot be added, its block node is removed again. */
-  async addDisk(disk: DiskSpec, options?: QmpCallOptions): Promise<void> {
+  /** Plugs a device in. When it cannot be added, its backend is removed again. A network card comes with its link down. */
+  async addDevice(spec: DeviceSpec, options?: QmpCallOptions): Promise<void> {
     // Built first, because it validates every field before the first command.
-    const device = scsiDisk(disk);
-    await this.session.execute("blockdev-add", blockNode(disk), options);
+    const { backend, device } = deviceObjects(spec);
+    await this.session.execute(BACKENDS[spec.kind].add, backend, options);
     try {
-      await this.addDevice(device, options);
+      // The backend passes no packet until the link is set again, which also tells the card.
+      if (spec.kind === "interface") await this.setLink(spec.id, false, options);
+      await this.session.execute("device_add", device, options);
+      if (spec.kind === "interface") await this.setLink(spec.id, false, options);
     } catch (error) {
-      await this.session.execute("blockdev-del", { "node-name": disk.id }, options).catch(() => {});
+      await this.removeDevice(spec, options).catch(() => {});
       throw error;
     }
   }
 
-  async removeDisk(id: string, options?: QmpCallOptions): Promise<void> {
-    await this.removeDevice(`${id}-dev`, options);
-    await this.session.execute("blockdev-del", { "node-name": id }, options);
+  /** Unplugs a device, waits until the guest has released it, and removes its backend. Succeeds when there is no such device. */
+  async removeDevice(
+    { kind, id }: Pick<DeviceSpec, "kind" | "id">,
+    options: QmpCallOptions = {},
+  ): Promise<void> {
+    await unlessAbsent(this.#unplug(deviceId(id), options));
+    const { remove, key } = BACKENDS[kind];
+    await unlessAbsent(this.session.execute(remove, { [key]: id }, options));
+  }
+
+  /** Connects the cable of a network card, or pulls it out. */
+  async setLink(id: string, up: boolean, options?: QmpCallOptions): Promise<void> {
+    await this.session.execute("set_link", { name: id, up }, options);
+  }
+
+  /** Asks the guest to release a device and waits until it has (DEVICE_DELETED). */
+  async #unplug(device: string, options: QmpCallOptions): Promise<void> {
+    const isIts = (event: QmpEvent): boolean => event.data.device === device;
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
+    const gone = this.session.nextEvent("DEVICE_DELETED", isIts, { ...options, signal });
+    const refused = this.session
+      .nextEvent("DEVICE_UNPLUG_GUEST_ERROR", isIts, { ...options, signal })
+      .then(() =>
+        Promise.reject(new QemuError("qmp-refused", `the guest refused to release device ${device}`)),
+      );
+    gone.catch(() => {});
+    refused.catch(() => {});
+    try {
+      await this.session.execute("device_del", { id: device }, options).catch((error: unknown) => {
+        // The guest was asked before and has not answered yet.
+        if (!isRefusal(error, /already in the process of unplug/)) throw error;
+      });
+      await Promise.race([gone, refused]);
+    } finally {
+      stop.abort();
+    }
   }
 
   /** Limits the rates of a disk in QEMU. Replaces earlier limits. */
@@ -197,7 +207,7 @@ export class Monitor implements AsyncDisposable {
     await this.session.execute(
       "block_set_io_throttle",
       {
-        id: `${id}-dev`,
+        id: deviceId(id),
         bps: 0,
         bps_rd: rates.readBytesPerSecond ?? 0,
         bps_wr: rates.writeBytesPerSecond ?? 0,
@@ -218,65 +228,59 @@ export class Monitor implements AsyncDisposable {
     );
   }
 
-  /** Excludes guest memory from the device state, because the memory is a shared file. */
-  async excludeSharedMemory(options?: QmpCallOptions): Promise<void> {
-    const capabilities = [
-      { capability: "x-ignore-shared", state: true },
-      { capability: "events", state: true },
-    ];
-    await this.session.execute("migrate-set-capabilities", { capabilities }, options);
-  }
-
   /**
-   * Sends the device state to a unix socket (see `receiveState`) and waits until it is complete. It is a socket because QEMU accepts
-   * a descriptor only through SCM_RIGHTS, which Node cannot send.
+   * Sends the device state to a unix socket (see `receiveState`) and waits until it is complete. Guest memory is left out when it is
+   * a shared file. It is a socket because QEMU accepts a descriptor only through SCM_RIGHTS, which Node cannot send.
    */
   async saveState(socketPath: string, options: QmpCallOptions = {}): Promise<void> {
     await this.#migrate("migrate", `unix:${socketPath}`, options);
   }
 
-  /** Loads the device state from a descriptor that QEMU inherited. The machine must be started with `start: "migration"`. */
+  /**
+   * Loads the device state from a descriptor that QEMU inherited, into a machine with `start: "restore"`. Its vCPUs wait for `resume`.
+   * QEMU 7.2 exits when it refuses a state: then this rejects with `qmp-closed`, and the reason is in QEMU's stderr.
+   */
   async loadState(fd: number, options: QmpCallOptions = {}): Promise<void> {
     await this.#migrate("migrate-incoming", `fd:${fd}`, options);
   }
 
-  async migrationState(options?: QmpCallOptions): Promise<MigrationState> {
-    const answer = object(await this.session.execute("query-migrate", {}, options), "query-migrate");
-    const error = answer["error-desc"];
-    const status = typeof answer.status === "string" ? answer.status : "none";
-    return typeof error === "string" ? { status, error } : { status };
-  }
-
-  /** Call `excludeSharedMemory` first; it also enables the MIGRATION event. */
   async #migrate(
     command: "migrate" | "migrate-incoming",
     uri: string,
     options: QmpCallOptions,
   ): Promise<void> {
-    const final = new Set(["completed", "failed", "cancelled"]);
+    const capabilities = ["x-ignore-shared", "events"].map((capability) => ({ capability, state: true }));
+    await this.session.execute("migrate-set-capabilities", { capabilities }, options);
     const stop = new AbortController();
-    const signal =
-      options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-    const done = this.session.nextEvent(
-      "MIGRATION",
-      (event) => typeof event.data.status === "string" && final.has(event.data.status),
-      {
-        ...options,
-        signal,
-      },
-    );
+    const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
+    const isLast = ({ data }: QmpEvent): boolean =>
+      typeof data.status === "string" && LAST_STATUSES.includes(data.status);
+    const done = this.session.nextEvent("MIGRATION", isLast, { ...options, signal });
     done.catch(() => {});
     try {
       await this.session.execute(command, { uri }, options);
-      const event = await done;
-      if (event.data.status === "completed") return;
-      const { error } = await this.migrationState(options);
+      const { data } = await done;
+      if (data.status === "completed") return;
+      const answer = object(await this.session.execute("query-migrate", {}, options), "query-migrate");
       throw new QemuError(
         "qmp-refused",
-        `${command}: ${String(event.data.status)}: ${error ?? "no reason given"}`,
+        `${command}: ${data.status}: ${answer["error-desc"] ?? "no reason given"}`,
       );
     } finally {
       stop.abort();
     }
+  }
+}
+
+const isRefusal = (error: unknown, what: RegExp): boolean =>
+  error instanceof QemuError && error.kind === "qmp-refused" && what.test(error.message);
+
+/** Ignores QEMU's answer that it does not have the device or the backend. */
+async function unlessAbsent(removal: Promise<unknown>): Promise<void> {
+  try {
+    await removal;
+  } catch (error) {
+    const isAbsent = error instanceof QemuError && error.detail === "DeviceNotFound";
+    if (!isAbsent && !isRefusal(error, /Failed to find node|not found/i)) throw error;
   }
 }

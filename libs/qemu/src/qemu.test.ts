@@ -123,8 +123,8 @@ test("a second client fails at its deadline while the monitor is in use, and con
 
 test("a disk whose device cannot be added is removed again", async () => {
   await withQemu(async (_, monitor) => {
-    const disk = { id: "d0", path: "/dev/null", readOnly: true, target: 0, serial: "x" };
-    await assert.rejects(monitor.addDisk(disk), { kind: "qmp-refused" });
+    const disk = { kind: "disk", id: "d0", path: "/dev/null", readOnly: true, target: 0 } as const;
+    await assert.rejects(monitor.addDevice(disk), { kind: "qmp-refused" });
     assert.deepEqual(await monitor.session.execute("query-named-block-nodes"), []);
   });
 });
@@ -133,7 +133,7 @@ test("a disk has the last rates set, and none after they are removed", async () 
   const path = join(scratch, "disk");
   writeFileSync(path, Buffer.alloc(1024 * 1024));
   const body = async (_: SpawnedQemu, monitor: Monitor): Promise<void> => {
-    await monitor.addDisk({ id: "d0", path, readOnly: false, target: 0, serial: "x" });
+    await monitor.addDevice({ kind: "disk", id: "d0", path, readOnly: false, target: 0 });
     const rates = async () => {
       const [block] = (await monitor.session.execute("query-block")) as [
         { inserted: Record<string, number> },

@@ -57,7 +57,7 @@ function listen(session: QmpSession): Promise<unknown>[] {
     monitor.memory(options),
     monitor.pluggableMemory(options),
     monitor.readSerial(100, options),
-    monitor.removeDisk("d", options),
+    monitor.removeDevice({ kind: "disk", id: "d" }, options),
     monitor.loadState(3, options),
   ];
 }

@@ -1,4 +1,5 @@
 /** The receiving end of `Monitor.saveState`: a unix socket that writes one device state to a file. */
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { chmod, rm } from "node:fs/promises";
@@ -10,37 +11,45 @@ import { QemuError } from "./qemu-error.ts";
 export interface ReceiveStateOptions {
   /** Socket to create, in the machine's private directory. Removed on disposal. */
   readonly socketPath: string;
+  /** Replaced if it exists. */
   readonly file: string;
   /** A longer state closes the connection. Without guest memory a state has some hundred KiB. */
   readonly maxBytes: number;
+  /** Ends the wait for a sender that does not connect or does not close. */
+  readonly signal: AbortSignal;
 }
 
 export interface StateReceiver extends AsyncDisposable {
-  /** Bytes written, after the sender has closed. Rejects with QemuError `qmp-protocol` beyond `maxBytes`. */
-  readonly received: Promise<number>;
+  /** SHA-256 of the file in hexadecimal, after the sender has closed. Rejects with QemuError `qmp-protocol` beyond `maxBytes`. */
+  readonly received: Promise<string>;
 }
 
-function limit(maxBytes: number): { stream: Transform; bytes(): number } {
+/** Passes at most `maxBytes` on, and computes their digest. */
+function measure(maxBytes: number): { stream: Transform; digest(): string } {
   let bytes = 0;
+  const hash = createHash("sha256");
   const stream = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
+      hash.update(chunk);
       if (bytes > maxBytes) done(new QemuError("qmp-protocol", `the device state exceeds ${maxBytes} bytes`));
       else done(null, chunk);
     },
   });
-  return { stream, bytes: () => bytes };
+  return { stream, digest: () => hash.digest("hex") };
 }
 
 /** Resolves when the socket listens, so that `saveState` can be called. */
 export async function receiveState(options: ReceiveStateOptions): Promise<StateReceiver> {
-  const { socketPath, file, maxBytes } = options;
+  const { socketPath, file, maxBytes, signal } = options;
   const server = createServer();
-  const counter = limit(maxBytes);
-  const received = once(server, "connection").then(async ([socket]: Socket[]) => {
+  const measured = measure(maxBytes);
+  const received = once(server, "connection", { signal }).then(async ([socket]: Socket[]) => {
     if (socket === undefined) throw new QemuError("qmp-closed", "the state socket got no connection");
-    await pipeline(socket, counter.stream, createWriteStream(file, { mode: 0o600 }));
-    return counter.bytes();
+    await pipeline(socket, measured.stream, createWriteStream(file, { mode: 0o600 }), {
+      signal,
+    });
+    return measured.digest();
   });
   received.catch(() => {});
   server.listen(socketPath);

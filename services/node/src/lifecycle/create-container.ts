@@ -42,7 +42,7 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
       const machine = entry.vm?.machine;
       if (machine === undefined || image === undefined) throw new Error("no machine to plug disks into");
       const disks = machineDisks(container, node.images.blobPath(image), entry.vmPaths);
-      await Promise.all(disks.map((disk) => machine.attachDisk(disk, signal)));
+      await Promise.all(disks.map((disk) => machine.attach(disk, signal)));
     },
     async undo({ entry, container }, signal) {
       await unplugDisks(entry, container, signal);
@@ -89,7 +89,7 @@ export async function unplugDisks(
   const machine = entry.vm?.machine;
   if (machine === undefined) return;
   const { lower, upper } = containerDisks(container);
-  await Promise.all([lower, upper].map((disk) => disk && machine.detachDisk(disk.id, signal)));
+  await Promise.all([lower, upper].map((disk) => disk && machine.detach(disk, signal)));
 }
 
 /** Throws CONTAINER_EXISTS or TOO_MANY; touches nothing. */

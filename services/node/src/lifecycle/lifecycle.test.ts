@@ -255,7 +255,7 @@ test("a container comes and goes in a running sandbox, disks and all", async () 
   await running(node);
   const create = { case: "createContainer", value: { spec: { containerId: "c2", image: "tiny" } } } as const;
   assert.equal((await node.ask(create)).case, "createContainer");
-  assert.deepEqual([...node.machines.only.disks.keys()], ["image0", "layer0", "image1", "layer1"]);
+  assert.deepEqual([...node.machines.only.devices.keys()], ["image0", "layer0", "image1", "layer1"]);
   assert.equal(
     (await node.ask({ case: "startContainer", value: { containerId: "c2" } })).case,
     "startContainer",
@@ -267,7 +267,7 @@ test("a container comes and goes in a running sandbox, disks and all", async () 
     "stopContainer",
   );
   assert.equal((await node.ask(remove)).case, "deleteContainer");
-  assert.deepEqual([...node.machines.only.disks.keys()], ["image0", "layer0"]);
+  assert.deepEqual([...node.machines.only.devices.keys()], ["image0", "layer0"]);
   assert.equal(node.guest.containers.has("c2"), false);
 });
 
@@ -279,7 +279,7 @@ test("a container whose creation fails in the guest leaves no disk behind, and t
   };
   const create = { case: "createContainer", value: { spec: { containerId: "c2", image: "tiny" } } } as const;
   assert.equal((await node.ask(create)).case, "error");
-  assert.deepEqual([...node.machines.only.disks.keys()], ["image0", "layer0"]);
+  assert.deepEqual([...node.machines.only.devices.keys()], ["image0", "layer0"]);
   assert.deepEqual((await shown(node)).status, before.status);
   assert.deepEqual(node.operations(), []);
 });
@@ -294,9 +294,9 @@ test("a container whose creation a crash cut short is unplugged by the next daem
   };
   void node.ask({ case: "createContainer", value: { spec: { containerId: "c2", image: "tiny" } } });
   await reached.promise;
-  assert.equal(node.machines.only.disks.size, 4);
+  assert.equal(node.machines.only.devices.size, 4);
   assert.equal((await node.crash()).adopted, 1);
-  assert.deepEqual([...node.machines.only.disks.keys()], ["image0", "layer0"]);
+  assert.deepEqual([...node.machines.only.devices.keys()], ["image0", "layer0"]);
   assert.deepEqual(node.operations(), []);
 });
 

@@ -7,7 +7,7 @@ import type { ContainerRecord } from "./sandbox-record.ts";
 /** Size of a writable layer of which the spec says none. */
 export const DEFAULT_LAYER_BYTES = 1024 * 1024 * 1024;
 
-type Place = { readonly id: string; readonly target: number };
+type Place = Pick<MachineDisk, "kind" | "id" | "target">;
 
 /** The disk of the image, and that of the writable layer unless the root file system is read-only. */
 export function containerDisks({ index, targets }: Pick<ContainerRecord, "index" | "targets">): {
@@ -16,8 +16,8 @@ export function containerDisks({ index, targets }: Pick<ContainerRecord, "index"
 } {
   const { image, layer } = targets;
   return {
-    lower: { id: `image${index}`, target: image },
-    upper: layer === undefined ? undefined : { id: `layer${index}`, target: layer },
+    lower: { kind: "disk", id: `image${index}`, target: image },
+    upper: layer === undefined ? undefined : { kind: "disk", id: `layer${index}`, target: layer },
   };
 }
 

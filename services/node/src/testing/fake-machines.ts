@@ -1,24 +1,32 @@
 /** Machines and cgroups that exist in memory, for tests of what is done with them. They outlive a daemon, as the real ones do. */
-import { MEMORY_BLOCK_BYTES } from "@paddock/qemu";
+import { createHash } from "node:crypto";
+import { truncate, writeFile } from "node:fs/promises";
+import { PaddockError } from "@paddock/domain";
+import { MEMORY_BLOCK_BYTES, QemuError } from "@paddock/qemu";
 import type {
   CgroupFigures,
   DiskRates,
   HostLimits,
   Machine,
   MachineCgroups,
-  MachineDisk,
+  MachineDevice,
   MachineEnd,
   MachineHost,
   MachineIdentity,
   MachineRequest,
 } from "../vm/machine-port.ts";
+import { openState } from "../vm/saved-machine.ts";
 import type { VmId, VmPaths } from "../vm/vm-paths.ts";
 
 type Process = {
   readonly identity: MachineIdentity;
   readonly id: VmId;
   readonly request: MachineRequest;
-  readonly disks: Map<string, MachineDisk>;
+  readonly devices: Map<string, MachineDevice>;
+  /** Interfaces whose link is up. */
+  readonly linksUp: Set<string>;
+  /** What the guest keeps in its memory. */
+  readonly memory: Set<string>;
   readonly end: PromiseWithResolvers<MachineEnd>;
   readonly rates: Map<string, DiskRates>;
   /** The machine as the daemon of the moment has it. */
@@ -39,8 +47,8 @@ export class FakeMachines implements MachineHost {
   onStart: (request: MachineRequest) => Promise<void> = async () => undefined;
   /** The same when a machine is about to be taken over. */
   onAdopt: () => Promise<void> = async () => undefined;
-  /** The same for a disk that is about to be plugged in. */
-  onAttachDisk: (disk: MachineDisk) => Promise<void> = async () => undefined;
+  /** The same for a device that is about to be plugged in. */
+  onAttach: (device: MachineDevice) => Promise<void> = async () => undefined;
   /** Of machines that are started or taken over from now on. */
   vcpuControl: Machine["vcpuControl"] = "plug";
   /** What a guest makes of being asked for a number of vCPUs, and for memory. */
@@ -54,13 +62,16 @@ export class FakeMachines implements MachineHost {
   }
 
   async start(request: MachineRequest): Promise<Machine> {
+    const memory = await memoryOf(request);
     const pid = this.#nextPid++;
     const identity = { pid, startTicks: String(pid), bootId: this.#bootId };
     const process: Process = {
       identity,
       id: request.paths.id,
       request,
-      disks: new Map(request.origin.disks.map((disk) => [disk.id, disk])),
+      devices: new Map(request.devices.map((device) => [device.id, device])),
+      linksUp: new Set(),
+      memory,
       end: Promise.withResolvers(),
       rates: new Map(),
       machine: undefined,
@@ -118,7 +129,10 @@ export class FakeMachines implements MachineHost {
   }
 
   #machine(process: Process): Machine {
-    const { identity, disks, end, rates } = process;
+    const { identity, devices, linksUp, end, rates } = process;
+    const requireDevice = (kind: MachineDevice["kind"], id: string) => {
+      if (devices.get(id)?.kind !== kind) throw new QemuError("qmp-refused", `there is no ${kind} ${id}`);
+    };
     process.machine = {
       identity,
       ended: end.promise,
@@ -126,11 +140,19 @@ export class FakeMachines implements MachineHost {
         return process.held;
       },
       onHeld: () => undefined,
-      attachDisk: async (disk) => {
-        await this.onAttachDisk(disk);
-        disks.set(disk.id, disk);
+      attach: async (device) => {
+        await this.onAttach(device);
+        devices.set(device.id, device);
       },
-      detachDisk: async (id) => void disks.delete(id),
+      detach: async ({ id }) => {
+        devices.delete(id);
+        linksUp.delete(id);
+      },
+      setLink: async (id, isUp) => {
+        requireDevice("interface", id);
+        if (isUp) linksUp.add(id);
+        else linksUp.delete(id);
+      },
       vcpuControl: this.vcpuControl,
       memoryBytes: async () => process.memoryBytes,
       vcpuThreads: async () =>
@@ -156,7 +178,10 @@ export class FakeMachines implements MachineHost {
         return process.memoryBytes;
       },
       onResized: () => undefined,
-      limitDisk: async (id, limits) => void rates.set(id, limits),
+      limitDisk: async (id, limits) => {
+        requireDevice("disk", id);
+        rates.set(id, limits);
+      },
       pause: async () => {
         process.paused = true;
       },
@@ -164,11 +189,49 @@ export class FakeMachines implements MachineHost {
         process.paused = false;
       },
       serialTail: async () => "the console",
+      save: async (statePath) => {
+        const { request, memory } = process;
+        if (request.origin.kind === "restore" || request.origin.memoryPath === undefined)
+          throw new Error("the machine was started without a file for its memory");
+        const { memoryPath } = request.origin;
+        const state = JSON.stringify([...memory]);
+        await writeFile(statePath, state);
+        this.lose(identity.pid, "vm_lost");
+        const stateDigest = createHash("sha256").update(state).digest("hex");
+        return { memoryPath, statePath, stateDigest, layout: layoutOf(request) };
+      },
       kill: async () => this.lose(identity.pid, "vm_lost"),
       release: () => undefined,
     };
     return process.machine;
   }
+}
+
+/** What the guest's memory holds at its start. */
+async function memoryOf(request: MachineRequest): Promise<Set<string>> {
+  const { origin, memoryBytes } = request;
+  if (origin.kind === "restore") {
+    await using state = await openState(origin.saved, { layout: layoutOf(request), memoryBytes });
+    return restoredMemory(await state.readFile("utf8"));
+  }
+  if (origin.memoryPath !== undefined) {
+    await writeFile(origin.memoryPath, "", { flag: "wx" });
+    await truncate(origin.memoryPath, memoryBytes);
+  }
+  return new Set();
+}
+
+function restoredMemory(state: string): Set<string> {
+  try {
+    return new Set<string>(JSON.parse(state));
+  } catch (cause) {
+    throw new PaddockError("VM_UNAVAILABLE", "the state is none of a machine", { cause });
+  }
+}
+
+function layoutOf({ vcpus, maxVcpus, memoryBytes, maxMemoryBytes, interfacePorts, devices }: MachineRequest) {
+  const cold = devices.filter(({ added }) => added === "cold").map(({ kind, id }) => [kind, id]);
+  return JSON.stringify([vcpus, maxVcpus, memoryBytes, maxMemoryBytes, interfacePorts, cold]);
 }
 
 const ceilToBlock = (bytes: number): number => Math.ceil(bytes / MEMORY_BLOCK_BYTES) * MEMORY_BLOCK_BYTES;

@@ -2,15 +2,23 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Machine, MachineHost, MachineRequest } from "../vm/machine-port.ts";
+import type { VmPaths } from "../vm/vm-paths.ts";
 
 const MIB = 1024 * 1024;
 
 export type MachineFixture = AsyncDisposable & {
   readonly host: MachineHost;
-  /** 1 vCPU and at least 3 more, 256 MiB and at least 512 MiB more, and a disk "disk0". */
+  /** 1 vCPU and at least 3 more, 256 MiB and at least 512 MiB more, and a cold disk "disk0". */
   readonly request: MachineRequest;
-  /** Resolves when the guest can take and give back. */
-  booted(): Promise<void>;
+  /** The same for one more VM, with files of its own. */
+  another(): Promise<MachineRequest>;
+  /** An empty directory, for the files of a saved machine. */
+  readonly directory: string;
+  /** Resolves when the guest answers: it can take and give back. */
+  answers(vm: VmPaths): Promise<void>;
+  /** Makes the guest keep something in its memory. */
+  mark(vm: VmPaths): Promise<void>;
+  isMarked(vm: VmPaths): Promise<boolean>;
 };
 
 /** Declares the tests. They build on each other: a real machine takes seconds to boot. */
@@ -24,7 +32,7 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
     before(async () => {
       fixture = await make();
       machine = await fixture.host.start(fixture.request, signal);
-      await fixture.booted();
+      await fixture.answers(fixture.request.paths);
     });
     after(async () => await fixture?.[Symbol.asyncDispose]());
 

@@ -12,6 +12,7 @@ export type MachineIdentity = {
 
 /** A raw file that the VM opens as its own user. */
 export type MachineDisk = {
+  readonly kind: "disk";
   /** Names it in the VM: a letter, then at most 30 letters, digits, dots, dashes and underscores. */
   readonly id: string;
   readonly path: string;
@@ -19,6 +20,22 @@ export type MachineDisk = {
   /** SCSI target, 0 to 255, by which the guest finds it. */
   readonly target: number;
 };
+
+/** A network card on a tap that belongs to the VM's user. Its link is down until `setLink`. */
+export type MachineInterface = {
+  readonly kind: "interface";
+  /** As a disk's. */
+  readonly id: string;
+  /** In lower case. */
+  readonly mac: string;
+  /** Name of the tap. */
+  readonly tap: string;
+  /** 0 to one less than the `interfacePorts` of the machine; one interface each. */
+  readonly port: number;
+};
+
+/** What a machine can be given when it starts, and later. */
+export type MachineDevice = MachineDisk | MachineInterface;
 
 export type MachineRequest = {
   readonly paths: VmPaths;
@@ -31,13 +48,34 @@ export type MachineRequest = {
   readonly maxMemoryBytes: number;
   /** Words that place the process in its cgroup, put before all others. */
   readonly placement: readonly string[];
+  /** Ports for interfaces, cold or plugged. Each makes the boot longer. */
+  readonly interfacePorts: number;
   readonly origin: MachineOrigin;
+  /**
+   * Its devices before the guest runs. Cold ones are on the command line, and a restored machine has the cold ones that it was saved
+   * with. The others are plugged in.
+   */
+  readonly devices: readonly (MachineDevice & { readonly added: "cold" | "plugged" })[];
 };
 
 /** Where a machine begins. */
 export type MachineOrigin =
-  /** A kernel boots; these disks are there from the start. */
-  { readonly kind: "boot"; readonly disks: readonly MachineDisk[] };
+  /** A kernel boots. With a path for its memory, a file that does not exist yet, the machine can be saved. */
+  | { readonly kind: "boot"; readonly memoryPath?: string }
+  /** It goes on where another was saved. Size, cold devices and ports are as they were there. */
+  | { readonly kind: "restore"; readonly saved: SavedMachine };
+
+/** A machine that was saved and ended. Any number of machines can be restored from it. */
+export type SavedMachine = {
+  /** Each restored machine maps it privately, and the user of its VM opens it for reading and writing. */
+  readonly memoryPath: string;
+  /** The state of the vCPUs and devices. Only the daemon opens it. */
+  readonly statePath: string;
+  /** SHA-256 of the state, in hexadecimal. */
+  readonly stateDigest: string;
+  /** Equal for machines that fit one state. */
+  readonly layout: string;
+};
 
 /** Why a machine is no more, as far as it was seen. */
 export type MachineEnd = {
@@ -61,9 +99,12 @@ export interface Machine {
   readonly identity: MachineIdentity;
   /** Settles once, when the machine does nothing more; never rejects. Its process may linger until `kill`. */
   readonly ended: Promise<MachineEnd>;
-  attachDisk(disk: MachineDisk, signal: AbortSignal): Promise<void>;
-  /** Succeeds when there is no such disk. */
-  detachDisk(id: string, signal: AbortSignal): Promise<void>;
+  /** Plugs a device in. */
+  attach(device: MachineDevice, signal: AbortSignal): Promise<void>;
+  /** Unplugs a device. The guest has some seconds to release it. Succeeds when there is no such device. */
+  detach(device: Pick<MachineDevice, "kind" | "id">, signal: AbortSignal): Promise<void>;
+  /** Connects an interface with its tap, or disconnects it; the guest sees its carrier come or go. */
+  setLink(id: string, isUp: boolean, signal: AbortSignal): Promise<void>;
   /** Memory it has now, in bytes. */
   memoryBytes(signal: AbortSignal): Promise<number>;
   /**
@@ -104,6 +145,8 @@ export interface Machine {
   resume(signal: AbortSignal): Promise<void>;
   /** The last of what its serial console said, printable, at most 8 KiB; empty when it cannot be asked. */
   serialTail(): Promise<string>;
+  /** Stops it, writes its state to the file `statePath`, and ends it. When that fails it runs on. */
+  save(statePath: string, signal: AbortSignal): Promise<SavedMachine>;
   /** Ends its process and waits until it is gone. Succeeds when it is gone already. */
   kill(signal: AbortSignal): Promise<void>;
   /** Lets go of it and leaves it running. */
@@ -111,7 +154,10 @@ export interface Machine {
 }
 
 export interface MachineHost {
-  /** Starts a machine. On failure no process is left. */
+  /**
+   * Starts a machine. On failure no process is left. A saved machine that does not fit the request is refused with VM_UNAVAILABLE, one
+   * whose files have changed with DIGEST_MISMATCH.
+   */
   start(request: MachineRequest, signal: AbortSignal): Promise<Machine>;
   /** Takes over a machine that an earlier daemon started; undefined when that process is gone or another one. */
   adopt(

@@ -1,5 +1,5 @@
 /** Machines as QEMU processes of this host, each with a user of its own. */
-import { lstat, readdir, readFile, rm } from "node:fs/promises";
+import { type FileHandle, lstat, open, readdir, readFile, rm } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
 import {
   type Accelerator,
@@ -9,7 +9,9 @@ import {
   kernelCommandLine,
   listeningSocket,
   type MachineSpec,
+  type MemoryBacking,
   Monitor,
+  machineLayout,
   type ProcessIdentity,
   QemuError,
   qemuArguments,
@@ -19,8 +21,9 @@ import {
   waitForMonitor,
 } from "@paddock/qemu";
 import { KnownProcesses, type VmProcess } from "./known-processes.ts";
-import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "./machine-port.ts";
-import { diskSpec, QemuMachine } from "./qemu-machine.ts";
+import type { Machine, MachineCgroups, MachineHost, MachineOrigin, MachineRequest } from "./machine-port.ts";
+import { QemuMachine, type QemuMachineParts } from "./qemu-machine.ts";
+import { openState } from "./saved-machine.ts";
 import { EVIDENCE_BYTES } from "./serial-text.ts";
 import { ownVmDirectory, requireSockets, vmUserOf } from "./vm-directory.ts";
 import { formerVmsDir, parseVmId, type VmId, type VmPaths, vmPaths, vmsDir } from "./vm-paths.ts";
@@ -53,8 +56,11 @@ const SERIAL_RING_BYTES = 64 * 1024;
 const SERIAL_TAIL_BYTES = 2 * EVIDENCE_BYTES;
 const MONITOR_TIMEOUT_MS = 15_000;
 const ADOPT_TIMEOUT_MS = 3000;
-/** None until interfaces can be plugged in: four root ports cost the guest 0.1 s of its boot under emulation. */
-const HOTPLUG_PORTS = 0;
+/** Of the whole state of a saved machine; measured 10 ms (emulated). */
+const LOAD_TIMEOUT_MS = 30_000;
+const QMP_TIMEOUT_MS = 5000;
+/** Descriptors that QEMU inherits, in their order. The state is there for a machine that is restored. */
+const DESCRIPTORS = { qmp: 3, agent: 4, serial: 5, state: 6 };
 /** How long a guest may take to let go of a vCPU, and in which some memory must have come or gone; measured 0.1 s and 1 s (emulated). */
 const GUEST_PATIENCE_MS = 3000;
 
@@ -71,7 +77,6 @@ export class QemuHost implements MachineHost {
   }
 
   async start(request: MachineRequest, signal: AbortSignal): Promise<Machine> {
-    const { cgroups } = this.#options;
     const qemu = await this.#spawn(request);
     try {
       const monitor = await waitForMonitor(qemu, {
@@ -79,39 +84,44 @@ export class QemuHost implements MachineHost {
         timeoutMs: MONITOR_TIMEOUT_MS,
         signal,
       });
-      const hostOomKills = () => cgroups.oomKills(request.paths.id);
-      const serial = new SerialReader(request.paths.serialSocket, SERIAL_TAIL_BYTES);
-      const parts = {
+      const machine = await this.#machine(request.paths, {
         identity: qemu.identity,
         monitor,
-        vcpuControl: this.#vcpuControl,
-        guestPatienceMs: this.#options.guestPatienceMs ?? GUEST_PATIENCE_MS,
-        serial,
-        hostOomKills,
-        freeBytes: () => this.#options.freeBytes(request.paths.dir),
-      };
-      return await QemuMachine.of({ ...parts, child: qemu });
+        savable: this.#savable(request),
+        child: qemu,
+      });
+      await prepare(monitor, request, signal);
+      await machine.resume(signal);
+      return machine;
     } catch (error) {
       await endProcess(qemu.identity, { graceMs: 0 });
       signal.throwIfAborted();
-      throw unavailable(`start VM ${request.paths.id}`, error);
+      throw unavailable(`start VM ${request.paths.id}`, error, qemu.stderr());
     }
   }
 
   /** It is given sockets that listen; the daemon lets go of them before anyone connects. */
   async #spawn(request: MachineRequest): Promise<SpawnedQemu> {
     const { binary, groups } = this.#options;
-    const { paths, uid } = request;
+    const { paths, uid, origin, memoryBytes } = request;
+    const spec = this.#spec(request);
     await ownVmDirectory(paths, uid);
-    await using qmp = await listeningSocket(paths.qmpSocket);
-    await using agent = await listeningSocket(paths.agentSocket);
-    await using serial = await listeningSocket(paths.serialSocket);
+    await using held = new AsyncDisposableStack();
+    const descriptors: number[] = [];
+    if (origin.kind === "boot" && origin.memoryPath !== undefined)
+      await createMemory(origin.memoryPath, memoryBytes, uid);
+    for (const path of [paths.qmpSocket, paths.agentSocket, paths.serialSocket])
+      descriptors.push(held.use(await listeningSocket(path)).fd);
+    if (origin.kind === "restore")
+      descriptors.push(
+        held.use(await openState(origin.saved, { layout: machineLayout(spec), memoryBytes })).fd,
+      );
     const qemu = await spawnQemu({
       binary,
-      args: qemuArguments(this.#spec(request)),
+      args: qemuArguments(spec),
       privileges: { user: { uid, gid: uid, groups } },
       prefix: request.placement,
-      descriptors: [qmp.fd, agent.fd, serial.fd],
+      descriptors,
     });
     this.#known.add({ vm: paths.id, identity: qemu.identity });
     return qemu;
@@ -127,29 +137,41 @@ export class QemuHost implements MachineHost {
       await ownVmDirectory(paths, uid);
       await requireSockets(paths, uid);
       const monitor = await Monitor.open({ path: paths.qmpSocket, timeoutMs: ADOPT_TIMEOUT_MS, signal });
-      const hostOomKills = () => this.#options.cgroups.oomKills(paths.id);
-      // One that an earlier version started has no such socket: its console is then in QEMU alone.
-      const serial = new SerialReader(paths.serialSocket, SERIAL_TAIL_BYTES);
-      return await QemuMachine.of({
-        identity,
-        monitor,
-        vcpuControl: this.#vcpuControl,
-        guestPatienceMs: this.#options.guestPatienceMs ?? GUEST_PATIENCE_MS,
-        serial,
-        hostOomKills,
-        freeBytes: () => this.#options.freeBytes(paths.dir),
-      });
+      return await this.#machine(paths, { identity, monitor });
     } catch (error) {
       if (!isAlive(identity)) return undefined;
       throw unavailable(`take over VM ${paths.id}`, error);
     }
   }
 
+  async #machine(
+    paths: VmPaths,
+    parts: Pick<QemuMachineParts, "identity" | "monitor" | "savable" | "child">,
+  ): Promise<QemuMachine> {
+    const { guestPatienceMs = GUEST_PATIENCE_MS, cgroups, freeBytes } = this.#options;
+    return await QemuMachine.of({
+      ...parts,
+      vcpuControl: this.#vcpuControl,
+      guestPatienceMs,
+      // One that an earlier version started has no such socket: its console is then in QEMU alone.
+      serial: new SerialReader(paths.serialSocket, SERIAL_TAIL_BYTES),
+      hostOomKills: () => cgroups.oomKills(paths.id),
+      freeBytes: () => freeBytes(paths.dir),
+    });
+  }
+
+  #savable({ origin, ...request }: MachineRequest): QemuMachineParts["savable"] {
+    if (origin.kind === "restore" || origin.memoryPath === undefined) return undefined;
+    const { stateSocket } = request.paths;
+    const layout = machineLayout(this.#spec({ origin, ...request }));
+    return { memoryPath: origin.memoryPath, layout, stateSocket };
+  }
+
   async killStrays(paths: VmPaths, _signal: AbortSignal): Promise<void> {
     const strays = await this.#known.of(paths.id);
     await Promise.all(strays.map((identity) => endProcess(identity, { graceMs: 0 })));
     this.#known.ended(paths.id, strays);
-    const sockets = [paths.qmpSocket, paths.agentSocket, paths.serialSocket];
+    const sockets = [paths.qmpSocket, paths.agentSocket, paths.serialSocket, paths.stateSocket];
     await Promise.all(sockets.map((path) => rm(path, { force: true, recursive: true })));
   }
 
@@ -209,27 +231,54 @@ export class QemuHost implements MachineHost {
       memory: {
         bytes: request.memoryBytes,
         maxBytes: request.maxMemoryBytes,
-        backing: { kind: "anonymous" },
+        backing: memoryBacking(request.origin),
       },
       kernel: guest.kernel,
       initramfs: guest.initramfs,
       // The kernel starts no more than it is to use; its agent brings others online.
       cmdline: kernelCommandLine({ extra: areAllThere ? [`maxcpus=${vcpus}`] : [] }),
-      qmpFd: 3,
-      agentFd: 4,
+      qmpFd: DESCRIPTORS.qmp,
+      agentFd: DESCRIPTORS.agent,
       agentPort: AGENT_PORT,
       serialRingBytes: SERIAL_RING_BYTES,
-      serialFd: 5,
+      serialFd: DESCRIPTORS.serial,
       entropy: { maxBytes: 64 * 1024, periodMs: 1000 },
-      disks: request.origin.disks.map(diskSpec),
-      nics: [],
-      hotplugPorts: HOTPLUG_PORTS,
-      start: "boot",
+      devices: request.devices.filter(({ added }) => added === "cold"),
+      hotplugPorts: request.interfacePorts,
+      start: request.origin.kind,
     };
   }
 }
 
-function unavailable(what: string, error: unknown): unknown {
+function memoryBacking(origin: MachineOrigin): MemoryBacking {
+  if (origin.kind === "restore") return { kind: "file-private", path: origin.saved.memoryPath };
+  const { memoryPath } = origin;
+  return memoryPath === undefined ? { kind: "anonymous" } : { kind: "file-shared", path: memoryPath };
+}
+
+/** QEMU creates no file: its user could write to no directory. */
+async function createMemory(path: string, bytes: number, uid: number): Promise<void> {
+  await using file: FileHandle = await open(path, "wx", 0o600);
+  await file.truncate(bytes);
+  await file.chown(uid, uid);
+}
+
+/** Everything that a machine has before its vCPUs run: the state that it goes on from, links that are down, plugged devices. */
+async function prepare(
+  monitor: Monitor,
+  { origin, devices }: MachineRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  if (origin.kind === "restore")
+    await monitor.loadState(DESCRIPTORS.state, { signal, timeoutMs: LOAD_TIMEOUT_MS });
+  const options = { signal, timeoutMs: QMP_TIMEOUT_MS };
+  for (const device of devices)
+    if (device.added === "plugged") await monitor.addDevice(device, options);
+    else if (device.kind === "interface") await monitor.setLink(device.id, false, options);
+}
+
+function unavailable(what: string, error: unknown, stderr = ""): unknown {
   if (!(error instanceof QemuError)) return error;
-  return new PaddockError("VM_UNAVAILABLE", `could not ${what}: ${error.message}`, { cause: error });
+  const said = stderr === "" || error.message.includes(stderr) ? "" : `; QEMU: ${stderr}`;
+  return new PaddockError("VM_UNAVAILABLE", `could not ${what}: ${error.message}${said}`, { cause: error });
 }

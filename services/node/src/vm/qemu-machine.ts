@@ -9,8 +9,8 @@
  * QEMU is told to pause where it would exit, so that the reason and the console are there to be read, by this daemon or by
  * the next. A process that is gone tells by its closing monitor; a child of ours has an exit code on top.
  */
+import { rm } from "node:fs/promises";
 import {
-  type DiskSpec,
   endProcess,
   isAlive,
   type Monitor,
@@ -18,6 +18,7 @@ import {
   type ProcessExit,
   type ProcessIdentity,
   QemuError,
+  receiveState,
   type SerialReader,
   setPluggedMemory,
   setVcpus,
@@ -25,8 +26,9 @@ import {
   waitForEnd,
 } from "@paddock/qemu";
 import { DiskHold } from "./disk-hold.ts";
-import type { DiskRates, Machine, MachineDisk, MachineEnd } from "./machine-port.ts";
+import type { DiskRates, Machine, MachineDevice, MachineEnd, SavedMachine } from "./machine-port.ts";
 import { pinProcess, pinThreads } from "./pin-threads.ts";
+import { MAX_STATE_BYTES } from "./saved-machine.ts";
 import { EVIDENCE_BYTES, serialText, showsPanic } from "./serial-text.ts";
 
 export type QemuMachineParts = {
@@ -41,11 +43,17 @@ export type QemuMachineParts = {
   readonly serial: SerialReader;
   /** OOM kills of the host among its processes. */
   readonly hostOomKills: () => Promise<number>;
+  /** Only of one whose memory is in a file. */
+  readonly savable?:
+    | (Pick<SavedMachine, "memoryPath" | "layout"> & { readonly stateSocket: string })
+    | undefined;
   /** Only of a child of ours. */
   readonly child?: { readonly exited: Promise<ProcessExit>; stderr(): string };
 };
 
 const QMP_TIMEOUT_MS = 5000;
+/** For the whole state; measured 10 ms (emulated). */
+const SAVE_TIMEOUT_MS = 30_000;
 /** A process that closed its monitor has this long to be seen as gone. */
 const EXIT_PATIENCE_MS = 2000;
 /** In which what a dead process left in the socket of its console is read. */
@@ -98,23 +106,16 @@ export class QemuMachine implements Machine {
     return machine;
   }
 
-  async attachDisk(disk: MachineDisk, signal: AbortSignal): Promise<void> {
-    await this.#parts.monitor.addDisk(diskSpec(disk), { signal, timeoutMs: QMP_TIMEOUT_MS });
+  async attach(device: MachineDevice, signal: AbortSignal): Promise<void> {
+    await this.#parts.monitor.addDevice(device, { signal, timeoutMs: QMP_TIMEOUT_MS });
   }
 
-  async detachDisk(id: string, signal: AbortSignal): Promise<void> {
-    const options = { signal, timeoutMs: QMP_TIMEOUT_MS };
-    try {
-      await this.#parts.monitor.removeDisk(id, options);
-    } catch (error) {
-      if (!isAbsent(error)) throw error;
-      // The device is gone; its block node may have stayed behind.
-      await this.#parts.monitor.session
-        .execute("blockdev-del", { "node-name": id }, options)
-        .catch((again: unknown) => {
-          if (!isAbsent(again)) throw again;
-        });
-    }
+  async detach(device: Pick<MachineDevice, "kind" | "id">, signal: AbortSignal): Promise<void> {
+    await this.#parts.monitor.removeDevice(device, { signal, timeoutMs: QMP_TIMEOUT_MS });
+  }
+
+  async setLink(id: string, isUp: boolean, signal: AbortSignal): Promise<void> {
+    await this.#parts.monitor.setLink(id, isUp, { signal, timeoutMs: QMP_TIMEOUT_MS });
   }
 
   onResized: () => void = () => undefined;
@@ -201,6 +202,26 @@ export class QemuMachine implements Machine {
     return serialText(this.#console.length > 0 ? this.#console : this.#parts.serial.tail);
   }
 
+  async save(statePath: string, signal: AbortSignal): Promise<SavedMachine> {
+    const { monitor, savable } = this.#parts;
+    if (savable === undefined) throw new Error("the machine was started without a file for its memory");
+    const { stateSocket, ...saved } = savable;
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(SAVE_TIMEOUT_MS)]);
+    await this.pause(bound);
+    try {
+      const options = { maxBytes: MAX_STATE_BYTES, signal: bound };
+      await using state = await receiveState({ socketPath: stateSocket, file: statePath, ...options });
+      await monitor.saveState(stateSocket, { signal: bound, timeoutMs: SAVE_TIMEOUT_MS });
+      const stateDigest = await state.received;
+      await this.kill(signal);
+      return { ...saved, statePath, stateDigest };
+    } catch (error) {
+      await rm(statePath, { force: true });
+      await this.resume(signal).catch(() => undefined);
+      throw error;
+    }
+  }
+
   async kill(_signal: AbortSignal): Promise<void> {
     this.#watchNoMore();
     await endProcess(this.identity, { graceMs: 0 });
@@ -256,13 +277,5 @@ export class QemuMachine implements Machine {
   }
 }
 
-/** The block device of a disk as QEMU wants it. */
-export const diskSpec = (disk: MachineDisk): DiskSpec => ({ ...disk, serial: disk.id });
-
 const evidence = (what: string, console: string): string =>
   `${what}${console === "" ? "" : `\nlast lines of the serial console:\n${console}`}`.slice(-EVIDENCE_BYTES);
-
-function isAbsent(error: unknown): boolean {
-  if (!(error instanceof QemuError) || error.kind !== "qmp-refused") return false;
-  return error.detail === "DeviceNotFound" || /Failed to find node|not found/i.test(error.message);
-}

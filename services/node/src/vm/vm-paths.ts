@@ -3,6 +3,7 @@
  *
  *     <state>/vms/<vm id>/               root, the VM's group, 0710: QEMU opens its files and can change no name
  *         qmp.sock agent.sock tty.sock   root; QEMU inherits them as descriptors
+ *         state.sock                     root; while the machine is saved, its state arrives there
  *         <index>.ext4                   writable layers; the VM's user, 0600
  *         <index>.ext4.new               a writable layer that is being made; root until it is renamed
  *
@@ -33,6 +34,7 @@ export type VmPaths = {
   readonly agentSocket: string;
   /** The guest's serial console. */
   readonly serialSocket: string;
+  readonly stateSocket: string;
 };
 
 /** The directory that holds the VMs of a state directory. */
@@ -50,6 +52,7 @@ export function vmPaths(stateDir: string, id: VmId): VmPaths {
     qmpSocket: join(dir, "qmp.sock"),
     agentSocket: join(dir, "agent.sock"),
     serialSocket: join(dir, "tty.sock"),
+    stateSocket: join(dir, "state.sock"),
   };
 }
 

@@ -82,7 +82,7 @@ test("a container whose creation a crash cut short is undone also when the VM co
   cut.catch(() => undefined);
   await asked.promise;
   node.guest.onCall = async () => undefined;
-  const before = [...node.machines.only.disks.keys()];
+  const before = [...node.machines.only.devices.keys()];
   assert.ok(before.includes("image1"));
   let tries = 0;
   node.machines.onAdopt = async () => {
@@ -93,7 +93,7 @@ test("a container whose creation a crash cut short is undone also when the VM co
   const { promise: undone, resolve } = Promise.withResolvers<void>();
   const look = setInterval(() => node.operations().length === 0 && resolve(), 50);
   await undone.finally(() => clearInterval(look));
-  assert.deepEqual([...node.machines.only.disks.keys()].sort(), ["image0", "layer0"]);
+  assert.deepEqual([...node.machines.only.devices.keys()].sort(), ["image0", "layer0"]);
   node.guest.onCall = async () => undefined;
   const again = await node.ask({
     case: "createContainer",

@@ -38,12 +38,11 @@ export function bootOf(
       ...size,
       vcpus: promisedSize(record, node.sizeDefaults.guestOverheadBytes).vcpus,
       maxMemoryBytes: size.maxMemoryBytes ?? size.memoryBytes,
-      origin: {
-        kind: "boot",
-        disks: containers.flatMap((container) =>
-          machineDisks(container, imagePath(container.imageId), vmPaths),
-        ),
-      },
+      interfacePorts: 0,
+      origin: { kind: "boot" },
+      devices: containers
+        .flatMap((container) => machineDisks(container, imagePath(container.imageId), vmPaths))
+        .map((disk) => ({ ...disk, added: "cold" as const })),
     },
   };
   return { node, entry, images, plan };

@@ -1,0 +1,99 @@
+/**
+ * Disks and network cards: what QEMU needs to know of each kind.
+ *
+ * A device stands on a backend, a file or a tap. The command line (cold) and QMP (plugged) take the same two objects, so a new kind
+ * of device is one entry of `KINDS`.
+ */
+import type { DeviceSpec, DiskSpec, InterfaceSpec } from "./machine-spec.ts";
+import { SCSI_CONTROLLER } from "./machine-spec.ts";
+import type { JsonObject } from "./qmp-transport.ts";
+import { check, id, integer, path } from "./spec-values.ts";
+
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
+const TAP = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/;
+/** Most root ports that a machine has. */
+export const MAX_PORTS = 16;
+
+/** How backends of a kind are added and removed. */
+type Backends = {
+  readonly option: string;
+  readonly add: string;
+  readonly remove: string;
+  /** Name of the argument of both that has the id. */
+  readonly key: string;
+};
+
+export const BACKENDS: Readonly<Record<DeviceSpec["kind"], Backends>> = {
+  disk: { option: "-blockdev", add: "blockdev-add", remove: "blockdev-del", key: "node-name" },
+  interface: { option: "-netdev", add: "netdev_add", remove: "netdev_del", key: "id" },
+};
+
+/** The id of the device in QEMU. Its backend has the id of the spec. */
+export const deviceId = (ofSpec: string): string => `${ofSpec}-dev`;
+
+/** The two objects that describe a device to QEMU. Throws QemuError `invalid-spec`. */
+export function deviceObjects(spec: DeviceSpec): { backend: JsonObject; device: JsonObject } {
+  id(spec.id);
+  switch (spec.kind) {
+    case "disk":
+      return { backend: blockNode(spec), device: scsiDisk(spec) };
+    case "interface":
+      return { backend: tapBackend(spec), device: networkCard(spec) };
+    default:
+      return spec satisfies never;
+  }
+}
+
+/** The arguments for a device that a machine has from its start. */
+export function deviceArguments(spec: DeviceSpec): string[] {
+  const { backend, device } = deviceObjects(spec);
+  return [BACKENDS[spec.kind].option, JSON.stringify(backend), "-device", JSON.stringify(device)];
+}
+
+/** Discards of the guest punch holes in the file. Writes are not scanned for zeros, because that would slow down each write. */
+function blockNode(spec: DiskSpec): JsonObject {
+  path(spec.path);
+  const common = { "read-only": spec.readOnly, ...(!spec.readOnly && { discard: "unmap" }) };
+  return {
+    driver: "raw",
+    "node-name": spec.id,
+    ...common,
+    file: { driver: "file", filename: spec.path, ...common },
+  };
+}
+
+function scsiDisk(spec: DiskSpec): JsonObject {
+  return {
+    driver: "scsi-hd",
+    id: deviceId(spec.id),
+    bus: `${SCSI_CONTROLLER}.0`,
+    drive: spec.id,
+    channel: 0,
+    "scsi-id": integer(spec.target, 0, 255, "SCSI target"),
+    lun: 0,
+    // Shown to the guest (VPD page 0x80).
+    serial: spec.id,
+    // When the host's disk is full, the machine stops (RunState "io-error"), and `cont` retries the write. Other errors are
+    // reported to the guest.
+    werror: "enospc",
+  };
+}
+
+/** No script runs. Without vhost, because a guest would then talk to the host's kernel. */
+function tapBackend(spec: InterfaceSpec): JsonObject {
+  check(TAP.test(spec.tap), `"${spec.tap}" is not an interface name`);
+  return { type: "tap", id: spec.id, ifname: spec.tap, script: "no", downscript: "no", vhost: false };
+}
+
+function networkCard(spec: InterfaceSpec): JsonObject {
+  check(MAC.test(spec.mac), `"${spec.mac}" is not a MAC address in lower case`);
+  return {
+    driver: "virtio-net-pci",
+    id: deviceId(spec.id),
+    netdev: spec.id,
+    mac: spec.mac,
+    bus: `port${integer(spec.port, 0, MAX_PORTS - 1, "network port")}`,
+    // No boot ROM: nothing boots from the network.
+    romfile: "",
+  };
+}
