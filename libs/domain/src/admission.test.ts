@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { admit, type HostRoom } from "./admission.ts";
+import { admit, type HostRoom, requireDiskSpace } from "./admission.ts";
 import { PaddockError } from "./errors.ts";
 import { MIB } from "./vm-size.ts";
 
@@ -18,8 +18,6 @@ test("memory is never overcommitted, CPUs are admitted up to the capacity, and t
   const host: HostRoom = {
     capacity: { milliCpus: 2000, memoryBytes: 1024 * MIB, diskBytes: 0 },
     allocated: { milliCpus: 1000, memoryBytes: 512 * MIB, diskBytes: 0 },
-    freeDiskBytes: 10 * MIB,
-    diskFloorBytes: 5 * MIB,
   };
   const demand = { milliCpus: 1000, memoryBytes: 512 * MIB, diskBytes: 0 };
   assert.equal(
@@ -35,7 +33,11 @@ test("memory is never overcommitted, CPUs are admitted up to the capacity, and t
     "NO_CAPACITY",
   );
   assert.equal(
-    reasonOf(() => admit(demand, { ...host, freeDiskBytes: 4 * MIB })),
+    reasonOf(() => requireDiskSpace(10 * MIB, 5 * MIB)),
+    "accepted",
+  );
+  assert.equal(
+    reasonOf(() => requireDiskSpace(4 * MIB, 5 * MIB)),
     "NO_DISK_SPACE",
   );
 });

@@ -14,13 +14,9 @@ export type HostRoom = {
   readonly capacity: Amount;
   /** What is allocated already. */
   readonly allocated: Amount;
-  /** Free bytes on the state directory's file system. */
-  readonly freeDiskBytes: number;
-  /** Bytes of that file system that must stay free. */
-  readonly diskFloorBytes: number;
 };
 
-/** Throws NO_CAPACITY or NO_DISK_SPACE unless the host has room for `demand`. */
+/** Throws NO_CAPACITY unless the host has room for `demand`. */
 export function admit(demand: Amount, host: HostRoom): void {
   const free = {
     milliCpus: host.capacity.milliCpus - host.allocated.milliCpus,
@@ -30,12 +26,13 @@ export function admit(demand: Amount, host: HostRoom): void {
     throw noCapacity("memory_bytes", demand.memoryBytes, Math.max(0, free.memoryBytes));
   if (demand.milliCpus > free.milliCpus)
     throw noCapacity("milli_cpus", demand.milliCpus, Math.max(0, free.milliCpus));
-  if (host.freeDiskBytes < host.diskFloorBytes)
-    throw new PaddockError(
-      "NO_DISK_SPACE",
-      `the node's state directory has ${host.freeDiskBytes} bytes free, the floor is ${host.diskFloorBytes}`,
-      { hint: "delete images or stopped sandboxes" },
-    );
+}
+
+/** Throws NO_DISK_SPACE when the file system of the state directory has fewer free bytes than must stay free. */
+export function requireDiskSpace(freeBytes: number, floorBytes: number): void {
+  if (freeBytes >= floorBytes) return;
+  const message = `the node's state directory has ${freeBytes} bytes free, the floor is ${floorBytes}`;
+  throw new PaddockError("NO_DISK_SPACE", message, { hint: "delete images or stopped sandboxes" });
 }
 
 function noCapacity(what: string, needed: number, free: number): PaddockError {

@@ -6,7 +6,7 @@
  * v < n, vCPU i maps to the i-th of v contiguous runs. A vCPU can be pinned to the CPUs it maps to, and a container runs on the
  * vCPUs that map to its CPUs.
  */
-import { PaddockError } from "./errors.ts";
+import { invalidField } from "./errors.ts";
 
 /** The largest NR_CPUS of a kernel. Without a bound, "0-4294967295" would expand to 4 billion entries. */
 const CPUS_MAX = 8192;
@@ -20,9 +20,11 @@ export function parseCpuList(text: string, field = "cpuset_cpus"): readonly numb
     const first = Number(range?.[1] ?? -1);
     const last = Number(range?.[2] ?? first);
     if (first < 0 || last < first || last >= CPUS_MAX)
-      throw new PaddockError("INVALID_FIELD", `${JSON.stringify(text.slice(0, 64))} is not a list of CPUs`, {
-        violations: [{ field, description: `must be a list of CPUs below ${CPUS_MAX}, such as 0-3,8` }],
-      });
+      throw invalidField(
+        field,
+        `must be a list of CPUs below ${CPUS_MAX}, such as 0-3,8`,
+        `${JSON.stringify(text.slice(0, 64))} is not a list of CPUs`,
+      );
     for (let cpu = first; cpu <= last; cpu++) cpus.add(cpu);
   }
   return [...cpus].sort((a, b) => a - b);

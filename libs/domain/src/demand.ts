@@ -4,6 +4,7 @@
  * The spec is a structural type. The message of the public API fits it, so this file does not depend on the wire format.
  */
 import type { Demand } from "./placement.ts";
+import type { ContainerLimits } from "./update-plan.ts";
 import { type ContainerDemand, MIB, type VmSize, type VmSizeDefaults, vmSize } from "./vm-size.ts";
 
 /** Memory of a VM that the guest's kernel and agent need, in bytes. */
@@ -13,14 +14,10 @@ export const GUEST_OVERHEAD_BYTES = 64 * MIB;
 export const DEFAULT_VM_SIZE = { vcpus: 1, memoryBytes: 256 * MIB };
 
 /** Limits of a container as its spec states them. A missing, zero or negative value means no limit. */
-export type StatedLimits = {
-  readonly cpuQuotaUs?: bigint | undefined;
-  readonly cpuPeriodUs?: bigint | undefined;
-  readonly cpuShares?: bigint | undefined;
-  readonly cpusetCpus?: string | undefined;
-  readonly memoryBytes?: bigint | undefined;
-  readonly hugepages?: readonly { readonly limitBytes: bigint }[] | undefined;
-};
+export type StatedLimits = Pick<
+  ContainerLimits,
+  "cpuQuotaUs" | "cpuPeriodUs" | "cpuShares" | "cpusetCpus" | "memoryBytes"
+> & { readonly hugepages?: readonly { readonly limitBytes: bigint }[] | undefined };
 
 /** What a spec states of a VM and its containers. 0 means the node's default. */
 export type StatedSandbox = {

@@ -5,7 +5,7 @@
  * The values are those of the API: -1, or an empty CPU list, lifts a limit.
  */
 import { parseCpuList } from "./cpu-list.ts";
-import { PaddockError } from "./errors.ts";
+import { invalidField } from "./errors.ts";
 
 type Value = bigint | string | boolean;
 
@@ -112,7 +112,8 @@ function mergeHugepages(
   const limits = new Map(former.map(({ pageBytes, limitBytes }) => [pageBytes, limitBytes]));
   const named = new Set<bigint>();
   for (const { pageBytes, limitBytes } of update) {
-    if (named.has(pageBytes)) throw invalid("resources.hugepages", `names the page size ${pageBytes} twice`);
+    if (named.has(pageBytes))
+      throw invalidField("resources.hugepages", `names the page size ${pageBytes} twice`);
     named.add(pageBytes);
     const before = limits.get(pageBytes);
     limits.set(pageBytes, limitBytes);
@@ -133,10 +134,7 @@ function requireCpus(cpuset: string | undefined, hostCpus: string | undefined): 
   if (hostCpus === undefined) return;
   const present = new Set(parseCpuList(hostCpus));
   const missing = cpus.find((cpu) => !present.has(cpu));
-  if (missing !== undefined) throw invalid(field, `names CPU ${missing}, the host has ${hostCpus}`);
+  if (missing !== undefined) throw invalidField(field, `names CPU ${missing}, the host has ${hostCpus}`);
 }
-
-const invalid = (field: string, description: string): PaddockError =>
-  new PaddockError("INVALID_FIELD", `${field} ${description}`, { violations: [{ field, description }] });
 
 const hasValues = (record: object): boolean => Object.keys(record).length > 0;

@@ -5,7 +5,7 @@
  * Neither falls below the boot size. A size beyond the maximum is refused, never clipped. CPUs are counted as fractions, memory in
  * bytes.
  */
-import { PaddockError } from "./errors.ts";
+import { invalidField, PaddockError } from "./errors.ts";
 
 export const MIB = 1024 * 1024;
 
@@ -128,11 +128,11 @@ function neededMemoryBytes(containers: readonly ContainerDemand[], guestOverhead
 /** A `max` of 0 means not requested. */
 function requireOrder(field: "vcpus" | "memory_bytes", atBoot: number, max: number): void {
   if (max === 0 || atBoot <= max) return;
-  throw new PaddockError("INVALID_FIELD", `max_${field} is ${max}, less than the ${field} of ${atBoot}`, {
-    violations: [
-      { field: `spec.resources.max_${field}`, description: `must be 0 or at least ${field}, ${atBoot}` },
-    ],
-  });
+  throw invalidField(
+    `spec.resources.max_${field}`,
+    `must be 0 or at least ${field}, ${atBoot}`,
+    `max_${field} is ${max}, less than the ${field} of ${atBoot}`,
+  );
 }
 
 function requireVcpus(needed: number, allowed: number, hint: string): void {

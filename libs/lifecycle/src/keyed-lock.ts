@@ -6,6 +6,8 @@
  *
  * A lock of one process: that no other daemon works on the same state is the business of a lock on the state directory.
  */
+import { addAbortListener } from "node:events";
+
 export type LockOptions = {
   /** Name of the call, for diagnosis. */
   readonly name: string;
@@ -52,12 +54,8 @@ export class KeyedLock<Key> {
       entry.waiters.splice(index, 1);
       reject(signal.reason);
     };
-    signal.addEventListener("abort", leave, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal.removeEventListener("abort", leave);
-    }
+    using _listener = addAbortListener(signal, leave);
+    return await promise;
   }
 
   /** Runs `work` with the lock held. */

@@ -9,6 +9,7 @@
  */
 import { PaddockError, withUnknownOutcome } from "@paddock/domain";
 import { SharedWork } from "./shared-work.ts";
+import { untilAborted } from "./waiting.ts";
 
 export type LedgerEntry = {
   readonly digest: string;
@@ -66,7 +67,7 @@ export class RequestLedger {
       if (underWay === undefined) return await this.#begin(request, work);
       if (!underWay.work.isAbandoned) return await underWay.work.join(signal);
       // What was begun for those who left is being taken back: this caller's turn comes after.
-      await abandoned(underWay.work, signal);
+      await untilAborted(underWay.work.outcome, signal).catch(() => undefined);
     }
   }
 
@@ -97,15 +98,6 @@ export class RequestLedger {
       throw withUnknownOutcome(error);
     }
   }
-}
-
-/** Settles with the end of work that nobody waits for, or when the signal aborts. */
-async function abandoned({ outcome }: SharedWork<Uint8Array>, signal: AbortSignal): Promise<void> {
-  const left = Promise.withResolvers<void>();
-  const onAbort = () => left.resolve();
-  signal.addEventListener("abort", onAbort, { once: true });
-  await Promise.race([outcome.catch(() => undefined), left.promise]);
-  signal.removeEventListener("abort", onAbort);
 }
 
 function reused(requestId: string): PaddockError {

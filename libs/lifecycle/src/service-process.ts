@@ -28,10 +28,9 @@ export type RunningService = {
   stop(): Promise<void>;
 };
 
-export type ServiceProgram<
-  Config extends { readonly readyFd: number | undefined },
-  Log extends ServiceLog,
-> = {
+type ServiceConfig = { readonly readyFd: number | undefined };
+
+export type ServiceProgram<Config extends ServiceConfig, Log extends ServiceLog> = {
   /** Its name, for messages. */
   readonly name: string;
   readonly settings: Readonly<Record<string, Setting<unknown>>>;
@@ -48,15 +47,14 @@ export type ServiceLog = {
 };
 
 /** Runs the service until a signal ends it, and exits. */
-export async function runService<
-  Config extends { readonly readyFd: number | undefined },
-  Log extends ServiceLog,
->(program: ServiceProgram<Config, Log>): Promise<never> {
+export async function runService<Config extends ServiceConfig, Log extends ServiceLog>(
+  program: ServiceProgram<Config, Log>,
+): Promise<never> {
   if (process.argv.includes("--help")) {
     process.stdout.write(settingsHelp(program.name, program.settings));
     process.exit(0);
   }
-  const config = configured(program);
+  const config = configured(program.configure);
   const log = program.openLog(config);
   const stopping = new AbortController();
   const stopped = Promise.withResolvers<NodeJS.Signals>();
@@ -82,11 +80,7 @@ export async function runService<
   }
 }
 
-function configured<Config>({
-  configure,
-}: {
-  readonly configure: (env: NodeJS.ProcessEnv) => Config;
-}): Config {
+function configured<Config>(configure: (env: NodeJS.ProcessEnv) => Config): Config {
   try {
     return configure(process.env);
   } catch (error) {

@@ -1,3 +1,4 @@
+import { addAbortListener } from "node:events";
 import { withUnknownOutcome } from "@paddock/domain";
 
 /** Work that several callers wait for. It ends early when none of them waits any more. */
@@ -36,11 +37,10 @@ export class SharedWork<T> {
     };
     signal.throwIfAborted();
     this.#waiting += 1;
-    signal.addEventListener("abort", onAbort, { once: true });
+    using _listener = addAbortListener(signal, onAbort);
     try {
       return await Promise.race([this.outcome, left.promise]);
     } finally {
-      signal.removeEventListener("abort", onAbort);
       if (!signal.aborted) this.#waiting -= 1;
     }
   }

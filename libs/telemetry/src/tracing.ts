@@ -2,7 +2,7 @@
  * Traces by OpenTelemetry, exported only when an OTLP endpoint is configured. Without one the SDK, which takes a second to load, is
  * not loaded, spans do nothing, and the headers of a caller's trace are still passed on.
  */
-import { context, type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { contextOf, headersOf, type TraceHeaders } from "./trace-headers.ts";
 
 export type TracingOptions = {
@@ -75,6 +75,3 @@ function endSpan(span: Span, errorType: string | undefined): void {
   }
   span.end();
 }
-
-/** The headers of the active span, for calls outside a handler. */
-export const activeHeaders = (): TraceHeaders => headersOf(context.active());

@@ -11,8 +11,8 @@ import {
   serveCommands,
 } from "@paddock/bus";
 import { GUEST_OVERHEAD_BYTES, MIB, PaddockError } from "@paddock/domain";
-import { type ImageStore, openImageStore } from "@paddock/images";
-import { KeyedLock } from "@paddock/lifecycle";
+import { openImageStore } from "@paddock/images";
+import { KeyedLock, untilAborted } from "@paddock/lifecycle";
 import { toStatus } from "@paddock/protocol";
 import { EMULATION_CODE_BYTES } from "@paddock/qemu";
 import { createRequestCheck } from "@paddock/rpc";
@@ -33,116 +33,86 @@ import { recover } from "./recovery/recover.ts";
 import { HOST_RESOURCES } from "./resources/host-resources.ts";
 import { WritableLayers } from "./resources/writable-layers.ts";
 import { COMMAND_LIMITS, kindOf } from "./routes.ts";
-import { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
 import { SandboxRegistry, VM_OVERHEAD_BYTES } from "./sandboxes/sandbox-registry.ts";
 import { NodeStore } from "./store/node-store.ts";
 import { lockState } from "./store/state-lock.ts";
 import { unwritableState } from "./store/store-error.ts";
-import { StreamServer } from "./stream-server.ts";
+import { startStreamServer } from "./stream-server.ts";
 import { VERSION } from "./version.ts";
-import type { MachineCgroups, MachineHost } from "./vm/machine-port.ts";
 import { QemuHost } from "./vm/qemu-host.ts";
 import { VmCgroups } from "./vm/vm-cgroups.ts";
 import { vmsDir } from "./vm/vm-paths.ts";
-
-/** Replacements of the real thing, for tests. */
-export type Overrides = {
-  readonly host?: Host;
-  readonly machines?: MachineHost;
-  readonly cgroups?: MachineCgroups;
-};
 
 /** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
 const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
 const COMMAND_GRACE_MS = 10_000;
 
-export class NodeApp implements AsyncDisposable {
-  readonly context: NodeContext;
+/** The daemon that serves. Disposing of it stops commands, answers those in progress and ends streams; VMs continue. */
+export type NodeApp = AsyncDisposable & {
+  readonly nodeId: string;
   readonly streamAddress: string;
   readonly daemonInstanceId: string;
-  readonly #stack: AsyncDisposableStack;
+};
 
-  private constructor(
-    context: NodeContext,
-    streamAddress: string,
-    daemonInstanceId: string,
-    stack: AsyncDisposableStack,
-  ) {
-    this.context = context;
-    this.streamAddress = streamAddress;
-    this.daemonInstanceId = daemonInstanceId;
-    this.#stack = stack;
-  }
-
-  /** Starts the daemon: when this settles it serves. Throws when it cannot, with nothing left but the state directory. */
-  static async start(
-    config: NodeConfig,
-    log: NodeLog,
-    { signal, ...overrides }: Overrides & { readonly signal?: AbortSignal } = {},
-  ): Promise<NodeApp> {
-    await using stack = new AsyncDisposableStack();
-    const daemonInstanceId = randomUUID();
-    const tracing = await startTracing({ serviceName: "paddock-node", endpoint: config.otlpEndpoint });
-    stack.defer(() => tracing.shutdown());
-    await prepareStateDir(config.stateDir);
-    stack.use(lockState(join(config.stateDir, "lock.db")));
-    const store = stack.use(openStore(config, log));
-    const host = overrides.host ?? (await readHost(config));
-    log.info({ accelerator: host.accelerator, qemu: host.qemuVersion }, "the host was looked at");
-    const logs = stack.use(
-      new LogBook(({ sandboxId, containerId, problem }) =>
-        log.warn(
-          { sandbox: sandboxId, container: containerId, err: problem },
-          "a container's log has trouble",
-        ),
-      ),
-    );
-    let heartbeat: Heartbeat | undefined;
-    let publisher: EventPublisher | undefined;
-    const onChange = () => {
-      heartbeat?.changed();
-      publisher?.wake();
-    };
-    const images = await openImageStore({
-      root: join(config.stateDir, "images"),
-      limits: { minFreeBytes: config.diskFloorBytes },
-    });
-    const parts = { config, log, overrides, store, host, logs, images };
-    const context = await openContext(parts, onChange);
-    stack.defer(() => letGo(context));
-    log.info(await recover(context), "recovered");
-    const streams = stack.use(await StreamServer.start({ ...context, images, logs }, config.streams));
-    const bus = stack.use(
-      new Bus({
-        url: config.natsUrl,
-        files: config.natsFiles,
-        name: `paddock-node-${config.nodeId}`,
-        inboxPrefix: nodeInboxPrefix(config.nodeId),
-        onEvent: logBusEvents(log),
-      }),
-    );
-    await firstOf(bus.ready, signal);
-    publisher = stack.use(new EventPublisher({ store, stream: new EventStream(bus), log }));
-    const commands = serve(bus, context, daemonInstanceId);
-    stack.defer(() => commands.stop(COMMAND_GRACE_MS));
-    heartbeat = stack.use(
-      new Heartbeat(bus, context, {
-        streamAddress: streams.advertised,
-        daemonInstanceId,
-        version: VERSION,
-        qemuVersion: host.qemuVersion,
-        guestKernel: host.guest.kernelRelease,
-        labels: config.labels,
-      }),
-    );
-    await heartbeat.start();
-    return new NodeApp(context, streams.address, daemonInstanceId, stack.move());
-  }
-
-  /** Shuts down in order: no new commands, those under way are answered, streams end, VMs stay. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stack.disposeAsync();
-  }
+/** Starts the daemon: it serves when this settles. Throws when it cannot, with nothing left but the state directory. */
+export async function startNode(config: NodeConfig, log: NodeLog, signal: AbortSignal): Promise<NodeApp> {
+  await using stack = new AsyncDisposableStack();
+  const daemonInstanceId = randomUUID();
+  const tracing = await startTracing({ serviceName: "paddock-node", endpoint: config.otlpEndpoint });
+  stack.defer(() => tracing.shutdown());
+  await prepareStateDir(config.stateDir);
+  stack.use(lockState(join(config.stateDir, "lock.db")));
+  const store = stack.use(openStore(config, log));
+  const host = await readHost(config);
+  log.info({ accelerator: host.accelerator, qemu: host.qemuVersion }, "the host was examined");
+  const logs = stack.use(
+    new LogBook(({ sandboxId: sandbox, containerId: container, problem: err }) =>
+      log.warn({ sandbox, container, err }, "a container's log has trouble"),
+    ),
+  );
+  let heartbeat: Heartbeat | undefined;
+  let publisher: EventPublisher | undefined;
+  const onChange = () => {
+    heartbeat?.changed();
+    publisher?.wake();
+  };
+  const images = await openImageStore({
+    root: join(config.stateDir, "images"),
+    limits: { minFreeBytes: config.diskFloorBytes },
+  });
+  const context = await openContext(config, { log, store, host, logs, images, onChange });
+  stack.defer(() => detachAll(context));
+  log.info(await recover(context), "recovered");
+  const streams = stack.use(await startStreamServer({ ...context, images, logs }, config.streams));
+  const bus = stack.use(
+    new Bus({
+      url: config.natsUrl,
+      files: config.natsFiles,
+      name: `paddock-node-${config.nodeId}`,
+      inboxPrefix: nodeInboxPrefix(config.nodeId),
+      onEvent: logBusEvents(log),
+    }),
+  );
+  await untilAborted(bus.ready, signal);
+  publisher = stack.use(new EventPublisher({ store, stream: new EventStream(bus), log }));
+  const commands = serve(bus, context, daemonInstanceId);
+  stack.defer(() => commands.stop(COMMAND_GRACE_MS));
+  const { qemuVersion, guest } = host;
+  heartbeat = stack.use(
+    new Heartbeat(bus, context, {
+      streamAddress: streams.advertised,
+      daemonInstanceId,
+      node: { version: VERSION, qemuVersion, guestKernel: guest.kernelRelease, labels: config.labels },
+    }),
+  );
+  await heartbeat.start();
+  const moved = stack.move();
+  return {
+    nodeId: config.nodeId,
+    streamAddress: streams.address,
+    daemonInstanceId,
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
+  };
 }
 
 function openStore({ stateDir }: NodeConfig, log: NodeLog): NodeStore {
@@ -150,16 +120,6 @@ function openStore({ stateDir }: NodeConfig, log: NodeLog): NodeStore {
     onEventsDropped: (count) =>
       log.error({ count }, "events were dropped unpublished, as NATS is away for long: watchers see a gap"),
   });
-}
-
-/** The promise, or the signal's reason, whichever comes first. */
-async function firstOf(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return await promise;
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  await Promise.race([promise, aborted]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
 function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): CommandServer {
@@ -184,44 +144,26 @@ async function prepareStateDir(stateDir: string): Promise<void> {
   }
 }
 
-type Parts = {
-  readonly config: NodeConfig;
-  readonly log: NodeLog;
-  readonly overrides: Overrides;
-  readonly store: NodeStore;
-  readonly host: Host;
-  readonly logs: LogBook;
-  readonly images: ImageStore;
-};
+/** What is opened before the context. */
+type Parts = Pick<NodeContext, "log" | "store" | "logs" | "images" | "onChange"> & { readonly host: Host };
 
-async function openContext(parts: Parts, onChange: () => void): Promise<NodeContext> {
-  const { config, log, overrides, store, host, logs, images } = parts;
+async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContext> {
+  const { host, ...opened } = parts;
   const { stateDir, nodeId } = config;
-  const cgroups = overrides.cgroups ?? (await VmCgroups.open(stateDir));
-  const machines =
-    overrides.machines ??
-    new QemuHost({
-      binary: config.qemuBinary,
-      accelerator: host.accelerator.accelerator,
-      cpuModel: host.accelerator.cpuModel,
-      groups: host.groups,
-      guest: host.guest,
-      cgroups,
-      stateDir,
-      freeBytes,
-    });
-  const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
-  const nowMs = () => Date.now();
-  const newId = () => randomUUID();
-  const entryOptions = {
-    store,
+  const cgroups = await VmCgroups.open(stateDir);
+  const machines = new QemuHost({
+    binary: config.qemuBinary,
+    accelerator: host.accelerator.accelerator,
+    cpuModel: host.accelerator.cpuModel,
+    groups: host.groups,
+    guest: host.guest,
+    cgroups,
     stateDir,
-    nodeId,
-    newId,
-    nowMs,
-    onChange,
-  };
+    freeBytes,
+  });
+  const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
   return {
+    ...opened,
     nodeId,
     stateDir,
     bootId: readBootId(),
@@ -240,27 +182,21 @@ async function openContext(parts: Parts, onChange: () => void): Promise<NodeCont
     hostCpus: host.cpuList,
     diskFloorBytes: config.diskFloorBytes,
     bootTimeoutMs: config.bootTimeoutMs,
-    store,
     sandboxes: new SandboxRegistry(GUEST_OVERHEAD_BYTES),
     lock: new KeyedLock(),
     machines,
     cgroups,
-    images,
     layers: await WritableLayers.open(join(stateDir, "layer-templates")),
     resources: HOST_RESOURCES,
-    logs,
-    log,
-    nowMs,
-    newId,
+    nowMs: () => Date.now(),
+    newId: () => randomUUID(),
     openLink: (socketPath) => new AgentLink({ socketPath }),
     freeDiskBytes: () => freeBytes(stateDir),
-    newEntry: (record, stored) =>
-      stored ? new SandboxEntry(record, entryOptions) : SandboxEntry.create(record, entryOptions),
   };
 }
 
-/** VMs go on without the daemon; the next one finds them. */
-function letGo({ sandboxes }: NodeContext): void {
+/** VMs continue without the daemon; the next one finds them. */
+function detachAll({ sandboxes }: NodeContext): void {
   for (const entry of sandboxes.list()) {
     entry.vm?.machine.release();
     entry.detach(new PaddockError("SHUTTING_DOWN", "the node daemon is shutting down"));

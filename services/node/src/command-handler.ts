@@ -14,18 +14,9 @@ import type { NodeContext } from "./node-context.ts";
 import { requireCommand } from "./routes.ts";
 import { decodeOutcome, encodeOutcome } from "./store/request-outcome.ts";
 
-/** Outcomes larger than this are not kept: repeating the request finds what it made. */
-const MAX_KEPT_OUTCOME_BYTES = 64 * 1024;
-
 /** Answers commands. `check` throws INVALID_FIELD for a request that breaks the rules of the schema. */
 export function commandHandler(ctx: NodeContext, check: RequestCheck) {
-  const ledger = new RequestLedger({
-    find: (id) => ctx.store.find(id),
-    begin: (id, digest) => ctx.store.begin(id, digest),
-    finish: (id, outcome, isProven) => {
-      if (outcome.length <= MAX_KEPT_OUTCOME_BYTES) ctx.store.finish(id, outcome, isProven);
-    },
-  });
+  const ledger = new RequestLedger(ctx.store);
   return async (
     envelope: Parameters<CommandHandler>[0],
     { signal, deadline }: Pick<Parameters<CommandHandler>[1], "signal" | "deadline">,

@@ -1,7 +1,7 @@
 /** Settings of the node daemon, by environment, in two steps: `readEnv` takes the texts that are set, `parseConfig` says what they mean. */
 import { hostname } from "node:os";
 import { resolve } from "node:path";
-import { BUS_SETTINGS, type BusSettings, parseBusSettings } from "@paddock/bus";
+import { BUS_SETTINGS, parseBusSettings } from "@paddock/bus";
 import { DEFAULT_VM_SIZE, MIB, parseNodeId } from "@paddock/domain";
 import {
   absolutePath,
@@ -33,7 +33,7 @@ import {
   peerPaths,
   readSmallFile,
 } from "@paddock/rpc";
-import { type LogLevelName, TELEMETRY_SETTINGS } from "@paddock/telemetry";
+import { TELEMETRY_SETTINGS } from "@paddock/telemetry";
 
 const nodeId: Form<string> = {
   form: "a node id: letters, digits, '.', '_', '-'",
@@ -137,31 +137,8 @@ export const NODE_SETTINGS = {
 type Texts = SettingTexts<typeof NODE_SETTINGS>;
 type Values = SettingValues<typeof NODE_SETTINGS>;
 
-export type NodeConfig = {
-  readonly nodeId: string;
-  readonly stateDir: string;
-  readonly streams: StreamSettings;
-  readonly guestDir: string;
-  readonly qemuBinary: string;
-  readonly accelerator: "auto" | "kvm" | "tcg";
-  readonly production: boolean;
-  /** User and group id of a VM, less its slot. */
-  readonly vmUidBase: number;
-  readonly cpuOvercommit: number;
-  readonly defaultMemoryBytes: number;
-  readonly defaultVcpus: number;
-  /** 0: the host's CPUs times the overcommit. */
-  readonly maxVcpus: number;
-  readonly memoryReserveBytes: number;
-  readonly diskFloorBytes: number;
-  readonly bootTimeoutMs: number;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly natsUrl: string;
-  readonly natsFiles: BusSettings["files"];
-  readonly logLevel: LogLevelName;
-  readonly readyFd: number | undefined;
-  readonly otlpEndpoint: string | undefined;
-};
+/** The settings by their names in the code. */
+export type NodeConfig = Readonly<ReturnType<typeof parseConfig>>;
 
 /** How the api reaches the streams of this node. */
 export type StreamSettings = {
@@ -176,7 +153,7 @@ export type StreamSettings = {
 export const readEnv = (env: NodeJS.ProcessEnv): Texts => readSettingTexts(NODE_SETTINGS, env);
 
 /** The settings with defaults. Throws `ConfigError` for values that make no sense or are not safe. */
-export function parseConfig(texts: Texts): NodeConfig {
+export function parseConfig(texts: Texts) {
   const values = parseSettings(NODE_SETTINGS, texts);
   const id = values.PADDOCK_NODE_ID ?? hostNodeId();
   const nats = parseBusSettings(texts);

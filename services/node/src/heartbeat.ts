@@ -5,16 +5,20 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, HEARTBEAT_INTERVAL_MS, putHeartbeat } from "@paddock/bus";
+import type { Amount } from "@paddock/domain";
 import { NodeState, nodepb } from "@paddock/protocol";
 import type { NodeContext } from "./node-context.ts";
 
-export type HeartbeatOptions = {
+/** What a heartbeat says that does not change while the daemon runs. */
+export type HeartbeatFacts = {
   readonly streamAddress: string;
   readonly daemonInstanceId: string;
-  readonly version: string;
-  readonly qemuVersion: string;
-  readonly guestKernel: string;
-  readonly labels: Readonly<Record<string, string>>;
+  readonly node: {
+    readonly version: string;
+    readonly qemuVersion: string;
+    readonly guestKernel: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
 };
 
 /** Changes that come together are told together. */
@@ -25,7 +29,7 @@ const RETRY_MS = 1_000;
 export class Heartbeat implements Disposable {
   readonly #bus: Bus;
   readonly #ctx: NodeContext;
-  readonly #options: HeartbeatOptions;
+  readonly #facts: HeartbeatFacts;
   #timer: NodeJS.Timeout | undefined;
   #sequence = 0n;
   #told = "";
@@ -34,10 +38,10 @@ export class Heartbeat implements Disposable {
   #failing = false;
   readonly #forget: () => void;
 
-  constructor(bus: Bus, ctx: NodeContext, options: HeartbeatOptions) {
+  constructor(bus: Bus, ctx: NodeContext, facts: HeartbeatFacts) {
     this.#bus = bus;
     this.#ctx = ctx;
-    this.#options = options;
+    this.#facts = facts;
     this.#forget = bus.onChange((connected) => {
       if (connected && this.#sequence > 0n) this.#schedule(0);
     });
@@ -96,31 +100,26 @@ export class Heartbeat implements Disposable {
 
   #message(): nodepb.Heartbeat {
     const { nodeId, capacity, isolation, sandboxes, nowMs } = this.#ctx;
-    const { streamAddress, daemonInstanceId, version, qemuVersion, guestKernel, labels } = this.#options;
+    const { node, ...facts } = this.#facts;
     return create(nodepb.HeartbeatSchema, {
+      ...facts,
       node: {
+        ...node,
+        labels: { ...node.labels },
         nodeId,
         state: NodeState.UP,
         capacity: wireAmount(capacity),
         allocated: wireAmount(sandboxes.allocated()),
         isolation,
-        version,
-        qemuVersion,
-        labels: { ...labels },
         heartbeatAt: timestampFromMs(nowMs()),
         sandboxes: sandboxes.size,
-        guestKernel,
       },
-      streamAddress,
-      daemonInstanceId,
       sequence: this.#sequence,
     });
   }
 }
 
-type Numbers = { readonly milliCpus: number; readonly memoryBytes: number; readonly diskBytes: number };
-
-const wireAmount = ({ milliCpus, memoryBytes, diskBytes }: Numbers) => ({
+const wireAmount = ({ milliCpus, memoryBytes, diskBytes }: Amount) => ({
   milliCpus: BigInt(milliCpus),
   memoryBytes: BigInt(memoryBytes),
   diskBytes: BigInt(diskBytes),

@@ -1,6 +1,6 @@
 import { runService } from "@paddock/lifecycle";
 import { createLogger } from "@paddock/telemetry";
-import { NodeApp } from "./app.ts";
+import { startNode } from "./app.ts";
 import { NODE_SETTINGS, parseConfig, readEnv } from "./config.ts";
 
 await runService({
@@ -9,11 +9,10 @@ await runService({
   configure: (env) => parseConfig(readEnv(env)),
   openLog: ({ logLevel }) => createLogger({ name: "paddock-node", level: logLevel }),
   start: async (config, log, signal) => {
-    const app = await NodeApp.start(config, log, { signal });
-    const { streamAddress, daemonInstanceId, context } = app;
+    const { nodeId, streamAddress, daemonInstanceId, ...app } = await startNode(config, log, signal);
     return {
-      ready: { nodeId: context.nodeId, streamAddress, daemonInstanceId },
-      stop: () => app[Symbol.asyncDispose](),
+      ready: { nodeId, streamAddress, daemonInstanceId },
+      stop: async () => await app[Symbol.asyncDispose](),
     };
   },
 });

@@ -3,18 +3,13 @@ import type { ImageStore } from "@paddock/images";
 import type { KeyedLock } from "@paddock/lifecycle";
 import type { Isolation } from "@paddock/protocol";
 import type { AgentLink } from "./agent/agent-link.ts";
+import type { LogBook } from "./logs/log-book.ts";
 import type { NodeLog } from "./node-log.ts";
-import type { SandboxRecord } from "./record/sandbox-record.ts";
 import type { HostResource } from "./resources/host-resource.ts";
 import type { WritableLayers } from "./resources/writable-layers.ts";
-import type { ContainerLogs } from "./sandboxes/live-sandbox.ts";
-import type { SandboxEntry } from "./sandboxes/sandbox-entry.ts";
 import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { NodeStore } from "./store/node-store.ts";
 import type { MachineCgroups, MachineHost } from "./vm/machine-port.ts";
-
-/** What commands need of the image store. */
-export type NodeImages = Pick<ImageStore, "find" | "get" | "list" | "remove" | "blobPath">;
 
 /** Everything that handlers and operations work with. */
 export type NodeContext = {
@@ -36,9 +31,9 @@ export type NodeContext = {
   readonly lock: KeyedLock<string>;
   readonly machines: MachineHost;
   readonly cgroups: MachineCgroups;
-  readonly images: NodeImages;
+  readonly images: Pick<ImageStore, "find" | "get" | "list" | "remove" | "blobPath">;
   readonly layers: Pick<WritableLayers, "create">;
-  readonly logs: ContainerLogs;
+  readonly logs: Pick<LogBook, "follow" | "stop" | "remove">;
   /** Everything that is taken from the host, in the order in which it is acquired. */
   readonly resources: readonly HostResource[];
   readonly log: NodeLog;
@@ -48,6 +43,6 @@ export type NodeContext = {
   readonly openLink: (socketPath: string) => AgentLink;
   /** Free bytes of the state directory's file system. */
   readonly freeDiskBytes: () => Promise<number>;
-  /** Makes the entry of a record; `stored` when the record is in the store already. */
-  readonly newEntry: (record: SandboxRecord, stored: boolean) => SandboxEntry;
+  /** Called after each change of a record; must not throw. */
+  readonly onChange: () => void;
 };

@@ -6,3 +6,11 @@ export interface NodeLog {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
+
+/** The same log, with the id of a sandbox on each line. */
+export const sandboxLog = (log: NodeLog, sandbox: string): Omit<NodeLog, "level"> => ({
+  debug: (fields, message) => log.debug({ sandbox, ...fields }, message),
+  info: (fields, message) => log.info({ sandbox, ...fields }, message),
+  warn: (fields, message) => log.warn({ sandbox, ...fields }, message),
+  error: (fields, message) => log.error({ sandbox, ...fields }, message),
+});

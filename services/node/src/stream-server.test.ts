@@ -8,7 +8,7 @@ import { type ImageStore, openImageStore } from "@paddock/images";
 import { ProcessService } from "@paddock/protocol";
 import { GrpcConnection, type HostPort, methodPath, PeerChannelCredentials } from "@paddock/rpc";
 import { LogBook } from "./logs/log-book.ts";
-import { StreamServer } from "./stream-server.ts";
+import { startStreamServer } from "./stream-server.ts";
 import { streamMethods } from "./streams/stream-handlers.ts";
 import { TestNode } from "./testing/test-node.ts";
 
@@ -28,7 +28,7 @@ after(async () => {
 });
 
 const start = (advertise?: HostPort) =>
-  StreamServer.start(
+  startStreamServer(
     { ...node.context, images, logs: new LogBook(() => {}) },
     {
       listen: { host: "127.0.0.1", port: 0 },

@@ -1,4 +1,3 @@
-import type { Server } from "@grpc/grpc-js";
 import { PaddockError } from "@paddock/domain";
 import {
   createGrpcServer,
@@ -6,7 +5,6 @@ import {
   drainGrpcServer,
   formatHostPort,
   listenForPeer,
-  type PeerListener,
   parsePeerCredentials,
   peerPaths,
   WatchedFiles,
@@ -17,91 +15,81 @@ import type { StreamContext } from "./streams/stream-context.ts";
 import { streamMethods } from "./streams/stream-handlers.ts";
 
 const DRAIN_MS = 2000;
-/** Strangers who knock do not fill the log. */
-const REFUSALS_TOLD_EVERY_MS = 10_000;
+/** The most often that refused connections are logged. */
+const REFUSALS_LOGGED_EVERY_MS = 10_000;
 
-/** The gRPC server that the api, and nobody else, dials for exec, attach, logs and imports. */
-export class StreamServer implements AsyncDisposable {
+/** The gRPC server that the api, and nobody else, dials for exec, attach, logs and imports. Disposing of it ends the streams. */
+export type StreamServer = AsyncDisposable & {
   /** Where it listens. */
   readonly address: string;
-  /** What the api is told. */
+  /** The address that the api is told. */
   readonly advertised: string;
-  readonly #server: Server;
-  readonly #listener: PeerListener;
-  readonly #shutdown: AbortController;
+};
 
-  private constructor(
-    server: Server,
-    listener: PeerListener,
-    { listen, advertise }: StreamSettings,
-    shutdown: AbortController,
-  ) {
-    this.#server = server;
-    this.#listener = listener;
-    this.#shutdown = shutdown;
-    const { host, port } = advertise ?? listen;
-    this.address = formatHostPort({ ...listen, port: listener.port });
-    this.advertised = formatHostPort({ host, port: port || listener.port });
-  }
-
-  /** Listens as the settings say; port 0 takes a free one. */
-  static async start(
-    context: StreamContext & { readonly log: NodeLog },
-    settings: StreamSettings,
-  ): Promise<StreamServer> {
-    const { listen, credentials: files } = settings;
-    const { log, nodeId } = context;
-    const shutdown = new AbortController();
-    const server = createGrpcServer(streamMethods(context), {
-      check: createRequestCheck(),
-      onBug: (error, { method }) =>
-        log.error({ err: error, method: method.name }, "a stream failed of a bug"),
-      shutdown: shutdown.signal,
-    });
-    const credentials = new WatchedFiles({
+/** Listens as the settings say; port 0 takes a free one. */
+export async function startStreamServer(
+  context: StreamContext & { readonly log: NodeLog },
+  { listen, advertise, credentials: files }: StreamSettings,
+): Promise<StreamServer> {
+  const { log, nodeId } = context;
+  await using stack = new AsyncDisposableStack();
+  const shutdown = new AbortController();
+  const server = createGrpcServer(streamMethods(context), {
+    check: createRequestCheck(),
+    onBug: (error, { method }) =>
+      log.error({ err: error, method: method.name }, "a stream failed: internal error"),
+    shutdown: shutdown.signal,
+  });
+  const credentials = stack.use(
+    new WatchedFiles({
       paths: peerPaths(files),
       parse: (read) => parsePeerCredentials(read, { kind: "node", nodeId }),
       onProblem: (err) =>
         log.error(
           { err },
-          "changed credentials of the streams cannot be used; those of before stay in force",
+          "changed credentials of the streams cannot be used; the former ones stay in force",
         ),
       onReload: () => log.info({}, "changed credentials of the streams are in force"),
-    });
-    shutdown.signal.addEventListener("abort", () => credentials[Symbol.dispose]());
-    const onRefused = refusals(log);
-    const listener = await listenForPeer(server, { address: listen, credentials, nodeId, onRefused }).catch(
-      (error: unknown) => {
-        credentials[Symbol.dispose]();
-        const why = error instanceof Error ? error.message : error;
-        throw new Error(`cannot listen at ${formatHostPort(listen)}: ${why}`, { cause: error });
-      },
-    );
-    return new StreamServer(server, listener, settings, shutdown);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
-    this.#shutdown.abort(
+    }),
+  );
+  const onRefused = refusals(log);
+  const options = { address: listen, credentials, nodeId, onRefused };
+  const listener = await listenForPeer(server, options).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : error;
+    throw new Error(`cannot listen at ${formatHostPort(listen)}: ${why}`, { cause: error });
+  });
+  stack.defer(async () => {
+    listener.close();
+    shutdown.abort(
       new PaddockError("SHUTTING_DOWN", "the node daemon is shutting down", { retryAfterMs: 2000 }),
     );
-    const timer = setTimeout(() => this.#server.forceShutdown(), DRAIN_MS);
-    await drainGrpcServer(this.#server);
+    const timer = setTimeout(() => server.forceShutdown(), DRAIN_MS);
+    await drainGrpcServer(server);
     clearTimeout(timer);
-  }
+  });
+  const { host, port } = advertise ?? listen;
+  const moved = stack.move();
+  return {
+    address: formatHostPort({ ...listen, port: listener.port }),
+    advertised: formatHostPort({ host, port: port || listener.port }),
+    [Symbol.asyncDispose]: () => moved.disposeAsync(),
+  };
 }
 
-/** Tells of those who are not the api: the first at once, the others by their number. */
+/** Logs refused connections: the first at once, later ones by their number. */
 function refusals(log: NodeLog): (error: Error, peer: string) => void {
-  let untold = 0;
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+  let unlogged = 0;
+  let loggedAtMs = Number.NEGATIVE_INFINITY;
   return (err, peer) => {
-    if (performance.now() - toldAtMs < REFUSALS_TOLD_EVERY_MS) {
-      untold += 1;
+    if (performance.now() - loggedAtMs < REFUSALS_LOGGED_EVERY_MS) {
+      unlogged += 1;
       return;
     }
-    log.warn({ err, peer, others: untold }, "a connection to the stream port was refused: it is not the api");
-    untold = 0;
-    toldAtMs = performance.now();
+    log.warn(
+      { err, peer, others: unlogged },
+      "a connection to the stream port was refused: it is not the api",
+    );
+    unlogged = 0;
+    loggedAtMs = performance.now();
   };
 }

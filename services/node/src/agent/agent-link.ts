@@ -16,6 +16,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
+import { Changes } from "@paddock/lifecycle";
 import { type AgentClient, connectAgent } from "./connect-agent.ts";
 
 export type LinkState =
@@ -43,23 +44,22 @@ export type WaitOptions = {
 };
 
 export class AgentLink implements Disposable {
-  readonly #options: Required<Omit<AgentLinkOptions, "onState">>;
-  readonly #onState: (state: LinkState) => void;
+  readonly #options: Required<AgentLinkOptions>;
   readonly #closing = new AbortController();
   #state: LinkState = { kind: "connecting", attempt: 1 };
   /** Why the last connection ended; kept while the next one is tried. */
   #lastError: PaddockError | undefined;
-  #changed = Promise.withResolvers<void>();
+  readonly #changes = new Changes();
 
   /** Starts to connect. */
   constructor(options: AgentLinkOptions) {
     this.#options = {
-      socketPath: options.socketPath,
-      attemptMs: options.attemptMs ?? { first: 4000, longest: 60_000 },
-      pauseMs: options.pauseMs ?? { first: 25, longest: 5000 },
-      goodAfterMs: options.goodAfterMs ?? 10_000,
+      attemptMs: { first: 4000, longest: 60_000 },
+      pauseMs: { first: 25, longest: 5000 },
+      goodAfterMs: 10_000,
+      onState: () => undefined,
+      ...options,
     };
-    this.#onState = options.onState ?? (() => undefined);
     void this.#run();
   }
 
@@ -76,21 +76,14 @@ export class AgentLink implements Disposable {
     if (up !== undefined) return up;
     const { deadlineMs, signal } = options;
     const deadline = deadlineMs === undefined ? undefined : AbortSignal.timeout(deadlineMs);
-    const signals = [deadline, signal].filter((each) => each !== undefined);
-    const stop = signals.length === 0 ? undefined : AbortSignal.any(signals);
-    const stopped = Promise.withResolvers<void>();
-    const onStop = () => stopped.resolve();
-    stop?.addEventListener("abort", onStop, { once: true });
-    try {
-      for (;;) {
+    const stop = AbortSignal.any([signal, deadline].filter((each) => each !== undefined));
+    for (;;) {
+      await this.#changes.next(stop).catch(() => {
         signal?.throwIfAborted();
-        const agent = this.#ready();
-        if (agent !== undefined) return agent;
-        if (deadline?.aborted) throw this.#late(deadlineMs ?? 0);
-        await Promise.race([this.#changed.promise, stopped.promise]);
-      }
-    } finally {
-      stop?.removeEventListener("abort", onStop);
+        throw this.#late(deadlineMs ?? 0);
+      });
+      const agent = this.#ready();
+      if (agent !== undefined) return agent;
     }
   }
 
@@ -119,10 +112,8 @@ export class AgentLink implements Disposable {
 
   #enter(state: LinkState): void {
     this.#state = state;
-    const { resolve } = this.#changed;
-    this.#changed = Promise.withResolvers();
-    resolve();
-    this.#onState(state);
+    this.#changes.notify();
+    this.#options.onState(state);
   }
 
   async #run(): Promise<void> {

@@ -6,6 +6,7 @@
  * logs of 128 containers. Together they are fewer than the streams an agent serves at one time (1024, `link/mod.rs` of the
  * agent), because HTTP/2 would silently queue the streams beyond that.
  */
+import type { DescMethod } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 
@@ -24,13 +25,7 @@ const MAX_LOG_STREAMS = 160;
 /** Calls of each other method. */
 const MAX_CALLS = 8;
 
-const pathOf = ({
-  parent,
-  name,
-}: {
-  readonly parent: { readonly typeName: string };
-  readonly name: string;
-}) => `/${parent.typeName}/${name}`;
+const pathOf = ({ parent, name }: DescMethod): string => `/${parent.typeName}/${name}`;
 
 const CLIENT_STREAMS: ReadonlySet<string> = new Set(
   [ProcessService.method.exec, ProcessService.method.attach, ProcessService.method.waitProcess].map(pathOf),

@@ -1,9 +1,10 @@
 /** Opens the link to the agent of one guest: socket, handshake, HTTP/2, typed clients. */
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { type Client, createClient } from "@connectrpc/connect";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
-import { GuestSession, type SessionEnd } from "./guest-session.ts";
+import { GuestSession } from "./guest-session.ts";
 import { guestTransport } from "./guest-transport.ts";
 import { type HandshakeOptions, shakeHands } from "./handshake.ts";
 
@@ -11,19 +12,12 @@ import { type HandshakeOptions, shakeHands } from "./handshake.ts";
  * The services of one agent, on one connection. Calls take `{signal, timeoutMs}` and fail with `PaddockError`; a call on a
  * connection that is over fails at once with `closed`'s error.
  */
-export type AgentClient = AsyncDisposable & {
-  readonly sandbox: Client<typeof agentpb.SandboxService>;
-  readonly containers: Client<typeof agentpb.ContainerService>;
-  readonly processes: Client<typeof agentpb.ProcessService>;
-  /** Whether the agent answers a ping in time, in ms. */
-  answersPing(patienceMs: number): Promise<boolean>;
-  /** Settles, never rejects, when the connection is over. */
-  readonly closed: Promise<SessionEnd>;
-  /** Why the connection is over, or undefined while it is not. */
-  readonly end: SessionEnd | undefined;
-  /** Ends the connection; calls under way fail with `error`. */
-  close(error: PaddockError): void;
-};
+export type AgentClient = Pick<GuestSession, "answersPing" | "closed" | "end" | "close"> &
+  AsyncDisposable & {
+    readonly sandbox: Client<typeof agentpb.SandboxService>;
+    readonly containers: Client<typeof agentpb.ContainerService>;
+    readonly processes: Client<typeof agentpb.ProcessService>;
+  };
 
 export type ConnectAgentOptions = Omit<HandshakeOptions, "signal"> & {
   /** The unix socket of QEMU's chardev. */
@@ -61,19 +55,15 @@ export async function connectAgent(options: ConnectAgentOptions): Promise<AgentC
 const errorCode = (error: unknown): string =>
   error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "unknown error";
 
-function open(path: string, signal: AbortSignal): Promise<Socket> {
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+async function open(path: string, signal: AbortSignal): Promise<Socket> {
   const socket = connect({ path });
-  const onAbort = () => {
+  try {
+    await once(socket, "connect", { signal });
+    return socket;
+  } catch (error) {
     socket.destroy();
-    reject(signal.reason);
-  };
-  signal.addEventListener("abort", onAbort, { once: true });
-  socket.once("connect", () => resolve(socket)).once("error", reject);
-  return promise.finally(() => {
-    signal.removeEventListener("abort", onAbort);
-    socket.off("error", reject);
-  });
+    throw error;
+  }
 }
 
 function agentClient(session: GuestSession): AgentClient {

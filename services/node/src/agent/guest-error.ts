@@ -61,38 +61,30 @@ export function guestError(error: unknown, method: DescMethod): PaddockError {
 const reasonOf = ({ reason }: agentpb.Failure): ErrorReason =>
   Object.hasOwn(REASONS, reason) ? REASONS[reason] : "GUEST_FAILED";
 
+const REASONS_OF_CODES: Readonly<Record<Exclude<Code, Code.NotFound>, ErrorReason>> = {
+  [Code.AlreadyExists]: "CONTAINER_EXISTS",
+  [Code.FailedPrecondition]: "WRONG_STATE",
+  [Code.InvalidArgument]: "INVALID_FIELD",
+  [Code.OutOfRange]: "OFFSET_NOT_HELD",
+  // Also an answer that is larger than it may be.
+  [Code.ResourceExhausted]: "TOO_MANY",
+  [Code.DeadlineExceeded]: "DEADLINE",
+  [Code.Canceled]: "CANCELLED",
+  [Code.Unavailable]: "GUEST_UNAVAILABLE",
+  [Code.Unknown]: "GUEST_FAILED",
+  [Code.Internal]: "GUEST_FAILED",
+  [Code.Aborted]: "GUEST_FAILED",
+  [Code.DataLoss]: "GUEST_FAILED",
+  [Code.Unimplemented]: "GUEST_FAILED",
+  [Code.Unauthenticated]: "GUEST_FAILED",
+  [Code.PermissionDenied]: "GUEST_FAILED",
+};
+
 function reasonOfCode(code: Code, method: DescMethod): ErrorReason {
-  switch (code) {
-    case Code.NotFound:
-      return notFound(method);
-    case Code.AlreadyExists:
-      return method === ProcessService.method.exec ? "PROCESS_EXISTS" : "CONTAINER_EXISTS";
-    case Code.FailedPrecondition:
-      return "WRONG_STATE";
-    case Code.InvalidArgument:
-      return "INVALID_FIELD";
-    case Code.OutOfRange:
-      return "OFFSET_NOT_HELD";
-    // Also an answer that is larger than it may be.
-    case Code.ResourceExhausted:
-      return "TOO_MANY";
-    case Code.DeadlineExceeded:
-      return PROMPT.has(method) ? "GUEST_UNAVAILABLE" : "DEADLINE";
-    case Code.Canceled:
-      return "CANCELLED";
-    case Code.Unavailable:
-      return "GUEST_UNAVAILABLE";
-    case Code.Unknown:
-    case Code.Internal:
-    case Code.Aborted:
-    case Code.DataLoss:
-    case Code.Unimplemented:
-    case Code.Unauthenticated:
-    case Code.PermissionDenied:
-      return "GUEST_FAILED";
-    default:
-      return code satisfies never;
-  }
+  if (code === Code.NotFound) return notFound(method);
+  if (code === Code.AlreadyExists && method === ProcessService.method.exec) return "PROCESS_EXISTS";
+  if (code === Code.DeadlineExceeded && PROMPT.has(method)) return "GUEST_UNAVAILABLE";
+  return REASONS_OF_CODES[code];
 }
 
 function notFound(method: DescMethod): ErrorReason {

@@ -11,6 +11,7 @@
 import * as http2 from "node:http2";
 import type { Socket } from "node:net";
 import { PaddockError } from "@paddock/domain";
+import { settlesWithin } from "@paddock/lifecycle";
 import { CallLanes, LANE_HEADER } from "./call-lanes.ts";
 import { FloodWatch } from "./flood-watch.ts";
 import { guestText } from "./guest-text.ts";
@@ -126,8 +127,7 @@ export class GuestSession implements AsyncDisposable {
   async answersPing(patienceMs: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     if (this.end !== undefined || !this.#session.ping((error) => resolve(error === null))) return false;
-    const timer = setTimeout(() => resolve(false), patienceMs);
-    return await promise.finally(() => clearTimeout(timer));
+    return (await settlesWithin(promise, patienceMs)) && (await promise);
   }
 
   /** Part of the interface that connect-node expects; a keepalive would use it. */

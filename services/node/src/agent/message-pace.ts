@@ -5,6 +5,8 @@
  * all sandboxes share. An honest agent gathers what a process writes (100 MB/s are 1600 messages a second). Messages beyond
  * the pace wait for the next interval, and so, by back-pressure, does the guest.
  */
+import { setTimeout as pause } from "node:timers/promises";
+
 const INTERVAL_MS = 100;
 
 export class MessagePace {
@@ -26,11 +28,8 @@ export class MessagePace {
     }
     this.#left -= 1;
     if (this.#left >= 0) return undefined;
-    this.#waiting ??= new Promise((resolve) => {
-      setTimeout(() => {
-        this.#waiting = undefined;
-        resolve();
-      }, this.#intervalEndsMs - now);
+    this.#waiting ??= pause(this.#intervalEndsMs - now).then(() => {
+      this.#waiting = undefined;
     });
     return this.#waiting;
   }

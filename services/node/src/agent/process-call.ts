@@ -1,7 +1,7 @@
 /** Exec and Attach on one connection to the guest: messages in, checked events out. */
-import { setTimeout as pause } from "node:timers/promises";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
+import { settlesWithin } from "@paddock/lifecycle";
 import { agentpb } from "@paddock/protocol";
 import { LANE_HEADER, LOG_LANE } from "./call-lanes.ts";
 import type { AgentClient } from "./connect-agent.ts";
@@ -91,10 +91,7 @@ async function* events(
       yield event;
       if (event.kind !== "exited") continue;
       // A stream that ends by itself needs no reset; a guest that does not end it in time is not waited for.
-      await Promise.race([
-        iterator.next().catch(() => undefined),
-        pause(CLOSE_MS, undefined, { signal }).catch(() => undefined),
-      ]);
+      await settlesWithin(iterator.next(), CLOSE_MS);
       return;
     }
   } finally {

@@ -9,6 +9,7 @@
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
+import { Changes } from "@paddock/lifecycle";
 import { agentpb } from "@paddock/protocol";
 import type { ByteOffsets, OutputName } from "./process-output.ts";
 import { StdinBuffer } from "./stdin-buffer.ts";
@@ -38,8 +39,7 @@ export class ProcessInputs {
   readonly #signals = new Set<number>();
   readonly #closed = new Set<OutputName>();
   readonly #closesToSend = new Set<OutputName>();
-  /** Resolves at the next change; exists only while something waits for it. */
-  #changed: PromiseWithResolvers<void> | undefined;
+  readonly #changes = new Changes();
 
   /** The process has accepted `offset` bytes before this stream. */
   begin(offset: number): void {
@@ -47,7 +47,7 @@ export class ProcessInputs {
     this.#sent = offset;
     this.#kept.release(offset);
     this.#flowing = true;
-    this.#wake();
+    this.#changes.notify();
   }
 
   /** The connection has ended: stdin waits for `resume`. */
@@ -76,12 +76,12 @@ export class ProcessInputs {
     if (fresh.length === 0) return;
     if (this.#ended) throw new PaddockError("INVALID_FIELD", `stdin ended at offset ${this.#next}`);
     this.#kept.append(fresh);
-    this.#wake();
+    this.#changes.notify();
   }
 
   endStdin(): void {
     this.#ended = true;
-    this.#wake();
+    this.#changes.notify();
   }
 
   /** The guest has accepted stdin up to here, which may be beyond what was added here if another client writes, too. */
@@ -89,30 +89,30 @@ export class ProcessInputs {
     this.#accepted = Math.max(this.#accepted, offset);
     this.#sent = Math.max(this.#sent, this.#accepted);
     this.#kept.release(this.#accepted);
-    this.#wake();
+    this.#changes.notify();
   }
 
   ack(offsets: ByteOffsets): void {
     this.#ack = offsets;
-    this.#wake();
+    this.#changes.notify();
   }
 
   resize(size: { readonly rows: number; readonly columns: number }): void {
     this.#resize = { rows: size.rows, columns: size.columns };
     this.#lastSize = this.#resize;
-    this.#wake();
+    this.#changes.notify();
   }
 
   signal(number: number): void {
     this.#signals.add(number);
-    this.#wake();
+    this.#changes.notify();
   }
 
   /** The client closes this output. */
   closeOutput(name: OutputName): void {
     this.#closed.add(name);
     this.#closesToSend.add(name);
-    this.#wake();
+    this.#changes.notify();
   }
 
   /** Offset after the last byte of stdin that was added or accepted. */
@@ -127,7 +127,7 @@ export class ProcessInputs {
 
   /** Resolves when more stdin may be added; rejects with the signal's reason. */
   async room(signal: AbortSignal): Promise<void> {
-    while (!this.hasRoom) await this.#change(signal);
+    while (!this.hasRoom) await this.#changes.next(signal);
   }
 
   /** The messages for one connection, until the signal aborts. */
@@ -135,7 +135,7 @@ export class ProcessInputs {
     while (!signal.aborted) {
       const message = this.#take();
       if (message !== undefined) yield message;
-      else await this.#change(signal).catch(() => undefined);
+      else await this.#changes.next(signal).catch(() => undefined);
     }
   }
 
@@ -178,20 +178,5 @@ export class ProcessInputs {
     if (!this.#ended || this.#endSent) return undefined;
     this.#endSent = true;
     return { input: { case: "stdinEof", value: { offset: BigInt(this.#next) } } };
-  }
-
-  #wake(): void {
-    this.#changed?.resolve();
-    this.#changed = undefined;
-  }
-
-  async #change(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    this.#changed ??= Promise.withResolvers<void>();
-    void this.#changed.promise.then(resolve);
-    await promise.finally(() => signal.removeEventListener("abort", onAbort));
   }
 }

@@ -1,4 +1,4 @@
-import { PaddockError } from "@paddock/domain";
+import { hasReason } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
@@ -38,6 +38,6 @@ export async function removeFromGuest(
   await containers
     .removeContainer({ containerId }, { signal, timeoutMs: REMOVE_TIMEOUT_MS })
     .catch((error: unknown) => {
-      if (!(error instanceof PaddockError) || error.reason !== "CONTAINER_NOT_FOUND") throw error;
+      if (!hasReason(error, "CONTAINER_NOT_FOUND")) throw error;
     });
 }

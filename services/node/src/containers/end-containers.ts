@@ -1,5 +1,4 @@
-import type { NodeContext } from "../node-context.ts";
-import { containerOf, type SandboxRecord, withContainer } from "../record/sandbox-record.ts";
+import { containerOf, type SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 
 const SIGKILL = 9;
@@ -12,7 +11,6 @@ const KILL_PATIENCE_MS = 5000;
  * ran are left alone. Returns whether all have ended. A guest that takes no signal is not waited for: it would not tell of an end.
  */
 export async function endContainers(
-  ctx: NodeContext,
   entry: SandboxEntry,
   containerIds: readonly string[],
   graceMs: number,
@@ -23,11 +21,11 @@ export async function endContainers(
   const allEnded = () => running.every((id) => !isRunning(entry, id));
   if (graceMs > 0) {
     const signalOf = (id: string) => containerOf(entry.record, id)?.stopSignal ?? SIGKILL;
-    if (!(await signalAll(ctx, entry, running, signalOf))) return allEnded();
+    if (!(await signalAll(entry, running, signalOf))) return allEnded();
     if (await entry.reaches(allEnded, AbortSignal.timeout(graceMs))) return true;
   }
   const left = running.filter((id) => isRunning(entry, id));
-  if (!(await signalAll(ctx, entry, left, () => SIGKILL))) return allEnded();
+  if (!(await signalAll(entry, left, () => SIGKILL))) return allEnded();
   return await entry.reaches(allEnded, AbortSignal.timeout(KILL_PATIENCE_MS));
 }
 
@@ -48,21 +46,15 @@ export async function endUnstarted(entry: SandboxEntry, containerId: string): Pr
 
 /** Whether the guest took at least one of the signals. */
 async function signalAll(
-  ctx: NodeContext,
   entry: SandboxEntry,
   containerIds: readonly string[],
   signalOf: (containerId: string) => number,
 ): Promise<boolean> {
-  const taken = await Promise.all(containerIds.map((id) => signalOne(ctx, entry, id, signalOf(id))));
+  const taken = await Promise.all(containerIds.map((id) => signalOne(entry, id, signalOf(id))));
   return taken.includes(true);
 }
 
-async function signalOne(
-  ctx: NodeContext,
-  entry: SandboxEntry,
-  containerId: string,
-  signal: number,
-): Promise<boolean> {
+async function signalOne(entry: SandboxEntry, containerId: string, signal: number): Promise<boolean> {
   try {
     const { containers } = await entry.agent.client({ deadlineMs: CALL_TIMEOUT_MS });
     const options = { timeoutMs: CALL_TIMEOUT_MS };
@@ -70,8 +62,7 @@ async function signalOne(
     await containers.killContainer({ containerId, signal, all: signal === SIGKILL }, options);
     return true;
   } catch (error) {
-    const fields = { sandbox: entry.sandboxId, container: containerId, signal, err: error };
-    ctx.log.warn(fields, "a signal was not delivered");
+    entry.log.warn({ container: containerId, signal, err: error }, "a signal was not delivered");
     return false;
   }
 }
@@ -80,13 +71,10 @@ async function signalOne(
 async function thaw(entry: SandboxEntry, containerId: string): Promise<void> {
   const { containers } = await entry.agent.client({ deadlineMs: CALL_TIMEOUT_MS });
   await containers.resumeContainer({ containerId }, { timeoutMs: CALL_TIMEOUT_MS });
-  entry.update((record) =>
-    withContainer(record, containerId, (container) =>
-      container.phase.kind === "paused"
-        ? { ...container, phase: { ...container.phase, kind: "running" } }
-        : container,
-    ),
-  );
+  entry.updateContainer(containerId, ({ phase, ...container }) => ({
+    ...container,
+    phase: phase.kind === "paused" ? { ...phase, kind: "running" } : phase,
+  }));
 }
 
 function isRunning(entry: SandboxEntry, containerId: string): boolean {

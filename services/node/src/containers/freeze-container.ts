@@ -5,10 +5,10 @@
  * a break it is made again, as the agent does one thing after the other; and after a failure the guest is asked what became of it:
  * the record says what is, not what was wanted.
  */
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import type { NodeContext } from "../node-context.ts";
-import { containerOf, withContainer } from "../record/sandbox-record.ts";
+import { containerOf } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { afterGuestContainer } from "../wire/guest-facts.ts";
 
@@ -38,7 +38,7 @@ export async function freezeContainer(
   const client = await entry.agent.client({ signal });
   try {
     await ask(client).catch(async (error: unknown) => {
-      if (!isLinkBroken(error)) throw error;
+      if (!hasReason(error, "GUEST_UNAVAILABLE")) throw error;
       await ask(await entry.agent.client({ deadlineMs: LINK_TIMEOUT_MS }));
     });
   } catch (error) {
@@ -46,16 +46,11 @@ export async function freezeContainer(
     if (containerOf(entry.record, containerId)?.phase.kind === wanted) return;
     throw error;
   }
-  entry.update((record) =>
-    withContainer(record, containerId, ({ phase, ...container }) => ({
-      ...container,
-      phase: phase.kind === "running" || phase.kind === "paused" ? { ...phase, kind: wanted } : phase,
-    })),
-  );
+  entry.updateContainer(containerId, ({ phase, ...container }) => ({
+    ...container,
+    phase: phase.kind === "running" || phase.kind === "paused" ? { ...phase, kind: wanted } : phase,
+  }));
 }
-
-const isLinkBroken = (error: unknown): boolean =>
-  error instanceof PaddockError && error.reason === "GUEST_UNAVAILABLE";
 
 /** Records what the guest says of the container. A guest that says nothing is listed when its link is up again. */
 async function look(ctx: NodeContext, entry: SandboxEntry, containerId: string): Promise<void> {
@@ -73,9 +68,6 @@ async function look(ctx: NodeContext, entry: SandboxEntry, containerId: string):
       throw new PaddockError("GUEST_FAILED", "the guest's answer has no container");
     entry.update((record) => afterGuestContainer(record, { ...container, containerId }, facts));
   } catch (error) {
-    ctx.log.warn(
-      { sandbox: entry.sandboxId, container: containerId, err: error },
-      "it is not known whether a container is paused",
-    );
+    entry.log.warn({ container: containerId, err: error }, "it is not known whether a container is paused");
   }
 }

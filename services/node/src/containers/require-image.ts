@@ -23,15 +23,16 @@ type Images = Pick<NodeContext, "images" | "nodeId">;
  * else happens. Throws IMAGE_NOT_FOUND, AMBIGUOUS_REFERENCE or INVALID_REFERENCE.
  */
 export function requireImage({ images, nodeId }: Images, reference: string): ImageRecord {
-  const image = found(() => images.find(reference));
-  if (image !== undefined) return image;
-  throw new PaddockError(
-    "IMAGE_NOT_FOUND",
-    `node ${nodeId} has no image ${JSON.stringify(reference.slice(0, 200))}`,
-    {
-      hint: "import it first; list the images to see what there is",
-    },
-  );
+  try {
+    const image = images.find(reference);
+    if (image !== undefined) return image;
+  } catch (error) {
+    throw imageFailure(error);
+  }
+  const name = JSON.stringify(reference.slice(0, 200));
+  throw new PaddockError("IMAGE_NOT_FOUND", `node ${nodeId} has no image ${name}`, {
+    hint: "import it first; list the images to see what there is",
+  });
 }
 
 /** The image of a container's record, by its id alone. Throws IMAGE_NOT_FOUND. */
@@ -41,14 +42,6 @@ export function requireImageOfId({ images, nodeId }: Images, imageId: string): I
   throw new PaddockError("IMAGE_NOT_FOUND", `image ${imageId} is no longer on node ${nodeId}`, {
     hint: "import it again",
   });
-}
-
-function found<T>(look: () => T): T {
-  try {
-    return look();
-  } catch (error) {
-    throw imageFailure(error);
-  }
 }
 
 /** What the image store refused, as an error of a call. */

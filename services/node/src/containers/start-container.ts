@@ -1,4 +1,4 @@
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { afterGuestContainer } from "../wire/guest-facts.ts";
 
@@ -20,7 +20,7 @@ export async function startContainer(
     .startContainer({ containerId }, options)
     .then((answer) => answer.container)
     .catch(async (error: unknown) => {
-      if (!(error instanceof PaddockError) || error.reason !== "INVALID_FIELD") throw error;
+      if (!hasReason(error, "INVALID_FIELD")) throw error;
       const { container: told } = await containers.getContainer({ containerId, withoutExecs: true }, options);
       if (told?.exitStatus === undefined) throw error;
       return told;

@@ -1,8 +1,7 @@
-import { PaddockError } from "@paddock/domain";
+import { PaddockError, requireDiskSpace } from "@paddock/domain";
 import { ContainerService } from "@paddock/protocol";
 import { command } from "../command.ts";
 import { requireImage } from "../containers/require-image.ts";
-import { requireDiskSpace } from "../host/disk-space.ts";
 import { createContainerEntry, requireNewContainer } from "../lifecycle/create-container.ts";
 import { newContainer } from "../lifecycle/create-sandbox.ts";
 import { requireGrowth } from "../limits/require-growth.ts";
@@ -29,7 +28,7 @@ export const createContainer = command(
       checkRecordSize({ ...entry.record, containers });
       using _room = requireGrowth(ctx, entry.record, containers);
       checkContainerSpec(spec, image.config);
-      await requireDiskSpace(ctx);
+      requireDiskSpace(await ctx.freeDiskBytes(), ctx.diskFloorBytes);
       await createContainerEntry({ node: ctx, entry, container, image }, call.signal);
       return { container: shownContainer(entry, spec.containerId) };
     });

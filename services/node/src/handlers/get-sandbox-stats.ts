@@ -10,8 +10,7 @@ export const getSandboxStats = command(
     const entry = ctx.sandboxes.require(sandboxId);
     permits(entry, "stats");
     const { silence, stats } = await readSandboxStats(ctx, entry, signal);
-    if (silence !== undefined)
-      ctx.log.debug({ sandbox: sandboxId, err: silence }, "the guest's figures could not be read");
+    if (silence !== undefined) entry.log.debug({ err: silence }, "the guest's figures could not be read");
     return { stats };
   },
 );

@@ -2,7 +2,6 @@ import { ContainerService } from "@paddock/protocol";
 import { command } from "../command.ts";
 import { startContainer as start } from "../containers/start-container.ts";
 import { recreateContainer } from "../lifecycle/recreate-container.ts";
-import { withContainer } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { type Call, locked, permitsContainer, requireContainer, shownContainer } from "./call.ts";
 
@@ -31,7 +30,5 @@ function hasRun(entry: SandboxEntry, containerId: string, { requestId }: Call): 
 /** Written before the guest is told, so that no start is forgotten that may have taken effect. */
 function noteStart(entry: SandboxEntry, containerId: string, { requestId }: Call): void {
   if (requireContainer(entry, containerId).startRequestId === requestId) return;
-  entry.update((record) =>
-    withContainer(record, containerId, (each) => ({ ...each, startRequestId: requestId })),
-  );
+  entry.updateContainer(containerId, (each) => ({ ...each, startRequestId: requestId }));
 }

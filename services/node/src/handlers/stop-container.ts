@@ -15,7 +15,7 @@ export const stopContainer = command(
         const ended =
           kind === "ready"
             ? await endUnstarted(entry, containerId)
-            : await endContainers(ctx, entry, [containerId], graceMs);
+            : await endContainers(entry, [containerId], graceMs);
         if (!ended)
           throw new PaddockError("GUEST_UNAVAILABLE", `the end of container ${containerId} was not seen`, {
             hint: "the guest may hang; StopSandbox with force needs no guest",

@@ -6,11 +6,9 @@
  * checked while it is made.
  */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { chmod, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { Fields } from "../store/fields.ts";
 
 /** What every VM of this node boots. */
@@ -57,18 +55,10 @@ async function readManifest(guestDir: string): Promise<Fields> {
 
 async function copyChecked(from: string, to: string, digest: string): Promise<void> {
   const unfinished = `${to}.new`;
+  await copyFile(from, unfinished);
+  await chmod(unfinished, 0o444);
   const hash = createHash("sha256");
-  const hashing = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      done(null, chunk);
-    },
-  });
-  await pipeline(
-    createReadStream(from, { highWaterMark: 1 << 20 }),
-    hashing,
-    createWriteStream(unfinished, { mode: 0o444 }),
-  );
+  for await (const chunk of createReadStream(unfinished, { highWaterMark: 1 << 20 })) hash.update(chunk);
   if (hash.digest("hex") !== digest) {
     await rm(unfinished, { force: true });
     throw new Error(

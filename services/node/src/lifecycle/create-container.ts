@@ -12,7 +12,7 @@ import { entitled } from "../record/entitled.ts";
 import { type ContainerRecord, containerOf } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { layerPlace, writableLayerPath } from "../vm/vm-paths.ts";
-import { notedOperation, type Work } from "./operation.ts";
+import { operation, type Work } from "./operation.ts";
 
 /** What the steps work on. After a crash there is no image, and no step needs one for its undo. */
 export type ContainerBirth = Work & {
@@ -32,9 +32,8 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
         uid,
       });
     },
-    async undo({ entry: { vmPaths }, container }) {
-      await rm(writableLayerPath(vmPaths, container.index), { force: true });
-    },
+    undo: ({ entry: { vmPaths }, container }) =>
+      rm(writableLayerPath(vmPaths, container.index), { force: true }),
   },
   {
     name: "disks",
@@ -44,18 +43,13 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
       const disks = machineDisks(container, node.images.blobPath(image), entry.vmPaths);
       await Promise.all(disks.map((disk) => machine.attach(disk, signal)));
     },
-    async undo({ entry, container }, signal) {
-      await unplugDisks(entry, container, signal);
-    },
+    undo: ({ entry, container }, signal) => unplugDisks(entry, container, signal),
   },
   {
     name: "limits",
-    async run({ node, entry, container }, signal) {
-      await resize(node, entry, signal, { containers: [...entitled(entry.record), container] });
-    },
-    async undo({ node, entry }, signal) {
-      await resize(node, entry, signal);
-    },
+    run: ({ node, entry, container }, signal) =>
+      resize(node, entry, signal, { containers: [...entitled(entry.record), container] }),
+    undo: ({ node, entry }, signal) => resize(node, entry, signal),
   },
   {
     name: "guest-container",
@@ -71,7 +65,7 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
   },
 ];
 
-export const containerCreation = notedOperation<ContainerBirth>({
+export const containerCreation = operation<ContainerBirth>({
   name: "add-container",
   steps: () => CONTAINER_STEPS,
   recovered: (work, note) =>

@@ -4,9 +4,11 @@ import { create } from "@bufbuild/protobuf";
 import {
   type Amount,
   admit,
+  invalidField,
   PaddockError,
   parseContainerId,
   parseSandboxId,
+  requireDiskSpace,
   sandboxVmSize,
   withUnknownOutcome,
 } from "@paddock/domain";
@@ -16,8 +18,8 @@ import { requireImage } from "../containers/require-image.ts";
 import type { NodeContext } from "../node-context.ts";
 import { type ContainerPlace, freePlace } from "../record/container-place.ts";
 import { checkRecordSize } from "../record/record-size.ts";
-import type { ContainerRecord } from "../record/sandbox-record.ts";
-import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
+import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
 import { newVmId } from "../vm/vm-paths.ts";
 import { checkContainerSpec } from "../wire/guest-container.ts";
@@ -84,26 +86,24 @@ export async function createSandboxEntry<T>(
   // From here to the claim nothing waits, so that two requests cannot both find room for one.
   using claim = claimRoom(ctx, sandboxId, demand, freeDiskBytes);
   return await ctx.lock.with(sandboxId, call, async () => {
-    const entry = ctx.newEntry(
-      {
-        sandboxId,
-        version: 1,
-        generation: call.generation,
-        requestId: call.requestId,
-        spec,
-        size,
-        vm: { id: newVmId(), slot: claim.slot },
-        createdAtMs: ctx.nowMs(),
-        bootDurationMs: 0,
-        agentSequence: 0,
-        guestBootId: "",
-        eventSequence: 0,
-        phase: { kind: "creating" },
-        containers,
-        operations: [],
-      },
-      false,
-    );
+    const record: SandboxRecord = {
+      sandboxId,
+      version: 1,
+      generation: call.generation,
+      requestId: call.requestId,
+      spec,
+      size,
+      vm: { id: newVmId(), slot: claim.slot },
+      createdAtMs: ctx.nowMs(),
+      bootDurationMs: 0,
+      agentSequence: 0,
+      guestBootId: "",
+      eventSequence: 0,
+      phase: { kind: "creating" },
+      containers,
+      operations: [],
+    };
+    const entry = SandboxEntry.create(record, ctx);
     ctx.sandboxes.add(entry);
     return await comeUp(ctx, entry, images, call);
   });
@@ -155,7 +155,8 @@ export function newContainer(
 function claimRoom(ctx: NodeContext, sandboxId: string, demand: Amount, freeDiskBytes: number) {
   const { capacity, diskFloorBytes, sandboxes } = ctx;
   sandboxes.requireFree(sandboxId);
-  admit(demand, { capacity, allocated: sandboxes.allocated(), freeDiskBytes, diskFloorBytes });
+  admit(demand, { capacity, allocated: sandboxes.allocated() });
+  requireDiskSpace(freeDiskBytes, diskFloorBytes);
   return sandboxes.claim(sandboxId, demand);
 }
 
@@ -169,6 +170,8 @@ function checkContainerIds(containers: readonly ContainerSpec[]): void {
 }
 
 const badId = (id: string): PaddockError =>
-  new PaddockError("INVALID_FIELD", `${JSON.stringify(id.slice(0, 64))} is no id`, {
-    violations: [{ field: "sandbox_id", description: "must match ^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$" }],
-  });
+  invalidField(
+    "sandbox_id",
+    "must match ^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$",
+    `${JSON.stringify(id.slice(0, 64))} is no id`,
+  );

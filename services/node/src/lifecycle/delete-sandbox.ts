@@ -33,10 +33,7 @@ export async function forget(ctx: NodeContext, entry: SandboxEntry): Promise<boo
     await deleteSandboxEntry(ctx, entry);
     return true;
   } catch (error) {
-    ctx.log.error(
-      { sandbox: entry.sandboxId, err: error },
-      "a failed creation left something; the next start tries again",
-    );
+    entry.log.error({ err: error }, "a failed creation left something; the next start tries again");
     return false;
   }
 }

@@ -24,11 +24,11 @@ type Definition<Context extends Work> = {
   /** Shown in the log. */
   readonly name: string;
   readonly steps: (node: NodeContext) => readonly Step<Context>[];
-};
-
-type NotedDefinition<Context extends Work> = Definition<Context> & {
-  /** What a later daemon finds in the record for the undo. Undefined when nothing is left to undo. */
-  readonly recovered: (work: Work, note: Note) => Context | undefined;
+  /**
+   * What a later daemon finds in the record for the undo; undefined when nothing is left to undo. An operation that a phase of the
+   * sandbox notes has none.
+   */
+  readonly recovered?: (work: Work, note: Note) => Context | undefined;
 };
 
 export type RunOptions = {
@@ -40,20 +40,18 @@ export type RunOptions = {
 };
 
 export type Operation<Context extends Work> = {
-  readonly steps: Definition<Context>["steps"];
   /** Runs the steps and records the outcome. On failure undoes all and throws. Needs the lock. */
   run(context: Context, options: RunOptions): Promise<void>;
-};
-
-export type NotedOperation<Context extends Work> = Operation<Context> & {
-  /** Undoes one that an earlier daemon died over or could not undo. Needs the lock. */
+  /** Undoes one that an earlier daemon left or could not undo. Needs the lock. */
   undo(work: Work, note: Note): Promise<void>;
 };
 
-/** An operation that a phase of the sandbox notes. */
-export function operation<Context extends Work>({ name, steps }: Definition<Context>): Operation<Context> {
+export function operation<Context extends Work>({
+  name,
+  steps,
+  recovered,
+}: Definition<Context>): Operation<Context> {
   return {
-    steps,
     async run(context, { signal, note, done }) {
       const { node, entry } = context;
       const undoing = undoOptions(context, name);
@@ -68,28 +66,15 @@ export function operation<Context extends Work>({ name, steps }: Definition<Cont
           ...undoing.options,
           signal,
           onStep: (step, durationMs) =>
-            node.log.debug(
-              { sandbox: entry.sandboxId, step, durationMs: Math.round(durationMs) },
-              "step done",
-            ),
+            entry.log.debug({ step, durationMs: Math.round(durationMs) }, "step done"),
         });
       } catch (error) {
         if (undoing.failed.length === 0) forgetNote(context, note);
         throw error;
       }
     },
-  };
-}
-
-/** An operation that is noted in `operations` of the record. */
-export function notedOperation<Context extends Work>(
-  definition: NotedDefinition<Context>,
-): NotedOperation<Context> {
-  const { name, steps, recovered } = definition;
-  return {
-    ...operation(definition),
     async undo(work, note) {
-      const context = recovered(work, note);
+      const context = recovered?.(work, note);
       const isClean =
         context === undefined ||
         (await undoSteps(steps(work.node), context, undoOptions(work, name).options));
@@ -99,28 +84,22 @@ export function notedOperation<Context extends Work>(
 }
 
 /** A note that cannot be taken away is harmless: the next start undoes what is not there. */
-function forgetNote({ node, entry }: Work, note: Note | undefined): void {
+function forgetNote({ entry }: Work, note: Note | undefined): void {
   if (note === undefined) return;
   try {
     entry.note((before) => withoutOperation(before, note));
   } catch (error) {
-    node.log.error(
-      { sandbox: entry.sandboxId, operation: note.kind, err: error },
-      "the end of an operation could not be recorded",
-    );
+    entry.log.error({ operation: note.kind, err: error }, "the end of an operation could not be recorded");
   }
 }
 
-function undoOptions({ node, entry }: Work, name: string) {
+function undoOptions({ entry }: Work, name: string) {
   const failed: string[] = [];
   const options = {
     undoTimeoutMs: UNDO_TIMEOUT_MS,
     onUndoFailed: (step: string, error: unknown) => {
       failed.push(step);
-      node.log.error(
-        { sandbox: entry.sandboxId, operation: name, step, err: error },
-        "an undo failed; the next start tries again",
-      );
+      entry.log.error({ operation: name, step, err: error }, "an undo failed; the next start tries again");
     },
   };
   return { failed, options };

@@ -1,5 +1,5 @@
 /**
- * The operations of a sandbox that take several steps: the only list.
+ * The operations of a sandbox that take several steps.
  *
  * | operation          | noted as           | after a crash                          |
  * | ------------------ | ------------------ | -------------------------------------- |
@@ -11,13 +11,10 @@
  */
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
-import { boot, creation } from "./boot.ts";
 import { containerCreation } from "./create-container.ts";
 import { containerUpdate } from "./update-container.ts";
 
-export const OPERATIONS = {
-  create: creation,
-  boot,
+const NOTED = {
   "add-container": containerCreation,
   "update-container": containerUpdate,
 } as const;
@@ -25,5 +22,5 @@ export const OPERATIONS = {
 /** Undoes what the record notes. A stop that is noted beside a phase without a machine is over. Needs the lock, or a sandbox that nobody else works on. */
 export async function undoNoted(node: NodeContext, entry: SandboxEntry): Promise<void> {
   for (const note of entry.record.operations)
-    if (note.kind !== "stop") await OPERATIONS[note.kind].undo({ node, entry }, note);
+    if (note.kind !== "stop") await NOTED[note.kind].undo({ node, entry }, note);
 }

@@ -13,14 +13,14 @@ import { catchUp } from "../watch/catch-up.ts";
 const MONITOR_TIMEOUT_MS = 5000;
 
 /** Needs the lock and a running sandbox. */
-export async function pauseSandboxEntry(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
+export async function pauseSandboxEntry(entry: SandboxEntry): Promise<void> {
   const { machine } = attached(entry);
   try {
     await machine.pause(AbortSignal.timeout(MONITOR_TIMEOUT_MS));
   } catch (error) {
     // It may have been obeyed all the same, and the record says that the sandbox runs.
     await machine.resume(AbortSignal.timeout(MONITOR_TIMEOUT_MS)).catch((again: unknown) => {
-      ctx.log.error({ sandbox: entry.sandboxId, err: again }, "a VM whose pause failed could not be resumed");
+      entry.log.error({ err: again }, "a VM whose pause failed could not be resumed");
     });
     throw error;
   }

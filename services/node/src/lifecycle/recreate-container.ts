@@ -3,7 +3,7 @@ import { requireImageOfId } from "../containers/require-image.ts";
 import { resize } from "../limits/resize.ts";
 import type { NodeContext } from "../node-context.ts";
 import { entitled } from "../record/entitled.ts";
-import { containerOf, withContainer } from "../record/sandbox-record.ts";
+import { containerOf } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 
 /**
@@ -27,15 +27,13 @@ export async function recreateContainer(
   await removeFromGuest(entry, containerId, signal);
   await createInGuest(entry, container, { config: image.config, counted, signal });
   entry.vm?.stopRequests.delete(containerId);
-  entry.update((record) =>
-    withContainer(record, containerId, (each) => ({
-      ...each,
-      instance: container.instance,
-      oomKillCount: 0,
-      restarts: each.restarts + 1,
-      startRequestId: requestId,
-      phase: { kind: "ready" },
-    })),
-  );
+  entry.updateContainer(containerId, (each) => ({
+    ...each,
+    instance: container.instance,
+    oomKillCount: 0,
+    restarts: each.restarts + 1,
+    startRequestId: requestId,
+    phase: { kind: "ready" },
+  }));
   ctx.logs.follow(entry, containerId);
 }

@@ -4,6 +4,7 @@
  */
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
+import { settlesWithin } from "@paddock/lifecycle";
 import { guestText } from "../agent/guest-text.ts";
 import { endContainers } from "../containers/end-containers.ts";
 import type { NodeContext } from "../node-context.ts";
@@ -74,9 +75,9 @@ async function askGuest(
     // Stopped vCPUs can obey nothing.
     if (entry.record.phase.kind === "paused") await machine.resume(AbortSignal.timeout(RESUME_TIMEOUT_MS));
     const ids = entry.record.containers.map(({ containerId }) => containerId);
-    const ended = await endContainers(ctx, entry, ids, graceMs);
+    const ended = await endContainers(entry, ids, graceMs);
     if (!ended) {
-      ctx.log.warn({ sandbox: entry.sandboxId }, "containers did not end, the VM is ended under them");
+      entry.log.warn({}, "containers did not end, the VM is ended under them");
       return "the guest did not end its containers";
     }
     await Promise.all(ids.map((containerId) => ctx.logs.stop(entry.sandboxId, containerId)));
@@ -87,14 +88,7 @@ async function askGuest(
     await settlesWithin(machine.ended, POWER_OFF_MS);
     return undefined;
   } catch (error) {
-    ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "the guest did not take part in its stop");
+    entry.log.warn({ err: error }, "the guest did not take part in its stop");
     return guestText(error instanceof Error ? error.message : "the guest did not answer", MAX_EVIDENCE);
   }
-}
-
-async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }

@@ -13,7 +13,7 @@ import { entitled } from "../record/entitled.ts";
 import { type ContainerRecord, containerOf, withContainer } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { cpusetInGuest, limitsInFull } from "../wire/guest-limits.ts";
-import { notedOperation, type Work } from "./operation.ts";
+import { operation, type Work } from "./operation.ts";
 
 const TIMEOUT_MS = 15_000;
 
@@ -25,18 +25,13 @@ export type ContainerUpdate = Work & {
 const UPDATE_STEPS: readonly Step<ContainerUpdate>[] = [
   {
     name: "grow",
-    async run({ node, entry, container }, signal) {
-      await resize(node, entry, signal, { containers: counted(entry, container), growOnly: true });
-    },
-    async undo({ node, entry }, signal) {
-      await resize(node, entry, signal);
-    },
+    run: ({ node, entry, container }, signal) =>
+      resize(node, entry, signal, { containers: counted(entry, container), growOnly: true }),
+    undo: ({ node, entry }, signal) => resize(node, entry, signal),
   },
   {
     name: "disks",
-    async run({ entry, container }, signal) {
-      await limitDisks(entry, container, signal);
-    },
+    run: ({ entry, container }, signal) => limitDisks(entry, container, signal),
     async undo({ entry, container: { containerId } }, signal) {
       for (const container of entry.record.containers)
         if (container.containerId === containerId) await limitDisks(entry, container, signal);
@@ -44,19 +39,14 @@ const UPDATE_STEPS: readonly Step<ContainerUpdate>[] = [
   },
   {
     name: "guest",
-    async run({ entry, container }, signal) {
-      await limitInGuest(entry, counted(entry, container), signal);
-    },
-    async undo({ entry }, signal) {
-      await limitInGuest(entry, entitled(entry.record), signal);
-    },
+    run: ({ entry, container }, signal) => limitInGuest(entry, counted(entry, container), signal),
+    undo: ({ entry }, signal) => limitInGuest(entry, entitled(entry.record), signal),
   },
   {
     // What "grow" undoes is all of it.
     name: "settle",
-    async run({ node, entry, container }, signal) {
-      await resize(node, entry, signal, { containers: counted(entry, container) });
-    },
+    run: ({ node, entry, container }, signal) =>
+      resize(node, entry, signal, { containers: counted(entry, container) }),
   },
 ];
 
@@ -64,7 +54,7 @@ const UPDATE_STEPS: readonly Step<ContainerUpdate>[] = [
 const counted = ({ record }: SandboxEntry, container: ContainerRecord): readonly ContainerRecord[] =>
   entitled(withContainer(record, container.containerId, () => container));
 
-export const containerUpdate = notedOperation<ContainerUpdate>({
+export const containerUpdate = operation<ContainerUpdate>({
   name: "update-container",
   steps: () => UPDATE_STEPS,
   recovered: (work, note) => {

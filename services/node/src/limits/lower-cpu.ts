@@ -21,7 +21,6 @@ export function lowerCpu(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): 
         vm.applied = { ...applied, limits: await ctx.cgroups.limits(entry.record.vm.id) };
     })
     .catch((error: unknown) => {
-      if (!vm.lifetime.aborted)
-        ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "the cap of a sandbox was not lowered");
+      if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "the cap of a sandbox was not lowered");
     });
 }

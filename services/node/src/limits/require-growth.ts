@@ -22,6 +22,6 @@ export function requireGrowth(
   };
   const { capacity, sandboxes } = ctx;
   if (demand.milliCpus > 0 || demand.memoryBytes > 0)
-    admit(demand, { capacity, allocated: sandboxes.allocated(), freeDiskBytes: 0, diskFloorBytes: 0 });
-  return sandboxes.claimGrowth(demand);
+    admit(demand, { capacity, allocated: sandboxes.allocated() });
+  return sandboxes.claimRoom(demand);
 }

@@ -134,7 +134,6 @@ export function resizeSoon(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
     })
     .catch((error: unknown) => {
       vm.resizePending = false;
-      if (!vm.lifetime.aborted)
-        ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "the limits of a sandbox were not adjusted");
+      if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "the limits of a sandbox were not adjusted");
     });
 }

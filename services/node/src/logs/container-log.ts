@@ -13,9 +13,9 @@
  */
 import { mkdir, open } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
+import { Changes } from "@paddock/lifecycle";
 import type { LogLimits } from "../record/log-limits.ts";
 import { type AppendFile, appendAll } from "./append-file.ts";
-import { Changes } from "./changes.ts";
 import { listLogFiles, logFilePath, openLogEnd, removeLogFile } from "./log-files.ts";
 import {
   encodeHeader,
@@ -39,7 +39,7 @@ export type ContainerLogOptions = {
   readonly nowUs?: () => number;
 };
 
-/** Where the committed part of a log ends. */
+/** A position in a log: byte `bytes` of file `sequence`. */
 export type LogPosition = { readonly sequence: number; readonly bytes: number };
 
 type Entry = {

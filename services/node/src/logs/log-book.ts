@@ -7,10 +7,11 @@
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { settlesWithin } from "@paddock/lifecycle";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import { logLimitsOf } from "../record/log-limits.ts";
 import { containerOf, machineOf, type SandboxRecord } from "../record/sandbox-record.ts";
-import type { ContainerLogs, LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { ContainerLog } from "./container-log.ts";
 import { LogFollower } from "./log-follower.ts";
 
@@ -30,7 +31,7 @@ type Entry = {
   users: number;
 };
 
-export class LogBook implements ContainerLogs, AsyncDisposable {
+export class LogBook implements AsyncDisposable {
   readonly #entries = new Map<string, Entry>();
   readonly #onTrouble: (trouble: LogTrouble) => void;
 
@@ -38,6 +39,7 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
     this.#onTrouble = onTrouble;
   }
 
+  /** Follows the init of a container that is in the guest, new or found after a restart of the daemon. Never throws. */
   follow(sandbox: LiveSandbox, containerId: string): void {
     const { sandboxId, record } = sandbox;
     const trouble = (problem: unknown) => this.#onTrouble({ sandboxId, containerId, problem });
@@ -64,6 +66,7 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
     }
   }
 
+  /** Stops following: the VM is gone, or the container is deleted. Settles when nothing more is written. */
   async stop(sandboxId: string, containerId: string): Promise<void> {
     const key = keyOf(sandboxId, containerId);
     const entry = this.#entries.get(key);
@@ -81,10 +84,8 @@ export class LogBook implements ContainerLogs, AsyncDisposable {
   async held(sandboxId: string, containerId: string, agent: AgentClient, patienceMs = 1000): Promise<void> {
     const follower = this.#entries.get(keyOf(sandboxId, containerId))?.follower;
     if (follower === undefined) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, patienceMs);
-    void follower.then((each) => each?.attached(agent)).then(resolve);
-    await promise.finally(() => clearTimeout(timer));
+    const attached = follower.then((each) => each?.attached(agent));
+    await settlesWithin(attached, patienceMs);
   }
 
   /** Opens a container's log for reading, which may be empty. */

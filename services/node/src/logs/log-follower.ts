@@ -7,7 +7,7 @@
  * follower) the log has a hole, which its offsets show.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
 import { AbortRace } from "@paddock/rpc";
 import type { AgentLink } from "../agent/agent-link.ts";
 import type { AgentClient } from "../agent/connect-agent.ts";
@@ -121,7 +121,7 @@ export class LogFollower {
     } finally {
       ending.abort();
       // The next attach begins after what is still being written.
-      await race.run(writing.settled());
+      await race.run(writing.last);
     }
   }
 }
@@ -132,7 +132,8 @@ class Writing {
   readonly #inputs: ProcessInputs;
   readonly #floor: Offsets;
   #bytes = 0;
-  #last: Promise<void> = Promise.resolve();
+  /** Settles with the last write. */
+  last: Promise<void> = Promise.resolve();
 
   constructor(log: ContainerLog, inputs: ProcessInputs) {
     this.#log = log;
@@ -147,19 +148,12 @@ class Writing {
     const fresh = data.subarray(known);
     if (fresh.length === 0) return;
     this.#bytes += fresh.length;
-    this.#last = this.#log.append(stream, offset + known, fresh).then(() => {
+    this.last = this.#log.append(stream, offset + known, fresh).then(() => {
       this.#bytes -= fresh.length;
       this.#inputs.ack(this.#log.offsets);
     });
-    // The log is closed: `settled` reports it.
-    this.#last.catch(() => undefined);
-    if (this.#bytes >= PENDING_BYTES) await this.#last;
-  }
-
-  async settled(): Promise<void> {
-    await this.#last;
+    // The log is closed: who waits for it learns of it.
+    this.last.catch(() => undefined);
+    if (this.#bytes >= PENDING_BYTES) await this.last;
   }
 }
-
-const hasReason = (error: unknown, ...reasons: PaddockError["reason"][]): boolean =>
-  error instanceof PaddockError && reasons.includes(error.reason);

@@ -1,26 +1,23 @@
 /** Reads the records of a log, forwards from a position or backwards from the end, while it is written and rotated. */
 import { type FileHandle, open } from "node:fs/promises";
-import type { ContainerLog } from "./container-log.ts";
+import type { ContainerLog, LogPosition } from "./container-log.ts";
 import { logFilePath } from "./log-files.ts";
 import { decodeHeader, HEADER_BYTES, isIntact, MAX_PAYLOAD_BYTES, type RecordHeader } from "./log-record.ts";
 
 const BLOCK_BYTES = 256 * 1024;
 
-/** A position in a log: byte `bytes` of file `sequence`. */
-export type LogPlace = { readonly sequence: number; readonly bytes: number };
-
-export const isBefore = (a: LogPlace, b: LogPlace): boolean =>
+export const isBefore = (a: LogPosition, b: LogPosition): boolean =>
   a.sequence < b.sequence || (a.sequence === b.sequence && a.bytes < b.bytes);
 
-export type LogRecord = RecordHeader & { readonly place: LogPlace; readonly payload: Buffer };
+export type LogRecord = RecordHeader & { readonly place: LogPosition; readonly payload: Buffer };
 
 export type ForwardOptions = {
   /** Where to start; not set means the oldest record. */
-  readonly from?: LogPlace | undefined;
+  readonly from?: LogPosition | undefined;
   /** Whether to continue with new records, until the log is finished. */
   readonly follow?: boolean;
   /** Where to end without `follow`; not set means where the log ends now. */
-  readonly until?: LogPlace | undefined;
+  readonly until?: LogPosition | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -57,29 +54,25 @@ export async function* recordsForward(log: ContainerLog, options: ForwardOptions
 }
 
 /** Records of one file from a position to its committed end; none if the file is removed. */
-async function* recordsOfFile(log: ContainerLog, from: LogPlace): AsyncGenerator<LogRecord> {
+async function* recordsOfFile(log: ContainerLog, from: LogPosition): AsyncGenerator<LogRecord> {
   const { sequence } = from;
-  const file = await openForReading(log.directory, sequence);
+  await using file = await openForReading(log.directory, sequence);
   if (file === undefined) return;
-  try {
-    const limit = await committedBytes(log, file, sequence);
-    let block: Buffer = Buffer.alloc(0);
-    for (let position = from.bytes; position < limit; ) {
-      if (!holdsRecord(block)) {
-        block = await readAt(file, position, Math.min(BLOCK_BYTES, limit - position));
-        if (!holdsRecord(block)) return;
-      }
-      const header = decodeHeader(block);
-      if (header === undefined) return;
-      const length = HEADER_BYTES + header.payloadBytes;
-      const record = block.subarray(0, length);
-      if (!isIntact(record)) return;
-      yield { ...header, place: { sequence, bytes: position }, payload: record.subarray(HEADER_BYTES) };
-      block = block.subarray(length);
-      position += length;
+  const limit = await committedBytes(log, file, sequence);
+  let block: Buffer = Buffer.alloc(0);
+  for (let position = from.bytes; position < limit; ) {
+    if (!holdsRecord(block)) {
+      block = await readAt(file, position, Math.min(BLOCK_BYTES, limit - position));
+      if (!holdsRecord(block)) return;
     }
-  } finally {
-    await file.close();
+    const header = decodeHeader(block);
+    if (header === undefined) return;
+    const length = HEADER_BYTES + header.payloadBytes;
+    const record = block.subarray(0, length);
+    if (!isIntact(record)) return;
+    yield { ...header, place: { sequence, bytes: position }, payload: record.subarray(HEADER_BYTES) };
+    block = block.subarray(length);
+    position += length;
   }
 }
 
@@ -89,24 +82,20 @@ export async function* recordsBackward(log: ContainerLog, signal: AbortSignal): 
   let lastBytes = log.lastRecordBytes;
   const sequences = log.files.filter((each) => each <= end.sequence).reverse();
   for (const sequence of sequences) {
-    const file = await openForReading(log.directory, sequence);
+    await using file = await openForReading(log.directory, sequence);
     if (file === undefined) return;
-    try {
-      const bytes = sequence === end.sequence ? end.bytes : (await file.stat()).size;
-      const window = new BackwardWindow(file);
-      for (let upto = bytes; upto > 0; ) {
-        signal.throwIfAborted();
-        if (lastBytes < HEADER_BYTES || lastBytes > upto || lastBytes > HEADER_BYTES + MAX_PAYLOAD_BYTES)
-          return;
-        const record = await window.read(upto - lastBytes, lastBytes);
-        const header = record.length < HEADER_BYTES ? undefined : decodeHeader(record);
-        if (header === undefined || !isIntact(record)) return;
-        upto -= lastBytes;
-        lastBytes = header.previousBytes;
-        yield { ...header, place: { sequence, bytes: upto }, payload: record.subarray(HEADER_BYTES) };
-      }
-    } finally {
-      await file.close();
+    const bytes = sequence === end.sequence ? end.bytes : (await file.stat()).size;
+    const window = new BackwardWindow(file);
+    for (let upto = bytes; upto > 0; ) {
+      signal.throwIfAborted();
+      if (lastBytes < HEADER_BYTES || lastBytes > upto || lastBytes > HEADER_BYTES + MAX_PAYLOAD_BYTES)
+        return;
+      const record = await window.read(upto - lastBytes, lastBytes);
+      const header = record.length < HEADER_BYTES ? undefined : decodeHeader(record);
+      if (header === undefined || !isIntact(record)) return;
+      upto -= lastBytes;
+      lastBytes = header.previousBytes;
+      yield { ...header, place: { sequence, bytes: upto }, payload: record.subarray(HEADER_BYTES) };
     }
   }
 }

@@ -4,9 +4,9 @@
  * Lines of the two streams may be interleaved, so the last lines are found for each stream: a line counts where it begins, the last
  * lines of both together are as many as requested, and each stream is left out before its first of them.
  */
-import type { ContainerLog } from "./container-log.ts";
+import type { ContainerLog, LogPosition } from "./container-log.ts";
 import type { LogStream } from "./log-record.ts";
-import { isBefore, type LogPlace, type LogRecord, recordsBackward, recordsForward } from "./log-records.ts";
+import { isBefore, type LogRecord, recordsBackward, recordsForward } from "./log-records.ts";
 
 const NEWLINE = 10;
 
@@ -28,10 +28,10 @@ export type LogPiece = {
 };
 
 /** Where a stream's first wanted line begins: a byte of a record's payload. */
-type LineStart = { readonly place: LogPlace; readonly skip: number };
+type LineStart = { readonly place: LogPosition; readonly skip: number };
 
 type Starts = {
-  readonly from: LogPlace;
+  readonly from: LogPosition;
   readonly of: ReadonlyMap<LogStream, LineStart>;
 };
 
@@ -63,7 +63,7 @@ async function findTail(
   const of = new Map<LogStream, LineStart>();
   // For each stream, the position after its newest byte for which no beginning of a line was found yet.
   const open = new Map<LogStream, LineStart>();
-  let from: LogPlace = log.position;
+  let from: LogPosition = log.position;
   let lines = 0;
   const found = (stream: LogStream): boolean => {
     const start = open.get(stream);

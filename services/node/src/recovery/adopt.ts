@@ -16,7 +16,7 @@ const MONITOR_BUDGET_MS = 5000;
 export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<boolean> {
   const identity = machineOf(entry.record);
   if (identity === undefined) return false;
-  const { vmPaths: paths, sandboxId, record } = entry;
+  const { vmPaths: paths, record } = entry;
   const machine = await ctx.machines.adopt(
     identity,
     { paths, uid: ctx.vmUidBase + record.vm.slot },
@@ -26,10 +26,7 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
   const vm = entry.attach(machine, ctx.openLink(paths.agentSocket));
   watchMachine(ctx, entry, vm);
   await alignVcpus(entry).catch((error: unknown) => {
-    ctx.log.warn(
-      { sandbox: sandboxId, err: error },
-      "the vCPUs of a VM that was taken over could not be set",
-    );
+    entry.log.warn({ err: error }, "the vCPUs of a VM that was taken over could not be set");
   });
   watchGuest(ctx, entry, vm);
   // An earlier daemon may have died between the record and the limits.
@@ -37,7 +34,7 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
   for (const { containerId } of entry.record.containers) ctx.logs.follow(entry, containerId);
   if (entry.record.phase.kind !== "paused")
     await vm.link.client({ deadlineMs: GUEST_BUDGET_MS }).catch((error: unknown) => {
-      ctx.log.warn({ sandbox: sandboxId, err: error }, "a VM was taken over whose guest does not answer yet");
+      entry.log.warn({ err: error }, "a VM was taken over whose guest does not answer yet");
     });
   return true;
 }

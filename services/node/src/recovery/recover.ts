@@ -10,27 +10,30 @@ import { finishStop } from "../lifecycle/stop-sandbox.ts";
 import type { NodeContext } from "../node-context.ts";
 import { machineOf, type StopCause, stopped } from "../record/sandbox-record.ts";
 import { ownerOf, releaseSandbox } from "../resources/release-sandbox.ts";
-import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { vmUserOf } from "../vm/vm-directory.ts";
 import { type VmId, vmPaths } from "../vm/vm-paths.ts";
 import { adopt } from "./adopt.ts";
 import { moveFormerVms } from "./move-former-vms.ts";
 import { sweep } from "./sweep.ts";
 
-/** What was done, for the log. */
-export type RecoverySummary = {
-  readonly adopted: number;
-  readonly lost: number;
-  readonly hostRestarted: number;
-  readonly undone: number;
-  readonly stopped: number;
-  readonly deleted: number;
-  readonly corrupt: number;
-  readonly swept: number;
-  readonly failed: number;
+const NOTHING = {
+  adopted: 0,
+  lost: 0,
+  hostRestarted: 0,
+  undone: 0,
+  stopped: 0,
+  deleted: 0,
+  corrupt: 0,
+  swept: 0,
+  failed: 0,
+  untouched: 0,
 };
 
-type Outcome = keyof RecoverySummary | "untouched";
+type Outcome = keyof typeof NOTHING;
+
+/** What was done, for the log. */
+export type RecoverySummary = Readonly<Record<Outcome, number>>;
 
 /** Between two tries to take a VM over; doubles up to the most. */
 const ADOPT_RETRY_MS = 500;
@@ -38,18 +41,7 @@ const MOST_ADOPT_RETRY_MS = 5000;
 
 /** Brings the node's sandboxes from the store to life. Never throws for one of them. */
 export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
-  const counts: Record<Outcome, number> = {
-    adopted: 0,
-    lost: 0,
-    hostRestarted: 0,
-    undone: 0,
-    stopped: 0,
-    deleted: 0,
-    corrupt: 0,
-    swept: 0,
-    failed: 0,
-    untouched: 0,
-  };
+  const counts = { ...NOTHING };
   await moveFormerVms(ctx);
   const entries: SandboxEntry[] = [];
   for (const loaded of ctx.store.loadSandboxes()) {
@@ -60,7 +52,7 @@ export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
       counts.corrupt++;
       continue;
     }
-    const entry = ctx.newEntry(loaded.record, true);
+    const entry = new SandboxEntry(loaded.record, ctx);
     ctx.sandboxes.add(entry);
     entries.push(entry);
   }
@@ -85,7 +77,7 @@ async function recoverOne(ctx: NodeContext, entry: SandboxEntry): Promise<Outcom
     }
     return await recoverPhase(ctx, entry);
   } catch (error) {
-    ctx.log.error({ sandbox: entry.sandboxId, err: error }, "a sandbox could not be recovered as it should");
+    entry.log.error({ err: error }, "a sandbox could not be recovered as it should");
     return "failed";
   }
 }
@@ -124,10 +116,7 @@ async function recoverMachine(ctx: NodeContext, entry: SandboxEntry): Promise<Ou
   try {
     isAdopted = await adopt(ctx, entry);
   } catch (error) {
-    ctx.log.error(
-      { sandbox: entry.sandboxId, err: error },
-      "a VM runs and could not be taken over, trying on",
-    );
+    entry.log.error({ err: error }, "a VM runs and could not be taken over, trying on");
     void adoptLater(ctx, entry);
     return "failed";
   }
@@ -160,9 +149,7 @@ async function adoptLater(ctx: NodeContext, entry: SandboxEntry): Promise<void> 
         }
         isOver = true;
       })
-      .catch((error: unknown) =>
-        ctx.log.debug({ sandbox: entry.sandboxId, err: error }, "not taken over yet"),
-      );
+      .catch((error: unknown) => entry.log.debug({ err: error }, "not taken over yet"));
   }
 }
 

@@ -8,13 +8,8 @@ export const MAX_THREADS = 512;
 export const cgroup: HostResource = {
   name: "cgroup",
   outlivesStop: false,
-  async acquire({ host, vm, memoryLimitBytes }) {
-    await host.cgroups.create(vm.id, { memoryBytes: memoryLimitBytes, pids: MAX_THREADS });
-  },
-  async release({ host, vm }, signal) {
-    await host.cgroups.remove(vm.id, signal);
-  },
-  async listStrays(host, owned) {
-    return straysOf(host, await host.cgroups.list(), owned);
-  },
+  acquire: ({ host, vm, memoryLimitBytes }) =>
+    host.cgroups.create(vm.id, { memoryBytes: memoryLimitBytes, pids: MAX_THREADS }),
+  release: ({ host, vm }, signal) => host.cgroups.remove(vm.id, signal),
+  listStrays: async (host, owned) => straysOf(host, await host.cgroups.list(), owned),
 };

@@ -11,7 +11,5 @@ export const layers: HostResource = {
   async release() {
     // They are files of the VM's directory and go with it.
   },
-  async listStrays() {
-    return [];
-  },
+  listStrays: async () => [],
 };

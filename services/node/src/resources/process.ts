@@ -15,7 +15,5 @@ export const process: HostResource = {
     await machine?.kill(signal);
     await host.machines.killStrays(vm, signal);
   },
-  async listStrays(host, owned) {
-    return straysOf(host, await host.machines.running(), owned);
-  },
+  listStrays: async (host, owned) => straysOf(host, await host.machines.running(), owned),
 };

@@ -16,7 +16,5 @@ export const sandboxDirectory: HostResource = {
   async release({ sandbox }) {
     if (sandbox !== undefined) await rm(sandbox.dir, { recursive: true, force: true });
   },
-  async listStrays(host, owned) {
-    return straysOf(host, await namesIn(sandboxesDir(host.stateDir)), owned);
-  },
+  listStrays: async (host, owned) => straysOf(host, await namesIn(sandboxesDir(host.stateDir)), owned),
 };

@@ -8,13 +8,7 @@ import { namesIn, straysOf } from "./strays.ts";
 export const vmDirectory: HostResource = {
   name: "vm-directory",
   outlivesStop: true,
-  async acquire({ vm, uid }) {
-    await ownVmDirectory(vm, uid);
-  },
-  async release({ vm }) {
-    await rm(vm.dir, { recursive: true, force: true });
-  },
-  async listStrays(host, owned) {
-    return straysOf(host, await namesIn(vmsDir(host.stateDir)), owned);
-  },
+  acquire: ({ vm, uid }) => ownVmDirectory(vm, uid),
+  release: ({ vm }) => rm(vm.dir, { recursive: true, force: true }),
+  listStrays: async (host, owned) => straysOf(host, await namesIn(vmsDir(host.stateDir)), owned),
 };

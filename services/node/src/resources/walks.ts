@@ -29,10 +29,13 @@ export async function releaseResources(
   timeoutMs: number,
 ): Promise<void> {
   const failures: unknown[] = [];
-  for (const resource of within(resources, extent).toReversed())
-    await resource
-      .release(owner, AbortSignal.timeout(timeoutMs))
-      .catch((error: unknown) => failures.push(error));
+  for (const resource of within(resources, extent).toReversed()) {
+    try {
+      await resource.release(owner, AbortSignal.timeout(timeoutMs));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
   if (failures.length > 0) throw failures[0];
 }
 

@@ -7,7 +7,7 @@
  */
 
 import { execFile } from "node:child_process";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { PaddockError } from "@paddock/domain";
@@ -39,7 +39,7 @@ export class WritableLayers {
     this.#dir = dir;
   }
 
-  /** `dir` keeps the empty file systems; it is made anew: an earlier daemon may have died over one. */
+  /** `dir` keeps the empty file systems; it is recreated: an earlier daemon may have died while it made one. */
   static async open(dir: string): Promise<WritableLayers> {
     await rm(dir, { recursive: true, force: true });
     const layers = new WritableLayers(dir);
@@ -99,12 +99,8 @@ export class WritableLayers {
 }
 
 async function makeFileSystem(path: string, bytes: number): Promise<void> {
-  const file = await open(path, "w", 0o600);
-  try {
-    await file.truncate(bytes);
-  } finally {
-    await file.close();
-  }
+  await writeFile(path, "", { mode: 0o600 });
+  await truncate(path, bytes);
   await run("mke2fs", [...FLAGS, ...EXTENDED, "--", path], { timeout: TIMEOUT_MS });
 }
 

@@ -35,13 +35,3 @@ export interface LiveSandboxes {
    */
   fence(sandboxId: string, generation: bigint): void;
 }
-
-/** What the node core tells whoever keeps the containers' logs. None may throw or wait for the guest without bound. */
-export interface ContainerLogs {
-  /** The container exists in the guest, newly or found again after a restart of the daemon: follow its init. */
-  follow(sandbox: LiveSandbox, containerId: string): void;
-  /** Its VM is gone or it is being removed: finish with what is there. Settles when nothing more is written. */
-  stop(sandboxId: string, containerId: string): Promise<void>;
-  /** The container is deleted: its log files go. */
-  remove(sandbox: LiveSandbox, containerId: string): Promise<void>;
-}

@@ -5,11 +5,20 @@
  * before it would survive a crash, and two changes never mix. Lifecycle calls hold the sandbox's lock over their many
  * updates; facts that come by themselves (an exit, a lost VM) are updates of their own and wait for no one.
  */
+import { addAbortListener } from "node:events";
 import { PaddockError } from "@paddock/domain";
 import type { AgentLink } from "../agent/agent-link.ts";
+import { type NodeLog, sandboxLog } from "../node-log.ts";
 import { lossOf } from "../record/lost-vm.ts";
 import { type SandboxPaths, sandboxPaths } from "../record/sandbox-paths.ts";
-import { containerOf, machineOf, type Operation, type SandboxRecord } from "../record/sandbox-record.ts";
+import {
+  type ContainerRecord,
+  containerOf,
+  machineOf,
+  type Operation,
+  type SandboxRecord,
+  withContainer,
+} from "../record/sandbox-record.ts";
 import type { NodeStore } from "../store/node-store.ts";
 import type { RequestOutcome } from "../store/request-outcome.ts";
 import type { Machine } from "../vm/machine-port.ts";
@@ -24,7 +33,8 @@ export type EntryOptions = {
   readonly nodeId: string;
   readonly newId: () => string;
   readonly nowMs: () => number;
-  /** Told after each change; must not throw. */
+  readonly log: NodeLog;
+  /** Called after each change; must not throw. */
   readonly onChange: () => void;
 };
 
@@ -43,6 +53,8 @@ const END_PATIENCE_MS = 1000;
 
 export class SandboxEntry implements LiveSandbox {
   readonly paths: SandboxPaths;
+  /** Each line has the id of the sandbox. */
+  readonly log: ReturnType<typeof sandboxLog>;
   readonly #options: EntryOptions;
   readonly #watchers = new Set<() => void>();
   #record: SandboxRecord;
@@ -54,6 +66,7 @@ export class SandboxEntry implements LiveSandbox {
     this.#record = record;
     this.#options = options;
     this.paths = sandboxPaths(options.stateDir, record.sandboxId);
+    this.log = sandboxLog(options.log, record.sandboxId);
   }
 
   /** Stores a new record. */
@@ -125,6 +138,11 @@ export class SandboxEntry implements LiveSandbox {
     if (changed === before) return before;
     this.#commit(before, { ...changed, version: before.version + 1 }, more);
     return this.#record;
+  }
+
+  /** Replaces the record of one container by what `change` makes of it, like `update`. */
+  updateContainer(containerId: string, change: (container: ContainerRecord) => ContainerRecord): void {
+    this.update((record) => withContainer(record, containerId, change));
   }
 
   /**
@@ -205,16 +223,10 @@ export class SandboxEntry implements LiveSandbox {
     if (accept(this.#record)) return true;
     if (signal.aborted) return false;
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const look = () => {
+    using _watch = this.watch(() => {
       if (accept(this.#record)) resolve(true);
-    };
-    const leave = () => resolve(false);
-    using _watch = this.watch(look);
-    signal.addEventListener("abort", leave, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal.removeEventListener("abort", leave);
-    }
+    });
+    using _listener = addAbortListener(signal, () => resolve(false));
+    return await promise;
   }
 }

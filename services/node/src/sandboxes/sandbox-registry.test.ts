@@ -5,6 +5,7 @@ import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { recordOf } from "../testing/record-of.ts";
 import { TestNode } from "../testing/test-node.ts";
 import { newVmId } from "../vm/vm-paths.ts";
+import { SandboxEntry } from "./sandbox-entry.ts";
 import { SandboxRegistry } from "./sandbox-registry.ts";
 
 const DEMAND = { milliCpus: 500, memoryBytes: 10 * MIB, diskBytes: 0 };
@@ -26,7 +27,7 @@ function counted(node: TestNode, sandboxes: number) {
   const registry = new SandboxRegistry(64 * MIB, nameOf);
   for (let each = 0; each < sandboxes; each++) {
     const record = { ...recordOf(`s${each}`, { kind: "ready" }), vm: { id: newVmId(), slot: each } };
-    registry.add(node.context.newEntry(watched(record), true));
+    registry.add(new SandboxEntry(watched(record), node.context));
   }
   const during = (work: () => void) => {
     operations = 0;
@@ -41,7 +42,10 @@ test("a creation, a heartbeat, a page of the list and a deletion cost the same w
   const few = counted(node, 10);
   const many = counted(node, 1000);
   const entry = () =>
-    node.context.newEntry({ ...recordOf("new", { kind: "ready" }), vm: { id: newVmId(), slot: 5000 } }, true);
+    new SandboxEntry(
+      { ...recordOf("new", { kind: "ready" }), vm: { id: newVmId(), slot: 5000 } },
+      node.context,
+    );
   const asked: Record<string, (registry: SandboxRegistry) => void> = {
     creation: (registry) => {
       registry.requireFree("new");
@@ -68,7 +72,7 @@ test("a creation, a heartbeat, a page of the list and a deletion cost the same w
 test("what was promised follows each change of a record, and ends with the sandbox", async () => {
   await using node = await TestNode.start();
   const registry = new SandboxRegistry(64 * MIB);
-  const entry = node.context.newEntry(recordOf("s1", { kind: "ready" }), true);
+  const entry = new SandboxEntry(recordOf("s1", { kind: "ready" }), node.context);
   const before = registry.allocated();
   {
     using claim = registry.claim("s1", DEMAND);
@@ -81,7 +85,7 @@ test("what was promised follows each change of a record, and ends with the sandb
   assert.deepEqual(registry.allocated(), one);
   assert.ok(registry.usesImage("sha256:a"));
   {
-    using _growth = registry.claimGrowth(DEMAND);
+    using _growth = registry.claimRoom(DEMAND);
     assert.equal(registry.allocated().milliCpus, 1500);
   }
   entry.update((record) => ({ ...record, size: { ...record.size, vcpus: 3, maxVcpus: 3 }, containers: [] }));
@@ -98,7 +102,7 @@ test("sandboxes are listed by id, from any place on", async () => {
   await using node = await TestNode.start();
   const registry = new SandboxRegistry(64 * MIB);
   for (const id of ["b", "d", "a", "c"])
-    registry.add(node.context.newEntry(recordOf(id, { kind: "ready" }), true));
+    registry.add(new SandboxEntry(recordOf(id, { kind: "ready" }), node.context));
   registry.remove("b");
   const idsAfter = (id: string) => [...registry.after(id)].map(({ sandboxId }) => sandboxId);
   assert.deepEqual(["", "a", "b", "d"].map(idsAfter), [["a", "c", "d"], ["c", "d"], ["c", "d"], []]);

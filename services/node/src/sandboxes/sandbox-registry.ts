@@ -115,27 +115,39 @@ export class SandboxRegistry implements LiveSandboxes {
     this.#corrupt.delete(sandboxId);
   }
 
-  /** Throws SANDBOX_EXISTS when the id is taken, or its host name, which two ids share once in 2^64. */
-  requireFree(sandboxId: string): void {
-    this.#freeName(sandboxId);
+  /** The host name of a free id. Throws SANDBOX_EXISTS when the id is taken, or its host name, which two ids share once in 2^64. */
+  requireFree(sandboxId: string): string {
+    const name = this.#nameOf(sandboxId);
+    if (this.#names.has(name))
+      throw new PaddockError("SANDBOX_EXISTS", `sandbox ${sandboxId} exists`, {
+        hint: "choose another id, or leave it empty to have one made",
+      });
+    return name;
   }
 
   /** Sets a free id and a slot aside until an entry is added or the claim is disposed of. Throws SANDBOX_EXISTS. */
   claim(sandboxId: string, demand: Amount): Slot {
-    const name = this.#freeName(sandboxId);
+    const name = this.requireFree(sandboxId);
     const holdings = new DisposableStack();
     holdings.use(this.#names.add(name));
     const { slot } = holdings.use(this.#slots.take());
-    holdings.use(this.#promise(demand));
+    holdings.use(this.claimRoom(demand));
     holdings.defer(() => this.#claims.delete(sandboxId));
     const claim = { slot, holdings, [Symbol.dispose]: () => holdings.dispose() };
     this.#claims.set(sandboxId, claim);
     return claim;
   }
 
-  /** Sets room for the growth of a sandbox aside until disposed of. */
-  claimGrowth(demand: Amount): Disposable {
-    return this.#promise(demand);
+  /** Sets room for a sandbox, or for its growth, aside until disposed of. */
+  claimRoom({ milliCpus, memoryBytes }: Amount): Disposable {
+    this.#promised.milliCpus += milliCpus;
+    this.#promised.memoryBytes += memoryBytes;
+    const room = new DisposableStack();
+    room.defer(() => {
+      this.#promised.milliCpus -= milliCpus;
+      this.#promised.memoryBytes -= memoryBytes;
+    });
+    return room;
   }
 
   /** What all sandboxes were promised. A stopped one keeps its promise: it must be able to start again. */
@@ -151,15 +163,6 @@ export class SandboxRegistry implements LiveSandboxes {
   /** Whether a container of any sandbox is made of the image, or about to be. */
   usesImage(imageId: string): boolean {
     return this.#images.has(imageId);
-  }
-
-  #freeName(sandboxId: string): string {
-    const name = this.#nameOf(sandboxId);
-    if (this.#names.has(name))
-      throw new PaddockError("SANDBOX_EXISTS", `sandbox ${sandboxId} exists`, {
-        hint: "choose another id, or leave it empty to have one made",
-      });
-    return name;
   }
 
   /** Where the first id that comes after this one is in `#ids`. */
@@ -195,20 +198,9 @@ export class SandboxRegistry implements LiveSandboxes {
     const { vcpus, memoryBytes } = promisedSize(record, this.#guestOverheadBytes);
     const holdings = new DisposableStack();
     holdings.use(
-      this.#promise({ milliCpus: vcpus * 1000, memoryBytes: memoryBytes + VM_OVERHEAD_BYTES, diskBytes: 0 }),
+      this.claimRoom({ milliCpus: vcpus * 1000, memoryBytes: memoryBytes + VM_OVERHEAD_BYTES, diskBytes: 0 }),
     );
     for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));
     return holdings;
-  }
-
-  #promise({ milliCpus, memoryBytes }: Amount): Disposable {
-    this.#promised.milliCpus += milliCpus;
-    this.#promised.memoryBytes += memoryBytes;
-    const promise = new DisposableStack();
-    promise.defer(() => {
-      this.#promised.milliCpus -= milliCpus;
-      this.#promised.memoryBytes -= memoryBytes;
-    });
-    return promise;
   }
 }

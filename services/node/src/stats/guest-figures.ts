@@ -6,7 +6,8 @@
  * a time, of 32 containers, and at most 40 a second, however many clients watch.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
+import { untilAborted } from "@paddock/lifecycle";
 import type { agentpb } from "@paddock/protocol";
 import type { AgentLink } from "../agent/agent-link.ts";
 import type { AgentClient } from "../agent/connect-agent.ts";
@@ -22,7 +23,7 @@ export class GuestFigures {
   readonly #link: AgentLink;
   readonly #containers = new Map<string, Wanted<agentpb.GetContainerStatsResponse>>();
   #guest: Wanted<agentpb.Guest | undefined> | undefined;
-  #reading = false;
+  #reading: Promise<void> | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(link: AgentLink) {
@@ -34,21 +35,19 @@ export class GuestFigures {
     const wanted = this.#containers.get(containerId) ?? quiet(Promise.withResolvers());
     this.#containers.set(containerId, wanted);
     this.#read();
-    return unless(signal, wanted.promise);
+    return untilAborted(wanted.promise, signal);
   }
 
   /** The figures of the guest itself. Throws GUEST_UNAVAILABLE, DEADLINE, or the signal's reason. */
   guest(signal: AbortSignal): Promise<agentpb.Guest | undefined> {
     this.#guest ??= quiet(Promise.withResolvers());
     this.#read();
-    return unless(signal, this.#guest.promise);
+    return untilAborted(this.#guest.promise, signal);
   }
 
   #read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
-    void this.#readAll().finally(() => {
-      this.#reading = false;
+    this.#reading ??= this.#readAll().finally(() => {
+      this.#reading = undefined;
     });
   }
 
@@ -100,7 +99,7 @@ async function ask(client: AgentClient, containerIds: readonly string[], withGue
       options,
     );
   } catch (error) {
-    if (!(error instanceof PaddockError) || error.reason !== "GUEST_FAILED") throw error;
+    if (!hasReason(error, "GUEST_FAILED")) throw error;
   }
   // The agent of a guest that an earlier daemon has booted may have no such call.
   const containers: Told["containers"][number][] = [];
@@ -108,21 +107,12 @@ async function ask(client: AgentClient, containerIds: readonly string[], withGue
     const figures = await client.containers
       .getContainerStats({ containerId }, options)
       .catch((error: unknown) => {
-        if (error instanceof PaddockError && error.reason === "CONTAINER_NOT_FOUND") return undefined;
+        if (hasReason(error, "CONTAINER_NOT_FOUND")) return undefined;
         throw error;
       });
     if (figures !== undefined) containers.push({ containerId, figures });
   }
   return { containers, guest: withGuest ? (await client.sandbox.getGuest({}, options)).guest : undefined };
-}
-
-/** Settles as `work` does, or rejects with the signal's reason once it aborts. */
-async function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  return await Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", onAbort));
 }
 
 const absent = (id: string): PaddockError =>

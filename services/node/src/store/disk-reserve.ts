@@ -6,7 +6,7 @@
  * which happens every 1000 pages. So a blob is written once and deleted. On a copy-on-write file system this has no effect.
  */
 import type { DatabaseSync } from "node:sqlite";
-import { PaddockError } from "@paddock/domain";
+import { hasReason } from "@paddock/domain";
 import { storeError } from "./store-error.ts";
 
 const RESERVE_BYTES = 4 * 1024 * 1024;
@@ -19,6 +19,6 @@ export function keepReserve(database: DatabaseSync): void {
     database.exec("DELETE FROM reserve; PRAGMA wal_checkpoint(PASSIVE)");
   } catch (error) {
     const told = storeError(error);
-    if (!(told instanceof PaddockError) || told.reason !== "NO_DISK_SPACE") throw told;
+    if (!hasReason(told, "NO_DISK_SPACE")) throw told;
   }
 }

@@ -38,6 +38,8 @@ const LEDGER_KEPT_MS = 24 * 60 * 60 * 1000;
 const LEDGER_MAX_ROWS = 100_000;
 /** The ledger is pruned once in this many requests, since that reads much of it. */
 const PRUNE_EVERY = 1000;
+/** Larger outcomes are not kept: repeating the request finds what it made. */
+const MAX_OUTCOME_BYTES = 64 * 1024;
 const OUTBOX_MAX_EVENTS = 100_000;
 /** A full outbox drops this share of its events at a time, oldest first, so that it is rarely reported. */
 const OUTBOX_DROPPED_SHARE = 0.01;
@@ -194,6 +196,7 @@ export class NodeStore implements LedgerStore, Disposable {
   }
 
   finish(requestId: string, bytes: Uint8Array, isProven = false): void {
+    if (bytes.length > MAX_OUTCOME_BYTES) return;
     this.#transaction(isProven ? "unsynced" : "synced", () => this.#finish({ requestId, bytes }));
   }
 
@@ -233,12 +236,9 @@ export class NodeStore implements LedgerStore, Disposable {
     }
   }
 
+  /** Within a transaction, which says what an error means. */
   #run(sql: string, ...parameters: (string | number | Uint8Array)[]) {
-    try {
-      return this.#statement(sql).run(...parameters);
-    } catch (error) {
-      throw storeError(error);
-    }
+    return this.#statement(sql).run(...parameters);
   }
 
   #all(sql: string, ...parameters: (string | number)[]) {

@@ -5,7 +5,7 @@
  * hold an offset, a second attach from its oldest byte holds the rest, the file has everything before, and there is no gap
  * between the two. Only bytes that were rotated away are lost.
  */
-import { PaddockError } from "@paddock/domain";
+import { hasReason, invalidField, PaddockError } from "@paddock/domain";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import { type AttachPoint, attachProcess } from "../agent/process-call.ts";
 import type { OutputName, ProcessEvent } from "../agent/process-output.ts";
@@ -29,7 +29,7 @@ export async function* attachInit(
     yield* attachProcess(agent, point, call);
     return;
   } catch (error) {
-    if (!(error instanceof PaddockError) || error.reason !== "OFFSET_NOT_HELD") throw error;
+    if (!hasReason(error, "OFFSET_NOT_HELD")) throw error;
   }
   const { containerId, execId } = point;
   const live = attachProcess(agent, { containerId, execId }, call);
@@ -91,6 +91,8 @@ const notHeld = (execId: string, stream: OutputName, wanted: number, earliest: n
   );
 
 const beyondEnd = (execId: string): PaddockError =>
-  new PaddockError("INVALID_FIELD", `process ${execId} has not written as far as the wanted offset`, {
-    violations: [{ field: "start", description: "an offset must not be beyond what was written" }],
-  });
+  invalidField(
+    "start",
+    "an offset must not be beyond what was written",
+    `process ${execId} has not written as far as the wanted offset`,
+  );

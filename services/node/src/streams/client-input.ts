@@ -4,16 +4,14 @@ import { OutputStream, type ProcessInput } from "@paddock/protocol";
 import type { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ByteOffsets } from "../agent/process-output.ts";
 
-export type InputRules = {
-  /** Whether an output may be closed. That of an init may not, since its log reads it. */
-  readonly closesOutputs: boolean;
-};
-
-/** Passes a message on. Returns what it acknowledges, if anything. Throws INVALID_FIELD or STDIN_GAP. */
+/**
+ * Passes a message on. Returns what it acknowledges, if anything. An output may be closed if `closesOutputs`: that of an init may not,
+ * since its log reads it. Throws INVALID_FIELD or STDIN_GAP.
+ */
 export function takeInput(
   { input }: ProcessInput,
   inputs: ProcessInputs,
-  { closesOutputs }: InputRules,
+  { closesOutputs }: { readonly closesOutputs: boolean },
 ): ByteOffsets | undefined {
   switch (input.case) {
     case "stdin":

@@ -7,7 +7,7 @@
  * known not to answer, the timeout is 2 s. A VM that is paused, or has stopped for lack of disk space, is not checked.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
 import type { AgentLink } from "../agent/agent-link.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 
@@ -96,7 +96,7 @@ async function ask(link: AgentLink, patienceMs: number): Promise<void> {
 
 function silent({ sandboxId, record }: Watched, heardMs: number, cause: unknown): PaddockError {
   // A closed link has the cause: the VM has ended.
-  if (cause instanceof PaddockError && cause.reason === "VM_UNAVAILABLE") return cause;
+  if (hasReason(cause, "VM_UNAVAILABLE")) return cause;
   const since = new Date(heardMs).toISOString();
   const known = record.unhealthy === undefined ? "" : `: ${record.unhealthy}`;
   return new PaddockError("GUEST_UNAVAILABLE", `the guest of sandbox ${sandboxId} does not answer${known}`, {

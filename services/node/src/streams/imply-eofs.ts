@@ -1,3 +1,4 @@
+import { settlesWithin } from "@paddock/lifecycle";
 import type { ProcessOutput } from "@paddock/protocol";
 
 /** How long an end of a stream waits for the process's exit, in ms. Most processes end both at once. */
@@ -13,7 +14,7 @@ export async function* implyEofs(outputs: AsyncIterable<ProcessOutput>): AsyncGe
   try {
     for (;;) {
       const pending = iterator.next();
-      if (held.length > 0 && !(await settlesSoon(pending))) {
+      if (held.length > 0 && !(await settlesWithin(pending, PATIENCE_MS))) {
         yield* held;
         held = [];
       }
@@ -31,11 +32,4 @@ export async function* implyEofs(outputs: AsyncIterable<ProcessOutput>): AsyncGe
   } finally {
     await iterator.return?.();
   }
-}
-
-async function settlesSoon(promise: Promise<unknown>): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(resolve, PATIENCE_MS, false);
-  const settled = () => true;
-  return await Promise.race([promise.then(settled, settled), late]).finally(() => clearTimeout(timer));
 }

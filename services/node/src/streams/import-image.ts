@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { ArchiveFormat, ImageConfig, ImportOptions, ImportProgress } from "@paddock/images";
+import { Changes } from "@paddock/lifecycle";
 import {
   ImageFormat,
   type ImportImageRequest,
@@ -10,7 +11,6 @@ import {
 } from "@paddock/protocol";
 import { type CallContext, firstRequest } from "@paddock/rpc";
 import { imageFailure } from "../containers/require-image.ts";
-import { Changes } from "../logs/changes.ts";
 import { shownImage } from "../wire/shown-image.ts";
 import type { StreamContext } from "./stream-context.ts";
 

@@ -20,7 +20,6 @@ import { sandboxesDir } from "../record/sandbox-paths.ts";
 import { type RecoverySummary, recover } from "../recovery/recover.ts";
 import type { HostResource } from "../resources/host-resource.ts";
 import { HOST_RESOURCES } from "../resources/host-resources.ts";
-import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { NodeStore } from "../store/node-store.ts";
 import type { MachineHost } from "../vm/machine-port.ts";
@@ -165,16 +164,6 @@ export class TestNode implements AsyncDisposable {
     };
     const cgroups = mortal(this.cgroups, life);
     const store = new NodeStore(join(stateDir, "node.db"));
-    const nowMs = () => Date.now();
-    const newId = () => randomUUID();
-    const options = {
-      store,
-      stateDir,
-      nodeId: "n1",
-      newId,
-      nowMs,
-      onChange: () => undefined,
-    };
     return {
       nodeId: "n1",
       stateDir,
@@ -209,12 +198,11 @@ export class TestNode implements AsyncDisposable {
       resources: this.resources,
       logs: { follow: () => undefined, stop: async () => undefined, remove: async () => undefined },
       log: { ...SILENT },
-      nowMs,
-      newId,
+      nowMs: () => Date.now(),
+      newId: () => randomUUID(),
       openLink: () => new AgentLink({ socketPath: guest.socketPath }),
       freeDiskBytes: async () => 1024 * MIB,
-      newEntry: (record, stored) =>
-        stored ? new SandboxEntry(record, options) : SandboxEntry.create(record, options),
+      onChange: () => undefined,
     };
   }
 }

@@ -13,7 +13,7 @@ export async function catchUp(ctx: NodeContext, entry: SandboxEntry, vm: Running
     const client = await vm.link.client({ deadlineMs: CLOCK_PATIENCE_MS });
     await configureGuest(client, entry.record, ctx.nowMs(), AbortSignal.timeout(CLOCK_PATIENCE_MS));
   } catch (error) {
-    ctx.log.warn({ sandbox: entry.sandboxId, err: error }, "a resumed guest did not set its clock");
+    entry.log.warn({ err: error }, "a resumed guest did not set its clock");
   }
   if (entry.vm === vm) resizeSoon(ctx, entry, vm);
 }

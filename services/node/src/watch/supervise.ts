@@ -5,7 +5,7 @@
  * because the link to the guest is closed under him. Only the cleaning-up waits its turn.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
 import type { agentpb } from "@paddock/protocol";
 import type { AgentClient } from "../agent/connect-agent.ts";
 import { GuestBatch } from "../events/guest-batch.ts";
@@ -52,7 +52,7 @@ async function onMachineEnd(
   if (entry.vm !== vm || vm.endExpected) return;
   const { sandboxId } = entry;
   const cause: StopCause = end.cause === "guest_shutdown" ? "vm_lost" : end.cause;
-  ctx.log.warn({ sandbox: sandboxId, cause, evidence: end.evidence }, "a VM ended unasked");
+  entry.log.warn({ cause, evidence: end.evidence }, "a VM ended unasked");
   entry.detach(lostVm(sandboxId, cause, end.evidence));
   await recordLoss(ctx, entry, cause, end.evidence);
   const options = { name: "clean up after a lost VM", signal: AbortSignal.timeout(CLEANUP_PATIENCE_MS) };
@@ -61,9 +61,7 @@ async function onMachineEnd(
       if (entry.vm === undefined && entry.record.phase.kind === "stopped")
         await releaseSandbox(ctx, entry, { ...ownerOf(ctx, entry), machine: vm.machine }, "of-the-boot");
     })
-    .catch((error: unknown) =>
-      ctx.log.error({ sandbox: sandboxId, err: error }, "cleaning up a lost VM failed"),
-    );
+    .catch((error: unknown) => entry.log.error({ err: error }, "cleaning up a lost VM failed"));
 }
 
 /** Tries until it is written: a disk that is full now may have room later, and nobody else knows of the loss. */
@@ -79,7 +77,7 @@ async function recordLoss(
       entry.update((record) => (machineOf(record) === undefined ? record : stopped(record, end)));
       return;
     } catch (error) {
-      ctx.log.error({ sandbox: entry.sandboxId, err: error }, "the loss of a VM could not be written down");
+      entry.log.error({ err: error }, "the loss of a VM could not be written down");
     }
     await pause(WRITE_RETRY_MS, undefined, { ref: false });
   }
@@ -107,10 +105,7 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
       const { record, told } = afterGuestEvents(entry.record, events, factsOf(ctx, vm));
       update(record, told);
     } catch (error) {
-      ctx.log.error(
-        { sandbox: entry.sandboxId, err: error },
-        "events of a guest could not be written, asking again",
-      );
+      entry.log.error({ err: error }, "events of a guest could not be written, asking again");
       seen = entry.record.agentSequence;
       again.abort();
     }
@@ -139,10 +134,7 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
       if (lifetime.aborted) return;
       // A link that broke tells of itself; whatever else keeps the exits of containers from being heard of is an operator's to know.
       const level = error instanceof PaddockError && error.kind === "unavailable" ? "debug" : "warn";
-      ctx.log[level](
-        { sandbox: entry.sandboxId, err: error },
-        "a guest's events are not followed, trying again",
-      );
+      entry.log[level]({ err: error }, "a guest's events are not followed, trying again");
     } finally {
       batch.flush();
     }
@@ -165,15 +157,14 @@ async function listContainers(
   try {
     return (await containers.listContainers({ withoutExecs: true }, options)).containers;
   } catch (error) {
-    if (!(error instanceof PaddockError) || error.reason !== "TOO_MANY") throw error;
+    if (!hasReason(error, "TOO_MANY")) throw error;
   }
   const told: agentpb.Container[] = [];
   for (const { containerId } of record.containers) {
     const { container } = await containers
       .getContainer({ containerId, withoutExecs: true }, options)
       .catch((error: unknown) => {
-        if (error instanceof PaddockError && error.reason === "CONTAINER_NOT_FOUND")
-          return { container: undefined };
+        if (hasReason(error, "CONTAINER_NOT_FOUND")) return { container: undefined };
         throw error;
       });
     if (container !== undefined) told.push(container);

@@ -12,7 +12,6 @@ import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { guestText } from "../agent/guest-text.ts";
 import type { NodeContext } from "../node-context.ts";
-import type { NodeLog } from "../node-log.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { RunningVm } from "../vm/running-vm.ts";
 import { catchUp } from "./catch-up.ts";
@@ -56,10 +55,10 @@ export async function watchHealth(
     if (lifetime.aborted) return;
     if (problem !== undefined && isPaused(entry)) continue;
     try {
-      if (problem === undefined) recordHealthy(entry, ctx.log);
-      else recordUnhealthy(entry, problem, ctx.log);
+      if (problem === undefined) recordHealthy(entry);
+      else recordUnhealthy(entry, problem);
     } catch (error) {
-      ctx.log.error({ sandbox: entry.sandboxId, err: error }, "a guest's health could not be written down");
+      entry.log.error({ err: error }, "a guest's health could not be written down");
     }
   }
 }
@@ -115,14 +114,14 @@ const vcpuSeconds = ({ cgroups }: NodeContext, { record }: SandboxEntry): Promis
     () => Number.NaN,
   );
 
-function recordUnhealthy(entry: SandboxEntry, problem: string, log: Pick<NodeLog, "warn">): void {
+function recordUnhealthy(entry: SandboxEntry, problem: string): void {
   if (entry.record.unhealthy !== undefined) return;
-  log.warn({ sandbox: entry.sandboxId, problem }, "a guest does not answer");
+  entry.log.warn({ problem }, "a guest does not answer");
   entry.update((record) => ({ ...record, unhealthy: problem }));
 }
 
-function recordHealthy(entry: SandboxEntry, log: Pick<NodeLog, "info">): void {
+function recordHealthy(entry: SandboxEntry): void {
   if (entry.record.unhealthy === undefined) return;
-  log.info({ sandbox: entry.sandboxId }, "a guest answers again");
+  entry.log.info({}, "a guest answers again");
   entry.update(({ unhealthy: _, ...record }) => record);
 }

@@ -1,4 +1,4 @@
-import { PaddockError } from "@paddock/domain";
+import { invalidField } from "@paddock/domain";
 import type { agentpb, ProcessSpec } from "@paddock/protocol";
 import { agentProcess, mergeEnv, type ProcessBasics } from "./init-process.ts";
 
@@ -10,9 +10,7 @@ const DEFAULT_TERM = "TERM=xterm";
  */
 export function execProcess(spec: ProcessSpec, init: ProcessBasics): agentpb.Process {
   if (spec.args.length === 0)
-    throw new PaddockError("INVALID_FIELD", "an exec needs a command", {
-      violations: [{ field: "start.process.args", description: "must have at least one item" }],
-    });
+    throw invalidField("start.process.args", "must have at least one item", "an exec needs a command");
   return agentProcess(spec, {
     args: spec.args,
     env: mergeEnv(spec.terminal ? mergeEnv([DEFAULT_TERM], init.env) : init.env, spec.env),

@@ -1,7 +1,7 @@
 /** A container as the guest's agent is asked to create it. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { PaddockError } from "@paddock/domain";
+import { invalidField, PaddockError } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
 import { agentpb, type ContainerSpec, type MountSpec } from "@paddock/protocol";
 import { containerDisks } from "../record/container-disks.ts";
@@ -70,9 +70,11 @@ function guestSource({ source, destination }: MountSpec): agentpb.Mount["source"
         `the volume at ${destination} cannot be mounted: this node offers none`,
       );
     case undefined:
-      throw new PaddockError("INVALID_FIELD", `the mount at ${destination} has no source`, {
-        violations: [{ field: "spec.mounts", description: "each must have a source" }],
-      });
+      throw invalidField(
+        "spec.mounts",
+        "each must have a source",
+        `the mount at ${destination} has no source`,
+      );
     default:
       return source satisfies never;
   }

@@ -15,13 +15,13 @@ type Limited = Pick<ContainerRecord, "index" | "spec" | "targets">;
 
 /** Limits for a container that is about to be made: what is not set is left to the kernel's defaults, which are no limit. */
 export function limitsAtCreation(container: Limited, cpusetCpus: string): agentpb.Resources {
-  const { resources, ...rest } = { resources: container.spec.resources, cpusetCpus };
+  const { resources } = container.spec;
   const { cpuQuotaUs, cpuPeriodUs, cpuShares, memoryBytes, swapBytes, pids } = resources ?? {};
   return create(agentpb.ResourcesSchema, {
     ...(cpuQuotaUs !== undefined && { cpuQuotaUs }),
     ...(cpuPeriodUs !== undefined && { cpuPeriodUs }),
     ...(cpuShares !== undefined && { cpuWeight: weightOf(cpuShares) }),
-    ...(rest.cpusetCpus !== "" && rest),
+    ...(cpusetCpus !== "" && { cpusetCpus }),
     ...(memoryBytes !== undefined && { memoryBytes }),
     ...(swapBytes !== undefined && { swapBytes }),
     ...(pids !== undefined && { pids }),

@@ -5,23 +5,24 @@ import { type Duration, DurationSchema, type Timestamp, TimestampSchema } from "
 const FIRST_SECOND = -62_135_596_800n;
 const LAST_SECOND = 253_402_300_799n;
 
-/** A guest's time as a message for clients; undefined if it is invalid in a Timestamp. */
-export function guestTime(time: Timestamp | undefined): Timestamp | undefined {
-  if (time === undefined) return undefined;
-  const { seconds, nanos } = time;
-  if (seconds < FIRST_SECOND || seconds > LAST_SECOND || nanos < 0 || nanos > 999_999_999) return undefined;
-  return create(TimestampSchema, { seconds, nanos });
-}
-
 /** The longest Duration that can be written as JSON: 10000 years (duration.proto). */
 const MOST_SECONDS = 315_576_000_000n;
 
+type Span = { readonly seconds: bigint; readonly nanos: number };
+
+const isWithin = ({ seconds, nanos }: Span, first: bigint, last: bigint): boolean =>
+  seconds >= first && seconds <= last && nanos >= 0 && nanos <= 999_999_999;
+
+/** A guest's time as a message for clients; undefined if it is invalid in a Timestamp. */
+export function guestTime(time: Timestamp | undefined): Timestamp | undefined {
+  if (time === undefined || !isWithin(time, FIRST_SECOND, LAST_SECOND)) return undefined;
+  return create(TimestampSchema, { seconds: time.seconds, nanos: time.nanos });
+}
+
 /** A guest's time since its boot as a message for clients; undefined if it is invalid in a Duration. */
 export function guestSpan(span: Duration | undefined): Duration | undefined {
-  if (span === undefined) return undefined;
-  const { seconds, nanos } = span;
-  if (seconds < 0n || seconds > MOST_SECONDS || nanos < 0 || nanos > 999_999_999) return undefined;
-  return create(DurationSchema, { seconds, nanos });
+  if (span === undefined || !isWithin(span, 0n, MOST_SECONDS)) return undefined;
+  return create(DurationSchema, { seconds: span.seconds, nanos: span.nanos });
 }
 
 /** A time in microseconds since the epoch as a message. */

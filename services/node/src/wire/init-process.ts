@@ -1,6 +1,6 @@
 /** The init process of a container: what the client asked for, and what it left open from the image. Pure. */
 import { create } from "@bufbuild/protobuf";
-import { PaddockError, parseSignal } from "@paddock/domain";
+import { invalidField, type PaddockError, parseSignal } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
 import { agentpb, type ContainerSpec, type ProcessSpec } from "@paddock/protocol";
 
@@ -39,25 +39,18 @@ function commandOf(spec: InitSpec, image: ImageConfig): string[] {
 }
 
 const mixed = ({ containerId }: InitSpec): PaddockError =>
-  new PaddockError("INVALID_FIELD", `container ${containerId} has its command in two ways`, {
-    violations: [
-      {
-        field: "spec.process.args",
-        description: "is the whole command line, and excludes spec.entrypoint and spec.args",
-      },
-    ],
-  });
+  invalidField(
+    "spec.process.args",
+    "is the whole command line, and excludes spec.entrypoint and spec.args",
+    `container ${containerId} has its command in two ways`,
+  );
 
 function nothingToRun({ containerId, entrypoint }: InitSpec): PaddockError {
   const why =
     entrypoint === undefined
       ? `container ${containerId} has no command, and neither has its image`
       : `container ${containerId} has no command: its entrypoint was cleared, and the image's command with it`;
-  return new PaddockError("INVALID_FIELD", why, {
-    violations: [
-      { field: "spec.args", description: "must be given, or spec.entrypoint, as there is nothing to run" },
-    ],
-  });
+  return invalidField("spec.args", "must be given, or spec.entrypoint, as there is nothing to run", why);
 }
 
 /** The parts of a process that an image may decide. */

@@ -1,4 +1,4 @@
-import { PaddockError } from "@paddock/domain";
+import { hasReason, PaddockError } from "@paddock/domain";
 import type { RunningVm } from "../../vm/running-vm.ts";
 import { configureGuest } from "../../watch/configure-guest.ts";
 import { watchGuest } from "../../watch/supervise.ts";
@@ -35,7 +35,7 @@ async function answered({ machine, link }: RunningVm, deadlineMs: number, signal
   try {
     return await link.client({ deadlineMs, signal });
   } catch (error) {
-    if (signal.aborted ? !isDeadline(signal.reason) : link.state.kind === "closed") throw error;
+    if (signal.aborted ? !hasReason(signal.reason, "DEADLINE") : link.state.kind === "closed") throw error;
     const tail = await machine.serialTail();
     const reason = signal.aborted ? "DEADLINE" : "GUEST_UNAVAILABLE";
     const why = signal.aborted ? "before the call's deadline" : `within ${deadlineMs} ms`;
@@ -46,6 +46,3 @@ async function answered({ machine, link }: RunningVm, deadlineMs: number, signal
     });
   }
 }
-
-const isDeadline = (reason: unknown): boolean =>
-  reason instanceof PaddockError && reason.reason === "DEADLINE";

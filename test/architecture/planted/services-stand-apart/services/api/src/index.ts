@@ -1,3 +1,3 @@
-import { daemon } from "@paddock/node-daemon";
+import { daemon } from "../../node/src/index.ts";
 
 export const started = daemon;

@@ -1,3 +1,5 @@
+import { addAbortListener } from "node:events";
+
 /** Wakes any number of waiters at a change. A waiter that has left is dropped. */
 export class Changes {
   readonly #waiters = new Set<() => void>();
@@ -9,15 +11,14 @@ export class Changes {
   }
 
   /** Settles at the next change; rejects with the signal's reason. Check the state before waiting, in the same turn. */
-  next(signal: AbortSignal): Promise<void> {
+  async next(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = () => {
+    this.#waiters.add(resolve);
+    using _listener = addAbortListener(signal, () => {
       this.#waiters.delete(resolve);
       reject(signal.reason);
-    };
-    this.#waiters.add(resolve);
-    signal.addEventListener("abort", onAbort, { once: true });
-    return promise.finally(() => signal.removeEventListener("abort", onAbort));
+    });
+    await promise;
   }
 }
