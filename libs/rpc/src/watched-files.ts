@@ -2,14 +2,26 @@
  * The contents of a few small files, read again when they change: credentials that are replaced while the service runs.
  *
  * A file is replaced in one of three ways: it is written in place, another one is renamed over it, or a symbolic link in its path is
- * changed (Kubernetes does this with a link between the directory and its files). Events of the file system do not cover all of these,
- * and some file systems, such as those of a network, send none. So the files are read twice a second; they are few and small.
+ * changed (Kubernetes does this with a link between the directory and its files). So the directories of the file and of each link
+ * in its path are watched, and an event there causes the files to be read. They are also read every ten seconds, because some
+ * file systems, such as those of a network, send no events.
  *
  * A new value is used only when all files are valid together. A half-written file, or a certificate without its key, is reported
  * once and changes nothing.
  */
 import { createHash } from "node:crypto";
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  type FSWatcher,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  watch,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
 
 /** A file as it was read. */
 export type ReadFile = {
@@ -30,19 +42,25 @@ export type WatchedFilesOptions<T> = {
   readonly onReload?: () => void;
 };
 
-const REREAD_MS = 500;
+/** One replacement causes several events at once. */
+const SETTLE_MS = 50;
+const REREAD_MS = 10_000;
 const MAX_BYTES = 1024 * 1024;
+const MAX_LINKS = 40;
 
 export class WatchedFiles<T> implements Disposable {
   readonly #options: WatchedFilesOptions<T>;
   readonly #listeners = new Set<(value: T) => void>();
+  readonly #watchers = new Map<string, FSWatcher>();
   readonly #interval: NodeJS.Timeout;
+  #soon: NodeJS.Timeout | undefined;
   #value: T;
   #seen: string;
 
   /** Reads the files and starts to watch them. Throws the Error of `parse`, or one that names the file that cannot be read. */
   constructor(options: WatchedFilesOptions<T>) {
     this.#options = options;
+    this.#watch();
     const files = options.paths.map(readSmallFile);
     this.#seen = digestOf(files);
     this.#value = options.parse(files);
@@ -62,9 +80,13 @@ export class WatchedFiles<T> implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#interval);
+    clearTimeout(this.#soon);
+    for (const watcher of this.#watchers.values()) watcher.close();
+    this.#watchers.clear();
   }
 
   #reread(): void {
+    this.#watch();
     let seen = "";
     try {
       const files = this.#options.paths.map(readSmallFile);
@@ -81,6 +103,33 @@ export class WatchedFiles<T> implements Disposable {
     this.#seen = seen;
     for (const listener of this.#listeners) listener(this.#value);
     this.#options.onReload?.();
+  }
+
+  /** Watches the directories of the files as they are now. Where watching fails, the interval alone finds changes. */
+  #watch(): void {
+    const wanted = new Map(
+      this.#options.paths.flatMap(directoriesOf).map((path) => [identityOf(path), path]),
+    );
+    for (const [identity, watcher] of this.#watchers) {
+      if (wanted.has(identity)) continue;
+      watcher.close();
+      this.#watchers.delete(identity);
+    }
+    for (const [identity, path] of wanted) {
+      if (this.#watchers.has(identity)) continue;
+      try {
+        const watcher = watch(path, { persistent: false }, () => this.#rereadSoon());
+        watcher.on("error", () => this.#rereadSoon());
+        this.#watchers.set(identity, watcher);
+      } catch {}
+    }
+  }
+
+  #rereadSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#reread();
+    }, SETTLE_MS).unref();
   }
 }
 
@@ -100,6 +149,43 @@ export function readSmallFile(path: string): ReadFile {
     });
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** The directories in which a change may make `path` another file: its own, and that of each symbolic link in the path. */
+function directoriesOf(path: string): string[] {
+  const found = new Set<string>();
+  let rest = resolve(path);
+  for (let links = 0; links <= MAX_LINKS; links += 1) {
+    const link = firstLink(rest);
+    if (link === undefined) break;
+    found.add(link.directory);
+    rest = link.target;
+  }
+  return [...found, dirname(rest)];
+}
+
+function firstLink(path: string): { readonly directory: string; readonly target: string } | undefined {
+  const parts = path.split("/").slice(1);
+  let directory = "/";
+  for (const [index, part] of parts.entries()) {
+    const at = join(directory, part);
+    try {
+      return { directory, target: resolve(directory, readlinkSync(at), ...parts.slice(index + 1)) };
+    } catch {
+      directory = at;
+    }
+  }
+  return undefined;
+}
+
+/** A directory that was replaced has the same path and must be watched again. */
+function identityOf(path: string): string {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return path;
   }
 }
 
