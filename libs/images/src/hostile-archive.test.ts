@@ -17,6 +17,7 @@ import {
   symlink,
   type TestImage,
   tarOf,
+  withManifest,
 } from "./testing/build-archive.ts";
 import { pathsOf } from "./testing/inspect-squashfs.ts";
 import { storeFiles, temporaryStore } from "./testing/temporary-store.ts";
@@ -83,45 +84,32 @@ test("a whiteout or device below a lower layer's symbolic link has no effect", a
   assert.deepEqual(await pathsOf(store.blobPath(record)), ["link", "real", "real/x"]);
 });
 
-interface Manifest {
-  readonly config: object;
-  readonly layers: readonly object[];
-}
-
-/** An OCI layout with a changed manifest and a correct digest. */
-async function withManifest(change: (manifest: Manifest) => unknown): Promise<Buffer> {
-  const files = ociFiles(image);
-  const index = JSON.parse(files.get("index.json")?.toString() ?? "");
-  const manifest = JSON.parse(
-    files.get(`blobs/sha256/${index.manifests[0].digest.slice(7)}`)?.toString() ?? "",
-  );
-  change(manifest);
-  const bytes = Buffer.from(JSON.stringify(manifest));
-  Object.assign(index.manifests[0], { digest: `sha256:${sha256(bytes)}`, size: bytes.length });
-  files.set(`blobs/sha256/${sha256(bytes)}`, bytes).set("index.json", Buffer.from(JSON.stringify(index)));
-  return archiveOf(files);
-}
+/** An archive of the image with a changed manifest and correct digests. */
+const changedManifest = (change: Parameters<typeof withManifest>[1]) =>
+  archiveOf(withManifest(ociFiles(image), change));
 
 test("a layer of an unknown media type is refused", async (t) => {
   const encrypted = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted";
-  const archive = await withManifest(({ layers }) =>
+  const archive = await changedManifest(({ layers }) =>
     Object.assign(layers[0] ?? {}, { mediaType: encrypted }),
   );
   await refused(t, { archive, kind: "unsupported", message: /encrypted/ });
 });
 
 test("an artifact that is not a container image is refused", async (t) => {
-  const archive = await withManifest(({ config }) => Object.assign(config, { mediaType: "application/x" }));
+  const archive = await changedManifest(({ config }) =>
+    Object.assign(config, { mediaType: "application/x" }),
+  );
   await refused(t, { archive, kind: "unsupported", message: /image config/ });
 });
 
 test("a layer whose size differs from the manifest is refused", async (t) => {
-  const archive = await withManifest(({ layers }) => Object.assign(layers[0] ?? {}, { size: 7 }));
+  const archive = await changedManifest(({ layers }) => Object.assign(layers[0] ?? {}, { size: 7 }));
   await refused(t, { archive, kind: "digest_mismatch" });
 });
 
 test("a manifest with more layers than the config is refused", async (t) => {
-  const archive = await withManifest((manifest) => Object.assign(manifest, { layers: [] }));
+  const archive = await changedManifest((manifest) => Object.assign(manifest, { layers: [] }));
   await refused(t, { archive, kind: "invalid_archive", message: /0 layers, the config 1/ });
 });
 

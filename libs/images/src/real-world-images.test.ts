@@ -12,17 +12,20 @@ import {
   type Entry,
   file,
   hardlink,
+  indexOf,
   ociFiles,
+  putBlob,
+  putIndex,
   sha256,
   stream,
   symlink,
   tarOf,
+  withManifest,
 } from "./testing/build-archive.ts";
 import { catSquashfs, listSquashfs, pathsOf } from "./testing/inspect-squashfs.ts";
 import { temporaryStore } from "./testing/temporary-store.ts";
 
 type Files = Map<string, Buffer>;
-type Json = Record<string, unknown>;
 type Made = { readonly record: ImageRecord; readonly blob: string };
 
 async function imported(t: TestContext, files: Files): Promise<Made> {
@@ -39,29 +42,8 @@ async function refused(t: TestContext, files: Files, kind: ImageErrorKind, messa
 const layersOf = (...layers: (readonly Entry[])[]) => Promise.all(layers.map(tarOf));
 const imageOf = async (...layers: (readonly Entry[])[]) => ociFiles({ layers: await layersOf(...layers) });
 
-const indexOf = (files: Files): { manifests: Json[] } =>
-  JSON.parse(files.get("index.json")?.toString() ?? "");
-
-function putBlob(files: Files, content: unknown): { digest: string; size: number } {
-  const bytes = Buffer.isBuffer(content) ? content : Buffer.from(JSON.stringify(content));
-  files.set(`blobs/sha256/${sha256(bytes)}`, bytes);
-  return { digest: `sha256:${sha256(bytes)}`, size: bytes.length };
-}
-
-const putIndex = (files: Files, manifests: readonly Json[]) =>
-  files.set("index.json", Buffer.from(JSON.stringify({ schemaVersion: 2, manifests })));
-
 const indexType = "application/vnd.oci.image.index.v1+json";
 const manifestType = "application/vnd.oci.image.manifest.v1+json";
-
-/** The image with a changed manifest and correct digests. */
-function withManifest(files: Files, change: (manifest: { config: Json; layers: Json[] }) => void): Files {
-  const [entry = {}] = indexOf(files).manifests;
-  const old = `blobs/sha256/${String(entry.digest).slice("sha256:".length)}`;
-  const manifest = JSON.parse(files.get(old)?.toString() ?? "");
-  change(manifest);
-  return putIndex(files, [{ ...entry, ...putBlob(files, manifest) }]);
-}
 
 test("a leading slash means the image's root, in names and in hard links", async (t) => {
   const layers = [[directory("/"), directory("/opt"), file("//opt/a", "A"), hardlink("/opt/b", "/opt/a")]];

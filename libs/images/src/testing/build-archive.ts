@@ -91,6 +91,35 @@ export function dockerFiles(image: TestImage): Map<string, Buffer> {
   return files;
 }
 
+type Json = Record<string, unknown>;
+
+/** The image's index, as `ociFiles` writes it. */
+export const indexOf = (files: ReadonlyMap<string, Buffer>): { manifests: Json[] } =>
+  JSON.parse(files.get("index.json")?.toString() ?? "");
+
+/** Adds a blob, and returns its part of a descriptor. */
+export function putBlob(files: Map<string, Buffer>, content: unknown): { digest: string; size: number } {
+  const bytes = Buffer.isBuffer(content) ? content : Buffer.from(JSON.stringify(content));
+  files.set(`blobs/sha256/${sha256(bytes)}`, bytes);
+  return { digest: `sha256:${sha256(bytes)}`, size: bytes.length };
+}
+
+/** Replaces the image's index. */
+export const putIndex = (files: Map<string, Buffer>, manifests: readonly Json[]): Map<string, Buffer> =>
+  files.set("index.json", Buffer.from(JSON.stringify({ schemaVersion: 2, manifests })));
+
+/** The image with a changed manifest and correct digests. */
+export function withManifest(
+  files: Map<string, Buffer>,
+  change: (manifest: { config: Json; layers: Json[] }) => unknown,
+): Map<string, Buffer> {
+  const [entry = {}] = indexOf(files).manifests;
+  const old = `blobs/sha256/${String(entry.digest).slice("sha256:".length)}`;
+  const manifest = JSON.parse(files.get(old)?.toString() ?? "");
+  change(manifest);
+  return putIndex(files, [{ ...entry, ...putBlob(files, manifest) }]);
+}
+
 export async function archiveOf(files: ReadonlyMap<string, Buffer>): Promise<Buffer> {
   return tarOf([...files].map(([name, content]) => ({ name, content })));
 }
