@@ -34,7 +34,7 @@ export async function startNats(
       jetstream ? ["-js", "-sd", join(directory, "nats")] : [],
       configFile === undefined ? [] : ["-c", configFile],
     ),
-    { stdio: "ignore", env: { ...process.env, ...env } },
+    { detached: true, stdio: "ignore", env: { ...process.env, ...env } },
   );
   const exited = once(child, "exit");
   const url = await Promise.race([

@@ -20,6 +20,7 @@ import {
 import { GrpcConnection, type GrpcMethods } from "@paddock/rpc";
 import { tinyImage } from "../fixtures/tiny-image.ts";
 import { type ChildService, repositoryRoot, type StartOptions, startService } from "./child-service.ts";
+import { disposeOnSignal } from "./dispose-on-signal.ts";
 import { Failpoints } from "./failpoints.ts";
 import { machinesOf } from "./machines.ts";
 import { type NatsServer, startNats } from "./nats.ts";
@@ -53,6 +54,7 @@ export class Stack implements AsyncDisposable {
   readonly #api: ChildService;
   readonly #nodeEnv: Record<string, string>;
   readonly #nodeStart: StartOptions;
+  readonly #forgetSignals = disposeOnSignal(this);
   #node: ChildService;
 
   private constructor(
@@ -196,6 +198,7 @@ export class Stack implements AsyncDisposable {
       );
     } finally {
       this.#connection.close();
+      this.#forgetSignals();
       await this.#api.stop();
       await this.#node.stop();
       await this.#nats.stop();
