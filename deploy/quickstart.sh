@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole story once, on this machine: set up, start, import an image, run a container in a VM, talk to it, look at
-# it, remove it, stop, and look for anything left. All of it in a directory and on ports of its own, so that it
-# neither disturbs a Paddock that is up nor leaves one behind.
+# Sets Paddock up on this machine and shows it once: starts it, imports an image, runs a container in a VM, uses and
+# removes it, stops Paddock, and looks for anything left behind. It has its own directory and ports, so it does not
+# disturb a Paddock that is running.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,7 +19,7 @@ fail() {
   exit 1
 }
 
-# Shows a command as one would type it, runs it, and tells how long it took.
+# Prints a command, runs it, and prints its duration.
 show() {
   local start=$EPOCHREALTIME status=0
   printf '  $ %s\n' "$*"
@@ -30,12 +30,12 @@ show() {
 
 paddock() { "$root/services/cli/bin/paddock" "$@"; }
 
-[ "$(id -u)" = 0 ] || fail "root is needed, to give each VM a user and a control group of its own: sudo npm run quickstart"
+[ "$(id -u)" = 0 ] || fail "each VM gets its own user and control group, which needs root: sudo npm run quickstart"
 
 title "1. Set up"
 bash deploy/setup.sh
 
-# Short, because a unix socket's path has at most 107 bytes, and open to traverse for the VMs' users.
+# Short, because the path of a unix socket has at most 107 bytes. The VMs' users need x on it.
 state=$(mktemp -d /tmp/pdqXXXXXX)
 chmod 0711 "$state"
 unset PADDOCK_API PADDOCK_TOKEN_FILE PADDOCK_TLS_CA
@@ -46,7 +46,7 @@ clean_up() {
   local status=$?
   trap - EXIT INT TERM
   if [ "$status" != 0 ]; then
-    printf '\n  The quickstart did not get to its end (code %s); cleaning up.\n' "$status" >&2
+    printf '\n  The quickstart failed (code %s); cleaning up.\n' "$status" >&2
     for log in "$state"/logs/{supervisor,api,node}.log; do
       [ -s "$log" ] && printf '  the end of %s:\n' "${log##*/}" >&2 && tail -n 8 "$log" | cut -c1-300 | sed 's/^/    | /' >&2
     done
@@ -70,39 +70,39 @@ tick "built $(du -h "$archive" | cut -f1) OCI archive ${archive/#$HOME/\~}"
 show paddock image import "$archive"
 show paddock image ls
 
-title "4. Run a container, in a VM of its own"
+title "4. Run a container in its own VM"
 service='i=0; while :; do i=$((i+1)); echo "tick $i"; echo "tock $i" >&2; sleep 0.2; done'
 show paddock run -d --name quickstart --cpus 1 --memory 64m paddock/tiny:latest sh -c "$service"
 show paddock ps
 
-title "5. Talk to it while it runs"
+title "5. Execute commands in it"
 show paddock exec quickstart -- uname -srm
 show paddock exec quickstart -- sh -c 'for i in 1 2 3; do echo "line $i"; sleep 0.1; done'
 paddock exec quickstart -- sh -c 'exit 42' && code=0 || code=$?
 [ "$code" = 42 ] || fail "the exit code of a command was 42, and paddock exec exited with $code"
 tick "the exit code of a command comes back: $code"
 sum=$(seq 1 20000 | paddock exec -i quickstart -- md5sum | cut -d' ' -f1)
-[ "$sum" = "$(seq 1 20000 | md5sum | cut -d' ' -f1)" ] || fail "what was sent to stdin did not arrive whole: $sum"
-tick "108894 bytes through stdin arrive whole: md5 $sum"
+[ "$sum" = "$(seq 1 20000 | md5sum | cut -d' ' -f1)" ] || fail "the command read something else than was sent to its stdin: $sum"
+tick "108894 bytes of stdin arrive unchanged: md5 $sum"
 
-title "6. Look at it"
+title "6. Show its figures, logs and processes, and change its limits"
 show paddock stats --no-stream quickstart
 paddock stats --no-stream -o json quickstart >"$state/stats.json"
-"$root/node_modules/node/bin/node" - "$state/stats.json" <<'JS' || fail "the figures make no sense: $(cat "$state/stats.json")"
+"$root/node_modules/node/bin/node" - "$state/stats.json" <<'JS' || fail "the figures are wrong: $(cat "$state/stats.json")"
 const { host, containers } = JSON.parse(require("node:fs").readFileSync(process.argv[2], "utf8"));
 const fine = Number(host.cpu.usageUs) > 0 && Number(host.memory.usageBytes) > 1e6 &&
   Number(containers[0].cpu.usageUs) > 0 && Number(containers[0].memory.usageBytes) > 0 &&
   Number(containers[0].memory.limitBytes) === 64 * 1024 * 1024;
 process.exit(fine ? 0 : 1);
 JS
-tick "CPU and memory of the VM and of its container are there, and its limit is the one that was asked for"
-[ -n "$(control_groups_of "$state")" ] || fail "the VM is in no control group of its own"
+tick "the VM and its container have figures of CPU and memory, and the memory limit is 64 MiB"
+[ -n "$(control_groups_of "$state")" ] || fail "the VM has no control group"
 show paddock logs --tail 4 quickstart
 show paddock top quickstart
 show paddock update --cpus 0.5 --memory 96m quickstart
 limit=$(paddock exec quickstart -- cat /sys/fs/cgroup/memory.max)
-[ "$limit" = $((96 * 1024 * 1024)) ] || fail "the guest holds the container to $limit bytes of memory, not to the 96 MiB it was given"
-tick "limits change while it runs: the guest's kernel says 96 MiB"
+[ "$limit" = $((96 * 1024 * 1024)) ] || fail "the container's memory limit in the guest is $limit bytes instead of 96 MiB"
+tick "the limits of a running container change: the guest's kernel has 96 MiB"
 
 title "7. Remove it and stop"
 show paddock rm -f quickstart
@@ -113,5 +113,5 @@ check_nothing_left "$state" "$state/before" || fail "something was left behind"
 rm -rf --one-file-system "$state"
 tick "no file: $state is removed"
 
-title "All of it worked, in $(seconds_since "$began") s."
-echo 'To keep it: "npx paddock up --detach", then "npx paddock --help".'
+title "Everything worked, in $(seconds_since "$began") s."
+echo 'To use it: "npx paddock up --detach", then "npx paddock --help".'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings a machine to where Paddock runs: packages, tools, the agent, the guest's kernel and initramfs. Each step
-# looks first and does only what is missing, so a second run takes under a second. Needs npm and Node 20 or later.
+# Installs and builds what Paddock needs: packages, tools, the agent, the guest's kernel and initramfs. Each step
+# does only what is missing, so a second run takes less than a second. Needs npm and Node 20 or later.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,7 +14,7 @@ export PATH="$PATH:${HOME:-/root}/.cargo/bin:/usr/sbin:/sbin"
 . deploy/lib/packages.sh
 
 [ "$(uname -sm)" = "Linux x86_64" ] || {
-  echo "Paddock's guests and its agent are x86-64 Linux; this machine is $(uname -sm)." >&2
+  echo "Paddock's guests and agent need x86-64 Linux; this machine is $(uname -sm)." >&2
   exit 1
 }
 
@@ -31,7 +31,7 @@ started=$EPOCHREALTIME
 echo "Setting up Paddock (log: .paddock/setup.log; the first run takes some minutes)"
 step "system packages, Rust" install_packages
 step "npm packages" install_npm_packages
-step "third-party protos" bring_protos
+step "third-party protos" copy_protos
 step "guest agent" build_agent
 step "guest kernel and initramfs" build_guest
 echo "Ready after $(seconds_since "$started") s."

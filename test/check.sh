@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Everything that can be said about the code without running it. Each check prints one line; what a failing
-# one has to say follows at the end, and every check runs even when an earlier one fails.
+# The static checks. Each check prints one line, and runs even if an earlier one fails. The output of checks that fail
+# follows at the end.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH="$PWD/node_modules/.bin:$PATH:$HOME/.cargo/bin"
 
 for tool in node_modules/.bin/node cargo cargo-clippy cargo-fmt git; do
   command -v "$tool" >/dev/null || {
-    echo "$tool is missing, so not everything can be checked. This brings it: npm run setup" >&2
+    echo "$tool is missing. This installs it: npm run setup" >&2
     exit 1
   }
 done
@@ -32,7 +32,7 @@ declare -A titles=(
   [arrows]="arrows between packages" [unused]="unused code and dependencies" [style]="format and lint"
   [agent_format]="agent: format" [shell_syntax]="shell scripts parse"
 )
-# The longest first, so that the short ones fill the gaps.
+# The longest first.
 waiting=(agent_lint types protocol arrows unused style agent_format shell_syntax)
 
 start_check() {

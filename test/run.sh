@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets the machine up if it has to, then checks and tests everything and says what failed.
+# Sets the machine up if necessary, then runs all checks and tests and reports what failed.
 #
 #   npm test                          everything
 #   npm test -- libs/images           the tests below a directory, or of one file
@@ -20,7 +20,7 @@ durations=()
 began=$SECONDS
 tests=0 passed=0 failed=0 not_run=0
 
-# Everything but what boots VMs: a list of directories would forget the next one.
+# All tests but those of e2e and fleet, so that a new directory is included.
 unit_tests() { tests_below libs services deploy test | grep -vE '^test/(e2e|fleet)/'; }
 
 # Those that take longest start first: at the end of a stage nothing runs beside the last file.
@@ -113,11 +113,11 @@ if wants unit; then mapfile -t unit_files < <(unit_tests); fi
 if wants e2e; then mapfile -t e2e_files < <(e2e_tests); fi
 if wants fleet; then mapfile -t fleet_files < <(tests_below test/fleet); fi
 
-# Short, because the paths of unix sockets in it are limited to 107 bytes, and open to the VMs' user.
+# Short, because the path of a unix socket has at most 107 bytes. The VMs' users need x on it.
 run_directory=$(mktemp -d /tmp/pdXXXXXX)
 chmod 0711 "$run_directory"
 scratch=$(mktemp -d)
-# A run that is interrupted stops what it started, too.
+# An interrupted run ends what it started.
 finish() {
   rm -rf "$scratch"
   rm -rf --one-file-system "$run_directory"
@@ -127,8 +127,8 @@ trap 'node test/runner/left-behind.ts after "$scratch/before" "$run_directory"; 
 
 if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   banner "npm packages"
-  # Not `npm ci`: it refuses when the registry at hand lacks a package for some other platform, which is no
-  # reason not to test on this one. The lock file is obeyed all the same, and a test compares it with the manifests.
+  # Not `npm ci`: it fails when the registry lacks a package for another platform. `npm install` obeys the lock file
+  # too, and a test compares it with the manifests.
   npm install --no-save --no-audit --no-fund --loglevel=error </dev/null || exit 1
 fi
 if wants setup || [ $((${#e2e_files[@]} + ${#fleet_files[@]})) -gt 0 ] || wants agent; then
@@ -137,7 +137,7 @@ if wants setup || [ $((${#e2e_files[@]} + ${#fleet_files[@]})) -gt 0 ] || wants 
 fi
 node test/runner/left-behind.ts before "$scratch/before"
 
-# Each test file and each service is a process of its own: compiled code kept from one to the next spares each half a second.
+# Each test file and each service is a process. With a cache of compiled code each starts half a second sooner.
 export NODE_COMPILE_CACHE=$PWD/.paddock/compile-cache
 
 cores=$(nproc)

@@ -1,8 +1,8 @@
 # Finds what a run left on the machine, and ends its processes. Sourced.
 #
-# Everything a run starts has its state directory in its command line or its environment, and the node daemon begins the
-# names of control groups with a hash of its own; that tells a run's things from others'. Links and firewall tables carry
-# no such mark, so a listing from before is compared with.
+# A process belongs to a run if the run's state directory is in its command line or environment, and a control group if
+# its name begins with a hash of that directory. Links and firewall tables have no such mark: they are compared with a
+# list from before the run.
 
 list_unsigned() {
   ls /sys/class/net | grep -E '^(paddock|pdk?)[-.0-9]' | sed 's/^/link /' || true
@@ -15,13 +15,13 @@ control_groups_of() {
   find /sys/fs/cgroup -type d -path "*/paddock/$hash-*" 2>/dev/null || true
 }
 
-# The pids of processes that carry the directory, but for our own.
+# The pids of processes that have the directory in their command line or environment, without this script's.
 processes_of() {
   local directory=$1 entry pid
   for entry in /proc/[0-9]*; do
     pid=${entry#/proc/}
     [ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] && continue
-    # Children of this script carry it in their environment, too, and end with it.
+    # Children of this script have it in their environment too, and end with the script.
     [ "$(awk '{ print $4 }' "$entry/stat" 2>/dev/null)" = $$ ] && continue
     if tr '\0' '\n' 2>/dev/null <"$entry/cmdline" | grep -qF "$directory" ||
       tr '\0' '\n' 2>/dev/null <"$entry/environ" | grep -qF "=$directory"; then

@@ -1,8 +1,8 @@
-# System packages: which program each is needed for, and how the missing ones are installed. Sourced, after
+# System packages: the program that each is needed for, and the installation of those that are missing. Sourced, after
 # toolchain.sh.
 
-# program:package. A package is looked for by its program, so that other distributions and hand-built
-# installations count too.
+# program:package. A package counts as installed when its program is found, so other distributions and programs built
+# by hand count too.
 needed_programs=(
   qemu-system-x86_64:qemu-system-x86 # runs the guests
   nats-server:nats-server            # the bus, for development and tests
@@ -21,16 +21,16 @@ needed_programs=(
   depmod:kmod
   cc:gcc                # links the agent
   busybox:busybox-static # the root file system of the agent's tests
-  git:git               # the checks ask it which files are ours
-  python3:python3       # the tests give the command line a terminal with it
+  git:git               # lists the files for the checks
+  python3:python3       # gives the command line a terminal in tests
 )
-# What no program shows: a static link needs libc.a, and cargo trusts nobody without the certificates.
+# Packages without a program: a static link needs libc.a, and cargo needs certificates for downloads.
 needed_files=(
   libc6-dev:/usr/lib/x86_64-linux-gnu/libc.a:/usr/lib64/libc.a:/usr/lib/libc.a
   ca-certificates:/etc/ssl/certs/ca-certificates.crt:/etc/pki/tls/certs
 )
-# Debian's cargo is older than the agent needs; these are kept current, for browsers. All four, as the tools of another
-# version do not work with the compiler. "npm run check" needs the last two.
+# Debian's own cargo is too old for the agent. Debian keeps these packages current for browsers. All four are needed,
+# because the tools must have the compiler's version. "npm run check" uses the last two.
 rust_packages=(cargo-web rustc-web rustfmt-web rust-web-clippy)
 
 any_exists() {
@@ -61,11 +61,11 @@ missing_programs() {
   rust_is_current || printf 'cargo rustc cargo-clippy cargo-fmt (%s or later) ' "$(wanted_rust)"
 }
 
-# Its relatives lack some of the packages, or call them otherwise.
+# Derived distributions lack some of the packages, or have other names for them.
 is_debian() { grep -qx 'ID="\?debian"\?' /etc/os-release 2>/dev/null; }
 system_name() { (. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-}") || uname -sr; }
 
-# Packages start their services on installation unless policy-rc.d forbids it (Debian policy 9.3.3).
+# A package starts its services on installation unless policy-rc.d forbids it (Debian policy 9.3.3).
 without_starting_services() (
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
@@ -79,15 +79,15 @@ without_starting_services() (
 apt_install() {
   local lock_wait=(-o DPkg::Lock::Timeout=600)
   export DEBIAN_FRONTEND=noninteractive
-  # Lists may be absent on a fresh machine, or too old to name files that still exist.
+  # On a new machine the package lists may be missing, or name files that no longer exist.
   without_starting_services apt-get "${lock_wait[@]}" install -y -q --no-install-recommends "$@" || {
     apt-get update -q
     without_starting_services apt-get "${lock_wait[@]}" install -y -q --no-install-recommends "$@"
   }
 }
 
-# What a person has to do where this script cannot: no rights, or another distribution.
-tell_what_is_missing() {
+# Tells what to install by hand when this script cannot: without root, or on another distribution.
+explain_missing() {
   if is_debian; then
     echo "Missing packages: $*"
     echo "As root: apt-get update && apt-get install --no-install-recommends $*"
@@ -99,18 +99,18 @@ tell_what_is_missing() {
   echo "Then run this again."
 }
 
-# bring_packages NAME...: installs them, or tells who could and how.
-bring_packages() {
+# install_or_explain NAME...: installs the packages, or tells how to.
+install_or_explain() {
   if [ "$(id -u)" != 0 ] || ! is_debian; then
-    tell_what_is_missing "$@"
+    explain_missing "$@"
     return 1
   fi
-  # Another checkout may be installing the same: two would lift each other's ban on starting services.
+  # One installation at a time: two would remove each other's policy-rc.d.
   exec 7>/run/paddock-setup.lock
   flock 7
   apt_install "$@"
   exec 7>&-
-  # Installed for the program alone: Paddock starts its own, and nothing may listen after a reboot.
+  # Only the program is needed. Paddock starts its own server, and this one must not listen after a reboot.
   if [[ " $* " == *" nats-server "* ]] && command -v systemctl >/dev/null; then
     systemctl disable --quiet nats-server || true
   fi
@@ -121,12 +121,12 @@ install_packages() {
   local missing
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] && return
-  bring_packages "${missing[@]}"
+  install_or_explain "${missing[@]}"
   note "installed ${#missing[@]} and what they need"
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || {
     echo "Still missing after the installation: ${missing[*]}"
-    [[ " ${missing[*]} " != *" rustc-web "* ]] || tell_about_rust
+    [[ " ${missing[*]} " != *" rustc-web "* ]] || explain_rust
     return 1
   }
 }

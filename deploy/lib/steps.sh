@@ -1,5 +1,5 @@
-# Steps with progress: `step "title" command…` runs the command quietly, prints its duration, and on failure
-# the end of its output. Sourced; expects $log to be a file that may be appended to.
+# Steps with progress: `step "title" command…` runs the command, appends its output to the file $log, and prints its
+# duration, or the end of the output if it fails. Sourced.
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
 
@@ -11,7 +11,7 @@ step() {
   shift
   [ -t 1 ] && printf '  … %s\r' "$title"
   echo "== $(date -u +%FT%TZ) $title" >>"$log"
-  # Off out here and on in there: behind "||" or "if", errexit would be ignored inside the step as well.
+  # In a command behind "||" or "if", bash ignores errexit. So it is off here, and on in the subshell.
   set +e
   notes=$(
     exec 8>&1

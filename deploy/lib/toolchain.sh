@@ -1,6 +1,6 @@
-# The steps after the system packages; each looks first. Sourced, with the checkout as working directory.
+# The steps after the system packages. Each does only what is missing. Sourced, with the checkout as working directory.
 
-# True when node_modules holds what package-lock.json says, by npm's own record of what it installed.
+# True when node_modules has the versions of package-lock.json, by npm's own record of what it installed.
 npm_is_current() {
   [ -x node_modules/.bin/node ] && [ -f node_modules/.package-lock.json ] || return 1
   [ package-lock.json -ot node_modules/.paddock-checked ] && return 0
@@ -20,12 +20,12 @@ install_npm_packages() {
     echo "npm is missing; install Node 20 or later with npm"
     return 1
   }
-  # "npm ci" refuses a lock without the entries of other platforms' binaries, which is what npm writes when the
-  # registry in use does not carry them. Then the same versions are installed by "npm install", and checked below.
+  # "npm ci" refuses a lock file without entries for the binaries of other platforms. npm writes such a file when the
+  # registry does not have them. "npm install" then installs the same versions, which is checked below.
   npm ci --no-audit --no-fund --loglevel=error ||
     npm install --no-save --no-audit --no-fund --loglevel=error
   npm_is_current || {
-    echo "node_modules differs from package-lock.json; run npm install and look at what it changes in the lock"
+    echo "node_modules differs from package-lock.json; run npm install and see what it changes in the lock file"
     return 1
   }
   note "installed"
@@ -33,7 +33,7 @@ install_npm_packages() {
 
 wanted_rust() { sed -n 's/^rust-version *= *"\(.*\)"/\1/p' services/agent/Cargo.toml; }
 
-# True when the compiler is recent enough and has what "npm run check" needs beside it.
+# True when the compiler is recent enough and clippy and rustfmt are installed.
 rust_is_current() {
   local have
   have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || return 1
@@ -41,21 +41,21 @@ rust_is_current() {
   cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1
 }
 
-tell_about_rust() {
+explain_rust() {
   echo "Rust $(wanted_rust) or later with clippy and rustfmt is needed; found: $(rustc --version 2>&1 | head -n 1) at $(command -v rustc || echo nowhere)"
   echo "Debian 12 has it in its security archive (rustc-web). With rustup: rustup update && rustup component add clippy rustfmt."
 }
 
-bring_protos() {
+copy_protos() {
   local before
   before=$(cat proto/vendor/.stamp 2>/dev/null || true)
   bash proto/deps.sh
-  [ "$before" = "$(cat proto/vendor/.stamp)" ] || note "brought"
+  [ "$before" = "$(cat proto/vendor/.stamp)" ] || note "copied"
 }
 
 agent_binary=services/agent/target/x86_64-unknown-linux-gnu/release/paddock-agent
 
-# Cargo would find out by itself, in a second or two; setup runs before everything, so it asks the clock first.
+# Cargo needs a second or two to find that nothing changed. Setup runs before each test run, so it compares file times.
 agent_is_current() {
   local changed
   [ -f "$agent_binary" ] || return 1
@@ -67,7 +67,7 @@ agent_is_current() {
 build_agent() {
   agent_is_current && return
   (cd services/agent && cargo build --release --locked --quiet)
-  # Cargo leaves the binary alone when its content would be the same.
+  # Cargo does not write the binary when its content stays the same.
   touch "$agent_binary"
   note "built"
 }

@@ -1,9 +1,8 @@
 /**
- * Runs the import rules over a directory laid out like this repository, and answers what they report.
+ * Runs the import rules on a directory with the layout of this repository, and returns what they report.
  *
- * A planted tree holds only the files that break a rule. It is copied to a temporary directory and completed
- * into the workspace it imitates (the real package.json files, the links in node_modules), because that is
- * how the names in it are resolved.
+ * A planted tree has only the files that break a rule. It is copied to a temporary directory, together with the package.json
+ * files and links in node_modules that resolve the names in it.
  */
 
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
@@ -24,7 +23,7 @@ const config = await extractDepcruiseConfig(join(repositoryRoot, ".dependency-cr
 /** The names of the rules, in the order they are written. */
 export const ruleNames: readonly string[] = (config.forbidden ?? []).map((rule) => rule.name ?? "unnamed");
 
-/** Cruises `directory`. Changes the working directory while it runs, so calls do not overlap. */
+/** Checks `directory`. Changes the working directory while it runs, so calls must not overlap. */
 export async function brokenArrows(directory: string): Promise<BrokenArrow[]> {
   const before = process.cwd();
   process.chdir(directory);
@@ -42,7 +41,7 @@ export async function brokenArrows(directory: string): Promise<BrokenArrow[]> {
   }
 }
 
-/** Lays the planted tree `source` out in `target`, an empty directory, as a workspace of its own. */
+/** Makes a workspace with the planted tree `source` in the empty directory `target`. */
 export function layOut(source: string, target: string): void {
   cpSync(source, target, { recursive: true });
   cpSync(join(repositoryRoot, "package.json"), join(target, "package.json"));

@@ -1,4 +1,4 @@
-/** What the house style says of files, as functions from a file to the faults in it. */
+/** The rules of the house style for files, as functions from a file to its faults. */
 
 import { basename, extname } from "node:path";
 import type { TrackedFile } from "./tracked-files.ts";
@@ -8,7 +8,7 @@ const CODE = new Set([".ts", ".mjs", ".js", ".rs", ".sh"]);
 const GENERATED = /(?:^|\/)gen\//;
 const LOCK_FILE = /(?:^|\/)(?:package-lock\.json|Cargo\.lock)$/;
 
-/** Words that say what kind of thing a file holds and nothing of what it is about. */
+/** Names that do not tell what a file is about. */
 const EMPTY_NAMES = new Set(["utils", "util", "common", "helpers", "helper", "shared", "types", "misc"]);
 
 const KEBAB_CASE = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|bench|config|d))*\.m?[jt]s$/;
@@ -32,7 +32,7 @@ export function nameFaults(file: TrackedFile): string[] {
   return faults;
 }
 
-/** Package sources: the machine's own configuration says where packages come from, not the repository. */
+/** Hosts of package registries. They belong to the configuration of a machine, not to the repository. */
 export function hostFaults(file: TrackedFile): string[] {
   const text = file.read();
   const hosts = [

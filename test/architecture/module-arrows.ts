@@ -1,4 +1,4 @@
-/** What must hold of the dependencies between the files of a Rust crate: no circle, and between rooms one direction. */
+/** The rules for dependencies between files of a Rust crate: no circle, and one direction between rooms. */
 
 import type { Dependency } from "./rust-modules.ts";
 

@@ -1,15 +1,15 @@
 /**
- * Which file of a Rust crate depends on which, read from its text.
+ * The dependencies between the files of a Rust crate, read from their text.
  *
  * A file depends on the file that defines what it names: `use super::stage::StageSpec` leads through the re-export in
- * `stage/mod.rs` to `stage/spec.rs`. So a `mod.rs` that only declares and re-exports depends on nothing. Code that only tests
- * compile may name anything, and is left out.
+ * `stage/mod.rs` to `stage/spec.rs`. So a `mod.rs` with only declarations and re-exports depends on nothing. Test code may name
+ * anything, and is ignored.
  */
 
 /** Texts of a crate by their path below `src`. */
 export type Sources = ReadonlyMap<string, string>;
 
-/** One file that names something defined in another. */
+/** A file that names a definition of another. */
 export interface Dependency {
   readonly from: string;
   readonly to: string;
@@ -88,7 +88,7 @@ function withoutTests(code: string): string {
   return code.slice(0, at) + withoutTests(code.slice(end + 1));
 }
 
-/** The names that a `use` tree brings in, each with its path. */
+/** The names that a `use` tree imports, each with its path. */
 function expand(prefix: Path, tree: string): { name: string; path: Path }[] {
   const group = /^\s*((?:\w+\s*::\s*)*)\{([\s\S]*)\}\s*$/.exec(tree);
   if (group !== null) {
@@ -146,7 +146,7 @@ function absolute(path: Path, module: Module, modules: Modules): Path | undefine
   return target === undefined ? undefined : [...target, ...rest];
 }
 
-/** The file with the definition: down the modules, and on by what each imports under the name. */
+/** The file with the definition, found through modules and their re-exports. */
 function definingFile(path: Path | undefined, modules: Modules): string | undefined {
   if (path === undefined) return undefined;
   let depth = 0;

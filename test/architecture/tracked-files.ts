@@ -13,7 +13,7 @@ export interface TrackedFile {
 
 /** Every file git tracks or would track (neither ignored nor deleted), relative to the root. */
 export function trackedFiles(): TrackedFile[] {
-  // The checkout may belong to another user than the one who tests it.
+  // The checkout may belong to another user.
   const ours = ["-c", `safe.directory=${repositoryRoot}`];
   const listing = execFileSync(
     "git",

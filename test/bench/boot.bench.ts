@@ -1,9 +1,9 @@
 /**
  * What Paddock adds to the boot of a VM.
  *
- * The floor is a bare QEMU: the same kernel, initramfs, kernel arguments and size, the agent's port and no other device,
- * started straight from this process; from its start to the agent's first READY. Against it, the whole CreateSandbox of
- * a client: api, placement, NATS, journal, cgroup, privileges, boot, handshake, identity. Both in turn, one at a time.
+ * The floor is a bare QEMU that this process starts, from its start to the agent's first READY. It has the same kernel, initramfs,
+ * kernel arguments and size, and no device but the agent's port. It is compared with the whole CreateSandbox of a client: api,
+ * placement, NATS, journal, cgroup, privileges, boot, handshake, identity. They run alternately, one at a time.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -49,7 +49,7 @@ function bareQemu(socket: string): ChildProcess {
   );
 }
 
-/** Resolves when the file is there. */
+/** Resolves when the file exists. */
 function appearance(directory: string, name: string): Promise<void> {
   return new Promise((resolve) => {
     const watcher = watch(directory, () => check());
@@ -62,7 +62,7 @@ function appearance(directory: string, name: string): Promise<void> {
   });
 }
 
-/** QEMU binds its socket a moment before it listens. */
+/** Connects, again if it is refused: QEMU binds its socket a moment before it listens. */
 async function connectWhenListening(socketPath: string): Promise<AgentClient> {
   for (let left = 1000; ; left--) {
     try {

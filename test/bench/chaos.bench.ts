@@ -1,7 +1,7 @@
 /**
- * Kill -9 of the node daemon at random moments, 100 times, under a mixed load of 20 sandboxes. What is counted is what must not
- * be: a VM without a record, a record without a VM, a leaked resource, a lost result, an invented exit. The first of them
- * ends the run with the seed that repeats it: PADDOCK_CHAOS_SEED=… npm run bench -- chaos.
+ * Kills the node daemon with SIGKILL at 100 random moments, under a mixed load of 20 sandboxes, and counts faults: a VM without a
+ * record, a record without a VM, a leaked resource, a lost result, an invented exit. The first fault ends the run, and prints
+ * the seed that repeats it: PADDOCK_CHAOS_SEED=… npm run bench -- chaos.
  */
 import { chaos } from "../harness/chaos.ts";
 import { CHAOS_FINDINGS, ChaosFinding } from "../harness/chaos-finding.ts";
@@ -13,7 +13,7 @@ const sandboxes = Number(process.env.PADDOCK_CHAOS_SANDBOXES ?? 20);
 
 const log = (line: string) => console.error(`${new Date().toISOString()} ${line}`);
 log(`seed ${seed}`);
-// An error that is no finding is thrown: the run has then shown nothing.
+// Another error than a finding is thrown, because the run has no result.
 const outcome = await chaos({ seed, sandboxes, rounds, maxLifeMs: 8000, compareEvery: 10, log }).catch(
   (error: unknown) => {
     if (!(error instanceof ChaosFinding)) throw error;

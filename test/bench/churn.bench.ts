@@ -1,7 +1,7 @@
 /**
- * Sandboxes that come and go, 1000 of them, some at a time. What the host and the services have afterwards is compared with what they
- * had after the first few: file descriptors, threads, processes, mounts, control groups, network devices, files and records
- * must be the same, and the memory that api and node daemon hold after a garbage collection must not have grown.
+ * Creates and deletes 1000 sandboxes, some at a time, and compares host and services with their state after the first 100. File
+ * descriptors, threads, processes, mounts, control groups, network devices, files and records must be the same, and the memory
+ * of api and node daemon after a garbage collection must not have grown.
  */
 import { randomUUID } from "node:crypto";
 import { hostSnapshot } from "../harness/host-snapshot.ts";
@@ -12,12 +12,12 @@ import { report, type Series, type Target } from "./report.ts";
 
 const rounds = Number(process.env.PADDOCK_CHURN_ROUNDS ?? 1000);
 const parallel = Number(process.env.PADDOCK_CHURN_PARALLEL ?? 2);
-/** Until caches, pools and lists of the last few have their usual size. */
+/** Rounds until caches, pools and lists have their usual size. */
 const WARM_UP = Math.min(100, rounds);
 const MIB = 1024 * 1024;
-/** A leak of 10 KiB a round is found in 1000; lists of the last few thousand requests are no leak. */
+/** Finds a leak of 10 KiB a round in 1000 rounds, and allows lists of the last few thousand requests. */
 const GROWTH_LIMIT_MIB = 8;
-/** How often memory is read. */
+/** Rounds between two readings of memory. */
 const EVERY = Math.max(1, Math.floor(rounds / 20));
 const SERVICES = ["api", "node"] as const;
 
@@ -57,7 +57,7 @@ const both = async (): Promise<Both> => ({
   node: await stack.figures("node"),
 });
 
-/** What is there once the last connection and timer is gone: nothing tells of that, so it is looked at until no less comes of it. */
+/** The figures when the last connections and timers have ended. No event tells that, so the smallest of 50 readings counts. */
 async function settled(): Promise<Both> {
   let best = await both();
   for (let look = 0; look < 50; look++) {

@@ -1,15 +1,14 @@
 /**
  * Whether a sandbox gets the CPU time its containers are entitled to, by the count of the host's kernel.
  *
- * 1. A container that wants more than its quota, of 0.5, 1 and 2 CPUs, is held to it within 3 %: usage of the sandbox's vCPU
- *    threads, which the cap is for, over windows of 10 s, read from their cgroup and through GetSandboxStats. It is compared with
- *    what there was to be had: a quota of all CPUs of the host cannot have what QEMU itself and others have used. What the whole
- *    sandbox used, with QEMU's own work beside its vCPUs, is printed.
- * 2. Two sandboxes with shares 1:3, held to one CPU, get 1:3 of it within 10 %.
- * 3. The cap in the kernel has moved within 1 s of the beginning of an UpdateContainer, and of a DeleteContainer.
+ * 1. A container that asks for more than its quota of 0.5, 1 and 2 CPUs gets the quota within 3 %. The usage of the sandbox's vCPU
+ *    threads, to which the cap applies, is read over windows of 10 s from their cgroup and by GetSandboxStats. It is compared
+ *    with the CPU time that was available: a quota of all CPUs of the host cannot get what QEMU itself and others use. The usage
+ *    of the whole sandbox, with QEMU's own work, is printed.
+ * 2. Two sandboxes with shares 1:3 on one CPU get 1:3 of it within 10 %.
+ * 3. The cap in the kernel changes within 1 s of the start of an UpdateContainer and of a DeleteContainer.
  *
- * A host that is busy with other things cannot give what it owes, so the windows in which it was quietest count, and what others
- * used in them is printed.
+ * A busy host cannot give the whole quota. So only the quietest windows count, and the usage of others in them is printed.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -21,10 +20,10 @@ import { median, report, type Series, type Target } from "./report.ts";
 const PERIOD_US = 100_000;
 const WINDOW_MS = 10_000;
 const WINDOWS = 3;
-/** Windows in which others used more than this are watched again, so many times at most; the quietest count. */
+/** Windows in which others used more than this are measured again, at most `ATTEMPTS` times. The quietest count. */
 const QUIET_CPUS = 0.05;
 const ATTEMPTS = 9;
-/** Until loads have begun and the first periods are over. */
+/** Time for loads to start, and for the first periods to end. */
 const SETTLE_MS = 3000;
 
 const series: Series[] = [];

@@ -2,8 +2,8 @@
  * Whether a container's writable layer is as fast as its limits allow, and no faster.
  *
  * One container reads and rewrites a file past the page cache (O_DIRECT), first without a limit, then with each of the four kinds of
- * limit, set by UpdateContainer while it runs. Guest (`io.max`)
- * and QEMU (the drive's throttle) hold the same limit, so a rate shows the stricter of the two.
+ * limit, set by UpdateContainer while it runs. The guest (`io.max`) and QEMU (the drive's throttle) both apply the limit, so a rate
+ * shows the stricter of the two.
  */
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";

@@ -1,5 +1,5 @@
 /**
- * What a bench prints and keeps.
+ * The output of a benchmark.
  *
  * A target is a ratio or a difference against a floor measured in the same run, so that it means the same on a fast host, a slow
  * one, and under software emulation. One line for each target ends the output: `target NAME VALUE LIMIT ok|missed`.

@@ -1,7 +1,7 @@
 /**
- * For how long a client, a guest or an archive can keep the node daemon from everybody else: the longest block of its event loop over
- * an import of a hostile archive, 512 execs, stdin in messages of one byte, and 128 containers that are watched. What the kernel ran
- * in place of the daemon is not counted (see `loop-watch.ts`); the block of an idle daemon is shown beside.
+ * For how long a client, a guest or an archive can block the node daemon: the longest block of its event loop during an import of a
+ * hostile archive, 512 execs, stdin in messages of one byte, and statistics of 128 containers. Time in which the kernel ran
+ * something else does not count (see `loop-watch.ts`). The longest block of an idle daemon is printed for comparison.
  */
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +23,7 @@ const WATCH_MS = 10_000;
 const at = { sandboxId: "bench-stall", containerId: "c1" };
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** One file and many hard links to it, spread over directories as an archive of git objects is. */
+/** One file and many hard links to it in 256 directories, like an archive of git objects. */
 async function linksArchive(directory: string): Promise<string> {
   const links = Array.from({ length: LINKS }, (_, index) =>
     hardlink(`d${index % 256}/l${index}`, "original"),
@@ -73,7 +73,7 @@ async function watchMany(stack: Stack): Promise<void> {
 
 const scratch = mkdtempSync(join(tmpdir(), "stall-"));
 await using stack = await Stack.start({}, { measured: true });
-// Room for all containers that are watched.
+// Memory for all containers.
 const spec = {
   resources: { memoryBytes: 1024n << 20n },
   containers: [{ containerId: "c1", image: await stack.tinyImage(), process: idle }],

@@ -1,10 +1,10 @@
 /**
- * 200 random updates of limits on 10 sandboxes with loads running, growth and shrinking of VMs included. At the end host, guest,
- * record and status agree to the byte and the microsecond, and after the deletes no cgroup is left. The first difference ends
- * the run with the seed that repeats it: PADDOCK_STORM_SEED=… npm run bench -- update-storm.
+ * 200 random updates of limits on 10 sandboxes with running loads. VMs grow and shrink with them. At the end host, guest, record and
+ * status must agree to the byte and the microsecond, and after the deletes no cgroup may be left. The first difference ends the
+ * run, and prints the seed that repeats it: PADDOCK_STORM_SEED=… npm run bench -- update-storm.
  *
- * PADDOCK_STORM_ROUNDS runs as many storms one after the other, each with the next seed: for what happens once in a hundred, with
- * few sandboxes and updates in each.
+ * PADDOCK_STORM_ROUNDS is the number of storms, each with the next seed. To find what happens once in a hundred times, run many
+ * storms with few sandboxes and updates.
  */
 import { type StormResult, stormStack, updateStorm } from "../harness/update-storm.ts";
 import { report } from "./report.ts";

@@ -17,7 +17,7 @@ if ! command -v go >/dev/null || ! python3 -c 'import venv, ensurepip' 2>/dev/nu
     . deploy/lib/toolchain.sh
     # shellcheck source=../../deploy/lib/packages.sh
     . deploy/lib/packages.sh
-    bring_packages golang-go python3-venv
+    install_or_explain golang-go python3-venv
   ) >&2
 fi
 if ! cmp -s "$here/python/requirements.txt" "$cache/python/requirements.txt"; then

@@ -37,7 +37,7 @@ function machineOf(sandboxId: string): number {
   return Number(pid ?? assert.fail(`${sandboxId} has no VM`));
 }
 
-/** The event that says that the sandbox has stopped. */
+/** The event of the sandbox's stop. */
 const stopOf = (sandboxId: string) =>
   log.find(
     (event) =>
@@ -46,7 +46,7 @@ const stopOf = (sandboxId: string) =>
       event.change.value === SandboxState.STOPPED,
   );
 
-/** Waits for the sandbox's end: all of it has `cause`, with evidence, and no exit status is invented. */
+/** Waits for the sandbox's stop. Sandbox and container must have `cause` with evidence, and no exit status. */
 async function endsOf(sandboxId: string, cause: StopCause, evidence: RegExp): Promise<number> {
   const event = await stopOf(sandboxId);
   assert.equal(event.cause, cause);
@@ -58,7 +58,7 @@ async function endsOf(sandboxId: string, cause: StopCause, evidence: RegExp): Pr
   assert.equal(container?.state, ContainerState.STOPPED);
   assert.equal(container?.stopCause, cause);
   assert.equal(container?.exitStatus, undefined);
-  // One that was stopped is started again; one whose VM was lost says so.
+  // A sandbox that was stopped can be started. One whose VM was lost gives that as the reason.
   const reason = cause === StopCause.GUEST_UNRESPONSIVE ? "WRONG_STATE" : "VM_UNAVAILABLE";
   await assert.rejects(exec(stack.client, ["true"], { sandboxId, containerId: "c1" }), { reason });
   return event.time ? timestampMs(event.time) : Number.NaN;
@@ -80,7 +80,7 @@ describe("a stop has its cause and evidence", { concurrency: 3 }, () => {
     );
     assert.ok(noticed);
     const { sandbox } = await sandboxes.getSandbox({ sandboxId }, soon());
-    assert.equal(sandbox?.status?.state, SandboxState.RUNNING, "a guest that is silent has not ended");
+    assert.equal(sandbox?.status?.state, SandboxState.RUNNING, "a silent guest has not stopped");
     await sandboxes.stopSandbox({ ...id(), sandboxId }, { deadline: inSeconds(20) });
     await endsOf(sandboxId, StopCause.GUEST_UNRESPONSIVE, /guest/);
     await sandboxes.deleteSandbox({ ...id(), sandboxId }, soon());
@@ -120,7 +120,7 @@ describe("a stop has its cause and evidence", { concurrency: 3 }, () => {
     const [current = ""] = globSync(join(directory, "memory.{usage_in_bytes,current}"));
     const limit = Number(readFileSync(current, "utf8")) + (8 << 20);
     for (const file of files) writeFileSync(file, String(limit));
-    // More pages of the guest's memory than the host will give.
+    // The guest uses more memory than the host gives it.
     const at = { sandboxId: "host-oom", containerId: "c1" };
     await assert.rejects(exec(stack.client, ["dd", "if=/dev/zero", "of=/big", "bs=1M", "count=150"], at));
     await endsOf("host-oom", StopCause.HOST_OOM, /./);
@@ -149,7 +149,11 @@ describe("a stop has its cause and evidence", { concurrency: 3 }, () => {
     assert.equal(container?.exitStatus?.oomKilled, true);
     const { sandbox } = await sandboxes.getSandbox({ sandboxId }, soon());
     assert.equal(sandbox?.status?.state, SandboxState.RUNNING);
-    assert.equal(sandbox?.status?.containers[0]?.state, ContainerState.RUNNING, "its neighbour goes on");
+    assert.equal(
+      sandbox?.status?.containers[0]?.state,
+      ContainerState.RUNNING,
+      "the other container runs on",
+    );
   });
 
   test("of a guest that hangs and is deleted", async () => {

@@ -1,4 +1,4 @@
-/** The contract of cgroups on layouts that this host does not have: real kernels in VMs, which run the same tests as the host. */
+/** The tests of cgroups on layouts that this host does not have: VMs with real kernels run the same tests as the host. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ const layouts = [
       "mount -t cgroup2 cgroup2 $cg",
       "mkdir -p $cg/$own $cg/system.slice/other.service",
       'for d in $cg $cg/system.slice; do echo "+cpu +cpuset +memory +pids" > $d/cgroup.subtree_control; done',
-      // All of this, and so the tests, is the unit.
+      // This shell and its tests are the unit's processes.
       "echo $$ > $cg/$own/cgroup.procs",
       "outside() { cat $cg/cgroup.subtree_control $cg/system.slice/cgroup.subtree_control; echo $cg/*/ $cg/system.slice/*/; }",
     ],

@@ -44,12 +44,12 @@ describe("a container whose creation is interrupted leaves its sandbox and its n
   const request = () => ({ ...id(), sandboxId, spec: { containerId: "c2", image, process: idle } });
   let before: string[];
   let life: string;
-  /** The neighbour's init since its start, and the block devices of the VM, as the guest's kernel has them. */
+  /** Pid and start time of the neighbour's init, and the block devices of the VM, from the guest's kernel. */
   const inside = async () =>
     (await exec(stack.client, ["sh", "-c", "cut -d' ' -f1,22 /proc/1/stat; cat /proc/partitions"], neighbour))
       .stdout;
 
-  test("which runs", async () => {
+  test("the sandbox runs, and the snapshot lists what it uses", async () => {
     await runIdle(stack, sandboxId);
     before = snapshot();
     life = await inside();
@@ -77,7 +77,7 @@ describe("a container whose creation is interrupted leaves its sandbox and its n
   test("an id that is taken is refused before any step runs", async () => {
     const taken = { ...request(), spec: { containerId: "c1", image, process: idle } };
     const spec = { containers: [{ containerId: "c9", image, process: idle }] };
-    // Any step that was begun would take the daemon along.
+    // Any step would kill the daemon.
     await stack.failpoints.arm("*", "die");
     await assert.rejects(stack.client.containers.createContainer(taken, soon()), {
       reason: "CONTAINER_EXISTS",
@@ -90,7 +90,7 @@ describe("a container whose creation is interrupted leaves its sandbox and its n
     await stack.failpoints.release();
   });
 
-  test("and can be created afterwards, beside it", async () => {
+  test("and the container can be created afterwards", async () => {
     await stack.client.containers.createContainer(request(), soon());
     await stack.client.containers.startContainer({ ...id(), sandboxId, containerId: "c2" }, soon());
     await stack.client.containers.deleteContainer(

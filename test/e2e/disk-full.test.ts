@@ -18,10 +18,10 @@ import { exec } from "../harness/exec.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
-/** The node's state is on a file system of its own, so that it can be filled without harm. The guest's kernel takes 50 MiB of it. */
+/** The node's state has its own file system, which the tests can fill. The guest's kernel takes 50 MiB of it. */
 const DISK_MIB = 192;
 const FLOOR_MIB = 64;
-/** Below the floor, which is there so that what runs can go on: QEMU stops a VM whose disk's file cannot grow. */
+/** Below the floor. It keeps running VMs running: QEMU stops a VM when the file of its disk cannot grow. */
 const LEFT_MIB = 48;
 
 let stack: Stack;
@@ -50,7 +50,7 @@ after(async () => {
   rmSync(mount, { recursive: true, force: true });
 });
 
-/** Leaves less than this free. In small steps: the guest writes at the same time, its new file system's tables among it. */
+/** Leaves less than this free. In small steps, because the guest writes at the same time. */
 function fill(freeMib: number): void {
   const step = Buffer.alloc(1 << 20);
   const free = () => {

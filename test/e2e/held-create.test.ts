@@ -10,7 +10,7 @@ import { inSeconds, Stack } from "../harness/stack.ts";
 import { until } from "../harness/until.ts";
 
 const ROUNDS = 15;
-/** Longer than any step of a creation takes. */
+/** Longer than any step of a creation. */
 const HELD_MS = 30_000;
 
 let stack: Stack;
@@ -24,7 +24,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-/** What asks for nothing to change, of a sandbox that is being changed and of the fleet. */
+/** Calls that change nothing. */
 function readings(sandboxId: string): Record<string, () => Promise<unknown>> {
   const { sandboxes, containers } = stack.client;
   const at = { sandboxId, containerId: "c1" };
@@ -108,7 +108,7 @@ test("while creations wait, their sandboxes can be read, and other sandboxes are
     // The readings use the CPUs that the other test files need.
     await delay(1000);
   }
-  assert.deepEqual(isHeld, { container: true, sandbox: true }, "all of it came while both were held");
+  assert.deepEqual(isHeld, { container: true, sandbox: true }, "both still waited after all of this");
 
   t.diagnostic(`held for ${((performance.now() - heldAt) / 1000).toFixed(1)} s`);
   for (const [name, ms] of slowest)
@@ -117,5 +117,9 @@ test("while creations wait, their sandboxes can be read, and other sandboxes are
   await stack.failpoints.release();
   assert.equal((await creatingContainer).container?.state, ContainerState.READY);
   assert.equal((await creatingSandbox).sandbox?.status?.state, SandboxState.READY);
-  assert.equal((await pausing).sandbox?.status?.state, SandboxState.PAUSED, "the waiter has its turn");
+  assert.equal(
+    (await pausing).sandbox?.status?.state,
+    SandboxState.PAUSED,
+    "the pause that waited was carried out",
+  );
 });

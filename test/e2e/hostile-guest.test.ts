@@ -92,7 +92,7 @@ after(() => stack?.[Symbol.asyncDispose]());
 const inside = (sandboxId: string) =>
   exec(stack.client, ["cut", "-d ", "-f1,22", "/proc/1/stat"], { sandboxId, containerId: "c1" });
 
-/** Until the node has seen that the guest answers: before that, calls that wait for it fail within seconds. */
+/** Waits until the node has seen that the guest answers. Before that, calls to the guest fail within seconds. */
 async function answersAgain(sandboxId: string): Promise<void> {
   await using log = await EventLog.start(stack.client, { sandboxId });
   const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
@@ -116,7 +116,7 @@ test("hostile bytes from a guest end only its session: the daemon's memory is bo
     await using second = await HostileAgent.start(socketOf("second"), BEHIND_HANDSHAKE);
     await stack.startNode();
     const daemon = stack.nodePid;
-    // From here the peak counts.
+    // The peak is measured from here.
     writeFileSync(`/proc/${daemon}/clear_refs`, "5");
     const resting = memory("VmRSS");
 
@@ -144,7 +144,7 @@ test("hostile bytes from a guest end only its session: the daemon's memory is bo
   }
   for (const sandboxId of ["first", "second"]) {
     await answersAgain(sandboxId);
-    assert.equal((await inside(sandboxId)).stdout, lives.get(sandboxId), "its processes never noticed");
+    assert.equal((await inside(sandboxId)).stdout, lives.get(sandboxId), "its processes ran on");
   }
   await stack.client.sandboxes.stopSandbox({ requestId: randomUUID(), sandboxId: "second" }, soon());
 });
@@ -155,7 +155,7 @@ test("a QEMU process under the control of its guest changes nothing on the host,
   const victim = join(stack.stateDirectory, "victim");
   writeFileSync(victim, "of the host", { mode: 0o600 });
   const before = { names: readdirSync(dir).sort(), victim: statSync(victim) };
-  // What runs as the VM's user, beside its QEMU, is as hostile as QEMU itself can be.
+  // A process with the VM's user can do what a hostile QEMU can.
   for (const attempt of [
     "for i in 0 1 2 3; do ln -sf $victim $vm/$i.ext4; ln -sf $victim $vm/$i.ext4.new; done",
     "for i in 1 2 3; do ln -sf $victim $vm/../$i.new; done",

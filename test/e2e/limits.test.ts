@@ -30,7 +30,7 @@ after(() => stack?.[Symbol.asyncDispose]());
 const status = async () => (await stack.client.sandboxes.getSandbox({ sandboxId }, soon())).sandbox?.status;
 const update = (containerId: string, resources: object) =>
   stack.client.containers.updateContainer({ ...id(), sandboxId, containerId, resources }, soon());
-/** A file of the container's cgroup, as its guest's kernel has it. */
+/** A file of the container's cgroup in the guest's kernel. */
 const inGuest = async (file: string) =>
   (await exec(stack.client, ["cat", `/sys/fs/cgroup/${file}`], c1)).stdout.trim();
 
@@ -44,7 +44,7 @@ async function addContainer(
   await stack.client.containers.startContainer({ ...id(), sandboxId, containerId }, soon());
 }
 
-/** Host, record and status say the same. */
+/** Checks that the status has the limits of the host's kernel. */
 async function agree(): Promise<void> {
   const { limits } = (await status()) ?? assert.fail("no status");
   const kernel = host.limits();
@@ -128,7 +128,7 @@ test("the VM grows with its containers and shrinks when they are gone; beyond it
   });
   await stack.client.sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
   const { sandbox } = await stack.client.sandboxes.startSandbox({ ...id(), sandboxId }, soon());
-  assert.equal(sandbox?.status?.size?.vcpus, 2, "it boots with what its containers need");
+  assert.equal(sandbox?.status?.size?.vcpus, 2, "it boots with the size that its containers need");
   await agree();
   await stack.client.containers.deleteContainer(
     { ...id(), sandboxId, containerId: "large", force: true },

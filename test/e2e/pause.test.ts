@@ -16,11 +16,11 @@ const c1 = { sandboxId, containerId: "c1" };
 const c2 = { sandboxId, containerId: "c2" };
 const id = () => ({ requestId: randomUUID() });
 const soon = () => ({ deadline: inSeconds(90) });
-/** A call on a paused sandbox must say no, not wait. */
+/** A call on a paused sandbox must be refused and not wait. */
 const atOnce = () => ({ deadline: inSeconds(10) });
 const wrongState = (actual: string) => ({ reason: "WRONG_STATE", metadata: { actual_state: actual } });
 
-/** Always uses CPU, with a quota so that the rest of the guest has the most of it. */
+/** Uses CPU all the time. A quota leaves most of the CPU to the rest of the guest. */
 const spinning = { args: ["sh", "-c", "while :; do :; done"] };
 
 const states = ({ status }: Pick<Sandbox, "status">) => [
@@ -133,10 +133,10 @@ test("a paused sandbox keeps the states of its containers, refuses calls that ne
     await isRefused(call(), "paused");
   const { stats } = await sandboxes.getSandboxStats({ sandboxId }, atOnce());
   assert.ok((stats?.host?.memory?.usageBytes ?? 0n) > 0n);
-  assert.equal(stats?.guest, undefined, "a paused guest says nothing");
+  assert.equal(stats?.guest, undefined, "a paused guest has no figures");
   for await (const _ of processes.readLogs({ sandboxId, containerId: "c3" }, atOnce()));
   const waitingToo = processes.waitProcess({ ...c1, execId: counting.execId }, soon());
-  // How long the clock stands still is what is tested.
+  // The test measures how long the guest's clock stood still.
   await pass(4000);
 
   const resumed = await sandboxes.resumeSandbox({ ...id(), sandboxId }, soon());
@@ -153,17 +153,17 @@ test("a paused sandbox keeps the states of its containers, refuses calls that ne
     stoodStillMs > 3500,
     `the guest ran on while it was paused: it stood still for ${stoodStillMs} ms`,
   );
-  assert.ok((await counting.next()) !== undefined, "the stream that was open goes on");
+  assert.ok((await counting.next()) !== undefined, "the open stream continues");
   const readAt = async () => {
     const { done, value } = await figures.next();
-    assert.ok(!done, "figures go on");
+    assert.ok(!done, "figures continue");
     return Number(value.stats?.time?.seconds) * 1000;
   };
   while ((await readAt()) < asked - 2500);
   await figures.return?.();
   await processes.signalProcess({ ...id(), ...c1, execId: counting.execId, signal: "9" }, soon());
-  assert.equal((await waiting).status?.signal, 9, "who waited since before the pause is answered");
-  assert.equal((await waitingToo).status?.signal, 9, "who began to wait in the pause too");
+  assert.equal((await waiting).status?.signal, 9, "a wait from before the pause is answered");
+  assert.equal((await waitingToo).status?.signal, 9, "a wait from during the pause is answered");
 });
 
 test("a sandbox stays paused when the daemon is killed and started, and its streams continue after the resume", async () => {
@@ -179,11 +179,11 @@ test("a sandbox stays paused when the daemon is killed and started, and its stre
   assert.equal(container?.state, ContainerState.PAUSED);
 });
 
-test("a paused container and a paused sandbox are stopped in order, and the sandbox boots again", async () => {
+test("a paused container and a paused sandbox are stopped gracefully, and the sandbox boots again", async () => {
   const { sandboxes, containers } = stack.client;
   await containers.pauseContainer({ ...id(), ...c1 }, soon());
   const ended = await containers.stopContainer({ ...id(), ...c1 }, soon());
-  assert.equal(ended.container?.exitStatus?.code, 0, "its init was asked, and exited by itself");
+  assert.equal(ended.container?.exitStatus?.code, 0, "its init got SIGTERM and exited");
 
   await sandboxes.pauseSandbox({ ...id(), sandboxId }, soon());
   const grace = { seconds: 1n, nanos: 0 };
@@ -193,7 +193,7 @@ test("a paused container and a paused sandbox are stopped in order, and the sand
   assert.equal(
     stopped.sandbox?.status?.containers[1]?.exitStatus?.signal,
     9,
-    "the frozen one was killed in the end",
+    "the frozen container was killed",
   );
   assert.deepEqual(machines(), []);
   await isRefused(sandboxes.pauseSandbox({ ...id(), sandboxId }, soon()), "stopped");

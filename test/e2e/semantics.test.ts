@@ -19,7 +19,7 @@ const sandboxId = "s";
 const c1 = { sandboxId, containerId: "c1" };
 const id = () => ({ requestId: randomUUID() });
 const soon = () => ({ deadline: inSeconds(60) });
-/** Takes SIGTERM and SIGUSR1 and goes on. */
+/** Catches SIGTERM and SIGUSR1, and runs on. */
 const stubborn = { args: ["sh", "-c", "trap : TERM USR1; while :; do sleep 3600 & wait; done"] };
 
 /** Creates and starts a container in the sandbox. */
@@ -31,7 +31,7 @@ async function run(containerId: string, process: { args: string[] }) {
   return at;
 }
 
-/** What the kernel says of a process that was executed with these rights. */
+/** The kernel's status of a process with these rights. */
 async function statusOf(process: NonNullable<ExecOptions["process"]>): Promise<Map<string, string>> {
   const { stdout } = await exec(stack.client, ["cat", "/proc/self/status"], { ...c1, process });
   const entries = stdout.split("\n").map((line) => line.split(/:\s*/, 2));
@@ -123,7 +123,7 @@ test("a stopped container can be stopped and killed, cannot be paused or entered
   for (const { status } of await Promise.all([wait(), wait(), wait()])) assert.equal(status?.code, 3);
   await containers.killContainer({ ...id(), ...at }, soon());
   const { container } = await containers.stopContainer({ ...id(), ...at }, soon());
-  assert.equal(container?.exitStatus?.code, 3, "a stop of what has ended changes nothing");
+  assert.equal(container?.exitStatus?.code, 3, "a stop of an ended container changes nothing");
   assert.equal(container?.stopCause, StopCause.EXITED);
   await processes.signalProcess({ ...id(), ...at, execId: at.containerId, signal: "TERM" }, soon());
   for (const refused of [
@@ -133,7 +133,7 @@ test("a stopped container can be stopped and killed, cannot be paused or entered
     () => exec(stack.client, ["true"], at),
   ])
     await assert.rejects(refused(), { reason: "WRONG_STATE" });
-  assert.ok((await containers.getContainerStats(at, soon())).stats, "its figures stay until it is deleted");
+  assert.ok((await containers.getContainerStats(at, soon())).stats, "its figures exist until it is deleted");
 
   const request = { ...id(), ...at };
   await containers.deleteContainer(request, soon());
@@ -188,7 +188,7 @@ test("a node reports its capacity and what is allocated to sandboxes", async () 
   assert.ok((node?.capacity?.memoryBytes ?? 0n) >= (node?.allocated?.memoryBytes ?? 0n));
   assert.ok(
     (node?.allocated?.memoryBytes ?? 0n) >= 256n << 20n,
-    "the sandbox that runs was promised its memory",
+    "the memory of the running sandbox is allocated",
   );
   await assert.rejects(stack.client.nodes.getNode({ nodeId: "n9" }, soon()), { reason: "NODE_NOT_FOUND" });
 });
@@ -200,7 +200,7 @@ test("processes are listed with the columns of ps", async () => {
   const shell = await begin(stack.client, ["sh", "-c", "sleep 778; true"], { ...c1, process });
   const child = async () =>
     (await containers.listProcesses(c1, soon())).processes.find(({ args }) => args.join(" ") === "sleep 778");
-  // Until it sleeps: a moment before, it is still on a CPU.
+  // Its state is S when it sleeps.
   for (let each = await child(); each?.state !== "S"; each = await child());
   const { processes } = await containers.listProcesses(c1, soon());
   assert.deepEqual(
@@ -264,7 +264,7 @@ test("the status shows a long stop as holder of the lock; changes wait in order 
   const { container } = await stopping;
   assert.equal(container?.exitStatus?.signal, 9);
   assert.equal(container?.stopCause, StopCause.REQUESTED);
-  // What remains adjusts the limits to the end of the container.
+  // The limits are adjusted after the end of the container.
   await until(async () => (await lock())?.holder === "", "the lock is free");
 });
 

@@ -108,7 +108,7 @@ test("a guest that never answers fails at the boot deadline; its VM is killed an
     );
   assert.ok(failed instanceof PaddockError);
   assert.equal(failed.reason, "GUEST_UNAVAILABLE");
-  assert.ok(Date.now() - begun < 40_000, "it was given up long after the boot deadline");
+  assert.ok(Date.now() - begun < 40_000, "the creation failed long after the boot deadline");
   assert.deepEqual(machines(), []);
   assert.deepEqual(traces(), before);
   assert.deepEqual(controlGroups(), []);

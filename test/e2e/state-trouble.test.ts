@@ -59,18 +59,18 @@ function machineOf(sandboxId: string): number {
 
 const userOf = (pid: number) => /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
 
-/** What a sandbox's first process is, and since when. */
+/** Pid and start time of the init of a sandbox's container. */
 const lifeOf = async (sandboxId: string) => {
   const args = ["cut", "-d ", "-f1,22", "/proc/1/stat"];
   return (await exec(stack.client, args, { sandboxId, containerId: "c1" })).stdout;
 };
 
-/** What the guests have written so far is on the disk: they do not ask for room because of it later. */
+/** Writes the guests' caches to the disk, so that they need no more space later. */
 async function writtenOut(...sandboxIds: string[]): Promise<void> {
   for (const sandboxId of sandboxIds) await exec(stack.client, ["sync"], { sandboxId, containerId: "c1" });
 }
 
-/** What the status says of a sandbox's health. */
+/** The detail of a sandbox's health in its status. */
 async function unhealthy(sandboxId: string): Promise<string | undefined> {
   const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
   return status?.health?.detail;
@@ -82,7 +82,7 @@ const reasonOf = (call: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof PaddockError ? error.reason : String(error)),
   );
 
-/** Leaves not a byte. */
+/** Fills the disk to the last byte. */
 function fillUp(): void {
   const ballast = join(mount, "ballast");
   for (const step of [Buffer.alloc(1 << 20), Buffer.alloc(4096)])
@@ -107,7 +107,7 @@ test("on a full disk calls fail with a reason, sandboxes run on and are paused, 
     await reasonOf(sandboxes.createSandbox({ ...id(), sandboxId: "third", spec }, soon())),
     "NO_DISK_SPACE",
   );
-  // The state has room of its own.
+  // The database has reserved space.
   await sandboxes.pauseSandbox({ ...id(), sandboxId: "healthy" }, soon());
   await sandboxes.resumeSandbox({ ...id(), sandboxId: "healthy" }, soon());
   process.kill(machineOf("other"), "SIGKILL");
@@ -138,7 +138,7 @@ test("a VM that writes on a full disk stops and reports why while others run, an
   fillUp();
   const script = "head -c 8388608 /dev/urandom > /big; md5sum < /big > /sum; sync; exit 7";
   const writing = exec(stack.client, ["sh", "-c", script], { ...at, execId: "writing" });
-  // The daemon that carries its output is going down.
+  // Its output ends when the daemon stops.
   const cut = assert.rejects(writing, { kind: "unavailable" });
   const why = "the VM of sandbox writer stands still: its node's disk is full";
   await turns(false);
@@ -222,5 +222,5 @@ test("a reboot of the host is distinguished from a restart of the daemon", async
   const life = await lifeOf(sandboxId);
   await stack.stopNode();
   await stack.startNode(later);
-  assert.equal(await lifeOf(sandboxId), life, "the VM of this boot was taken over");
+  assert.equal(await lifeOf(sandboxId), life, "the VM of this boot runs on");
 });

@@ -1,4 +1,4 @@
-/** Sandboxes whose containers want more CPU time than they may have, and what the host gives them. */
+/** Sandboxes whose containers use all CPU time that they get, and what the host gives them. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -17,7 +17,7 @@ export const busy = (threads: number) => ({
   ],
 });
 
-/** Runs a sandbox of these containers, of the small image unless they say otherwise; the VM has `vcpus` at least. */
+/** Runs a sandbox with these containers, by default of the small image. The VM has at least `vcpus` vCPUs. */
 export async function runContainers(
   stack: Stack,
   sandboxId: string,
@@ -36,21 +36,21 @@ export async function runContainers(
   return new HostCgroup(stack.stateDirectory, sandboxId);
 }
 
-/** CPUs, on average over a window. */
+/** CPUs in use, on average over a window. */
 export type CpuUse = {
-  /** Of the vCPU threads, by the kernel's own count. */
+  /** Of the vCPU threads, by the kernel's count. */
   readonly vcpus: number;
   /** The same by GetSandboxStats. */
   readonly told: number;
-  /** Of the whole sandbox, QEMU's own threads too, by the kernel's own count. */
+  /** Of the whole sandbox with QEMU's own threads, by the kernel's count. */
   readonly sandbox: number;
-  /** Of everything else on the host. What the host has not left is no fault of a cap. */
+  /** Of everything else on the host. A cap is not at fault if the host has no CPU time left. */
   readonly others: number;
-  /** Part of the periods in which the cap was reached, 0 to 1. */
+  /** Share of the periods in which the cap was reached, 0 to 1. */
   readonly throttled: number;
 };
 
-/** Watches a sandbox for `windowMs`. */
+/** Measures a sandbox for `windowMs`. */
 export async function cpuUse(
   stack: Stack,
   sandboxId: string,
@@ -90,7 +90,7 @@ async function toldOf(stack: Stack, sandboxId: string) {
   return { toldAtUs, toldVcpuUs: Number(vcpuUsageUs) };
 }
 
-/** Time that the host's CPUs have not been idle, in microseconds; guests' time is user time already. */
+/** Time that the host's CPUs were not idle, in microseconds. User time includes that of guests. */
 function hostBusyUs(): number {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = readFileSync(
     "/proc/stat",

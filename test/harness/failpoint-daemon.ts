@@ -1,7 +1,7 @@
 /**
- * The node daemon with failpoints around every step of a creation. It is the daemon itself, started from here so that what is
- * shipped has no failpoint in it: host resources and steps are wrapped before it begins, so a new one has failpoints too.
- * The parent arms one over the IPC channel.
+ * The node daemon with failpoints around every step of a creation. This module wraps host resources and steps, and then starts
+ * the daemon's main module. So the released code has no failpoints, and a new step has them. The parent arms a failpoint over
+ * the IPC channel.
  */
 import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
 import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";

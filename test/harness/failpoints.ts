@@ -1,4 +1,4 @@
-/** Failpoints of a node daemon, seen from the test: arms them in the child and hears when they are reached. */
+/** Failpoints of a node daemon, from the side of the test: arms them in the child, and tells when one is reached. */
 import type { ChildProcess } from "node:child_process";
 import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
 import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";
@@ -19,9 +19,9 @@ const pointsOf = (list: string, steps: readonly { readonly name: string }[]): st
  * Points are before and after the work and the undo of each step: `<list>/<step>[/undo]/(before|after)`.
  */
 
-/** Behind each step of a sandbox's creation, where the most is there to be taken back. */
+/** After each step of a sandbox's creation, where there is most to undo. */
 export const SANDBOX_POINTS: readonly string[] = pointsOf("sandbox", [...HOST_RESOURCES, ...GUEST_STEPS]);
-/** The same of a container that is created in a running sandbox. */
+/** After each step of a container's creation in a running sandbox. */
 export const CONTAINER_POINTS: readonly string[] = pointsOf("container", CONTAINER_STEPS);
 
 export class Failpoints {
@@ -32,8 +32,8 @@ export class Failpoints {
   }
 
   /**
-   * Arms a point, or any with `*`, once: what comes there fails (`fail`), waits for `release` (`hold`), or takes the daemon along
-   * by SIGKILL (`die`). Settles when it is armed; `reached` settles when something has come there.
+   * Arms a point once; `*` is any point. What reaches it fails (`fail`), waits for `release` (`hold`), or kills the daemon by
+   * SIGKILL (`die`). Resolves when the point is armed; `reached` resolves when it is reached.
    */
   async arm(point: string, action: FailpointAction): Promise<{ readonly reached: Promise<void> }> {
     const daemon = this.#daemon();
@@ -50,19 +50,19 @@ export class Failpoints {
     return { reached: reached.promise };
   }
 
-  /** Disarms what is armed and lets go on what is held. */
+  /** Disarms all points, and continues what waits at one. */
   async release(): Promise<void> {
     await this.#order({ order: "release" });
   }
 
   async #order(order: FailpointOrder): Promise<void> {
     const daemon = this.#daemon();
-    if (!daemon.connected) throw new Error("the daemon is gone");
+    if (!daemon.connected) throw new Error("the daemon has ended");
     const done = Promise.withResolvers<void>();
     const onMessage = (message: FailpointAnswer) => {
       if (message.answer === "done" && message.order === order.order) done.resolve();
     };
-    const onExit = () => done.reject(new Error("the daemon is gone"));
+    const onExit = () => done.reject(new Error("the daemon has ended"));
     daemon.on("message", onMessage).once("exit", onExit);
     daemon.send(order);
     try {

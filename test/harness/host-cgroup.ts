@@ -1,6 +1,5 @@
 /**
- * The control groups of a sandbox as the host's kernel has them: read by the tests themselves, file by file, so that what Paddock
- * says can be held against it.
+ * The control groups of a sandbox, read from the host's kernel. Tests compare what Paddock reports with them.
  */
 import { createHash } from "node:crypto";
 import { existsSync, globSync, readFileSync } from "node:fs";
@@ -15,7 +14,7 @@ export type VcpuFigures = {
   readonly throttledUs: number;
 };
 
-/** Limits as the kernel has them; undefined is none. */
+/** Limits in the kernel. Undefined is no limit. */
 export type KernelLimits = {
   readonly cpu: { readonly quotaUs: number; readonly periodUs: number } | undefined;
   /** cpu.shares in v1, cpu.weight in v2. */
@@ -25,13 +24,13 @@ export type KernelLimits = {
   readonly pids: number | undefined;
 };
 
-/** A file of a cgroup, and the value that stands for nothing set. */
+/** A file of a cgroup, and its value if nothing is set. */
 export type ControlFile = { readonly path: string; readonly none: string };
 
 export class HostCgroup {
   readonly #directories: readonly string[];
 
-  /** Of the VM that a sandbox has now, on the node whose state directory this is. Throws when there is none. */
+  /** Of the present VM of a sandbox, on the node with this state directory. Throws if there is none. */
   constructor(stateDirectory: string, sandboxId: string) {
     const node = createHash("sha256").update(stateDirectory).digest("hex").slice(0, 8);
     const name = `${node}-${vmOf(stateDirectory, sandboxId).id}`;
@@ -43,7 +42,7 @@ export class HostCgroup {
     return this.#directories.some((path) => existsSync(path));
   }
 
-  /** CPU time of all of the sandbox, the vCPUs included, in microseconds. */
+  /** CPU time of the whole sandbox with its vCPUs, in microseconds. */
   usageUs(): number {
     return this.#usageUs("");
   }
@@ -80,12 +79,12 @@ export class HostCgroup {
     return this.#vcpuFile({ "cpu.cfs_quota_us": "-1", "cpu.max": "max" });
   }
 
-  /** How much unused time of one period the vCPUs keep for the next. */
+  /** How much unused time of a period the vCPUs may use later. */
   burstFile(): ControlFile {
     return this.#vcpuFile({ "cpu.cfs_burst_us": "0", "cpu.max.burst": "0" });
   }
 
-  /** The first of these files of the vCPUs' cgroup that there is. */
+  /** The first of these files that the vCPUs' cgroup has. */
   #vcpuFile(files: Readonly<Record<string, string>>): ControlFile {
     for (const [name, none] of Object.entries(files)) {
       const path = this.#find(`vcpu/${name}`);
@@ -117,6 +116,6 @@ export class HostCgroup {
   }
 }
 
-/** "max" and -1 are no number. */
+/** Undefined for "max" and -1. */
 const number = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;

@@ -1,4 +1,4 @@
-/** What a node has on its host and in its store: to be the same before and after something that must leave no trace. */
+/** What a node has on its host and in its store. It must be the same before and after an operation that leaves no trace. */
 import { createHash } from "node:crypto";
 import { globSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -6,9 +6,9 @@ import { DatabaseSync } from "node:sqlite";
 import { machinesOf } from "./machines.ts";
 
 /**
- * Sorted names of: processes that were started for sandboxes, with the files and sockets they hold open; mounts below the
- * state directory; network devices and control groups of this state directory; everything below it but logs' contents, with
- * the size of a file that is not a log or the database; and rows of sandboxes and of operations under way.
+ * Sorted names of: processes of sandboxes, with the files and sockets that they have open; mounts below the state directory; its
+ * network devices and control groups; all files below it, with their size unless they are logs or the database; and rows of
+ * sandboxes and of operations in progress.
  */
 export function hostSnapshot(stateDirectory: string): string[] {
   return [
@@ -21,7 +21,7 @@ export function hostSnapshot(stateDirectory: string): string[] {
   ].sort();
 }
 
-/** What a daemon's control groups and devices begin with. */
+/** The prefix of a daemon's control groups and devices. */
 const markOf = (stateDirectory: string) =>
   createHash("sha256").update(stateDirectory).digest("hex").slice(0, 8);
 
@@ -31,7 +31,7 @@ function openFiles(pid: string, stateDirectory: string): string[] {
     try {
       return readlinkSync(join(directory, fd));
     } catch {
-      // Closed meanwhile.
+      // It has been closed.
       return [];
     }
   });
@@ -47,7 +47,7 @@ function mounts(stateDirectory: string): string[] {
     .map((path) => `mount ${path}`);
 }
 
-/** Those of others come and go. A device of a sandbox has an alias or a name with the mark. */
+/** Only devices with the mark in their name or alias: other nodes create and delete theirs. */
 function netdevs(stateDirectory: string): string[] {
   const mark = markOf(stateDirectory);
   return readdirSync("/sys/class/net")

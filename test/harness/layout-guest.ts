@@ -1,8 +1,8 @@
 /**
- * A VM whose kernel has the cgroup layout that a test asks for, and which runs unit tests of this repository on it.
+ * A VM that runs unit tests of this repository on a cgroup layout that the host does not have.
  *
- * Its root is an initramfs with Node, a shell, a few coreutils and the sources: no disk, no modules, no agent. What it says on
- * its serial console is the answer.
+ * Its root is an initramfs with Node, a shell, a few coreutils and the sources. It has no disk, no modules and no agent. The
+ * result is the output of its serial console.
  */
 import { execFileSync } from "node:child_process";
 import { globSync, readFileSync, realpathSync } from "node:fs";
@@ -14,7 +14,7 @@ import { runBareGuest } from "./bare-guest.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const PROGRAMS = ["sh", "mount", "cat", "sleep", "printf", "ln", "mkdir", "echo"];
 
-/** Files by their path in the guest, for a program with the libraries that it loads. */
+/** A program and its libraries, by path in the guest. */
 function programFiles(name: string, path: string): Map<string, string> {
   const libraries = execFileSync("ldd", [path], { encoding: "utf8" });
   const files = new Map([[`bin/${name}`, realpathSync(path)]]);
@@ -23,14 +23,14 @@ function programFiles(name: string, path: string): Map<string, string> {
   return files;
 }
 
-/** The types are stripped on the host: in the guest, under emulation, that takes as long as the tests themselves. */
+/** Types are stripped on the host. In an emulated guest that takes as long as the tests. */
 function sourceOf(path: string): Buffer {
   if (!/\.(ts|json)$/.test(path)) return readFileSync(path);
   const text = readFileSync(path, "utf8");
   return Buffer.from(path.endsWith(".json") ? asScript(text) : asScript(stripTypeScriptTypes(text)));
 }
 
-/** Every path of a source file in `text` as that of the stripped one. */
+/** Replaces the paths of source files in `text` by those of the stripped files. */
 const asScript = (text: string): string => text.replaceAll(/\.ts(?=$|")/gm, ".js");
 
 function initramfs(init: string): Buffer {
@@ -78,7 +78,7 @@ function initScript(lines: readonly string[], tests: readonly string[]): string 
     "outside > /tmp/before",
     `node --test --test-isolation=none --test-reporter=tap ${tests.map(asScript).join(" ")} && echo TESTS-PASSED`,
     "echo BEFORE; cat /tmp/before; echo AFTER; outside; echo END",
-    // A reset would cut off what the serial port has not sent yet, so the host ends the VM when it has read END.
+    // A reset would lose what the serial port has not sent. So the host ends the VM when it has read END.
     "exec sleep infinity",
     "",
   ].join("\n");
@@ -91,6 +91,6 @@ export interface LayoutGuest {
   readonly tests: readonly string[];
 }
 
-/** Runs them to their end in a VM of its own; what the serial console said. `scratch` is a directory for the VM's files. */
+/** Runs the tests in a new VM, and returns the output of its serial console. `scratch` is a directory for the VM's files. */
 export const runInLayoutGuest = (guest: LayoutGuest, scratch: string): Promise<string> =>
   runBareGuest(initramfs(initScript(guest.prepare, guest.tests)), scratch);

@@ -1,6 +1,6 @@
 /**
- * Preloaded into a service that is to be measured: tells its memory over the IPC channel when it is asked, after garbage was collected, so that
- * what is told is what is held; and, from the first time that it is asked, how long its event loop was blocked at most.
+ * Preloaded into a measured service. On a question over the IPC channel it collects garbage and answers with the memory in use; or
+ * it answers with the longest block of its event loop since the last such question.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

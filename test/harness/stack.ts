@@ -1,6 +1,6 @@
 /**
- * A whole Paddock for one test file: a NATS server, the api and one node daemon as separate processes, in a directory of its
- * own, on free loopback ports. The node can be killed and started again on the same state.
+ * A Paddock for one test file: a NATS server, the api and one node daemon as separate processes, with their own directory and
+ * free loopback ports. The node can be killed and started again on the same state.
  */
 import { randomUUID } from "node:crypto";
 import { chmodSync, createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -39,7 +39,7 @@ export type PaddockClient = {
 export type StackOptions = {
   /** Starts the node daemon with failpoints. */
   readonly failpoints?: boolean;
-  /** Starts api and node daemon so that `figures` can be asked. */
+  /** Starts api and node daemon so that `figures` and `longestBlock` work. */
   readonly measured?: boolean;
 };
 
@@ -127,22 +127,22 @@ export class Stack implements AsyncDisposable {
     return this.#node.process.pid ?? 0;
   }
 
-  /** What a service holds now; of a stack that was started `measured`. */
+  /** Memory, descriptors and threads of a service. The stack must be `measured`. */
   figures(service: "api" | "node"): Promise<ServiceFigures> {
     return figuresOf((service === "api" ? this.#api : this.#node).process);
   }
 
-  /** The longest block of the node daemon's event loop since this was asked last, in milliseconds; of a stack that was started `measured`. */
+  /** The longest block of the node daemon's event loop since the last call, in milliseconds. The stack must be `measured`. */
   longestBlock(): Promise<number> {
     return longestBlockOf(this.#node.process);
   }
 
-  /** SIGKILL for the node daemon. Its VMs go on. */
+  /** Sends SIGKILL to the node daemon. Its VMs keep running. */
   killNode(): Promise<void> {
     return this.#node.kill();
   }
 
-  /** SIGTERM for the node daemon. Its VMs go on. */
+  /** Sends SIGTERM to the node daemon. Its VMs keep running. */
   stopNode(): Promise<number | null> {
     return this.#node.stop();
   }
@@ -202,7 +202,7 @@ export class Stack implements AsyncDisposable {
       await this.#api.stop();
       await this.#node.stop();
       await this.#nats.stop();
-      // Of a test that failed in the midst of a creation.
+      // VMs of a creation that a failed test interrupted.
       for (const pid of machinesOf(this.stateDirectory)) process.kill(Number(pid), "SIGKILL");
       const keep = process.env.PADDOCK_TEST_KEEP_LOGS;
       if (keep) {
@@ -217,8 +217,8 @@ export class Stack implements AsyncDisposable {
   }
 
   /**
-   * Resolves when the api sees the node up that was started after `since`: placing before that would find no node, or send
-   * commands to the daemon that was there before.
+   * Resolves when the api has a heartbeat of the node that was sent after `since`. Before that, placement finds no node, or
+   * sends commands to the former daemon.
    */
   private async nodeIsUp(since: number): Promise<void> {
     const deadline = Date.now() + 30_000;
@@ -228,7 +228,7 @@ export class Stack implements AsyncDisposable {
         ({ state, heartbeatAt }) => state === 1 && heartbeatAt && timestampMs(heartbeatAt) >= since,
       );
       if (isNew) return;
-      if (Date.now() > deadline) throw new Error("the api sees no node up");
+      if (Date.now() > deadline) throw new Error("the api has no heartbeat of the node");
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

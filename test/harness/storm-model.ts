@@ -1,7 +1,7 @@
 /**
- * What a sandbox of two containers must look like after updates of their limits: one whose load wants all it can get, and an idle
- * one that makes the VM grow and shrink. The rules are those of libs/domain, which has its own tables; here the question is
- * whether host, guest, record and status are what the rules say.
+ * What a sandbox of two containers must look like after updates of their limits. One container uses all CPU time that it gets. The
+ * other is idle, and makes the VM grow and shrink. The rules are those of libs/domain, which tests them by its own tables. Here
+ * host, guest, record and status are compared with the rules.
  */
 import { weightOfShares } from "@paddock/cgroups";
 import {
@@ -65,14 +65,14 @@ function randomLimit(random: Random, name: ContainerName, former: ContainerLimit
   }
 }
 
-/** The load has little of its CPU, or a host of two could not run ten; the idle one may ask for more than its VM may have. */
+/** The load gets little CPU time, so that a host of two CPUs can run ten. The idle container may ask for more than its VM may have. */
 function randomQuota(random: Random, name: ContainerName, periodUs: bigint): bigint {
   if (name === "idle" && random.below(6) === 0) return -1n;
   const cpus = name === "busy" ? 0.1 + random.next() * 0.15 : 0.1 + random.next() * 2;
   return BigInt(Math.max(1000, Math.round(Number(periodUs) * cpus)));
 }
 
-/** The limits after `update`; undefined when it asks for more than the VM may grow to. */
+/** The limits after `update`. Undefined if it needs more than the VM may have. */
 export function afterUpdate(
   limits: Limits,
   name: ContainerName,

@@ -1,6 +1,6 @@
 /**
- * Random updates of the limits of many sandboxes at once, with loads running in them; then the record, the status, the host's
- * kernel and the guests' kernels must all say the same, to the byte and the microsecond, and after the deletes nothing is left.
+ * Random updates of the limits of many sandboxes at once, while loads run in them. Then record, status, the host's kernel and the
+ * guests' kernels must agree to the byte and the microsecond. After the deletes nothing may be left.
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -38,19 +38,19 @@ export type StormOptions = {
 
 export type StormResult = {
   readonly taken: number;
-  /** Because the VM may not grow that far; they must change nothing. */
+  /** Refused because the VM may not grow that far. They must change nothing. */
   readonly refused: number;
   /** Milliseconds of each update. */
   readonly tookMs: readonly number[];
-  /** VMs whose guest had not given back all it should by the end; the host's limit must say what it has. */
+  /** VMs whose guest had not given all memory back at the end. The host's limit must be what the guest has. */
   readonly unsettled: number;
 };
 
-/** At boot, and as many as it may have: a vCPU plugged into a busy VM ends QEMU 7.2 under software emulation, see test/bench/README.md. */
+/** At boot and at most: a vCPU plugged into a busy VM ends QEMU 7.2 under software emulation, see test/bench/README.md. */
 const VCPUS = 2;
 const UPDATE_SECONDS = 120;
 const SETTLE_MS = 60_000;
-/** Boots and updates at a time, on a host of two CPUs. */
+/** Boots and updates at a time. */
 const AT_ONCE = 3;
 
 type Subject = {
@@ -60,10 +60,10 @@ type Subject = {
   limits: Limits;
 };
 
-/** With room for many sandboxes on a host of few CPUs. */
+/** A stack with room for many sandboxes on a host with few CPUs. */
 export const stormStack = (): Promise<Stack> => Stack.start({ PADDOCK_CPU_OVERCOMMIT: "32" });
 
-/** Throws at the first difference; the message names the sandbox. Nothing of it is left in the stack when it passed. */
+/** Throws at the first difference, with the name of the sandbox. If there is none, all its sandboxes are deleted. */
 export async function updateStorm(options: StormOptions): Promise<StormResult> {
   const { stack, seed, sandboxes, updates, log = () => {} } = options;
   const tally = { taken: 0, refused: 0, unsettled: 0, tookMs: [] as number[] };
@@ -138,7 +138,7 @@ async function update(
   else tally.refused++;
 }
 
-/** Whether the guest has come to the size its containers need, within a minute: it gives memory back when it can. */
+/** Whether the guest reaches the size that its containers need within a minute. */
 async function settled(stack: Stack, { sandboxId }: Subject): Promise<boolean> {
   for (const deadline = performance.now() + SETTLE_MS; performance.now() < deadline; ) {
     const { size, wantedSize } = await statusOf(stack, sandboxId);
@@ -189,7 +189,7 @@ async function compare(stack: Stack, { sandboxId, limits, size }: Subject): Prom
   }
 }
 
-/** The control files of a container, read in it; of `io.max`, which has a line for each disk, what all lines have in common. */
+/** The control files of a container, read in it. `io.max` has a line for each disk; the limits of all lines must be equal. */
 async function readGuest(
   stack: Stack,
   sandboxId: string,
@@ -222,7 +222,7 @@ async function statusOf(stack: Stack, sandboxId: string): Promise<SandboxStatus>
   return sandbox.status;
 }
 
-/** The kernel has no word for "all CPUs" but their list, so a set of all is told as none. */
+/** In the kernel, all CPUs are a list. The status has no list for them. */
 const allHostCpus = (): string => readFileSync("/sys/devices/system/cpu/online", "utf8").trim();
 
 const hostLimitsOf = ({ limits }: SandboxStatus) => ({
@@ -246,7 +246,7 @@ function same(sandboxId: string, what: string, actual: unknown, expected: unknow
   assert.deepEqual(actual, expected, `${sandboxId}: ${what} is ${show(actual)} instead of ${show(expected)}`);
 }
 
-/** What is set, without the marks of a message. */
+/** The fields that are set, without those of the message type. */
 function plain(resources: ContainerLimits | ContainerStatus["resources"]): Record<string, unknown> {
   const { io, ...flat } = resources ?? {};
   const set = (object: object) =>
@@ -258,7 +258,7 @@ function plain(resources: ContainerLimits | ContainerStatus["resources"]): Recor
   return { ...set(flat), ...(io && { io: set(io) }) };
 }
 
-/** The API's message takes no field that is there and undefined. */
+/** Without undefined fields, which the API's message does not take. */
 const initOf = ({ io, hugepages: _, ...flat }: ContainerLimits) => ({
   ...flat,
   ...(io && { io: { ...io } }),
@@ -269,7 +269,7 @@ const show = (value: unknown): string =>
 
 const reasonOf = (error: unknown): unknown => (error as { reason?: unknown }).reason;
 
-/** Runs `each` for all items, a few at a time; the first failure ends it when those under way are done. */
+/** Runs `each` for all items, a few at a time. Throws the first failure when those in progress are done. */
 async function inParallel<T>(
   items: readonly T[],
   each: (item: T, index: number) => Promise<void>,

@@ -1,6 +1,6 @@
 /**
- * Preloaded into every test file. The runner's own timeout is for one test; a file whose tests have all
- * passed but which never exits, because a socket or a child is still open, would be waited for without end.
+ * Preloaded into every test file. The runner's timeout is for one test. Without this, a file whose tests passed and which does
+ * not exit, because a socket or a child is still open, would block the run.
  */
 
 const deadlineMs = Number(process.env.PADDOCK_TEST_FILE_DEADLINE_MS ?? 300_000);

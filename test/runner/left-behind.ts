@@ -1,11 +1,10 @@
 /**
  * What a test run left on the machine.
  *
- * A run gets a temporary directory of its own, and everything a test starts has that directory in its command
- * line, its environment or its working directory. That says whose a process or a mount is even when it is in
- * a session of its own and its parent is gone, as a VM is by design. Control groups, links and firewall tables
- * do not carry it, so those are compared with a listing taken before the run; a control group whose processes are
- * all of others is theirs.
+ * A run has its own temporary directory, which is in the command line, environment or working directory of everything that
+ * a test starts. So the owner of a process or a mount is known even if it has its own session and its parent has ended, as a
+ * VM by design. Control groups, links and firewall tables do not have the directory: they are compared with a list from
+ * before the run. A control group that has only processes of other runs belongs to those.
  */
 
 import { execFileSync } from "node:child_process";
@@ -22,7 +21,7 @@ interface Leftover {
 const OURS = /(?:^|\/)paddock[^/]*\/./;
 const LINK_OF_OURS = /^(?:paddock|pdk?)[-.\d]/;
 
-/** Things that say nothing of their owner, and which are therefore listed before and after. */
+/** Things without a mark of their owner, which are listed before and after the run. */
 function unsignedThings(): Leftover[] {
   const groups = globSync("/sys/fs/cgroup/**/", { exclude: (name) => name === "system.slice" })
     .filter((path) => OURS.test(path))
@@ -40,11 +39,11 @@ function firewallTables(): Leftover[] {
       .filter((line) => line.includes("paddock"))
       .map((line) => ({ what: "firewall table", name: line.replace(/^table /, "") }));
   } catch {
-    return []; // Without nft, or the right to list, nothing can have been added either.
+    return []; // Without nft or the right to list tables, none can have been added.
   }
 }
 
-/** Things that carry the run's directory `runDirectory`. */
+/** Things that have `runDirectory` in a name or path. */
 function signedThings(runDirectory: string): Leftover[] {
   const mounts = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -81,7 +80,7 @@ function carries(pid: string, runDirectory: string): boolean {
   return traces.some((trace) => trace.includes(runDirectory));
 }
 
-/** Whether a control group has processes, and none of them is the run's. An empty one can be anybody's. */
+/** Whether a control group has processes, and none of this run. The owner of an empty one is unknown. */
 function isOfOthers({ what, name }: Leftover, runDirectory: string): boolean {
   if (what !== "control group") return false;
   const pids = globSync(`${name}/**/cgroup.procs`).flatMap((file) => readOr(file, "").match(/\d+/g) ?? []);
@@ -101,7 +100,7 @@ function readOr(path: string, otherwise: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    return otherwise; // It ended while we looked.
+    return otherwise; // It has ended.
   }
 }
 
@@ -113,14 +112,14 @@ function workingDirectory(pid: string): string {
   }
 }
 
-/** What is there now and should not be. */
+/** What exists now and must not. */
 export function leftBehind(runDirectory: string, before: readonly string[]): Leftover[] {
   const known = new Set(before);
   const fresh = unsignedThings().filter((thing) => !known.has(describe(thing)));
   return [...signedThings(runDirectory), ...fresh.filter((thing) => !isOfOthers(thing, runDirectory))];
 }
 
-/** The lines to hand to `leftBehind` after the run. */
+/** The lines that `leftBehind` takes after the run. */
 export function listBefore(): string[] {
   return unsignedThings().map(describe);
 }
@@ -130,7 +129,7 @@ function describe({ what, name }: Leftover): string {
 }
 
 /**
- * What is there on every look: ending processes take a moment, and what comes only after the run has ended is another's.
+ * What is found every time within 5 s: processes need a moment to end, and what appears only after the run is not the run's.
  */
 async function settled(runDirectory: string, before: readonly string[]): Promise<Leftover[]> {
   const deadline = Date.now() + 5_000;
@@ -159,7 +158,7 @@ function endProcess(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It ended by itself.
+    // It has ended.
   }
 }
 
