@@ -65,3 +65,14 @@ test("a paused VM is not asked, and its streams stay; once it is resumed, silenc
   guest.made.sandboxPhase = { kind: "running", machine: MACHINE, startedAtMs: 1 };
   assert.equal(((await end) as { reason?: string }).reason, "GUEST_UNAVAILABLE");
 });
+
+test("a health check whose link breaks is repeated on the next link", async () => {
+  await using guest = await bed();
+  using watch = new GuestWatch(guest.made.sandbox, never, { ...TIMES, patienceMs: 10_000 });
+  while (guest.answer.asked < 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  guest.answer.kind = "prompt";
+  guest.made.fake.dropLink();
+  while (guest.answer.asked < 4 && !watch.signal.aborted)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.equal(watch.signal.aborted, false);
+});

@@ -89,9 +89,19 @@ export class GuestWatch implements Disposable {
   }
 }
 
+/** A link that breaks meanwhile says nothing about the guest: it is asked again on the next link, within the same patience. */
 async function ask(link: AgentLink, patienceMs: number): Promise<void> {
-  const { sandbox } = await link.client({ deadlineMs: patienceMs });
-  await sandbox.getGuest({}, { timeoutMs: patienceMs });
+  const untilMs = performance.now() + patienceMs;
+  for (;;) {
+    const leftMs = () => Math.max(1, Math.ceil(untilMs - performance.now()));
+    const agent = await link.client({ deadlineMs: leftMs() });
+    try {
+      await agent.sandbox.getGuest({}, { timeoutMs: leftMs() });
+      return;
+    } catch (error) {
+      if (agent.end === undefined || performance.now() >= untilMs) throw error;
+    }
+  }
 }
 
 function silent({ sandboxId, record }: Watched, heardMs: number, cause: unknown): PaddockError {
