@@ -12,7 +12,9 @@ needed_programs=(
   mmdebstrap:mmdebstrap # the base image
   ip:iproute2           # network
   tc:iproute2
+  bridge:iproute2
   nft:nftables
+  sysctl:procps
   setpriv:util-linux    # drops privileges before QEMU
   prlimit:util-linux
   lz4:lz4               # unpacks the guest kernel
