@@ -24,6 +24,7 @@ import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
 import { newVmId } from "../vm/vm-paths.ts";
 import { checkContainerSpec } from "../wire/guest-container.ts";
 import { stopSignalOf } from "../wire/init-process.ts";
+import { checkNetworkSpec } from "../wire/network-spec.ts";
 import { creation, followLogs, ready } from "./boot.ts";
 import { forget } from "./delete-sandbox.ts";
 import { bootOf } from "./steps/boot-context.ts";
@@ -65,6 +66,7 @@ export async function createSandboxEntry<T>(
   if (sandboxId === undefined) throw badId(request.sandboxId);
   ctx.sandboxes.requireFree(sandboxId);
   checkContainerIds(spec.containers);
+  checkNetworkSpec(spec.network);
   checkRecordSize({ spec, containers: spec.containers.map((each) => ({ spec: each })) });
   const size = sandboxVmSize(spec, ctx.sizeDefaults);
   const demand: Amount = {

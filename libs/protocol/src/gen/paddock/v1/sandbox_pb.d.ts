@@ -7,6 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ContainerSpec, ContainerStats, ContainerStatus, CpuStats, MemoryStats, PidsStats, StopCause } from "./container_pb.js";
+import type { InterfaceStats, NetworkInterface, NetworkSpec, NetworkStatus, Route } from "./network_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -17,7 +18,7 @@ export declare const file_paddock_v1_sandbox: GenFile;
 /**
  * SandboxSpec is the desired configuration of a sandbox.
  *
- * Planned fields and their numbers: 9 interfaces, 10 devices, 11 volumes, 12 placement selector (labels of nodes), 13 required
+ * Planned fields and their numbers: 10 devices, 11 volumes, 12 placement selector (labels of nodes), 13 required
  * isolation, 14 time to live, 15 source (a template or a snapshot, in place of a boot), 16 tenant. They are not `reserved`:
  * a number that was reserved cannot be used later without breaking the accepted protocol.
  *
@@ -79,6 +80,13 @@ export declare type SandboxSpec = Message<"paddock.v1.SandboxSpec"> & {
    * @generated from field: bool share_pid_namespace = 8;
    */
   sharePidNamespace: boolean;
+
+  /**
+   * Network of the sandbox.
+   *
+   * @generated from field: paddock.v1.NetworkSpec network = 9;
+   */
+  network?: NetworkSpec | undefined;
 };
 
 /**
@@ -336,6 +344,13 @@ export declare type SandboxStatus = Message<"paddock.v1.SandboxStatus"> & {
    * @generated from field: paddock.v1.Health health = 17;
    */
   health?: Health | undefined;
+
+  /**
+   * Network of the sandbox; not set for a sandbox without a network.
+   *
+   * @generated from field: paddock.v1.NetworkStatus network = 18;
+   */
+  network?: NetworkStatus | undefined;
 };
 
 /**
@@ -1143,6 +1158,13 @@ export declare type SandboxStats = Message<"paddock.v1.SandboxStats"> & {
    * @generated from field: repeated paddock.v1.ContainerStats containers = 3;
    */
   containers: ContainerStats[];
+
+  /**
+   * Statistics of the network interfaces, the first one first.
+   *
+   * @generated from field: repeated paddock.v1.InterfaceStats interfaces = 4;
+   */
+  interfaces: InterfaceStats[];
 };
 
 /**
@@ -1483,61 +1505,6 @@ export declare type RemoveDeviceResponse = Message<"paddock.v1.RemoveDeviceRespo
 export declare const RemoveDeviceResponseSchema: GenMessage<RemoveDeviceResponse>;
 
 /**
- * NetworkInterface is a network interface of a guest.
- *
- * @generated from message paddock.v1.NetworkInterface
- */
-export declare type NetworkInterface = Message<"paddock.v1.NetworkInterface"> & {
-  /**
-   * Id of the interface.
-   *
-   * @generated from field: string interface_id = 1;
-   */
-  interfaceId: string;
-
-  /**
-   * Name in the guest, at most 15 characters; empty means the next "ethN".
-   *
-   * @generated from field: string name = 2;
-   */
-  name: string;
-
-  /**
-   * MAC address; empty means a generated one.
-   *
-   * @generated from field: string mac_address = 3;
-   */
-  macAddress: string;
-
-  /**
-   * Addresses as CIDR, at most 16.
-   *
-   * @generated from field: repeated string addresses = 4;
-   */
-  addresses: string[];
-
-  /**
-   * Maximum transmission unit in bytes, 576 to 9216; 0 means 1500.
-   *
-   * @generated from field: uint32 mtu = 5;
-   */
-  mtu: number;
-
-  /**
-   * Network of the node to join; empty means the default network.
-   *
-   * @generated from field: string network = 6;
-   */
-  network: string;
-};
-
-/**
- * Describes the message paddock.v1.NetworkInterface.
- * Use `create(NetworkInterfaceSchema)` to create a new message.
- */
-export declare const NetworkInterfaceSchema: GenMessage<NetworkInterface>;
-
-/**
  * AddInterfaceRequest is an interface to add.
  *
  * @generated from message paddock.v1.AddInterfaceRequest
@@ -1678,47 +1645,6 @@ export declare type ListInterfacesResponse = Message<"paddock.v1.ListInterfacesR
  * Use `create(ListInterfacesResponseSchema)` to create a new message.
  */
 export declare const ListInterfacesResponseSchema: GenMessage<ListInterfacesResponse>;
-
-/**
- * Route is a route of a guest.
- *
- * @generated from message paddock.v1.Route
- */
-export declare type Route = Message<"paddock.v1.Route"> & {
-  /**
-   * Destination as CIDR; "default" is short for 0.0.0.0/0.
-   *
-   * @generated from field: string destination = 1;
-   */
-  destination: string;
-
-  /**
-   * Address of the gateway; empty means that the destination is on the link.
-   *
-   * @generated from field: string gateway = 2;
-   */
-  gateway: string;
-
-  /**
-   * Id of the interface that packets leave by.
-   *
-   * @generated from field: string interface_id = 3;
-   */
-  interfaceId: string;
-
-  /**
-   * Preferred source address; empty means the kernel's choice.
-   *
-   * @generated from field: string source = 4;
-   */
-  source: string;
-};
-
-/**
- * Describes the message paddock.v1.Route.
- * Use `create(RouteSchema)` to create a new message.
- */
-export declare const RouteSchema: GenMessage<Route>;
 
 /**
  * UpdateRoutesRequest has the routes that replace all present ones.
