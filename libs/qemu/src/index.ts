@@ -50,4 +50,5 @@ export { firstUnreachable } from "./reach.ts";
 export { type ReceiveStateOptions, receiveState, type StateReceiver } from "./receive-state.ts";
 export { SerialReader } from "./serial-reader.ts";
 export { type ProcessExit, type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";
+export { StealTime } from "./steal-time.ts";
 export { type WaitForMonitorOptions, waitForMonitor } from "./wait-for-monitor.ts";

@@ -14,7 +14,7 @@ import { GUEST_OVERHEAD_BYTES, MIB, PaddockError } from "@paddock/domain";
 import { openImageStore } from "@paddock/images";
 import { KeyedLock, untilAborted } from "@paddock/lifecycle";
 import { toStatus } from "@paddock/protocol";
-import { EMULATION_CODE_BYTES } from "@paddock/qemu";
+import { EMULATION_CODE_BYTES, StealTime } from "@paddock/qemu";
 import { createRequestCheck } from "@paddock/rpc";
 import { startTracing } from "@paddock/telemetry";
 import { AgentLink } from "./agent/agent-link.ts";
@@ -190,7 +190,10 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
     resources: HOST_RESOURCES,
     nowMs: () => Date.now(),
     newId: () => randomUUID(),
-    openLink: (socketPath) => new AgentLink({ socketPath }),
+    openLink: (socketPath, { identity }) => {
+      const steal = new StealTime(identity);
+      return new AgentLink({ socketPath, steal: (maxAgeMs) => steal.read(maxAgeMs) });
+    },
     freeDiskBytes: () => freeBytes(stateDir),
   };
 }

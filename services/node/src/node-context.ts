@@ -9,7 +9,7 @@ import type { HostResource } from "./resources/host-resource.ts";
 import type { WritableLayers } from "./resources/writable-layers.ts";
 import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { NodeStore } from "./store/node-store.ts";
-import type { MachineCgroups, MachineHost } from "./vm/machine-port.ts";
+import type { Machine, MachineCgroups, MachineHost } from "./vm/machine-port.ts";
 
 /** Everything that handlers and operations work with. */
 export type NodeContext = {
@@ -40,7 +40,7 @@ export type NodeContext = {
   readonly nowMs: () => number;
   readonly newId: () => string;
   /** Opens the link to the agent behind a socket. */
-  readonly openLink: (socketPath: string) => AgentLink;
+  readonly openLink: (socketPath: string, machine: Pick<Machine, "identity">) => AgentLink;
   /** Free bytes of the state directory's file system. */
   readonly freeDiskBytes: () => Promise<number>;
   /** Called after each change of a record; must not throw. */

@@ -18,6 +18,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { Changes } from "@paddock/lifecycle";
 import { type AgentClient, connectAgent } from "./connect-agent.ts";
+import type { StealReader } from "./vm-deadline.ts";
 
 export type LinkState =
   | { readonly kind: "connecting"; readonly attempt: number }
@@ -35,6 +36,8 @@ export type AgentLinkOptions = {
   readonly goodAfterMs?: number;
   /** Called with each new state; must not throw. */
   readonly onState?: (state: LinkState) => void;
+  /** Steal time of the VM: it does not count in the deadlines of calls. Not set means none. */
+  readonly steal?: StealReader;
 };
 
 export type WaitOptions = {
@@ -58,6 +61,7 @@ export class AgentLink implements Disposable {
       pauseMs: { first: 25, longest: 5000 },
       goodAfterMs: 10_000,
       onState: () => undefined,
+      steal: () => 0,
       ...options,
     };
     void this.#run();
@@ -136,10 +140,10 @@ export class AgentLink implements Disposable {
 
   /** One connection from its beginning to its end: why it ended, and how long it was up. */
   async #connection(deadlineMs: number): Promise<{ error: PaddockError; lastedMs: number }> {
-    const { socketPath } = this.#options;
+    const { socketPath, steal } = this.#options;
     const { signal } = this.#closing;
     try {
-      const agent = await connectAgent({ socketPath, deadlineMs, signal });
+      const agent = await connectAgent({ socketPath, deadlineMs, signal, steal });
       const sinceMs = performance.now();
       if (this.#state.kind === "closed") agent.close(this.#state.error);
       else this.#enter({ kind: "up", agent, sinceMs });

@@ -7,6 +7,7 @@ import { agentpb } from "@paddock/protocol";
 import { GuestSession } from "./guest-session.ts";
 import { guestTransport } from "./guest-transport.ts";
 import { type HandshakeOptions, shakeHands } from "./handshake.ts";
+import type { StealReader } from "./vm-deadline.ts";
 
 /**
  * The services of one agent, on one connection. Calls take `{signal, timeoutMs}` and fail with `PaddockError`; a call on a
@@ -25,6 +26,8 @@ export type ConnectAgentOptions = Omit<HandshakeOptions, "signal"> & {
   /** Timeout of the whole, in ms. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Steal time of the VM: it does not count in the deadlines of calls. Not set means none. */
+  readonly steal?: StealReader | undefined;
 };
 
 /**
@@ -39,7 +42,7 @@ export async function connectAgent(options: ConnectAgentOptions): Promise<AgentC
   try {
     socket = await open(socketPath, signal);
     await shakeHands(socket, { ...options, signal });
-    return agentClient(await GuestSession.open(socket));
+    return agentClient(await GuestSession.open(socket), options.steal ?? (() => 0));
   } catch (cause) {
     socket?.destroy();
     options.signal?.throwIfAborted();
@@ -66,8 +69,8 @@ async function open(path: string, signal: AbortSignal): Promise<Socket> {
   }
 }
 
-function agentClient(session: GuestSession): AgentClient {
-  const transport = guestTransport(session);
+function agentClient(session: GuestSession, steal: StealReader): AgentClient {
+  const transport = guestTransport(session, steal);
   return {
     sandbox: createClient(agentpb.SandboxService, transport),
     containers: createClient(agentpb.ContainerService, transport),

@@ -7,12 +7,13 @@
  * Compression is off: the link is a memory copy, and a guest could send a bomb.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
-import type { StreamResponse, Transport } from "@connectrpc/connect";
+import { Code, ConnectError, type StreamResponse, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { agentpb } from "@paddock/protocol";
 import { guestError } from "./guest-error.ts";
 import { AUTHORITY, type GuestSession } from "./guest-session.ts";
 import { MessagePace } from "./message-pace.ts";
+import { type StealReader, VmDeadline } from "./vm-deadline.ts";
 
 /** Timeout of a unary call whose caller sets none, in ms. */
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -30,10 +31,10 @@ const LISTS: ReadonlySet<DescMethod> = new Set([
 ]);
 
 /**
- * A transport on `session`. Calls fail with `PaddockError`. `timeoutMs` 0 or less means no deadline; not set means 10 s for
- * a unary call and none for a stream.
+ * A transport on `session`. Calls fail with `PaddockError`. `timeoutMs` is in the time of the VM (`VmDeadline`); 0 or less means
+ * no deadline; not set means 10 s for a unary call and none for a stream.
  */
-export function guestTransport(session: GuestSession): Transport {
+export function guestTransport(session: GuestSession, steal: StealReader): Transport {
   const withLimit = (readMaxBytes: number) =>
     createGrpcTransport({
       baseUrl: AUTHORITY,
@@ -54,9 +55,10 @@ export function guestTransport(session: GuestSession): Transport {
   return {
     async unary(method, signal, timeoutMs = DEFAULT_TIMEOUT_MS, ...rest) {
       const transport = LISTS.has(method) ? lists : answers;
+      using deadline = new VmDeadline(timeoutMs, steal, signal);
       return await transport
-        .unary(method, signal, timeoutMs, ...rest)
-        .catch((error) => failure(error, method, signal));
+        .unary(method, deadline.signal, 0, ...rest)
+        .catch((error) => failure(deadline.isOver ? timedOut(deadline) : error, method, signal));
     },
     async stream(method, signal, ...rest) {
       const response = await streams
@@ -65,6 +67,11 @@ export function guestTransport(session: GuestSession): Transport {
       return guarded(response, pace, (error) => failure(error, method, signal));
     },
   };
+}
+
+function timedOut({ stolenMs }: VmDeadline): ConnectError {
+  const stolen = stolenMs < 1000 ? "" : `; its host had no CPU for it for ${(stolenMs / 1000).toFixed(1)} s`;
+  return new ConnectError(`the operation timed out${stolen}`, Code.DeadlineExceeded);
 }
 
 function guarded<R extends Pick<StreamResponse, "message">>(

@@ -23,7 +23,7 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
     AbortSignal.timeout(MONITOR_BUDGET_MS),
   );
   if (machine === undefined) return false;
-  const vm = entry.attach(machine, ctx.openLink(paths.agentSocket));
+  const vm = entry.attach(machine, ctx.openLink(paths.agentSocket, machine));
   watchMachine(ctx, entry, vm);
   await alignVcpus(entry).catch((error: unknown) => {
     entry.log.warn({ err: error }, "the vCPUs of a VM that was taken over could not be set");

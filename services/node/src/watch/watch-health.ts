@@ -93,9 +93,8 @@ async function problemOf(
   if (entry.held !== undefined) return entry.held.message;
   const usedBefore = await vcpuSeconds(ctx, entry);
   try {
-    const signal = AbortSignal.any([lifetime, AbortSignal.timeout(patienceMs)]);
-    const client = await link.client({ signal });
-    await client.sandbox.getGuest({}, { signal });
+    const client = await link.client({ signal: lifetime, deadlineMs: patienceMs });
+    await client.sandbox.getGuest({}, { signal: lifetime, timeoutMs: patienceMs });
     return undefined;
   } catch (error) {
     const isLate =

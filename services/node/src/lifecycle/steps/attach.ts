@@ -8,7 +8,11 @@ export const attach: BootStep = {
   async run({ node, entry, plan }) {
     const { machine, vm, machineRequest } = plan;
     if (machine === undefined) throw new Error("no machine was started");
-    watchMachine(node, entry, entry.attach(machine, node.openLink(vm.agentSocket), machineRequest.vcpus));
+    watchMachine(
+      node,
+      entry,
+      entry.attach(machine, node.openLink(vm.agentSocket, machine), machineRequest.vcpus),
+    );
   },
   async undo({ entry }) {
     if (entry.vm !== undefined) entry.vm.endExpected = true;
