@@ -8,8 +8,8 @@ import { trackedFiles } from "./tracked-files.ts";
 const AGENT: Order = {
   directory: "",
   rooms: [
-    ...["main", "serve", "link", "rpc", "operations", "agent", "container", "machine", "process", "runtime"],
-    ...["events", "uevent", "pb", "log", "sync"],
+    ...["main", "serve", "link", "rpc", "operations", "agent", "container", "machine", "network"],
+    ...["process", "runtime", "events", "uevent", "pb", "log", "sync"],
   ],
 };
 const RUNTIME: Order = {

@@ -1,5 +1,6 @@
 //! The agent's state, and what it does without a call: it records exits and OOM kills, and reclaims memory of output.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,22 +10,26 @@ use crate::container::registry::Registry;
 use crate::container::{Container, Phase};
 use crate::events::Events;
 use crate::machine::Machine;
+use crate::network::Network;
 use crate::pb;
 use crate::pb::watch_events_response::Event;
 use crate::process::Process;
 use crate::process::budget::Budget;
 use crate::process::reaper::{Reaper, Starting};
-use crate::runtime::SandboxContext;
+use crate::runtime::{Names, SandboxContext};
 use crate::sync::lock;
 
 /// Everything the services work on.
 pub struct Agent {
     pub machine: Machine,
+    pub network: Network,
     pub containers: Registry,
     pub events: Events,
     pub reaper: Reaper,
     pub budget: Budget,
     pub oom: Arc<OomWatch>,
+    /// Held by the call that makes the containers follow the sandbox's names.
+    pub following: tokio::sync::Mutex<()>,
     sandbox: Mutex<Sandbox>,
 }
 
@@ -40,10 +45,12 @@ impl Agent {
         let agent = Arc::new(Self {
             budget: Budget::new(machine.output_budget_bytes()),
             machine,
+            network: Network::default(),
             containers: Registry::default(),
             events: Events::default(),
             reaper,
             oom: OomWatch::new()?,
+            following: tokio::sync::Mutex::default(),
             sandbox: Mutex::default(),
         });
         tokio::spawn(follow_oom(agent.clone()));
@@ -70,9 +77,27 @@ impl Agent {
         if self.configured() { Ok(()) } else { Err(ContainerError::NotConfigured) }
     }
 
-    /// Replaces the sandbox's identity.
-    pub fn configure(&self, context: SandboxContext) {
-        lock(&self.sandbox).context = Some(Arc::new(context));
+    /// Replaces the sandbox's identity. Without other addresses the hostname stands for the same ones as before. Returns whether the
+    /// names of containers are others now.
+    pub fn configure(&self, mut context: SandboxContext, addresses: Option<Vec<IpAddr>>) -> bool {
+        let mut sandbox = lock(&self.sandbox);
+        let before = sandbox.context.take().map(|before| before.names.clone());
+        let kept = || before.as_ref().map(|names| names.addresses.clone());
+        context.names.addresses = addresses.or_else(kept).unwrap_or_default();
+        let differs = before.is_some_and(|before| before != context.names);
+        sandbox.context = Some(Arc::new(context));
+        differs
+    }
+
+    /// Changes the sandbox's names. Returns whether they are others now.
+    pub fn change_names(&self, change: impl FnOnce(&mut Names)) -> Result<bool, ContainerError> {
+        let mut sandbox = lock(&self.sandbox);
+        let context = sandbox.context.as_ref().ok_or(ContainerError::NotConfigured)?;
+        let mut changed = SandboxContext::clone(context);
+        change(&mut changed.names);
+        let differs = changed.names != context.names;
+        sandbox.context = Some(Arc::new(changed));
+        Ok(differs)
     }
 
     /// Refuses new work from now on. Returns false if the agent was already stopping.

@@ -8,6 +8,7 @@ mod fuzzing;
 mod link;
 mod log;
 mod machine;
+mod network;
 mod operations;
 mod pb;
 mod process;

@@ -6,6 +6,8 @@
 #[path = "processes/closing.rs"]
 mod closing;
 mod harness;
+#[path = "processes/networks.rs"]
+mod networks;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

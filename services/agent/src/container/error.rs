@@ -1,5 +1,7 @@
 //! Why a call about a container or process is refused.
 
+use crate::machine::identity::IdentityError;
+use crate::network::NetworkError;
 use crate::pb::FailureReason;
 use crate::process::session::SessionError;
 use crate::runtime::RuntimeError;
@@ -33,6 +35,10 @@ pub enum ContainerError {
     Runtime { action: &'static str, id: String, source: RuntimeError },
     #[error("process {exec:?} of container {container:?}: {source}")]
     Process { container: String, exec: String, source: SessionError },
+    #[error("{0}")]
+    Network(#[from] NetworkError),
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
     #[error("cannot {0}: internal error of the agent")]
     Failed(&'static str),
 }
@@ -58,6 +64,8 @@ impl ContainerError {
             Self::Stopping => FailureReason::Stopping,
             Self::Runtime { source, .. } => source.reason(),
             Self::Process { source, .. } => source.reason(),
+            Self::Network(error) => error.reason(),
+            Self::Identity(error) => error.reason(),
             Self::Failed(_) => FailureReason::Internal,
         }
     }

@@ -1,4 +1,4 @@
-//! The identity a guest is given: entropy, time, hostname, name resolution, shared memory.
+//! The identity a guest is given: entropy, time, names, shared memory.
 //!
 //! A guest restored from a template has the template's random pool, clock and name, like every other guest of that template.
 //! So this is applied before any code of a tenant runs, and again after a resume.
@@ -15,7 +15,7 @@ use nix::time::{ClockId, clock_settime};
 
 use super::Machine;
 use crate::pb::{self, FailureReason};
-use crate::runtime::SandboxContext;
+use crate::runtime::{Names, SandboxContext};
 
 /// Default size of the sandbox's /dev/shm.
 const SHM_BYTES: u64 = 64 * 1024 * 1024;
@@ -25,6 +25,8 @@ const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
 const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 /// The most entropy of one call, in bytes.
 const ENTROPY_LIMIT: usize = 512;
+/// The most additional lines of /etc/hosts.
+const HOSTS: usize = 256;
 
 /// Why a guest could not take an identity.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +54,11 @@ fn system<E: Into<io::Error>>(action: &'static str) -> impl Fn(E) -> IdentityErr
 /// Checks the whole request, then applies it. Returns what containers need to know of the sandbox.
 pub fn apply(machine: &Machine, request: &pb::ConfigureSandboxRequest) -> Result<SandboxContext, IdentityError> {
     check_entropy(&request.entropy)?;
-    check_hostname(&request.hostname)?;
+    let names = names(&request.hostname, request.dns.as_ref(), &request.extra_hosts)?;
     let time = request.time.as_ref().ok_or_else(|| invalid("time is missing"))?;
     if time.seconds <= 0 || !(0..1_000_000_000).contains(&time.nanos) {
         return Err(invalid("time must be after 1970, with 0 to 999999999 nanoseconds"));
     }
-    let resolv_conf = resolv_conf(request.dns.as_ref())?;
     let shm_bytes = match request.shm_size_bytes {
         0 => SHM_BYTES,
         bytes => bytes,
@@ -66,18 +67,53 @@ pub fn apply(machine: &Machine, request: &pb::ConfigureSandboxRequest) -> Result
         add_entropy(&request.entropy)?;
         let time = TimeSpec::new(time.seconds, time.nanos.into());
         clock_settime(ClockId::CLOCK_REALTIME, time).map_err(system("set the clock"))?;
-        if !request.hostname.is_empty() {
-            nix::unistd::sethostname(&request.hostname).map_err(system("set the hostname"))?;
-        }
+    }
+    if !request.hostname.is_empty() {
+        set_hostname(machine, &request.hostname)?;
     }
     prepare_dirs(machine, shm_bytes)?;
     Ok(SandboxContext {
-        hostname: request.hostname.clone(),
-        resolv_conf,
+        names,
         shm_dir: machine.shm_dir(),
         shared_root: machine.shared_root(),
         share_pid_namespace: request.share_pid_namespace,
     })
+}
+
+/// Sets the guest's own hostname.
+pub fn set_hostname(machine: &Machine, hostname: &str) -> Result<(), IdentityError> {
+    if machine.is_owned() {
+        nix::unistd::sethostname(hostname).map_err(system("set the hostname"))?;
+    }
+    Ok(())
+}
+
+/// Checks what containers are to know by name.
+pub fn names(
+    hostname: &str,
+    dns: Option<&pb::DnsConfig>,
+    extra_hosts: &[pb::HostEntry],
+) -> Result<Names, IdentityError> {
+    check_hostname(hostname)?;
+    if extra_hosts.len() > HOSTS {
+        return Err(invalid("extra_hosts has more than 256 entries"));
+    }
+    Ok(Names {
+        hostname: hostname.to_owned(),
+        resolv_conf: resolv_conf(dns)?,
+        addresses: Vec::new(),
+        extra_hosts: extra_hosts.iter().map(host).collect::<Result<_, _>>()?,
+    })
+}
+
+/// One line of /etc/hosts. The name is checked, so that it cannot add a line.
+fn host(entry: &pb::HostEntry) -> Result<(IpAddr, String), IdentityError> {
+    let address = entry.address.parse().map_err(|_| invalid("extra_hosts has an address that is not an IP address"))?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !(1..=253).contains(&entry.name.len()) || !entry.name.bytes().all(allowed) {
+        return Err(invalid("a name of extra_hosts must be 1 to 253 letters, digits, '-', '_' or '.'"));
+    }
+    Ok((address, entry.name.clone()))
 }
 
 fn invalid(text: &str) -> IdentityError {
@@ -187,6 +223,18 @@ mod tests {
             assert!(resolv_conf(Some(&dns(&[], &[], &[bad]))).is_err(), "{bad:?}");
         }
         assert!(resolv_conf(Some(&dns(&["dns.example"], &[], &[]))).is_err());
+    }
+
+    #[test]
+    fn a_name_cannot_add_a_line_to_the_hosts() {
+        let entry = |address: &str, name: &str| pb::HostEntry { address: address.to_owned(), name: name.to_owned() };
+        for good in [entry("10.0.0.9", "db.example"), entry("fd00::9", "a_b")] {
+            assert!(names("h", None, std::slice::from_ref(&good)).is_ok(), "{good:?}");
+        }
+        for bad in [entry("db", "db"), entry("10.0.0.9", ""), entry("10.0.0.9", "a b"), entry("10.0.0.9", "a\nb")] {
+            assert!(names("h", None, std::slice::from_ref(&bad)).is_err(), "{bad:?}");
+        }
+        assert!(names("h", None, &vec![entry("10.0.0.9", "db"); 257]).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{blocking, check_id, detached, options};
+use super::{blocking, check_id, detached, network, options};
 use crate::agent::Agent;
 use crate::container::Container;
 use crate::container::error::ContainerError;
@@ -10,7 +10,7 @@ use crate::pb;
 use crate::pb::mount::Source;
 use crate::process::Process;
 use crate::process::ends::Ends;
-use crate::runtime;
+use crate::runtime::{self, Names};
 
 /// Longest name of an instance, in bytes.
 const MAX_INSTANCE: usize = 64;
@@ -24,10 +24,13 @@ pub async fn create(agent: Arc<Agent>, request: pb::CreateContainerRequest) -> R
     detached("create a container", async move {
         let result = make(agent.clone(), order, request).await;
         match &result {
-            Ok(container) => agent.containers.insert(container.clone()),
+            Ok((container, names)) => {
+                agent.containers.insert(container.clone());
+                network::follow_late(&agent, container, names).await;
+            }
             Err(_) => agent.containers.forget(&id),
         }
-        result
+        result.map(|(container, _)| container)
     })
     .await
 }
@@ -36,7 +39,7 @@ async fn make(
     agent: Arc<Agent>,
     order: u64,
     request: pb::CreateContainerRequest,
-) -> Result<Arc<Container>, ContainerError> {
+) -> Result<(Arc<Container>, Names), ContainerError> {
     let id = request.container_id.clone();
     let missing = || ContainerError::Invalid("process is missing".to_owned());
     let spec = request.process.as_ref().ok_or_else(missing)?;
@@ -61,6 +64,7 @@ async fn make(
     let pipes = if options.terminal { None } else { Some(Ends::pipes(options.stdin).map_err(&broken)?) };
     let (ends, child) = pipes.unzip();
     let layout = agent.machine.layout.clone();
+    let names = context.names.clone();
     let make = move || runtime::create(&layout, &context, &request, child);
     let (created, master) = blocking("create", &id, make).await?;
     let mut ends = match (ends, master) {
@@ -74,7 +78,7 @@ async fn make(
     agent.oom.add(&container);
     ends.start(&process);
     agent.watch(&starting, &container, &process, pid);
-    Ok(container)
+    Ok((container, names))
 }
 
 fn needs_ext4(request: &pb::CreateContainerRequest) -> bool {

@@ -1,6 +1,7 @@
 //! The services of the contract, one file for each, and the dispatch of a call to its service.
 
 mod container;
+mod network;
 mod process;
 mod sandbox;
 mod status;
@@ -18,6 +19,7 @@ use tonic::server::NamedService;
 
 use crate::agent::Agent;
 use crate::pb::container_service_server::ContainerServiceServer;
+use crate::pb::network_service_server::NetworkServiceServer;
 use crate::pb::process_service_server::ProcessServiceServer;
 use crate::pb::sandbox_service_server::SandboxServiceServer;
 
@@ -28,6 +30,7 @@ const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Dispatch {
     sandbox: SandboxServiceServer<sandbox::Sandboxes>,
+    network: NetworkServiceServer<network::Networks>,
     container: ContainerServiceServer<container::Containers>,
     process: ProcessServiceServer<process::Processes>,
 }
@@ -37,6 +40,9 @@ impl Dispatch {
     pub fn new(agent: &Arc<Agent>) -> Self {
         Self {
             sandbox: SandboxServiceServer::new(sandbox::Sandboxes(agent.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES)
+                .max_encoding_message_size(MESSAGE_BYTES),
+            network: NetworkServiceServer::new(network::Networks(agent.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES)
                 .max_encoding_message_size(MESSAGE_BYTES),
             container: ContainerServiceServer::new(container::Containers(agent.clone()))
@@ -65,6 +71,9 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
         let path = request.uri().path();
         if serves(&self.sandbox, path) {
             return self.sandbox.clone().call(request);
+        }
+        if serves(&self.network, path) {
+            return self.network.clone().call(request);
         }
         if serves(&self.container, path) {
             return self.container.clone().call(request);

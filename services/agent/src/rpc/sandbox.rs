@@ -8,8 +8,10 @@ use tonic::{Request, Response, Status};
 
 use super::status::{invalid, refused};
 use crate::agent::Agent;
+use crate::container::error::ContainerError;
 use crate::machine::{cpus, facts, identity};
-use crate::operations::shutdown;
+use crate::network::Network;
+use crate::operations::{network, shutdown};
 use crate::pb;
 use crate::pb::sandbox_service_server::SandboxService;
 
@@ -44,9 +46,18 @@ impl SandboxService for Sandboxes {
         request: Request<pb::ConfigureSandboxRequest>,
     ) -> Result<Response<pb::ConfigureSandboxResponse>, Status> {
         let request = request.into_inner();
+        if let Some(config) = &request.network {
+            Network::check(config).map_err(ContainerError::from)?;
+        }
         // No thread in between: the clock would run on while the request waits for one. None of this blocks.
-        let context = identity::apply(&self.0.machine, &request)?;
-        self.0.configure(context);
+        let context = identity::apply(&self.0.machine, &request).map_err(ContainerError::from)?;
+        let addresses = match request.network {
+            Some(config) => Some(network::configure(self.0.clone(), config).await?),
+            None => None,
+        };
+        if self.0.configure(context, addresses) {
+            network::follow_all(&self.0).await;
+        }
         crate::log::info("sandbox", &format!("configured as {}", request.sandbox_id));
         let guest = Some(self.guest());
         Ok(Response::new(pb::ConfigureSandboxResponse { guest }))

@@ -4,7 +4,6 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::container::error::ContainerError;
-use crate::machine::identity::IdentityError;
 use crate::pb::{Failure, FailureReason};
 
 /// Full name of [`Failure`].
@@ -40,12 +39,6 @@ impl From<ContainerError> for Status {
     }
 }
 
-impl From<IdentityError> for Status {
-    fn from(error: IdentityError) -> Self {
-        refused(error.reason(), error.to_string())
-    }
-}
-
 fn status(failure: &Failure, mut text: String) -> Status {
     text.truncate(text.floor_char_boundary(TEXT_BYTES));
     let code = code(failure.reason());
@@ -61,10 +54,12 @@ fn code(reason: FailureReason) -> Code {
         | FailureReason::Stopping
         | FailureReason::WrongState
         | FailureReason::NoTerminal
-        | FailureReason::LimitBelowUse => Code::FailedPrecondition,
-        FailureReason::ContainerNotFound | FailureReason::ProcessNotFound | FailureReason::DiskNotFound => {
-            Code::NotFound
-        }
+        | FailureReason::LimitBelowUse
+        | FailureReason::GatewayUnreachable => Code::FailedPrecondition,
+        FailureReason::ContainerNotFound
+        | FailureReason::ProcessNotFound
+        | FailureReason::DiskNotFound
+        | FailureReason::InterfaceNotFound => Code::NotFound,
         FailureReason::ContainerExists | FailureReason::ProcessExists => Code::AlreadyExists,
         FailureReason::OffsetNotHeld | FailureReason::EventNotReached => Code::OutOfRange,
         FailureReason::Exhausted => Code::ResourceExhausted,

@@ -36,5 +36,6 @@ pub use container::create::create;
 pub use container::exec::ExecOutcome;
 pub use container::{Container, SandboxContext, Started};
 pub use error::RuntimeError;
+pub use filesystem::names::Names;
 pub use launch::plan::{Stdio, warm_up};
 pub use layout::{Layout, check_id};

@@ -22,6 +22,7 @@ pub mod pb;
 mod stream;
 
 use pb::container_service_client::ContainerServiceClient;
+use pb::network_service_client::NetworkServiceClient;
 use pb::process_service_client::ProcessServiceClient;
 use pb::sandbox_service_client::SandboxServiceClient;
 pub use stream::Heard;
@@ -95,10 +96,7 @@ impl Agent {
     pub async fn with_container(&self) -> Client {
         let client = self.connect().await;
         client.configure().await;
-        let request = client.create_request(process(&["sleep", "1000"]));
-        client.containers().create_container(request).await.unwrap();
-        let container_id = client.container();
-        client.containers().start_container(pb::StartContainerRequest { container_id }).await.unwrap();
+        client.start_container().await;
         client
     }
 }
@@ -179,6 +177,10 @@ impl Client {
         SandboxServiceClient::with_origin(self.channel.clone(), http::Uri::from_static("http://guest"))
     }
 
+    pub fn networks(&self) -> NetworkServiceClient<Channel> {
+        NetworkServiceClient::with_origin(self.channel.clone(), http::Uri::from_static("http://guest"))
+    }
+
     pub fn containers(&self) -> ContainerServiceClient<Channel> {
         ContainerServiceClient::with_origin(self.channel.clone(), http::Uri::from_static("http://guest"))
     }
@@ -190,6 +192,14 @@ impl Client {
     /// The container's id. All agents share the host's cgroups, so it contains the agent's id.
     pub fn container(&self) -> String {
         container_of(&self.id)
+    }
+
+    /// Starts a container that sleeps.
+    pub async fn start_container(&self) {
+        let request = self.create_request(process(&["sleep", "1000"]));
+        self.containers().create_container(request).await.unwrap();
+        let container_id = self.container();
+        self.containers().start_container(pb::StartContainerRequest { container_id }).await.unwrap();
     }
 
     /// Breaks the connection at once.

@@ -16,6 +16,7 @@ import type { StealReader } from "./vm-deadline.ts";
 export type AgentClient = Pick<GuestSession, "answersPing" | "closed" | "end" | "close"> &
   AsyncDisposable & {
     readonly sandbox: Client<typeof agentpb.SandboxService>;
+    readonly network: Client<typeof agentpb.NetworkService>;
     readonly containers: Client<typeof agentpb.ContainerService>;
     readonly processes: Client<typeof agentpb.ProcessService>;
   };
@@ -73,6 +74,7 @@ function agentClient(session: GuestSession, steal: StealReader): AgentClient {
   const transport = guestTransport(session, steal);
   return {
     sandbox: createClient(agentpb.SandboxService, transport),
+    network: createClient(agentpb.NetworkService, transport),
     containers: createClient(agentpb.ContainerService, transport),
     processes: createClient(agentpb.ProcessService, transport),
     answersPing: (patienceMs) => session.answersPing(patienceMs),

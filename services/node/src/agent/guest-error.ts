@@ -11,7 +11,7 @@ import { type ErrorReason, PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 import { guestText } from "./guest-text.ts";
 
-const { ContainerService, FailureReason, ProcessService } = agentpb;
+const { ContainerService, FailureReason, NetworkService, ProcessService } = agentpb;
 
 const REASONS: Readonly<Record<agentpb.FailureReason, ErrorReason>> = {
   [FailureReason.UNSPECIFIED]: "GUEST_FAILED",
@@ -32,6 +32,8 @@ const REASONS: Readonly<Record<agentpb.FailureReason, ErrorReason>> = {
   [FailureReason.DISK_NOT_FOUND]: "GUEST_FAILED",
   [FailureReason.TIMED_OUT]: "DEADLINE",
   [FailureReason.INTERNAL]: "GUEST_FAILED",
+  [FailureReason.INTERFACE_NOT_FOUND]: "GUEST_FAILED",
+  [FailureReason.GATEWAY_UNREACHABLE]: "INVALID_FIELD",
 };
 
 /** Methods that wait for nothing in the guest: a guest that does not answer them in time is unavailable. */
@@ -40,6 +42,10 @@ const PROMPT: ReadonlySet<DescMethod> = new Set<DescMethod>([
   ContainerService.method.getContainerStats,
   ContainerService.method.listContainerStats,
   ContainerService.method.listProcesses,
+  NetworkService.method.listInterfaces,
+  NetworkService.method.listRoutes,
+  NetworkService.method.updateRoutes,
+  NetworkService.method.removeInterface,
   ProcessService.method.signalProcess,
   ProcessService.method.resizeTty,
 ]);

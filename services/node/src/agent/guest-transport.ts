@@ -28,6 +28,9 @@ const LISTS: ReadonlySet<DescMethod> = new Set([
   agentpb.ContainerService.method.listContainers,
   agentpb.ContainerService.method.getContainer,
   agentpb.ContainerService.method.listProcesses,
+  agentpb.NetworkService.method.listInterfaces,
+  agentpb.NetworkService.method.listRoutes,
+  agentpb.NetworkService.method.updateRoutes,
 ]);
 
 /**

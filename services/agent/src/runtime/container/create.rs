@@ -50,9 +50,20 @@ pub fn create(
         Ok(built)
     });
     match built {
-        Ok(Built { init, channel, open_cgroup, subject, master }) => {
-            let (id, hostname, channel) = (id.clone(), spec.hostname, Mutex::new(Some(channel)));
-            Ok((Container { id, hostname, subject, directory, init, channel, cgroup, open_cgroup }, master))
+        Ok(Built { init, channel, open_cgroup, subject, files, master }) => {
+            let container = Container {
+                id: id.clone(),
+                hostname: Mutex::new(spec.hostname),
+                has_own_hostname: !request.hostname.is_empty(),
+                subject,
+                directory,
+                files,
+                init,
+                channel: Mutex::new(Some(channel)),
+                cgroup,
+                open_cgroup,
+            };
+            Ok((container, master))
         }
         Err(error) => {
             // Killing the processes ends their mounts.
@@ -76,7 +87,8 @@ fn prepare(
     LaunchPlan::check(&process)?;
     request_mounts::check(&request.mounts)?;
     sysctl::check(&request.sysctls)?;
-    let hostname = if request.hostname.is_empty() { &sandbox.hostname } else { &request.hostname };
+    let names = &sandbox.names;
+    let hostname = if request.hostname.is_empty() { &names.hostname } else { &request.hostname };
     check_hostname(hostname)?;
     let rootfs = request.rootfs.unwrap_or_default();
     let mut disks = Disks::new(request.disk_timeout.as_ref());
@@ -94,7 +106,8 @@ fn prepare(
     };
     let filesystem = FilesystemSpec {
         directory: text(&layout.container_dir(&request.container_id)),
-        resolv_conf: sandbox.resolv_conf.clone(),
+        hosts: names.hosts(hostname),
+        resolv_conf: names.resolv_conf.clone(),
         shm_dir: text(&sandbox.shm_dir),
         shared_root: text(&sandbox.shared_root),
         lower,
@@ -121,6 +134,7 @@ struct Built {
     channel: OwnedFd,
     open_cgroup: OwnedFd,
     subject: Subject,
+    files: OwnedFd,
     master: Option<OwnedFd>,
 }
 
@@ -132,19 +146,24 @@ fn build(id: &str, spec: &StageSpec, stdio: Option<Stdio>, cgroup: &Cgroup) -> R
     let mut init = spawn(id, spec, stdio, &open_cgroup, &theirs)?;
     drop(theirs);
     let unexpected = |what| RuntimeError::Stage(format!("the init stage of container {id} {what}"));
-    let master = match channel::receive(&ours, BUILD_TIMEOUT, "the container's init stage")? {
-        Message::Ready(master) if master.is_some() == spec.own_terminal => master,
+    let descriptors = match channel::receive(&ours, BUILD_TIMEOUT, "the container's init stage")? {
+        Message::Ready(descriptors) => descriptors,
         Message::Failed(error) => return Err(error),
-        Message::Ready(_) | Message::Launch(_) | Message::Born(..) => {
+        Message::Launch(_) | Message::Born(..) => {
             return Err(unexpected("sent an unexpected message"));
         }
         Message::Closed => return Err(unexpected("ended without a message; its memory limit may be too small")),
+    };
+    let mut descriptors = descriptors.into_iter();
+    let (files, master) = match (descriptors.next(), descriptors.next()) {
+        (Some(files), master) if master.is_some() == spec.own_terminal => (files, master),
+        _ => return Err(unexpected("sent other descriptors than it has to")),
     };
     let subject = Subject::of(spec.process()?);
     if spec.apart {
         init = exec::take_born(&ours, cgroup, &subject)?;
     }
-    Ok(Built { init, channel: ours, open_cgroup, subject, master })
+    Ok(Built { init, channel: ours, open_cgroup, subject, files, master })
 }
 
 fn spawn(id: &str, spec: &StageSpec, stdio: Option<Stdio>, cgroup: &OwnedFd, channel: &OwnedFd) -> Result<Child> {

@@ -62,7 +62,7 @@ impl Container {
 fn apart(container: &Container, process: &pb::Process, stdio: Stdio, filter: Option<Filter>) -> Result<ExecOutcome> {
     let subject = Subject::of(process);
     let spec = StageSpec {
-        hostname: container.hostname.clone(),
+        hostname: container.hostname(),
         filter: filter.map_or_else(Vec::new, |filter| seccomp::to_bytes(&filter)),
         process: Some(pb::Process { terminal: stdio.terminal, ..process.clone() }),
         apart: true,
@@ -124,7 +124,7 @@ fn in_sight(
     filter: Option<Filter>,
 ) -> Result<ExecOutcome> {
     let root = container.root()?;
-    let mut plan = Box::new(LaunchPlan::prepare(process, &Accounts::read(&root), &container.hostname, filter)?);
+    let mut plan = Box::new(LaunchPlan::prepare(process, &Accounts::read(&root), &container.hostname(), filter)?);
     drop(root);
     plan.terminal = stdio.terminal;
     let streams = stdio.into_descriptors()?;

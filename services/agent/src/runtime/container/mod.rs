@@ -15,6 +15,8 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::pb;
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::runtime::filesystem::file_mounts;
+use crate::runtime::filesystem::names::Names;
 use crate::runtime::launch::channel::{self, Message};
 use crate::runtime::launch::pty;
 use crate::runtime::launch::report::{Meaning, Subject};
@@ -28,10 +30,8 @@ const PROCESSES: usize = 32 * 1024;
 /// What containers need to know of their sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxContext {
-    /// The sandbox's hostname.
-    pub hostname: String,
-    /// Text of /etc/resolv.conf.
-    pub resolv_conf: String,
+    /// What containers know by name.
+    pub names: Names,
     /// Directory, a tmpfs, that is every container's /dev/shm.
     pub shm_dir: PathBuf,
     /// Directory in which the sandbox's shared directories are made.
@@ -57,7 +57,11 @@ pub enum Started {
 /// A container. Dropping this does not end it; see [`Container::remove`].
 pub struct Container {
     id: String,
-    hostname: String,
+    hostname: Mutex<String>,
+    /// Whether the request gave it one, rather than the sandbox.
+    has_own_hostname: bool,
+    /// The directory of its /etc/hosts and the like.
+    files: OwnedFd,
     /// Its init's command and directory, for messages.
     subject: Subject,
     directory: PathBuf,
@@ -140,6 +144,28 @@ impl Container {
     /// Changes the limits that are set.
     pub fn update(&self, resources: &pb::Resources) -> Result<()> {
         self.cgroup.update(resources)
+    }
+
+    /// Writes /etc/hosts, /etc/hostname and /etc/resolv.conf again, and sets the hostname unless the container has its own.
+    pub fn follow(&self, names: &Names) -> Result<()> {
+        let hostname = {
+            let mut hostname = self.hostname.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.has_own_hostname {
+                names.hostname.clone_into(&mut hostname);
+            }
+            hostname.clone()
+        };
+        file_mounts::rewrite_identity(&self.files, &hostname, &names.hosts(&hostname), &names.resolv_conf)?;
+        let init = self.init.pidfd.as_fd();
+        if self.has_own_hostname || namespaces::has_ended(init) {
+            return Ok(());
+        }
+        namespaces::set_hostname(init, &hostname)
+    }
+
+    /// The hostname, for processes to be started.
+    fn hostname(&self) -> String {
+        self.hostname.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The figures of its cgroup.

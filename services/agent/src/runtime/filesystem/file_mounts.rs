@@ -3,6 +3,7 @@
 //! They are in one small tmpfs of the container, and each is mounted at its path. A container that writes to them without end
 //! fills that tmpfs, not the agent's.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -39,16 +40,19 @@ impl Files {
     }
 
     /// Mounts /etc/hosts, /etc/hostname and /etc/resolv.conf.
-    pub fn mount_identity(&self, root: &OwnedFd, hostname: &str, resolv_conf: &str) -> Result<()> {
-        let hosts = format!("127.0.0.1\tlocalhost {0}\n::1\tlocalhost ip6-localhost ip6-loopback {0}\n", hostname);
-        let name = format!("{hostname}\n");
-        for (name, content) in [("hosts", hosts.as_str()), ("hostname", &name), ("resolv.conf", resolv_conf)] {
+    pub fn mount_identity(&self, root: &OwnedFd, hostname: &str, hosts: &str, resolv_conf: &str) -> Result<()> {
+        for (name, content) in identity_files(hostname, hosts, resolv_conf) {
             self.write(name, content.as_bytes(), 0o644, None)?;
             let target = in_root::open_or_replace(root, "etc", name, Target::File)?;
             let flags = NO_PRIVILEGES;
             mount_api::attach(&mount_api::clone_of(&self.directory, name, flags)?, &target, name)?;
         }
         Ok(())
+    }
+
+    /// The directory of the files. No path in the container leads to it.
+    pub fn directory(&self) -> &OwnedFd {
+        &self.directory
     }
 
     /// A detached mount of a file of the request; `number` makes its name.
@@ -70,6 +74,23 @@ impl Files {
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).attempt(what)
     }
+}
+
+fn identity_files<'a>(hostname: &str, hosts: &'a str, resolv_conf: &'a str) -> [(&'static str, Cow<'a, str>); 3] {
+    [("hosts", hosts.into()), ("hostname", format!("{hostname}\n").into()), ("resolv.conf", resolv_conf.into())]
+}
+
+/// Writes /etc/hosts, /etc/hostname and /etc/resolv.conf of a running container again, in place, since they are mounted.
+/// `directory` is that of [`Files::directory`].
+pub fn rewrite_identity(directory: &OwnedFd, hostname: &str, hosts: &str, resolv_conf: &str) -> Result<()> {
+    for (name, content) in identity_files(hostname, hosts, resolv_conf) {
+        let what = || format!("write the file {name}");
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty()).attempt(what)?);
+        // A reader sees the old text or the new one, but for the moment until the rest of a longer old one is cut off.
+        file.write_all(content.as_bytes()).and_then(|()| file.set_len(content.len() as u64)).attempt(what)?;
+    }
+    Ok(())
 }
 
 /// Refuses a file mount that is too large, or whose owner is no id.

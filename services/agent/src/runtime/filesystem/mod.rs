@@ -5,6 +5,7 @@ pub mod file_mounts;
 pub mod in_root;
 pub mod masks;
 pub mod mount_api;
+pub mod names;
 pub mod pivot;
 pub mod request_mounts;
 pub mod rootfs;

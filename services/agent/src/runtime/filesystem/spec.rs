@@ -11,6 +11,9 @@ pub struct FilesystemSpec {
     /// Text of /etc/resolv.conf.
     #[prost(string, tag = "2")]
     pub resolv_conf: String,
+    /// Text of /etc/hosts.
+    #[prost(string, tag = "11")]
+    pub hosts: String,
     /// Directory to show as /dev/shm.
     #[prost(string, tag = "3")]
     pub shm_dir: String,

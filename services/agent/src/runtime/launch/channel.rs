@@ -1,6 +1,7 @@
 //! The socket between the agent and a stage. Each message is one packet:
 //!
-//! - stage -> agent `R`: ready, waiting to start; carries the terminal's master if the stage made one.
+//! - stage -> agent `R`: ready, waiting to start; an init stage sends the directory of the container's files, and the terminal's
+//!   master if it made one.
 //! - stage -> agent `F<kind><text>`: building the container failed.
 //! - stage -> agent `B<pid>`: the process was created in its PID namespace; carries its pidfd.
 //! - stage -> agent `L…`: a step of the launch failed ([`super::report`]).
@@ -25,12 +26,14 @@ use crate::runtime::error::{Attempt, Result, RuntimeError};
 
 const GO: &[u8] = b"G";
 const MESSAGE_BYTES: usize = 4096;
+/// The most descriptors of a message.
+const DESCRIPTORS: usize = 2;
 
 /// A message from a stage, or its end.
 #[derive(Debug)]
 pub enum Message {
     /// The stage waits to start.
-    Ready(Option<OwnedFd>),
+    Ready(Vec<OwnedFd>),
     /// The container could not be built.
     Failed(RuntimeError),
     /// The process exists and waits to start. The PID is not checked.
@@ -51,7 +54,7 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 pub fn receive(channel: &OwnedFd, timeout: Duration, what: &str) -> Result<Message> {
     wait_readable(channel.as_fd(), timeout, what)?;
     let mut bytes = [0u8; MESSAGE_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(&mut bytes)];
     let received = rustix::net::recvmsg(channel, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
@@ -60,16 +63,17 @@ pub fn receive(channel: &OwnedFd, timeout: Duration, what: &str) -> Result<Messa
         Err(Errno::CONNRESET) => 0,
         Err(errno) => return Err(errno).attempt(|| format!("receive from {what}")),
     };
-    let mut descriptors = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-        _ => None,
-    });
-    let descriptor = descriptors.next().and_then(|mut fds| fds.next());
+    let mut descriptors: Vec<OwnedFd> = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            descriptors.extend(fds);
+        }
+    }
     let message = bytes.get(..count).unwrap_or_default();
     Ok(match message {
         [] => Message::Closed,
-        [b'R'] => Message::Ready(descriptor),
-        [b'B', a, b, c, d] if let Some(pidfd) = descriptor => {
+        [b'R'] => Message::Ready(descriptors),
+        [b'B', a, b, c, d] if let Some(pidfd) = descriptors.pop() => {
             Message::Born(i32::from_le_bytes([*a, *b, *c, *d]), pidfd)
         }
         [b'F', kind, text @ ..] => Message::Failed(failure(*kind, &String::from_utf8_lossy(text))),
@@ -114,21 +118,21 @@ pub fn wait_go(channel: &OwnedFd) -> bool {
 }
 
 /// For a stage: reports that it is ready.
-pub fn send_ready(channel: &OwnedFd, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
-    send(channel, b"R", terminal).attempt(|| "report to the agent")
+pub fn send_ready(channel: &OwnedFd, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    send(channel, b"R", descriptors).attempt(|| "report to the agent")
 }
 
 /// For a stage: hands over the process that it created.
 pub fn send_born(channel: &OwnedFd, pid: i32, pidfd: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
     let [a, b, c, d] = pid.to_le_bytes();
-    send(channel, &[b'B', a, b, c, d], Some(pidfd))
+    send(channel, &[b'B', a, b, c, d], &[pidfd])
 }
 
-fn send(channel: &OwnedFd, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> std::result::Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+fn send(channel: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> std::result::Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if let Some(fd) = &fd {
-        ancillary.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
+    if !fds.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(fds));
     }
     rustix::net::sendmsg(channel, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL).map(drop)
 }

@@ -66,12 +66,23 @@ pub fn join_all(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
 
 /// For a stage: runs `work` in the mount namespace of another process, and returns to its own.
 pub fn among_mounts_of<T>(of: BorrowedFd<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    within(of, libc::CLONE_NEWNS, "/proc/self/ns/mnt", work)
+}
+
+/// Sets the hostname of the UTS namespace of a process. The thread enters it for that call only.
+pub fn set_hostname(of: BorrowedFd<'_>, hostname: &str) -> Result<()> {
+    within(of, libc::CLONE_NEWUTS, "/proc/thread-self/ns/uts", || {
+        rustix::system::sethostname(hostname.as_bytes()).attempt(|| "set the hostname")
+    })
+}
+
+fn within<T>(of: BorrowedFd<'_>, kind: i32, own: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let own = rustix::fs::open("/proc/self/ns/mnt", flags, Mode::empty()).attempt(|| "open the mount namespace")?;
-    join(of, libc::CLONE_NEWNS as u32).attempt(|| "join a mount namespace")?;
+    let own = rustix::fs::open(own, flags, Mode::empty()).attempt(|| "open the own namespace")?;
+    join(of, kind as u32).attempt(|| "join a namespace")?;
     let done = work();
-    join(own.as_fd(), libc::CLONE_NEWNS as u32).attempt(|| "return to the mount namespace")?;
+    join(own.as_fd(), kind as u32).attempt(|| "return to the own namespace")?;
     done
 }
 

@@ -30,7 +30,7 @@ pub fn run() -> ! {
         channel::send_failure(&agent, &error);
         std::process::exit(126);
     }
-    channel::send_ready(&agent, None).ok();
+    channel::send_ready(&agent, &[]).ok();
     while channel::wait_go(&agent) {}
     std::process::exit(0)
 }

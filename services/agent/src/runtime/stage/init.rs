@@ -39,7 +39,7 @@ pub fn run() -> ! {
     spawn::forbid_tracing();
     // SAFETY: the stage was started with these two in place, and nothing else owns them.
     let (agent, spec, member) = unsafe { descriptors::take() };
-    let (plan, terminal, apart) = match StageSpec::read(spec).and_then(|spec| build(&spec, &member)) {
+    let Built { plan, terminal, files, apart } = match StageSpec::read(spec).and_then(|spec| build(&spec, &member)) {
         Ok(built) => built,
         Err(error) => {
             channel::send_failure(&agent, &error);
@@ -48,9 +48,11 @@ pub fn run() -> ! {
     };
     drop(member);
     let master = terminal.as_ref().map(|terminal| terminal.master.as_fd());
-    if channel::send_ready(&agent, master).is_err() {
+    let descriptors: Vec<_> = std::iter::once(files.directory().as_fd()).chain(master).collect();
+    if channel::send_ready(&agent, &descriptors).is_err() {
         std::process::exit(126);
     }
+    drop(files);
     // Closes the master: an open one would hide the agent's hang-up from the container.
     let _slave = terminal.map(|terminal| terminal.slave);
     if apart {
@@ -63,7 +65,16 @@ pub fn run() -> ! {
     unsafe { launch::run((&raw const plan).cast::<c_void>()) }
 }
 
-fn build(spec: &StageSpec, member: &OwnedFd) -> Result<(LaunchPlan, Option<pty::Terminal>, bool)> {
+/// A container that waits for its command.
+struct Built {
+    plan: LaunchPlan,
+    terminal: Option<pty::Terminal>,
+    files: Files,
+    /// Whether the stage is outside the PID namespace that the process is to be in.
+    apart: bool,
+}
+
+fn build(spec: &StageSpec, member: &OwnedFd) -> Result<Built> {
     let process = spec.process()?;
     if spec.apart {
         plan::adopt_oom_score(process)?;
@@ -86,7 +97,7 @@ fn build(spec: &StageSpec, member: &OwnedFd) -> Result<(LaunchPlan, Option<pty::
         mount_api::new_filesystem("proc", &[], mount_api::NO_PRIVILEGES)?
     };
     standard_mounts::mount(&root, &spec.filesystem.shm_dir, &proc)?;
-    files.mount_identity(&root, &spec.hostname, &spec.filesystem.resolv_conf)?;
+    files.mount_identity(&root, &spec.hostname, &spec.filesystem.hosts, &spec.filesystem.resolv_conf)?;
     request_mounts::mount(&root, &spec.filesystem, &files)?;
     in_root::ensure_directory(&root, command::working_directory(&process.cwd)?)?;
     pivot::into(&root)?;
@@ -103,5 +114,5 @@ fn build(spec: &StageSpec, member: &OwnedFd) -> Result<(LaunchPlan, Option<pty::
     plan.stdio = [0, 1, 2];
     let terminal = if spec.own_terminal { Some(pty::open(&root)?) } else { None };
     descriptors::lift_streams(&mut plan, terminal.as_ref())?;
-    Ok((plan, terminal, spec.apart))
+    Ok(Built { plan, terminal, files, apart: spec.apart })
 }

@@ -46,8 +46,11 @@ impl Fixture {
         let directory = std::env::temp_dir().join(format!("paddock-test-{}-{number}", std::process::id()));
         let fixture = Self {
             sandbox: SandboxContext {
-                hostname: "sandbox-1".into(),
-                resolv_conf: "nameserver 192.0.2.1\n".into(),
+                names: Names {
+                    hostname: "sandbox-1".into(),
+                    resolv_conf: "nameserver 192.0.2.1\n".into(),
+                    ..Default::default()
+                },
                 shm_dir: directory.join("shm"),
                 shared_root: directory.join("shared"),
                 share_pid_namespace: false,

@@ -110,6 +110,20 @@ export declare type ConfigureSandboxRequest = Message<"paddock.agent.v1.Configur
    * @generated from field: bool share_pid_namespace = 7;
    */
   sharePidNamespace: boolean;
+
+  /**
+   * The network; not set leaves it as it is. If it cannot be applied, the guest is not configured.
+   *
+   * @generated from field: paddock.agent.v1.NetworkConfig network = 8;
+   */
+  network?: NetworkConfig | undefined;
+
+  /**
+   * Additional lines of /etc/hosts of containers, at most 256.
+   *
+   * @generated from field: repeated paddock.agent.v1.HostEntry extra_hosts = 9;
+   */
+  extraHosts: HostEntry[];
 };
 
 /**
@@ -151,6 +165,514 @@ export declare type DnsConfig = Message<"paddock.agent.v1.DnsConfig"> & {
  * Use `create(DnsConfigSchema)` to create a new message.
  */
 export declare const DnsConfigSchema: GenMessage<DnsConfig>;
+
+/**
+ * NetworkConfig is the network of the sandbox. Interfaces that it does not name stay as they are.
+ *
+ * @generated from message paddock.agent.v1.NetworkConfig
+ */
+export declare type NetworkConfig = Message<"paddock.agent.v1.NetworkConfig"> & {
+  /**
+   * Interfaces, at most 64. In /etc/hosts of the containers, their hostname has the lowest address of each family of the first
+   * interface that has any.
+   *
+   * @generated from field: repeated paddock.agent.v1.Interface interfaces = 1;
+   */
+  interfaces: Interface[];
+
+  /**
+   * Routes of the main table, at most 1024; see UpdateRoutes.
+   *
+   * @generated from field: repeated paddock.agent.v1.Route routes = 2;
+   */
+  routes: Route[];
+
+  /**
+   * Permanent neighbour entries, at most 1024. Other permanent entries are removed.
+   *
+   * @generated from field: repeated paddock.agent.v1.Neighbour neighbours = 3;
+   */
+  neighbours: Neighbour[];
+};
+
+/**
+ * Describes the message paddock.agent.v1.NetworkConfig.
+ * Use `create(NetworkConfigSchema)` to create a new message.
+ */
+export declare const NetworkConfigSchema: GenMessage<NetworkConfig>;
+
+/**
+ * Interface is a network interface of the guest. A request names its device by one of `pci_address` and `permanent_mac`; with
+ * both, both must match.
+ *
+ * @generated from message paddock.agent.v1.Interface
+ */
+export declare type Interface = Message<"paddock.agent.v1.Interface"> & {
+  /**
+   * Address of the device on the guest's PCI bus, such as "0000:00:08.0"; empty for a device that is not on it.
+   *
+   * @generated from field: string pci_address = 1;
+   */
+  pciAddress: string;
+
+  /**
+   * The MAC that the device has from the host, such as "02:00:00:00:00:01", whatever MAC is set. For a device that has none of its
+   * own, its present MAC.
+   *
+   * @generated from field: string permanent_mac = 2;
+   */
+  permanentMac: string;
+
+  /**
+   * Name in the guest, such as "eth0": 1 to 15 letters, digits, '_', '.' or '-'.
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * MAC to set, unicast; empty leaves it as it is.
+   *
+   * @generated from field: string mac = 4;
+   */
+  mac: string;
+
+  /**
+   * MTU, 68 to 65535; 0 leaves it as it is. IPv6 needs 1280.
+   *
+   * @generated from field: uint32 mtu = 5;
+   */
+  mtu: number;
+
+  /**
+   * Addresses with the length of their prefix, such as "10.0.0.2/16" or "fd00::2/64", at most 64. An address is usable at once:
+   * the kernel does not look for duplicates.
+   *
+   * @generated from field: repeated string addresses = 6;
+   */
+  addresses: string[];
+
+  /**
+   * Whether the interface is down.
+   *
+   * @generated from field: bool down = 7;
+   */
+  down: boolean;
+};
+
+/**
+ * Describes the message paddock.agent.v1.Interface.
+ * Use `create(InterfaceSchema)` to create a new message.
+ */
+export declare const InterfaceSchema: GenMessage<Interface>;
+
+/**
+ * Route is a unicast route of the main table.
+ *
+ * @generated from message paddock.agent.v1.Route
+ */
+export declare type Route = Message<"paddock.agent.v1.Route"> & {
+  /**
+   * Destination without host bits, such as "10.1.0.0/16"; "0.0.0.0/0" or "::/0" is the default route.
+   *
+   * @generated from field: string destination = 1;
+   */
+  destination: string;
+
+  /**
+   * Name of the interface in the guest.
+   *
+   * @generated from field: string interface = 2;
+   */
+  interface: string;
+
+  /**
+   * Address of the next hop; empty for a destination on the link.
+   *
+   * @generated from field: string gateway = 3;
+   */
+  gateway: string;
+
+  /**
+   * Source address that the kernel prefers; may be empty.
+   *
+   * @generated from field: string source = 4;
+   */
+  source: string;
+
+  /**
+   * Metric. The kernel prefers a low one; 0 means 1024 for IPv6. Destination and metric together are unique.
+   *
+   * @generated from field: uint32 metric = 5;
+   */
+  metric: number;
+
+  /**
+   * Scope, for IPv4.
+   *
+   * @generated from field: paddock.agent.v1.RouteScope scope = 6;
+   */
+  scope: RouteScope;
+
+  /**
+   * Whether the gateway is on the link although no address of the interface says so.
+   *
+   * @generated from field: bool onlink = 7;
+   */
+  onlink: boolean;
+
+  /**
+   * Whether the kernel made the route from an address. A request ignores such a route.
+   *
+   * @generated from field: bool from_kernel = 8;
+   */
+  fromKernel: boolean;
+};
+
+/**
+ * Describes the message paddock.agent.v1.Route.
+ * Use `create(RouteSchema)` to create a new message.
+ */
+export declare const RouteSchema: GenMessage<Route>;
+
+/**
+ * Neighbour is a permanent entry of the neighbour table (ARP and NDP).
+ *
+ * @generated from message paddock.agent.v1.Neighbour
+ */
+export declare type Neighbour = Message<"paddock.agent.v1.Neighbour"> & {
+  /**
+   * Name of the interface in the guest.
+   *
+   * @generated from field: string interface = 1;
+   */
+  interface: string;
+
+  /**
+   * Address of the neighbour.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+
+  /**
+   * Its MAC.
+   *
+   * @generated from field: string mac = 3;
+   */
+  mac: string;
+};
+
+/**
+ * Describes the message paddock.agent.v1.Neighbour.
+ * Use `create(NeighbourSchema)` to create a new message.
+ */
+export declare const NeighbourSchema: GenMessage<Neighbour>;
+
+/**
+ * HostEntry is a line of /etc/hosts.
+ *
+ * @generated from message paddock.agent.v1.HostEntry
+ */
+export declare type HostEntry = Message<"paddock.agent.v1.HostEntry"> & {
+  /**
+   * Host name: 1 to 253 letters, digits, '-', '_' or '.'.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Address of the name.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message paddock.agent.v1.HostEntry.
+ * Use `create(HostEntrySchema)` to create a new message.
+ */
+export declare const HostEntrySchema: GenMessage<HostEntry>;
+
+/**
+ * UpdateInterfaceRequest is the configuration of one interface.
+ *
+ * @generated from message paddock.agent.v1.UpdateInterfaceRequest
+ */
+export declare type UpdateInterfaceRequest = Message<"paddock.agent.v1.UpdateInterfaceRequest"> & {
+  /**
+   * The interface.
+   *
+   * @generated from field: paddock.agent.v1.Interface interface = 1;
+   */
+  interface?: Interface | undefined;
+
+  /**
+   * How long the agent waits for the device to appear; 0 means 10 s.
+   *
+   * @generated from field: google.protobuf.Duration device_timeout = 2;
+   */
+  deviceTimeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.UpdateInterfaceRequest.
+ * Use `create(UpdateInterfaceRequestSchema)` to create a new message.
+ */
+export declare const UpdateInterfaceRequestSchema: GenMessage<UpdateInterfaceRequest>;
+
+/**
+ * UpdateInterfaceResponse has the interface.
+ *
+ * @generated from message paddock.agent.v1.UpdateInterfaceResponse
+ */
+export declare type UpdateInterfaceResponse = Message<"paddock.agent.v1.UpdateInterfaceResponse"> & {
+  /**
+   * The interface as it is now.
+   *
+   * @generated from field: paddock.agent.v1.InterfaceStatus interface = 1;
+   */
+  interface?: InterfaceStatus | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.UpdateInterfaceResponse.
+ * Use `create(UpdateInterfaceResponseSchema)` to create a new message.
+ */
+export declare const UpdateInterfaceResponseSchema: GenMessage<UpdateInterfaceResponse>;
+
+/**
+ * InterfaceStatus is an interface with what the kernel says of it.
+ *
+ * @generated from message paddock.agent.v1.InterfaceStatus
+ */
+export declare type InterfaceStatus = Message<"paddock.agent.v1.InterfaceStatus"> & {
+  /**
+   * Its configuration now, with all fields set that the device has.
+   *
+   * @generated from field: paddock.agent.v1.Interface interface = 1;
+   */
+  interface?: Interface | undefined;
+
+  /**
+   * Whether it has a carrier: the host's end is up.
+   *
+   * @generated from field: bool carrier = 2;
+   */
+  carrier: boolean;
+
+  /**
+   * Statistics since the device appeared.
+   *
+   * @generated from field: paddock.agent.v1.NetworkStats stats = 3;
+   */
+  stats?: NetworkStats | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.InterfaceStatus.
+ * Use `create(InterfaceStatusSchema)` to create a new message.
+ */
+export declare const InterfaceStatusSchema: GenMessage<InterfaceStatus>;
+
+/**
+ * RemoveInterfaceRequest names an interface by its device, as Interface does.
+ *
+ * @generated from message paddock.agent.v1.RemoveInterfaceRequest
+ */
+export declare type RemoveInterfaceRequest = Message<"paddock.agent.v1.RemoveInterfaceRequest"> & {
+  /**
+   * Address of the device on the guest's PCI bus.
+   *
+   * @generated from field: string pci_address = 1;
+   */
+  pciAddress: string;
+
+  /**
+   * The MAC that the device has from the host.
+   *
+   * @generated from field: string permanent_mac = 2;
+   */
+  permanentMac: string;
+};
+
+/**
+ * Describes the message paddock.agent.v1.RemoveInterfaceRequest.
+ * Use `create(RemoveInterfaceRequestSchema)` to create a new message.
+ */
+export declare const RemoveInterfaceRequestSchema: GenMessage<RemoveInterfaceRequest>;
+
+/**
+ * RemoveInterfaceResponse has no fields.
+ *
+ * @generated from message paddock.agent.v1.RemoveInterfaceResponse
+ */
+export declare type RemoveInterfaceResponse = Message<"paddock.agent.v1.RemoveInterfaceResponse"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.RemoveInterfaceResponse.
+ * Use `create(RemoveInterfaceResponseSchema)` to create a new message.
+ */
+export declare const RemoveInterfaceResponseSchema: GenMessage<RemoveInterfaceResponse>;
+
+/**
+ * ListInterfacesRequest has no fields.
+ *
+ * @generated from message paddock.agent.v1.ListInterfacesRequest
+ */
+export declare type ListInterfacesRequest = Message<"paddock.agent.v1.ListInterfacesRequest"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.ListInterfacesRequest.
+ * Use `create(ListInterfacesRequestSchema)` to create a new message.
+ */
+export declare const ListInterfacesRequestSchema: GenMessage<ListInterfacesRequest>;
+
+/**
+ * ListInterfacesResponse has the interfaces.
+ *
+ * @generated from message paddock.agent.v1.ListInterfacesResponse
+ */
+export declare type ListInterfacesResponse = Message<"paddock.agent.v1.ListInterfacesResponse"> & {
+  /**
+   * The interfaces, ordered by the kernel's index, at most 256.
+   *
+   * @generated from field: repeated paddock.agent.v1.InterfaceStatus interfaces = 1;
+   */
+  interfaces: InterfaceStatus[];
+};
+
+/**
+ * Describes the message paddock.agent.v1.ListInterfacesResponse.
+ * Use `create(ListInterfacesResponseSchema)` to create a new message.
+ */
+export declare const ListInterfacesResponseSchema: GenMessage<ListInterfacesResponse>;
+
+/**
+ * UpdateRoutesRequest has all routes.
+ *
+ * @generated from message paddock.agent.v1.UpdateRoutesRequest
+ */
+export declare type UpdateRoutesRequest = Message<"paddock.agent.v1.UpdateRoutesRequest"> & {
+  /**
+   * The routes, at most 1024.
+   *
+   * @generated from field: repeated paddock.agent.v1.Route routes = 1;
+   */
+  routes: Route[];
+};
+
+/**
+ * Describes the message paddock.agent.v1.UpdateRoutesRequest.
+ * Use `create(UpdateRoutesRequestSchema)` to create a new message.
+ */
+export declare const UpdateRoutesRequestSchema: GenMessage<UpdateRoutesRequest>;
+
+/**
+ * UpdateRoutesResponse has the routes.
+ *
+ * @generated from message paddock.agent.v1.UpdateRoutesResponse
+ */
+export declare type UpdateRoutesResponse = Message<"paddock.agent.v1.UpdateRoutesResponse"> & {
+  /**
+   * The routes now, as ListRoutes returns them.
+   *
+   * @generated from field: repeated paddock.agent.v1.Route routes = 1;
+   */
+  routes: Route[];
+};
+
+/**
+ * Describes the message paddock.agent.v1.UpdateRoutesResponse.
+ * Use `create(UpdateRoutesResponseSchema)` to create a new message.
+ */
+export declare const UpdateRoutesResponseSchema: GenMessage<UpdateRoutesResponse>;
+
+/**
+ * ListRoutesRequest has no fields.
+ *
+ * @generated from message paddock.agent.v1.ListRoutesRequest
+ */
+export declare type ListRoutesRequest = Message<"paddock.agent.v1.ListRoutesRequest"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.ListRoutesRequest.
+ * Use `create(ListRoutesRequestSchema)` to create a new message.
+ */
+export declare const ListRoutesRequestSchema: GenMessage<ListRoutesRequest>;
+
+/**
+ * ListRoutesResponse has the routes.
+ *
+ * @generated from message paddock.agent.v1.ListRoutesResponse
+ */
+export declare type ListRoutesResponse = Message<"paddock.agent.v1.ListRoutesResponse"> & {
+  /**
+   * The routes, at most 2048. Those that a Route cannot express (several next hops, other tables) are left out.
+   *
+   * @generated from field: repeated paddock.agent.v1.Route routes = 1;
+   */
+  routes: Route[];
+};
+
+/**
+ * Describes the message paddock.agent.v1.ListRoutesResponse.
+ * Use `create(ListRoutesResponseSchema)` to create a new message.
+ */
+export declare const ListRoutesResponseSchema: GenMessage<ListRoutesResponse>;
+
+/**
+ * UpdateDnsRequest has the names that containers see.
+ *
+ * @generated from message paddock.agent.v1.UpdateDnsRequest
+ */
+export declare type UpdateDnsRequest = Message<"paddock.agent.v1.UpdateDnsRequest"> & {
+  /**
+   * Hostname of the sandbox, at most 64 bytes. Containers with a hostname of their own keep it.
+   *
+   * @generated from field: string hostname = 1;
+   */
+  hostname: string;
+
+  /**
+   * The resolver.
+   *
+   * @generated from field: paddock.agent.v1.DnsConfig dns = 2;
+   */
+  dns?: DnsConfig | undefined;
+
+  /**
+   * Additional lines of /etc/hosts, at most 256.
+   *
+   * @generated from field: repeated paddock.agent.v1.HostEntry extra_hosts = 3;
+   */
+  extraHosts: HostEntry[];
+};
+
+/**
+ * Describes the message paddock.agent.v1.UpdateDnsRequest.
+ * Use `create(UpdateDnsRequestSchema)` to create a new message.
+ */
+export declare const UpdateDnsRequestSchema: GenMessage<UpdateDnsRequest>;
+
+/**
+ * UpdateDnsResponse has no fields.
+ *
+ * @generated from message paddock.agent.v1.UpdateDnsResponse
+ */
+export declare type UpdateDnsResponse = Message<"paddock.agent.v1.UpdateDnsResponse"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.UpdateDnsResponse.
+ * Use `create(UpdateDnsResponseSchema)` to create a new message.
+ */
+export declare const UpdateDnsResponseSchema: GenMessage<UpdateDnsResponse>;
 
 /**
  * ConfigureSandboxResponse has the guest.
@@ -3356,12 +3878,66 @@ export enum FailureReason {
    * @generated from enum value: FAILURE_REASON_INTERNAL = 17;
    */
   INTERNAL = 17,
+
+  /**
+   * The network interface does not exist, or did not appear within its deadline. NOT_FOUND.
+   *
+   * @generated from enum value: FAILURE_REASON_INTERFACE_NOT_FOUND = 18;
+   */
+  INTERFACE_NOT_FOUND = 18,
+
+  /**
+   * The gateway of a route is not on the link. FAILED_PRECONDITION.
+   *
+   * @generated from enum value: FAILURE_REASON_GATEWAY_UNREACHABLE = 19;
+   */
+  GATEWAY_UNREACHABLE = 19,
 }
 
 /**
  * Describes the enum paddock.agent.v1.FailureReason.
  */
 export declare const FailureReasonSchema: GenEnum<FailureReason>;
+
+/**
+ * RouteScope is the distance to the destination of an IPv4 route.
+ *
+ * @generated from enum paddock.agent.v1.RouteScope
+ */
+export enum RouteScope {
+  /**
+   * GLOBAL with a gateway, else LINK.
+   *
+   * @generated from enum value: ROUTE_SCOPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Anywhere.
+   *
+   * @generated from enum value: ROUTE_SCOPE_GLOBAL = 1;
+   */
+  GLOBAL = 1,
+
+  /**
+   * On the link.
+   *
+   * @generated from enum value: ROUTE_SCOPE_LINK = 2;
+   */
+  LINK = 2,
+
+  /**
+   * In the guest itself.
+   *
+   * @generated from enum value: ROUTE_SCOPE_HOST = 3;
+   */
+  HOST = 3,
+}
+
+/**
+ * Describes the enum paddock.agent.v1.RouteScope.
+ */
+export declare const RouteScopeSchema: GenEnum<RouteScope>;
 
 /**
  * OverflowPolicy is the behaviour of a full ring.
@@ -3484,8 +4060,9 @@ export declare const StreamSchema: GenEnum<Stream>;
  */
 export declare const SandboxService: GenService<{
   /**
-   * ConfigureSandbox gives the guest its identity: entropy, time, hostname, name resolution. It is
+   * ConfigureSandbox gives the guest its identity: entropy, time, hostname, name resolution, network. It is
    * the first call. A node may repeat it, after a restore or a resume, to renew the identity.
+   * Errors: INVALID_ARGUMENT, NOT_FOUND (an interface), FAILED_PRECONDITION (a gateway that cannot be reached).
    *
    * @generated from rpc paddock.agent.v1.SandboxService.ConfigureSandbox
    */
@@ -3535,6 +4112,81 @@ export declare const SandboxService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchEventsRequestSchema;
     output: typeof WatchEventsResponseSchema;
+  },
+}>;
+
+/**
+ * NetworkService configures the guest's network. Calls that change something are executed one after the other, and a call that
+ * fails leaves everything as it was. The guest accepts no router advertisements and configures no addresses by itself.
+ *
+ * @generated from service paddock.agent.v1.NetworkService
+ */
+export declare const NetworkService: GenService<{
+  /**
+   * UpdateInterface sets name, MAC, MTU, addresses and state of an interface. Addresses that are not in the request are removed,
+   * except for the kernel's link-local ones. Routes stay, and an update that a route cannot survive is refused. The agent waits for
+   * a device that was just plugged in.
+   * Errors: NOT_FOUND (no such device), INVALID_ARGUMENT, FAILED_PRECONDITION (a gateway could not be reached any more).
+   *
+   * @generated from rpc paddock.agent.v1.NetworkService.UpdateInterface
+   */
+  updateInterface: {
+    methodKind: "unary";
+    input: typeof UpdateInterfaceRequestSchema;
+    output: typeof UpdateInterfaceResponseSchema;
+  },
+  /**
+   * RemoveInterface removes the addresses of an interface, and with them its routes, and takes it down. The host calls it before
+   * it unplugs the device. Errors: NOT_FOUND, INVALID_ARGUMENT.
+   *
+   * @generated from rpc paddock.agent.v1.NetworkService.RemoveInterface
+   */
+  removeInterface: {
+    methodKind: "unary";
+    input: typeof RemoveInterfaceRequestSchema;
+    output: typeof RemoveInterfaceResponseSchema;
+  },
+  /**
+   * ListInterfaces returns all interfaces but the loopback, with statistics.
+   *
+   * @generated from rpc paddock.agent.v1.NetworkService.ListInterfaces
+   */
+  listInterfaces: {
+    methodKind: "unary";
+    input: typeof ListInterfacesRequestSchema;
+    output: typeof ListInterfacesResponseSchema;
+  },
+  /**
+   * UpdateRoutes replaces the routes of the main table. Routes that the kernel made from addresses stay.
+   * Errors: NOT_FOUND (an interface), INVALID_ARGUMENT, FAILED_PRECONDITION (a gateway that cannot be reached).
+   *
+   * @generated from rpc paddock.agent.v1.NetworkService.UpdateRoutes
+   */
+  updateRoutes: {
+    methodKind: "unary";
+    input: typeof UpdateRoutesRequestSchema;
+    output: typeof UpdateRoutesResponseSchema;
+  },
+  /**
+   * ListRoutes returns the routes of the main table, those of the kernel included.
+   *
+   * @generated from rpc paddock.agent.v1.NetworkService.ListRoutes
+   */
+  listRoutes: {
+    methodKind: "unary";
+    input: typeof ListRoutesRequestSchema;
+    output: typeof ListRoutesResponseSchema;
+  },
+  /**
+   * UpdateDns replaces the resolver, the additional hosts and the hostname. /etc/resolv.conf, /etc/hosts and /etc/hostname of all
+   * containers follow. Errors: INVALID_ARGUMENT.
+   *
+   * @generated from rpc paddock.agent.v1.NetworkService.UpdateDns
+   */
+  updateDns: {
+    methodKind: "unary";
+    input: typeof UpdateDnsRequestSchema;
+    output: typeof UpdateDnsResponseSchema;
   },
 }>;
 
