@@ -159,6 +159,7 @@ test("a network card runs no script and loads no boot ROM", () => {
     netdev: "net0",
     mac: "02:00:00:00:00:01",
     bus: "port0",
+    addr: "0x0",
     romfile: "",
   });
 });

@@ -92,7 +92,9 @@ function networkCard(spec: InterfaceSpec): JsonObject {
     id: deviceId(spec.id),
     netdev: spec.id,
     mac: spec.mac,
+    // The only place behind a root port that the guest looks at. Without an address, QEMU would put a second card beside it.
     bus: `port${integer(spec.port, 0, MAX_PORTS - 1, "network port")}`,
+    addr: "0x0",
     // No boot ROM: nothing boots from the network.
     romfile: "",
   };

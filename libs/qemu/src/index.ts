@@ -8,16 +8,10 @@ export { machineLayout } from "./machine-layout.ts";
 export {
   type Accelerator,
   type DeviceSpec,
-  type DiskSpec,
   EMULATION_CODE_BYTES,
-  type InterfaceSpec,
   type MachineSpec,
   MEMORY_BLOCK_BYTES,
-  MEMORY_DEVICE,
   type MemoryBacking,
-  type MemorySpec,
-  SCSI_CONTROLLER,
-  SERIAL_RING,
 } from "./machine-spec.ts";
 export {
   type DiskRates,
@@ -26,7 +20,7 @@ export {
   type VcpuSlot,
   type VcpuThread,
 } from "./monitor.ts";
-export { type Privileges, privilegePrefix } from "./privileges.ts";
+export type { Privileges } from "./privileges.ts";
 export {
   identify,
   isAlive,
@@ -44,11 +38,12 @@ export {
   proveGuest,
 } from "./prove-accelerator.ts";
 export { QemuError, type QemuErrorKind } from "./qemu-error.ts";
-export { checkQemu, parseQemuVersion, type QemuVersion, refusalOf } from "./qemu-version.ts";
-export { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
+export { checkQemu, type QemuVersion } from "./qemu-version.ts";
+export type { QmpCallOptions, QmpEvent, QmpSessionOptions } from "./qmp-session.ts";
 export { firstUnreachable } from "./reach.ts";
-export { type ReceiveStateOptions, receiveState, type StateReceiver } from "./receive-state.ts";
+export { receiveState } from "./receive-state.ts";
 export { SerialReader } from "./serial-reader.ts";
 export { type ProcessExit, type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";
 export { StealTime } from "./steal-time.ts";
+export { tunPrefix } from "./tun-access.ts";
 export { type WaitForMonitorOptions, waitForMonitor } from "./wait-for-monitor.ts";

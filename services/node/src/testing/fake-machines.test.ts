@@ -1,9 +1,11 @@
+import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MachineRequest } from "../vm/machine-port.ts";
 import { newVmId, vmPaths } from "../vm/vm-paths.ts";
 import { FakeMachines } from "./fake-machines.ts";
+import { type InterfaceFixture, interfaceContract } from "./interface-contract.ts";
 import { type MachineFixture, machineContract } from "./machine-contract.ts";
 import { savedMachineContract } from "./saved-machine-contract.ts";
 
@@ -24,7 +26,7 @@ function request(): MachineRequest {
   };
 }
 
-async function fakeMachine(): Promise<MachineFixture> {
+async function fakeMachine(): Promise<MachineFixture & { readonly host: FakeMachines }> {
   const host = new FakeMachines("boot");
   const directory = mkdtempSync(join(tmpdir(), "saved-"));
   const memoryOf = ({ id }: { readonly id: string }) =>
@@ -41,5 +43,37 @@ async function fakeMachine(): Promise<MachineFixture> {
   };
 }
 
+const mac = (last: number) => `02:00:00:00:00:0${last}`;
+
+/** The guest of a fake machine sees what its machine has. Each request has taps named after its VM. */
+async function fakeInterfaces(): Promise<InterfaceFixture> {
+  const { host, directory, ...rest } = await fakeMachine();
+  const withInterface = (): MachineRequest => {
+    const { paths, ...machine } = request();
+    const at = { id: "net0", mac: mac(1), tap: `${paths.id}-0`, port: 0 };
+    return { ...machine, paths, interfacePorts: 2, devices: [{ kind: "interface", ...at, added: "cold" }] };
+  };
+  const processOf = (id: string) =>
+    [...host.processes.values()].find((process) => process.id === id) ?? assert.fail(`VM ${id} runs`);
+  const linksOf = ({ devices, linksUp }: ReturnType<typeof processOf>) =>
+    [...devices.values()]
+      .filter((device) => device.kind === "interface")
+      .map(({ id, mac, tap }) => ({ mac, tap, isUp: linksUp.has(id) }));
+  return {
+    host,
+    request: withInterface(),
+    another: withInterface(),
+    directory,
+    second: ({ id }) => ({ kind: "interface", id: "net1", mac: mac(2), tap: `${id}-1`, port: 1 }),
+    seenBy: async ({ identity }) => {
+      const process = host.processes.get(identity.pid) ?? assert.fail("it runs");
+      return linksOf(process).map(({ mac, isUp }) => `${mac} ${isUp ? "up" : "down"}`);
+    },
+    passes: async ({ id }, tap) => linksOf(processOf(id)).some((link) => link.tap === tap && link.isUp),
+    [Symbol.asyncDispose]: rest[Symbol.asyncDispose],
+  };
+}
+
 machineContract("machines of tests", fakeMachine);
+interfaceContract("interfaces of machines of tests", fakeInterfaces);
 savedMachineContract("machines of tests", fakeMachine);

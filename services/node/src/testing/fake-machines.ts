@@ -142,6 +142,10 @@ export class FakeMachines implements MachineHost {
       onHeld: () => undefined,
       attach: async (device) => {
         await this.onAttach(device);
+        const isTaken = ({ kind, id, ...at }: MachineDevice) =>
+          id === device.id || ("port" in at && "port" in device && at.port === device.port);
+        if ([...devices.values()].some(isTaken))
+          throw new QemuError("qmp-refused", `the id or the port of ${device.id} is taken`);
         devices.set(device.id, device);
       },
       detach: async ({ id }) => {

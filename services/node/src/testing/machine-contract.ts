@@ -24,12 +24,14 @@ export type MachineFixture = AsyncDisposable & {
 /** Declares the tests. They build on each other: a real machine takes seconds to boot. */
 export function machineContract(name: string, make: () => Promise<MachineFixture>): void {
   describe(name, () => {
-    const signal = AbortSignal.timeout(120_000);
+    let signal: AbortSignal;
     let fixture: MachineFixture;
     let machine: Machine;
     const vcpuCount = async () => (await machine.vcpuThreads(signal)).length;
 
     before(async () => {
+      // All tests of a file are declared at once. The time of these begins when they run.
+      signal = AbortSignal.timeout(240_000);
       fixture = await make();
       machine = await fixture.host.start(fixture.request, signal);
       await fixture.answers(fixture.request.paths);

@@ -12,13 +12,15 @@ const MIB = 1024 * 1024;
 /** Declares the tests. They build on each other: a real machine takes seconds to boot. */
 export function savedMachineContract(name: string, make: () => Promise<MachineFixture>): void {
   describe(`${name}, saved and restored`, () => {
-    const signal = AbortSignal.timeout(120_000);
+    let signal: AbortSignal;
     let fixture: MachineFixture;
     let saved: SavedMachine;
     let memoryDigest: string;
     const restored: { machine: Machine; request: MachineRequest }[] = [];
 
     before(async () => {
+      // All tests of a file are declared at once. The time of these begins when they run.
+      signal = AbortSignal.timeout(240_000);
       fixture = await make();
     });
     after(async () => await fixture?.[Symbol.asyncDispose]());

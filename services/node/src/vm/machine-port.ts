@@ -145,7 +145,10 @@ export interface Machine {
   resume(signal: AbortSignal): Promise<void>;
   /** The last of what its serial console said, printable, at most 8 KiB; empty when it cannot be asked. */
   serialTail(): Promise<string>;
-  /** Stops it, writes its state to the file `statePath`, and ends it. When that fails it runs on. */
+  /**
+   * Stops it, writes its state to the file `statePath`, and ends it. When that fails it runs on. What was plugged in has to be
+   * unplugged before: a machine with its cold devices alone could not be restored from the state.
+   */
   save(statePath: string, signal: AbortSignal): Promise<SavedMachine>;
   /** Ends its process and waits until it is gone. Succeeds when it is gone already. */
   kill(signal: AbortSignal): Promise<void>;

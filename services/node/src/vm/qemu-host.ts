@@ -18,6 +18,7 @@ import {
   SerialReader,
   type SpawnedQemu,
   spawnQemu,
+  tunPrefix,
   waitForMonitor,
 } from "@paddock/qemu";
 import { KnownProcesses, type VmProcess } from "./known-processes.ts";
@@ -90,8 +91,13 @@ export class QemuHost implements MachineHost {
         savable: this.#savable(request),
         child: qemu,
       });
-      await prepare(monitor, request, signal);
-      await machine.resume(signal);
+      try {
+        await prepare(monitor, request, signal);
+        await machine.resume(signal);
+      } catch (error) {
+        machine.release();
+        throw error;
+      }
       return machine;
     } catch (error) {
       await endProcess(qemu.identity, { graceMs: 0 });
@@ -116,11 +122,12 @@ export class QemuHost implements MachineHost {
       descriptors.push(
         held.use(await openState(origin.saved, { layout: machineLayout(spec), memoryBytes })).fd,
       );
+    const privileges = { user: { uid, gid: uid, groups } };
     const qemu = await spawnQemu({
       binary,
       args: qemuArguments(spec),
-      privileges: { user: { uid, gid: uid, groups } },
-      prefix: request.placement,
+      privileges,
+      prefix: [...request.placement, ...(request.interfacePorts > 0 ? tunPrefix(privileges) : [])],
       descriptors,
     });
     this.#known.add({ vm: paths.id, identity: qemu.identity });
