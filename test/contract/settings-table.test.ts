@@ -22,7 +22,7 @@ for (const [title, rows] of Object.entries(tables))
     const readme = readFileSync(join(repositoryRoot, "README.md"), "utf8");
     const section = readme.split(`\n### ${title}\n`)[1]?.split(/\n#/)[0] ?? "";
     const told = section.split("\n").flatMap((line) => {
-      const [, name, meaning, text] = /^\| `([A-Z_]+)` +\| (.*?) *\| (.*?) *\|$/.exec(line) ?? [];
+      const [, name, meaning, text] = /^\| `([A-Z0-9_]+)` +\| (.*?) *\| (.*?) *\|$/.exec(line) ?? [];
       return name === undefined ? [] : [[name, meaning, text]];
     });
     assert.deepEqual(told, rows, `the README must have this table:\n${tableOf(rows)}`);

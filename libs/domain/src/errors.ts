@@ -48,6 +48,7 @@ export const REASON_KINDS = {
   REQUEST_ID_REUSED: "failed_precondition",
   IMAGE_IN_USE: "failed_precondition",
   NO_TERMINAL: "failed_precondition",
+  PORT_IN_USE: "failed_precondition",
   NO_NODES: "resource_exhausted",
   NO_CAPACITY: "resource_exhausted",
   NO_DISK_SPACE: "resource_exhausted",

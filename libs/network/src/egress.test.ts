@@ -51,7 +51,7 @@ test("public reaches the world, and no private, metadata or host address", async
 test("what was refused is counted, and the last packets are listed", async () => {
   const refused = await bed.reader.refused(bed.network);
   assert.ok((refused.get("10.88.0.2")?.packets ?? 0) >= 3);
-  const listed = (await bed.reader.refusedPackets(bed.network, 300)).map(
+  const listed = (await bed.reader.refusedPackets(bed.network)).map(
     ({ from, to, protocol, port }) => `${formatAddress(from)} -> ${formatAddress(to)} ${protocol} ${port}`,
   );
   assert.ok(listed.includes(`10.88.0.2 -> ${METADATA} tcp 7000`), listed.join("\n"));

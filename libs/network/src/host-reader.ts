@@ -1,5 +1,6 @@
 /** Reads back what is on the host: taps, elements, counters, the ways out. */
 import { type Address, parseAddress } from "./address.ts";
+import { REFUSED_KEPT_SECONDS } from "./inet-ruleset.ts";
 import { array, each, number, record, string } from "./json.ts";
 import { type Mac, parseMac } from "./mac.ts";
 import { indexOfTap, type NodeNetwork } from "./node-network.ts";
@@ -37,6 +38,34 @@ export class HostReader {
   async interfaces(signal?: AbortSignal): Promise<readonly string[]> {
     const links = await this.#json({ program: "ip", args: ["-j", "link", "show"] }, signal);
     return array(links).map((link) => string(record(link).ifname));
+  }
+
+  /** Whose bridge it is; undefined if there is none of that name. */
+  async bridgeLabel(
+    { bridge }: Pick<NodeNetwork, "bridge">,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> {
+    const links = await this.#json({ program: "ip", args: ["-j", "link", "show"] }, signal);
+    const found = array(links).find((link) => record(link).ifname === bridge);
+    return found === undefined ? undefined : string(record(found).ifalias);
+  }
+
+  /** The ranges that the host has routes to, but for default routes and those of this bridge. */
+  async routedRanges(
+    { bridge }: Pick<NodeNetwork, "bridge">,
+    signal?: AbortSignal,
+  ): Promise<readonly string[]> {
+    const tables = await Promise.all(
+      ["-4", "-6"].map((family) =>
+        this.#json({ program: "ip", args: ["-j", family, "route", "show"] }, signal),
+      ),
+    );
+    return tables
+      .flatMap(array)
+      .map(record)
+      .filter(({ dev }) => dev !== bridge)
+      .map(({ dst }) => string(dst))
+      .filter((range) => range.includes("/"));
   }
 
   /** The taps of the network. */
@@ -103,11 +132,7 @@ export class HostReader {
   }
 
   /** The refused packets of the last minutes, the last first. */
-  async refusedPackets(
-    { bridge }: NodeNetwork,
-    keptSeconds: number,
-    signal?: AbortSignal,
-  ): Promise<readonly RefusedPacket[]> {
+  async refusedPackets({ bridge }: NodeNetwork, signal?: AbortSignal): Promise<readonly RefusedPacket[]> {
     const sets = [4, 6].flatMap((family) => [`refused_ports${family}`, `refused_others${family}`]);
     const found = await Promise.all(sets.map((set) => this.#elements(["inet", bridge, set], signal)));
     return found
@@ -115,7 +140,7 @@ export class HostReader {
       .flatMap(({ key: [from = "", to = "", protocol = "", port], packets, expires }) => {
         const [source, target] = [parseAddress(from), parseAddress(to)];
         if (source === undefined || target === undefined) return [];
-        const secondsAgo = Math.max(0, keptSeconds - expires);
+        const secondsAgo = Math.max(0, REFUSED_KEPT_SECONDS - expires);
         return [
           {
             from: source,

@@ -23,6 +23,12 @@ export class HostWriter {
     await this.#batch("ip", lines, signal);
   }
 
+  /** Runs all lines of `ip`, also after one that the kernel refuses. Throws `refused` at the end if there was one. */
+  async removeLinks(lines: Lines, signal?: AbortSignal): Promise<void> {
+    const args = ["-force", "-batch", "-"];
+    if (lines.length > 0) await this.#run({ program: "ip", args, input: text(lines) }, signal);
+  }
+
   async ports(lines: Lines, signal?: AbortSignal): Promise<void> {
     await this.#batch("bridge", lines, signal);
   }

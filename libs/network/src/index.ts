@@ -12,7 +12,7 @@ export {
 } from "./forwarding.ts";
 export { type Count, type FoundTap, HostReader, type RefusedPacket, type WayOut } from "./host-reader.ts";
 export { HostWriter } from "./host-writer.ts";
-export { REFUSED_KEPT_SECONDS } from "./inet-ruleset.ts";
+export { type InterfaceCounters, parseInterfaceCounters } from "./interface-counters.ts";
 export { LeasePool } from "./lease-pool.ts";
 export {
   bridgeAdded,
@@ -20,6 +20,7 @@ export {
   bridgeRemoved,
   bridgeSysctls,
   fdbLines,
+  neighboursAdded,
   neighboursRemoved,
   type Sysctl,
   type TapOwner,

@@ -50,8 +50,8 @@ test("a tap belongs to its user, and its port is isolated, learns nothing and is
 
 test("the kernel takes the bridge and a tap, and the tap is found by its label", async () => {
   await writer.links(bridgeAdded(network));
-  await writer.links(bridgeLines(network));
-  await writer.links(bridgeLines(network));
+  await writer.links(bridgeLines(network, "test"));
+  await writer.links(bridgeLines(network, "test"));
   await writer.sysctls(bridgeSysctls(network));
   await writer.links(tapLines(network, guest, owner));
   await writer.ports(fdbLines(guest));

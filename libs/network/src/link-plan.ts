@@ -15,14 +15,17 @@ export type Sysctl = { readonly key: string; readonly value: string };
 /** Packets that wait for a guest that does not read. */
 const TAP_QUEUE_LENGTH = 1000;
 
-export const bridgeAdded = ({ bridge }: NodeNetwork): readonly string[] => [`link add ${bridge} type bridge`];
+/** The MAC address is set here alone: to set it again would remove all neighbour entries. */
+export const bridgeAdded = (network: NodeNetwork): readonly string[] => [
+  `link add ${network.bridge} address ${gatewayOf(network).mac} type bridge`,
+];
 
-/** Settings of the bridge. Safe to repeat. */
-export function bridgeLines(network: NodeNetwork): readonly string[] {
+/** Settings of the bridge. `label` says whose it is; see `HostReader.bridgeLabel`. Safe to repeat. */
+export function bridgeLines(network: NodeNetwork, label: string): readonly string[] {
   const { bridge, mtu, v4, v6 } = network;
   const gateway = gatewayOf(network);
   return [
-    `link set ${bridge} address ${gateway.mac} mtu ${mtu} addrgenmode none alias "guests of this node"`,
+    `link set ${bridge} mtu ${mtu} addrgenmode none alias ${label}`,
     `link set ${bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0 nf_call_iptables 0 nf_call_ip6tables 0 nf_call_arptables 0`,
     `address replace ${formatAddress(gateway.v4)}/${v4.prefix} dev ${bridge}`,
     ...(gateway.v6 === undefined || v6 === undefined
@@ -73,9 +76,7 @@ export function tapLines(network: NodeNetwork, guest: GuestInterface, owner: Tap
     `link set ${tap} mtu ${mtu} txqueuelen ${TAP_QUEUE_LENGTH} arp off addrgenmode none alias ${owner.label}`,
     `link set ${tap} master ${bridge}`,
     `link set ${tap} type bridge_slave isolated on learning off flood off mcast_flood off bcast_flood off neigh_suppress on mcast_router 0 guard on root_block on`,
-    ...neighbours(guest).map(
-      (each) => `neighbor replace ${formatAddress(each)} lladdr ${guest.mac} dev ${bridge} nud permanent`,
-    ),
+    ...neighboursAdded(network, guest),
     `link set ${tap} up`,
   ];
 }
@@ -87,6 +88,12 @@ export const fdbLines = ({ tap, mac }: GuestInterface): readonly string[] => [
 
 /** Takes a tap away. The bridge forgets the port with its MAC address. */
 export const tapRemoved = ({ tap }: Pick<GuestInterface, "tap">): readonly string[] => [`link delete ${tap}`];
+
+/** How the host finds the guest. Safe to repeat. */
+export const neighboursAdded = ({ bridge }: NodeNetwork, guest: GuestInterface): readonly string[] =>
+  neighbours(guest).map(
+    (each) => `neighbor replace ${formatAddress(each)} lladdr ${guest.mac} dev ${bridge} nud permanent`,
+  );
 
 export const neighboursRemoved = ({ bridge }: NodeNetwork, guest: GuestInterface): readonly string[] =>
   neighbours(guest).map((each) => `neighbor delete ${formatAddress(each)} dev ${bridge}`);

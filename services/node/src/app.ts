@@ -25,6 +25,8 @@ import { Heartbeat } from "./heartbeat.ts";
 import { freeBytes } from "./host/disk-space.ts";
 import { type Host, readBootId, readHost } from "./host/host-facts.ts";
 import { LogBook } from "./logs/log-book.ts";
+import { HostPorts } from "./network/host-ports.ts";
+import { openNetwork } from "./network/open-network.ts";
 import type { NodeContext } from "./node-context.ts";
 import type { NodeLog } from "./node-log.ts";
 import { observeCommands } from "./observe-commands.ts";
@@ -33,6 +35,7 @@ import { recover } from "./recovery/recover.ts";
 import { HOST_RESOURCES } from "./resources/host-resources.ts";
 import { WritableLayers } from "./resources/writable-layers.ts";
 import { COMMAND_LIMITS, kindOf } from "./routes.ts";
+import { AddressLeases } from "./sandboxes/address-leases.ts";
 import { SandboxRegistry, VM_OVERHEAD_BYTES } from "./sandboxes/sandbox-registry.ts";
 import { NodeStore } from "./store/node-store.ts";
 import { lockState } from "./store/state-lock.ts";
@@ -80,7 +83,11 @@ export async function startNode(config: NodeConfig, log: NodeLog, signal: AbortS
     root: join(config.stateDir, "images"),
     limits: { minFreeBytes: config.diskFloorBytes },
   });
-  const context = await openContext(config, { log, store, host, logs, images, onChange });
+  const ports = stack.use(new HostPorts());
+  const { stateDir } = config;
+  const network = config.network && stack.use(await openNetwork(config.network, { stateDir, log }));
+  const opened = { log, store, host, logs, images, onChange, network, ports };
+  const context = await openContext(config, opened);
   stack.defer(() => detachAll(context));
   log.info(await recover(context), "recovered");
   const streams = stack.use(await startStreamServer({ ...context, images, logs }, config.streams));
@@ -145,7 +152,9 @@ async function prepareStateDir(stateDir: string): Promise<void> {
 }
 
 /** What is opened before the context. */
-type Parts = Pick<NodeContext, "log" | "store" | "logs" | "images" | "onChange"> & { readonly host: Host };
+type Parts = Pick<NodeContext, "log" | "store" | "logs" | "images" | "onChange" | "network" | "ports"> & {
+  readonly host: Host;
+};
 
 async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContext> {
   const { host, ...opened } = parts;
@@ -182,7 +191,9 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
     hostCpus: host.cpuList,
     diskFloorBytes: config.diskFloorBytes,
     bootTimeoutMs: config.bootTimeoutMs,
-    sandboxes: new SandboxRegistry(GUEST_OVERHEAD_BYTES),
+    sandboxes: new SandboxRegistry(GUEST_OVERHEAD_BYTES, {
+      leases: parts.network && new AddressLeases(parts.network.network),
+    }),
     lock: new KeyedLock(),
     machines,
     cgroups,

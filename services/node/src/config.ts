@@ -20,6 +20,7 @@ import {
   text,
   trueOrFalse,
 } from "@paddock/lifecycle";
+import { planNetwork } from "@paddock/network";
 import {
   formatHostPort,
   type HostPort,
@@ -34,6 +35,7 @@ import {
   readSmallFile,
 } from "@paddock/rpc";
 import { TELEMETRY_SETTINGS } from "@paddock/telemetry";
+import type { NetworkConfig } from "./network/open-network.ts";
 
 const nodeId: Form<string> = {
   form: "a node id: letters, digits, '.', '_', '-'",
@@ -128,6 +130,26 @@ export const NODE_SETTINGS = {
     unit: "bytes",
     default: String(512 * MIB),
   },
+  PADDOCK_NETWORK: {
+    ...oneOf("on", "off"),
+    doc: "on gives sandboxes a network",
+    default: "off",
+  },
+  PADDOCK_NETWORK_BRIDGE: {
+    ...text,
+    doc: "name of the bridge and of the nftables tables; no two nodes share one",
+    default: "paddock0",
+  },
+  PADDOCK_NETWORK_IPV4: {
+    ...text,
+    doc: "IPv4 addresses of the sandboxes, /16 to /29; no two nodes share one",
+    default: "10.213.0.0/16",
+  },
+  PADDOCK_NETWORK_IPV6: {
+    ...text,
+    doc: "IPv6 addresses of the sandboxes, /48 to /112, or none",
+    default: "fd5a:9c1d:7b3e::/64",
+  },
   ...PEER_SETTINGS,
   ...BUS_SETTINGS,
   ...TELEMETRY_SETTINGS,
@@ -174,12 +196,31 @@ export function parseConfig(texts: Texts) {
     diskFloorBytes: values.PADDOCK_DISK_FLOOR_BYTES,
     bootTimeoutMs: values.PADDOCK_BOOT_TIMEOUT_MS,
     labels: Object.fromEntries(values.PADDOCK_NODE_LABELS),
+    /** Undefined: sandboxes have no network. */
+    network: network(values),
     natsUrl: nats.url,
     natsFiles: nats.files,
     logLevel: values.PADDOCK_LOG_LEVEL,
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
     readyFd: values.PADDOCK_READY_FD,
   };
+}
+
+/** The MTU is that of the host's way out, which is known later. */
+function network(values: Values): NetworkConfig | undefined {
+  if (values.PADDOCK_NETWORK === "off") return undefined;
+  const v6 = values.PADDOCK_NETWORK_IPV6;
+  const settings = {
+    bridge: values.PADDOCK_NETWORK_BRIDGE,
+    v4: values.PADDOCK_NETWORK_IPV4,
+    v6: v6 === "none" ? undefined : v6,
+  };
+  try {
+    planNetwork({ ...settings, mtu: 1500 });
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error));
+  }
+  return settings;
 }
 
 /** The host's name, without the characters that an id may not have. */

@@ -4,12 +4,29 @@ import type { KeyedLock } from "@paddock/lifecycle";
 import type { Isolation } from "@paddock/protocol";
 import type { AgentLink } from "./agent/agent-link.ts";
 import type { LogBook } from "./logs/log-book.ts";
+import type { HostNetwork } from "./network/host-network.ts";
+import type { HostPorts } from "./network/host-ports.ts";
 import type { NodeLog } from "./node-log.ts";
 import type { HostResource } from "./resources/host-resource.ts";
 import type { WritableLayers } from "./resources/writable-layers.ts";
 import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { NodeStore } from "./store/node-store.ts";
 import type { Machine, MachineCgroups, MachineHost } from "./vm/machine-port.ts";
+
+/** What sandboxes need of the host's network. */
+export type NetworkOfHost = Pick<
+  HostNetwork,
+  | "network"
+  | "resolver"
+  | "restore"
+  | "connect"
+  | "change"
+  | "disconnect"
+  | "owners"
+  | "drop"
+  | "refused"
+  | "counters"
+>;
 
 /** Everything that handlers and operations work with. */
 export type NodeContext = {
@@ -34,6 +51,9 @@ export type NodeContext = {
   readonly images: Pick<ImageStore, "find" | "get" | "list" | "remove" | "blobPath">;
   readonly layers: Pick<WritableLayers, "create">;
   readonly logs: Pick<LogBook, "follow" | "stop" | "remove">;
+  /** Undefined: sandboxes of this node have no network. */
+  readonly network: NetworkOfHost | undefined;
+  readonly ports: Pick<HostPorts, "reserve" | "release">;
   /** Everything that is taken from the host, in the order in which it is acquired. */
   readonly resources: readonly HostResource[];
   readonly log: NodeLog;

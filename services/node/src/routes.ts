@@ -17,6 +17,7 @@ import { killContainer } from "./handlers/kill-container.ts";
 import { listContainers } from "./handlers/list-containers.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listProcesses } from "./handlers/list-processes.ts";
+import { listRefusedPackets } from "./handlers/list-refused-packets.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
 import { pauseContainer } from "./handlers/pause-container.ts";
 import { pauseSandbox } from "./handlers/pause-sandbox.ts";
@@ -31,6 +32,7 @@ import { startSandbox } from "./handlers/start-sandbox.ts";
 import { stopContainer } from "./handlers/stop-container.ts";
 import { stopSandbox } from "./handlers/stop-sandbox.ts";
 import { updateContainer } from "./handlers/update-container.ts";
+import { updateNetwork } from "./handlers/update-network.ts";
 
 const LIST: readonly Command[] = [
   createSandbox,
@@ -43,6 +45,8 @@ const LIST: readonly Command[] = [
   pauseSandbox,
   resumeSandbox,
   getSandboxStats,
+  updateNetwork,
+  listRefusedPackets,
   getContainer,
   listContainers,
   createContainer,

@@ -84,7 +84,7 @@ export class TestBed implements AsyncDisposable {
 
   async #setUp(): Promise<void> {
     const { network, writer, reader } = this;
-    await writer.links([...bridgeAdded(network), ...bridgeLines(network)]);
+    await writer.links([...bridgeAdded(network), ...bridgeLines(network, "test")]);
     await writer.sysctls(bridgeSysctls(network));
     const interfaces = await reader.interfaces();
     const waysOut = (await reader.waysOut()).map(({ name }) => name);

@@ -52,6 +52,7 @@ const statusContext = (ctx: NodeContext, { applied, held }: SandboxEntry, lock: 
   applied,
   unhealthy: held?.message,
   vmOverheadBytes: ctx.vmOverheadBytes,
+  network: ctx.network,
   cgroupLayout: ctx.cgroups.layout,
 });
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CgroupError } from "@paddock/cgroups";
 import { PaddockError } from "@paddock/domain";
+import { NetworkError } from "@paddock/network";
 import { fromStatus } from "@paddock/protocol";
 import { QemuError } from "@paddock/qemu";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
@@ -16,6 +17,9 @@ test("a refusal of the host has its own reason, and other errors stay as they ar
   assert.equal(reasonOf(new CgroupError("refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("qmp-refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("deadline", "late")), "VM_UNAVAILABLE");
+  assert.equal(reasonOf(new NetworkError("refused", "no")), "HOST_REFUSED");
+  assert.equal(reasonOf(new NetworkError("taken", "in use")), "PORT_IN_USE");
+  assert.equal(reasonOf(new NetworkError("exhausted", "no address")), "NO_CAPACITY");
   const full = Object.assign(new Error("ENOSPC: no space left on device, mkdir"), { code: "ENOSPC" });
   assert.equal(reasonOf(full), "NO_DISK_SPACE");
   for (const error of [

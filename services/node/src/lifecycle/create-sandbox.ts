@@ -13,18 +13,20 @@ import {
   withUnknownOutcome,
 } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
+import { formatAddress, guestInterface } from "@paddock/network";
 import { type ContainerSpec, type SandboxSpec, SandboxSpecSchema } from "@paddock/protocol";
 import { requireImage } from "../containers/require-image.ts";
 import type { NodeContext } from "../node-context.ts";
 import { type ContainerPlace, freePlace } from "../record/container-place.ts";
+import { type NetworkRecord, NO_NETWORK } from "../record/network-record.ts";
 import { checkRecordSize } from "../record/record-size.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
-import { newVmId } from "../vm/vm-paths.ts";
+import { newVmId, type VmId } from "../vm/vm-paths.ts";
 import { checkContainerSpec } from "../wire/guest-container.ts";
 import { stopSignalOf } from "../wire/init-process.ts";
-import { checkNetworkSpec } from "../wire/network-spec.ts";
+import { publishedPorts, wantsNetwork } from "../wire/network-spec.ts";
 import { creation, followLogs, ready } from "./boot.ts";
 import { forget } from "./delete-sandbox.ts";
 import { bootOf } from "./steps/boot-context.ts";
@@ -66,7 +68,7 @@ export async function createSandboxEntry<T>(
   if (sandboxId === undefined) throw badId(request.sandboxId);
   ctx.sandboxes.requireFree(sandboxId);
   checkContainerIds(spec.containers);
-  checkNetworkSpec(spec.network);
+  const interfaces = wantsNetwork(spec.network, ctx.network !== undefined) ? 1 : 0;
   checkRecordSize({ spec, containers: spec.containers.map((each) => ({ spec: each })) });
   const size = sandboxVmSize(spec, ctx.sizeDefaults);
   const demand: Amount = {
@@ -86,8 +88,12 @@ export async function createSandboxEntry<T>(
     containers.push(newContainer(container, image, freePlace(containers, container), call.requestId, ctx));
   }
   // From here to the claim nothing waits, so that two requests cannot both find room for one.
-  using claim = claimRoom(ctx, sandboxId, demand, freeDiskBytes);
+  using claim = claimRoom(ctx, sandboxId, { demand, freeDiskBytes, interfaces });
   return await ctx.lock.with(sandboxId, call, async () => {
+    const vm = { id: newVmId(), slot: claim.slot };
+    await using reserved = new AsyncDisposableStack();
+    reserved.defer(() => ctx.ports.release(vm.id));
+    const network = await networkOf(ctx, { spec, indexes: claim.indexes, vmId: vm.id });
     const record: SandboxRecord = {
       sandboxId,
       version: 1,
@@ -95,7 +101,8 @@ export async function createSandboxEntry<T>(
       requestId: call.requestId,
       spec,
       size,
-      vm: { id: newVmId(), slot: claim.slot },
+      vm,
+      network,
       createdAtMs: ctx.nowMs(),
       bootDurationMs: 0,
       agentSequence: 0,
@@ -107,6 +114,8 @@ export async function createSandboxEntry<T>(
     };
     const entry = SandboxEntry.create(record, ctx);
     ctx.sandboxes.add(entry);
+    // From here on they belong to the sandbox and go with it.
+    reserved.move();
     return await comeUp(ctx, entry, images, call);
   });
 }
@@ -126,6 +135,26 @@ async function comeUp<T>(
     const isGone = await forget(ctx, entry);
     throw isGone ? error : withUnknownOutcome(error);
   }
+}
+
+type NetworkClaim = {
+  readonly spec: SandboxSpec;
+  readonly indexes: readonly number[];
+  readonly vmId: VmId;
+};
+
+/** The network of a new sandbox, its ports of the host reserved. Throws NetworkError `taken` for a port that is in use. */
+async function networkOf(
+  { network, ports }: NodeContext,
+  { spec, indexes, vmId }: NetworkClaim,
+): Promise<NetworkRecord> {
+  const [first] = indexes;
+  if (network === undefined || first === undefined) return NO_NETWORK;
+  const { mac, v4 } = guestInterface(network.network, first);
+  return {
+    interfaces: [{ interfaceId: "eth0", name: "eth0", index: first, mac }],
+    published: await ports.reserve(vmId, publishedPorts(spec.network), formatAddress(v4)),
+  };
 }
 
 /** A container's record as it begins. */
@@ -154,12 +183,14 @@ export function newContainer(
   };
 }
 
-function claimRoom(ctx: NodeContext, sandboxId: string, demand: Amount, freeDiskBytes: number) {
+type Room = { readonly demand: Amount; readonly freeDiskBytes: number; readonly interfaces: number };
+
+function claimRoom(ctx: NodeContext, sandboxId: string, { demand, freeDiskBytes, interfaces }: Room) {
   const { capacity, diskFloorBytes, sandboxes } = ctx;
   sandboxes.requireFree(sandboxId);
   admit(demand, { capacity, allocated: sandboxes.allocated() });
   requireDiskSpace(freeDiskBytes, diskFloorBytes);
-  return sandboxes.claim(sandboxId, demand);
+  return sandboxes.claim(sandboxId, demand, interfaces);
 }
 
 function checkContainerIds(containers: readonly ContainerSpec[]): void {

@@ -13,6 +13,7 @@ import type { ContainerId, SandboxId, VmSize } from "@paddock/domain";
 import type { ContainerSpec, SandboxSpec } from "@paddock/protocol";
 import type { MachineIdentity } from "../vm/machine-port.ts";
 import type { VmId } from "../vm/vm-paths.ts";
+import type { NetworkRecord } from "./network-record.ts";
 
 export const STOP_CAUSES = [
   "exited",
@@ -115,6 +116,7 @@ export type SandboxRecord = {
   readonly spec: SandboxSpec;
   readonly size: VmSize;
   readonly vm: VmRecord;
+  readonly network: NetworkRecord;
   readonly createdAtMs: number;
   /** From the request to the agent's first answer, of the last boot. */
   readonly bootDurationMs: number;

@@ -15,6 +15,7 @@ import { vmUserOf } from "../vm/vm-directory.ts";
 import { type VmId, vmPaths } from "../vm/vm-paths.ts";
 import { adopt } from "./adopt.ts";
 import { moveFormerVms } from "./move-former-vms.ts";
+import { restoreNetwork } from "./restore-network.ts";
 import { sweep } from "./sweep.ts";
 
 const NOTHING = {
@@ -56,6 +57,7 @@ export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
     ctx.sandboxes.add(entry);
     entries.push(entry);
   }
+  await restoreNetwork(ctx, entries);
   const outcomes = await Promise.all(entries.map((entry) => recoverOne(ctx, entry)));
   for (const outcome of outcomes) counts[outcome]++;
   counts.swept = await sweep(ctx);

@@ -6,6 +6,8 @@
  * strays. So a new resource is one file and one line of the list.
  */
 
+import type { Connection, HostNetwork } from "../network/host-network.ts";
+import type { HostPorts } from "../network/host-ports.ts";
 import type { SandboxPaths } from "../record/sandbox-paths.ts";
 import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "../vm/machine-port.ts";
 import type { VmPaths } from "../vm/vm-paths.ts";
@@ -17,6 +19,9 @@ export type ResourceHost = {
   readonly machines: MachineHost;
   readonly cgroups: MachineCgroups;
   readonly layers: Pick<WritableLayers, "create">;
+  /** Undefined: sandboxes of this node have no network. */
+  readonly network: Pick<HostNetwork, "connect" | "disconnect" | "owners" | "drop"> | undefined;
+  readonly ports: Pick<HostPorts, "release">;
 };
 
 /** Who has the resources. A daemon that comes after a crash knows no more than the paths. */
@@ -27,6 +32,8 @@ export type ResourceOwner = {
   readonly sandbox: SandboxPaths | undefined;
   /** The VM's process, if this daemon holds it. */
   machine?: Machine | undefined;
+  /** Interfaces on the host's network. Undefined for a VM without a record. */
+  readonly connections?: readonly Connection[] | undefined;
 };
 
 /** An owner whose VM is about to start. */

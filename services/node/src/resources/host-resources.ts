@@ -1,7 +1,9 @@
 import { cgroup } from "./cgroup.ts";
 import type { HostResource } from "./host-resource.ts";
 import { layers } from "./layers.ts";
+import { network } from "./network.ts";
 import { process } from "./process.ts";
+import { publishedPorts } from "./published-ports.ts";
 import { sandboxDirectory } from "./sandbox-directory.ts";
 import { vmDirectory } from "./vm-directory.ts";
 
@@ -11,5 +13,7 @@ export const HOST_RESOURCES: readonly HostResource[] = [
   vmDirectory,
   layers,
   cgroup,
+  publishedPorts,
+  network,
   process,
 ];

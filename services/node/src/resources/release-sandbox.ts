@@ -1,5 +1,8 @@
+import type { Connection } from "../network/host-network.ts";
 import type { NodeContext } from "../node-context.ts";
+import type { SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { interfacePlans } from "../wire/network-rules.ts";
 import type { ResourceOwner } from "./host-resource.ts";
 import { type Extent, releaseResources } from "./walks.ts";
 
@@ -11,7 +14,19 @@ export const ownerOf = (ctx: NodeContext, entry: SandboxEntry): ResourceOwner =>
   vm: entry.vmPaths,
   sandbox: entry.paths,
   machine: entry.vm?.machine,
+  connections: connectionsOf(ctx, entry.record),
 });
+
+/** The interfaces of a sandbox's VM, as the host arranges them. */
+export function connectionsOf(ctx: NodeContext, record: SandboxRecord): readonly Connection[] {
+  const { network, vmUidBase } = ctx;
+  if (network === undefined) return [];
+  return interfacePlans(record, network.network, network.resolver.nameservers).map((plan) => ({
+    ...plan,
+    uid: vmUidBase + record.vm.slot,
+    owner: record.vm.id,
+  }));
+}
 
 /**
  * Gives back what a sandbox has of its host, after its logs are finished: all of it, or what it does not keep while it is stopped.

@@ -24,7 +24,7 @@ function counted(node: TestNode, sandboxes: number) {
         return Reflect.get(target, key, receiver);
       },
     });
-  const registry = new SandboxRegistry(64 * MIB, nameOf);
+  const registry = new SandboxRegistry(64 * MIB, { nameOf });
   for (let each = 0; each < sandboxes; each++) {
     const record = { ...recordOf(`s${each}`, { kind: "ready" }), vm: { id: newVmId(), slot: each } };
     registry.add(new SandboxEntry(watched(record), node.context));

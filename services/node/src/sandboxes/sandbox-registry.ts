@@ -10,6 +10,7 @@ import { refuseStale } from "../record/fence-generation.ts";
 import { hostName } from "../record/sandbox-paths.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import type { VmId } from "../vm/vm-paths.ts";
+import type { AddressLeases } from "./address-leases.ts";
 import type { LiveSandboxes } from "./live-sandbox.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { type Slot, SlotPool } from "./slot-pool.ts";
@@ -22,7 +23,13 @@ type Known = { readonly entry: SandboxEntry; readonly holdings: Disposable };
 /** What is known of the VM of a record that cannot be read. The slot is undefined when there is no VM. */
 type CorruptVm = { readonly id: VmId; readonly slot: number | undefined };
 type Corrupt = { readonly error: PaddockError; readonly vmId: VmId; readonly holdings: Disposable };
-type Claim = Slot & { readonly holdings: Disposable };
+/** What is set aside for a sandbox: the slot of its VM, and a number for each of its interfaces. */
+export type Claim = Slot & { readonly indexes: readonly number[] };
+
+export type RegistryOptions = {
+  readonly leases?: AddressLeases | undefined;
+  readonly nameOf?: (sandboxId: string) => string;
+};
 
 export class SandboxRegistry implements LiveSandboxes {
   readonly #known = new Map<string, Known>();
@@ -30,17 +37,19 @@ export class SandboxRegistry implements LiveSandboxes {
   readonly #ids: string[] = [];
   readonly #corrupt = new Map<string, Corrupt>();
   /** Sandboxes that are admitted and have no entry yet, by id. */
-  readonly #claims = new Map<string, Claim>();
+  readonly #claims = new Map<string, Disposable>();
   readonly #names = new UseCount<string>();
   readonly #slots = new SlotPool();
   readonly #images = new UseCount<string>();
   readonly #promised = { milliCpus: 0, memoryBytes: 0 };
   readonly #guestOverheadBytes: number;
+  readonly #leases: AddressLeases | undefined;
   readonly #nameOf: (sandboxId: string) => string;
 
-  /** `guestOverheadBytes` is what a guest needs beside its containers. */
-  constructor(guestOverheadBytes: number, nameOf: (sandboxId: string) => string = hostName) {
+  /** `guestOverheadBytes` is what a guest needs beside its containers. Without leases no sandbox has an interface. */
+  constructor(guestOverheadBytes: number, { leases, nameOf = hostName }: RegistryOptions = {}) {
     this.#guestOverheadBytes = guestOverheadBytes;
+    this.#leases = leases;
     this.#nameOf = nameOf;
   }
 
@@ -125,17 +134,21 @@ export class SandboxRegistry implements LiveSandboxes {
     return name;
   }
 
-  /** Sets a free id and a slot aside until an entry is added or the claim is disposed of. Throws SANDBOX_EXISTS. */
-  claim(sandboxId: string, demand: Amount): Slot {
+  /**
+   * Sets a free id, a slot and a number for each interface aside until an entry is added or the claim is disposed of. Throws
+   * SANDBOX_EXISTS, and NetworkError `exhausted`.
+   */
+  claim(sandboxId: string, demand: Amount, interfaces = 0): Claim {
     const name = this.requireFree(sandboxId);
-    const holdings = new DisposableStack();
-    holdings.use(this.#names.add(name));
-    const { slot } = holdings.use(this.#slots.take());
-    holdings.use(this.claimRoom(demand));
-    holdings.defer(() => this.#claims.delete(sandboxId));
-    const claim = { slot, holdings, [Symbol.dispose]: () => holdings.dispose() };
-    this.#claims.set(sandboxId, claim);
-    return claim;
+    using claimed = new DisposableStack();
+    claimed.use(this.#names.add(name));
+    const { slot } = claimed.use(this.#slots.take());
+    const indexes = Array.from({ length: interfaces }, () => claimed.use(this.#requireLeases().take()).index);
+    claimed.use(this.claimRoom(demand));
+    claimed.defer(() => this.#claims.delete(sandboxId));
+    const holdings = claimed.move();
+    this.#claims.set(sandboxId, holdings);
+    return { slot, indexes, [Symbol.dispose]: () => holdings.dispose() };
   }
 
   /** Sets room for a sandbox, or for its growth, aside until disposed of. */
@@ -165,6 +178,11 @@ export class SandboxRegistry implements LiveSandboxes {
     return this.#images.has(imageId);
   }
 
+  #requireLeases(): AddressLeases {
+    if (this.#leases === undefined) throw new Error("this node has no addresses for sandboxes");
+    return this.#leases;
+  }
+
   /** Where the first id that comes after this one is in `#ids`. */
   #placeAfter(sandboxId: string): number {
     let [from, to] = [0, this.#ids.length];
@@ -176,7 +194,7 @@ export class SandboxRegistry implements LiveSandboxes {
     return from;
   }
 
-  /** Counts what the sandbox was promised and the images it uses, as its record changes. */
+  /** Counts what the sandbox was promised and the images and addresses it uses, as its record changes. */
   #follow(entry: SandboxEntry): Disposable {
     let counted = entry.record;
     let holdings = this.#holdingsOf(counted);
@@ -185,10 +203,16 @@ export class SandboxRegistry implements LiveSandboxes {
     following.use(
       entry.watch(() => {
         const { record } = entry;
-        if (record.containers === counted.containers && record.size === counted.size) return;
+        const isSame =
+          record.containers === counted.containers &&
+          record.size === counted.size &&
+          record.network === counted.network;
+        if (isSame) return;
+        // The new ones first, so that what stays is never free in between.
+        const next = this.#holdingsOf(record);
         holdings[Symbol.dispose]();
         counted = record;
-        holdings = this.#holdingsOf(record);
+        holdings = next;
       }),
     );
     return following;
@@ -201,6 +225,8 @@ export class SandboxRegistry implements LiveSandboxes {
       this.claimRoom({ milliCpus: vcpus * 1000, memoryBytes: memoryBytes + VM_OVERHEAD_BYTES, diskBytes: 0 }),
     );
     for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));
+    // A node whose network is turned off keeps the records.
+    for (const { index } of record.network.interfaces) holdings.use(this.#leases?.reserve(index));
     return holdings;
   }
 }

@@ -14,12 +14,15 @@ import type { MachineCgroups } from "../vm/machine-port.ts";
 import { guestSpan } from "../wire/guest-time.ts";
 import { readContainerStats } from "./container-stats.ts";
 import { guestFigures } from "./guest-figures.ts";
+import { type InterfaceReader, interfaceStats } from "./interface-stats.ts";
 
 /** What a reading needs from the node. */
 export type StatsContext = {
   readonly cgroups: Pick<MachineCgroups, "usage" | "layout">;
   readonly vmOverheadBytes: number;
   readonly nowMs: () => number;
+  /** Undefined: the sandboxes have no network. */
+  readonly network: InterfaceReader | undefined;
 };
 
 export type SandboxReading = {
@@ -35,17 +38,21 @@ export async function readSandboxStats(
   signal: AbortSignal,
 ): Promise<SandboxReading> {
   const host = await hostStats(context, sandbox);
-  if (sandbox.record.phase.kind === "paused") return { stats: create(SandboxStatsSchema, { host }) };
+  const { record } = sandbox;
+  const hostOnly = async () =>
+    create(SandboxStatsSchema, { host, interfaces: await interfaceStats(record, context.network, []) });
+  if (record.phase.kind === "paused") return { stats: await hostOnly() };
   try {
-    const ids = sandbox.record.containers.map(({ containerId }) => containerId).sort();
+    const ids = record.containers.map(({ containerId }) => containerId).sort();
     const [guest, ...containers] = await Promise.all([
       guestStats(sandbox, signal),
       ...ids.map((id) => readContainerStats(sandbox, id, signal)),
     ]);
-    return { stats: create(SandboxStatsSchema, { host, guest, containers }) };
+    const interfaces = await interfaceStats(record, context.network, containers);
+    return { stats: create(SandboxStatsSchema, { host, guest, containers, interfaces }) };
   } catch (silence) {
     signal.throwIfAborted();
-    return { stats: create(SandboxStatsSchema, { host }), silence };
+    return { stats: await hostOnly(), silence };
   }
 }
 

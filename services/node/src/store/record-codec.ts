@@ -10,6 +10,12 @@
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
 import { ContainerSpecSchema, SandboxSpecSchema } from "@paddock/protocol";
+import {
+  type InterfaceRecord,
+  type NetworkRecord,
+  NO_NETWORK,
+  type PublishedPort,
+} from "../record/network-record.ts";
 import { hostName } from "../record/sandbox-paths.ts";
 import {
   type ContainerPhase,
@@ -88,6 +94,8 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
       ...(size.has("maxMemoryBytes") && { maxMemoryBytes: size.integer("maxMemoryBytes") }),
     },
     vm: schema === FORMER_SCHEMA ? formerVm(id, fields) : parseVm(fields.object("vm")),
+    // Missing in rows of a daemon whose sandboxes had none.
+    network: fields.has("network") ? parseNetwork(fields.object("network")) : NO_NETWORK,
     createdAtMs: fields.number("createdAtMs"),
     bootDurationMs: fields.number("bootDurationMs"),
     agentSequence: fields.integer("agentSequence"),
@@ -115,6 +123,25 @@ function requireVmId(text: string): VmId {
   if (id === undefined) throw new Error("the VM has no proper id");
   return id;
 }
+
+const parseNetwork = (fields: Fields): NetworkRecord => ({
+  interfaces: fields.objects("interfaces").map(parseInterface),
+  published: fields.objects("published").map(parsePublished),
+});
+
+const parseInterface = (fields: Fields): InterfaceRecord => ({
+  interfaceId: fields.string("interfaceId"),
+  name: fields.string("name"),
+  index: fields.integer("index"),
+  mac: fields.string("mac"),
+});
+
+const parsePublished = (fields: Fields): PublishedPort => ({
+  hostAddress: fields.string("hostAddress"),
+  protocol: fields.oneOf("protocol", ["tcp", "udp"]),
+  hostPort: fields.integer("hostPort"),
+  guestPort: fields.integer("guestPort"),
+});
 
 function parseOperation(fields: Fields): Operation {
   const kind = fields.oneOf("kind", ["stop", "add-container", "update-container"]);

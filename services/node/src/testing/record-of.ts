@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { parseContainerId, parseSandboxId } from "@paddock/domain";
 import { ContainerSpecSchema, SandboxSpecSchema } from "@paddock/protocol";
+import { NO_NETWORK } from "../record/network-record.ts";
 import type { ContainerPhase, SandboxRecord } from "../record/sandbox-record.ts";
 import { newVmId } from "../vm/vm-paths.ts";
 
@@ -17,6 +18,7 @@ export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
     spec: create(SandboxSpecSchema, { labels: { a: "b" } }),
     size: { vcpus: 1, maxVcpus: 1, memoryBytes: 256 * 1024 * 1024 },
     vm: { id: newVmId(), slot: 0 },
+    network: NO_NETWORK,
     createdAtMs: 1,
     bootDurationMs: 2.5,
     agentSequence: 0,

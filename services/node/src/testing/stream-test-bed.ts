@@ -23,6 +23,7 @@ import { bindGrpcServer, createGrpcServer, createRequestCheck, GrpcConnection } 
 import { AgentLink } from "../agent/agent-link.ts";
 import { LogBook, type LogTrouble } from "../logs/log-book.ts";
 import { refuseStale } from "../record/fence-generation.ts";
+import { NO_NETWORK } from "../record/network-record.ts";
 import { sandboxPaths } from "../record/sandbox-paths.ts";
 import type { ContainerPhase, SandboxPhase, SandboxRecord } from "../record/sandbox-record.ts";
 import type { LiveSandbox, LiveSandboxes } from "../sandboxes/live-sandbox.ts";
@@ -92,7 +93,7 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
     fence: (_, generation) => refuseStale(sandbox.record, generation),
   };
   const cgroups = new FakeCgroups();
-  const stats = { cgroups, vmOverheadBytes: 1 << 20, nowMs: () => nowMs.value };
+  const stats = { cgroups, vmOverheadBytes: 1 << 20, network: undefined, nowMs: () => nowMs.value };
   const server = createGrpcServer(streamMethods({ nodeId: "n1", sandboxes, logs, images, ...stats }), {
     check: createRequestCheck(),
     onBug: (error) => bugs.push(error),
@@ -182,6 +183,7 @@ function liveSandbox(
     spec: create(SandboxSpecSchema, {}),
     size: { vcpus: 1, maxVcpus: 1, memoryBytes: 1 << 28 },
     vm: { id: newVmId(), slot: 0 },
+    network: NO_NETWORK,
     createdAtMs: 1,
     bootDurationMs: 1,
     agentSequence: 0,

@@ -15,11 +15,13 @@ import { EventSchema, Isolation, type Sandbox, toStatus } from "@paddock/protoco
 import { createRequestCheck } from "@paddock/rpc";
 import { AgentLink } from "../agent/agent-link.ts";
 import { commandHandler } from "../command-handler.ts";
+import { HostPorts } from "../network/host-ports.ts";
 import type { NodeContext } from "../node-context.ts";
 import { sandboxesDir } from "../record/sandbox-paths.ts";
 import { type RecoverySummary, recover } from "../recovery/recover.ts";
 import type { HostResource } from "../resources/host-resource.ts";
 import { HOST_RESOURCES } from "../resources/host-resources.ts";
+import { AddressLeases } from "../sandboxes/address-leases.ts";
 import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { NodeStore } from "../store/node-store.ts";
 import type { MachineHost } from "../vm/machine-port.ts";
@@ -51,6 +53,9 @@ export class TestNode implements AsyncDisposable {
   onLayer: () => Promise<void> = async () => undefined;
   /** What is taken from the host by daemons from the next `crash` on; tests may add to it. */
   readonly resources: HostResource[] = [...HOST_RESOURCES];
+  /** The network of daemons from the next `crash` on; undefined: they have none. */
+  network: NodeContext["network"];
+  readonly ports = new HostPorts();
   bootId = "this boot";
   context: NodeContext;
   #handle: ReturnType<typeof commandHandler>;
@@ -138,6 +143,7 @@ export class TestNode implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#drop();
     this.#gone.resolve();
+    await this.ports[Symbol.asyncDispose]();
     await this.guest[Symbol.asyncDispose]();
     rmSync(this.stateDir, { recursive: true, force: true });
   }
@@ -183,7 +189,9 @@ export class TestNode implements AsyncDisposable {
       diskFloorBytes: 0,
       bootTimeoutMs: 5000,
       store,
-      sandboxes: new SandboxRegistry(64 * MIB),
+      sandboxes: new SandboxRegistry(64 * MIB, {
+        leases: this.network && new AddressLeases(this.network.network),
+      }),
       lock: new KeyedLock(),
       machines,
       cgroups,
@@ -195,6 +203,8 @@ export class TestNode implements AsyncDisposable {
         blobPath: () => "/images/blob",
       },
       layers: { create: () => this.onLayer() },
+      network: this.network,
+      ports: this.ports,
       resources: this.resources,
       logs: { follow: () => undefined, stop: async () => undefined, remove: async () => undefined },
       log: { ...SILENT },

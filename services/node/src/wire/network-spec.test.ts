@@ -1,16 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { NetworkMode, NetworkSpecSchema } from "@paddock/protocol";
-import { checkNetworkSpec } from "./network-spec.ts";
+import {
+  EgressAction,
+  EgressMode,
+  NetworkMode,
+  NetworkPolicySchema,
+  NetworkProtocol,
+  NetworkSpecSchema,
+} from "@paddock/protocol";
+import { egressPolicy, publishedPorts, wantsNetwork } from "./network-spec.ts";
 
-test("a sandbox without a network is accepted, whether or not its spec says so", () => {
-  checkNetworkSpec(undefined);
-  checkNetworkSpec(create(NetworkSpecSchema));
-  checkNetworkSpec(create(NetworkSpecSchema, { mode: NetworkMode.NONE }));
+test("a spec that says nothing has the network of its node, if there is one", () => {
+  for (const spec of [undefined, create(NetworkSpecSchema)])
+    assert.deepEqual([wantsNetwork(spec, true), wantsNetwork(spec, false)], [true, false]);
 });
 
-const refused: readonly [string, MessageInitShape<typeof NetworkSpecSchema>][] = [
+test("a sandbox that wants no network gets none", () => {
+  assert.equal(wantsNetwork(create(NetworkSpecSchema, { mode: NetworkMode.NONE }), true), false);
+});
+
+const asking: readonly [string, MessageInitShape<typeof NetworkSpecSchema>][] = [
   ["the default network", { mode: NetworkMode.DEFAULT }],
   ["a policy", { policy: {} }],
   ["a published port", { publishedPorts: [{ guestPort: 80 }] }],
@@ -18,7 +28,77 @@ const refused: readonly [string, MessageInitShape<typeof NetworkSpecSchema>][] =
   ["a host name", { extraHosts: [{ name: "db", address: "192.0.2.1" }] }],
 ];
 
-for (const [name, spec] of refused)
-  test(`${name} is refused as not implemented`, () => {
-    assert.throws(() => checkNetworkSpec(create(NetworkSpecSchema, spec)), { reason: "NOT_IMPLEMENTED" });
+for (const [name, spec] of asking)
+  test(`${name} is refused by a node without a network, and makes no sense in mode none`, () => {
+    assert.equal(wantsNetwork(create(NetworkSpecSchema, spec), true), true);
+    assert.throws(() => wantsNetwork(create(NetworkSpecSchema, spec), false), { reason: "NOT_IMPLEMENTED" });
+    if (name !== "the default network")
+      assert.throws(
+        () => wantsNetwork(create(NetworkSpecSchema, { ...spec, mode: NetworkMode.NONE }), true),
+        {
+          reason: "INVALID_FIELD",
+        },
+      );
   });
+
+test("a policy without rules is its mode, and public without a mode", () => {
+  assert.deepEqual(egressPolicy(undefined), { kind: "public" });
+  assert.deepEqual(egressPolicy(create(NetworkPolicySchema, { otherwise: EgressMode.NONE })), {
+    kind: "none",
+  });
+});
+
+test("rules keep their order, and one port stands for itself", () => {
+  const policy = create(NetworkPolicySchema, {
+    rules: [
+      {
+        action: EgressAction.ALLOW,
+        destination: "10.0.0.0/8",
+        protocol: NetworkProtocol.TCP,
+        firstPort: 443,
+      },
+      { action: EgressAction.DENY },
+    ],
+    otherwise: EgressMode.OPEN,
+  });
+  assert.deepEqual(egressPolicy(policy), {
+    kind: "rules",
+    otherwise: "open",
+    rules: [
+      {
+        action: "allow",
+        to: { family: 4, network: 0x0a000000n, prefix: 8 },
+        protocol: "tcp",
+        ports: { first: 443, last: 443 },
+      },
+      { action: "deny", to: undefined, protocol: "any", ports: undefined },
+    ],
+  });
+});
+
+for (const [name, rule, field] of [
+  ["bits after the prefix", { destination: "10.0.0.1/8" }, "policy.rules[0].destination"],
+  ["ports in the wrong order", { firstPort: 9, lastPort: 8, protocol: NetworkProtocol.TCP }, "policy.rules"],
+  ["a last port alone", { lastPort: 8, protocol: NetworkProtocol.TCP }, "policy.rules"],
+  ["ports without a protocol", { firstPort: 9 }, "policy.rules"],
+] as const)
+  test(`a rule with ${name} is an invalid field`, () => {
+    const policy = create(NetworkPolicySchema, { rules: [{ action: EgressAction.DENY, ...rule }] });
+    assert.throws(() => egressPolicy(policy), {
+      reason: "INVALID_FIELD",
+      violations: [{ field: `spec.network.${field}` }],
+    });
+  });
+
+test("a published port is TCP unless it says otherwise", () => {
+  const spec = create(NetworkSpecSchema, {
+    publishedPorts: [
+      { guestPort: 80 },
+      { guestPort: 53, protocol: NetworkProtocol.UDP, hostAddress: "127.0.0.1", hostPort: 53 },
+    ],
+  });
+  assert.deepEqual(publishedPorts(spec), [
+    { hostAddress: "", protocol: "tcp", hostPort: 0, guestPort: 80 },
+    { hostAddress: "127.0.0.1", protocol: "udp", hostPort: 53, guestPort: 53 },
+  ]);
+});

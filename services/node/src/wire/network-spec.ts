@@ -1,12 +1,105 @@
+/** What a spec says about the network, in the terms of the host. Pure. */
 import { PaddockError } from "@paddock/domain";
-import { NetworkMode, type NetworkSpec } from "@paddock/protocol";
+import { checkPolicy, type EgressPolicy, type EgressRule, NetworkError, parseCidr } from "@paddock/network";
+import {
+  EgressAction,
+  EgressMode,
+  NetworkMode,
+  type NetworkPolicy,
+  NetworkProtocol,
+  type NetworkSpec,
+  type EgressRule as WireRule,
+} from "@paddock/protocol";
+import type { PublishedPort } from "../record/network-record.ts";
 
-/** Throws NOT_IMPLEMENTED for a spec that needs a network, because nodes have none yet. */
-export function checkNetworkSpec(network: NetworkSpec | undefined): void {
-  if (network === undefined) return;
-  const { mode, policy, publishedPorts, extraHosts, bandwidth } = network;
-  const isPlain =
-    policy === undefined && bandwidth === undefined && publishedPorts.length === 0 && extraHosts.length === 0;
-  if (isPlain && mode !== NetworkMode.DEFAULT) return;
-  throw new PaddockError("NOT_IMPLEMENTED", "the sandbox cannot have a network: this node offers none");
+/**
+ * Whether a sandbox of this spec is on the node's network. Throws INVALID_FIELD for a spec that contradicts itself, and
+ * NOT_IMPLEMENTED for one that needs a network on a node that has none.
+ */
+export function wantsNetwork(network: NetworkSpec | undefined, hasNetwork: boolean): boolean {
+  const { mode = NetworkMode.UNSPECIFIED } = network ?? {};
+  if (network !== undefined) egressPolicy(network.policy);
+  switch (mode) {
+    case NetworkMode.NONE:
+      if (network !== undefined && asksForMore(network))
+        throw invalid("mode", "is none, so nothing else of the network may be set");
+      return false;
+    case NetworkMode.UNSPECIFIED:
+      if (hasNetwork) return true;
+      if (network !== undefined && asksForMore(network)) throw noNetwork();
+      return false;
+    case NetworkMode.DEFAULT:
+      if (!hasNetwork) throw noNetwork();
+      return true;
+    default:
+      return mode satisfies never;
+  }
 }
+
+const asksForMore = ({ policy, publishedPorts, extraHosts, bandwidth }: NetworkSpec): boolean =>
+  policy !== undefined || bandwidth !== undefined || publishedPorts.length > 0 || extraHosts.length > 0;
+
+const noNetwork = (): PaddockError =>
+  new PaddockError("NOT_IMPLEMENTED", "the sandbox cannot have a network: its node offers none", {
+    hint: "PADDOCK_NETWORK of the node turns it on",
+  });
+
+const invalid = (field: string, description: string): PaddockError =>
+  new PaddockError("INVALID_FIELD", `spec.network.${field}: ${description}`, {
+    violations: [{ field: `spec.network.${field}`, description }],
+  });
+
+const OTHERWISE = {
+  [EgressMode.UNSPECIFIED]: "public",
+  [EgressMode.PUBLIC]: "public",
+  [EgressMode.OPEN]: "open",
+  [EgressMode.NONE]: "none",
+} as const satisfies Record<EgressMode, string>;
+
+/** The policy of a message. Throws INVALID_FIELD. */
+export function egressPolicy(policy: NetworkPolicy | undefined): EgressPolicy {
+  const otherwise = OTHERWISE[policy?.otherwise ?? EgressMode.UNSPECIFIED];
+  if (policy === undefined || policy.rules.length === 0) return { kind: otherwise };
+  const rules = policy.rules.map(egressRule);
+  return checked("policy.rules", () => {
+    const whole = { kind: "rules", rules, otherwise } as const;
+    checkPolicy(whole);
+    return whole;
+  });
+}
+
+const PROTOCOLS = {
+  [NetworkProtocol.UNSPECIFIED]: "any",
+  [NetworkProtocol.TCP]: "tcp",
+  [NetworkProtocol.UDP]: "udp",
+  [NetworkProtocol.ICMP]: "icmp",
+} as const satisfies Record<NetworkProtocol, string>;
+
+const egressRule = (
+  { action, destination, protocol, firstPort, lastPort }: WireRule,
+  at: number,
+): EgressRule => ({
+  action: action === EgressAction.ALLOW ? "allow" : "deny",
+  to:
+    destination === "" ? undefined : checked(`policy.rules[${at}].destination`, () => parseCidr(destination)),
+  protocol: PROTOCOLS[protocol],
+  ports: firstPort === 0 && lastPort === 0 ? undefined : { first: firstPort, last: lastPort || firstPort },
+});
+
+function checked<T>(field: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof NetworkError) throw invalid(field, error.message);
+    throw error;
+  }
+}
+
+/** The published ports of a spec, each as it was asked for. */
+export const publishedPorts = (network: NetworkSpec | undefined): readonly PublishedPort[] =>
+  (network?.publishedPorts ?? []).map(({ hostAddress, protocol, hostPort, guestPort }) => ({
+    hostAddress,
+    protocol: protocol === NetworkProtocol.UDP ? "udp" : "tcp",
+    hostPort,
+    guestPort,
+  }));

@@ -35,9 +35,13 @@ import {
 } from "../record/sandbox-record.ts";
 import type { HostLimits, MachineCgroups, MachineSize } from "../vm/machine-port.ts";
 import type { Applied } from "../vm/running-vm.ts";
+import type { NodeSide } from "./guest-network.ts";
+import { networkStatus } from "./network-status.ts";
 import { shownContainerSpec, shownSpec } from "./shown-spec.ts";
 
 export type StatusContext = {
+  /** The node's network, if it has one. */
+  readonly network: NodeSide | undefined;
   readonly nodeId: string;
   readonly isolation: Isolation;
   readonly lock: LockView;
@@ -78,6 +82,8 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
     maxSize: vmSizeOf({ vcpus: size.maxVcpus, memoryBytes: size.maxMemoryBytes ?? size.memoryBytes }),
     wantedSize: vmSizeOf(applied?.wanted ?? size),
     ...(applied && { limits: hostLimitsOf(applied.limits, context) }),
+    ...(context.network !== undefined &&
+      record.network.interfaces.length > 0 && { network: networkStatus(record, context.network) }),
     ...(machineOf(record) !== undefined && { health: healthOf(context.unhealthy ?? record.unhealthy) }),
     bootDuration: durationFromMs(Math.round(record.bootDurationMs)),
     lock: {

@@ -1,11 +1,13 @@
 import type { ImageRecord } from "@paddock/images";
 import type { Step } from "@paddock/lifecycle";
+import type { GuestInterface } from "@paddock/network";
 import type { NodeContext } from "../../node-context.ts";
 import { layerBytes, machineDisks } from "../../record/container-disks.ts";
 import { promisedSize } from "../../record/entitled.ts";
 import type { ResourcePlan } from "../../resources/host-resource.ts";
 import { ownerOf } from "../../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../../sandboxes/sandbox-entry.ts";
+import type { MachineInterface } from "../../vm/machine-port.ts";
 import type { Work } from "../operation.ts";
 
 /** What the steps of a boot work on. */
@@ -26,8 +28,10 @@ export function bootOf(
   const { record, vmPaths } = entry;
   const { size, vm, containers } = record;
   const imagePath = (imageId: string) => node.images.blobPath(imageOf({ images }, imageId));
+  const owner = ownerOf(node, entry);
+  const cards = (owner.connections ?? []).map(({ rules }, port) => networkCard(rules.guest, port));
   const plan: ResourcePlan = {
-    ...ownerOf(node, entry),
+    ...owner,
     sandboxId: entry.sandboxId,
     uid: node.vmUidBase + vm.slot,
     layers: containers
@@ -38,15 +42,27 @@ export function bootOf(
       ...size,
       vcpus: promisedSize(record, node.sizeDefaults.guestOverheadBytes).vcpus,
       maxMemoryBytes: size.maxMemoryBytes ?? size.memoryBytes,
-      interfacePorts: 0,
+      interfacePorts: cards.length,
       origin: { kind: "boot" },
-      devices: containers
-        .flatMap((container) => machineDisks(container, imagePath(container.imageId), vmPaths))
-        .map((disk) => ({ ...disk, added: "cold" as const })),
+      devices: [
+        ...containers.flatMap((container) => machineDisks(container, imagePath(container.imageId), vmPaths)),
+        ...cards,
+      ].map((device) => ({ ...device, added: "cold" as const })),
     },
   };
   return { node, entry, images, plan };
 }
+
+/** The network card of an interface. The number is its place among the sandbox's interfaces. */
+const networkCard = ({ tap, mac }: GuestInterface, port: number): MachineInterface => ({
+  kind: "interface",
+  id: cardId(port),
+  mac,
+  tap,
+  port,
+});
+
+export const cardId = (port: number): string => `net${port}`;
 
 /** The image of a container's record. */
 export function imageOf({ images }: Pick<Boot, "images">, imageId: string): ImageRecord {

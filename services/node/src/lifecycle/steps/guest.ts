@@ -2,30 +2,32 @@ import { hasReason, PaddockError } from "@paddock/domain";
 import type { RunningVm } from "../../vm/running-vm.ts";
 import { configureGuest } from "../../watch/configure-guest.ts";
 import { watchGuest } from "../../watch/supervise.ts";
-import type { BootStep } from "./boot-context.ts";
+import { type BootStep, cardId } from "./boot-context.ts";
 
 /** How much of the serial console goes into an error: it travels in the details of a status, which are bounded. */
 const EVIDENCE_IN_ERROR = 2048;
 
 /**
- * The guest's first answer, and its identity: fresh entropy, time, hostname, name resolution. A VM that ends before, or a
- * guest that does not answer before the deadline, fails with the end of its console as evidence.
+ * The guest's first answer, and its identity: fresh entropy, time, hostname, name resolution, network. The link of its interfaces is up only
+ * then. A VM that ends before, or a guest that does not answer before the deadline, fails with the end of its console as evidence.
  */
 export const guest: BootStep = {
   name: "guest",
-  async run({ node, entry }, signal) {
+  async run({ node, entry, plan }, signal) {
     const { vm } = entry;
     if (vm === undefined) throw entry.lost;
     const begun = node.nowMs();
     const client = await answered(vm, node.bootTimeoutMs, signal);
     const answeredAfterMs = node.nowMs() - begun;
-    const told = await configureGuest(client, entry.record, node.nowMs(), signal);
+    const told = await configureGuest(client, node, entry.record, signal);
     entry.update((record) => ({
       ...record,
       bootDurationMs: answeredAfterMs,
       agentSequence: 0,
       guestBootId: (told?.bootId ?? "").slice(0, 64),
     }));
+    for (const [port] of (plan.connections ?? []).entries())
+      await vm.machine.setLink(cardId(port), true, signal);
     watchGuest(node, entry, vm);
   },
 };

@@ -504,6 +504,123 @@ export declare type InterfaceCounters = Message<"paddock.v1.InterfaceCounters"> 
 export declare const InterfaceCountersSchema: GenMessage<InterfaceCounters>;
 
 /**
+ * UpdateNetworkRequest has what is to change.
+ *
+ * @generated from message paddock.v1.UpdateNetworkRequest
+ */
+export declare type UpdateNetworkRequest = Message<"paddock.v1.UpdateNetworkRequest"> & {
+  /**
+   * Idempotency key, 1 to 64 characters.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Id of the sandbox.
+   *
+   * @generated from field: string sandbox_id = 2;
+   */
+  sandboxId: string;
+
+  /**
+   * The new policy as a whole; not set leaves the policy as it is.
+   *
+   * @generated from field: paddock.v1.NetworkPolicy policy = 3;
+   */
+  policy?: NetworkPolicy | undefined;
+
+  /**
+   * The new rates, both of them; not set leaves the rates as they are.
+   *
+   * @generated from field: paddock.v1.Bandwidth bandwidth = 4;
+   */
+  bandwidth?: Bandwidth | undefined;
+};
+
+/**
+ * Describes the message paddock.v1.UpdateNetworkRequest.
+ * Use `create(UpdateNetworkRequestSchema)` to create a new message.
+ */
+export declare const UpdateNetworkRequestSchema: GenMessage<UpdateNetworkRequest>;
+
+/**
+ * UpdateNetworkResponse has the network.
+ *
+ * @generated from message paddock.v1.UpdateNetworkResponse
+ */
+export declare type UpdateNetworkResponse = Message<"paddock.v1.UpdateNetworkResponse"> & {
+  /**
+   * The network as it is now.
+   *
+   * @generated from field: paddock.v1.NetworkStatus network = 1;
+   */
+  network?: NetworkStatus | undefined;
+};
+
+/**
+ * Describes the message paddock.v1.UpdateNetworkResponse.
+ * Use `create(UpdateNetworkResponseSchema)` to create a new message.
+ */
+export declare const UpdateNetworkResponseSchema: GenMessage<UpdateNetworkResponse>;
+
+/**
+ * ListRefusedPacketsRequest names the sandbox.
+ *
+ * @generated from message paddock.v1.ListRefusedPacketsRequest
+ */
+export declare type ListRefusedPacketsRequest = Message<"paddock.v1.ListRefusedPacketsRequest"> & {
+  /**
+   * Id of the sandbox.
+   *
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message paddock.v1.ListRefusedPacketsRequest.
+ * Use `create(ListRefusedPacketsRequestSchema)` to create a new message.
+ */
+export declare const ListRefusedPacketsRequestSchema: GenMessage<ListRefusedPacketsRequest>;
+
+/**
+ * ListRefusedPacketsResponse has what the node refused.
+ *
+ * @generated from message paddock.v1.ListRefusedPacketsResponse
+ */
+export declare type ListRefusedPacketsResponse = Message<"paddock.v1.ListRefusedPacketsResponse"> & {
+  /**
+   * Packets that the policy refused in the last five minutes, one item for each kind, the last one first; at most 1000. When a
+   * sandbox sends many kinds, one a second is listed.
+   *
+   * @generated from field: repeated paddock.v1.RefusedPacket packets = 1;
+   */
+  packets: RefusedPacket[];
+
+  /**
+   * All packets that the policy refused since the VM was booted or the daemon of the node was started.
+   *
+   * @generated from field: uint64 refused_packets = 2;
+   */
+  refusedPackets: bigint;
+
+  /**
+   * All frames that the node dropped in that time because the guest claimed to be someone else, or spoke a protocol that a guest
+   * may not speak.
+   *
+   * @generated from field: uint64 forged_packets = 3;
+   */
+  forgedPackets: bigint;
+};
+
+/**
+ * Describes the message paddock.v1.ListRefusedPacketsResponse.
+ * Use `create(ListRefusedPacketsResponseSchema)` to create a new message.
+ */
+export declare const ListRefusedPacketsResponseSchema: GenMessage<ListRefusedPacketsResponse>;
+
+/**
  * RefusedPacket is a kind of packet that the policy refused.
  *
  * @generated from message paddock.v1.RefusedPacket

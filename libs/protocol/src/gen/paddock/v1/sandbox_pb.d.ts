@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ContainerSpec, ContainerStats, ContainerStatus, CpuStats, MemoryStats, PidsStats, StopCause } from "./container_pb.js";
-import type { InterfaceStats, NetworkInterface, NetworkSpec, NetworkStatus, Route } from "./network_pb.js";
+import type { InterfaceStats, ListRefusedPacketsRequestSchema, ListRefusedPacketsResponseSchema, NetworkInterface, NetworkSpec, NetworkStatus, Route, UpdateNetworkRequestSchema, UpdateNetworkResponseSchema } from "./network_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -138,13 +138,14 @@ export declare type VmResources = Message<"paddock.v1.VmResources"> & {
 export declare const VmResourcesSchema: GenMessage<VmResources>;
 
 /**
- * DnsSpec is the content of /etc/resolv.conf in the containers. Without it there is no name server.
+ * DnsSpec is the content of /etc/resolv.conf in the containers. Without name servers in it, a sandbox with a network uses those of its
+ * node, and a sandbox without a network has none.
  *
  * @generated from message paddock.v1.DnsSpec
  */
 export declare type DnsSpec = Message<"paddock.v1.DnsSpec"> & {
   /**
-   * Addresses of name servers, at most 3.
+   * Addresses of name servers, at most 3. The policy of the network lets the sandbox reach them at port 53.
    *
    * @generated from field: repeated string nameservers = 1;
    */
@@ -2024,6 +2025,27 @@ export declare const SandboxService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchSandboxStatsRequestSchema;
     output: typeof WatchSandboxStatsResponseSchema;
+  },
+  /**
+   * UpdateNetwork changes the policy and the rates of a sandbox's network. They hold for open connections too when the call returns.
+   * For a stopped sandbox they hold from its next start. Errors: INVALID_ARGUMENT (the sandbox has no network).
+   *
+   * @generated from rpc paddock.v1.SandboxService.UpdateNetwork
+   */
+  updateNetwork: {
+    methodKind: "unary";
+    input: typeof UpdateNetworkRequestSchema;
+    output: typeof UpdateNetworkResponseSchema;
+  },
+  /**
+   * ListRefusedPackets lists what the policy of a sandbox refused lately.
+   *
+   * @generated from rpc paddock.v1.SandboxService.ListRefusedPackets
+   */
+  listRefusedPackets: {
+    methodKind: "unary";
+    input: typeof ListRefusedPacketsRequestSchema;
+    output: typeof ListRefusedPacketsResponseSchema;
   },
   /**
    * AddDevice attaches a device to the running VM. Errors: ALREADY_EXISTS, FAILED_PRECONDITION, RESOURCE_EXHAUSTED.

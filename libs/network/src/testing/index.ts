@@ -1,0 +1,1 @@
+export { buildNetprobe, Conversation, joinNamespaces, Namespace } from "./namespace.ts";

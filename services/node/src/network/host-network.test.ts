@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { guestInterface, HostReader, HostWriter, planNetwork } from "@paddock/network";
+import { Namespace } from "@paddock/network/testing";
+import { type Connection, HostNetwork } from "./host-network.ts";
+
+const network = planNetwork({ bridge: "paddock0", mtu: 1400, v4: "10.88.0.0/24", v6: "fd70:88::/64" });
+
+/** A host in a namespace, with a way out, on which daemons open their network. */
+class TestHost implements AsyncDisposable {
+  readonly namespace: Namespace;
+  readonly stateDir: string;
+
+  private constructor(namespace: Namespace, stateDir: string) {
+    this.namespace = namespace;
+    this.stateDir = stateDir;
+  }
+
+  static async create(): Promise<TestHost> {
+    const namespace = await Namespace.create();
+    await namespace.shell(`
+      ip link add uplink type bridge; ip link set uplink up
+      ip addr add 198.51.100.1/24 dev uplink; ip route add default via 198.51.100.2`);
+    return new TestHost(namespace, await mkdtemp(join(tmpdir(), "host-network-")));
+  }
+
+  daemon({ stateDir = this.stateDir, idleMs = 60_000 } = {}): HostNetwork {
+    const run = this.namespace.runner;
+    return new HostNetwork({
+      network,
+      resolver: { nameservers: [], searches: [] },
+      writer: new HostWriter(run),
+      reader: new HostReader(run),
+      stateDir,
+      idleMs,
+      onDownFailed: (error) => assert.fail(String(error)),
+    });
+  }
+
+  /** Everything that the network changes on the host. */
+  picture(): Promise<string> {
+    return this.namespace.shell(`
+      nft list ruleset; ip -br link; ip neigh; ip route; bridge fdb show | grep -v permanent || true
+      sysctl net.ipv4.conf.uplink.forwarding net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.uplink.accept_ra`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.namespace[Symbol.asyncDispose]();
+    await rm(this.stateDir, { recursive: true });
+  }
+}
+
+const connection = (index: number, owner = `vm${index}`): Connection => ({
+  rules: {
+    guest: guestInterface(network, index),
+    policy: { kind: "public" },
+    dns: [],
+    published: [],
+    peers: [],
+    sendBytesPerSecond: undefined,
+  },
+  uid: 700_000 + index,
+  owner,
+  receiveBytesPerSecond: undefined,
+});
+
+const signal = () => AbortSignal.timeout(10_000);
+
+test("the first interface brings the network up, and when the last is gone the host is as it was", async () => {
+  await using host = await TestHost.create();
+  const before = await host.picture();
+  {
+    await using daemon = host.daemon();
+    await Promise.all([daemon.connect(connection(2), signal()), daemon.connect(connection(3), signal())]);
+    const picture = await host.picture();
+    assert.match(picture, /paddock0-2/);
+    assert.match(picture, /uplink.forwarding = 1/);
+    assert.deepEqual([...(await daemon.owners())].sort(), ["vm2", "vm3"]);
+    for (const index of [2, 3]) await daemon.disconnect(connection(index), signal());
+    assert.notEqual(await host.picture(), before);
+  }
+  assert.equal(await host.picture(), before);
+});
+
+test("the network goes down by itself when it was idle for a while", async () => {
+  await using host = await TestHost.create();
+  const before = await host.picture();
+  await using daemon = host.daemon({ idleMs: 50 });
+  await daemon.connect(connection(2), signal());
+  await daemon.disconnect(connection(2), signal());
+  for (let tries = 0; tries < 100 && (await host.picture()) !== before; tries++) await delay(50);
+  assert.equal(await host.picture(), before);
+});
+
+test("interfaces survive the daemon, and the next one restores the host when they are gone", async () => {
+  await using host = await TestHost.create();
+  const before = await host.picture();
+  {
+    await using daemon = host.daemon();
+    await daemon.connect(connection(2), signal());
+  }
+  {
+    await using daemon = host.daemon();
+    const connected = await host.picture();
+    await daemon.restore([connection(2)]);
+    assert.equal(await host.picture(), connected);
+    assert.deepEqual(await daemon.owners(), ["vm2"]);
+    await daemon.disconnect(connection(2), signal());
+  }
+  assert.equal(await host.picture(), before);
+});
+
+test("a daemon that finds its network without a sandbox takes it down, with what is astray in it", async () => {
+  await using host = await TestHost.create();
+  const before = await host.picture();
+  await host.daemon().connect(connection(2), signal());
+  await using daemon = host.daemon();
+  await daemon.restore([]);
+  assert.deepEqual(await daemon.owners(), []);
+  assert.equal(await host.picture(), before);
+});
+
+test("what is astray is dropped by its owner, and what is connected stays", async () => {
+  await using host = await TestHost.create();
+  const former = host.daemon();
+  await former.connect(connection(2), signal());
+  await former.connect(connection(3), signal());
+  const daemon = host.daemon();
+  await daemon.restore([connection(2)]);
+  await daemon.drop("vm3", signal());
+  await daemon.drop("vm3", signal());
+  assert.deepEqual(await daemon.owners(), ["vm2"]);
+  assert.doesNotMatch(await host.picture(), /10\.88\.0\.3 \}/);
+});
+
+test("connecting is safe to repeat, and the last one counts", async () => {
+  await using host = await TestHost.create();
+  await using daemon = host.daemon();
+  await daemon.connect(connection(2, "former"), signal());
+  await daemon.connect(connection(2, "vm2"), signal());
+  assert.deepEqual(await daemon.owners(), ["vm2"]);
+  await daemon.disconnect(connection(2), signal());
+});
+
+test("disconnecting is safe to repeat, and needs nothing to be there", async () => {
+  await using host = await TestHost.create();
+  await using daemon = host.daemon();
+  await daemon.disconnect(connection(2), signal());
+  await daemon.connect(connection(2), signal());
+  await daemon.disconnect(connection(2), signal());
+  await daemon.disconnect(connection(2), signal());
+  assert.deepEqual(await daemon.owners(), []);
+});
+
+test("a bridge of another daemon is left alone", async () => {
+  await using host = await TestHost.create();
+  await host.daemon().connect(connection(2), signal());
+  const before = await host.picture();
+  await using other = host.daemon({ stateDir: "/nonexistent" });
+  await assert.rejects(other.connect(connection(3), signal()), {
+    kind: "refused",
+    message: /is not of this node/,
+  });
+  assert.deepEqual(await other.owners(), []);
+  assert.equal(await host.picture(), before);
+});

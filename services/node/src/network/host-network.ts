@@ -1,0 +1,316 @@
+/**
+ * The network of this host's sandboxes: one bridge, two tables of rules, the forwarding switches.
+ *
+ *     down ──(the first interface)──> up ──(the last interface is gone for a while)──> down
+ *
+ * While it is up, a file in the state directory says how to set the host's switches back, so that a later daemon can. A bridge of
+ * another daemon is left alone: its label says whose it is.
+ */
+import { createHash } from "node:crypto";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  addInterface,
+  bridgeAdded,
+  bridgeLines,
+  bridgeRemoved,
+  bridgeSysctls,
+  type Count,
+  changeInterface,
+  closedRules,
+  type ForwardingPlan,
+  fdbLines,
+  formatAddress,
+  forwardingKeys,
+  type GuestInterface,
+  type HostReader,
+  type HostWriter,
+  type InterfaceCounters,
+  type InterfaceRules,
+  NetworkError,
+  type NodeNetwork,
+  neighboursAdded,
+  neighboursRemoved,
+  parseInterfaceCounters,
+  planForwarding,
+  type RefusedPacket,
+  receiveRateLines,
+  removeInterface,
+  removeRuleset,
+  ruleset,
+  tapLines,
+  tapRemoved,
+} from "@paddock/network";
+import { parseForwarding } from "./forwarding-file.ts";
+import type { Resolver } from "./resolvers.ts";
+
+/** How old a reading of the counters may be, in milliseconds. */
+const COUNTERS_KEPT_MS = 50;
+
+/** An interface of a VM, as the host has to arrange it. */
+export type Connection = {
+  readonly rules: InterfaceRules;
+  /** User of the VM. */
+  readonly uid: number;
+  /** Id of the VM. */
+  readonly owner: string;
+  /** What the guest may receive, in bytes a second. */
+  readonly receiveBytesPerSecond: number | undefined;
+};
+
+/** What was refused of some interfaces. */
+export type Refused = {
+  /** The last ones, the newest first. */
+  readonly packets: readonly RefusedPacket[];
+  readonly refused: number;
+  /** Frames that claimed to be someone else's. */
+  readonly forged: number;
+};
+
+export type HostNetworkOptions = {
+  readonly network: NodeNetwork;
+  /** What guests ask for names. */
+  readonly resolver: Resolver;
+  readonly writer: HostWriter;
+  readonly reader: HostReader;
+  readonly stateDir: string;
+  /** How long the network stays up without an interface, in milliseconds. */
+  readonly idleMs: number;
+  /** Told when it could not be taken down. */
+  readonly onDownFailed: (error: unknown) => void;
+};
+
+export class HostNetwork implements AsyncDisposable {
+  readonly network: NodeNetwork;
+  readonly resolver: Resolver;
+  readonly #writer: HostWriter;
+  readonly #reader: HostReader;
+  readonly #label: string;
+  readonly #forwardingFile: string;
+  readonly #idleMs: number;
+  readonly #onDownFailed: (error: unknown) => void;
+  /** Names of the taps that are connected. */
+  readonly #connected = new Set<string>();
+  #isUp = false;
+  #counters: Promise<ReadonlyMap<string, InterfaceCounters>> = Promise.resolve(new Map());
+  #countersReadMs = Number.NEGATIVE_INFINITY;
+  /** The last change of the whole network; the next one waits for it. */
+  #changing: Promise<void> = Promise.resolve();
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor({ network, resolver, writer, reader, stateDir, idleMs, onDownFailed }: HostNetworkOptions) {
+    this.network = network;
+    this.resolver = resolver;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#label = `paddock-${createHash("sha256").update(stateDir).digest("hex").slice(0, 16)}`;
+    this.#forwardingFile = join(stateDir, "network.json");
+    this.#idleMs = idleMs;
+    this.#onDownFailed = onDownFailed;
+  }
+
+  /** Takes over what an earlier daemon left: writes the rules of these interfaces, or takes the network down if there are none. */
+  async restore(connections: readonly Connection[]): Promise<void> {
+    const found = await this.#reader.bridgeLabel(this.network);
+    if (connections.length === 0 && found !== this.#label) {
+      // Of a network that a reboot of the host has ended.
+      await rm(this.#forwardingFile, { force: true });
+      return;
+    }
+    for (const { rules } of connections) this.#connected.add(rules.guest.tap);
+    await this.#inTurn(() =>
+      connections.length === 0 ? this.#goDown() : this.#comeUp(connections.map(({ rules }) => rules)),
+    );
+  }
+
+  /** Makes the tap and lets the interface take part. Safe to repeat. */
+  async connect(connection: Connection, signal: AbortSignal): Promise<void> {
+    const { rules, uid, owner, receiveBytesPerSecond } = connection;
+    const { guest } = rules;
+    clearTimeout(this.#idle);
+    this.#connected.add(guest.tap);
+    await this.#inTurn(async () => {
+      if (!this.#isUp) await this.#comeUp([]);
+    });
+    // Without rules nothing of a tap passes, so the order of the two does not matter.
+    await Promise.all([
+      this.#writer.rules(addInterface(this.network, rules), signal),
+      this.#makeTap({ rules, uid, owner, receiveBytesPerSecond }, signal),
+    ]);
+  }
+
+  async #makeTap(
+    { rules, uid, owner, receiveBytesPerSecond }: Connection,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { guest } = rules;
+    const lines = tapLines(this.network, guest, { uid, label: owner });
+    await this.#writer.links(lines, signal).catch(async (error: unknown) => {
+      // One that an earlier try has made, perhaps in part.
+      if (!(await this.#hasTap(guest.tap, signal))) throw error;
+      await this.#removeTap(guest.tap, signal);
+      await this.#writer.links(lines, signal);
+    });
+    await this.#writer.ports(fdbLines(guest), signal);
+    if (receiveBytesPerSecond !== undefined)
+      await this.#writer.queues(receiveRateLines(guest, receiveBytesPerSecond), signal);
+  }
+
+  /** Changes the rules and the rates of a connected interface. */
+  async change(before: Connection, after: Connection, signal: AbortSignal): Promise<void> {
+    await this.#writer.rules(changeInterface(this.network, before.rules, after.rules), signal);
+    if (before.receiveBytesPerSecond !== after.receiveBytesPerSecond)
+      await this.#writer.queues(receiveRateLines(after.rules.guest, after.receiveBytesPerSecond), signal);
+  }
+
+  /** Takes the interface away, all of it or what is there of it. */
+  async disconnect({ rules }: Pick<Connection, "rules">, signal: AbortSignal): Promise<void> {
+    const { guest } = rules;
+    if (await this.#isOurs(signal))
+      await Promise.all([
+        this.#writer.rules(removeInterface(this.network, rules), signal),
+        this.#removeTap(guest.tap, signal, neighboursRemoved(this.network, guest)),
+      ]);
+    this.#forget(guest.tap);
+  }
+
+  /** Taps of the network with the VM that each belongs to. */
+  async owners(): Promise<readonly string[]> {
+    if (!(await this.#isOurs())) return [];
+    return (await this.#reader.taps(this.network)).map(({ label }) => label);
+  }
+
+  /** Removes the taps of a VM that no record knows. Their rules ended when the rules were written at the start. */
+  async drop(owner: string, signal: AbortSignal): Promise<void> {
+    if (!(await this.#isOurs(signal))) return;
+    for (const { tap, label } of await this.#reader.taps(this.network, signal))
+      if (label === owner) await this.#removeTap(tap, signal);
+  }
+
+  /** What each interface of the host carried, by name. All readers of a moment share one reading. */
+  counters(): Promise<ReadonlyMap<string, InterfaceCounters>> {
+    if (performance.now() - this.#countersReadMs > COUNTERS_KEPT_MS) {
+      this.#countersReadMs = performance.now();
+      this.#counters = readFile("/proc/self/net/dev", "utf8").then(parseInterfaceCounters);
+    }
+    return this.#counters;
+  }
+
+  /** What was refused of these interfaces: the last packets, and how many there were. */
+  async refused(guests: readonly GuestInterface[], signal: AbortSignal): Promise<Refused> {
+    const [packets, refused, forged] = await Promise.all([
+      this.#reader.refusedPackets(this.network, signal),
+      this.#reader.refused(this.network, signal),
+      this.#reader.spoofed(this.network, signal),
+    ]);
+    const addresses = new Set(
+      guests.flatMap(({ v4, v6 }) => (v6 === undefined ? [v4] : [v4, v6])).map(formatAddress),
+    );
+    const sum = (counts: ReadonlyMap<string, Count>, keys: Iterable<string>) =>
+      [...keys].reduce((total, key) => total + (counts.get(key)?.packets ?? 0), 0);
+    return {
+      packets: packets.filter(({ from }) => addresses.has(formatAddress(from))),
+      refused: sum(refused, addresses),
+      forged: sum(
+        forged,
+        guests.map(({ tap }) => tap),
+      ),
+    };
+  }
+
+  /** Takes the network down if it has no interface. Interfaces of running VMs stay as they are. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#idle);
+    await this.#inTurn(() => this.#goDownIfIdle()).catch(this.#onDownFailed);
+  }
+
+  #forget(tap: string): void {
+    this.#connected.delete(tap);
+    clearTimeout(this.#idle);
+    if (this.#connected.size > 0) return;
+    this.#idle = setTimeout(
+      () => void this.#inTurn(() => this.#goDownIfIdle()).catch(this.#onDownFailed),
+      this.#idleMs,
+    );
+    this.#idle.unref();
+  }
+
+  /** Removes the tap, and what else the lines say. What is not there is no error. */
+  async #removeTap(tap: string, signal: AbortSignal, lines: readonly string[] = []): Promise<void> {
+    try {
+      await this.#writer.removeLinks([...lines, ...tapRemoved({ tap })], signal);
+    } catch (error) {
+      if (await this.#hasTap(tap, signal)) throw error;
+    }
+  }
+
+  async #hasTap(tap: string, signal: AbortSignal): Promise<boolean> {
+    const taps = await this.#reader.taps(this.network, signal);
+    return taps.some((found) => found.tap === tap);
+  }
+
+  async #isOurs(signal?: AbortSignal): Promise<boolean> {
+    return this.#isUp || (await this.#reader.bridgeLabel(this.network, signal)) === this.#label;
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#changing.then(work);
+    this.#changing = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #goDownIfIdle(): Promise<void> {
+    if (this.#isUp && this.#connected.size === 0) await this.#goDown();
+  }
+
+  async #comeUp(interfaces: readonly InterfaceRules[]): Promise<void> {
+    const { network } = this;
+    const found = await this.#reader.bridgeLabel(network);
+    if (found !== undefined && found !== this.#label)
+      throw new NetworkError(
+        "refused",
+        `the interface ${network.bridge} is not of this node: choose another name with PADDOCK_NETWORK_BRIDGE`,
+      );
+    await this.#writer.links([
+      ...(found === undefined ? bridgeAdded(network) : []),
+      ...bridgeLines(network, this.#label),
+    ]);
+    await this.#writer.links(interfaces.flatMap(({ guest }) => neighboursAdded(network, guest)));
+    await this.#writer.sysctls(bridgeSysctls(network));
+    const forwarding = await this.#forwarding();
+    await this.#writer.rules([...ruleset(network, interfaces), ...closedRules(network.bridge, forwarding)]);
+    await this.#writer.sysctls(forwarding.set);
+    this.#isUp = true;
+  }
+
+  /** The plan that is in force, or a new one that is written down first: only the first one knows how the host was before. */
+  async #forwarding(): Promise<ForwardingPlan> {
+    const known = await this.#storedForwarding();
+    if (known !== undefined) return known;
+    const [interfaces, ways] = await Promise.all([this.#reader.interfaces(), this.#reader.waysOut()]);
+    const waysOut = ways.map(({ name }) => name);
+    const values = await this.#reader.sysctls(forwardingKeys({ interfaces, waysOut }));
+    const { bridge, v6 } = this.network;
+    const plan = planForwarding({ values, waysOut, interfaces }, { bridge, withV6: v6 !== undefined });
+    await writeFile(this.#forwardingFile, JSON.stringify(plan), { mode: 0o600 });
+    return plan;
+  }
+
+  async #storedForwarding(): Promise<ForwardingPlan | undefined> {
+    const text = await readFile(this.#forwardingFile, "utf8").catch(() => undefined);
+    return text === undefined ? undefined : parseForwarding(text);
+  }
+
+  async #goDown(): Promise<void> {
+    const { network } = this;
+    const forwarding = await this.#storedForwarding();
+    if (forwarding !== undefined) await this.#writer.sysctls(forwarding.restore);
+    await rm(this.#forwardingFile, { force: true });
+    await this.#writer.rules(removeRuleset(network));
+    // Strays of an earlier daemon.
+    for (const { tap } of await this.#reader.taps(network)) await this.#writer.links(tapRemoved({ tap }));
+    if ((await this.#reader.bridgeLabel(network)) !== undefined)
+      await this.#writer.links(bridgeRemoved(network));
+    this.#isUp = false;
+  }
+}

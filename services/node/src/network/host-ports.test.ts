@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { HostPorts } from "./host-ports.ts";
+
+const tcp = { hostAddress: "", protocol: "tcp" as const, hostPort: 0, guestPort: 80 };
+
+async function listening(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+test("port 0 finds a free port for each protocol, and a port belongs to one owner until it is released", async () => {
+  await using ports = new HostPorts();
+  const reserved = await ports.reserve("a", [tcp, { ...tcp, protocol: "udp" }], "127.0.0.1");
+  assert.ok(reserved.every(({ hostPort }) => hostPort > 0));
+  await assert.rejects(ports.reserve("b", reserved, "127.0.0.1"), {
+    kind: "taken",
+    message: /the port is in use/,
+  });
+  await ports.release("a");
+  await ports.release("a");
+  assert.deepEqual(await ports.reserve("b", reserved, "127.0.0.1"), reserved);
+});
+
+test("when one port is taken, none is held", async () => {
+  await using ports = new HostPorts();
+  const server = createServer();
+  const hostPort = await listening(server);
+  const [free] = await ports.reserve("a", [tcp], "127.0.0.1");
+  assert.ok(free !== undefined);
+  await ports.release("a");
+  await assert.rejects(ports.reserve("b", [free, { ...tcp, hostPort }], "127.0.0.1"), { kind: "taken" });
+  assert.deepEqual(await ports.reserve("c", [free], "127.0.0.1"), [free]);
+  server.close();
+});
+
+test("an address that the host does not have is refused", async () => {
+  await using ports = new HostPorts();
+  await assert.rejects(ports.reserve("a", [{ ...tcp, hostAddress: "192.0.2.1" }], "127.0.0.1"), {
+    kind: "taken",
+    message: /the host does not have the address/,
+  });
+});
+
+test("a connection that the rules did not translate is passed on, with each side's end on its own", async () => {
+  await using ports = new HostPorts();
+  const server = createServer({ allowHalfOpen: true }, (socket: Socket) => {
+    // Answers when it has read everything.
+    let read = "";
+    socket.setEncoding("utf8").on("data", (chunk: string) => {
+      read += chunk;
+    });
+    socket.on("end", () => socket.end(`read ${read}`));
+  });
+  const guestPort = await listening(server);
+  const [port] = await ports.reserve("a", [{ ...tcp, guestPort }], "127.0.0.1");
+  const socket = connect({ host: "::1", port: port?.hostPort ?? 0, allowHalfOpen: true });
+  socket.end("hello");
+  assert.equal(await text(socket), "read hello");
+  server.close();
+});
+
+test("a connection to a guest that refuses it is reset", async () => {
+  await using ports = new HostPorts();
+  const server = createServer();
+  const guestPort = await listening(server);
+  server.close();
+  const [port] = await ports.reserve("a", [{ ...tcp, guestPort }], "127.0.0.1");
+  const socket = connect({ host: "::1", port: port?.hostPort ?? 0 });
+  const [error] = await once(socket, "error");
+  assert.equal(error.code, "ECONNRESET");
+});

@@ -1,0 +1,53 @@
+import { NetworkError, planNetwork } from "@paddock/network";
+import type { Connection, Refused } from "../network/host-network.ts";
+import type { NetworkOfHost } from "../node-context.ts";
+
+/** A network that exists in memory. It outlives a daemon, as the real one does. */
+export class FakeNetwork implements NetworkOfHost {
+  readonly network = planNetwork({ bridge: "paddock0", mtu: 1400, v4: "10.88.0.0/24", v6: "fd70:88::/64" });
+  readonly resolver = { nameservers: ["192.0.2.53"], searches: [] };
+  /** What is connected, by tap. */
+  readonly connected = new Map<string, Connection>();
+  /** Called when an interface is about to be connected; may throw or never settle. */
+  onConnect: () => Promise<void> = async () => undefined;
+  /** What the last daemon wrote at its start. */
+  restored: readonly string[] = [];
+
+  /** What it says of every interface. */
+  refusedNow: Refused = { packets: [], refused: 0, forged: 0 };
+
+  async restore(connections: readonly Connection[]): Promise<void> {
+    this.restored = connections.map(({ rules }) => rules.guest.tap);
+  }
+
+  async connect(connection: Connection): Promise<void> {
+    await this.onConnect();
+    this.connected.set(connection.rules.guest.tap, connection);
+  }
+
+  async change(before: Connection, after: Connection): Promise<void> {
+    if (!this.connected.has(before.rules.guest.tap)) throw new NetworkError("refused", "no such interface");
+    this.connected.set(after.rules.guest.tap, after);
+  }
+
+  async disconnect({ rules }: Pick<Connection, "rules">): Promise<void> {
+    this.connected.delete(rules.guest.tap);
+  }
+
+  async owners(): Promise<readonly string[]> {
+    return [...this.connected.values()].map(({ owner }) => owner);
+  }
+
+  async refused(): Promise<Refused> {
+    return this.refusedNow;
+  }
+
+  async counters() {
+    return new Map();
+  }
+
+  async drop(owner: string): Promise<void> {
+    for (const [tap, connection] of this.connected)
+      if (connection.owner === owner) this.connected.delete(tap);
+  }
+}

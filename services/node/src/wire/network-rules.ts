@@ -1,0 +1,62 @@
+/** The rules of a sandbox's interfaces, from its record. Pure. */
+import {
+  type Address,
+  type GuestInterface,
+  guestInterface,
+  type InterfaceRules,
+  type NodeNetwork,
+  type Publication,
+  parseAddress,
+  parseMac,
+} from "@paddock/network";
+import type { PublishedPort } from "../record/network-record.ts";
+import type { SandboxRecord } from "../record/sandbox-record.ts";
+import { egressPolicy } from "./network-spec.ts";
+
+/** What the host has to arrange for an interface. */
+export type InterfacePlan = {
+  readonly rules: InterfaceRules;
+  readonly receiveBytesPerSecond: number | undefined;
+};
+
+/** Each interface of the sandbox. `nameservers` are those of the host, for a sandbox that names none. */
+export function interfacePlans(
+  { network, spec }: Pick<SandboxRecord, "network" | "spec">,
+  node: NodeNetwork,
+  nameservers: readonly string[],
+): readonly InterfacePlan[] {
+  const { sendBytesPerSecond = 0n, receiveBytesPerSecond = 0n } = spec.network?.bandwidth ?? {};
+  const dns = dnsServers(spec, nameservers)
+    .map(parseAddress)
+    .filter((address) => address !== undefined);
+  return network.interfaces.map(({ index, mac }, at) => {
+    const guest = guestInterface(node, index, parseMac(mac));
+    return {
+      rules: {
+        guest,
+        policy: egressPolicy(spec.network?.policy),
+        dns,
+        // They lead to the first interface.
+        published: at === 0 ? network.published.flatMap((port) => publications(port, guest)) : [],
+        peers: [],
+        sendBytesPerSecond: Number(sendBytesPerSecond) || undefined,
+      },
+      receiveBytesPerSecond: Number(receiveBytesPerSecond) || undefined,
+    };
+  });
+}
+
+/** The name servers that a sandbox's containers ask. */
+export const dnsServers = (
+  { dns }: Pick<SandboxRecord["spec"], "dns">,
+  nameservers: readonly string[],
+): readonly string[] => (dns === undefined || dns.nameservers.length === 0 ? nameservers : dns.nameservers);
+
+function publications(port: PublishedPort, guest: GuestInterface): readonly Publication[] {
+  const { hostAddress, protocol, hostPort, guestPort } = port;
+  const address = hostAddress === "" ? undefined : parseAddress(hostAddress);
+  const families: readonly Address[] = [guest.v4, ...(guest.v6 === undefined ? [] : [guest.v6])];
+  return families
+    .filter(({ family }) => address === undefined || family === address.family)
+    .map(({ family }) => ({ family, hostAddress: address, protocol, hostPort, guestPort }));
+}
