@@ -12,6 +12,7 @@ import {
   rootCheck,
   stateCheck,
 } from "../doctor/host-checks.ts";
+import { networkCheck } from "../doctor/network-check.ts";
 import { natsCheck, programCheck, qemuCheck } from "../doctor/program-checks.ts";
 import { stateDirOf } from "../settings.ts";
 
@@ -27,7 +28,8 @@ export const doctorCommand: CommandDefinition = (bind) => {
     const { env } = run.around;
     const stateDir = resolve(command.opts<DoctorOptions>().stateDir ?? stateDirOf(env));
     const findings: Finding[] = [];
-    for (const check of checksOf(stateDir, guestDirectory(env))) {
+    const network = env.PADDOCK_NETWORK === "on" ? networkChecks(env.PADDOCK_NETWORK_BRIDGE) : [];
+    for (const check of [...checksOf(stateDir, guestDirectory(env)), ...network]) {
       const finding = await perform(check);
       findings.push(finding);
       if (run.isJson) continue;
@@ -53,6 +55,11 @@ const checksOf = (stateDir: string, guestDir: string): HostCheck[] => [
   memoryCheck,
   stateCheck(stateDir),
   diskCheck(stateDir),
+];
+
+const networkChecks = (bridge = "paddock0"): HostCheck[] => [
+  ...(["ip", "bridge", "tc", "nft", "sysctl"] as const).map(programCheck),
+  networkCheck(bridge),
 ];
 
 function lineOf({ colors }: CommandRun, { name, verdict, found, fix }: Finding): string {

@@ -15,6 +15,11 @@ const PACKAGES = {
   prlimit: { package: "util-linux", purpose: "limits QEMU's resources" },
   sqfstar: { package: "squashfs-tools", purpose: "builds file systems from images" },
   mke2fs: { package: "e2fsprogs", purpose: "creates writable layers" },
+  ip: { package: "iproute2", purpose: "creates the interfaces of sandboxes" },
+  bridge: { package: "iproute2", purpose: "connects the interfaces of sandboxes" },
+  tc: { package: "iproute2", purpose: "limits the rates of sandboxes" },
+  nft: { package: "nftables", purpose: "writes the rules of the network" },
+  sysctl: { package: "procps", purpose: "turns forwarding on" },
 } as const;
 
 type Program = keyof typeof PACKAGES;
