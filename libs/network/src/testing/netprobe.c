@@ -46,8 +46,24 @@ static void receive_frame(int fd) {
   printf("\n");
 }
 
+/* Sends all lines that have come. A line may come in parts, and several may come at once. */
+static void send_lines(int fd) {
+  static char text[4 * FRAME];
+  static size_t length;
+  ssize_t read_now = read(0, text + length, sizeof text - length - 1);
+  if (read_now <= 0) exit(0);
+  length += (size_t)read_now;
+  text[length] = 0;
+  char *line = text;
+  for (char *end; (end = strchr(line, '\n')); line = end + 1) {
+    *end = 0;
+    send_line(fd, line);
+  }
+  length -= (size_t)(line - text);
+  memmove(text, line, length);
+}
+
 static void raw(const char *name) {
-  static char line[2 * FRAME + 2];
   int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
   struct sockaddr_ll here = {
       .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(name)};
@@ -57,10 +73,7 @@ static void raw(const char *name) {
     struct pollfd both[] = {{.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}};
     if (poll(both, 2, -1) < 0) fail("poll");
     if (both[0].revents) receive_frame(fd);
-    if (both[1].revents) {
-      if (!fgets(line, sizeof line, stdin)) exit(0);
-      send_line(fd, line);
-    }
+    if (both[1].revents) send_lines(fd);
   }
 }
 
