@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { PaddockError } from "@paddock/domain";
 import {
   EgressAction,
   EgressMode,
@@ -84,10 +85,18 @@ for (const [name, rule, field] of [
 ] as const)
   test(`a rule with ${name} is an invalid field`, () => {
     const policy = create(NetworkPolicySchema, { rules: [{ action: EgressAction.DENY, ...rule }] });
-    assert.throws(() => egressPolicy(policy), {
-      reason: "INVALID_FIELD",
-      violations: [{ field: `spec.network.${field}` }],
-    });
+    assert.throws(
+      () => egressPolicy(policy),
+      (error) => {
+        assert.ok(error instanceof PaddockError);
+        assert.equal(error.reason, "INVALID_FIELD");
+        assert.deepEqual(
+          error.violations.map((violation) => violation.field),
+          [`spec.network.${field}`],
+        );
+        return true;
+      },
+    );
   });
 
 test("a published port is TCP unless it says otherwise", () => {
