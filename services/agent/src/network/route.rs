@@ -69,7 +69,7 @@ impl Route {
         message
     }
 
-    /// The message that removes it, whoever made it.
+    /// The message that removes the route, also one that the agent did not make.
     pub fn removal(&self) -> RouteMessage {
         let mut message = self.message();
         message.header.protocol = RouteProtocol::Unspec;

@@ -119,7 +119,7 @@ export class HostNetwork implements AsyncDisposable {
     }
     for (const { rules } of connections) this.#connected.add(rules.guest.tap);
     await this.#inTurn(() =>
-      connections.length === 0 ? this.#goDown() : this.#comeUp(connections.map(({ rules }) => rules)),
+      connections.length === 0 ? this.#tearDown() : this.#setUp(connections.map(({ rules }) => rules)),
     );
   }
 
@@ -130,7 +130,7 @@ export class HostNetwork implements AsyncDisposable {
     clearTimeout(this.#idle);
     this.#connected.add(guest.tap);
     await this.#inTurn(async () => {
-      if (!this.#isUp) await this.#comeUp([]);
+      if (!this.#isUp) await this.#setUp([]);
     });
     // Without rules nothing of a tap passes, so the order of the two does not matter.
     await Promise.all([
@@ -221,7 +221,7 @@ export class HostNetwork implements AsyncDisposable {
   /** Takes the network down if it has no interface. Interfaces of running VMs stay as they are. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#idle);
-    await this.#inTurn(() => this.#goDownIfIdle()).catch(this.#onDownFailed);
+    await this.#inTurn(() => this.#tearDownIfIdle()).catch(this.#onDownFailed);
   }
 
   #forget(tap: string): void {
@@ -229,7 +229,7 @@ export class HostNetwork implements AsyncDisposable {
     clearTimeout(this.#idle);
     if (this.#connected.size > 0) return;
     this.#idle = setTimeout(
-      () => void this.#inTurn(() => this.#goDownIfIdle()).catch(this.#onDownFailed),
+      () => void this.#inTurn(() => this.#tearDownIfIdle()).catch(this.#onDownFailed),
       this.#idleMs,
     );
     this.#idle.unref();
@@ -259,11 +259,11 @@ export class HostNetwork implements AsyncDisposable {
     return turn;
   }
 
-  async #goDownIfIdle(): Promise<void> {
-    if (this.#isUp && this.#connected.size === 0) await this.#goDown();
+  async #tearDownIfIdle(): Promise<void> {
+    if (this.#isUp && this.#connected.size === 0) await this.#tearDown();
   }
 
-  async #comeUp(interfaces: readonly InterfaceRules[]): Promise<void> {
+  async #setUp(interfaces: readonly InterfaceRules[]): Promise<void> {
     const { network } = this;
     const found = await this.#reader.bridgeLabel(network);
     if (found !== undefined && found !== this.#label)
@@ -301,7 +301,7 @@ export class HostNetwork implements AsyncDisposable {
     return text === undefined ? undefined : parseForwarding(text);
   }
 
-  async #goDown(): Promise<void> {
+  async #tearDown(): Promise<void> {
     const { network } = this;
     const forwarding = await this.#storedForwarding();
     if (forwarding !== undefined) await this.#writer.sysctls(forwarding.restore);
