@@ -140,7 +140,7 @@ test("a VM that writes on a full disk stops and reports why while others run, an
   const writing = exec(stack.client, ["sh", "-c", script], { ...at, execId: "writing" });
   // Its output ends when the daemon stops.
   const cut = assert.rejects(writing, { kind: "unavailable" });
-  const why = "the VM of sandbox writer stands still: its node's disk is full";
+  const why = "the VM of sandbox writer is suspended: its node's disk is full";
   await turns(false);
   assert.equal(await unhealthy("writer"), why);
   await assert.rejects(lifeOf("writer"), { reason: "NO_DISK_SPACE", message: why });

@@ -56,7 +56,7 @@ test("escaped blanks in a mount point are decoded", () => {
   assert.equal(parseHierarchy(line, "").v1.get("memory")?.mountPoint, "/mnt/my groups");
 });
 
-test("inside a container the own path is relative to the mount's root", () => {
+test("inside a container the process's path is relative to the mount's root", () => {
   const line = "30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
   assert.equal(parseHierarchy(line, "0::/docker/abc/leaf\n").ownV2Path, "/leaf");
   assert.equal(parseHierarchy(line, "0::/docker/abc\n").ownV2Path, "/");

@@ -40,7 +40,7 @@ export function requireSignal(raw: string, field = "signal"): number {
   const number = parseSignal(raw);
   if (number !== undefined) return number;
   const description = 'must be a name such as "SIGTERM" or a number from 1 to 64';
-  throw invalidField(field, description, `${JSON.stringify(raw)} is no signal`);
+  throw invalidField(field, description, `${JSON.stringify(raw)} is not a signal`);
 }
 
 /** The name of a signal number, such as "SIGTERM"; "SIG" plus the number when it has no name. */

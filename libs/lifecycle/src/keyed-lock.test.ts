@@ -8,7 +8,7 @@ const never = new AbortController().signal;
 /** Lets every promise that can settle do so. */
 const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-test("one holds the lock at a time", async () => {
+test("only one caller holds the lock at a time", async () => {
   const lock = new KeyedLock<string>();
   const first = await lock.acquire("a", { name: "first", signal: never });
   let second: Disposable | undefined;
@@ -28,7 +28,7 @@ test("keys are independent of one another", async () => {
   await lock.acquire("b", { name: "second", signal: never });
 });
 
-test("a waiter whose signal fires leaves at once, and those behind it move up", async () => {
+test("a waiter whose signal aborts leaves at once, and later waiters move up", async () => {
   const lock = new KeyedLock<string>();
   const first = await lock.acquire("a", { name: "first", signal: never });
   const impatient = new AbortController();
@@ -43,7 +43,7 @@ test("a waiter whose signal fires leaves at once, and those behind it move up", 
   assert.deepEqual(lock.view("a"), { holder: undefined, waiters: [] });
 });
 
-test("an aborted signal takes nothing", async () => {
+test("a call with an aborted signal does not take the lock", async () => {
   const lock = new KeyedLock<string>();
   await assert.rejects(
     lock.acquire("a", { name: "late", signal: AbortSignal.abort(new Error("gone")) }),
@@ -52,7 +52,7 @@ test("an aborted signal takes nothing", async () => {
   assert.equal(lock.view("a").holder, undefined);
 });
 
-test("the holder is visible with the time since when, and releasing twice is harmless", async () => {
+test("the view shows the holder and the time of its grant, and a second release does nothing", async () => {
   const lock = new KeyedLock<string>(() => new Date(1000));
   const held = await lock.acquire("a", { name: "StopSandbox", signal: never });
   assert.deepEqual(lock.view("a").holder, { name: "StopSandbox", since: new Date(1000) });
@@ -72,7 +72,7 @@ test("work that throws releases the lock", async () => {
   assert.equal(lock.view("a").holder, undefined);
 });
 
-test("calls that come together get their turns alone and in the order of arrival", async () => {
+test("concurrent calls run one at a time, in order of arrival", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.nat(3), { maxLength: 12 }), async (calls) => {
       const lock = new KeyedLock<string>();

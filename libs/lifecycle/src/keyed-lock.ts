@@ -1,10 +1,10 @@
 /**
  * A fair lock for each key.
  *
- * Grants go in the order of arrival. Waiting ends by an AbortSignal (a deadline or a client that left), and then leaves no
- * trace. Who holds a key, and who waits for it, can be seen at any time, for diagnosis.
+ * Locks are granted in order of arrival. An AbortSignal (a deadline, or a client that left) ends a wait and removes the waiter.
+ * The holder and the waiters of a key can be listed at any time, for diagnosis.
  *
- * A lock of one process: that no other daemon works on the same state is the business of a lock on the state directory.
+ * This is a lock within one process. A lock on the state directory keeps other daemons from the same state.
  */
 import { addAbortListener } from "node:events";
 
@@ -31,14 +31,14 @@ export class KeyedLock<Key> {
   readonly #entries = new Map<Key, Entry>();
   readonly #now: () => Date;
 
-  /** `now` is the clock that dates the holders. */
+  /** `now` is the clock for the time of each grant. */
   constructor(now: () => Date = () => new Date()) {
     this.#now = now;
   }
 
   /**
-   * Takes the lock; dispose of what it returns to release it. Rejects with the signal's reason when that fires first, also
-   * when it had fired before.
+   * Acquires the lock; dispose of the result to release it. Rejects with the signal's reason when it aborts first, or has
+   * aborted already.
    */
   async acquire(key: Key, { name, signal }: LockOptions): Promise<Disposable> {
     signal.throwIfAborted();
@@ -64,7 +64,7 @@ export class KeyedLock<Key> {
     return await work();
   }
 
-  /** The holders of the lock and those waiting for it. */
+  /** The holder of the lock, and the waiters. */
   view(key: Key): LockView {
     const entry = this.#entries.get(key);
     if (entry === undefined) return FREE;

@@ -18,7 +18,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const patient = new AbortController().signal;
 const request = { requestId: "r1", digest: "d1", signal: patient };
 
-test("the same request is done once and answered twice", async () => {
+test("the same request runs once and is answered twice", async () => {
   const { ledger } = setUp();
   let runs = 0;
   const work = async () => bytes(`outcome ${++runs}`);
@@ -81,7 +81,7 @@ test("a request that was running when the process died runs again", async () => 
   assert.deepEqual(await ledger.once(request, async () => bytes("again")), bytes("again"));
 });
 
-/** Work that ends when the test says so, or fails with its signal's reason once it is undone. */
+/** Work that the test ends, or that fails with its signal's reason after its undo. */
 function workAtHand() {
   const gate = Promise.withResolvers<Uint8Array>();
   const undone = Promise.withResolvers<void>();
@@ -122,7 +122,7 @@ test("when all callers have left, the work ends, and the last one waits until it
   await assert.rejects(calls[1] ?? assert.fail(), /left 1/);
 });
 
-test("a caller that arrives while abandoned work is undone has it run again afterwards", async () => {
+test("a caller that arrives while abandoned work is being undone runs it again afterwards", async () => {
   const { ledger } = setUp();
   const { undone, begun, work } = workAtHand();
   const client = new AbortController();
@@ -145,7 +145,7 @@ test("a caller that arrives while abandoned work is undone has it run again afte
   assert.deepEqual(order, ["undone", "again"]);
 });
 
-test("one who has left before it begins has nothing done", async () => {
+test("a request whose caller has already left does not run", async () => {
   const { ledger, rows } = setUp();
   const call = ledger.once({ ...request, signal: AbortSignal.abort(new Error("left")) }, async () =>
     assert.fail("it must not run"),
@@ -161,7 +161,7 @@ const failure = (call: Promise<unknown>) =>
     (error: unknown) => error,
   );
 
-test("who leaves others behind, or before an earlier request is looked after, does not know the outcome; the last knows it", async () => {
+test("a caller that leaves while others wait, and a repeat that has already left, get an unknown outcome; the last caller does not", async () => {
   const { ledger } = setUp();
   const { begun, undone, work } = workAtHand();
   const clients = [new AbortController(), new AbortController()];
@@ -174,7 +174,7 @@ test("who leaves others behind, or before an earlier request is looked after, do
   clients[1]?.abort(late());
   undone.resolve();
   assert.equal(isOutcomeUnknown(await calls[1]), false);
-  assert.ok(isOutcomeUnknown(await failure(ledger.once(gone, work))), "it came before");
+  assert.ok(isOutcomeUnknown(await failure(ledger.once(gone, work))), "the id was used before");
   assert.equal(isOutcomeUnknown(await failure(ledger.once({ ...gone, requestId: "r2" }, work))), false);
 });
 
@@ -188,7 +188,7 @@ test("a success that cannot be kept fails the call with an unknown outcome", asy
   assert.ok(isOutcomeUnknown(error));
 });
 
-test("whether a success is proven by what was made is asked when the work is done", async () => {
+test("isProven is called after the work has succeeded", async () => {
   const kept: boolean[] = [];
   const { ledger } = setUp({ finish: (_id, _outcome, isProven) => void kept.push(isProven) });
   let isMade = false;

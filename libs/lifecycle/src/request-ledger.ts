@@ -1,11 +1,11 @@
 /**
  * Exactly-once for requests that carry an idempotency key.
  *
- * The ledger remembers each request id with a digest of its body and, once it succeeded, its outcome. The same id with
- * the same body gets that outcome again; with another body it is refused; while the first is under way, others join it,
- * and the work goes on until the last of them has left.
- * A request that failed left nothing behind, so its id may be used for another try: only its digest is kept. The same
- * holds for one whose process died under way, after what it did was undone.
+ * The ledger remembers each request id with a digest of its body and, after a success, its outcome. A repeat with the same body
+ * gets that outcome; a repeat with another body is refused. While the first request runs, repeats join it, and the work runs
+ * until its last caller has left.
+ * A failed request leaves nothing behind, so its id may be used for another attempt: only its digest is kept. The same holds
+ * for a request that was interrupted by the death of the process, after its effects were undone.
  */
 import { PaddockError, withUnknownOutcome } from "@paddock/domain";
 import { SharedWork } from "./shared-work.ts";
@@ -13,16 +13,16 @@ import { untilAborted } from "./waiting.ts";
 
 export type LedgerEntry = {
   readonly digest: string;
-  /** Undefined while it is under way, and after a failure. */
+  /** Undefined while the request runs, and after a failure. */
   readonly outcome: Uint8Array | undefined;
 };
 
-/** Where the ledger is kept. What a call has written outlives the process once it has returned. */
+/** Where the ledger is stored. A write survives the process once the call has returned. */
 export type LedgerStore = {
   find(requestId: string): LedgerEntry | undefined;
-  /** Notes that the request was seen; on disk with whatever it makes durable first. */
+  /** Notes that the request was seen. The note is synced to disk with the first durable write of the request. */
   begin(requestId: string, digest: string): void;
-  /** Notes its outcome, on disk once it has returned unless it `isProven`. */
+  /** Notes the outcome; on disk when this returns, unless it `isProven`. */
   finish(requestId: string, outcome: Uint8Array, isProven: boolean): void;
 };
 
@@ -32,8 +32,8 @@ export type LedgerRequest = {
   /** Aborts when this caller leaves. */
   readonly signal: AbortSignal;
   /**
-   * Whether what the request has made, on disk by now, proves its success: repeating it without a word of the ledger answers with
-   * what is there. Asked once it has succeeded; by default it does not.
+   * Whether the result of the request, which is on disk by then, proves its success: a repeat gets the right answer without the
+   * ledger's entry. Called after a success; by default false.
    */
   readonly isProven?: () => boolean;
 };
@@ -49,10 +49,10 @@ export class RequestLedger {
   }
 
   /**
-   * The outcome of `work`, run at most once for a request id that succeeds. The signal that `work` is given aborts when every
-   * caller of that request has left. Throws REQUEST_ID_REUSED when the id came before with another digest, whatever `work`
-   * throws, and the reason of `signal` to a caller who leaves. Its outcome is unknown to one who leaves others behind, or
-   * who has left before a request that came earlier could be looked after, and when it cannot be kept.
+   * Runs `work` at most once for a request id that succeeds, and returns its outcome. The signal passed to `work` aborts when
+   * every caller of the request has left. Throws REQUEST_ID_REUSED when the id was used with another digest, the error of
+   * `work`, and the signal's reason when this caller leaves. The outcome is unknown when other callers still wait, when the
+   * caller has already left and the id was used before, and when the outcome cannot be stored.
    */
   async once(
     request: LedgerRequest,
@@ -66,7 +66,7 @@ export class RequestLedger {
       if (before !== undefined && before.digest !== digest) throw reused(requestId);
       if (underWay === undefined) return await this.#begin(request, work);
       if (!underWay.work.isAbandoned) return await underWay.work.join(signal);
-      // What was begun for those who left is being taken back: this caller's turn comes after.
+      // The abandoned work is being undone. This caller's turn comes afterwards.
       await untilAborted(underWay.work.outcome, signal).catch(() => undefined);
     }
   }
@@ -105,7 +105,7 @@ function reused(requestId: string): PaddockError {
     "REQUEST_ID_REUSED",
     `request id ${requestId} was used before for another request`,
     {
-      hint: "use a fresh request id for each call, and repeat it only to repeat that very call",
+      hint: "use a new request id for each call, and repeat it only to retry the same call",
     },
   );
 }

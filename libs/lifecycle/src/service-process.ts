@@ -22,7 +22,7 @@ export const PROCESS_SETTINGS = {
 
 /** A running service. */
 export type RunningService = {
-  /** Where it listens, and what else the one who started it needs to know. */
+  /** Where the service listens, and other facts for the process that started it. */
   readonly ready: Readonly<Record<string, string>>;
   /** Shuts down in order. */
   stop(): Promise<void>;

@@ -1,4 +1,4 @@
-/** Forms that the texts of settings have. */
+/** The forms of setting texts. */
 import { isAbsolute, join } from "node:path";
 import type { Form } from "./settings.ts";
 

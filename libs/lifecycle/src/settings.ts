@@ -1,8 +1,8 @@
 /**
  * Settings of a service, by environment variable.
  *
- * Each setting is declared once: its meaning, the form of its text, its unit and its default. The service reads its values by the
- * declaration, and the table in the README and `--help` are made from it. A name or a text that is not understood is refused: a
+ * Each setting is declared once: its meaning, the form of its text, its unit and its default. The service parses values by the
+ * declaration, and the README's table and `--help` are generated from it. An unknown name or an invalid text is refused: a
  * misspelt setting must not become a default.
  */
 import { OperatorError } from "./operator-error.ts";
@@ -21,12 +21,12 @@ export type Form<T> = {
 };
 
 export type Setting<T> = Form<T> & {
-  /** What it decides. A cell of the README's table and a line of `--help`. */
+  /** What the setting decides. A cell of the README's table and a line of `--help`. */
   readonly doc: string;
   readonly unit?: "bytes" | "ms";
-  /** The text that holds when none is set. Without one the value is undefined. */
+  /** The text used when none is set. Without a default the value is undefined. */
   readonly default?: string;
-  /** What the table shows instead of `default`, for one that depends on the host. */
+  /** Shown in the table instead of `default`, when that depends on the host. */
   readonly shownDefault?: string;
 };
 

@@ -1,9 +1,9 @@
 import { addAbortListener } from "node:events";
 import { withUnknownOutcome } from "@paddock/domain";
 
-/** Work that several callers wait for. It ends early when none of them waits any more. */
+/** Work that several callers wait for. It ends early when all of them have left. */
 export class SharedWork<T> {
-  /** Settles as the work does, whether or not anyone waits. */
+  /** Settles with the work, even when no caller waits. */
   readonly outcome: Promise<T>;
   readonly #abandoned = new AbortController();
   #waiting = 0;

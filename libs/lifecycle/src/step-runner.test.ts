@@ -27,7 +27,7 @@ function setUp() {
 }
 
 for (const broken of ["a", "b", "c"])
-  test(`when ${broken} fails, it and what came before is undone, the last first, and its error is thrown`, async () => {
+  test(`when ${broken} fails, it and the earlier steps are undone in reverse order, and its error is thrown`, async () => {
     const { options, world } = setUp();
     const undone: string[] = [];
     const steps = ["a", "b", "c"].map((name): Step<World> => {
@@ -47,7 +47,7 @@ for (const broken of ["a", "b", "c"])
     assert.deepEqual(undone, started.toReversed());
   });
 
-test("an undo that fails is told of, hides nothing, and the others are undone", async () => {
+test("a failing undo is reported and hides no error, and the other steps are undone", async () => {
   const { failures, options, world } = setUp();
   const steps = [step("a"), step("b", { undo: true }), step("c", { run: true })];
   await assert.rejects(runSteps(steps, world, options), /c broke/);
@@ -55,14 +55,14 @@ test("an undo that fails is told of, hides nothing, and the others are undone", 
   assert.deepEqual([...world], ["b"]);
 });
 
-test("a step without an undo is passed over", async () => {
+test("a step without an undo is skipped", async () => {
   const { options, world } = setUp();
   const { name, run } = step("b");
   await assert.rejects(runSteps([step("a"), { name, run }, step("c", { run: true })], world, options));
   assert.deepEqual([...world], ["b"]);
 });
 
-test("a signal that fires between two steps ends the run with its reason and everything undone", async () => {
+test("a signal that aborts between two steps ends the run with its reason, and all steps are undone", async () => {
   const { options, world } = setUp();
   const controller = new AbortController();
   const aborting: Step<World> = { ...step("a"), run: async () => controller.abort(new Error("too late")) };
@@ -91,7 +91,7 @@ test("an undo is not stopped by the signal that stopped the run", async () => {
   assert.equal(undoneWith?.aborted, false);
 });
 
-test("undoing what was never done succeeds, and a failure is answered", async () => {
+test("undoing steps that never ran succeeds, and a failure is returned", async () => {
   const { options, world } = setUp();
   assert.equal(await undoSteps([step("a"), step("b")], world, options), true);
   assert.equal(await undoSteps([step("a"), step("b", { undo: true })], world, options), false);

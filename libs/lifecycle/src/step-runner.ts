@@ -1,18 +1,18 @@
 /**
- * Bring-up as a list of small steps, each with the undo beside it.
+ * Bring-up as a list of small steps, each with its undo beside it.
  *
- * The process may die on any line. So the caller notes, durably and before the first step, that the operation is under way, and
- * the note ends in the transaction that records the outcome. After a crash all steps of a noted operation are undone: an
- * undo takes nothing but what can be found out from the note, and succeeds when there is nothing to undo, or half of it.
+ * The process may die on any line. So before the first step the caller notes durably that the operation is in progress, and the
+ * transaction that records the outcome removes the note. After a crash, all steps of a noted operation are undone. An undo uses
+ * only what follows from the note, and succeeds when the step ran partly or not at all.
  *
- * When a step fails, the undos run in reverse order and the step's error is what the caller gets. An undo that fails
- * is reported, so that the caller keeps the note; it never hides the error that led to it.
+ * When a step fails, the undos run in reverse order and the caller gets the step's error. A failing undo is reported, so that
+ * the caller keeps the note; it never hides the error that led to it.
  */
 export type Step<Context> = {
   /** Unique in its list. */
   readonly name: string;
   run(context: Context, signal: AbortSignal): Promise<void>;
-  /** Takes back whatever `run` did, be it all, half or nothing. Absent when the undo of an earlier step takes it along. */
+  /** Undoes `run`, whether it ran completely, partly or not at all. Absent when the undo of an earlier step covers it. */
   undo?(context: Context, signal: AbortSignal): Promise<void>;
 };
 
@@ -29,7 +29,7 @@ export type StepOptions = UndoOptions & {
   readonly onStep?: (step: string, durationMs: number) => void;
 };
 
-/** Runs the steps in order. On failure undoes those that were begun and throws the step's error. */
+/** Runs the steps in order. On failure, undoes the steps that were begun and throws the step's error. */
 export async function runSteps<Context>(
   steps: readonly Step<Context>[],
   context: Context,
@@ -50,7 +50,7 @@ export async function runSteps<Context>(
   }
 }
 
-/** Undoes the steps, the last first, each whatever became of the one before. Returns whether nothing of them is left. */
+/** Undoes the steps in reverse order and continues after a failure. Returns whether all undos succeeded. */
 export async function undoSteps<Context>(
   steps: readonly Step<Context>[],
   context: Context,

@@ -13,7 +13,7 @@ test("a wait settles as its work does, and leaves no listener on the signal", as
   assert.deepEqual(getEventListeners(signal, "abort"), []);
 });
 
-test("a wait ends with the signal's reason, also when the signal has aborted before", async () => {
+test("a wait ends with the signal's reason, even when the signal aborted before the wait", async () => {
   const controller = new AbortController();
   const waiting = untilAborted(never, controller.signal);
   controller.abort(new Error("left"));
@@ -27,7 +27,7 @@ test("work that resolves or rejects in time settles, other work does not", async
   assert.equal(await settlesWithin(never, 1), false);
 });
 
-test("a change wakes all who wait for it, and nobody twice", async () => {
+test("a change wakes each waiter, once", async () => {
   const changes = new Changes();
   const left = new AbortController();
   const { signal } = new AbortController();

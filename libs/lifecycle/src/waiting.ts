@@ -1,7 +1,7 @@
-/** Waits that a signal or a timeout ends. They leave no listener and no timer behind. */
+/** Waits that end at a signal or a timeout. They leave no listener and no timer behind. */
 import { addAbortListener } from "node:events";
 
-/** Settles as `work` does, or rejects with the signal's reason as soon as that aborts. */
+/** Settles with `work`, or rejects with the signal's reason as soon as the signal aborts. */
 export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) work.catch(() => undefined);
   signal.throwIfAborted();

@@ -169,7 +169,7 @@ test("a comma in a machine's name stays part of the name", () => {
   assert.ok(words.includes("guest=/run/a,,process=x/vm,debug-threads=on"));
 });
 
-test("machines have one layout that differ in name, files, taps and origin, and no other two", () => {
+test("machines that differ only in name, files, taps and origin have the same layout, and no others do", () => {
   const memory = { ...spec.memory, backing: { kind: "file-private", path: "/t/ram" } } as const;
   const saved: MachineSpec = { ...spec, devices: [disk, card] };
   const fits = [

@@ -1,8 +1,8 @@
 /**
- * Disks and network cards: what QEMU needs to know of each kind.
+ * Disks and network cards, as QEMU describes each kind.
  *
- * A device stands on a backend, a file or a tap. The command line (cold) and QMP (plugged) take the same two objects, so a new kind
- * of device is one entry of `KINDS`.
+ * A device has a backend, which is a file or a tap. The command line (cold) and QMP (plugged) take the same two objects, so a
+ * new kind of device is one entry of `BACKENDS` and one case of `deviceObjects`.
  */
 import type { DeviceSpec, DiskSpec, InterfaceSpec } from "./machine-spec.ts";
 import { SCSI_CONTROLLER } from "./machine-spec.ts";

@@ -1,13 +1,13 @@
-/** Tells machines apart whose device states do not fit each other. */
+/** Identifies machines whose device states are interchangeable. */
 import { createHash } from "node:crypto";
 import { qemuArguments } from "./command-line.ts";
 import type { DeviceSpec, MachineSpec } from "./machine-spec.ts";
 
-/** Where a device's file or tap is, and its MAC address, are not part of the layout: the state has the address. */
+/** The layout excludes a device's file or tap, and its MAC address, which is part of the saved state. */
 const unplaced = (device: DeviceSpec): DeviceSpec =>
   device.kind === "disk" ? { ...device, path: "/" } : { ...device, tap: "tap", mac: "00:00:00:00:00:00" };
 
-/** Two machines with equal layouts have the same command line but for what is theirs alone: name, files, taps, origin. */
+/** Machines have equal layouts when their command lines differ only in name, files, taps and origin. */
 export function machineLayout(spec: MachineSpec): string {
   const args = qemuArguments({
     ...spec,

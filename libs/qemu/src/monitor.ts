@@ -147,7 +147,7 @@ export class Monitor implements AsyncDisposable {
     await this.session.execute("qom-set", property, options);
   }
 
-  /** Plugs a device in. When it cannot be added, its backend is removed again. A network card comes with its link down. */
+  /** Plugs in a device. When it cannot be added, its backend is removed again. A network card starts with its link down. */
   async addDevice(spec: DeviceSpec, options?: QmpCallOptions): Promise<void> {
     // Built first, because it validates every field before the first command.
     const { backend, device } = deviceObjects(spec);

@@ -24,7 +24,7 @@ export interface StateReceiver extends AsyncDisposable {
   readonly received: Promise<string>;
 }
 
-/** Passes at most `maxBytes` on, and computes their digest. */
+/** Passes on at most `maxBytes`, and computes their digest. */
 function measure(maxBytes: number): { stream: Transform; digest(): string } {
   let bytes = 0;
   const hash = createHash("sha256");

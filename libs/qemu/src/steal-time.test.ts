@@ -16,7 +16,7 @@ async function busy(t: { after(done: () => void): void }, policy: readonly strin
   return child.pid ?? 0;
 }
 
-test("a process that the host has no CPU for has steal time, and one that is stopped has none", async (t) => {
+test("a process that waits for a CPU has steal time, and a stopped process has none", async (t) => {
   // It gets about a seventieth of the CPU.
   const pid = await busy(t, ["nice", "-n", "19"]);
   await busy(t, []);
@@ -37,7 +37,7 @@ test("a process that the host has no CPU for has steal time, and one that is sto
   assert.equal(steal.read(), stoppedMs);
 });
 
-test("a process that has ended has no more steal time", async () => {
+test("the steal time of a process that has ended does not grow", async () => {
   const child = spawn("true");
   const identity = identify(child.pid ?? 0);
   assert.ok(identity);

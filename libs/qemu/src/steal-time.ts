@@ -19,8 +19,8 @@ export class StealTime {
   }
 
   /**
-   * Steal time in ms since this object was made, of the thread that waited most at the time. It never falls. A figure that is at
-   * most `maxAgeMs` old is not read again.
+   * Steal time in ms since this object was created, of the thread that waited most in each interval. It never decreases. A
+   * figure of at most `maxAgeMs` ago is not read again.
    */
   read(maxAgeMs = 0): number {
     const nowMs = performance.now();

@@ -5,7 +5,7 @@ import { tunPrefix } from "./tun-access.ts";
 const user = { uid: 700_000, gid: 700_000, groups: [44] };
 const device = (mode: number, gid = 0) => ({ mode: 0o020000 | mode, uid: 0, gid });
 
-test("QEMU has a device node of its own only where its user cannot open the host's", () => {
+test("QEMU gets its own device node only where its user cannot open the host's", () => {
   const prefix = tunPrefix({ user }, device(0o600));
   assert.deepEqual(prefix.slice(0, 5), ["unshare", "--mount", "--propagation", "slave", "--"]);
   assert.equal(prefix.at(-1), "700000");

@@ -1,4 +1,4 @@
-/** The daemon, put together by hand. Start-up order is safety: lock, store, recovery, and only then the bus. */
+/** The daemon, wired by hand. The order of the start-up matters for safety: lock, store, recovery, and only then the bus. */
 import { randomUUID } from "node:crypto";
 import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -46,18 +46,18 @@ import { QemuHost } from "./vm/qemu-host.ts";
 import { VmCgroups } from "./vm/vm-cgroups.ts";
 import { vmsDir } from "./vm/vm-paths.ts";
 
-/** Emulation keeps translated code up to a ceiling, and what belongs to it; see the README of libs/qemu. */
+/** Emulation keeps translated code up to a limit, and its bookkeeping; see the README of libs/qemu. */
 const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
 const COMMAND_GRACE_MS = 10_000;
 
-/** The daemon that serves. Disposing of it stops commands, answers those in progress and ends streams; VMs continue. */
+/** A running daemon. Disposing of it stops accepting commands, answers those in progress and ends streams; VMs continue. */
 export type NodeApp = AsyncDisposable & {
   readonly nodeId: string;
   readonly streamAddress: string;
   readonly daemonInstanceId: string;
 };
 
-/** Starts the daemon: it serves when this settles. Throws when it cannot, with nothing left but the state directory. */
+/** Starts the daemon, which serves when this resolves. On failure it throws and leaves only the state directory. */
 export async function startNode(config: NodeConfig, log: NodeLog, signal: AbortSignal): Promise<NodeApp> {
   await using stack = new AsyncDisposableStack();
   const daemonInstanceId = randomUUID();
@@ -67,10 +67,10 @@ export async function startNode(config: NodeConfig, log: NodeLog, signal: AbortS
   stack.use(lockState(join(config.stateDir, "lock.db")));
   const store = stack.use(openStore(config, log));
   const host = await readHost(config);
-  log.info({ accelerator: host.accelerator, qemu: host.qemuVersion }, "the host was examined");
+  log.info({ accelerator: host.accelerator, qemu: host.qemuVersion }, "checked the host");
   const logs = stack.use(
     new LogBook(({ sandboxId: sandbox, containerId: container, problem: err }) =>
-      log.warn({ sandbox, container, err }, "a container's log has trouble"),
+      log.warn({ sandbox, container, err }, "a container's log failed; without an error: it works again"),
     ),
   );
   let heartbeat: Heartbeat | undefined;
@@ -125,7 +125,10 @@ export async function startNode(config: NodeConfig, log: NodeLog, signal: AbortS
 function openStore({ stateDir }: NodeConfig, log: NodeLog): NodeStore {
   return new NodeStore(join(stateDir, "node.db"), Date.now, {
     onEventsDropped: (count) =>
-      log.error({ count }, "events were dropped unpublished, as NATS is away for long: watchers see a gap"),
+      log.error(
+        { count },
+        "the outbox is full because NATS is unreachable: dropped unpublished events, watchers see a gap",
+      ),
   });
 }
 
@@ -139,7 +142,7 @@ function serve(bus: Bus, context: NodeContext, daemonInstanceId: string): Comman
   });
 }
 
-/** Others may pass through (a VM's user must reach its own directory), and see nothing. */
+/** Other users may traverse the directory (a VM's user must reach its own), but not list it. */
 async function prepareStateDir(stateDir: string): Promise<void> {
   try {
     await mkdir(stateDir, { recursive: true, mode: 0o711 });
@@ -151,7 +154,7 @@ async function prepareStateDir(stateDir: string): Promise<void> {
   }
 }
 
-/** What is opened before the context. */
+/** Created before the context. */
 type Parts = Pick<NodeContext, "log" | "store" | "logs" | "images" | "onChange" | "network" | "ports"> & {
   readonly host: Host;
 };

@@ -12,7 +12,7 @@ const { startSandbox, deleteSandbox } = SandboxService.method;
 const START = "paddock.v1.SandboxService/StartSandbox";
 const call = () => ({ signal: AbortSignal.timeout(5000), deadline: undefined });
 
-test("a command that names nothing to do, cannot be read, or changes something without a request id, is INVALID_FIELD by its field", async () => {
+test("a command without a method, with an unreadable request, or with a change but no request id is INVALID_FIELD", async () => {
   await using node = await TestNode.start();
   const handle = commandHandler(node.context, () => undefined);
   const request = toBinary(startSandbox.input, create(startSandbox.input, { sandboxId: "s1" }));
@@ -33,7 +33,7 @@ test("a command that names nothing to do, cannot be read, or changes something w
   }
 });
 
-test("a command of a method that this node does not serve is NOT_IMPLEMENTED by its name", async () => {
+test("a command for a method that this node does not serve is NOT_IMPLEMENTED and names it", async () => {
   await using node = await TestNode.start();
   const handle = commandHandler(node.context, () => undefined);
   for (const method of ["paddock.v1.SandboxService/AddDevice", "paddock.v2.SandboxService/CreateSandbox"]) {
@@ -46,11 +46,11 @@ test("a command of a method that this node does not serve is NOT_IMPLEMENTED by 
   }
 });
 
-test("a request that an earlier version has carried out has its outcome when it is repeated", async () => {
+test("a repeat of a request that an earlier version executed gets its outcome", async () => {
   await using node = await TestNode.start();
   const handle = commandHandler(node.context, () => undefined);
   const { store } = node.context;
-  // As it was kept: a field for each method, field 14 for DeleteSandbox, in what was answered and in what was digested.
+  // The stored form: a field for each method, field 14 for DeleteSandbox, in the outcome and in the digested request.
   const asked = { deleteSandbox: { requestId: "r", sandboxId: "s1" }, sandboxId: "s1" };
   store.begin("r", Buffer.from(jsonDigest("paddock.node.v1.CommandRequest", asked)).toString("hex"));
   const outcome = new BinaryWriter().tag(14, WireType.LengthDelimited).bytes(new Uint8Array()).finish();

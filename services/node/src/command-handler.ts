@@ -1,5 +1,5 @@
 /**
- * What is common to all commands, around their handlers: validation, fencing, exactly-once.
+ * The steps around every command's handler: validation, fencing, exactly-once.
  *
  * The node validates again what the api has validated: every client of the bus can send commands.
  */
@@ -14,7 +14,7 @@ import type { NodeContext } from "./node-context.ts";
 import { requireCommand } from "./routes.ts";
 import { decodeOutcome, encodeOutcome } from "./store/request-outcome.ts";
 
-/** Answers commands. `check` throws INVALID_FIELD for a request that breaks the rules of the schema. */
+/** Answers commands. `check` throws INVALID_FIELD for a request that violates the schema. */
 export function commandHandler(ctx: NodeContext, check: RequestCheck) {
   const ledger = new RequestLedger(ctx.store);
   return async (
@@ -37,7 +37,7 @@ export function commandHandler(ctx: NodeContext, check: RequestCheck) {
       const description = `is needed by ${command.method.name}`;
       throw invalidFields([{ field: "request_id", description }]);
     }
-    // A repeat of the request that created a sandbox, or a container, is answered with what it created.
+    // A repeat of the request that created a sandbox or a container is answered with what it created.
     const isProven = () => {
       const { record } = ctx.sandboxes.find(sandboxId) ?? {};
       const created = record === undefined ? [] : [record, ...record.containers];
@@ -52,8 +52,8 @@ export function commandHandler(ctx: NodeContext, check: RequestCheck) {
 }
 
 /**
- * What makes two commands the same: what is asked, of which sandbox. It is the digest of the command's earlier form, which had a field
- * for each method: what a node has kept of a request stays valid.
+ * The digest by which two commands are the same: method, request and sandbox. It is the digest of the command's earlier form,
+ * which had a field for each method, so the stored digests stay valid.
  */
 function digestOf({ method }: Command, { request }: Asked, sandboxId: string): string {
   const asked = { [method.localName]: toJson(method.input, request), ...(sandboxId !== "" && { sandboxId }) };

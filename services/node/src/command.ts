@@ -1,4 +1,4 @@
-/** A unary method of the public API as a command of this node, with the handler that carries it out. */
+/** A unary method of the public API as a command of this node, with its handler. */
 import {
   create,
   type DescMessage,
@@ -21,17 +21,17 @@ import type { NodeContext } from "./node-context.ts";
 export type Command = {
   readonly method: DescMethod;
   /**
-   * In which room of the node it waits (see `CommandRoom`), so that a stop gets through when changes and reads hang. The outcome of
-   * one that changes or controls something is kept, so that a repeat changes nothing.
+   * The room of the node in which it waits (see `CommandRoom`), so that a stop gets through when changes and reads hang. The
+   * outcome of a command that changes or controls something is kept, so that a repeat changes nothing.
    */
   readonly kind: CommandKind;
-  /** What a request in binary form asks for. Throws INVALID_FIELD when it cannot be read. */
+  /** Decodes a request. Throws INVALID_FIELD when it cannot be read. */
   read(request: Uint8Array): Asked;
 };
 
 export type Asked = {
   readonly request: Message;
-  /** Answers with the response in binary form. Throws what the handler throws. */
+  /** Runs the handler and encodes the response. Throws what the handler throws. */
   carryOut(ctx: NodeContext, call: Call): Promise<Uint8Array>;
 };
 
@@ -41,7 +41,7 @@ type Handler<I extends DescMessage, O extends DescMessage> = (
   call: Call,
 ) => MessageInitShape<O> | Promise<MessageInitShape<O>>;
 
-/** Ties a method to its handler. The types of the messages are forgotten here, so that all commands are alike. */
+/** Ties a method to its handler. The message types are erased, so that all commands have one type. */
 export const command = <I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handle: Handler<I, O>,

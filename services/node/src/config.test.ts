@@ -25,7 +25,7 @@ test("only the credentials of node and api need to be set", () => {
   assert.match(config.nodeId, /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/);
 });
 
-test("a misspelt setting is refused by its name", () => {
+test("a misspelt setting is refused with its name", () => {
   assert.throws(() => parse({ PADDOCK_STATE_DIRECTORY: "/x" }), /PADDOCK_STATE_DIRECTORY: no such setting/);
 });
 
@@ -45,7 +45,7 @@ const wrong: Record<string, string> = {
   PADDOCK_NODE_LABELS: "zone",
 };
 for (const [name, value] of Object.entries(wrong))
-  test(`${name}=${value} is refused by its name`, () => {
+  test(`${name}=${value} is refused with its name`, () => {
     assert.throws(() => parse({ [name]: value }), new RegExp(name));
   });
 
@@ -61,7 +61,7 @@ const certificates = ({ certificateFile, keyFile, caFile }: IssuedFiles) => ({
   PADDOCK_STREAM_TLS_CA_FILE: caFile,
 });
 
-test("streams that other hosts can reach need certificates, and an address that the api can dial", () => {
+test("streams that other hosts can reach need certificates and an address that the api can dial", () => {
   const authority = new TestAuthority(directory);
   const own = certificates(authority.issue("URI:paddock://node/n1"));
   const listen = (address: string, advertise = "") => ({
@@ -97,7 +97,7 @@ test("a certificate of another node or of the api is refused", () => {
 });
 
 for (const address of ["127.0.0.1:0", "0.0.0.0:0"])
-  test(`a daemon at ${address} without credentials exits with code 78 and one line`, () => {
+  test(`a daemon at ${address} without credentials exits with code 78 and prints one line`, () => {
     const { status, stderr } = spawnSync(
       process.execPath,
       [fileURLToPath(new URL("./main.ts", import.meta.url))],

@@ -1,4 +1,7 @@
-/** Settings of the node daemon, by environment, in two steps: `readEnv` takes the texts that are set, `parseConfig` says what they mean. */
+/**
+ * Settings of the node daemon, from environment variables, in two steps: `readEnv` takes the texts that are set, `parseConfig`
+ * parses them.
+ */
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { BUS_SETTINGS, parseBusSettings } from "@paddock/bus";
@@ -159,22 +162,22 @@ export const NODE_SETTINGS = {
 type Texts = SettingTexts<typeof NODE_SETTINGS>;
 type Values = SettingValues<typeof NODE_SETTINGS>;
 
-/** The settings by their names in the code. */
+/** The parsed settings. */
 export type NodeConfig = Readonly<ReturnType<typeof parseConfig>>;
 
 /** How the api reaches the streams of this node. */
 export type StreamSettings = {
   readonly listen: HostPort;
-  /** The address that the api is told; undefined: `listen`. Port 0 stands for the port that was assigned. */
+  /** The address given to the api; undefined means `listen`. Port 0 stands for the assigned port. */
   readonly advertise: HostPort | undefined;
   /** Credentials by which the node and the api know each other. */
   readonly credentials: PeerFiles;
 };
 
-/** The settings that are set. Throws `ConfigError` for a PADDOCK_ name that does not exist. */
+/** The settings that are set. Throws `ConfigError` for an unknown PADDOCK_ name. */
 export const readEnv = (env: NodeJS.ProcessEnv): Texts => readSettingTexts(NODE_SETTINGS, env);
 
-/** The settings with defaults. Throws `ConfigError` for values that make no sense or are not safe. */
+/** The settings with defaults. Throws `ConfigError` for values that are invalid or unsafe. */
 export function parseConfig(texts: Texts) {
   const values = parseSettings(NODE_SETTINGS, texts);
   const id = values.PADDOCK_NODE_ID ?? hostNodeId();
@@ -206,7 +209,7 @@ export function parseConfig(texts: Texts) {
   };
 }
 
-/** The MTU is that of the host's way out, which is known later. */
+/** The MTU is that of the host's default route, which is known later. */
 function network(values: Values): NetworkConfig | undefined {
   if (values.PADDOCK_NETWORK === "off") return undefined;
   const v6 = values.PADDOCK_NETWORK_IPV6;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { countSyncs } from "./testing/count-syncs.ts";
 import { sandboxIn, TestNode } from "./testing/test-node.ts";
 
-test("a container waits for the disk before its file is made and when it is there, a stop when it is over", async (t) => {
+test("creating a container syncs before its file is created and after it is added, a stop at its end", async (t) => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec: {} } }));
   const syncs = countSyncs(t);
@@ -14,7 +14,7 @@ test("a container waits for the disk before its file is made and when it is ther
   assert.equal(syncs(), 4);
 });
 
-test("a creation waits for the disk when it begins and when the sandbox is ready, a deletion the same, and no repeat", async (t) => {
+test("a creation syncs at its start and when the sandbox is ready, a deletion likewise, and a repeat never", async (t) => {
   await using node = await TestNode.start();
   const syncs = countSyncs(t);
   const costOf = async (work: () => Promise<unknown>): Promise<number> => {

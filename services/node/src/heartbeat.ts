@@ -1,6 +1,6 @@
 /**
- * Tells the fleet what this node is: every 5 s, soon after what it has promised changes, and at once on each connection: the registry
- * may have lost what it was told.
+ * Reports this node to the fleet's registry: every 5 s, soon after its allocation changes, and at once on each connection,
+ * because the registry may have lost its entry.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -9,7 +9,7 @@ import type { Amount } from "@paddock/domain";
 import { NodeState, nodepb } from "@paddock/protocol";
 import type { NodeContext } from "./node-context.ts";
 
-/** What a heartbeat says that does not change while the daemon runs. */
+/** The parts of a heartbeat that do not change while the daemon runs. */
 export type HeartbeatFacts = {
   readonly streamAddress: string;
   readonly daemonInstanceId: string;
@@ -21,9 +21,9 @@ export type HeartbeatFacts = {
   };
 };
 
-/** Changes that come together are told together. */
+/** Changes within this time are reported together. */
 const COALESCE_MS = 50;
-/** Pause after one that was not delivered: a registry that was lost is refilled by them. */
+/** Pause after a failed heartbeat: heartbeats refill a registry that was lost. */
 const RETRY_MS = 1_000;
 
 export class Heartbeat implements Disposable {
@@ -47,12 +47,12 @@ export class Heartbeat implements Disposable {
     });
   }
 
-  /** Puts the first one and goes on until disposed of. */
+  /** Sends the first heartbeat, and further ones until disposed of. */
   async start(): Promise<void> {
     await this.#beat();
   }
 
-  /** Something may have changed that placement looks at. */
+  /** Called when a change may concern placement. */
   changed(): void {
     if (this.#stopped || this.#sequence === 0n || this.#allocation() === this.#told) return;
     this.#schedule(COALESCE_MS);
@@ -79,7 +79,7 @@ export class Heartbeat implements Disposable {
       if (this.#failing) this.#ctx.log.info({}, "heartbeats are delivered again");
       this.#failing = false;
     } catch (error) {
-      // Told once for each outage.
+      // Logged once for each outage.
       if (!this.#failing) this.#ctx.log.warn({ err: error }, "heartbeats cannot be delivered, trying again");
       this.#failing = true;
     } finally {

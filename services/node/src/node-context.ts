@@ -13,7 +13,7 @@ import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { NodeStore } from "./store/node-store.ts";
 import type { Machine, MachineCgroups, MachineHost } from "./vm/machine-port.ts";
 
-/** What sandboxes need of the host's network. */
+/** The parts of the host's network that sandboxes need. */
 export type NetworkOfHost = Pick<
   HostNetwork,
   | "network"
@@ -36,7 +36,7 @@ export type NodeContext = {
   readonly isolation: Isolation;
   readonly vmUidBase: number;
   readonly sizeDefaults: VmSizeDefaults;
-  /** Memory declared for a VM's process beside its guest's, and added to the limit of its cgroup, in bytes. */
+  /** Memory that a VM's process may use beyond the guest's memory, added to the limit of its cgroup, in bytes. */
   readonly vmOverheadBytes: number;
   readonly capacity: Amount;
   /** CPUs of the host, as a list such as "0-3". */
@@ -54,7 +54,7 @@ export type NodeContext = {
   /** Undefined: sandboxes of this node have no network. */
   readonly network: NetworkOfHost | undefined;
   readonly ports: Pick<HostPorts, "reserve" | "release">;
-  /** Everything that is taken from the host, in the order in which it is acquired. */
+  /** All resources taken from the host, in order of acquisition. */
   readonly resources: readonly HostResource[];
   readonly log: NodeLog;
   readonly nowMs: () => number;

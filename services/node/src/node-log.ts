@@ -1,4 +1,4 @@
-/** What the daemon logs with: the part of pino that it needs. Fields first, then the sentence. Never a secret. */
+/** The daemon's log: the part of pino that it needs. Fields first, then the message. Never a secret. */
 export interface NodeLog {
   level: string;
   debug(fields: object, message: string): void;
@@ -7,7 +7,7 @@ export interface NodeLog {
   error(fields: object, message: string): void;
 }
 
-/** The same log, with the id of a sandbox on each line. */
+/** The same log, with a sandbox's id on each line. */
 export const sandboxLog = (log: NodeLog, sandbox: string): Omit<NodeLog, "level"> => ({
   debug: (fields, message) => log.debug({ sandbox, ...fields }, message),
   info: (fields, message) => log.info({ sandbox, ...fields }, message),

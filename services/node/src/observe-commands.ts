@@ -1,11 +1,11 @@
-/** A span and a log line for every command, around the handler that does the work. */
+/** A span and a log line for every command, around its handler. */
 import type { CommandHandler } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import { beginSpan } from "@paddock/telemetry";
 import type { NodeLog } from "./node-log.ts";
 import { COMMANDS } from "./routes.ts";
 
-/** Commands that change something are worth a line at level info, others and refusals at debug, bugs at error. */
+/** Commands that change something are logged at level info, other commands and refusals at debug, internal errors at error. */
 export function observeCommands(handle: CommandHandler, log: NodeLog): CommandHandler {
   return async (command, ctx) => {
     const { method, sandboxId, requestId } = command;
@@ -32,7 +32,7 @@ export function observeCommands(handle: CommandHandler, log: NodeLog): CommandHa
       const refused = error instanceof PaddockError;
       span.end(refused ? error.reason : "INTERNAL");
       if (refused) log.info({ ...fields(), reason: error.reason, error: error.message }, "refused");
-      else log.error({ ...fields(), err: error }, "failed of a bug");
+      else log.error({ ...fields(), err: error }, "failed: internal error");
       throw error;
     }
   };

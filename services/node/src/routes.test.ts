@@ -6,7 +6,7 @@ import { PaddockError } from "@paddock/domain";
 import { nodepb } from "@paddock/protocol";
 import { COMMAND_LIMITS, COMMANDS, kindOf } from "./routes.ts";
 
-test("what stops, kills, deletes or pauses a sandbox or container has room beside changes, and so has what reads", () => {
+test("commands that stop, kill, delete or pause have room of their own beside changes, and so do reads", () => {
   for (const { method, kind } of COMMANDS.values()) {
     const name = method.localName;
     if (/^(stop|kill|signal|pause|resume|delete(Sandbox|Container))/.test(name))
@@ -16,7 +16,7 @@ test("what stops, kills, deletes or pauses a sandbox or container has room besid
   }
 });
 
-test("a command that names nothing to do takes no room of changes", () => {
+test("a command without a method takes no room of changes", () => {
   assert.equal(kindOf(create(nodepb.CommandRequestSchema)), "reads");
 });
 

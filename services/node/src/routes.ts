@@ -1,4 +1,4 @@
-/** The commands of a node, and the handler of each: the only list. */
+/** The only list of the node's commands and their handlers. */
 import type { CommandKind, CommandLimits } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
@@ -71,16 +71,16 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map(
   LIST.map((each) => [methodPath(each.method), each]),
 );
 
-/** What waits for one sandbox leaves room for those of others, of the same kind. */
+/** Commands that wait for one sandbox leave room for those of others, of the same kind. */
 export const COMMAND_LIMITS: CommandLimits = { perKind: 1024, perSandbox: 128 };
 
-/** The kind of a command; one that this node does not serve reads. */
+/** The kind of a command; an unknown one counts as a read. */
 export const kindOf = ({ method }: nodepb.CommandRequest): CommandKind =>
   COMMANDS.get(method)?.kind ?? "reads";
 
-/** The command that a request names. Throws NOT_IMPLEMENTED for a method that is not of this version, or not yet. */
+/** The command of a request. Throws NOT_IMPLEMENTED for a method that this version does not serve. */
 export function requireCommand({ method }: nodepb.CommandRequest): Command {
-  if (method === "") throw invalidFields([{ field: "method", description: "names nothing to do" }]);
+  if (method === "") throw invalidFields([{ field: "method", description: "must be set" }]);
   const found = COMMANDS.get(method);
   if (found !== undefined) return found;
   const named = method.slice(0, 128);

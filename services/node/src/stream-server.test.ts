@@ -37,7 +37,7 @@ const start = (advertise?: HostPort) =>
     },
   );
 
-/** How a call without a body ends: with a code of gRPC. */
+/** The gRPC code that a call without a body ends with. */
 function codeOf(client: Client, path: string): Promise<number> {
   const bytes = (buffer: Buffer) => buffer;
   const deadline = Date.now() + 20_000;
@@ -48,7 +48,7 @@ function codeOf(client: Client, path: string): Promise<number> {
   });
 }
 
-test("a stranger gets no answer to any call of the stream port, not even that there is none", async () => {
+test("an unauthenticated client gets no answer from the stream port, not even for unknown methods", async () => {
   await using server = await start();
   const streams = streamMethods({ ...node.context, images, logs: new LogBook(() => {}) }).map(({ method }) =>
     methodPath(method),
@@ -64,7 +64,7 @@ test("a stranger gets no answer to any call of the stream port, not even that th
   client.close();
 });
 
-test("the api is served, and going down ends its connection in order", async () => {
+test("the api is served, and a shutdown ends its connection in order", async () => {
   const server = await start();
   const channel = new PeerChannelCredentials({
     credentials: () => ({ kind: "secret", secret: SECRET }),
@@ -84,7 +84,7 @@ test("the api is served, and going down ends its connection in order", async () 
   await assert.rejects(wait(), { kind: "unavailable" });
 });
 
-test("the api is told the advertised address, with the port that was got where it names none", async () => {
+test("the advertised address has the assigned port when it names none", async () => {
   await using plain = await start();
   assert.equal(plain.advertised, plain.address);
   await using told = await start({ host: "localhost", port: 0 });

@@ -15,18 +15,18 @@ import type { StreamContext } from "./streams/stream-context.ts";
 import { streamMethods } from "./streams/stream-handlers.ts";
 
 const DRAIN_MS = 2000;
-/** The most often that refused connections are logged. */
+/** Minimum interval between log lines about refused connections. */
 const REFUSALS_LOGGED_EVERY_MS = 10_000;
 
-/** The gRPC server that the api, and nobody else, dials for exec, attach, logs and imports. Disposing of it ends the streams. */
+/** The gRPC server that only the api dials, for exec, attach, logs and imports. Disposing of it ends the streams. */
 export type StreamServer = AsyncDisposable & {
   /** Where it listens. */
   readonly address: string;
-  /** The address that the api is told. */
+  /** The address given to the api. */
   readonly advertised: string;
 };
 
-/** Listens as the settings say; port 0 takes a free one. */
+/** Listens according to the settings; port 0 means a free port. */
 export async function startStreamServer(
   context: StreamContext & { readonly log: NodeLog },
   { listen, advertise, credentials: files }: StreamSettings,
@@ -47,7 +47,7 @@ export async function startStreamServer(
       onProblem: (err) =>
         log.error(
           { err },
-          "changed credentials of the streams cannot be used; the former ones stay in force",
+          "changed credentials of the streams cannot be used; the previous ones stay in force",
         ),
       onReload: () => log.info({}, "changed credentials of the streams are in force"),
     }),
@@ -76,7 +76,7 @@ export async function startStreamServer(
   };
 }
 
-/** Logs refused connections: the first at once, later ones by their number. */
+/** Logs refused connections: the first at once, later ones as a count. */
 function refusals(log: NodeLog): (error: Error, peer: string) => void {
   let unlogged = 0;
   let loggedAtMs = Number.NEGATIVE_INFINITY;
@@ -87,7 +87,7 @@ function refusals(log: NodeLog): (error: Error, peer: string) => void {
     }
     log.warn(
       { err, peer, others: unlogged },
-      "a connection to the stream port was refused: it is not the api",
+      "refused a connection to the stream port: the client is not the api",
     );
     unlogged = 0;
     loggedAtMs = performance.now();

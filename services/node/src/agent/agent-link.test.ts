@@ -18,7 +18,7 @@ test("a broken link is reopened, and waiters get the new connection", async () =
   assert.equal(link.state.kind, "up");
 });
 
-test("a waiter fails at its deadline, with the reason why the attempts failed", async () => {
+test("a waiter fails at its deadline, with the error of the last attempt", async () => {
   const again = Promise.withResolvers<void>();
   using link = new AgentLink({
     socketPath: "/nonexistent/agent.sock",

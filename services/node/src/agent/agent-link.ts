@@ -9,10 +9,10 @@
  *     waiting <---------------+          any state -- close(cause) --> closed
  * ```
  *
- * A connection that ends (agent's protocol error, a flood) is reopened after a pause that doubles up to a bound, and is the
- * shortest again only after a connection that lasted. So a dead or hostile guest causes a few wake-ups a minute. An attempt
- * without an answer is repeated on another socket: a guest that is booting or paused answers on either, and a stuck socket
- * is freed. This object does not know whether the VM lives: its owner calls `close` with the recorded cause.
+ * A connection that ends (agent's protocol error, a flood) is reopened after a pause that doubles up to a bound. Only a connection
+ * that lasted resets the pause, so a dead or hostile guest causes a few wake-ups a minute. An attempt without an answer is repeated
+ * on another socket: a guest that is booting or paused answers on either, and a stuck socket is freed. This object does not know
+ * whether the VM runs: its owner calls `close` with the recorded cause.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";

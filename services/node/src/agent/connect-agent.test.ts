@@ -94,7 +94,7 @@ test("a flood before READY ends the attempt at a bound of bytes, not at the dead
   await assert.rejects(bed.connecting, /no READY/);
 });
 
-test("a guest that hangs up before READY has another error than a silent one", async () => {
+test("a guest that hangs up before READY causes another error than a silent one", async () => {
   const greet = async (socket: Socket) => socket.end() && false;
   await using bed = await connected({ greet });
   await assert.rejects(bed.connecting, /hung up/);
@@ -137,7 +137,7 @@ test("a missing socket is named without its path", async () => {
   });
 });
 
-test("a broken connection fails its calls with the reason, and takes no more", async () => {
+test("a broken connection fails its calls with the reason, and accepts no more", async () => {
   await using bed = await connected({});
   const agent = await bed.connecting;
   await agent.sandbox.getGuest({});
@@ -161,7 +161,7 @@ test("a connection that its owner closes fails its calls with the owner's error"
   await assert.rejects(agent.sandbox.getGuest({}), reason("VM_UNAVAILABLE"));
 });
 
-test("a ping is answered while the agent hears, and not when it has fallen silent or its connection is over", async () => {
+test("a ping is answered while the agent responds, and not when it is silent or the connection has ended", async () => {
   await using bed = await connected({});
   const agent = await bed.connecting;
   assert.equal(await agent.answersPing(30_000), true);

@@ -10,8 +10,8 @@ import { type HandshakeOptions, shakeHands } from "./handshake.ts";
 import type { StealReader } from "./vm-deadline.ts";
 
 /**
- * The services of one agent, on one connection. Calls take `{signal, timeoutMs}` and fail with `PaddockError`; a call on a
- * connection that is over fails at once with `closed`'s error.
+ * The services of one agent, on one connection. Calls take `{signal, timeoutMs}` and fail with `PaddockError`. A call on a
+ * connection that has ended fails at once with the error of `closed`.
  */
 export type AgentClient = Pick<GuestSession, "answersPing" | "closed" | "end" | "close"> &
   AsyncDisposable & {
@@ -24,7 +24,7 @@ export type AgentClient = Pick<GuestSession, "answersPing" | "closed" | "end" | 
 export type ConnectAgentOptions = Omit<HandshakeOptions, "signal"> & {
   /** The unix socket of QEMU's chardev. */
   readonly socketPath: string;
-  /** Timeout of the whole, in ms. */
+  /** Timeout of the whole attempt, in ms. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
   /** Steal time of the VM: it does not count in the deadlines of calls. Not set means none. */

@@ -1,10 +1,10 @@
 /**
- * Notices a peer that keeps the daemon busy with frames that carry nothing.
+ * Detects a peer that keeps the daemon busy with frames that carry nothing.
  *
- * Every frame takes time, also one that HTTP/2 then ignores, and one event loop serves all sandboxes of the node.
- * Back-pressure bounds bodies: they arrive no faster than they are read. All other bytes (frame headers, SETTINGS, PING,
- * WINDOW_UPDATE, header blocks) are a small share of an honest peer's, so once a second the surplus is compared with what
- * the traffic of that second explains.
+ * Every frame takes time, even one that HTTP/2 ignores, and one event loop serves all sandboxes of the node. Back-pressure
+ * bounds bodies: they arrive no faster than they are read. All other bytes (frame headers, SETTINGS, PING, WINDOW_UPDATE,
+ * header blocks) are a small share of an honest peer's traffic, so once a second the surplus is compared with what the traffic
+ * of that second explains.
  */
 const INTERVAL_MS = 1000;
 /** Surplus of an interval that needs no explanation, in bytes. */

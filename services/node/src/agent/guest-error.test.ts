@@ -27,13 +27,13 @@ test("the reason of a refusal counts, not its text or its code", () => {
   );
 });
 
-test("a guest that is not configured or shuts down is in the wrong state, whatever it is asked for", () => {
+test("a call to a guest that is not configured or is shutting down is WRONG_STATE, for any method", () => {
   for (const method of [updateContainer, resizeTty, pauseContainer])
     for (const reason of [FailureReason.NOT_CONFIGURED, FailureReason.STOPPING])
       assert.equal(guestError(guestRefusal(reason, "no"), method).reason, "WRONG_STATE", method.name);
 });
 
-test("an offset that is not held comes with the earliest that is", () => {
+test("the error for an offset that is not kept has the earliest one that is", () => {
   const { reason, metadata } = guestError(
     guestRefusal(FailureReason.OFFSET_NOT_HELD, "gone", 70_000),
     attach,
@@ -41,7 +41,7 @@ test("an offset that is not held comes with the earliest that is", () => {
   assert.deepEqual([reason, metadata], ["OFFSET_NOT_HELD", { earliest_offset: "70000" }]);
 });
 
-test("an error without a reason gets one by its code and its method", () => {
+test("an error without a reason gets one from its code and its method", () => {
   const reason = (code: Code, method: DescMethod = updateContainer) =>
     guestError(new ConnectError("no", code), method).reason;
   assert.equal(reason(Code.DeadlineExceeded), "DEADLINE");
@@ -54,7 +54,7 @@ test("an error without a reason gets one by its code and its method", () => {
   assert.equal(reason(Code.Unimplemented), "GUEST_FAILED");
 });
 
-test("each reason of the protocol has a meaning, and a number that is none is the guest's failure", () => {
+test("each reason of the protocol maps to one of ours, and an unknown number is GUEST_FAILED", () => {
   const runs = { numRuns: Number(process.env.PADDOCK_FUZZ_RUNS ?? 300) };
   const known = agentpb.FailureReasonSchema.values.map(({ number }) => number);
   for (const reason of known)
@@ -98,7 +98,7 @@ function detailsOf(outcome: NamedOutcome): string {
   return Buffer.concat(outcome.value.details.map(({ value }) => value)).toString("latin1");
 }
 
-test("an update that a guest refuses as it shuts down does not blame the limit", async () => {
+test("an update that a guest refuses because it shuts down does not blame the limit", async () => {
   assert.match(await refusedUpdate(STOPPING), /WRONG_STATE/);
   assert.match(await refusedUpdate(BELOW_USE), /LIMIT_BELOW_USE/);
 });

@@ -1,9 +1,9 @@
 /**
  * What an agent's gRPC error means to a client of Paddock.
  *
- * The agent says why it refuses a call by a reason in the status's details (`Failure` in agent.proto). The text is for people. A
- * status without a reason comes from gRPC, or from an agent that an earlier daemon has booted: then the code says what happened,
- * and the method what it is about.
+ * The agent gives the reason of a refusal in the status's details (`Failure` in agent.proto). The text is for people. A status
+ * without a reason comes from gRPC, or from an agent that an earlier daemon booted: then the code says what happened, and the
+ * method which object it concerns.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -50,7 +50,7 @@ const PROMPT: ReadonlySet<DescMethod> = new Set<DescMethod>([
   ProcessService.method.resizeTty,
 ]);
 
-/** The error that a call on the guest fails with, for whatever its transport threw. */
+/** Maps an error from the guest's transport to the error of the call. */
 export function guestError(error: unknown, method: DescMethod): PaddockError {
   if (error instanceof PaddockError) return error;
   const failure = ConnectError.from(error);
@@ -63,7 +63,7 @@ export function guestError(error: unknown, method: DescMethod): PaddockError {
   return new PaddockError(reason, `${method.name} in the guest failed: ${text}`, { metadata, cause: error });
 }
 
-/** A guest may send any number. One without a meaning is its own failure. */
+/** A guest may send any number. An unknown one is a failure of the guest. */
 const reasonOf = ({ reason }: agentpb.Failure): ErrorReason =>
   Object.hasOwn(REASONS, reason) ? REASONS[reason] : "GUEST_FAILED";
 
@@ -72,7 +72,7 @@ const REASONS_OF_CODES: Readonly<Record<Exclude<Code, Code.NotFound>, ErrorReaso
   [Code.FailedPrecondition]: "WRONG_STATE",
   [Code.InvalidArgument]: "INVALID_FIELD",
   [Code.OutOfRange]: "OFFSET_NOT_HELD",
-  // Also an answer that is larger than it may be.
+  // Also for an answer that is larger than allowed.
   [Code.ResourceExhausted]: "TOO_MANY",
   [Code.DeadlineExceeded]: "DEADLINE",
   [Code.Canceled]: "CANCELLED",

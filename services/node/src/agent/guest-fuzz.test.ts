@@ -63,7 +63,7 @@ test("any text of a guest becomes one line without control characters", () => {
   );
 });
 
-test("the output of a process has no holes, or the stream ends, whatever a guest sends", () => {
+test("for any messages of a guest, the output of a process has no holes or the stream ends", () => {
   fc.assert(
     fc.property(fc.array(output, { maxLength: 20 }), (said) => {
       const check = new OutputCheck({ execId: "e", stdout: undefined, stderr: undefined });
@@ -84,7 +84,7 @@ test("the output of a process has no holes, or the stream ends, whatever a guest
   );
 });
 
-test("bytes that are no message are refused", () => {
+test("bytes that are not a message are refused", () => {
   fc.assert(
     fc.property(bytes, (said) => {
       try {

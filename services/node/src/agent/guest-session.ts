@@ -1,12 +1,12 @@
 /**
- * One HTTP/2 session with a guest's agent, on a socket whose handshake is done.
+ * One HTTP/2 session with a guest's agent, on a socket after the handshake.
  *
- * The peer is hostile, so everything it could make the daemon keep is bounded here: memory of the session, headers,
- * settings, outstanding pings, invalid frames, streams. A guest may also send many frames that carry nothing (empty DATA,
- * SETTINGS, PING, WINDOW_UPDATE, headers), which take time from other sandboxes. `FloodWatch` compares the bytes on the
- * wire with the bytes of bodies, and ends a session whose surplus framing does not explain.
+ * The peer is hostile, so everything it could make the daemon keep is bounded here: memory of the session, headers, settings,
+ * outstanding pings, invalid frames, streams. A guest may also send many frames that carry nothing (empty DATA, SETTINGS, PING,
+ * WINDOW_UPDATE, headers), which take time from other sandboxes. `FloodWatch` compares the bytes on the wire with the bytes of
+ * bodies, and ends a session whose surplus framing does not explain.
  *
- * A session does not reconnect: once it has ended it stays so, and says why. `agent-link.ts` reconnects.
+ * A session does not reconnect. `agent-link.ts` does.
  */
 import * as http2 from "node:http2";
 import type { Socket } from "node:net";
@@ -16,7 +16,7 @@ import { CallLanes, LANE_HEADER } from "./call-lanes.ts";
 import { FloodWatch } from "./flood-watch.ts";
 import { guestText } from "./guest-text.ts";
 
-/** What sessions call their peer. It is never looked up. */
+/** The peer's name within a session. It is never looked up. */
 export const AUTHORITY = "http://guest";
 
 /** Bytes of one response stream that may be in flight: the memory that a stalled reader takes. */
@@ -40,22 +40,22 @@ const SESSION_OPTIONS: Omit<http2.ClientSessionOptions, "createConnection"> = {
   },
 };
 
-/** Why a session is over. Calls on it fail with `error`. */
+/** Why a session has ended. Calls on it fail with `error`. */
 export type SessionEnd = { readonly error: PaddockError; readonly byUs: boolean };
 
 export class GuestSession implements AsyncDisposable {
   readonly authority = AUTHORITY;
-  /** Settles, never rejects, when the session is over. */
+  /** Settles when the session has ended; never rejects. */
   readonly closed: Promise<SessionEnd>;
   readonly #session: http2.ClientHttp2Session;
   readonly #flood: FloodWatch;
   readonly #lanes = new CallLanes();
   #end: SessionEnd | undefined;
 
-  /** A session on a socket whose handshake is done. */
+  /** Opens a session on a socket after the handshake. */
   static async open(socket: Socket): Promise<GuestSession> {
     const session = new GuestSession(socket);
-    // Node passes what is in the socket already to HTTP/2 in a later tick, and throws there if the session is over by then.
+    // Node passes the bytes already in the socket to HTTP/2 in a later tick, and throws there if the session has ended by then.
     await new Promise<void>((resolve) => setImmediate(resolve));
     return session;
   }
@@ -82,7 +82,7 @@ export class GuestSession implements AsyncDisposable {
     });
   }
 
-  /** Why the session takes no more calls, or undefined while it does. True before `closed` settles. */
+  /** Why the session accepts no more calls; undefined while it does. Set before `closed` settles. */
   get end(): SessionEnd | undefined {
     if (this.#end === undefined && (this.#session.destroyed || this.#session.closed))
       this.#end = lost("closed the link");
@@ -114,7 +114,7 @@ export class GuestSession implements AsyncDisposable {
     stream.once("close", () => {
       leave();
       this.#flood.callEnded();
-      // A stream that ends with no error code and no answer is no error to connect-node, which would wait forever.
+      // connect-node does not treat a stream without an answer and without an error code as an error, and would wait forever.
       if (!answered) setImmediate(() => stream.emit("error", this.end?.error ?? unanswered(path)));
     });
     stream.on("error", () => undefined);
@@ -123,7 +123,7 @@ export class GuestSession implements AsyncDisposable {
     return stream;
   }
 
-  /** Whether the agent answers a ping in time, in ms. It is no call: HTTP/2 answers it by itself. */
+  /** Whether the peer answers a ping in time, in ms. HTTP/2 answers pings by itself, so this is not a call to the agent. */
   async answersPing(patienceMs: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     if (this.end !== undefined || !this.#session.ping((error) => resolve(error === null))) return false;

@@ -1,6 +1,6 @@
 /**
- * Texts that come from a guest. The guest is the tenant's, so a text of its agent may try to forge log lines, to
- * move a terminal's cursor, or to be very long. Only this form of it reaches a message or a log.
+ * Texts from a guest. The tenant controls the guest, so a text of its agent may try to forge log lines, move a terminal's
+ * cursor, or be very long. Only this form of it reaches a message or a log.
  */
 const MAX_CHARACTERS = 512;
 

@@ -1,10 +1,10 @@
 /**
- * The agent's services as connect-node transports on one session, with the bounds a hostile answer needs.
+ * The agent's services as connect-node transports on one session, with bounds against hostile answers.
  *
- * The size of a message bounds the time and memory of decoding it (an empty sub-message takes 2 bytes and becomes an object:
- * 1 MiB takes 0.4 s and 90 MB), so it depends on the method: lists may have 1 MiB, a piece of output 64 KiB and its frame,
- * everything else 256 KiB. Streams are read at a bounded pace. Unknown fields are dropped, since each would become an object.
- * Compression is off: the link is a memory copy, and a guest could send a bomb.
+ * The size of a message bounds the time and memory of decoding it (an empty sub-message takes 2 bytes and becomes an object: 1
+ * MiB takes 0.4 s and 90 MB), so it depends on the method: lists may have 1 MiB, a piece of output 64 KiB and its frame,
+ * everything else 256 KiB. Streams are read at a bounded pace. Unknown fields are dropped, because each would become an object.
+ * Compression is off: the link is a memory copy, and a guest could send a decompression bomb.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError, type StreamResponse, type Transport } from "@connectrpc/connect";
@@ -18,7 +18,7 @@ import { type StealReader, VmDeadline } from "./vm-deadline.ts";
 /** Timeout of a unary call whose caller sets none, in ms. */
 const DEFAULT_TIMEOUT_MS = 10_000;
 const LIST_BYTES = 1024 * 1024;
-/** A request may hold files for containers. */
+/** A request may contain files for containers. */
 const REQUEST_BYTES = 4 * 1024 * 1024;
 const MESSAGES_PER_SECOND = 5000;
 const ANSWER_BYTES = 256 * 1024;

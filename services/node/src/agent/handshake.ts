@@ -1,15 +1,15 @@
 /**
  * The handshake that opens the link to a guest's agent.
  *
- * The port is one byte stream that outlives the daemons at its host end, so the first bytes may be the rest of a dead
- * daemon's HTTP/2 frames. The node sends `HELLO` with a nonce and discards everything up to `READY` with that nonce: 128
- * random bits that no tenant can guess, so nothing that a tenant writes can be taken for it.
+ * The port is one byte stream that outlives the daemons at its host end, so the first bytes may be the rest of a dead daemon's
+ * HTTP/2 frames. The node sends `HELLO` with a nonce and discards everything up to `READY` with that nonce: 128 random bits
+ * that no tenant can guess, so nothing that a tenant writes can be taken for it.
  *
- * QEMU does not read the socket until the guest has opened the port (`virtio_serial_guest_ready` answers 0), so HELLO waits
- * in the socket's buffer and reaches the agent as soon as it listens. So one HELLO opens the link of a VM that is still
- * booting, without polling. It is sent again, with a new nonce, only after a long silence, for a guest that lost it. An agent
- * accepts a HELLO inside an unfinished frame only after a silence of 250 ms, so sending it more often would prevent that. An
- * agent that reads two of them answers both and keeps the connection of the last, so only the last nonce counts here.
+ * QEMU does not read the socket until the guest has opened the port (`virtio_serial_guest_ready` answers 0), so HELLO waits in
+ * the socket's buffer and reaches the agent as soon as it listens. So one HELLO opens the link of a VM that is still booting,
+ * without polling. It is sent again, with a new nonce, only after a long silence, in case the guest lost it. An agent accepts a
+ * HELLO inside an unfinished frame only after a silence of 250 ms, so sending it more often would prevent that. An agent that
+ * reads two HELLOs answers both and keeps the connection of the last, so only the last nonce counts here.
  */
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
@@ -77,7 +77,7 @@ export async function shakeHands(socket: Socket, options: HandshakeOptions): Pro
 const unavailable = (what: string, cause?: unknown): PaddockError =>
   new PaddockError("GUEST_UNAVAILABLE", `the guest ${what}`, {
     cause,
-    hint: "the guest's agent is not running, or not the one this node started",
+    hint: "the guest's agent is not running, or is not the one that this node started",
   });
 
 /** Finds READY in a stream, and keeps no more than one line of it. */
@@ -90,7 +90,7 @@ class ReadySearch {
     this.#needle = Buffer.from(`PADDOCK/1 READY ${nonce}\n`, "latin1");
   }
 
-  /** What follows READY, or undefined when it has not come yet. */
+  /** Returns the bytes after READY, or undefined when it has not arrived yet. */
   feed(bytes: Buffer): Buffer | undefined {
     const seen = this.#tail.length === 0 ? bytes : Buffer.concat([this.#tail, bytes]);
     const at = seen.indexOf(this.#needle);

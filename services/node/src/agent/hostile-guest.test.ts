@@ -90,7 +90,7 @@ test("a message that claims to be too large is refused before it has arrived", a
   assert.equal(bed.agent.end, undefined);
 });
 
-test("a list may be longer than another answer", async () => {
+test("a list may be longer than other answers", async () => {
   const containers = Array.from({ length: 3000 }, (_, index) => ({
     containerId: `${index}`.padStart(100, "0"),
   }));
@@ -148,12 +148,12 @@ for (const [name, code] of [
     assert.equal(bed.agent.end, undefined);
   });
 
-test("a stream of tiny messages without end is read at a bounded pace", async () => {
+test("an endless stream of tiny messages is read at a bounded pace", async () => {
   await using bed = await guest({
     routes: (router) =>
       router.service(agentpb.SandboxService, {
         watchEvents: async function* (_, { signal }) {
-          // This guest shares the event loop with its reader, which could not leave otherwise.
+          // This guest shares the event loop with its reader, which could not stop it otherwise.
           for (let sequence = 1n; !signal.aborted; sequence += 1n) {
             if (sequence % 100n === 0n) await turn();
             yield { sequence };
@@ -178,7 +178,7 @@ test("a call to a guest that does not answer fails at its deadline", async () =>
   await assert.rejects(bed.agent.sandbox.getGuest({}, { timeoutMs: 50 }), reason("DEADLINE"));
 });
 
-test("clients' streams beyond a bound are refused, and take no room of kills, health and logs", async () => {
+test("clients' streams beyond a bound are refused, and take no places of kills, health checks and logs", async () => {
   await using bed = await guest({
     routes: (router) =>
       router.service(agentpb.ContainerService, { killContainer: () => ({}), listContainers: () => ({}) }),
@@ -207,7 +207,7 @@ test("clients' streams beyond a bound are refused, and take no room of kills, he
   leaving.abort();
 });
 
-test("calls of one kind that a guest does not answer take no room of another kind", async () => {
+test("unanswered calls of one kind take no places of another kind", async () => {
   const never = Promise.withResolvers<Record<string, never>>().promise;
   await using bed = await guest({
     routes: (router) =>
@@ -220,7 +220,7 @@ test("calls of one kind that a guest does not answer take no room of another kin
   await containers.killContainer({ containerId: "c" }, { timeoutMs: 20_000 });
 });
 
-test("a call that has ended makes room, whether it was answered or aborted", async () => {
+test("a call that ends gives its place back, whether it was answered or aborted", async () => {
   await using bed = await guest({});
   const { agent, fake } = bed;
   const waits = (execId: string, options: object = {}) =>

@@ -2,8 +2,8 @@
  * Prevents one guest from taking all of the daemon's time with many small messages.
  *
  * Back-pressure bounds memory, not time: a stream of one-byte messages, read as fast as it arrives, fills the event loop that
- * all sandboxes share. An honest agent gathers what a process writes (100 MB/s are 1600 messages a second). Messages beyond
- * the pace wait for the next interval, and so, by back-pressure, does the guest.
+ * all sandboxes share. An honest agent gathers what a process writes (100 MB/s are 1600 messages a second). Messages beyond the
+ * pace wait for the next interval, and back-pressure makes the guest wait.
  */
 import { setTimeout as pause } from "node:timers/promises";
 
@@ -19,7 +19,7 @@ export class MessagePace {
     this.#perInterval = Math.max(1, Math.round((messagesPerSecond * INTERVAL_MS) / 1000));
   }
 
-  /** Resolves when the next message may be taken; mostly undefined. */
+  /** Resolves when the next message may be taken; usually undefined. */
   next(): Promise<void> | undefined {
     const now = performance.now();
     if (now >= this.#intervalEndsMs) {

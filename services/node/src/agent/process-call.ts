@@ -16,7 +16,7 @@ export type AttachPoint = {
   readonly stderr?: number | undefined;
 };
 
-/** Created once: an error captures a stack, which takes longer than everything else at the end of a short call. */
+/** Created once: an error captures a stack, which takes longer than the rest of ending a short call. */
 const OVER = new PaddockError("CANCELLED", "the call is over");
 const EMPTY = create(agentpb.ProcessOutputSchema);
 
@@ -27,13 +27,13 @@ type CallOptions = {
   readonly inputs: ProcessInputs;
   /** Ends the call; the process continues. */
   readonly signal: AbortSignal;
-  /** Whether the daemon itself follows the process; clients' streams must not take the room for that. */
+  /** Whether the daemon itself follows the process; clients' streams must not take the place for that. */
   readonly follower?: boolean;
 };
 
 const FOLLOWER = { headers: { [LANE_HEADER]: LOG_LANE } };
 
-/** Starts a process and holds its output. Throws as the agent's Exec, and GUEST_FAILED for a message that the guest may not send. */
+/** Starts a process and holds its output. Throws the errors of the agent's Exec, and GUEST_FAILED for an invalid message. */
 export function execProcess(
   agent: AgentClient,
   start: MessageInitShape<typeof agentpb.ExecStartSchema> & { readonly execId: string },
@@ -46,7 +46,7 @@ export function execProcess(
   );
 }
 
-/** Joins a process and holds its output from the given offsets. Throws as the agent's Attach, and GUEST_FAILED. */
+/** Joins a process and holds its output from the given offsets. Throws the errors of the agent's Attach, and GUEST_FAILED. */
 export function attachProcess(
   agent: AgentClient,
   { containerId, execId, stdout, stderr }: AttachPoint,
@@ -74,8 +74,8 @@ async function* requests<S>(start: S, inputs: AsyncIterable<InputMessage>) {
 type Responses = AsyncIterable<{ readonly output?: agentpb.ProcessOutput | undefined }>;
 
 /**
- * The events of one call. It ends when the guest has closed the stream after `exited`; a stream that ends before is the guest's
- * failure. Once it has ended, the call is over and takes no more inputs.
+ * The events of one call. It ends when the guest closes the stream after `exited`; a stream that ends earlier is a failure of
+ * the guest. After its end the call accepts no more inputs.
  */
 async function* events(
   { inputs, signal: outer }: CallOptions,
@@ -90,7 +90,7 @@ async function* events(
       const event = check.take(next.value.output ?? EMPTY);
       yield event;
       if (event.kind !== "exited") continue;
-      // A stream that ends by itself needs no reset; a guest that does not end it in time is not waited for.
+      // A stream that ends by itself needs no reset. A guest that does not end it in time is not waited for.
       await settlesWithin(iterator.next(), CLOSE_MS);
       return;
     }

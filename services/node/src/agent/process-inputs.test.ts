@@ -37,7 +37,7 @@ test("stdin waits until the guest has said at which offset it continues", async 
   assert.equal(stdinOf(await sent(inputs)).toString(), "bc");
 });
 
-test("at most one window of stdin is in flight, and acknowledgements, sizes and signals overtake stdin", async () => {
+test("at most one window of stdin is in flight, and acknowledgements, sizes and signals do not wait behind it", async () => {
   const inputs = new ProcessInputs();
   inputs.begin(0);
   inputs.stdin(undefined, Buffer.alloc(1.5 * MIB));
@@ -70,7 +70,7 @@ test("a closed output is sent once on each connection", async () => {
   assert.deepEqual(await sent(inputs), []);
   inputs.suspend();
   inputs.resume(0);
-  assert.deepEqual(await sent(inputs), told, "the connection before may have lost it");
+  assert.deepEqual(await sent(inputs), told, "the previous connection may have lost it");
 });
 
 test("a client that adds too much stdin waits until the guest has accepted some, or until it leaves", async () => {
@@ -105,9 +105,9 @@ test("bytes that were added before are ignored, a gap and bytes after the end ar
   assert.throws(() => inputs.stdin(undefined, Buffer.from("x")), refused("INVALID_FIELD"));
 });
 
-test("the guest gets each byte once, in order, and one end, whatever connections break", async () => {
+test("the guest gets each byte once, in order, and one end, wherever connections break", async () => {
   const pieces = fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 20 });
-  // Each entry: how many bytes of what was sent the guest takes before the connection breaks.
+  // Each entry: how many of the sent bytes the guest accepts before the connection breaks.
   const breaks = fc.array(fc.nat(200), { maxLength: 6 });
   await fc.assert(
     fc.asyncProperty(pieces, breaks, async (all, taken) => {
@@ -131,7 +131,7 @@ test("the guest gets each byte once, in order, and one end, whatever connections
   );
 });
 
-test("one-byte messages go to a guest that was slow in as few messages as large ones", async () => {
+test("one-byte messages for a slow guest are merged into as few messages as large ones", async () => {
   const inputs = new ProcessInputs();
   inputs.begin(0);
   for (let count = 0; count < MIB; count += 1) inputs.stdin(undefined, Uint8Array.of(count & 0xff));

@@ -3,7 +3,7 @@
  *
  * One object serves a client's stream over any number of connections to the guest. Stdin is numbered; bytes are kept here until
  * the guest has accepted them, so that they can be sent again on another connection. Bytes beyond a window are not sent: so the
- * guest never stops reading this stream, and acknowledgements of output, which travel on it, too, are never stuck behind stdin.
+ * guest never stops reading this stream, and acknowledgements of output, which use the same stream, never wait behind stdin.
  * Everything else needs little room: only the last acknowledgement and the last size of the terminal count, each signal is
  * pending or not, as in the kernel, and each output is closed or not.
  */
@@ -41,7 +41,7 @@ export class ProcessInputs {
   readonly #closesToSend = new Set<OutputName>();
   readonly #changes = new Changes();
 
-  /** The process has accepted `offset` bytes before this stream. */
+  /** Sets the offset that the process accepted before this stream. */
   begin(offset: number): void {
     this.#accepted = offset;
     this.#sent = offset;
@@ -50,12 +50,12 @@ export class ProcessInputs {
     this.#changes.notify();
   }
 
-  /** The connection has ended: stdin waits for `resume`. */
+  /** Called when the connection has ended: stdin waits for `resume`. */
   suspend(): void {
     this.#flowing = false;
   }
 
-  /** Another connection begins: the guest has accepted `offset` bytes, and the rest is sent again. */
+  /** Called when another connection begins: the guest has accepted `offset` bytes, and the rest is sent again. */
   resume(offset: number): void {
     this.stdinAccepted(offset);
     this.#sent = this.#accepted;
@@ -84,7 +84,7 @@ export class ProcessInputs {
     this.#changes.notify();
   }
 
-  /** The guest has accepted stdin up to here, which may be beyond what was added here if another client writes, too. */
+  /** The guest has accepted stdin up to `offset`, which is beyond what was added here if another client writes, too. */
   stdinAccepted(offset: number): void {
     this.#accepted = Math.max(this.#accepted, offset);
     this.#sent = Math.max(this.#sent, this.#accepted);
@@ -108,7 +108,6 @@ export class ProcessInputs {
     this.#changes.notify();
   }
 
-  /** The client closes this output. */
   closeOutput(name: OutputName): void {
     this.#closed.add(name);
     this.#closesToSend.add(name);

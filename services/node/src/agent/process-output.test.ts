@@ -33,7 +33,7 @@ function take(messages: readonly Message[], expected: { stdout?: number; stderr?
   return messages.map((output) => check.take(create(agentpb.ProcessOutputSchema, { output })));
 }
 
-test("chunks that join, gaps, ends and an exit are taken", () => {
+test("adjacent chunks, gaps, ends and an exit are accepted", () => {
   const events = take([
     started({ stdoutOffset: 10n, stdinOffset: 3n }),
     chunk(10n, 65536),
@@ -51,23 +51,23 @@ test("chunks that join, gaps, ends and an exit are taken", () => {
 const wrong: [string, Message[], { stdout?: number }?][] = [
   ["output before `started`", [chunk(0n, 1)]],
   ["a second `started`", [started(), started()]],
-  ["a beginning at another offset than was asked for", [started({ stdoutOffset: 1n })], { stdout: 0 }],
+  ["a start at another offset than requested", [started({ stdoutOffset: 1n })], { stdout: 0 }],
   ["a chunk that skips bytes", [started(), chunk(0n, 5), chunk(6n, 1)]],
   ["a chunk that repeats bytes", [started(), chunk(0n, 5), chunk(4n, 1)]],
   ["a chunk of another stream's offset", [started(), chunk(0n, 5), chunk(5n, 1, STDERR)]],
   ["an empty chunk", [started(), chunk(0n, 0)]],
   ["a chunk that is too large", [started(), chunk(0n, 65537)]],
   ["a stream that does not exist", [started(), chunk(0n, 1, agentpb.Stream.UNSPECIFIED)]],
-  ["a chunk behind the end", [started(), eof(0n), chunk(0n, 1)]],
+  ["a chunk after the end", [started(), eof(0n), chunk(0n, 1)]],
   ["a second end", [started(), eof(0n), eof(0n)]],
-  ["an end at another place", [started(), chunk(0n, 5), eof(6n)]],
-  ["a gap that goes back", [started(), chunk(0n, 5), gap(5n, 5n)]],
-  ["a gap from elsewhere", [started(), gap(1n, 5n)]],
+  ["an end at another offset", [started(), chunk(0n, 5), eof(6n)]],
+  ["a gap of no bytes", [started(), chunk(0n, 5), gap(5n, 5n)]],
+  ["a gap that begins at another offset", [started(), gap(1n, 5n)]],
   ["stdin accepted twice", [started({ stdinOffset: 3n }), stdinAck(3n)]],
-  ["an offset beyond all numbers", [started(), gap(0n, 2n ** 60n)]],
-  ["an exit code that is none", [started(), exited(256)]],
-  ["a signal that is none", [started(), exited(1, -1)]],
-  ["anything behind the exit", [started(), exited(0), stdinAck(9n)]],
+  ["an offset beyond the safe integers", [started(), gap(0n, 2n ** 60n)]],
+  ["an invalid exit code", [started(), exited(256)]],
+  ["an invalid signal", [started(), exited(1, -1)]],
+  ["a message after the exit", [started(), exited(0), stdinAck(9n)]],
   ["an empty message", [started(), { case: undefined }]],
 ];
 

@@ -2,9 +2,9 @@
  * Checks a guest's messages about a process.
  *
  * Offsets decide what a client keeps and what it asks for after a lost connection, so a guest with wrong offsets could make a
- * client lose or repeat bytes without noticing. Here every message must follow from the one before: chunks join, gaps begin
- * where the last chunk ended, an end comes once, the accepted offset of stdin rises, and nothing comes after the exit. Any other
- * message ends the stream with GUEST_FAILED.
+ * client lose or repeat bytes without noticing. Here every message must follow from the previous one: chunks are adjacent, gaps
+ * begin where the last chunk ended, an end comes once, the accepted offset of stdin rises, and nothing comes after the exit.
+ * Any other message ends the stream with GUEST_FAILED.
  *
  * Offsets are numbers: a stream of 2^53 bytes takes years.
  */
@@ -44,7 +44,7 @@ export type OutputExpectation = {
 
 const MAX_CHUNK_BYTES = 65536;
 
-/** Checks the messages of one Exec or Attach, one after the other. */
+/** Checks the messages of one Exec or Attach, in order. */
 export class OutputCheck {
   readonly #expected: OutputExpectation;
   #next: Record<OutputName, number> | undefined;
@@ -56,9 +56,9 @@ export class OutputCheck {
     this.#expected = expected;
   }
 
-  /** The event a message stands for. Throws GUEST_FAILED. */
+  /** Converts a message to an event. Throws GUEST_FAILED. */
   take({ output }: agentpb.ProcessOutput): ProcessEvent {
-    if (this.#exited) throw broken("went on after the exit");
+    if (this.#exited) throw broken("sent a message after the exit");
     if (output.case === "started") return this.#started(output.value);
     if (this.#next === undefined) throw broken("did not begin with `started`");
     switch (output.case) {
@@ -84,7 +84,7 @@ export class OutputCheck {
     const offsets = { stdout: safe(started.stdoutOffset), stderr: safe(started.stderrOffset) };
     for (const name of ["stdout", "stderr"] as const)
       if (offsets[name] !== (this.#expected[name] ?? offsets[name]))
-        throw broken(`begins ${name} at ${offsets[name]} in place of ${this.#expected[name]}`);
+        throw broken(`begins ${name} at ${offsets[name]} instead of ${this.#expected[name]}`);
     this.#next = { ...offsets };
     this.#stdinAccepted = safe(started.stdinOffset);
     return {
@@ -102,7 +102,7 @@ export class OutputCheck {
     if (data.length < 1 || data.length > MAX_CHUNK_BYTES)
       throw broken(`sent a chunk of ${data.length} bytes`);
     const at = safe(offset);
-    if (at !== next[name]) throw broken(`sent ${name} at ${at} in place of ${next[name]}`);
+    if (at !== next[name]) throw broken(`sent ${name} at ${at} instead of ${next[name]}`);
     next[name] = at + data.length;
     return { kind: "chunk", stream: name, offset: at, data };
   }
@@ -118,7 +118,7 @@ export class OutputCheck {
   #eof({ stream, offset }: agentpb.OutputEof, next: Record<OutputName, number>): ProcessEvent {
     const name = this.#open(stream);
     const at = safe(offset);
-    if (at !== next[name]) throw broken(`ends ${name} at ${at} in place of ${next[name]}`);
+    if (at !== next[name]) throw broken(`ends ${name} at ${at} instead of ${next[name]}`);
     this.#ended.add(name);
     return { kind: "eof", stream: name, offset: at };
   }
@@ -140,7 +140,7 @@ export class OutputCheck {
 
   #open(stream: agentpb.Stream): OutputName {
     const name = nameOf(stream);
-    if (this.#ended.has(name)) throw broken(`goes on with ${name} after its end`);
+    if (this.#ended.has(name)) throw broken(`continues ${name} after its end`);
     return name;
   }
 }

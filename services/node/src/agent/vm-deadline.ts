@@ -1,22 +1,22 @@
 /**
- * A deadline in the time of a VM. An emulated guest on a crowded host was seen to get a twentieth of a CPU: it is slow, and it is
- * there. So time in which the host had no CPU for the VM does not count, up to a bound. A guest that hangs, or whose QEMU
- * was stopped, does not wait for a CPU, so its deadline passes in time.
+ * A deadline in the time of a VM. An emulated guest on a crowded host was seen to get a twentieth of a CPU: it is slow, but it
+ * works. So time in which the host had no CPU for the VM does not count, up to a bound. A guest that hangs, or whose QEMU is
+ * stopped, does not wait for a CPU, so its deadline passes in time.
  */
 
 /** Steal time of the VM so far, in ms; the figure may be `maxAgeMs` old. */
 export type StealReader = (maxAgeMs: number) => number;
 
-/** A deadline becomes at most this many times as long. */
+/** A deadline is extended to at most this many times its length. */
 const MAX_STRETCH = 6;
 /** Reading steal time takes about 0.1 ms, so not every call reads it. */
 const FIGURE_AGE_MS = 1000;
-/** Less is not waited for. */
+/** A shorter extension is not worth a timer. */
 const SLACK_MS = 50;
 
 export class VmDeadline implements Disposable {
   readonly signal: AbortSignal;
-  /** Steal time within the deadline, in ms, as it was when the deadline last came. */
+  /** Steal time since the start, in ms, read when the deadline was last checked. */
   stolenMs = 0;
   readonly #over = new AbortController();
   readonly #begunMs = performance.now();
@@ -25,7 +25,7 @@ export class VmDeadline implements Disposable {
   readonly #stealBefore: number;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `timeoutMs` 0 or less means none. The signal aborts with `signal` too. */
+  /** A `timeoutMs` of 0 or less means no deadline. The signal also aborts with `signal`. */
   constructor(timeoutMs: number, steal: StealReader, signal: AbortSignal | undefined) {
     this.#timeoutMs = timeoutMs;
     this.#steal = steal;

@@ -9,14 +9,13 @@ const CREATE_TIMEOUT_MS = 30_000;
 const REMOVE_TIMEOUT_MS = 15_000;
 
 export type CreateInGuestOptions = {
-  /** Of the container's image. */
   readonly config: ImageConfig;
-  /** Containers that share the CPUs of the guest with it. */
+  /** Containers that share the guest's CPUs with it. */
   readonly counted: readonly ContainerRecord[];
   readonly signal: AbortSignal;
 };
 
-/** Creates a container in the guest; its command is not executed. Its disks are there. */
+/** Creates a container in the guest, without executing its command. Its disks must be plugged in. */
 export async function createInGuest(
   entry: SandboxEntry,
   container: ContainerRecord,
@@ -28,7 +27,7 @@ export async function createInGuest(
   await containers.createContainer(request, { signal, timeoutMs: CREATE_TIMEOUT_MS });
 }
 
-/** Removes a container from the guest, with all its processes. Succeeds when the guest does not know it. */
+/** Removes a container from the guest, with all its processes. Succeeds when the guest does not have it. */
 export async function removeFromGuest(
   entry: SandboxEntry,
   containerId: string,

@@ -3,12 +3,13 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 
 const SIGKILL = 9;
 const CALL_TIMEOUT_MS = 3000;
-/** How long after SIGKILL the end must have been seen. */
+/** Time within which the end must be recorded after SIGKILL. */
 const KILL_PATIENCE_MS = 5000;
 
 /**
- * Ends containers: their stop signal, after `graceMs` SIGKILL, and waits until their ends are recorded. Containers that never
- * ran are left alone. Returns whether all have ended. A guest that takes no signal is not waited for: it would not tell of an end.
+ * Ends containers: sends their stop signal and, after `graceMs`, SIGKILL, and waits until their ends are recorded. Containers
+ * that never ran are skipped. Returns whether all have ended. A guest that accepts no signal is not waited for: it would not
+ * report an end.
  */
 export async function endContainers(
   entry: SandboxEntry,
@@ -30,8 +31,8 @@ export async function endContainers(
 }
 
 /**
- * Ends a container that was created and never started: its init exists and waits for the start, so a signal before SIGKILL has no
- * effect. Returns whether the end was seen. Throws what the call on the guest throws.
+ * Ends a container that was created and never started: its init exists and waits for the start, so a signal other than SIGKILL
+ * has no effect. Returns whether the end was recorded. Throws the errors of the call to the guest.
  */
 export async function endUnstarted(entry: SandboxEntry, containerId: string): Promise<boolean> {
   entry.vm?.stopRequests.add(containerId);
@@ -44,7 +45,7 @@ export async function endUnstarted(entry: SandboxEntry, containerId: string): Pr
   return await entry.reaches(ended, AbortSignal.timeout(KILL_PATIENCE_MS));
 }
 
-/** Whether the guest took at least one of the signals. */
+/** Whether the guest accepted at least one of the signals. */
 async function signalAll(
   entry: SandboxEntry,
   containerIds: readonly string[],
@@ -67,7 +68,7 @@ async function signalOne(entry: SandboxEntry, containerId: string, signal: numbe
   }
 }
 
-/** Frozen processes obey no signal. */
+/** Frozen processes do not react to signals. */
 async function thaw(entry: SandboxEntry, containerId: string): Promise<void> {
   const { containers } = await entry.agent.client({ deadlineMs: CALL_TIMEOUT_MS });
   await containers.resumeContainer({ containerId }, { timeoutMs: CALL_TIMEOUT_MS });

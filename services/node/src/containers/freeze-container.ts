@@ -1,9 +1,9 @@
 /**
- * Freezes the processes of a container and lets them go on.
+ * Freezes and thaws the processes of a container.
  *
- * The agent carries on with what it was asked for when its caller leaves or the link breaks. So nobody's leaving ends the call; after
- * a break it is made again, as the agent does one thing after the other; and after a failure the guest is asked what became of it:
- * the record says what is, not what was wanted.
+ * The agent finishes a call even when its caller leaves or the link breaks. So the call does not end when the client leaves.
+ * After a broken link it is repeated, because the agent runs one call after the other. After a failure the guest is asked for
+ * the container's state: the record has the actual state, not the requested one.
  */
 import { hasReason, PaddockError } from "@paddock/domain";
 import type { AgentClient } from "../agent/connect-agent.ts";
@@ -12,7 +12,7 @@ import { containerOf } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { afterGuestContainer } from "../wire/guest-facts.ts";
 
-/** The agent gives the kernel 10 s to freeze a cgroup; its own answer is better than none. */
+/** The agent gives the kernel 10 s to freeze a cgroup. Its own error is better than a timeout. */
 const FREEZER_TIMEOUT_MS = 15_000;
 const LINK_TIMEOUT_MS = 5000;
 const LOOK_TIMEOUT_MS = 5000;
@@ -20,11 +20,11 @@ const LOOK_TIMEOUT_MS = 5000;
 export type FreezeOptions = {
   readonly containerId: string;
   readonly wanted: "paused" | "running";
-  /** Ends the wait for a link to the guest, and nothing else. */
+  /** Ends only the wait for a link to the guest. */
   readonly signal: AbortSignal;
 };
 
-/** Makes a running container paused, or a paused one running. Needs the lock. */
+/** Pauses a running container, or resumes a paused one. Needs the lock. */
 export async function freezeContainer(
   ctx: NodeContext,
   entry: SandboxEntry,
@@ -52,7 +52,10 @@ export async function freezeContainer(
   }));
 }
 
-/** Records what the guest says of the container. A guest that says nothing is listed when its link is up again. */
+/**
+ * Records the state that the guest reports for the container. If the guest does not answer, its containers are listed when its
+ * link is up again.
+ */
 async function look(ctx: NodeContext, entry: SandboxEntry, containerId: string): Promise<void> {
   const facts = {
     nowMs: ctx.nowMs(),
@@ -68,6 +71,9 @@ async function look(ctx: NodeContext, entry: SandboxEntry, containerId: string):
       throw new PaddockError("GUEST_FAILED", "the guest's answer has no container");
     entry.update((record) => afterGuestContainer(record, { ...container, containerId }, facts));
   } catch (error) {
-    entry.log.warn({ container: containerId, err: error }, "it is not known whether a container is paused");
+    entry.log.warn(
+      { container: containerId, err: error },
+      "the guest did not report whether a container is paused",
+    );
   }
 }

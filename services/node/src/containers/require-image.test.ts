@@ -9,7 +9,7 @@ import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const directory = { path: "etc", type: "directory", mode: 0o755, uid: 0, gid: 0, mtime: 0 } as const;
 
-/** The beginning of the ids of two images, of which there are at most 17 then. */
+/** A prefix that the ids of two images share, found among at most 17. */
 async function ambiguousBeginning(images: ImageStore): Promise<string> {
   const seen = new Set<string>();
   for (let index = 0; ; index++) {
@@ -21,7 +21,7 @@ async function ambiguousBeginning(images: ImageStore): Promise<string> {
   }
 }
 
-test("an image's name that is none, means several or means none is refused by a reason of its own, and nothing is made", async () => {
+test("an invalid, an ambiguous and an unknown image name are refused with different reasons, and nothing is created", async () => {
   await using node = await TestNode.start();
   const root = await mkdtemp(join(tmpdir(), "paddock-images-"));
   await using cleanUp = new AsyncDisposableStack();

@@ -19,8 +19,8 @@ const REASONS = {
 type Images = Pick<NodeContext, "images" | "nodeId">;
 
 /**
- * The image that a client's reference names: a name, an id or the beginning of one. At once, so that it can be pinned before anything
- * else happens. Throws IMAGE_NOT_FOUND, AMBIGUOUS_REFERENCE or INVALID_REFERENCE.
+ * The image that a client's reference names: a name, an id or the prefix of an id. Synchronous, so that it can be pinned before
+ * anything else happens. Throws IMAGE_NOT_FOUND, AMBIGUOUS_REFERENCE or INVALID_REFERENCE.
  */
 export function requireImage({ images, nodeId }: Images, reference: string): ImageRecord {
   try {
@@ -31,11 +31,11 @@ export function requireImage({ images, nodeId }: Images, reference: string): Ima
   }
   const name = JSON.stringify(reference.slice(0, 200));
   throw new PaddockError("IMAGE_NOT_FOUND", `node ${nodeId} has no image ${name}`, {
-    hint: "import it first; list the images to see what there is",
+    hint: "import it first; list the images to see which exist",
   });
 }
 
-/** The image of a container's record, by its id alone. Throws IMAGE_NOT_FOUND. */
+/** The image of a container's record, by its id. Throws IMAGE_NOT_FOUND. */
 export function requireImageOfId({ images, nodeId }: Images, imageId: string): ImageRecord {
   const image = images.get(imageId);
   if (image !== undefined) return image;
@@ -44,7 +44,7 @@ export function requireImageOfId({ images, nodeId }: Images, imageId: string): I
   });
 }
 
-/** What the image store refused, as an error of a call. */
+/** Converts a refusal of the image store to an error of a call. */
 export function imageFailure(error: unknown): unknown {
   return error instanceof ImageError
     ? new PaddockError(REASONS[error.kind], error.message, { hint: error.hint, cause: error })

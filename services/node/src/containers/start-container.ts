@@ -5,7 +5,7 @@ import { afterGuestContainer } from "../wire/guest-facts.ts";
 const TIMEOUT_MS = 30_000;
 
 /**
- * Executes a container's command. One that is not there or cannot be executed is no error: the container has ended, with 127
+ * Executes a container's command. A command that is missing or cannot be executed is not an error: the container ends with 127
  * or 126. Needs the lock.
  */
 export async function startContainer(
@@ -27,7 +27,7 @@ export async function startContainer(
     });
   if (container === undefined)
     throw new PaddockError("GUEST_UNAVAILABLE", "the guest's answer has no container");
-  // The answer is about this container, whatever names the guest gives it.
+  // The answer is about this container, whatever names the guest sends.
   const facts = { nowMs: nowMs(), stopRequested: () => false };
   const told = { ...container, containerId, instance: "" };
   entry.update((record) => afterGuestContainer(record, told, facts));

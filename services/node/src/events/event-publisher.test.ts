@@ -32,7 +32,7 @@ after(async () => {
 
 const newStore = () => new NodeStore(join(directory, `${++files}.db`));
 
-/** Warnings are kept. */
+/** A log that collects warnings. */
 function newLog() {
   const warnings: string[] = [];
   return { warnings, info: () => undefined, warn: (_: object, text: string) => void warnings.push(text) };
@@ -55,20 +55,20 @@ async function here(): Promise<EventPosition> {
   return { streamCreated, sequence: lastSequence };
 }
 
-/** Ids of what is stored after a position, up to and including `last`. */
+/** Ids of the events stored after a position, up to and including `last`. */
 async function storedFrom(from: EventPosition, last: string): Promise<string[]> {
   const seen: string[] = [];
   for await (const { event } of readEvents(stream, from, { signal: AbortSignal.timeout(20_000) })) {
     if (event !== undefined) seen.push(event.eventId);
     if (event?.eventId === last) return seen;
   }
-  throw new Error(`${last} did not come, but ${seen.join(" ")}`);
+  throw new Error(`${last} was not stored, only ${seen.join(" ")}`);
 }
 
 async function emptied(store: NodeStore): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (store.outbox(1).length > 0) {
-    assert.ok(performance.now() < deadline, "the outbox is not emptied");
+    assert.ok(performance.now() < deadline, "the outbox is not empty in time");
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -83,7 +83,7 @@ test("events that an earlier daemon left are published first, then new ones, and
   await emptied(store);
 });
 
-test("while NATS is down events wait, one warning is logged, and they come once and in order when it is back", async () => {
+test("while NATS is down events wait and one warning is logged; afterwards they are published once, in order", async () => {
   using store = newStore();
   const from = await here();
   const log = newLog();
@@ -101,11 +101,11 @@ test("while NATS is down events wait, one warning is logged, and they come once 
   await emptied(store);
 });
 
-test("an event that was stored without an answer is not published again, however long ago that was", async () => {
+test("an event that was stored without an answer is not published again, however long ago", async () => {
   using store = newStore();
   const from = await here();
   commit(store, ["c0", "c1", "c2", "c3"]);
-  // Every attempt has another id for the server, so that its own window against duplicates does not count.
+  // Every attempt has another message id, so that the server's own window against duplicates does not apply.
   let attempt = 0;
   const published: string[] = [];
   const forgetful = {

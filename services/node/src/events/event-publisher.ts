@@ -1,12 +1,12 @@
 /**
  * Publishes the events of the outbox, in order, each at least once and in practice once.
  *
- * An event is added to the outbox by the transaction of its change, and removed after the server has stored it. In between the
- * daemon may die, or the answer may be lost: then the daemon does not know whether the event is stored. Before the publisher
- * continues it asks for the last stored event of each sandbox with events to publish, and skips what that proves stored. The
- * server's own window of two minutes does not suffice: an outage may last longer.
+ * The transaction of a change adds its event to the outbox, and the event is removed after the server has stored it. In between
+ * the daemon may die, or the answer may be lost: then the daemon does not know whether the event is stored. Before the
+ * publisher continues, it asks for the last stored event of each sandbox with events to publish, and skips the events that this
+ * proves stored. The server's own window of two minutes is not enough: an outage may last longer.
  *
- * One event is in flight at a time: with several, one that failed would be stored after its successors.
+ * One event is in flight at a time: with several, a failed event would be stored after its successors.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -25,9 +25,9 @@ export type PublisherOptions = {
 
 type Outgoing = OutgoingEvent & { readonly position: number };
 
-/** At least as many as can be stored and not yet removed, so that after a crash the proof covers all of them. */
+/** At least the number of events that can be stored and not yet removed, so that after a crash the proof covers all of them. */
 const BATCH = 256;
-/** Stored events may stay in the outbox for a while, since each removal is a write. */
+/** Stored events may stay in the outbox for a while, because each removal is a write. */
 const FORGET_AFTER_EVENTS = 64;
 const FORGET_AFTER_MS = 250;
 const RETRY_MS = 500;
@@ -45,13 +45,13 @@ export class EventPublisher implements AsyncDisposable {
   #unforgotten = 0;
   #forgetting: NodeJS.Timeout | undefined;
 
-  /** Starts with what an earlier daemon left. */
+  /** Starts with the events that an earlier daemon left. */
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#running = this.#run();
   }
 
-  /** Something may be in the outbox. Never throws, never waits. */
+  /** Called when the outbox may have events. Never throws, never waits. */
   wake(): void {
     this.#woken.resolve();
   }
@@ -94,7 +94,7 @@ export class EventPublisher implements AsyncDisposable {
     return true;
   }
 
-  /** The last position that is stored for certain: that of the last event of a sandbox in the stream. */
+  /** Positions that are certainly stored: up to each sandbox's last event in the stream. */
   async #storedAlready(events: readonly Outgoing[]): Promise<Set<number>> {
     const stored = new Set<number>();
     const ofSandboxes = Map.groupBy(events, ({ sandboxId }) => sandboxId);
@@ -109,7 +109,7 @@ export class EventPublisher implements AsyncDisposable {
   }
 
   #succeeded(position: number): void {
-    if (this.#failing) this.#options.log.info({}, "events are published again");
+    if (this.#failing) this.#options.log.info({}, "publishing events works again");
     this.#failing = false;
     this.#stored = position;
     this.#unforgotten += 1;
@@ -125,7 +125,7 @@ export class EventPublisher implements AsyncDisposable {
       this.#options.store.published(this.#stored);
       this.#unforgotten = 0;
     } catch (error) {
-      // They stay in the outbox: they are removed with the next ones, or the next daemon finds them stored.
+      // They stay in the outbox. They are removed with the next events, or the next daemon finds them stored.
       this.#options.log.warn({ err: error }, "published events could not be removed from the outbox");
     }
   }

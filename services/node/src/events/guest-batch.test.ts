@@ -21,7 +21,7 @@ function gathered(options: { maxEvents?: number } = {}) {
   return { batch, writes };
 }
 
-test("exits of execs that come together are written together, soon", () => {
+test("exits of execs that arrive together are written together, soon", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const { batch, writes } = gathered();
   for (const sequence of [1, 2, 3]) assert.equal(batch.add(exited(sequence, `e${sequence}`)), 0);
@@ -31,7 +31,7 @@ test("exits of execs that come together are written together, soon", () => {
   mock.timers.reset();
 });
 
-test("the exit of an init is written at once, after what came before it", () => {
+test("the exit of an init is written at once, after earlier events", () => {
   const { batch, writes } = gathered();
   batch.add(exited(1, "e1"));
   batch.add(exited(2, "c1"));
@@ -45,7 +45,7 @@ test("a guest that fills a batch is made to wait", () => {
   assert.deepEqual(writes, [[1, 2]]);
 });
 
-test("events that were not written are dropped with the batch, for the guest sends them again", () => {
+test("unwritten events are dropped with the batch, because the guest sends them again", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const { batch, writes } = gathered();
   batch.add(exited(1, "e1"));

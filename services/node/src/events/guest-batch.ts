@@ -1,19 +1,19 @@
 /**
  * Events of a guest, gathered for one write.
  *
- * An exit of an exec only concerns watchers, and a busy sandbox has many: each would cost a write to disk that delays the answer
- * to a client of that exec. So they are gathered for a moment. Events that change the record (the exit of an init, an OOM kill)
- * are written at once, together with the ones before, in order. Gathering loses nothing: the guest sends again every event that
- * the record does not include.
+ * An exit of an exec only concerns watchers, and a busy sandbox has many: each would cost a write to disk that delays the
+ * answer to a client of that exec. So they are gathered for a moment. Events that change the record (the exit of an init, an
+ * OOM kill) are written at once, together with earlier ones, in order. Gathering loses nothing: the guest sends every event
+ * again that the record does not include.
  *
- * A guest that floods waits here, and delays no other: a full batch is written, and the next one waits.
+ * A flooding guest waits here and delays no other guest: a full batch is written, and the next one waits.
  */
 import type { agentpb } from "@paddock/protocol";
 
 export type GuestBatchOptions = {
   /** Writes events. */
   readonly write: (events: readonly agentpb.WatchEventsResponse[]) => void;
-  /** A batch is written when no further event came for this long, */
+  /** A batch is written when no further event arrives for this long, */
   readonly gatherMs?: number;
   /** or this long after the first. */
   readonly mostGatherMs?: number;
@@ -32,7 +32,7 @@ export class GuestBatch implements Disposable {
     this.#options = { gatherMs: 100, mostGatherMs: 1000, maxEvents: 64, floodPauseMs: 250, ...options };
   }
 
-  /** Takes an event. The result is how long to wait before the next one, in milliseconds. */
+  /** Adds an event. Returns how long to wait before the next one, in milliseconds. */
   add(event: agentpb.WatchEventsResponse): number {
     this.#events.push(event);
     const isFull = this.#events.length >= this.#options.maxEvents;
@@ -50,7 +50,7 @@ export class GuestBatch implements Disposable {
     this.#timer = setTimeout(() => this.flush(), Math.min(gatherMs, leftMs));
   }
 
-  /** Writes what was gathered. */
+  /** Writes the gathered events. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -59,7 +59,7 @@ export class GuestBatch implements Disposable {
     if (events.length > 0) this.#options.write(events);
   }
 
-  /** Drops what was not written. */
+  /** Drops the unwritten events. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#events = [];

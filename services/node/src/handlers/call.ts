@@ -1,4 +1,4 @@
-/** What handlers have in common: the call, the lock, and how a sandbox is shown. */
+/** Shared by handlers: the call, the lock, and how a sandbox is shown. */
 import type { LockView } from "@paddock/lifecycle";
 import type { NodeContext } from "../node-context.ts";
 import { permits, permitsContainer, requireContainer } from "../sandboxes/permits.ts";
@@ -8,10 +8,10 @@ import { containerStatusOf, type StatusContext, sandboxOf } from "../wire/sandbo
 export { permits, permitsContainer, requireContainer };
 
 export type Call = {
-  /** Of its method; the holder of a lock is shown by it. */
+  /** Name of the method; identifies the holder of a lock. */
   readonly name: string;
   readonly requestId: string;
-  /** Of the sandbox's placement; 0 when the command is about none. */
+  /** Generation of the sandbox's placement; 0 when the command concerns no sandbox. */
   readonly generation: bigint;
   /** Aborts when all callers with this request id have left or reached their deadline. */
   readonly signal: AbortSignal;
@@ -19,7 +19,7 @@ export type Call = {
   readonly deadline: Date | undefined;
 };
 
-/** Runs `work` with the sandbox's lock held. Throws SANDBOX_NOT_FOUND, also when it was deleted meanwhile. */
+/** Runs `work` with the sandbox's lock held. Throws SANDBOX_NOT_FOUND, also when the sandbox is deleted during the wait. */
 export async function locked<T>(
   ctx: NodeContext,
   sandboxId: string,
@@ -33,7 +33,7 @@ export async function locked<T>(
 /** How long a call without the lock waits for the link to a guest. */
 const GUEST_PATIENCE_MS = 10_000;
 
-/** The services of the guest, for a call that takes no lock. */
+/** The services of the guest, for a call without the lock. */
 export const guestOf = (entry: SandboxEntry, { signal }: Call) =>
   entry.agent.client({ signal, deadlineMs: GUEST_PATIENCE_MS });
 
@@ -41,7 +41,7 @@ export const guestOf = (entry: SandboxEntry, { signal }: Call) =>
 export const shownSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
   sandboxOf(entry.record, statusContext(ctx, entry, ctx.lock.view(entry.sandboxId)));
 
-/** The sandbox as a call that has changed it leaves it: the lock that call still holds is not worth telling. */
+/** The sandbox as shown by the call that has changed it, without the lock that the call still holds. */
 export const changedSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
   sandboxOf(entry.record, statusContext(ctx, entry, { holder: undefined, waiters: [] }));
 

@@ -6,7 +6,7 @@ import { fromStatus, SandboxSchema } from "@paddock/protocol";
 import { MAX_CONTAINERS } from "../record/container-place.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
-test("one container more than a VM has disks for is refused before anything is touched, and made once there is room", async () => {
+test("a container for which the VM has no disk left is refused before any change, and created once there is room", async () => {
   await using node = await TestNode.start();
   const spec = { containers: [{ containerId: "c0", image: "tiny" }] };
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec } }));
@@ -33,7 +33,7 @@ test("one container more than a VM has disks for is refused before anything is t
   assert.equal((await create()).case, "createContainer");
 });
 
-test("containers created one by one make no record that is too large, and one that is smaller still fits", async () => {
+test("containers created one by one never make the record too large, and a smaller one still fits", async () => {
   await using node = await TestNode.start();
   const first = { containerId: "c0", image: "tiny" };
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec: { containers: [first] } } }));
@@ -56,7 +56,7 @@ test("containers created one by one make no record that is too large, and one th
   assert.equal((await create(39, { env: ["A=x"] })).case, "createContainer");
 });
 
-test("labels of many containers make no sandbox that no answer can show", async () => {
+test("labels of many containers never make a sandbox too large for an answer", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec: {} } }));
   const labels = Object.fromEntries(

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { MAX_CONTAINERS } from "../record/container-place.ts";
 import { TestNode } from "../testing/test-node.ts";
 
-test("a spec of more containers than a VM has disks for is refused by the schema, before anything is touched", async () => {
+test("a spec with more containers than a VM has disks for is refused by the schema, before any change", async () => {
   await using node = await TestNode.start();
   const containers = Array.from({ length: MAX_CONTAINERS + 1 }, (_, index) => ({
     containerId: `c${index}`,
@@ -17,7 +17,7 @@ test("a spec of more containers than a VM has disks for is refused by the schema
   assert.deepEqual(node.leftovers(), []);
 });
 
-test("a spec that no answer could carry is refused before anything is touched", async () => {
+test("a spec too large for an answer is refused before any change", async () => {
   await using node = await TestNode.start();
   const process = {
     args: ["sh"],

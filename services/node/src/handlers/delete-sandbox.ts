@@ -24,7 +24,7 @@ export const deleteSandbox = command(
   },
 );
 
-/** What a sandbox has of its host follows from two ids that are not in its record, so one whose record cannot be read can be deleted. */
+/** Deletes a sandbox whose record cannot be read: two ids outside the record determine its host resources. */
 async function deleteUnreadable(
   ctx: NodeContext,
   sandboxId: string,

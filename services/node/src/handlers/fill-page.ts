@@ -1,19 +1,19 @@
-/** Pages of lists, as large as an answer on the bus may be. */
+/** Pages of lists, as large as a message on the bus may be. */
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 
 const DEFAULT_PAGE_SIZE = 100;
-/** The bus carries 1 MiB at once; the rest is for what is around a page. */
+/** The bus carries 1 MiB per message; the rest is for the fields around the page. */
 const MAX_PAGE_BYTES = 1008 * 1024;
-/** Key and length of an item among its page's fields. */
+/** Key and length of an item in the page's message. */
 const FIELD_BYTES = 5;
 
 export type PageOptions<Item, Desc extends DescMessage> = {
   readonly schema: Desc;
-  /** Most items; 0 is the default. */
+  /** Maximum number of items; 0 means the default. */
   readonly pageSize: number;
-  /** The item as it is listed. */
+  /** The message of the item. */
   readonly shown: (item: Item) => MessageShape<Desc>;
-  /** The same without what may make it too large for a page of its own: one large item must not make a list fail. */
+  /** The item without the parts that may make it too large for one page: one large item must not make a list fail. */
   readonly reduced: (message: MessageShape<Desc>) => MessageShape<Desc>;
   /** The token of the page that begins after this item. */
   readonly tokenOf: (message: MessageShape<Desc>) => string;
@@ -21,11 +21,11 @@ export type PageOptions<Item, Desc extends DescMessage> = {
 
 export type Page<Desc extends DescMessage> = {
   readonly items: MessageShape<Desc>[];
-  /** Empty when all items are on it. */
+  /** Empty on the last page. */
   readonly nextPageToken: string;
 };
 
-/** The first of the items, as many as go on a page: at least one if there is any. At most one more of them is looked at. */
+/** The first items, as many as fit on a page, but at least one if there are any. Reads at most one more. */
 export function fillPage<Item, Desc extends DescMessage>(
   all: Iterable<Item>,
   { schema, pageSize, shown, reduced, tokenOf }: PageOptions<Item, Desc>,

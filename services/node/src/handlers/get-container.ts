@@ -3,7 +3,7 @@ import { command } from "../command.ts";
 import { containerOfRecord } from "../wire/sandbox-status.ts";
 import { requireContainer } from "./call.ts";
 
-/** Answers from the published snapshot, also while a call changes the sandbox. */
+/** Answers from the published snapshot, even while a call changes the sandbox. */
 export const getContainer = command(
   ContainerService.method.getContainer,
   (ctx, { sandboxId, containerId }) => {

@@ -3,7 +3,7 @@ import { command } from "../command.ts";
 import { readSandboxStats } from "../stats/sandbox-stats.ts";
 import { permits } from "./call.ts";
 
-/** The host's figures, and the guest's when it answers. A paused guest cannot. */
+/** The host's figures, and the guest's when it answers. A paused guest does not. */
 export const getSandboxStats = command(
   SandboxService.method.getSandboxStats,
   async (ctx, { sandboxId }, { signal }) => {

@@ -3,7 +3,7 @@ import { ContainerService } from "@paddock/protocol";
 import { command } from "../command.ts";
 import { guestOf, permitsContainer } from "./call.ts";
 
-/** Takes no lock: a signal must get through while a stop waits for the end of its grace. */
+/** Takes no lock: a signal must get through while a stop waits for its grace period. */
 export const killContainer = command(
   ContainerService.method.killContainer,
   async (ctx, { sandboxId, containerId, signal, all }, call) => {

@@ -37,7 +37,7 @@ async function list(
 const names = ({ containers }: ListContainersResponse) =>
   containers.map(({ sandboxId, containerId }) => `${sandboxId}/${containerId}`);
 
-test("containers of a node are listed by sandbox and container, page after page", async () => {
+test("containers of a node are listed in order of sandbox and container, page by page", async () => {
   await using node = await withContainers();
   const first = await list(node, { pageSize: 2 });
   assert.deepEqual(names(first), ["a/a1", "a/a2"]);
@@ -47,14 +47,14 @@ test("containers of a node are listed by sandbox and container, page after page"
   assert.equal(second.containers[0]?.nodeId, node.context.nodeId);
 });
 
-test("containers are listed by sandbox, label and state", async () => {
+test("containers are filtered by sandbox, label and state", async () => {
   await using node = await withContainers();
   assert.deepEqual(names(await list(node, { sandboxId: "a-b" })), ["a-b/c"]);
   assert.deepEqual(names(await list(node, { labels: { team: "web" } })), ["a/a2"]);
   assert.deepEqual(names(await list(node, { states: [ContainerState.RUNNING] })), []);
 });
 
-test("a container is reported with its spec as it is now, and an unknown one is NOT_FOUND", async () => {
+test("a container is shown with its current spec, and an unknown one is NOT_FOUND", async () => {
   await using node = await withContainers();
   const get = async (containerId: string): Promise<Container | string | undefined> => {
     const outcome = await node.ask({ case: "getContainer", value: { containerId } }, { sandboxId: "a" });
@@ -75,7 +75,7 @@ test("a container is reported with its spec as it is now, and an unknown one is 
   assert.equal(await get("none"), "CONTAINER_NOT_FOUND");
 });
 
-test("a sandbox's spec has its defaults filled in and the containers that there are now", async () => {
+test("a sandbox is shown with its spec's defaults filled in and its current containers", async () => {
   await using node = await withContainers();
   const asked = { sandboxId: "a" };
   const spec = { containerId: "later", image: "tiny" };

@@ -12,7 +12,7 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { containerOfRecord, containerStateOf } from "../wire/sandbox-status.ts";
 import { fillPage, hasLabels } from "./fill-page.ts";
 
-/** A page by sandbox and container; the token is the key of the last container of the page before. */
+/** A page in order of sandbox and container. The token is the key of the previous page's last container. */
 export const listContainers = command(ContainerService.method.listContainers, (ctx, request) => {
   const { items, nextPageToken } = fillPage(wantedContainers(ctx, request), {
     schema: ContainerSchema,
@@ -37,7 +37,7 @@ function* wantedContainers(ctx: NodeContext, request: ListContainersRequest): Ge
   }
 }
 
-/** The sandbox that a key of a container names, if it is still there, and those after it. */
+/** The sandbox that a container's key names, if it still exists, and the sandboxes after it. */
 function* entriesFrom({ sandboxes }: NodeContext, key: string): Generator<SandboxEntry> {
   const [sandboxId = ""] = key.split(" ");
   const named = sandboxes.find(sandboxId);
@@ -50,7 +50,7 @@ const byId = (a: ContainerRecord, b: ContainerRecord): number => (a.containerId 
 const isWanted = ({ phase, spec }: ContainerRecord, { states, labels }: ListContainersRequest): boolean =>
   (states.length === 0 || states.includes(containerStateOf(phase.kind))) && hasLabels(spec, labels);
 
-/** Without what the client has sent: it makes all the difference in size. */
+/** Without the parts that the client has sent, which are nearly all of its size. */
 function withoutSpec({ spec: _, status, ...container }: Container): Container {
   return { ...container, ...(status && { status: { ...status, labels: {} } }) };
 }

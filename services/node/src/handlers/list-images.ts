@@ -3,7 +3,7 @@ import { command } from "../command.ts";
 import { shownImage } from "../wire/shown-image.ts";
 import { fillPage } from "./fill-page.ts";
 
-/** A page by id; the token is the last id of the page before. */
+/** A page in order of id. The token is the last id of the previous page. */
 export const listImages = command(
   ImageService.method.listImages,
   async ({ images: store, nodeId }, { pageSize, pageToken }) => {

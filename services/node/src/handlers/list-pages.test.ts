@@ -23,7 +23,7 @@ async function withSandboxes(...specs: Spec[]): Promise<TestNode> {
   return node;
 }
 
-/** All pages of the node's list. Each must go over the bus. */
+/** All pages of the node's list. Asserts that each fits on the bus. */
 async function listAll(node: TestNode): Promise<ListSandboxesResponse[]> {
   const pages: ListSandboxesResponse[] = [];
   for (let pageToken = ""; ; ) {
@@ -52,7 +52,7 @@ test("sandboxes with large annotations are listed on as many pages as the bus ne
     assert.equal(Object.keys(sandboxes[0]?.spec?.annotations ?? {}).length, 64);
 });
 
-test("environments and arguments count, too", async () => {
+test("environments and arguments count in the size of a page", async () => {
   const process = {
     args: ["sh", "-c", "x".repeat(130_000)],
     env: ["A", "B", "C"].map((name) => `${name}=${"y".repeat(130_000)}`),
@@ -63,10 +63,10 @@ test("environments and arguments count, too", async () => {
   assert.deepEqual(ids, ["s0", "s1", "s2"]);
 });
 
-test("a sandbox that no answer can carry is listed without its spec, and the list goes on", async () => {
+test("a sandbox too large for an answer is listed without its spec, and the list continues", async () => {
   const containers = [{ containerId: "c1", image: "tiny" }];
   await using node = await withSandboxes({ containers }, { hostname: "next" });
-  // An earlier daemon took it.
+  // An earlier daemon accepted it.
   node.context.sandboxes
     .require("s0")
     .update((record) => ({ ...record, spec: { ...record.spec, annotations: notes("😀") } }));
@@ -79,7 +79,7 @@ test("a sandbox that no answer can carry is listed without its spec, and the lis
   assert.equal(sandboxes[0]?.status?.containers[0]?.state, ContainerState.READY);
 });
 
-test("images with large configs are listed on as many pages as the bus needs, each of them", async () => {
+test("images with large configs are all listed, on as many pages as the bus needs", async () => {
   const image = fakeImage();
   const sized = (digit: string, bytes: number) => ({
     ...image,

@@ -27,7 +27,7 @@ export const listRefusedPackets = command(
             port,
           },
         }))
-        // Older ones are those of an earlier owner of the address.
+        // Older packets belong to an earlier owner of the address.
         .filter(({ atMs }) => atMs >= createdAtMs)
         .slice(0, MOST)
         .map(({ atMs, packet }) => ({ ...packet, time: timestampFromMs(atMs) })),

@@ -4,7 +4,7 @@ import { sandboxStateOf } from "../wire/sandbox-status.ts";
 import { shownSandbox } from "./call.ts";
 import { fillPage, hasLabels } from "./fill-page.ts";
 
-/** A page by id; the token is the last id of the page before. */
+/** A page in order of id. The token is the last id of the previous page. */
 export const listSandboxes = command(SandboxService.method.listSandboxes, (ctx, request) => {
   const { pageSize, pageToken, labels, states } = request;
   const wanted = ctx.sandboxes
@@ -21,7 +21,7 @@ export const listSandboxes = command(SandboxService.method.listSandboxes, (ctx, 
   return { sandboxes: items, nextPageToken };
 });
 
-/** Without what the client has sent: it makes all the difference in size. */
+/** Without the parts that the client has sent, which are nearly all of its size. */
 function withoutSpec({ spec: _, status, ...sandbox }: Sandbox): Sandbox {
   const containers = status?.containers.map((container) => ({ ...container, labels: {} })) ?? [];
   return { ...sandbox, ...(status && { status: { ...status, containers } }) };

@@ -23,13 +23,13 @@ const stateIn = (outcome: NamedOutcome) => {
 const recorded = async (node: TestNode) =>
   sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.containers[0]?.state;
 
-/** Settles when whoever has the sandbox's lock has let go of it. */
+/** Settles when the sandbox's lock is free. */
 async function calm(node: TestNode): Promise<void> {
   const options = { name: "look", signal: AbortSignal.timeout(5000) };
   await node.context.lock.with("s1", options, async () => undefined);
 }
 
-/** Asks for it as a client that leaves once the guest is at it; the guest carries on. */
+/** Calls as a client that leaves while the guest executes the call; the guest continues. */
 async function leave(node: TestNode, command: typeof PAUSE | typeof RESUME): Promise<void> {
   const reached = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
@@ -48,7 +48,7 @@ async function leave(node: TestNode, command: typeof PAUSE | typeof RESUME): Pro
   node.guest.onCall = async () => undefined;
 }
 
-/** From now on the guest does what it is asked for, and its answer is lost. */
+/** From now on the guest executes calls but its answers are lost. */
 function loseAnswers(node: TestNode): void {
   node.guest.onCall = async (name) => {
     const container = node.guest.containers.get("c1");
@@ -60,7 +60,7 @@ function loseAnswers(node: TestNode): void {
   };
 }
 
-test("a client that leaves while its container is paused leaves one that can be resumed", async () => {
+test("when the client leaves during a pause, the container can be resumed afterwards", async () => {
   await using node = await running();
   await leave(node, PAUSE);
   assert.equal(await recorded(node), ContainerState.PAUSED);
@@ -68,7 +68,7 @@ test("a client that leaves while its container is paused leaves one that can be 
   assert.equal(node.guest.containers.get("c1")?.state, agentpb.ContainerState.RUNNING);
 });
 
-test("a client that leaves while its container is resumed leaves one that can be paused", async () => {
+test("when the client leaves during a resume, the container can be paused afterwards", async () => {
   await using node = await running();
   await node.ask(PAUSE);
   await leave(node, RESUME);
@@ -77,14 +77,14 @@ test("a client that leaves while its container is resumed leaves one that can be
   assert.equal(node.guest.containers.get("c1")?.state, agentpb.ContainerState.PAUSED);
 });
 
-test("a pause and a resume whose answers are lost succeed, as the guest tells what became of them", async () => {
+test("a pause and a resume whose answers are lost succeed, because the guest is asked for the state", async () => {
   await using node = await running();
   loseAnswers(node);
   assert.equal(stateIn(await node.ask(PAUSE)), ContainerState.PAUSED);
   assert.equal(stateIn(await node.ask(RESUME)), ContainerState.RUNNING);
 });
 
-test("a pause that the guest refuses fails, and the record says what the guest says", async () => {
+test("a pause that the guest refuses fails, and the record has the state that the guest reports", async () => {
   await using node = await running();
   node.guest.onCall = async (name) => {
     if (name !== "pauseContainer") return;
@@ -95,7 +95,7 @@ test("a pause that the guest refuses fails, and the record says what the guest s
   assert.equal(await recorded(node), ContainerState.STOPPED);
 });
 
-test("a pause during which the link to the guest breaks is asked for again, as the guest may still be at it", async () => {
+test("a pause is repeated when the link to the guest breaks, because the guest may still be executing it", async () => {
   await using node = await running();
   let asked = 0;
   node.guest.onCall = async (name) => {

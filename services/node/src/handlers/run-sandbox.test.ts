@@ -6,7 +6,7 @@ import type { NamedOutcome } from "../testing/named-command.ts";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const spec = { containers: [{ containerId: "c1", image: "tiny" }] };
-/** Its outcome is larger than what is kept of one, so a repeat finds what it made. */
+/** Its outcome is too large to be kept, so a repeat is answered from the record. */
 const largeSpec = {
   ...spec,
   annotations: Object.fromEntries(
@@ -27,7 +27,7 @@ function countStarts(node: TestNode): { starts: number } {
   return counted;
 }
 
-/** A node whose daemon died between a sandbox's creation and its start by the request "r1"; the next one has taken it over. */
+/** A node whose daemon died after request "r1" created a sandbox and before it started it; the next daemon has taken over. */
 async function diedBeforeStart(): Promise<TestNode> {
   const node = await TestNode.start();
   const reached = Promise.withResolvers<void>();
@@ -43,7 +43,7 @@ async function diedBeforeStart(): Promise<TestNode> {
   return node;
 }
 
-/** What a repeat of "r1" is answered whose caller leaves while someone else has the sandbox's lock. */
+/** The outcome of a repeat of "r1" whose caller leaves while another call holds the sandbox's lock. */
 async function lockedOut(node: TestNode, command: typeof run | typeof runLarge) {
   const options = { name: "someone", signal: AbortSignal.timeout(10_000) };
   const held = await node.context.lock.acquire("s1", options);
@@ -56,7 +56,7 @@ async function lockedOut(node: TestNode, command: typeof run | typeof runLarge) 
   return await asked;
 }
 
-/** Settles when all who wait for the sandbox's lock have had it. */
+/** Settles when the sandbox's lock is free. */
 async function calm(node: TestNode): Promise<void> {
   const options = { name: "look", signal: AbortSignal.timeout(5000) };
   await node.context.lock.with("s1", options, async () => undefined);
@@ -76,7 +76,7 @@ test("RunSandbox whose start fails leaves nothing", async () => {
   assert.deepEqual(node.leftovers(), []);
 });
 
-test("a repeated RunSandbox answers with the running sandbox, though someone else holds its lock", async () => {
+test("a repeated RunSandbox answers with the running sandbox, even while another call holds its lock", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask(runLarge, { requestId: "r1" }));
   const counted = countStarts(node);
@@ -85,7 +85,7 @@ test("a repeated RunSandbox answers with the running sandbox, though someone els
   assert.equal(counted.starts, 0);
 });
 
-test("a repeated RunSandbox does not boot a sandbox again that was stopped since", async () => {
+test("a repeated RunSandbox does not boot a sandbox that was stopped in the meantime", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask(runLarge, { requestId: "r1" }));
   sandboxIn(await node.ask({ case: "stopSandbox", value: {} }));
@@ -94,7 +94,7 @@ test("a repeated RunSandbox does not boot a sandbox again that was stopped since
   assert.equal(node.machines.processes.size, 0);
 });
 
-test("a repeated RunSandbox answers with a paused sandbox as it is", async () => {
+test("a repeated RunSandbox does not resume a paused sandbox", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask(runLarge, { requestId: "r1" }));
   sandboxIn(await node.ask({ case: "pauseSandbox", value: {} }));
@@ -110,7 +110,7 @@ test("a RunSandbox whose daemon died before the start is finished by its repeat"
   assert.equal(again.status?.containers[0]?.state, ContainerState.RUNNING);
 });
 
-test("a repeated RunSandbox that loses patience with the lock leaves the sandbox", async () => {
+test("a repeated RunSandbox that times out waiting for the lock keeps the sandbox", async () => {
   await using node = await diedBeforeStart();
   const outcome = await lockedOut(node, run);
   assert.match(textOf(outcome), /outcome.*unknown/s);
@@ -119,7 +119,7 @@ test("a repeated RunSandbox that loses patience with the lock leaves the sandbox
   assert.equal(node.machines.processes.size, 1);
 });
 
-test("a repeated RunSandbox whose start fails leaves the sandbox, and says that it is not decided", async () => {
+test("a repeated RunSandbox whose start fails keeps the sandbox, with an unknown outcome", async () => {
   await using node = await diedBeforeStart();
   node.guest.onCall = async (name) => {
     if (name === "startContainer") throw new Error("it broke");
@@ -130,7 +130,7 @@ test("a repeated RunSandbox whose start fails leaves the sandbox, and says that 
   assert.equal(node.machines.processes.size, 1);
 });
 
-test("a stop that arrives while RunSandbox creates comes after its start", async () => {
+test("a stop that arrives while RunSandbox creates runs after its start", async () => {
   await using node = await TestNode.start();
   const reached = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
@@ -149,7 +149,7 @@ test("a stop that arrives while RunSandbox creates comes after its start", async
   assert.equal(node.machines.processes.size, 0);
 });
 
-test("a deletion that arrives while RunSandbox creates deletes once, and each event is told once", async () => {
+test("a deletion that arrives while RunSandbox creates deletes once, and each event is published once", async () => {
   await using node = await TestNode.start();
   const reached = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
@@ -166,5 +166,5 @@ test("a deletion that arrives while RunSandbox creates deletes once, and each ev
   assert.equal((await deleted).case, "deleteSandbox");
   assert.deepEqual(node.leftovers(), []);
   const numbers = node.publishedChanges().map((change) => change.split(" ")[0]);
-  assert.deepEqual(numbers, [...new Set(numbers)], "each event is told once");
+  assert.deepEqual(numbers, [...new Set(numbers)], "each event is published once");
 });

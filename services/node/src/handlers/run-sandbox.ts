@@ -18,8 +18,8 @@ export const runSandbox = command(SandboxService.method.runSandbox, async (ctx, 
 });
 
 /**
- * Starts a sandbox that this very request has created and, its daemon having died, not started. One that has run is left as it is,
- * also when it was stopped since, and so is one whose start fails: none of it was made by this call.
+ * Starts a sandbox that this request created before its daemon died. A sandbox that has already run is left unchanged, even if
+ * it was stopped since, and so is one whose start fails: this call created none of it.
  */
 async function finishRun(ctx: NodeContext, known: SandboxEntry, call: Call) {
   if (known.record.phase.kind !== "ready") return { sandbox: changedSandbox(ctx, known) };
@@ -27,12 +27,15 @@ async function finishRun(ctx: NodeContext, known: SandboxEntry, call: Call) {
   try {
     return await locked(ctx, sandboxId, call, async (entry) => {
       if (entry !== known)
-        throw new PaddockError("SANDBOX_EXISTS", `another request has created sandbox ${sandboxId} since`);
+        throw new PaddockError(
+          "SANDBOX_EXISTS",
+          `another request created sandbox ${sandboxId} in the meantime`,
+        );
       if (entry.record.phase.kind === "ready") await startSandboxEntry(ctx, entry, call.signal);
       return { sandbox: changedSandbox(ctx, entry) };
     });
   } catch (error) {
-    // The sandbox is there all the same: the api gives its id up after any other error.
+    // The sandbox still exists: after any other error the api would give up its id.
     throw withUnknownOutcome(error);
   }
 }

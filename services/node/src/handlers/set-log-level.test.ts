@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { LogLevel } from "@paddock/protocol";
 import { TestNode } from "../testing/test-node.ts";
 
-test("each level of the protocol is the level that the node logs at from then on, and no level is refused", async () => {
+test("the node logs at the given level from then on, for each level of the protocol, and an unset level is refused", async () => {
   await using node = await TestNode.start();
   const levels = [
     [LogLevel.TRACE, "trace"],

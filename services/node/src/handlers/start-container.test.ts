@@ -5,7 +5,7 @@ import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
 const START = { case: "startContainer", value: { containerId: "c1" } } as const;
 
-/** A node whose daemon dies after the guest has executed c1, which ends with 7, and before the guest's answer. */
+/** A node whose daemon died after the guest executed c1, which ended with code 7, and before the guest's answer arrived. */
 async function diedInStart(node: TestNode, restarted: boolean): Promise<{ starts: number }> {
   const counted = { starts: 0 };
   if (restarted) {
@@ -37,7 +37,7 @@ const isStopped = ({ containers }: { containers: readonly { phase: { kind: strin
   containers.some(({ phase }) => phase.kind === "stopped");
 
 for (const restarted of [false, true])
-  test(`a container that ended while its ${restarted ? "second " : ""}start was lost with the daemon is not run again by it`, async () => {
+  test(`a repeated ${restarted ? "second " : ""}start does not run a container again that ended while the daemon was dead`, async () => {
     await using node = await TestNode.start();
     sandboxIn(await node.ask({ case: "runSandbox", value: { spec: { containers: [] } } }));
     const spec = { containerId: "c1", image: "tiny" };
@@ -48,8 +48,8 @@ for (const restarted of [false, true])
     assert.equal(again.value.container?.state, ContainerState.STOPPED);
     assert.equal(again.value.container?.exitStatus?.code, 7);
     assert.equal(counted.starts, 1);
-    const anew = await node.ask(START, { requestId: "another" });
-    assert.ok(anew.case === "startContainer");
-    assert.equal(anew.value.container?.state, ContainerState.RUNNING);
-    assert.equal(counted.starts, 2, "a start that is another one runs it again");
+    const another = await node.ask(START, { requestId: "another" });
+    assert.ok(another.case === "startContainer");
+    assert.equal(another.value.container?.state, ContainerState.RUNNING);
+    assert.equal(counted.starts, 2, "another start runs it again");
   });

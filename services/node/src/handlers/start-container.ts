@@ -19,15 +19,15 @@ export const startContainer = command(
 );
 
 /**
- * Whether this very request has started the container, which has ended since: its answer was lost with an earlier daemon, and the
- * command must not be executed a second time.
+ * Whether this request has already started the container, which has ended since: its answer was lost with an earlier daemon,
+ * and the command must not be executed a second time.
  */
 function hasRun(entry: SandboxEntry, containerId: string, { requestId }: Call): boolean {
   const { phase, startRequestId } = requireContainer(entry, containerId);
   return phase.kind === "stopped" && startRequestId === requestId;
 }
 
-/** Written before the guest is told, so that no start is forgotten that may have taken effect. */
+/** Recorded before the call to the guest, so that a start that may have taken effect is never forgotten. */
 function noteStart(entry: SandboxEntry, containerId: string, { requestId }: Call): void {
   if (requireContainer(entry, containerId).startRequestId === requestId) return;
   entry.updateContainer(containerId, (each) => ({ ...each, startRequestId: requestId }));

@@ -17,9 +17,13 @@ export const stopContainer = command(
             ? await endUnstarted(entry, containerId)
             : await endContainers(entry, [containerId], graceMs);
         if (!ended)
-          throw new PaddockError("GUEST_UNAVAILABLE", `the end of container ${containerId} was not seen`, {
-            hint: "the guest may hang; StopSandbox with force needs no guest",
-          });
+          throw new PaddockError(
+            "GUEST_UNAVAILABLE",
+            `the guest did not report the end of container ${containerId}`,
+            {
+              hint: "the guest may hang; StopSandbox with force does not need the guest",
+            },
+          );
       }
       return { container: shownContainer(entry, containerId) };
     }),

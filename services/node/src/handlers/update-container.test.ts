@@ -4,10 +4,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { ContainerSpecSchema, fromStatus, ProcessSpecSchema } from "@paddock/protocol";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
-/** What the specs of a sandbox's containers may have together. */
+/** Bound on the specs of a sandbox's containers together. */
 const MAX_BYTES = 1024 * 1024;
 
-test("an update that makes a record too large is refused and changes nothing; one that makes it smaller is taken", async () => {
+test("an update that makes a record too large is refused and changes nothing; one that makes it smaller is accepted", async () => {
   await using node = await TestNode.start();
   const containers = [{ containerId: "c0", image: "tiny", resources: { pids: -1n } }];
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec: { containers } } }));
@@ -37,6 +37,6 @@ test("an update that makes a record too large is refused and changes nothing; on
   assert.equal(entry.record, before);
   assert.deepEqual(node.operations(), []);
   fill(1_100_000);
-  assert.ok(bytes() > MAX_BYTES, "a record that is too large already");
+  assert.ok(bytes() > MAX_BYTES, "the record is already too large");
   assert.equal((await update({ pids: 5n })).case, "updateContainer");
 });

@@ -28,7 +28,7 @@ async function build(
   await writeFile(join(guestDir, "manifest.json"), JSON.stringify(manifest));
 }
 
-test("the guest is copied once, readable for everyone, and an older copy is removed", async (t) => {
+test("the guest is copied once, readable by everyone, and an older copy is removed", async (t) => {
   const { guestDir, stateDir } = await directories(t);
   await build(guestDir, "one");
   const first = await installGuestFiles(guestDir, stateDir);
@@ -43,14 +43,14 @@ test("the guest is copied once, readable for everyone, and an older copy is remo
   assert.equal((await readdir(join(stateDir, "guest"))).length, 2);
 });
 
-test("a file that is not what the manifest says is refused, and no copy stays", async (t) => {
+test("a file that does not match the manifest is refused, and no copy is left", async (t) => {
   const { guestDir, stateDir } = await directories(t);
   await build(guestDir, "one", "0".repeat(64));
-  await assert.rejects(installGuestFiles(guestDir, stateDir), /is not what its manifest says/);
+  await assert.rejects(installGuestFiles(guestDir, stateDir), /does not match its manifest/);
   assert.deepEqual(await readdir(join(stateDir, "guest")), []);
 });
 
 test("a directory without a guest is refused with a hint", async (t) => {
   const { guestDir, stateDir } = await directories(t);
-  await assert.rejects(installGuestFiles(guestDir, stateDir), /holds no guest to boot; build it with/);
+  await assert.rejects(installGuestFiles(guestDir, stateDir), /has no guest to boot; build it with/);
 });

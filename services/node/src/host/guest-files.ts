@@ -1,9 +1,9 @@
 /**
  * The kernel and initramfs that VMs boot, as this node's own copies.
  *
- * They are copied from the guest build into the state directory, because QEMU runs as its own user, who may not be able to read a
- * checkout in a home directory, and because a build must not change what the next VM boots. A copy is named by its digest and
- * checked while it is made.
+ * They are copied from the guest build into the state directory, because QEMU's user may not be able to read a checkout in a
+ * home directory, and because a build must not change what the next VM boots. A copy is named by its digest and verified while
+ * it is copied.
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -20,8 +20,8 @@ export type GuestFiles = {
 };
 
 /**
- * Copies what the manifest of `guestDir` names into `<stateDir>/guest` unless it is there, and removes older copies. Throws an
- * Error that says how to build a guest if there is none, or which file does not match the manifest.
+ * Copies the files that the manifest of `guestDir` names into `<stateDir>/guest` unless they exist, and removes older copies.
+ * Throws an Error that says how to build a guest if there is none, or which file does not match the manifest.
  */
 export async function installGuestFiles(guestDir: string, stateDir: string): Promise<GuestFiles> {
   const manifest = await readManifest(guestDir);
@@ -49,7 +49,7 @@ async function readManifest(guestDir: string): Promise<Fields> {
     return Fields.parse(await readFile(join(guestDir, "manifest.json"), "utf8"));
   } catch (cause) {
     const hint = "build it with deploy/guest/build.sh or set PADDOCK_GUEST_DIR";
-    throw new Error(`${guestDir} holds no guest to boot; ${hint}`, { cause });
+    throw new Error(`${guestDir} has no guest to boot; ${hint}`, { cause });
   }
 }
 
@@ -61,19 +61,18 @@ async function copyChecked(from: string, to: string, digest: string): Promise<vo
   for await (const chunk of createReadStream(unfinished, { highWaterMark: 1 << 20 })) hash.update(chunk);
   if (hash.digest("hex") !== digest) {
     await rm(unfinished, { force: true });
-    throw new Error(
-      `${from} is not what its manifest says; build the guest again with deploy/guest/build.sh`,
-    );
+    throw new Error(`${from} does not match its manifest; build the guest again with deploy/guest/build.sh`);
   }
   await rename(unfinished, to);
 }
 
 function hexDigest(text: string): string {
-  if (!/^[0-9a-f]{64}$/.test(text)) throw new Error(`${JSON.stringify(text)} is no SHA-256`);
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new Error(`${JSON.stringify(text)} is not a SHA-256`);
   return text;
 }
 
 function fileName(name: string): string {
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/.test(name)) throw new Error(`${JSON.stringify(name)} is no file name`);
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/.test(name))
+    throw new Error(`${JSON.stringify(name)} is not a file name`);
   return name;
 }

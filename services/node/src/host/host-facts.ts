@@ -13,18 +13,18 @@ export type Host = {
   readonly accelerator: AcceleratorChoice;
   readonly isolation: Isolation;
   readonly qemuVersion: string;
-  /** Groups that QEMU's user needs besides its own. */
+  /** Groups that QEMU's user needs in addition to its own. */
   readonly groups: readonly number[];
-  /** What sandboxes may be promised. */
+  /** Resources that sandboxes may allocate. */
   readonly capacity: Amount;
   readonly cpus: number;
-  /** The same by number, such as "0-3". */
+  /** CPU numbers, such as "0-3". */
   readonly cpuList: string;
 };
 
 /**
- * Determines them. Throws an Error that says what is missing, also when production mode would have to emulate; UnfitHost when VMs
- * could not work with the state directory.
+ * Reads the facts. Throws an Error that names what is missing, or that production mode would have to emulate; UnfitHost when
+ * VMs could not work with the state directory.
  */
 export async function readHost(config: NodeConfig): Promise<Host> {
   const { cpus, memoryBytes, missingPrograms } = await readHostFacts();
@@ -33,7 +33,7 @@ export async function readHost(config: NodeConfig): Promise<Host> {
   const guest = await installGuestFiles(config.guestDir, config.stateDir);
   const groups = kvmGroups();
   const privileges = { user: { uid: config.vmUidBase, gid: config.vmUidBase, groups } };
-  // Before KVM is tried: a guest that cannot be read says nothing about KVM.
+  // Before the KVM proof: an unreadable guest would say nothing about KVM.
   await requireReachable(config.stateDir, guest, privileges);
   const version = await checkQemu(config.qemuBinary);
   const qemuVersion = `${version.major}.${version.minor}.${version.micro}`;
@@ -47,7 +47,7 @@ export async function readHost(config: NodeConfig): Promise<Host> {
   });
   const isolation = accelerator.accelerator === "kvm" ? Isolation.KVM : Isolation.TCG_NO_GUARANTEE;
   if (config.production && isolation !== Isolation.KVM)
-    throw new Error(`PADDOCK_PRODUCTION refuses emulation, which isolates nobody: ${accelerator.reason}`);
+    throw new Error(`PADDOCK_PRODUCTION refuses emulation, which does not isolate: ${accelerator.reason}`);
   return {
     guest,
     accelerator,
@@ -64,10 +64,10 @@ export async function readHost(config: NodeConfig): Promise<Host> {
   };
 }
 
-/** The id of this boot of the host. */
+/** Id of this boot of the host. */
 export const readBootId = (): string => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 
-/** The group of /dev/kvm, unless that is root's, which would give more rights than KVM. */
+/** The group of /dev/kvm, unless it is root's group, which would give more rights than KVM. */
 function kvmGroups(): number[] {
   const kvm = statSync("/dev/kvm", { throwIfNoEntry: false });
   return kvm === undefined || kvm.gid === 0 ? [] : [kvm.gid];

@@ -13,7 +13,7 @@ const reasonOf = (error: unknown) => {
   return told instanceof PaddockError ? told.reason : undefined;
 };
 
-test("a refusal of the host has its own reason, and other errors stay as they are", () => {
+test("a refusal of the host has its own reason, and other errors do not change", () => {
   assert.equal(reasonOf(new CgroupError("refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("qmp-refused", "no")), "HOST_REFUSED");
   assert.equal(reasonOf(new QemuError("deadline", "late")), "VM_UNAVAILABLE");
@@ -30,19 +30,19 @@ test("a refusal of the host has its own reason, and other errors stay as they ar
     assert.equal(hostFailure(error), error);
 });
 
-test("an update that the host's kernel refuses says so, and changes nothing", async () => {
+test("an update that the host's kernel refuses is HOST_REFUSED and changes nothing", async () => {
   await using node = await TestNode.start();
   const containers = [{ containerId: "c1", image: "tiny" }];
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec: { containers } } }));
   sandboxIn(await node.ask({ case: "startSandbox", value: {} }));
   node.cgroups.onApply = async ({ cpu }) => {
-    if (cpu?.quotaUs === 50_000) throw new CgroupError("refused", "the kernel takes no such value");
+    if (cpu?.quotaUs === 50_000) throw new CgroupError("refused", "the kernel refused the value");
   };
   const resources = { cpuQuotaUs: 50_000n };
   const outcome = await node.ask({ case: "updateContainer", value: { containerId: "c1", resources } });
   assert.ok(outcome.case === "error");
   const { reason, message } = fromStatus(outcome.value);
-  assert.deepEqual([reason, message], ["HOST_REFUSED", "the kernel takes no such value"]);
+  assert.deepEqual([reason, message], ["HOST_REFUSED", "the kernel refused the value"]);
   const { status } = sandboxIn(await node.ask({ case: "getSandbox", value: {} }));
   assert.equal(status?.containers[0]?.resources?.cpuQuotaUs ?? 0n, 0n);
 });

@@ -9,7 +9,7 @@ import { requireReachable, requireShortPath } from "./state-place.ts";
 
 const privileges = { user: { uid: 64_996, gid: 64_996, groups: [] } };
 
-/** A state directory below one that only its owner may enter, as `mktemp -d` creates it. */
+/** A state directory below one that only its owner may enter, like one of `mktemp -d`. */
 function place(t: TestContext) {
   const above = mkdtempSync(join(tmpdir(), "state-place-"));
   t.after(() => rmSync(above, { recursive: true, force: true }));
@@ -20,7 +20,7 @@ function place(t: TestContext) {
   return { above, stateDir, guest: { kernel, initramfs: kernel } };
 }
 
-test("a directory above the state that QEMU's user may not enter is named, with the remedy", async (t) => {
+test("a directory above the state that QEMU's user cannot enter is named, with the remedy", async (t) => {
   const { above, stateDir, guest } = place(t);
   const mend = new RegExp(
     `uid 64996\\) cannot enter ${above},.*chmod o\\+x it, or choose another PADDOCK_STATE_DIR`,
@@ -35,7 +35,7 @@ test("a directory above the state that QEMU's user may not enter is named, with 
   await requireReachable(stateDir, guest, privileges);
 });
 
-test("a guest that QEMU's user may not read, and a closed directory of VMs, are named", async (t) => {
+test("a guest that QEMU's user cannot read and a closed directory of VMs are named", async (t) => {
   const { above, stateDir, guest } = place(t);
   chmodSync(above, 0o711);
   chmodSync(guest.kernel, 0o400);
@@ -56,7 +56,7 @@ test("a path that is one byte too long for sockets is refused", () => {
   });
 });
 
-test("the daemon ends with 78 and says why, before it has done anything else", (t) => {
+test("the daemon exits with 78 and the reason, before it does anything else", (t) => {
   const { stateDir } = place(t);
   const secret = join(stateDir, "stream.secret");
   writeFileSync(secret, "s".repeat(32), { mode: 0o600 });

@@ -1,11 +1,11 @@
-/** Checks at the start whether VMs can work with the state directory, before the first VM fails. */
+/** Checks at start-up whether VMs can work with the state directory, before the first VM fails. */
 import { stat } from "node:fs/promises";
 import { OperatorError } from "@paddock/lifecycle";
 import { firstUnreachable, type Privileges } from "@paddock/qemu";
 import { newVmId, vmPaths, vmsDir } from "../vm/vm-paths.ts";
 import type { GuestFiles } from "./guest-files.ts";
 
-/** The host does not meet what the daemon needs. The message says how to correct it. */
+/** The host does not meet a need of the daemon. The message says how to correct it. */
 export class UnfitHost extends OperatorError {
   override readonly name = "UnfitHost";
 }
@@ -13,7 +13,7 @@ export class UnfitHost extends OperatorError {
 /** sun_path is 108 bytes with its terminator (Linux, unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107;
 
-/** Throws UnfitHost when the sockets of its VMs would have longer paths than the kernel takes. */
+/** Throws UnfitHost when the socket paths of its VMs would be longer than the kernel accepts. */
 export function requireShortPath(stateDir: string): void {
   const { agentSocket, qmpSocket, serialSocket } = vmPaths(stateDir, newVmId());
   const longest = Math.max(...[agentSocket, qmpSocket, serialSocket].map((path) => Buffer.byteLength(path)));
@@ -26,7 +26,7 @@ export function requireShortPath(stateDir: string): void {
   );
 }
 
-/** Throws UnfitHost unless QEMU's user can read its guest and enter the directories of VMs. */
+/** Throws UnfitHost unless QEMU's user can read the guest and enter the directories of VMs. */
 export async function requireReachable(
   stateDir: string,
   guest: Pick<GuestFiles, "kernel" | "initramfs">,
@@ -42,6 +42,6 @@ export async function requireReachable(
 
 async function whatOf(path: string): Promise<string> {
   if (!(await stat(path)).isDirectory())
-    return `read ${path}; chmod a+r it, or remove it to have it copied again`;
+    return `read ${path}; chmod a+r it, or remove it so that it is copied again`;
   return `enter ${path}, in which the node's state is; chmod o+x it, or choose another PADDOCK_STATE_DIR`;
 }

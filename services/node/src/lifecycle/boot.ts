@@ -1,4 +1,4 @@
-/** How a sandbox comes up: the steps, for a new one and for one that was stopped. */
+/** The steps that boot a sandbox, new or stopped. */
 
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 import { acquireSteps } from "../resources/walks.ts";
@@ -9,22 +9,22 @@ import { containers } from "./steps/containers.ts";
 import { guest } from "./steps/guest.ts";
 import { limits } from "./steps/limits.ts";
 
-/** What follows once the VM's process runs. */
+/** The steps after the start of the VM's process. */
 export const GUEST_STEPS: readonly BootStep[] = [attach, guest, containers, limits];
 
-/** A new sandbox. After a crash its phase is `creating`, and it is deleted. */
+/** For a new sandbox. After a crash its phase is `creating`, and it is deleted. */
 export const creation = operation<Boot>({
   name: "create",
   steps: ({ resources }) => [...acquireSteps(resources, "all"), ...GUEST_STEPS],
 });
 
-/** A sandbox that was stopped. After a crash its phase is `stopped`, and its VM is released. */
+/** For a stopped sandbox. After a crash its phase is `stopped`, and its VM is released. */
 export const boot = operation<Boot>({
   name: "boot",
   steps: ({ resources }) => [...acquireSteps(resources, "of-the-boot"), ...GUEST_STEPS],
 });
 
-/** The record of a sandbox whose VM runs and whose containers wait. Throws why there is no VM any more. */
+/** The record of a sandbox whose VM runs and whose containers wait for their start. Throws the cause if the VM is gone. */
 export function ready({ unhealthy: _, ...record }: SandboxRecord, { entry }: Boot): SandboxRecord {
   if (entry.vm === undefined) throw entry.lost;
   const { pid, startTicks, bootId } = entry.vm.machine.identity;
@@ -42,7 +42,7 @@ export function ready({ unhealthy: _, ...record }: SandboxRecord, { entry }: Boo
   };
 }
 
-/** Follows the logs of containers that a boot has created: the name of a log's run is that of the VM's process. */
+/** Follows the logs of the containers that a boot has created. A log's run is named after the VM's process. */
 export function followLogs({ node, entry }: Pick<Boot, "node" | "entry">): void {
   for (const { containerId } of entry.record.containers) node.logs.follow(entry, containerId);
 }

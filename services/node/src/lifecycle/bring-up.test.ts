@@ -7,7 +7,7 @@ import { sandboxIn, TestNode } from "../testing/test-node.ts";
 const withContainer = { containers: [{ containerId: "c1", image: "tiny" }] };
 const createIt = { case: "createSandbox", value: { spec: withContainer } } as const;
 
-/** Where a step can be broken, and the fault that does it. */
+/** The steps that can fail, and how to inject the fault. */
 const faults: Record<string, (node: TestNode, fault: () => Promise<void>) => void> = {
   "writable-layers": (node, fault) => {
     node.onLayer = fault;
@@ -35,7 +35,7 @@ const heal = (node: TestNode) => {
 };
 
 for (const [step, breakIt] of Object.entries(faults)) {
-  test(`when the step ${step} fails, nothing of the sandbox is left and its id is free`, async () => {
+  test(`when step ${step} fails, nothing of the sandbox is left and its id is free`, async () => {
     await using node = await TestNode.start();
     breakIt(node, async () => {
       throw new Error("it broke");
@@ -48,7 +48,7 @@ for (const [step, breakIt] of Object.entries(faults)) {
     assert.equal(sandboxIn(await node.ask(createIt)).status?.state, SandboxState.READY);
   });
 
-  test(`when the daemon dies in the step ${step}, the next one undoes it, and the same request creates the sandbox`, async () => {
+  test(`when the daemon dies in step ${step}, the next one undoes it, and the same request creates the sandbox`, async () => {
     await using node = await TestNode.start();
     const reached = Promise.withResolvers<void>();
     breakIt(node, () => {
@@ -68,7 +68,7 @@ for (const [step, breakIt] of Object.entries(faults)) {
   });
 
   if (step === "writable-layers") continue;
-  test(`when the step ${step} fails as a stopped sandbox boots, it stays stopped and boots another time`, async () => {
+  test(`when step ${step} fails in the boot of a stopped sandbox, it stays stopped and can boot later`, async () => {
     await using node = await TestNode.start();
     sandboxIn(await node.ask(createIt));
     sandboxIn(await node.ask({ case: "stopSandbox", value: { force: true } }));
@@ -91,7 +91,7 @@ for (const [step, breakIt] of Object.entries(faults)) {
   });
 }
 
-test("a sandbox that came up has no operation under way", async () => {
+test("a created sandbox has no operation in progress", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask(createIt));
   assert.deepEqual(node.operations(), []);
@@ -108,7 +108,7 @@ test("a client that leaves while its sandbox boots leaves nothing behind", async
   assert.deepEqual(node.leftovers(), []);
 });
 
-test("a client that comes with the same request gets the sandbox, though the first has left meanwhile", async () => {
+test("a repeat of the request gets the sandbox even if the first client has left", async () => {
   await using node = await TestNode.start();
   const [reached, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   node.guest.onCall = (name) => {
@@ -127,7 +127,7 @@ test("a client that comes with the same request gets the sandbox, though the fir
   assert.equal(node.machines.processes.size, 1);
 });
 
-test("a VM that ends while its guest is waited for fails the creation with its console as evidence", async () => {
+test("a VM that ends before its guest answers fails the creation with its console as evidence", async () => {
   await using node = await TestNode.start();
   node.guest.onCall = async (name) => {
     if (name !== "configureSandbox") return;
@@ -142,7 +142,7 @@ test("a VM that ends while its guest is waited for fails the creation with its c
   assert.deepEqual(node.leftovers(), []);
 });
 
-test("a failed creation says whether its id is free: its outcome is unknown while something is left", async () => {
+test("a failed creation that leaves something behind has an unknown outcome", async () => {
   await using node = await TestNode.start();
   const failed = async (whenItFails: () => void) => {
     node.guest.onCall = async (name) => {

@@ -1,4 +1,4 @@
-/** Creates a container in a sandbox whose VM runs: disks are plugged in, then the guest makes of them a container. */
+/** Creates a container in a sandbox whose VM runs: plugs in the disks, then creates the container in the guest. */
 import { rm } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
@@ -14,7 +14,7 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { layerPlace, writableLayerPath } from "../vm/vm-paths.ts";
 import { operation, type Work } from "./operation.ts";
 
-/** What the steps work on. After a crash there is no image, and no step needs one for its undo. */
+/** Input of the steps. After a crash there is no image, and no undo needs one. */
 export type ContainerBirth = Work & {
   readonly container: ContainerRecord;
   readonly image: ImageRecord | undefined;
@@ -54,7 +54,7 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
   {
     name: "guest-container",
     async run({ entry, container, image }, signal) {
-      if (image === undefined) throw new Error("no image to make a container of");
+      if (image === undefined) throw new Error("no image to create the container from");
       if (container.spec.resources?.io !== undefined) await limitDisks(entry, container, signal);
       const counted = [...entitled(entry.record), container];
       await createInGuest(entry, container, { config: image.config, counted, signal });
@@ -74,7 +74,7 @@ export const containerCreation = operation<ContainerBirth>({
       : undefined,
 });
 
-/** Takes a container's disks out of the VM, if there is one. */
+/** Unplugs a container's disks from the VM, if there is one. */
 export async function unplugDisks(
   entry: SandboxEntry,
   container: ContainerRecord,
@@ -86,15 +86,15 @@ export async function unplugDisks(
   await Promise.all([lower, upper].map((disk) => disk && machine.detach(disk, signal)));
 }
 
-/** Throws CONTAINER_EXISTS or TOO_MANY; touches nothing. */
+/** Throws CONTAINER_EXISTS or TOO_MANY, before any change. */
 export function requireNewContainer({ record, sandboxId }: SandboxEntry, containerId: string): void {
   if (containerOf(record, containerId) !== undefined)
-    throw new PaddockError("CONTAINER_EXISTS", `sandbox ${sandboxId} has a container ${containerId} already`);
+    throw new PaddockError("CONTAINER_EXISTS", `sandbox ${sandboxId} already has a container ${containerId}`);
   if (record.containers.length >= MAX_CONTAINERS)
-    throw new PaddockError("TOO_MANY", `sandbox ${sandboxId} holds ${MAX_CONTAINERS} containers already`);
+    throw new PaddockError("TOO_MANY", `sandbox ${sandboxId} already has ${MAX_CONTAINERS} containers`);
 }
 
-/** Creates the container; on failure nothing of it remains. Needs the lock. */
+/** Creates the container; on failure nothing of it is left. Needs the lock. */
 export async function createContainerEntry(birth: ContainerBirth, signal: AbortSignal): Promise<void> {
   const { node, entry, container } = birth;
   await containerCreation.run(birth, {

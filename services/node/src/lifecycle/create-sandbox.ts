@@ -1,4 +1,4 @@
-/** Creates a sandbox: everything is checked before anything is touched, and on failure nothing remains. */
+/** Creates a sandbox: everything is checked before any change, and on failure nothing is left. */
 
 import { create } from "@bufbuild/protobuf";
 import {
@@ -38,11 +38,13 @@ export type CreateCall<T> = {
   readonly generation: bigint;
   readonly signal: AbortSignal;
   readonly name: string;
-  /** What belongs to the creation once the sandbox is ready, with the lock still held; when it fails, the creation fails. */
+  /**
+   * The caller's part of the creation, once the sandbox is ready and with the lock still held. Its failure fails the creation.
+   */
   readonly whenReady: (entry: SandboxEntry) => Promise<T>;
 };
 
-/** The sandbox that this very request has created before, if it is still there. */
+/** The sandbox that an earlier call of this request created, if it still exists. */
 export function createdBefore(
   ctx: NodeContext,
   { sandboxId }: CreateRequest,
@@ -55,8 +57,8 @@ export function createdBefore(
 }
 
 /**
- * What `whenReady` makes of a new sandbox in state `ready`. Throws SANDBOX_EXISTS, NO_CAPACITY, NO_DISK_SPACE, IMAGE_NOT_FOUND,
- * INVALID_FIELD before any side effect, and what the boot or `whenReady` fails of.
+ * Creates a sandbox in state `ready` and returns the result of `whenReady`. Throws SANDBOX_EXISTS, NO_CAPACITY, NO_DISK_SPACE,
+ * IMAGE_NOT_FOUND or INVALID_FIELD before any side effect, and the errors of the boot and of `whenReady`.
  */
 export async function createSandboxEntry<T>(
   ctx: NodeContext,
@@ -87,7 +89,7 @@ export async function createSandboxEntry<T>(
     images.set(image.id, image);
     containers.push(newContainer(container, image, freePlace(containers, container), call.requestId, ctx));
   }
-  // From here to the claim nothing waits, so that two requests cannot both find room for one.
+  // Nothing waits between here and the claim, so that two requests cannot both get the same room.
   using claim = claimRoom(ctx, sandboxId, { demand, freeDiskBytes, interfaces });
   return await ctx.lock.with(sandboxId, call, async () => {
     const vm = { id: newVmId(), slot: claim.slot };
@@ -114,13 +116,13 @@ export async function createSandboxEntry<T>(
     };
     const entry = SandboxEntry.create(record, ctx);
     ctx.sandboxes.add(entry);
-    // From here on they belong to the sandbox and go with it.
+    // From here on they belong to the sandbox and are released with it.
     reserved.move();
-    return await comeUp(ctx, entry, images, call);
+    return await bringUp(ctx, entry, images, call);
   });
 }
 
-async function comeUp<T>(
+async function bringUp<T>(
   ctx: NodeContext,
   entry: SandboxEntry,
   images: ReadonlyMap<string, ImageRecord>,
@@ -143,7 +145,7 @@ type NetworkClaim = {
   readonly vmId: VmId;
 };
 
-/** The network of a new sandbox, its ports of the host reserved. Throws NetworkError `taken` for a port that is in use. */
+/** The network of a new sandbox, with its host ports reserved. Throws NetworkError `taken` for a port that is in use. */
 async function networkOf(
   { network, ports }: NodeContext,
   { spec, indexes, vmId }: NetworkClaim,
@@ -157,7 +159,7 @@ async function networkOf(
   };
 }
 
-/** A container's record as it begins. */
+/** The initial record of a container. */
 export function newContainer(
   spec: ContainerSpec,
   image: ImageRecord,
@@ -206,5 +208,5 @@ const badId = (id: string): PaddockError =>
   invalidField(
     "sandbox_id",
     "must match ^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$",
-    `${JSON.stringify(id.slice(0, 64))} is no id`,
+    `${JSON.stringify(id.slice(0, 64))} is not an id`,
   );

@@ -8,7 +8,7 @@ import { deletedOutcome } from "../store/request-outcome.ts";
 import { writableLayerPath } from "../vm/vm-paths.ts";
 import { unplugDisks } from "./create-container.ts";
 
-/** Removes a container from its guest and its VM, with its writable layer and logs. Needs the lock. */
+/** Removes a container from its guest and its VM, and deletes its writable layer and logs. Needs the lock. */
 export async function deleteContainerEntry(
   ctx: NodeContext,
   entry: SandboxEntry,

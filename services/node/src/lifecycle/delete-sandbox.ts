@@ -5,9 +5,8 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { deletedOutcome } from "../store/request-outcome.ts";
 
 /**
- * Deletes a sandbox in whatever state, without asking its guest. Its record says `deleting` before anything is touched, so
- * that a crash on any line is finished at the next start; the request that asked for it, if one did, has then succeeded. Needs
- * the lock.
+ * Deletes a sandbox in any state, without asking its guest. The record is `deleting` before any other change, so that the next
+ * start finishes a deletion that a crash interrupts; the deletion's request, if any, has then succeeded. Needs the lock.
  */
 export async function deleteSandboxEntry(
   ctx: NodeContext,
@@ -19,7 +18,7 @@ export async function deleteSandboxEntry(
     ...record,
     phase: { kind: "deleting", ...(requestId !== undefined && { requestId }) },
   }));
-  // Only now: a deletion that could not be written down has not begun, and a loss of the VM is one.
+  // Only now: a deletion that could not be recorded has not begun, and then the end of the VM is a loss.
   if (entry.vm !== undefined) entry.vm.endExpected = true;
   entry.detach(new PaddockError("SANDBOX_NOT_FOUND", `sandbox ${entry.sandboxId} was deleted`));
   await releaseSandbox(ctx, entry, owner, "all");
@@ -27,13 +26,16 @@ export async function deleteSandboxEntry(
   ctx.sandboxes.remove(entry.sandboxId);
 }
 
-/** After a failed creation: what could not be undone is deleted, and if that fails too, left for the next start. Whether it is gone. */
+/**
+ * After a failed creation: deletes what could not be undone; if that fails too, the next start tries again. Returns whether
+ * nothing is left.
+ */
 export async function forget(ctx: NodeContext, entry: SandboxEntry): Promise<boolean> {
   try {
     await deleteSandboxEntry(ctx, entry);
     return true;
   } catch (error) {
-    entry.log.error({ err: error }, "a failed creation left something; the next start tries again");
+    entry.log.error({ err: error }, "cleaning up a failed creation failed; the next start tries again");
     return false;
   }
 }

@@ -12,7 +12,7 @@ const running = async (node: TestNode) => {
 };
 const shown = async (node: TestNode) => sandboxIn(await node.ask({ case: "getSandbox", value: {} }));
 
-/** Settles when the sandbox's record is as wanted. */
+/** Settles when a container's phase is accepted. */
 const reaches = (node: TestNode, accept: (container: { kind: string }) => boolean) =>
   node.context.sandboxes
     .require("s1")
@@ -41,7 +41,7 @@ test("a sandbox is created ready, runs when started, and is stopped with its con
   assert.equal(node.machines.processes.size, 0);
 });
 
-test("a stop of a guest that takes no signal says so, and invents no exit", async () => {
+test("a stop of a guest that accepts no signal reports that, without exit statuses", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.guest.onCall = async (name) => {
@@ -68,7 +68,7 @@ test("the exit of a container is recorded with its code and cause, and survives 
   assert.equal(container?.stopCause, StopCause.GUEST_OOM);
 });
 
-test("an exit that happened while no daemon ran is made up for, from the guest's list", async () => {
+test("an exit that happened while no daemon ran is recorded from the guest's list", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.guest.end("c1", { code: 3 }, true);
@@ -80,7 +80,7 @@ test("an exit that happened while no daemon ran is made up for, from the guest's
   assert.equal(status?.containers[0]?.exitStatus?.code, 3);
 });
 
-test("a VM that vanishes stops the sandbox with cause and evidence, and no exit status is made up", async () => {
+test("a VM that vanishes stops the sandbox with cause and evidence, and without exit statuses", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.machines.lose(node.machines.only.identity.pid, "host_oom", "the host's kernel killed it");
@@ -93,7 +93,7 @@ test("a VM that vanishes stops the sandbox with cause and evidence, and no exit 
   assert.equal(status?.containers[0]?.exitStatus, undefined);
 });
 
-test("a VM that was lost while no daemon ran is found out at the start", async () => {
+test("the loss of a VM while no daemon ran is recorded at the start", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.machines.lose(node.machines.only.identity.pid, "vm_lost");
@@ -102,7 +102,7 @@ test("a VM that was lost while no daemon ran is found out at the start", async (
   assert.equal((await shown(node)).status?.stopCause, StopCause.VM_LOST);
 });
 
-test("a sandbox of an earlier boot of the host is stopped because of that", async () => {
+test("a sandbox from an earlier boot of the host is stopped with that cause", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.bootId = "another boot";
@@ -111,7 +111,7 @@ test("a sandbox of an earlier boot of the host is stopped because of that", asyn
   assert.equal((await shown(node)).status?.stopCause, StopCause.HOST_RESTART);
 });
 
-test("what no record owns is swept, and what a record owns is not", async () => {
+test("resources without a record are swept, and resources of a record are not", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.cgroups.names.add("00000000000000aa");
@@ -122,7 +122,7 @@ test("what no record owns is swept, and what a record owns is not", async () => 
   assert.equal(node.cgroups.names.size, 1);
 });
 
-test("a record that cannot be read is reported for its sandbox alone, and can be deleted with force", async () => {
+test("an unreadable record is reported for its sandbox only, and can be deleted with force", async () => {
   await using node = await TestNode.start();
   await running(node);
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec: {} } }, { sandboxId: "s2" }));
@@ -137,7 +137,7 @@ test("a record that cannot be read is reported for its sandbox alone, and can be
   assert.equal(reasonOf(await node.ask({ case: "getSandbox", value: {} })), "SANDBOX_NOT_FOUND");
 });
 
-test("the user of a VM whose record cannot be read is nobody else's, as the VM may run on", async () => {
+test("the user of a VM whose record cannot be read stays taken, because the VM may still run", async () => {
   await using node = await TestNode.start();
   await running(node);
   const { slot } = node.context.sandboxes.require("s1").record.vm;
@@ -148,7 +148,7 @@ test("the user of a VM whose record cannot be read is nobody else's, as the VM m
   assert.notEqual(node.context.sandboxes.require("s2").record.vm.slot, slot);
 });
 
-test("a VM that is lost while nothing can be written is recorded as lost once it can", async () => {
+test("the loss of a VM on a full disk is recorded once there is room", async () => {
   await using node = await TestNode.start();
   await running(node);
   const { store } = node.context;
@@ -166,7 +166,7 @@ test("a VM that is lost while nothing can be written is recorded as lost once it
   assert.equal((await shown(node)).status?.stopCause, StopCause.VM_LOST);
 });
 
-test("a deletion that a crash cut short is finished at the next start, and repeated succeeds", async () => {
+test("a deletion that a crash interrupted is finished at the next start, and its repeat succeeds", async () => {
   await using node = await TestNode.start();
   await running(node);
   const remove = node.cgroups.remove.bind(node.cgroups);
@@ -186,7 +186,7 @@ test("a deletion that a crash cut short is finished at the next start, and repea
   assert.equal(reasonOf(await node.ask(deletion, { requestId: "d2" })), "SANDBOX_NOT_FOUND");
 });
 
-test("a stop that a crash cut short is finished as a stop, not as the loss of a VM", async () => {
+test("a stop that a crash interrupted is finished as a stop, not as the loss of a VM", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.context.sandboxes.require("s1").update((record) => withOperation(record, { kind: "stop" }));
@@ -204,7 +204,7 @@ test("a running sandbox is deleted only with force", async () => {
   assert.deepEqual(node.leftovers(), []);
 });
 
-test("a repeated deletion succeeds, another request's does not", async () => {
+test("a repeated deletion succeeds, that of another request does not", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec } }));
   const deletion = { case: "deleteSandbox", value: {} } as const;
@@ -213,7 +213,7 @@ test("a repeated deletion succeeds, another request's does not", async () => {
   assert.equal(reasonOf(await node.ask(deletion, { requestId: "d2" })), "SANDBOX_NOT_FOUND");
 });
 
-test("a request id is good for one request: repeated it gives the same, with another body it is refused", async () => {
+test("a repeated request id returns the same outcome, and is refused with another body", async () => {
   await using node = await TestNode.start();
   const create = { case: "createSandbox", value: { spec } } as const;
   const [first, second] = await Promise.all([
@@ -226,7 +226,7 @@ test("a request id is good for one request: repeated it gives the same, with ano
   assert.equal(reasonOf(await node.ask(other, { requestId: "r1" })), "REQUEST_ID_REUSED");
 });
 
-test("an id that is taken is refused and the sandbox that has it stays as it is", async () => {
+test("an id in use is refused, and its sandbox does not change", async () => {
   await using node = await TestNode.start();
   const before = await running(node);
   assert.equal(reasonOf(await node.ask({ case: "createSandbox", value: { spec } })), "SANDBOX_EXISTS");
@@ -235,7 +235,7 @@ test("an id that is taken is refused and the sandbox that has it stays as it is"
   assert.deepEqual((await shown(node)).status, before.status);
 });
 
-test("what the host has no room for is refused before anything is touched", async () => {
+test("a sandbox that the host has no room for is refused before any change", async () => {
   await using node = await TestNode.start();
   const large = { resources: { memoryBytes: 2048n * 1024n * 1024n } };
   assert.equal(reasonOf(await node.ask({ case: "createSandbox", value: { spec: large } })), "NO_CAPACITY");
@@ -250,7 +250,7 @@ test("a command of a placement that was superseded is refused", async () => {
   assert.equal(reasonOf(await node.ask({ case: "getSandbox", value: {} })), "STALE_GENERATION");
 });
 
-test("a container comes and goes in a running sandbox, disks and all", async () => {
+test("a container is added to and deleted from a running sandbox, with its disks", async () => {
   await using node = await TestNode.start();
   await running(node);
   const create = { case: "createContainer", value: { spec: { containerId: "c2", image: "tiny" } } } as const;
@@ -271,7 +271,7 @@ test("a container comes and goes in a running sandbox, disks and all", async () 
   assert.equal(node.guest.containers.has("c2"), false);
 });
 
-test("a container whose creation fails in the guest leaves no disk behind, and the sandbox as it was", async () => {
+test("a container whose creation fails in the guest leaves no disk behind, and does not change the sandbox", async () => {
   await using node = await TestNode.start();
   const before = await running(node);
   node.guest.onCall = async (name) => {
@@ -284,7 +284,7 @@ test("a container whose creation fails in the guest leaves no disk behind, and t
   assert.deepEqual(node.operations(), []);
 });
 
-test("a container whose creation a crash cut short is unplugged by the next daemon", async () => {
+test("the next daemon unplugs a container whose creation a crash interrupted", async () => {
   await using node = await TestNode.start();
   await running(node);
   const reached = Promise.withResolvers<void>();
@@ -300,7 +300,7 @@ test("a container whose creation a crash cut short is unplugged by the next daem
   assert.deepEqual(node.operations(), []);
 });
 
-test("status is answered at once while a call that changes the sandbox hangs, and tells who holds the lock", async () => {
+test("while a call that changes the sandbox hangs, its status is answered at once and names the holder of the lock", async () => {
   await using node = await TestNode.start();
   await running(node);
   const reached = Promise.withResolvers<void>();
@@ -320,12 +320,16 @@ test("a paused sandbox can be stopped", async () => {
   await running(node);
   const paused = sandboxIn(await node.ask({ case: "pauseSandbox", value: {} }));
   assert.equal(paused.status?.state, SandboxState.PAUSED);
-  assert.equal(paused.status?.containers[0]?.state, ContainerState.RUNNING, "what it does has not changed");
+  assert.equal(
+    paused.status?.containers[0]?.state,
+    ContainerState.RUNNING,
+    "a pause of the sandbox does not change it",
+  );
   const stopped = sandboxIn(await node.ask({ case: "stopSandbox", value: {} }));
   assert.equal(stopped.status?.state, SandboxState.STOPPED);
 });
 
-test("every change is in the outbox, in order, with rising numbers", async () => {
+test("every change is in the outbox, in order, with increasing numbers", async () => {
   await using node = await TestNode.start();
   await running(node);
   await node.ask({ case: "stopSandbox", value: {} });

@@ -1,9 +1,9 @@
 /**
- * Operations: changes of a sandbox in steps, all of them or none.
+ * Operations: changes of a sandbox in steps, all or none.
  *
- * An operation is noted in the record before its first step: `creating` and `stopped` are the notes of a creation and a boot, other
- * operations are in `operations`. The note ends in the update that records the outcome. So after a crash the record says what to undo,
- * and the context of the undo is made from the record alone.
+ * An operation is noted in the record before its first step: `creating` and `stopped` are the notes of a creation and a boot,
+ * other operations are in `operations`. The note ends in the update that records the outcome. So after a crash the record says
+ * what to undo, and the context of the undo is built from the record alone.
  */
 import { runSteps, type Step, undoSteps } from "@paddock/lifecycle";
 import type { NodeContext } from "../node-context.ts";
@@ -17,7 +17,7 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 
 const UNDO_TIMEOUT_MS = 20_000;
 
-/** What every operation works on. */
+/** Input of every operation. */
 export type Work = { readonly node: NodeContext; readonly entry: SandboxEntry };
 
 type Definition<Context extends Work> = {
@@ -25,24 +25,24 @@ type Definition<Context extends Work> = {
   readonly name: string;
   readonly steps: (node: NodeContext) => readonly Step<Context>[];
   /**
-   * What a later daemon finds in the record for the undo; undefined when nothing is left to undo. An operation that a phase of the
-   * sandbox notes has none.
+   * Builds the context of an undo from the record, for a later daemon; undefined when there is nothing to undo. An operation
+   * that is noted by a phase of the sandbox has none.
    */
   readonly recovered?: (work: Work, note: Note) => Context | undefined;
 };
 
 export type RunOptions = {
   readonly signal: AbortSignal;
-  /** What is noted in the record before the first step; undefined when the phase says it. */
+  /** Added to the record before the first step; undefined when the phase is the note. */
   readonly note?: Note;
-  /** The record once all is done. */
+  /** The record after success. */
   readonly done: (record: SandboxRecord) => SandboxRecord;
 };
 
 export type Operation<Context extends Work> = {
-  /** Runs the steps and records the outcome. On failure undoes all and throws. Needs the lock. */
+  /** Runs the steps and records the outcome. On failure, undoes all steps and throws. Needs the lock. */
   run(context: Context, options: RunOptions): Promise<void>;
-  /** Undoes one that an earlier daemon left or could not undo. Needs the lock. */
+  /** Undoes an operation that an earlier daemon left or could not undo. Needs the lock. */
   undo(work: Work, note: Note): Promise<void>;
 };
 
@@ -83,7 +83,7 @@ export function operation<Context extends Work>({
   };
 }
 
-/** A note that cannot be taken away is harmless: the next start undoes what is not there. */
+/** A note that cannot be removed is harmless: the undo at the next start finds nothing to do. */
 function forgetNote({ entry }: Work, note: Note | undefined): void {
   if (note === undefined) return;
   try {

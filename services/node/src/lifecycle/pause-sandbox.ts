@@ -1,15 +1,15 @@
 /**
- * Stops a VM's vCPUs and lets them go on.
+ * Pauses and resumes a VM's vCPUs.
  *
- * The guest is silent in between: its link stays, its streams wait, and no timer counts against it. Containers keep what they
- * are; one that was paused by itself is paused afterwards too.
+ * A paused guest is silent: its link stays open, its streams wait, and no timeout applies to it. Containers keep their state; a
+ * container that was paused itself stays paused after the resume.
  */
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { RunningVm } from "../vm/running-vm.ts";
 import { catchUp } from "../watch/catch-up.ts";
 
-/** QEMU answers at once; a client that leaves must not leave the VM in another state than the record's. */
+/** QEMU answers at once. A client that leaves must not leave the VM in another state than the record's. */
 const MONITOR_TIMEOUT_MS = 5000;
 
 /** Needs the lock and a running sandbox. */
@@ -18,7 +18,7 @@ export async function pauseSandboxEntry(entry: SandboxEntry): Promise<void> {
   try {
     await machine.pause(AbortSignal.timeout(MONITOR_TIMEOUT_MS));
   } catch (error) {
-    // It may have been obeyed all the same, and the record says that the sandbox runs.
+    // QEMU may have paused the VM all the same, and the record says that it runs.
     await machine.resume(AbortSignal.timeout(MONITOR_TIMEOUT_MS)).catch((again: unknown) => {
       entry.log.error({ err: again }, "a VM whose pause failed could not be resumed");
     });
@@ -30,8 +30,8 @@ export async function pauseSandboxEntry(entry: SandboxEntry): Promise<void> {
 }
 
 /**
- * Needs the lock and a paused sandbox. A guest that does not take the time in time is told of in the log: the sandbox runs
- * again, which is what was asked for.
+ * Needs the lock and a paused sandbox. A guest that does not set its clock in time is only logged: the sandbox runs again, as
+ * requested.
  */
 export async function resumeSandboxEntry(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
   const vm = attached(entry);
@@ -43,7 +43,8 @@ export async function resumeSandboxEntry(ctx: NodeContext, entry: SandboxEntry):
 }
 
 /**
- * Makes the vCPUs of a VM that was taken over do what the record says: a daemon may have died between the one and the other.
+ * Pauses or resumes the vCPUs of a VM that was taken over, according to the record: a daemon may have died between pausing the
+ * VM and recording it.
  */
 export async function alignVcpus(entry: SandboxEntry): Promise<void> {
   const { machine } = attached(entry);

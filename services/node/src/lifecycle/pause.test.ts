@@ -16,7 +16,7 @@ const stateOf = (outcome: NamedOutcome) => sandboxIn(outcome).status?.state;
 
 const FAILED_PRECONDITION = 9;
 
-test("a resumed guest is given its identity anew, as its clock stood still", async () => {
+test("a resumed guest gets its identity again, because its clock has stopped", async () => {
   await using node = await running();
   let configured = 0;
   node.guest.onCall = async (name) => {
@@ -30,7 +30,7 @@ test("a resumed guest is given its identity anew, as its clock stood still", asy
   assert.equal(configured, 1);
 });
 
-test("a resumed guest that cannot set its clock is resumed all the same", async () => {
+test("a guest that cannot set its clock is resumed all the same", async () => {
   await using node = await running();
   await node.ask({ case: "pauseSandbox", value: {} });
   node.guest.onCall = async () => {
@@ -39,14 +39,14 @@ test("a resumed guest that cannot set its clock is resumed all the same", async 
   assert.equal(stateOf(await node.ask({ case: "resumeSandbox", value: {} })), SandboxState.RUNNING);
 });
 
-test("pausing what is paused and resuming what runs succeed", async () => {
+test("pausing a paused sandbox and resuming a running one succeed", async () => {
   await using node = await running();
   assert.equal(stateOf(await node.ask({ case: "resumeSandbox", value: {} })), SandboxState.RUNNING);
   await node.ask({ case: "pauseSandbox", value: {} });
   assert.equal(stateOf(await node.ask({ case: "pauseSandbox", value: {} })), SandboxState.PAUSED);
 });
 
-test("a client that leaves a pause does not leave the VM in another state than the record's", async () => {
+test("after a client leaves during a pause, VM and record have the same state", async () => {
   await using node = await running();
   const leaving = new AbortController();
   const asked = node.ask({ case: "pauseSandbox", value: {} }, { signal: leaving.signal });
@@ -56,7 +56,7 @@ test("a client that leaves a pause does not leave the VM in another state than t
   assert.equal(record.phase.kind === "paused", node.machines.only.paused);
 });
 
-test("after a crash between pausing and saying so, the VM does what the record says", async () => {
+test("after a crash between pausing the VM and recording it, the VM gets the state of the record", async () => {
   await using node = await running();
   node.machines.only.paused = true;
   await node.crash();
@@ -68,7 +68,7 @@ test("after a crash between pausing and saying so, the VM does what the record s
   assert.equal(stateOf(await node.ask({ case: "getSandbox", value: {} })), SandboxState.PAUSED);
 });
 
-test("what needs the guest is refused while the sandbox is paused", async () => {
+test("calls that need the guest are refused while the sandbox is paused", async () => {
   await using node = await running();
   await node.ask({ case: "pauseSandbox", value: {} });
   const c1 = { containerId: "c1" };
@@ -94,7 +94,7 @@ test("what needs the guest is refused while the sandbox is paused", async () => 
   }
 });
 
-test("a paused sandbox is deleted with force, and nothing of it stays", async () => {
+test("a paused sandbox is deleted with force, and nothing of it is left", async () => {
   await using node = await running();
   await node.ask({ case: "pauseSandbox", value: {} });
   assert.equal((await node.ask({ case: "deleteSandbox", value: { force: true } })).case, "deleteSandbox");
@@ -109,7 +109,7 @@ test("a ready sandbox is deleted together with its VM", async () => {
   assert.deepEqual(node.leftovers(), []);
 });
 
-test("stopping a container that was never started ends its waiting init, on request", async () => {
+test("stopping a container that was never started ends its waiting init", async () => {
   await using node = await TestNode.start();
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec } }));
   const outcome = await node.ask({ case: "stopContainer", value: { containerId: "c1" } });
@@ -117,5 +117,5 @@ test("stopping a container that was never started ends its waiting init, on requ
   const { container } = outcome.value;
   assert.equal(container?.state, ContainerState.STOPPED);
   assert.equal(container?.stopCause, StopCause.REQUESTED);
-  assert.equal(container?.exitStatus?.signal, 9, "its end was seen");
+  assert.equal(container?.exitStatus?.signal, 9, "the guest reported its end");
 });

@@ -10,13 +10,13 @@ const running = async (node: TestNode) => {
 };
 const shown = async (node: TestNode) => sandboxIn(await node.ask({ case: "getSandbox", value: {} }));
 
-/** Settles when the one container's phase is as wanted. */
+/** Settles when the container's phase is accepted. */
 const reaches = (node: TestNode, accept: (phase: { kind: string }) => boolean) =>
   node.context.sandboxes
     .require("s1")
     .reaches(({ containers }) => containers.some(({ phase }) => accept(phase)), AbortSignal.timeout(5000));
 
-test("a container that has ended is started again as a new one in the guest", async () => {
+test("a start of an ended container creates it again in the guest", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.guest.end("c1", { code: 3 });
@@ -33,7 +33,7 @@ test("a container that has ended is started again as a new one in the guest", as
   assert.equal(container?.exitStatus?.code, 4);
 });
 
-test("a container that cannot be made again keeps its former end, and can be tried again", async () => {
+test("a container that cannot be recreated keeps its exit status, and can be started again", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.guest.end("c1", { code: 3 });
@@ -51,7 +51,7 @@ test("a container that cannot be made again keeps its former end, and can be tri
   assert.equal(again.case, "startContainer");
 });
 
-test("the end of a container that is told after it was started again is not the end of its second run", async () => {
+test("an exit that is reported after a restart does not end the second run", async () => {
   await using node = await TestNode.start();
   await running(node);
   const instance = node.guest.containers.get("c1")?.instance ?? "";

@@ -7,9 +7,9 @@ import { containerOf } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 
 /**
- * Makes a container that has ended `ready` to be started again, on the disks it has: what it wrote is still there. Its cgroup
- * and namespaces are new. One that has not ended is left as it is. Until the guest has it, the record keeps its former end: a
- * failure, or the end of the daemon, in between changes nothing. `requestId` is the start's. Needs the lock.
+ * Recreates an ended container as `ready`, on its present disks: its files are kept, its cgroup and namespaces are new. A
+ * container that has not ended is left unchanged. Until the guest has created it, the record keeps the previous exit status: a
+ * failure, or the end of the daemon, in between changes nothing. `requestId` is that of the start. Needs the lock.
  */
 export async function recreateContainer(
   ctx: NodeContext,

@@ -6,7 +6,7 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { boot, followLogs, ready } from "./boot.ts";
 import { bootOf } from "./steps/boot-context.ts";
 
-/** Boots a `stopped` sandbox, starts the containers of a `ready` one, and leaves it `running`. Needs the lock. */
+/** Boots the sandbox if it is `stopped`, starts its `ready` containers, and leaves it `running`. Needs the lock. */
 export async function startSandboxEntry(
   ctx: NodeContext,
   entry: SandboxEntry,

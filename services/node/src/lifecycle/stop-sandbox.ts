@@ -1,6 +1,6 @@
 /**
- * Stops a sandbox: asks its containers to end, then its guest, then ends its process. Each stage has a bound, and none needs the
- * one before to have worked, so a guest that hangs costs its bounds and nothing else.
+ * Stops a sandbox: ends its containers, powers off its guest, then ends its process. Each stage has a time limit and does not
+ * depend on the success of the previous one, so a guest that hangs costs only these limits.
  */
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { PaddockError } from "@paddock/domain";
@@ -21,13 +21,13 @@ export type StopOptions = {
   readonly force: boolean;
 };
 
-/** Noted in the record: a VM that is gone after a crash was then ended on purpose. */
+/** Noted in the record: if the VM is gone after a crash, it was ended on purpose. */
 const STOP = { kind: "stop" } as const;
 
 const MAX_EVIDENCE = 256;
 const RESUME_TIMEOUT_MS = 3000;
 const SHUTDOWN_TIMEOUT_MS = 2000;
-/** A guest that was asked to power off has this long. */
+/** Time for the guest to power off. */
 const POWER_OFF_MS = 3000;
 
 /** Leaves the sandbox in state `stopped`. Needs the lock and a sandbox that has a VM. */
@@ -48,8 +48,8 @@ export async function stopSandboxEntry(
 }
 
 /**
- * The end of a stop, also of one that an earlier daemon began: nothing is left of the VM, and the record says so. `silence` is what
- * was seen of a guest that took no part: how its containers ended is not known then.
+ * Finishes a stop, also one that an earlier daemon began: releases the rest of the VM and records it. `silence` is the evidence
+ * when the guest did not take part: the exit statuses of its containers are unknown then.
  */
 export async function finishStop(
   ctx: NodeContext,
@@ -63,7 +63,7 @@ export async function finishStop(
   entry.update((record) => stopped(withoutOperation(record, STOP), end));
 }
 
-/** What was seen when the guest took no part, else undefined. */
+/** The evidence when the guest did not take part, otherwise undefined. */
 async function askGuest(
   ctx: NodeContext,
   entry: SandboxEntry,
@@ -72,17 +72,17 @@ async function askGuest(
 ): Promise<string | undefined> {
   if (entry.held !== undefined) return entry.held.message;
   try {
-    // Stopped vCPUs can obey nothing.
+    // Paused vCPUs cannot execute the stop.
     if (entry.record.phase.kind === "paused") await machine.resume(AbortSignal.timeout(RESUME_TIMEOUT_MS));
     const ids = entry.record.containers.map(({ containerId }) => containerId);
     const ended = await endContainers(entry, ids, graceMs);
     if (!ended) {
-      entry.log.warn({}, "containers did not end, the VM is ended under them");
+      entry.log.warn({}, "containers did not end in time; killing the VM");
       return "the guest did not end its containers";
     }
     await Promise.all(ids.map((containerId) => ctx.logs.stop(entry.sandboxId, containerId)));
     const client = await link.client({ deadlineMs: SHUTDOWN_TIMEOUT_MS });
-    // The answer may be lost with the guest: what counts is that the VM ends.
+    // The answer may be lost with the guest: only the end of the VM counts.
     const asked = client.sandbox.shutdown({ grace: durationFromMs(0) }, { timeoutMs: SHUTDOWN_TIMEOUT_MS });
     asked.catch(() => undefined);
     await settlesWithin(machine.ended, POWER_OFF_MS);

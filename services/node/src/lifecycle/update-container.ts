@@ -1,9 +1,9 @@
 /**
  * Changes the limits of a container: on the host, in the VM and in the guest, all or none.
  *
- * A limit that grows is given from the outside in, one that shrinks is taken from the inside out: the VM grows, the guest takes the
- * limits of its containers, and only then does the VM shrink. Each undo makes what the record says be in force again, and the record
- * changes when all is done; so a crash in between ends in the former limits.
+ * A limit is raised from the outside in and lowered from the inside out: the VM grows, the guest applies the limits of its
+ * containers, and only then does the VM shrink. Each undo puts the limits of the record in force again, and the record changes
+ * last; so after a crash in between the former limits apply.
  */
 import { formatCpuList } from "@paddock/domain";
 import type { Step } from "@paddock/lifecycle";
@@ -18,7 +18,7 @@ import { operation, type Work } from "./operation.ts";
 const TIMEOUT_MS = 15_000;
 
 export type ContainerUpdate = Work & {
-  /** With the limits it is to have. An undo, after a crash too, looks at the record alone. */
+  /** With the new limits. An undo, also after a crash, uses only the record. */
   readonly container: ContainerRecord;
 };
 
@@ -43,14 +43,14 @@ const UPDATE_STEPS: readonly Step<ContainerUpdate>[] = [
     undo: ({ entry }, signal) => limitInGuest(entry, entitled(entry.record), signal),
   },
   {
-    // What "grow" undoes is all of it.
+    // The undo of "grow" covers this step.
     name: "settle",
     run: ({ node, entry, container }, signal) =>
       resize(node, entry, signal, { containers: counted(entry, container) }),
   },
 ];
 
-/** The containers that count, with one as it is to be. */
+/** The containers that count, one of them with its new limits. */
 const counted = ({ record }: SandboxEntry, container: ContainerRecord): readonly ContainerRecord[] =>
   entitled(withContainer(record, container.containerId, () => container));
 
@@ -64,7 +64,7 @@ export const containerUpdate = operation<ContainerUpdate>({
   },
 });
 
-/** Brings the limits of the container into force, and records them. Needs the lock. */
+/** Puts the limits of the container in force, and records them. Needs the lock. */
 export async function updateContainerEntry(update: ContainerUpdate, signal: AbortSignal): Promise<void> {
   const { containerId, spec } = update.container;
   await containerUpdate.run(update, {
@@ -75,7 +75,8 @@ export async function updateContainerEntry(update: ContainerUpdate, signal: Abor
 }
 
 /**
- * Tells the guest the limits of its containers. Of all, as the CPUs that stand for the set of one depend on the sets of the others.
+ * Sends the guest the limits of all its containers, because the vCPUs of one container's CPU set depend on the sets of the
+ * others.
  */
 async function limitInGuest(
   entry: SandboxEntry,
@@ -84,7 +85,8 @@ async function limitInGuest(
 ): Promise<void> {
   if (entry.vm === undefined) return;
   const vcpus = entry.applied?.size.vcpus ?? entry.record.size.vcpus;
-  // A set cannot be emptied again while processes are in it (cpuset refuses with ENOSPC), so all CPUs are named: those to come too.
+  // A cpuset that has processes cannot be emptied again (the kernel refuses it with ENOSPC), so all CPUs are named, including
+  // those plugged in later.
   const all = formatCpuList(Array.from({ length: entry.record.size.maxVcpus }, (_, vcpu) => vcpu));
   const client = await entry.agent.client({ signal, deadlineMs: TIMEOUT_MS });
   for (const container of containers) {

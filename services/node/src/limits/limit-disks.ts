@@ -3,7 +3,7 @@ import type { ContainerRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { ratesOf } from "../wire/guest-limits.ts";
 
-/** The second line behind the guest's own limits: QEMU keeps them whatever the guest does. */
+/** The second line of defence behind the guest's own limits: QEMU enforces them regardless of the guest. */
 export async function limitDisks(
   entry: SandboxEntry,
   container: ContainerRecord,

@@ -31,7 +31,7 @@ function outcomesIn(outcome: NamedOutcome) {
   return outcome.value.outcomes;
 }
 
-/** The limits of the one sandbox on its host. */
+/** The sandbox's limits on the host. */
 function onHost(node: TestNode) {
   const [limits, ...others] = [...node.cgroups.limitsOf.values()];
   assert.ok(limits !== undefined && others.length === 0);
@@ -44,7 +44,7 @@ const cap = (node: TestNode): number | undefined => {
   return cpu && cpu.quotaUs / cpu.periodUs;
 };
 
-/** Settles when limits that `accept` takes are applied. */
+/** Settles when applied limits are accepted. */
 function applied(node: TestNode, accept: () => boolean): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   node.cgroups.onApplied = () => {
@@ -66,7 +66,7 @@ test("a sandbox is capped at the sum of its containers once it has booted, and i
   );
 });
 
-test("a container without a quota lifts the cap, and its end brings it back", async () => {
+test("a container without a quota lifts the cap, and its end restores it", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 0.5), { containerId: "free", image: "tiny" });
   assert.equal(cap(node), undefined);
@@ -106,7 +106,7 @@ test("the deletion of a container lowers cap and shares", async () => {
   assert.equal(onHost(node).cpuShares, 1024);
 });
 
-test("a container that comes later makes the VM grow, and the VM shrinks when it goes", async () => {
+test("adding a container makes the VM grow, and deleting it makes the VM shrink", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));
   const value = { spec: limited("c2", 2) };
@@ -119,7 +119,7 @@ test("a container that comes later makes the VM grow, and the VM shrinks when it
   await lowered;
 });
 
-test("a container that is more than the VM may grow to is refused before anything is touched", async () => {
+test("a container beyond the VM's maximum is refused before any change", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));
   const before = onHost(node);
@@ -131,7 +131,7 @@ test("a container that is more than the VM may grow to is refused before anythin
   assert.equal(node.machines.only.vcpus, 1);
 });
 
-test("an update is in force on the host, in the guest and in the record, and says so", async () => {
+test("an update applies on the host, in the guest and in the record, and is reported as applied", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1, 128));
   const outcomes = outcomesIn(await update(node, "c1", { cpuQuotaUs: 250_000n, pids: 50n }));
@@ -153,11 +153,15 @@ test("an update is in force on the host, in the guest and in the record, and say
   assert.deepEqual([guest?.cpuQuotaUs, guest?.memoryBytes, guest?.pids], [250_000n, BigInt(128 * MIB), 50n]);
   const [container] = sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.containers ?? [];
   assert.equal(container?.resources?.cpuQuotaUs, 250_000n);
-  assert.equal(container?.resources?.memoryBytes, BigInt(128 * MIB), "what the update does not name stays");
+  assert.equal(
+    container?.resources?.memoryBytes,
+    BigInt(128 * MIB),
+    "a limit that the update does not name is kept",
+  );
   assert.deepEqual(container?.resourcesInForce, container?.resources);
 });
 
-test("an update that the guest refuses changes nothing anywhere", async () => {
+test("an update that the guest refuses changes nothing", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));
   const before = { host: onHost(node), record: node.context.sandboxes.require("s1").record };
@@ -175,7 +179,7 @@ test("an update that the guest refuses changes nothing anywhere", async () => {
   assert.deepEqual(node.operations(), []);
 });
 
-test("an update beyond the VM's maximum or the host's room is refused, and touches nothing", async () => {
+test("an update beyond the VM's maximum or the host's capacity is refused and changes nothing", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));
   const before = onHost(node);
@@ -184,7 +188,7 @@ test("an update beyond the VM's maximum or the host's room is refused, and touch
   assert.deepEqual(onHost(node), before);
 });
 
-test("two updates at once are not promised the same room", async () => {
+test("two concurrent updates do not get the same room", async () => {
   await using node = await TestNode.start();
   for (const sandboxId of ["s1", "s2"]) {
     const value = { spec: { containers: [limited("c1", 1)] } };
@@ -202,7 +206,7 @@ test("two updates at once are not promised the same room", async () => {
   assert.deepEqual(grown.map((outcome) => outcome.case).sort(), ["error", "updateContainer"]);
 });
 
-test("an update that a crash cuts short is undone by the next daemon", async () => {
+test("an update that a crash interrupts is undone by the next daemon", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));
   const reached = Promise.withResolvers<void>();
@@ -222,7 +226,7 @@ test("an update that a crash cuts short is undone by the next daemon", async () 
   assert.deepEqual(node.operations(), []);
 });
 
-test("vCPUs that the guest keeps are told as waiting, and are taken when it gives them back", async () => {
+test("vCPUs that the guest keeps are reported as waiting, and are unplugged when it releases them", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));
   outcomesIn(await update(node, "c1", { cpuQuotaUs: 300_000n }));
@@ -241,7 +245,7 @@ test("vCPUs that the guest keeps are told as waiting, and are taken when it give
   await taken;
 });
 
-test("containers of different CPUs of the host run on different CPUs of the guest", async () => {
+test("containers with different host CPUs run on different vCPUs", async () => {
   await using node = await TestNode.start();
   const on = (containerId: string, cpusetCpus: string) => ({
     containerId,
@@ -253,13 +257,13 @@ test("containers of different CPUs of the host run on different CPUs of the gues
   assert.equal(node.guest.limits.get("c1")?.cpusetCpus, "0");
   assert.equal(node.guest.limits.get("c2")?.cpusetCpus, "1");
   assert.deepEqual(node.machines.only.pins, ["1", "3"]);
-  assert.equal(node.machines.only.heldTo, "1,3", "what QEMU does for them is done on their CPUs");
+  assert.equal(node.machines.only.pinnedTo, "1,3", "QEMU's other threads run on their CPUs");
   const lifted = applied(node, () => onHost(node).cpuset === "1");
   await node.ask({ case: "deleteContainer", value: { containerId: "c2", force: true } });
   await lifted;
 });
 
-test("disk rates are kept by the guest and by QEMU", async () => {
+test("disk rates are enforced by the guest and by QEMU", async () => {
   await using node = await TestNode.start();
   await running(node, limited("c1", 1));
   outcomesIn(await update(node, "c1", { io: { writeBytesPerSecond: 1_048_576n } }));
@@ -274,7 +278,7 @@ test("disk rates are kept by the guest and by QEMU", async () => {
   assert.equal(node.machines.only.rates.get("layer0")?.writeBytesPerSecond, 1_048_576);
 });
 
-test("a VM that says it has more than it can have raises no limit of its host", async () => {
+test("a VM that reports more than its maximum does not raise its limits on the host", async () => {
   await using node = await TestNode.start();
   const spec = { resources: { maxMemoryBytes: BigInt(512 * MIB) }, containers: [limited("c1", 1, 128)] };
   sandboxIn(await node.ask({ case: "createSandbox", value: { spec } }));

@@ -5,9 +5,9 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { RunningVm } from "../vm/running-vm.ts";
 
 /**
- * Takes the CPU time and the shares of a container that has ended from its sandbox, without the lock: whoever holds it may do so for as
- * long as another container takes to stop. All else follows when the lock is free (`resizeSoon`), and so does this once more,
- * with what the holder has made of the sandbox meanwhile. One at a time for a sandbox; what fails is told in the log.
+ * Takes the CPU time and shares of an ended container from its sandbox, without the lock, whose holder may wait for as long as
+ * another container takes to stop. The other limits follow when the lock is free (`resizeSoon`), and CPU time and shares once
+ * more, with the holder's changes. One run at a time for a sandbox; failures are only logged.
  */
 export function lowerCpu(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): void {
   vm.cpuLowered = vm.cpuLowered
@@ -21,6 +21,6 @@ export function lowerCpu(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): 
         vm.applied = { ...applied, limits: await ctx.cgroups.limits(entry.record.vm.id) };
     })
     .catch((error: unknown) => {
-      if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "the cap of a sandbox was not lowered");
+      if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "lowering the CPU cap of a sandbox failed");
     });
 }

@@ -4,8 +4,9 @@ import { demandsOf, promisedSize } from "../record/entitled.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 
 /**
- * Throws NO_CAPACITY when a sandbox with these containers instead of its own is more than its VM may grow to, or when the host has no
- * room for what it grows by. Touches nothing. The room is set aside until the result is disposed of: by then the record says so.
+ * Throws NO_CAPACITY when these containers, in place of the sandbox's own, need more than its VM may grow to, or when the host
+ * has no room for the growth. Changes nothing. The room is reserved until the result is disposed of: by then it is in the
+ * record.
  */
 export function requireGrowth(
   ctx: NodeContext,

@@ -1,12 +1,12 @@
 /**
- * Brings a VM and its limits on the host to what its containers are entitled to.
+ * Adjusts a VM and its limits on the host to what its containers are entitled to.
  *
  *     grow:    room for memory, cap, shares, CPUs ──> vCPUs and memory in
  *     shrink:  cap, shares, CPUs ──> vCPUs and memory out, as far as the guest gives them back ──> room for memory
  *
- * The limits on the host are never below what the guest has, and in force before the guest is asked for anything: a guest that
- * does not answer keeps its memory and is held to its new cap all the same. Everything follows from the record, so doing it
- * twice, or after a crash, ends in the same.
+ * The limits on the host are never below what the guest has, and apply before the guest is asked for anything: a guest that does not
+ * answer keeps its memory, but is limited to its new cap. Everything follows from the record, so a repeat, also after a crash, has the
+ * same result.
  */
 import { hostLimits, vcpuPins, wantedSize } from "@paddock/domain";
 import type { NodeContext } from "../node-context.ts";
@@ -21,13 +21,13 @@ import { useVcpus, vcpusInUse } from "../vm/vcpus.ts";
 const SETTLE_PATIENCE_MS = 60_000;
 
 export type ResizeOptions = {
-  /** Containers that count; those of the record unless one is about to come or to change. */
+  /** Containers that count; by default those of the record. Others when one is about to be added or changed. */
   readonly containers?: readonly ContainerRecord[];
-  /** Whether the VM may grow alone, as for a change that may still fail. */
+  /** Whether the VM may only grow, as for a change that may still fail. */
   readonly growOnly?: boolean;
 };
 
-/** Does nothing without a VM. Throws NO_CAPACITY beyond the VM's maximum, before anything is touched. Needs the lock. */
+/** Does nothing without a VM. Throws NO_CAPACITY beyond the VM's maximum, before any change. Needs the lock. */
 export async function resize(
   ctx: NodeContext,
   entry: SandboxEntry,
@@ -41,7 +41,7 @@ export async function resize(
   const { machine } = vm;
   const { id } = entry.record.vm;
   const threads = await machine.vcpuThreads(signal);
-  // At once: a thread's number may become another's.
+  // At once: a thread id may be reused.
   await ctx.cgroups.placeVcpus(id, threads);
   const has = believable(entry, {
     vcpus: await vcpusInUse(vm, threads.length, signal),
@@ -58,7 +58,7 @@ export async function resize(
   if (!isSame(size, most)) await ctx.cgroups.apply(id, limitsFor(size));
   const limits = await ctx.cgroups.limits(id);
   const formerCpuset = vm.applied?.limits.cpuset;
-  if (limits.cpuset !== formerCpuset) await machine.holdTo(limits.cpuset ?? ctx.hostCpus, signal);
+  if (limits.cpuset !== formerCpuset) await machine.pinProcess(limits.cpuset ?? ctx.hostCpus, signal);
   const pins = vcpuPins(
     demands.map(({ cpusetCpus }) => cpusetCpus),
     size.vcpus,
@@ -67,7 +67,7 @@ export async function resize(
   if (entry.vm === vm) vm.applied = { size, wanted, limits, pins };
 }
 
-/** Pins that are no more needed are lifted by all CPUs of the host; the cgroup keeps to those of the sandbox. */
+/** Pins that are no longer needed are replaced by all CPUs of the host; the cgroup restricts them to those of the sandbox. */
 async function pin(
   ctx: NodeContext,
   machine: Machine,
@@ -102,7 +102,7 @@ async function bring(
   return believable(entry, { vcpus, memoryBytes });
 }
 
-/** What the VM says of its size, which its guest may have in its hands, within what it can have: its limits follow from it. */
+/** The size that the VM reports, which its guest may control, clamped to its possible range: its limits follow from it. */
 function believable({ record: { size } }: SandboxEntry, told: MachineSize): MachineSize {
   const within = (value: number, least: number, most: number) =>
     Math.min(Math.max(Math.trunc(value), least), most);
@@ -119,8 +119,8 @@ const larger = (a: MachineSize, b: MachineSize): MachineSize => ({
 });
 
 /**
- * The same when the lock is free, for changes that come by themselves: a container has ended, a guest has given memory back.
- * Changes that come together are settled together. What fails is told in the log, and tried again with the next change.
+ * Resizes when the lock is free, after changes without a call: a container has ended, a guest has released memory. Changes that
+ * arrive together are handled together. Failures are logged, and the next change tries again.
  */
 export function resizeSoon(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): void {
   if (vm.resizePending || vm.lifetime.aborted) return;
@@ -134,6 +134,6 @@ export function resizeSoon(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
     })
     .catch((error: unknown) => {
       vm.resizePending = false;
-      if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "the limits of a sandbox were not adjusted");
+      if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "adjusting the limits of a sandbox failed");
     });
 }

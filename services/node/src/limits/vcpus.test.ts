@@ -1,4 +1,4 @@
-/** vCPUs that are all there from the start, of which the guest uses as many as it is told. */
+/** vCPUs that all exist from the start, of which the guest uses the number it is told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ResourceEffect, type ResourceOutcome } from "@paddock/protocol";
@@ -28,10 +28,10 @@ function vcpusIn(outcome: NamedOutcome): ResourceOutcome | undefined {
 const shownVcpus = async (node: TestNode) =>
   sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.size?.vcpus;
 
-test("a machine has all its vCPUs from the start, and its guest is told how many to use", async () => {
+test("a machine starts with all its vCPUs, and its guest is told how many to use", async () => {
   await using node = await emulated();
   assert.equal(node.machines.only.vcpus, 4);
-  assert.equal([...node.cgroups.threadsOf.values()][0]?.length, 4, "the cap is for all");
+  assert.equal([...node.cgroups.threadsOf.values()][0]?.length, 4, "the cap applies to all");
   assert.equal(await shownVcpus(node), 1);
   const grown = vcpusIn(await update(node, 2));
   assert.deepEqual([grown?.effect, grown?.inForce?.value.value], [ResourceEffect.LIVE, 2n]);
@@ -42,7 +42,7 @@ test("a machine has all its vCPUs from the start, and its guest is told how many
   assert.equal(node.guest.onlineCpus, 1);
 });
 
-test("a daemon that takes a machine over asks the guest how many vCPUs it uses", async () => {
+test("a daemon that takes over a machine asks the guest how many vCPUs it uses", async () => {
   await using node = await emulated();
   await update(node, 3);
   await node.crash();
@@ -52,10 +52,10 @@ test("a daemon that takes a machine over asks the guest how many vCPUs it uses",
   const told: number[] = [];
   node.guest.onCall = async (call) => void (call === "setOnlineCpus" && told.push(node.guest.onlineCpus));
   assert.equal(vcpusIn(await update(node, 2))?.inForce?.value.value, 2n);
-  assert.deepEqual(told, [3], "it is told once, when there is something to change");
+  assert.deepEqual(told, [3], "the guest is told once, when the number changes");
 });
 
-test("a guest that does not do it keeps what it uses until it is told again or started again", async () => {
+test("a guest that fails to change its vCPUs keeps them until it is told again or started again", async () => {
   await using node = await emulated();
   node.guest.onCall = async (call) => {
     if (call === "setOnlineCpus") throw new Error("it cannot");

@@ -3,7 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 /** A file that only grows, up to its last complete write. */
 export type AppendFile = { readonly file: FileHandle; readonly sequence: number; bytes: number };
 
-/** Appends all of `buffers`, `bytes` in total, or truncates what was written of them and throws. */
+/** Appends all of `buffers`, `bytes` in total, or truncates a partial write and throws. */
 export async function appendAll(
   { file, bytes: from }: AppendFile,
   buffers: readonly Uint8Array[],

@@ -34,7 +34,7 @@ async function write(log: ContainerLog, stream: LogStream, data: string | Buffer
   await log.append(stream, log.offsets[stream], Buffer.from(data));
 }
 
-test("bytes of both streams are read as they were written, with offsets, also NUL and without a newline", async () => {
+test("bytes of both streams are read as written, with offsets, even NUL bytes and without a newline", async () => {
   await using dir = await directory();
   const log = await ContainerLog.open({ directory: dir.path, limits: LIMITS });
   await log.beginRun("a");
@@ -165,7 +165,7 @@ test("the writer does not wait for a follower that has left", async () => {
   await log.close();
 });
 
-test("`since` leaves out what was written before it", async () => {
+test("`since` leaves out earlier output", async () => {
   await using dir = await directory();
   let nowUs = 1_000_000;
   const log = await ContainerLog.open({ directory: dir.path, limits: LIMITS, nowUs: () => nowUs });
@@ -215,10 +215,7 @@ test("reading without following ends at the end of the log at the call, however 
     const last = log.offsets.stdout;
     let pieces = 0;
     for await (const { offset, data } of readLog(log, { ...ALL, ...selection })) {
-      assert.ok(
-        offset + data.length <= last,
-        `${JSON.stringify(selection)}: read past the end of the question`,
-      );
+      assert.ok(offset + data.length <= last, `${JSON.stringify(selection)}: read past the requested end`);
       pieces += 1;
       // Twice the speed of the reader.
       await write(log, "stdout", `more ${pieces}\n`);
@@ -231,7 +228,7 @@ test("reading without following ends at the end of the log at the call, however 
   await log.close();
 });
 
-test("the last lines of two mixed streams are as many as asked for, and each stream's are its last", async () => {
+test("of two mixed streams as many last lines are returned as requested, for each stream its last ones", async () => {
   const piece = fc.record({
     stream: fc.constantFrom<LogStream>("stdout", "stderr"),
     data: fc.stringMatching(/^[ab\n]{1,8}$/),
@@ -263,7 +260,7 @@ test("the last lines of two mixed streams are as many as asked for, and each str
   );
 });
 
-test("appends wait while the disk is full, which is reported, and nothing is lost when there is room again", async () => {
+test("appends wait while the disk is full, which is reported, and nothing is lost", async () => {
   await using full = await fullDisk();
   const problems: (string | undefined)[] = [];
   const refused = Promise.withResolvers<void>();
@@ -307,7 +304,7 @@ test("closing a log whose disk is full fails the appends that wait", async () =>
   await Promise.all([assert.rejects(waiting, /was closed/), log.close()]);
 });
 
-/** A small file system in memory that is full except for a few KiB, and can be given room. */
+/** A small file system in memory that is full except for a few KiB, and whose ballast can be removed. */
 async function fullDisk() {
   const path = await mkdtemp(join(tmpdir(), "paddock-full-"));
   await run("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", path]);

@@ -93,7 +93,7 @@ export class ContainerLog {
   get position(): LogPosition {
     return this.#position;
   }
-  /** Bytes of the last committed record, header included; where a reader starts to walk backwards. */
+  /** Size of the last committed record, with its header; a backward reader starts there. */
   get lastRecordBytes(): number {
     return this.#lastRecordBytes;
   }
@@ -101,20 +101,20 @@ export class ContainerLog {
   get files(): readonly number[] {
     return this.#files;
   }
-  /** Name of the present run; empty when there was none. */
+  /** Name of the current run; empty when there was none. */
   get runId(): string {
     return this.#runId;
   }
-  /** Committed bytes of the present run. */
+  /** Committed bytes of the current run. */
   get offsets(): Offsets {
     return this.#offsets;
   }
-  /** Whether the present run is finished. */
+  /** Whether the current run is finished. */
   get finished(): boolean {
     return this.#finished;
   }
 
-  /** Begins a run, or continues it if it is the present one. Returns its committed bytes. */
+  /** Begins a run, or continues the current run if it has this id. Returns its committed bytes. */
   async beginRun(runId: string): Promise<Offsets> {
     this.#finished = false;
     if (runId !== this.#runId || this.#files.length === 0)
@@ -123,19 +123,19 @@ export class ContainerLog {
     return this.#offsets;
   }
 
-  /** Adds bytes of a stream, at most 64 KiB. Settles when they are in the file; rejects when the log is closed before. */
+  /** Adds bytes of a stream, at most 64 KiB. Settles when they are in the file; rejects when the log is closed first. */
   append(stream: LogStream, offset: number, payload: Uint8Array): Promise<void> {
     if (payload.length > MAX_PAYLOAD_BYTES) throw new RangeError(`a record of ${payload.length} bytes`);
     return this.#put({ kind: stream, offset, payload, runId: "" });
   }
 
-  /** Ends this run: readers that follow end. */
+  /** Ends this run; following readers end. */
   finish(): void {
     this.#finished = true;
     this.changes.notify();
   }
 
-  /** Finishes, and closes the file. Appends that wait for a full disk fail. */
+  /** Finishes the run and closes the file. Appends that wait for a full disk fail. */
   async close(): Promise<void> {
     this.finish();
     this.#closing.abort(new PaddockError("SHUTTING_DOWN", `the log ${this.directory} was closed`));
@@ -168,7 +168,7 @@ export class ContainerLog {
     if (this.#closing.signal.aborted) return Promise.reject(this.#closing.signal.reason);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const done = (error?: unknown) => (error === undefined ? resolve() : reject(error));
-    // A clock that was set back must not make `since` skip later output.
+    // If the clock was set back, `since` must not skip later output.
     this.#lastTimeUs = Math.max(this.#lastTimeUs, this.#options.nowUs());
     this.#queue.push({ ...entry, timeUs: this.#lastTimeUs, done });
     this.#busy ??= this.#drain().finally(() => {
@@ -229,7 +229,7 @@ export class ContainerLog {
     });
   }
 
-  /** How many entries the file takes; at least one. */
+  /** How many entries fit in the file; at least one. */
   #fitting(writing: AppendFile, entries: readonly Entry[]): number {
     let bytes = writing.bytes;
     const over = entries.findIndex(({ payload }) => {
@@ -239,7 +239,7 @@ export class ContainerLog {
     return over < 0 ? entries.length : Math.max(1, over);
   }
 
-  /** The file for the next entry: the present one, or the next when that is full. */
+  /** The file for the next entry: the current one, or a new one when that is full. */
   async #fileFor(next: Entry | undefined): Promise<AppendFile> {
     const needed = HEADER_BYTES + (next?.payload.length ?? 0);
     const present = this.#writing;

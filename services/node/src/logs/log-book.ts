@@ -1,9 +1,9 @@
 /**
  * The logs of all containers of the node, with their followers and readers.
  *
- * A log is open while its container is followed or it is read, and there is one object for it, so that readers see what the
- * writer has committed. Files are in the sandbox's directory, and are removed with it; `remove` is for a container that is
- * deleted while its sandbox lives.
+ * A log is open while its container is followed or it is read. There is one object for each log, so that readers see what the
+ * writer has committed. Files are in the sandbox's directory and are removed with it; `remove` is for a container that is
+ * deleted while its sandbox exists.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ export type LogTrouble = {
   readonly problem: unknown;
 };
 
-/** An open log; dispose of it when it is not read any more. */
+/** An open log; dispose of it after reading. */
 export type OpenLog = AsyncDisposable & { readonly log: ContainerLog };
 
 type Entry = {
@@ -39,7 +39,7 @@ export class LogBook implements AsyncDisposable {
     this.#onTrouble = onTrouble;
   }
 
-  /** Follows the init of a container that is in the guest, new or found after a restart of the daemon. Never throws. */
+  /** Follows the init of a container in the guest, new or found after a restart of the daemon. Never throws. */
   follow(sandbox: LiveSandbox, containerId: string): void {
     const { sandboxId, record } = sandbox;
     const trouble = (problem: unknown) => this.#onTrouble({ sandboxId, containerId, problem });
@@ -66,7 +66,7 @@ export class LogBook implements AsyncDisposable {
     }
   }
 
-  /** Stops following: the VM is gone, or the container is deleted. Settles when nothing more is written. */
+  /** Stops following, after the VM has ended or the container was deleted. Settles when nothing more is written. */
   async stop(sandboxId: string, containerId: string): Promise<void> {
     const key = keyOf(sandboxId, containerId);
     const entry = this.#entries.get(key);
@@ -78,8 +78,8 @@ export class LogBook implements AsyncDisposable {
   }
 
   /**
-   * Settles when the container's output is held for its log on this connection, or is not followed at all; at the latest
-   * after `patienceMs`, since a log whose disk is full must not delay clients.
+   * Settles when the container's output is held for its log on this connection, or is not followed at all, but at the latest
+   * after `patienceMs`: a log whose disk is full must not delay clients.
    */
   async held(sandboxId: string, containerId: string, agent: AgentClient, patienceMs = 1000): Promise<void> {
     const follower = this.#entries.get(keyOf(sandboxId, containerId))?.follower;
@@ -88,7 +88,7 @@ export class LogBook implements AsyncDisposable {
     await settlesWithin(attached, patienceMs);
   }
 
-  /** Opens a container's log for reading, which may be empty. */
+  /** Opens a container's log, which may be empty, for reading. */
   async open(sandbox: LiveSandbox, containerId: string): Promise<OpenLog> {
     const key = keyOf(sandbox.sandboxId, containerId);
     const entry = this.#entry(sandbox, containerId);
@@ -105,13 +105,13 @@ export class LogBook implements AsyncDisposable {
     }
   }
 
-  /** Stops following, and removes the files. Readers reach the end. */
+  /** Stops following, and removes the files. Readers reach the end of the log. */
   async remove(sandbox: LiveSandbox, containerId: string): Promise<void> {
     await this.stop(sandbox.sandboxId, containerId);
     await rm(join(sandbox.paths.logDir, containerId), { recursive: true, force: true });
   }
 
-  /** Closes all logs. Processes continue, and the next daemon follows them from where the files end. */
+  /** Closes all logs. Processes continue, and the next daemon follows them from the end of the files. */
   async [Symbol.asyncDispose](): Promise<void> {
     const entries = [...this.#entries.values()];
     this.#entries.clear();

@@ -20,7 +20,7 @@ export async function listLogFiles(directory: string): Promise<number[]> {
 export const removeLogFile = (directory: string, sequence: number): Promise<void> =>
   rm(logFilePath(directory, sequence), { force: true });
 
-/** The end of a log file, after an incomplete record was cut off. */
+/** The end of a log file, after the removal of an incomplete record. */
 export type FileEnd = {
   readonly file: FileHandle;
   readonly bytes: number;
@@ -32,8 +32,8 @@ export type FileEnd = {
 };
 
 /**
- * Opens a file for appending. Bytes after its last intact record (a write that a crash cut short) are cut off. Undefined, with the
- * file closed, if not even its first record is intact.
+ * Opens a file for appending. Bytes after its last intact record (a write that a crash interrupted) are cut off. Undefined,
+ * with the file closed, if even its first record is damaged.
  */
 export async function openLogEnd(path: string): Promise<FileEnd | undefined> {
   const file = await open(path, "r+");
@@ -72,7 +72,7 @@ async function scan(file: FileHandle): Promise<Omit<FileEnd, "file"> | undefined
   return end;
 }
 
-/** The complete records of a file, as far as their headers are valid. */
+/** The complete records of a file, up to the first invalid header. */
 async function* recordsOf(file: FileHandle): AsyncGenerator<Buffer> {
   let rest = Buffer.alloc(0);
   for (let position = 0; ; ) {

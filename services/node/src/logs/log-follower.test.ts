@@ -36,7 +36,7 @@ async function stdout(log: ContainerLog): Promise<Buffer> {
   return Buffer.concat(pieces.map(({ data }) => data));
 }
 
-test("all output of an init is in the log when it has exited, and acknowledged before", async () => {
+test("all output of an init is in the log and acknowledged when it has exited", async () => {
   await using each = await bed();
   const process = each.fake.add("c", "c", 256 * 1024);
   process.writeStdout(5 * MIB);
@@ -71,7 +71,7 @@ test("broken links and restarted daemons lose and repeat nothing", async () => {
   await log.close();
 });
 
-test("a log that cannot be written makes the process wait, and stopping does not wait for it", async () => {
+test("a log that cannot be written makes the process wait, but not a stop of the follower", async () => {
   await using each = await bed();
   const process = each.fake.add("c", "c", 64 * 1024);
   process.writeStdout(64 * MIB);
@@ -100,7 +100,7 @@ test("an init that the guest does not know ends the following", async () => {
   await log.close();
 });
 
-test("bytes that the guest has dropped are a reported hole in the log, and not its end", async () => {
+test("bytes that the guest has dropped leave a reported hole in the log, and it continues", async () => {
   await using each = await bed();
   const process = each.fake.add("c", "c", 64 * 1024);
   process.writeStdout(MIB);

@@ -1,10 +1,10 @@
 /**
- * Follows a container's init into its log, for as long as the process lives and over any number of connections.
+ * Follows a container's init into its log, for as long as the process runs and over any number of connections.
  *
  * The follower is a holder of the process's output: the guest keeps every byte until it is acknowledged, which happens when the
- * byte is in the file. So a daemon that died, a broken link or a full disk loses nothing; the next attach continues from where
- * the file ends. Only if the guest does not hold that offset any more (another client acknowledged more while there was no
- * follower) the log has a hole, which its offsets show.
+ * byte is in the file. So the death of the daemon, a broken link or a full disk loses nothing; the next attach continues at the
+ * end of the file. The log has a hole, which its offsets show, only if the guest no longer keeps that offset (another client
+ * acknowledged more while there was no follower).
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { hasReason, PaddockError } from "@paddock/domain";
@@ -26,12 +26,12 @@ export type LogFollowerOptions = {
   readonly log: ContainerLog;
   /** A unique name of this start of the container. */
   readonly runId: string;
-  /** Called when following fails for another reason than the link, and is repeated. */
+  /** Called when following fails for a reason other than the link; it is retried. */
   readonly onProblem?: (error: unknown) => void;
 };
 
 export class LogFollower {
-  /** Settles, never rejects, when the process has exited and all its output is written, or the follower was stopped. */
+  /** Settles when the process has exited and all its output is written, or the follower was stopped; never rejects. */
   readonly ended: Promise<void>;
   readonly #options: LogFollowerOptions;
   readonly #stopping = new AbortController();
@@ -45,8 +45,8 @@ export class LogFollower {
   }
 
   /**
-   * Settles when the follower holds the output on this connection, or never will. Another holder that attaches later cannot
-   * make the guest drop what is not in the log.
+   * Settles when the follower holds the output on this connection, or never will. After that, another holder cannot make the
+   * guest drop bytes that are not in the log.
    */
   async attached(agent: AgentClient): Promise<void> {
     if (this.#over) return;
@@ -55,7 +55,7 @@ export class LogFollower {
 
   /** Stops following. Settles when nothing more is written. */
   async stop(): Promise<void> {
-    this.#stopping.abort(new PaddockError("SHUTTING_DOWN", "the log is not followed any more"));
+    this.#stopping.abort(new PaddockError("SHUTTING_DOWN", "the log is no longer followed"));
     await this.ended;
   }
 
@@ -86,7 +86,7 @@ export class LogFollower {
         }
       }
     } catch (error) {
-      // The link or the log was closed, and has reported why.
+      // The link or the log was closed, and has reported the cause.
       if (!signal.aborted && !(error instanceof PaddockError)) onProblem(error);
     } finally {
       this.#over = true;
@@ -94,7 +94,7 @@ export class LogFollower {
     }
   }
 
-  /** Follows on one connection, from the end of the file; from the oldest byte held when the guest does not hold that. */
+  /** Follows on one connection, from the end of the file, or from the oldest byte if the guest no longer keeps that offset. */
   async #follow(agent: AgentClient, from: Offsets): Promise<void> {
     try {
       await this.#attach(agent, from);
@@ -120,7 +120,7 @@ export class LogFollower {
       }
     } finally {
       ending.abort();
-      // The next attach begins after what is still being written.
+      // The next attach begins after the bytes that are still being written.
       await race.run(writing.last);
     }
   }
@@ -143,7 +143,7 @@ class Writing {
 
   /** Settles when there is room for more. */
   async add(stream: "stdout" | "stderr", offset: number, data: Uint8Array): Promise<void> {
-    // A guest that was asked for the oldest byte it holds may begin before the end of the file.
+    // A guest that was asked for its oldest byte may begin before the end of the file.
     const known = Math.min(data.length, Math.max(0, this.#floor[stream] - offset));
     const fresh = data.subarray(known);
     if (fresh.length === 0) return;
@@ -152,7 +152,7 @@ class Writing {
       this.#bytes -= fresh.length;
       this.#inputs.ack(this.#log.offsets);
     });
-    // The log is closed: who waits for it learns of it.
+    // The log is closed: waiters on it get the error.
     this.last.catch(() => undefined);
     if (this.#bytes >= PENDING_BYTES) await this.last;
   }

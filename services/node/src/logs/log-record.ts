@@ -3,7 +3,7 @@
  *
  * ```text
  *  0  magic 0x504c ("PL")     2  kind            3  zero
- *  4  payload bytes           8  bytes of the record before it, header included; 0 for the first of a file
+ *  4  payload bytes           8  bytes of the previous record, header included; 0 for the first of a file
  * 12  CRC-32 of header (with this field zero) and payload
  * 16  time, microseconds since the epoch        24  offset of the first byte
  * ```
@@ -34,10 +34,10 @@ export const NO_OFFSETS: Offsets = { stdout: 0, stderr: 0 };
 export type RecordHeader = {
   readonly kind: LogStream | "run";
   readonly payloadBytes: number;
-  /** Bytes of the record before, header included. */
+  /** Bytes of the previous record, header included. */
   readonly previousBytes: number;
   readonly timeUs: number;
-  /** Offset of the first byte; of a run, 0. */
+  /** Offset of the first byte; 0 for a run. */
   readonly offset: number;
 };
 
@@ -65,7 +65,7 @@ export function encodeHeader(record: RecordInit): Buffer {
   return header;
 }
 
-/** The header at the start of `bytes` (at least `HEADER_BYTES`), or undefined when there is none. */
+/** The header at the start of `bytes` (at least `HEADER_BYTES`), or undefined when it is invalid. */
 export function decodeHeader(bytes: Buffer): RecordHeader | undefined {
   if (bytes.readUInt16LE(0) !== MAGIC) return undefined;
   const kind = kindOf(bytes.readUInt8(2));
@@ -93,7 +93,7 @@ export function encodeRun({ runId, offsets }: Run): Buffer {
   return Buffer.from(JSON.stringify({ runId: runId.slice(0, MAX_RUN_ID_CHARACTERS), stdout, stderr }));
 }
 
-/** Undefined when `payload` is not that of a run. */
+/** Undefined when `payload` is not a run's payload. */
 export function decodeRun(payload: Buffer): Run | undefined {
   const value: unknown = parseJson(payload.toString("utf8"));
   if (typeof value !== "object" || value === null) return undefined;

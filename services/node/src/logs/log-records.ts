@@ -16,14 +16,14 @@ export type ForwardOptions = {
   readonly from?: LogPosition | undefined;
   /** Whether to continue with new records, until the log is finished. */
   readonly follow?: boolean;
-  /** Where to end without `follow`; not set means where the log ends now. */
+  /** Where to end without `follow`; not set means the current end of the log. */
   readonly until?: LogPosition | undefined;
   readonly signal: AbortSignal;
 };
 
 /**
- * Records from a position on: those that exist at the call, or with `follow` all until the log is finished. So a reader of a log
- * that grows faster than it is read reaches an end. A file that is rotated away before it was read is left out, which the records'
+ * Records from a position on: those that exist at the call, or with `follow` all until the log is finished. So a reader ends
+ * even if the log grows faster than it is read. A file that is rotated away before it is read is left out, which the records'
  * offsets show. So is the rest of a file after a damaged record. Payloads are views of a block that is not reused.
  */
 export async function* recordsForward(log: ContainerLog, options: ForwardOptions): AsyncGenerator<LogRecord> {
@@ -100,7 +100,7 @@ export async function* recordsBackward(log: ContainerLog, signal: AbortSignal): 
   }
 }
 
-/** Reads descending ranges, a block at a time. */
+/** Reads descending ranges, one block at a time. */
 class BackwardWindow {
   readonly #file: FileHandle;
   #block: Buffer = Buffer.alloc(0);

@@ -1,8 +1,8 @@
 /**
- * Selects from a log what a client asks for: the last lines, from a time on, some streams, and new output.
+ * Selects the part of a log that a client requests: the last lines, from a time on, some streams, and new output.
  *
- * Lines of the two streams may be interleaved, so the last lines are found for each stream: a line counts where it begins, the last
- * lines of both together are as many as requested, and each stream is left out before its first of them.
+ * Lines of the two streams may be interleaved, so the last lines are found for each stream: a line counts where it begins, the
+ * last lines of both together are as many as requested, and each stream starts at the first of its lines among them.
  */
 import type { ContainerLog, LogPosition } from "./container-log.ts";
 import type { LogStream } from "./log-record.ts";
@@ -14,7 +14,7 @@ export type LogSelection = {
   readonly streams: readonly LogStream[];
   /** Only this many last lines. */
   readonly tailLines?: number | undefined;
-  /** Only what was written at or after this time, microseconds since the epoch. */
+  /** Only output written at or after this time, microseconds since the epoch. */
   readonly sinceUs?: number | undefined;
   readonly follow: boolean;
   readonly signal: AbortSignal;
@@ -61,7 +61,7 @@ async function findTail(
   wanted: { streams: readonly LogStream[]; tailLines: number; sinceUs: number; signal: AbortSignal },
 ): Promise<Starts> {
   const of = new Map<LogStream, LineStart>();
-  // For each stream, the position after its newest byte for which no beginning of a line was found yet.
+  // For each stream, the position after its newest byte for which no line start is found yet.
   const open = new Map<LogStream, LineStart>();
   let from: LogPosition = log.position;
   let lines = 0;
@@ -88,7 +88,7 @@ async function findTail(
       at = newline;
     }
   }
-  // The remaining lines begin before everything that is kept, or after `since`; the later one is the later line.
+  // The remaining lines begin before all kept records, or after `since`; the later one is the later line.
   const left = [...open].sort(([, a], [, b]) => (isBefore(a.place, b.place) ? 1 : -1));
   for (const [stream] of left) if (found(stream)) break;
   return { from, of };

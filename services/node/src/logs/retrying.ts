@@ -5,11 +5,11 @@ export type RetryOptions = {
   readonly pauseMs: number;
   /** Called with the first failure, and with undefined when an attempt then succeeds. */
   readonly onProblem: (problem: Error | undefined) => void;
-  /** Ends the attempts, which throw its reason. */
+  /** Ends the attempts with the signal's reason. */
   readonly signal: AbortSignal;
 };
 
-/** Repeats an action until it succeeds, such as one that fails while the disk is full. */
+/** Repeats an action, such as a write that fails while the disk is full, until it succeeds. */
 export async function retrying<T>(
   attempt: () => Promise<T>,
   { pauseMs: first, onProblem, signal }: RetryOptions,

@@ -1,15 +1,15 @@
-/** Which disks a container has, and where on the guest's SCSI controller. Pure. */
+/** The disks of a container, and their places on the guest's SCSI controller. Pure. */
 
 import type { MachineDisk } from "../vm/machine-port.ts";
 import { type VmPaths, writableLayerPath } from "../vm/vm-paths.ts";
 import type { ContainerRecord } from "./sandbox-record.ts";
 
-/** Size of a writable layer of which the spec says none. */
+/** Size of a writable layer when the spec names none. */
 export const DEFAULT_LAYER_BYTES = 1024 * 1024 * 1024;
 
 type Place = Pick<MachineDisk, "kind" | "id" | "target">;
 
-/** The disk of the image, and that of the writable layer unless the root file system is read-only. */
+/** The disk of the image and, unless the root file system is read-only, that of the writable layer. */
 export function containerDisks({ index, targets }: Pick<ContainerRecord, "index" | "targets">): {
   readonly lower: Place;
   readonly upper: Place | undefined;

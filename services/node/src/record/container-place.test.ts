@@ -5,7 +5,7 @@ import { type ContainerPlace, freePlace, MAX_CONTAINERS, targetsOf } from "./con
 
 const targetsIn = (places: readonly ContainerPlace[]) => places.flatMap(({ targets }) => targetsOf(targets));
 
-test("however containers come and go, no two share a number or a target, and each gets the lowest that is free", () => {
+test("for any order of creations and deletions, no two containers share a number or a target, and each gets the lowest free one", () => {
   const change = fc.oneof(
     fc.record({ add: fc.constant(true), readOnlyRootfs: fc.boolean(), at: fc.constant(0) }),
     fc.record({ add: fc.constant(false), readOnlyRootfs: fc.constant(false), at: fc.nat() }),
@@ -33,7 +33,7 @@ test("however containers come and go, no two share a number or a target, and eac
   );
 });
 
-test("128 containers with writable layers have all targets, and containers that read only take half of them", () => {
+test("128 containers with writable layers use all targets, and read-only ones half of them", () => {
   const fill = (readOnlyRootfs: boolean) => {
     const places: ContainerPlace[] = [];
     for (let count = 0; count < MAX_CONTAINERS; count++) places.push(freePlace(places, { readOnlyRootfs }));
@@ -44,7 +44,7 @@ test("128 containers with writable layers have all targets, and containers that 
   assert.throws(() => freePlace(fill(true), { readOnlyRootfs: true }), { reason: "TOO_MANY" });
 });
 
-test("a place that was given back is taken again", () => {
+test("a place that was given back is used again", () => {
   const first = freePlace([], { readOnlyRootfs: false });
   const second = freePlace([first], { readOnlyRootfs: false });
   assert.deepEqual(

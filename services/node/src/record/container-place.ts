@@ -8,10 +8,13 @@ export const MAX_CONTAINERS = 128;
 /** Targets of the guest's SCSI controller. */
 const TARGETS = 256;
 
-/** What a container occupies in its sandbox. */
+/** The number and targets of a container in its sandbox. */
 export type ContainerPlace = Pick<ContainerRecord, "index" | "targets">;
 
-/** All places of a sandbox that are taken, by containers that are being created too. An earlier try of `containerId` has its place. */
+/**
+ * All places of a sandbox in use, including those of containers that are being created. A retry of `containerId` reuses its
+ * place.
+ */
 export const takenPlaces = (
   { containers, operations }: Pick<SandboxRecord, "containers" | "operations">,
   containerId: string,
@@ -34,7 +37,7 @@ export function freePlace(
   return { index, targets: { image, ...(layer !== undefined && { layer }) } };
 }
 
-/** The targets that a container's disks have. */
+/** The targets of a container's disks. */
 export const targetsOf = ({ image, layer }: DiskTargets): readonly number[] =>
   layer === undefined ? [image] : [image, layer];
 

@@ -2,7 +2,7 @@
 import { type ContainerDemand, containerDemand, type VmSize, wantedSize } from "@paddock/domain";
 import type { ContainerRecord, SandboxRecord } from "./sandbox-record.ts";
 
-/** Those that count: what has stopped is entitled to nothing until it is started again. */
+/** The containers that count. A stopped container is entitled to nothing until it is started again. */
 export const entitled = ({ containers }: Pick<SandboxRecord, "containers">): readonly ContainerRecord[] =>
   containers.filter(({ phase }) => phase.kind !== "stopped");
 
@@ -10,8 +10,8 @@ export const demandsOf = (containers: readonly ContainerRecord[]): ContainerDema
   containers.map(({ spec }) => containerDemand(spec));
 
 /**
- * What a sandbox is promised of its host: room for all its containers, stopped ones too, as each may be started again. Containers
- * that were admitted fit; a record of which that is not true counts as what it may grow to.
+ * The size that a host allocates to a sandbox: room for all its containers, stopped ones too, because each may be started
+ * again. Admitted containers fit; a record whose containers do not fit counts with its maximum size.
  */
 export function promisedSize(
   { size, containers }: Pick<SandboxRecord, "size" | "containers">,

@@ -2,8 +2,8 @@ import { PaddockError } from "@paddock/domain";
 import type { SandboxRecord } from "./sandbox-record.ts";
 
 /**
- * A placement that was superseded must not act any more: throws STALE_GENERATION when `generation` is smaller than the newest that
- * this node has seen of the sandbox. 0 is a request of no placement.
+ * Throws STALE_GENERATION when `generation` is smaller than the newest that this node has seen for the sandbox, because a
+ * superseded placement must not act any more. 0 means a request without a placement.
  */
 export function refuseStale(
   { sandboxId, generation: known }: Pick<SandboxRecord, "sandboxId" | "generation">,

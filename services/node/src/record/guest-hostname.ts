@@ -1,4 +1,4 @@
-/** A sandbox id made to fit a DNS label: letters, digits and dashes, at most 63, neither end a dash. */
+/** Converts a sandbox id to a DNS label: letters, digits and dashes, at most 63, no dash at either end. */
 export function guestHostname(sandboxId: string): string {
   const fitted = sandboxId
     .replaceAll(/[^a-zA-Z0-9-]/g, "-")

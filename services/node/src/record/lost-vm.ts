@@ -1,14 +1,14 @@
-/** A VM that ended unasked, for those who would work with it. */
+/** Errors for the loss of a VM, which is an end without a request. */
 import { PaddockError } from "@paddock/domain";
 import type { SandboxRecord, StopCause } from "./sandbox-record.ts";
 
-/** Causes of an end that nobody asked for. */
+/** The causes of a loss. */
 const LOSSES: ReadonlySet<StopCause> = new Set(["vm_lost", "host_oom", "guest_panic", "host_restart"]);
 
 const EVIDENCE_CHARACTERS = 1024;
 const FIRST_LINE_CHARACTERS = 200;
 
-/** The error that calls on the guest of a lost VM fail with. */
+/** The error of calls to the guest of a lost VM. */
 export function lostVm(sandboxId: string, cause: StopCause, evidence: string): PaddockError {
   const [seen = ""] = evidence.split("\n");
   const how = seen === "" ? "" : `: ${seen.slice(0, FIRST_LINE_CHARACTERS)}`;
@@ -18,7 +18,7 @@ export function lostVm(sandboxId: string, cause: StopCause, evidence: string): P
   });
 }
 
-/** That error for a sandbox that is stopped because its VM was lost; undefined for any other. */
+/** The same error for a sandbox that is stopped because its VM was lost; undefined for any other. */
 export function lossOf({
   sandboxId,
   phase,

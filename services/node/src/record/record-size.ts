@@ -1,9 +1,10 @@
 /**
- * How large the record of a sandbox may become.
+ * Bounds on the size of a sandbox's record.
  *
- * It is written as a whole at each change, by a call that holds the event loop, and every answer about a sandbox must fit into the
- * bus's 1 MiB: a sandbox beyond that could be created and never shown. What a client can make long are the specs; all else that a record
- * keeps (causes, evidence, reasons, ids) is bounded where it is made, and there are 128 containers at most, ended ones included.
+ * The record is written as a whole at each change, by a call that blocks the event loop, and every answer about a sandbox must
+ * fit into the bus's 1 MiB: a larger sandbox could be created but never shown. Only the specs are under a client's control;
+ * everything else in a record (causes, evidence, reasons, ids) is bounded where it is created, and there are at most 128
+ * containers, ended ones included.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
@@ -15,11 +16,11 @@ import {
   SandboxSpecSchema,
 } from "@paddock/protocol";
 
-/** A sandbox's spec as it was given. */
+/** A sandbox's spec as requested. */
 const MAX_SPEC_BYTES = 768 * 1024;
-/** The specs of all its containers, those that were created one by one too. */
+/** The specs of all its containers, including those created one by one. */
 const MAX_CONTAINERS_BYTES = 1024 * 1024;
-/** The spec with its containers as they are now, and what the status repeats of each. */
+/** The spec with its current containers, and the parts of each that the status repeats. */
 const MAX_SHOWN_BYTES = 976 * 1024;
 /** The rest of a container's status: ids, times, the reason of its end. */
 const STATUS_BYTES = 768;
@@ -50,7 +51,7 @@ const BOUNDS = [
   },
 ] as const;
 
-/** Throws TOO_LARGE when a record of these specs would be too large, unless it is no larger than `before`. */
+/** Throws TOO_LARGE when the record would be too large, unless it is not larger than `before`. */
 export function checkRecordSize(parts: RecordParts, before?: RecordParts): void {
   const after = sizesOf(parts);
   const known = before && sizesOf(before);

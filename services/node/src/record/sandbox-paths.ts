@@ -1,9 +1,9 @@
 /**
- * Where a sandbox keeps what outlives its VM. All paths follow from the id of the sandbox.
+ * Paths of a sandbox's files that outlive its VM. All paths follow from the id of the sandbox.
  *
  *     <state>/sandboxes/<hash>/    root, 0700
- *         sandbox-id               the id, for people
- *         logs/                    what the containers' inits wrote
+ *         sandbox-id               the id, for operators
+ *         logs/                    output of the containers' inits
  *
  * An id has up to 128 characters and case matters in it, so the directory is named by the first 16 hexadecimal digits of the
  * SHA-256 of the id. The registry refuses a second sandbox with the same hash.
@@ -28,7 +28,7 @@ export const sandboxesDir = (stateDir: string): string => join(stateDir, "sandbo
 export const sandboxPaths = (stateDir: string, sandboxId: string): SandboxPaths =>
   pathsOfName(stateDir, hostName(sandboxId));
 
-/** The paths of a sandbox of which only the directory's name is known. */
+/** The paths of a sandbox, from its directory's name alone. */
 export function pathsOfName(stateDir: string, name: string): SandboxPaths {
   const dir = join(sandboxesDir(stateDir), name);
   return { dir, idFile: join(dir, "sandbox-id"), logDir: join(dir, "logs") };

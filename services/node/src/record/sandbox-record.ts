@@ -1,13 +1,5 @@
 /**
- * What a node knows of a sandbox: one immutable value, replaced as a whole, stored as one row.
- *
- *     creating ──> ready ──> running <──> paused
- *        │           └──────────┴────────────┴──> stopped ──> running
- *        └─> (undone)                any of them ──> deleting ──> (gone)
- *
- * A phase carries only what is true in it: there is a machine in `ready`, `running` and `paused`, and nowhere else.
- * The specs are kept as the messages the client sent, because all that is done with them is to hand them on, to the
- * guest and back to the client.
+ * A node's record of a sandbox: one immutable value, replaced as a whole, stored as one row.
  */
 import type { ContainerId, SandboxId, VmSize } from "@paddock/domain";
 import type { ContainerSpec, SandboxSpec } from "@paddock/protocol";
@@ -28,7 +20,7 @@ export const STOP_CAUSES = [
 ] as const;
 export type StopCause = (typeof STOP_CAUSES)[number];
 
-/** How an init ended, as the guest's waitpid told it. */
+/** How an init ended, from the guest's waitpid. */
 export type ExitRecord = {
   readonly code: number;
   readonly signal: number;
@@ -43,7 +35,7 @@ export type ContainerPhase =
   | {
       readonly kind: "stopped";
       readonly cause: StopCause;
-      /** Only what was seen; a VM that vanished leaves none. */
+      /** Only a reported exit; a VM that vanished leaves none. */
       readonly exit?: ExitRecord;
       readonly startedAtMs?: number;
       readonly stoppedAtMs: number;
@@ -58,7 +50,10 @@ export type DiskTargets = {
 
 export type ContainerRecord = {
   readonly containerId: ContainerId;
-  /** Another one each time it is created in a guest: what is told of an earlier container of this id is not about this one. */
+  /**
+   * Changes each time the container is created in a guest: reports about an earlier container of this id do not apply to this
+   * one.
+   */
   readonly instance: string;
   /** Request that created it. */
   readonly requestId: string;
@@ -70,13 +65,15 @@ export type ContainerRecord = {
   readonly stopSignal: number;
   /** Number among the sandbox's containers; names its disks. */
   readonly index: number;
-  /** Where its disks are on the guest's SCSI controller. */
+  /** The addresses of its disks on the guest's SCSI controller. */
   readonly targets: DiskTargets;
   readonly createdAtMs: number;
   readonly oomKillCount: number;
-  /** Times it was made anew in the present VM, to be started again after its end. */
+  /** How many times it was recreated in the present VM, to be started again after its end. */
   readonly restarts: number;
-  /** Request that started it last, noted before the guest is told: what has ended since was not left unstarted. */
+  /**
+   * Request of the last start, noted before the call to the guest: if the container has ended since, that start took effect.
+   */
   readonly startRequestId?: string;
   readonly phase: ContainerPhase;
 };
@@ -96,10 +93,10 @@ export type SandboxPhase =
       readonly startedAtMs?: number;
       readonly stoppedAtMs: number;
     }
-  /** With the request, which has succeeded once it is done; a later daemon may be the one that finishes it. */
+  /** With its request, which has succeeded once the deletion is done; a later daemon may finish it. */
   | { readonly kind: "deleting"; readonly requestId?: string };
 
-/** The VM that is the sandbox's now, running or not. Everything it has of the host is named after it and not after the sandbox. */
+/** The sandbox's present VM, running or not. All its host resources are named after it and not after the sandbox. */
 export type VmRecord = {
   readonly id: VmId;
   /** The VM's user and group are the node's base plus this. */
@@ -108,7 +105,7 @@ export type VmRecord = {
 
 export type SandboxRecord = {
   readonly sandboxId: SandboxId;
-  /** Rises with every change; readers can tell two snapshots apart. */
+  /** Rises with every change, so that readers can tell snapshots apart. */
   readonly version: number;
   readonly generation: bigint;
   /** Request that created it. */
@@ -118,32 +115,34 @@ export type SandboxRecord = {
   readonly vm: VmRecord;
   readonly network: NetworkRecord;
   readonly createdAtMs: number;
-  /** From the request to the agent's first answer, of the last boot. */
+  /** Time from the request to the agent's first answer, at the last boot. */
   readonly bootDurationMs: number;
-  /** Last event of the guest's present boot that was recorded. */
+  /** Last recorded event of the guest's present boot. */
   readonly agentSequence: number;
-  /** The guest's boot id, by which a re-adopted guest is known to be the same. */
+  /** The guest's boot id, which shows whether a guest that was taken over is the same. */
   readonly guestBootId: string;
-  /** Number of events published about it. */
+  /** Number of events published about the sandbox. */
   readonly eventSequence: number;
-  /** What was seen when the guest stopped answering; not there while it answers. */
+  /** Evidence when the guest stopped answering; absent while it answers. */
   readonly unhealthy?: string;
   readonly phase: SandboxPhase;
-  /** By time of creation. */
+  /** In order of creation. */
   readonly containers: readonly ContainerRecord[];
-  /** Operations that are under way, or that a daemon died over or could not undo. Phases tell of the others. */
+  /**
+   * Operations in progress, and those that an earlier daemon left or could not undo. Other operations are noted by the phase.
+   */
   readonly operations: readonly Operation[];
 };
 
-/** An operation that is noted before its first step, with what its undo needs. */
+/** An operation that is noted before its first step, with the input of its undo. */
 export type Operation =
-  /** A VM that is gone after a crash was ended on purpose. */
+  /** If the VM is gone after a crash, it was ended on purpose. */
   | { readonly kind: "stop" }
-  /** The container is in no other part of the record before it is created. */
+  /** Before its creation, the container is in no other part of the record. */
   | { readonly kind: "add-container"; readonly container: ContainerRecord }
   | { readonly kind: "update-container"; readonly containerId: ContainerId };
 
-/** What an operation is about: a sandbox has one of each at most. */
+/** The object of an operation: a sandbox has at most one operation of each. */
 function subjectOf(operation: Operation): string {
   switch (operation.kind) {
     case "stop":
@@ -163,22 +162,22 @@ export const withOperation = (record: SandboxRecord, operation: Operation): Sand
   operations: [...withoutOperation(record, operation).operations, operation],
 });
 
-/** The record without the note of an operation. */
+/** The record without the note of the operation. */
 export const withoutOperation = (record: SandboxRecord, operation: Operation): SandboxRecord => ({
   ...record,
   operations: record.operations.filter((each) => subjectOf(each) !== subjectOf(operation)),
 });
 
-/** The machine of a sandbox that has one. */
+/** The machine of a sandbox, if it has one. */
 export function machineOf({ phase }: SandboxRecord): MachineIdentity | undefined {
   return "machine" in phase ? phase.machine : undefined;
 }
 
-/** The container of an id, if the sandbox has it. */
+/** The container with this id, if the sandbox has it. */
 export const containerOf = (record: SandboxRecord, containerId: string): ContainerRecord | undefined =>
   record.containers.find((container) => container.containerId === containerId);
 
-/** The record with one container replaced by what `change` makes of it; the same record when there is none. */
+/** The record with one container changed by `change`; the same record when there is no such container. */
 export function withContainer(
   record: SandboxRecord,
   containerId: string,
@@ -190,7 +189,7 @@ export function withContainer(
   return { ...record, containers };
 }
 
-/** The record of a sandbox whose VM is gone or was stopped, and all its containers with it. */
+/** The record of a sandbox whose VM is gone or was stopped, with all its containers stopped. */
 export function stopped(
   record: SandboxRecord,
   {

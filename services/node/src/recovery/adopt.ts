@@ -5,13 +5,13 @@ import { machineOf } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { watchGuest, watchMachine } from "../watch/supervise.ts";
 
-/** A guest that answers has the states of its containers brought up to date within this; others are waited for in the background. */
+/** Time for a guest to answer and update the states of its containers; a slower guest is waited for in the background. */
 const GUEST_BUDGET_MS = 5000;
 const MONITOR_BUDGET_MS = 5000;
 
 /**
- * Takes over the VM of a sandbox whose record says that there is one. False when its process is gone. A VM that runs but does
- * not answer is kept: a tenant's work is not ended for being slow.
+ * Takes over the VM of a sandbox whose record has one. Returns false when its process is gone. A VM that runs but does not
+ * answer is kept: a slow VM is no reason to end a tenant's work.
  */
 export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<boolean> {
   const identity = machineOf(entry.record);
@@ -26,15 +26,15 @@ export async function adopt(ctx: NodeContext, entry: SandboxEntry): Promise<bool
   const vm = entry.attach(machine, ctx.openLink(paths.agentSocket, machine));
   watchMachine(ctx, entry, vm);
   await alignVcpus(entry).catch((error: unknown) => {
-    entry.log.warn({ err: error }, "the vCPUs of a VM that was taken over could not be set");
+    entry.log.warn({ err: error }, "pausing or resuming the vCPUs of a VM that was taken over failed");
   });
   watchGuest(ctx, entry, vm);
-  // An earlier daemon may have died between the record and the limits.
+  // An earlier daemon may have died between updating the record and applying the limits.
   resizeSoon(ctx, entry, vm);
   for (const { containerId } of entry.record.containers) ctx.logs.follow(entry, containerId);
   if (entry.record.phase.kind !== "paused")
     await vm.link.client({ deadlineMs: GUEST_BUDGET_MS }).catch((error: unknown) => {
-      entry.log.warn({ err: error }, "a VM was taken over whose guest does not answer yet");
+      entry.log.warn({ err: error }, "took over a VM whose guest does not answer yet");
     });
   return true;
 }

@@ -4,8 +4,9 @@ import type { NodeContext } from "../node-context.ts";
 import { formerVmsDir, parseVmId, vmPaths } from "../vm/vm-paths.ts";
 
 /**
- * Gives VMs of the version before their place of today. It had them in `vm` of their sandbox's directory, whose name was also the VM's.
- * A VM that runs does not notice: it has its files open, and a socket is reached by whatever path leads to it.
+ * Moves VMs of the former version to their present place. That version kept them in `vm` in the sandbox's directory, whose name
+ * was also the VM's. A running VM is not affected: its files are open, and a socket can be reached by any path that leads to
+ * it.
  */
 export async function moveFormerVms({ stateDir, log }: Pick<NodeContext, "stateDir" | "log">): Promise<void> {
   const former = formerVmsDir(stateDir);
@@ -16,9 +17,9 @@ export async function moveFormerVms({ stateDir, log }: Pick<NodeContext, "stateD
     const { dir } = vmPaths(stateDir, id);
     try {
       await rename(from, dir);
-      log.info({ vm: id }, "the directory of a VM of an earlier version was moved");
+      log.info({ vm: id }, "moved the directory of a VM of an earlier version");
     } catch (error) {
-      log.error({ vm: id, err: error }, "the directory of a VM of an earlier version could not be moved");
+      log.error({ vm: id, err: error }, "moving the directory of a VM of an earlier version failed");
     }
   }
 }

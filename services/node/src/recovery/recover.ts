@@ -1,7 +1,7 @@
 /**
- * What a daemon does at its start with what an earlier one left: takes over the VMs that live, says of the others why they are
- * gone, finishes deletions, undoes what was under way, and sweeps what no record owns. One sandbox that makes trouble
- * holds up no other: all go side by side, each with a budget of time.
+ * Recovers the state of an earlier daemon at the start: takes over running VMs, records why the others are gone, finishes
+ * deletions, undoes unfinished operations, and sweeps resources without a record. One faulty sandbox does not delay others: all
+ * are recovered concurrently, each with a time budget.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { deleteSandboxEntry } from "../lifecycle/delete-sandbox.ts";
@@ -33,14 +33,14 @@ const NOTHING = {
 
 type Outcome = keyof typeof NOTHING;
 
-/** What was done, for the log. */
+/** Numbers of outcomes, for the log. */
 export type RecoverySummary = Readonly<Record<Outcome, number>>;
 
-/** Between two tries to take a VM over; doubles up to the most. */
+/** Pause between attempts to take over a VM; doubles up to the maximum. */
 const ADOPT_RETRY_MS = 500;
 const MOST_ADOPT_RETRY_MS = 5000;
 
-/** Brings the node's sandboxes from the store to life. Never throws for one of them. */
+/** Recovers all sandboxes of the store. Never throws because of a single sandbox. */
 export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
   const counts = { ...NOTHING };
   await moveFormerVms(ctx);
@@ -64,7 +64,7 @@ export async function recover(ctx: NodeContext): Promise<RecoverySummary> {
   return counts;
 }
 
-/** The slot of a sandbox whose record is lost: its VM's directory tells the VM's user. */
+/** The slot of a sandbox whose record is lost, from the owner of its VM's directory. */
 async function slotOf(ctx: NodeContext, vmId: VmId): Promise<number | undefined> {
   const uid = await vmUserOf(vmPaths(ctx.stateDir, vmId));
   return uid !== undefined && uid >= ctx.vmUidBase ? uid - ctx.vmUidBase : undefined;
@@ -79,7 +79,7 @@ async function recoverOne(ctx: NodeContext, entry: SandboxEntry): Promise<Outcom
     }
     return await recoverPhase(ctx, entry);
   } catch (error) {
-    entry.log.error({ err: error }, "a sandbox could not be recovered as it should");
+    entry.log.error({ err: error }, "recovering a sandbox failed");
     return "failed";
   }
 }
@@ -88,14 +88,14 @@ async function recoverPhase(ctx: NodeContext, entry: SandboxEntry): Promise<Outc
   const { phase } = entry.record;
   switch (phase.kind) {
     case "creating":
-      // Nobody was ever told of it: the same request creates it again.
+      // No client has seen it: the same request creates it again.
       await deleteSandboxEntry(ctx, entry);
       return "undone";
     case "deleting":
       await deleteSandboxEntry(ctx, entry, phase.requestId);
       return "deleted";
     case "stopped":
-      // Whatever a boot or a stop that was cut short has left.
+      // Remains of an interrupted boot or stop.
       await releaseSandbox(ctx, entry, ownerOf(ctx, entry), "of-the-boot");
       await undoNoted(ctx, entry);
       return "untouched";
@@ -110,7 +110,7 @@ async function recoverPhase(ctx: NodeContext, entry: SandboxEntry): Promise<Outc
 
 async function recoverMachine(ctx: NodeContext, entry: SandboxEntry): Promise<Outcome> {
   if (machineOf(entry.record)?.bootId !== ctx.bootId) {
-    await giveUp(ctx, entry, "host_restart", "the host was booted again");
+    await giveUp(ctx, entry, "host_restart", "the host was rebooted");
     await undoNoted(ctx, entry);
     return "hostRestarted";
   }
@@ -118,7 +118,7 @@ async function recoverMachine(ctx: NodeContext, entry: SandboxEntry): Promise<Ou
   try {
     isAdopted = await adopt(ctx, entry);
   } catch (error) {
-    entry.log.error({ err: error }, "a VM runs and could not be taken over, trying on");
+    entry.log.error({ err: error }, "taking over a running VM failed, retrying");
     void adoptLater(ctx, entry);
     return "failed";
   }
@@ -129,13 +129,13 @@ async function recoverMachine(ctx: NodeContext, entry: SandboxEntry): Promise<Ou
 
 async function declareLost(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
   const kills = await ctx.cgroups.oomKills(entry.record.vm.id).catch(() => 0);
-  const evidence = "the VM's process was gone when the daemon came back";
+  const evidence = "the VM's process was gone when the daemon started";
   await giveUp(ctx, entry, kills > 0 ? "host_oom" : "vm_lost", evidence);
 }
 
 /**
- * Tries until the VM answers, is gone, or was stopped or deleted meanwhile, which needs no answer of it. What was cut short in it is
- * undone then and not before: its disks are in a VM that could not be asked to release them.
+ * Retries until the VM answers or is gone, or the sandbox is stopped or deleted, which needs no answer of the VM. Interrupted
+ * operations are undone only then: their disks are in a VM that could not be asked to release them.
  */
 async function adoptLater(ctx: NodeContext, entry: SandboxEntry): Promise<void> {
   const isLeft = () => entry.vm === undefined && machineOf(entry.record) !== undefined;
@@ -151,7 +151,7 @@ async function adoptLater(ctx: NodeContext, entry: SandboxEntry): Promise<void> 
         }
         isOver = true;
       })
-      .catch((error: unknown) => entry.log.debug({ err: error }, "not taken over yet"));
+      .catch((error: unknown) => entry.log.debug({ err: error }, "the VM is not taken over yet"));
   }
 }
 

@@ -4,7 +4,7 @@ import { sweepStrays } from "../resources/walks.ts";
 
 const TIMEOUT_MS = 30_000;
 
-/** Releases what no record owns: of this state directory alone. What a record owns that cannot be read is left alone too. */
+/** Releases host resources without a record, only of this state directory. Resources of an unreadable record are kept too. */
 export async function sweep(ctx: NodeContext): Promise<number> {
   const { sandboxes, log } = ctx;
   const owned = new Set<string>([
@@ -16,8 +16,8 @@ export async function sweep(ctx: NodeContext): Promise<number> {
   ]);
   return await sweepStrays(ctx.resources, ctx, owned, {
     timeoutMs: TIMEOUT_MS,
-    onSwept: (resource, name) => log.warn({ resource, name }, "swept what no sandbox owns"),
+    onSwept: (resource, name) => log.warn({ resource, name }, "swept a resource that no sandbox owns"),
     onFailed: (resource, name, error) =>
-      log.error({ resource, name, err: error }, "a stray could not be swept"),
+      log.error({ resource, name, err: error }, "sweeping a resource that no sandbox owns failed"),
   });
 }

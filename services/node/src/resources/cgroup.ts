@@ -1,10 +1,10 @@
 import type { HostResource } from "./host-resource.ts";
 import { straysOf } from "./strays.ts";
 
-/** A VM's process has its vCPU threads and a handful more; a runaway one must not take the host's pids. */
+/** A VM's process has its vCPU threads and a few more. A runaway process must not use up the host's pids. */
 export const MAX_THREADS = 512;
 
-/** The VM's cgroup. It is there before the process, so that the process never runs outside. */
+/** The VM's cgroup. It is created before the process, so that the process never runs outside of it. */
 export const cgroup: HostResource = {
   name: "cgroup",
   outlivesStop: false,

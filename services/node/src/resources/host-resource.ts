@@ -1,9 +1,9 @@
 /**
- * A kind of thing that a sandbox and its VM take from the host.
+ * A kind of resource that a sandbox and its VM take from the host.
  *
- * What exists is `HOST_RESOURCES` in `host-resources.ts`. Bring-up acquires them in the order of the list. Failed bring-up, stop and
- * deletion release them in reverse order, and so does the start of a daemon with what an earlier one left. Its sweep releases the
- * strays. So a new resource is one file and one line of the list.
+ * The list is `HOST_RESOURCES` in `host-resources.ts`. A bring-up acquires the resources in the order of the list. A failed
+ * bring-up, a stop and a deletion release them in reverse order, and so does a starting daemon for interrupted operations. Its
+ * sweep releases the strays. So a new resource is one file and one line of the list.
  */
 
 import type { Connection, HostNetwork } from "../network/host-network.ts";
@@ -13,7 +13,7 @@ import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "../vm
 import type { VmPaths } from "../vm/vm-paths.ts";
 import type { WritableLayers } from "./writable-layers.ts";
 
-/** What resources work with. */
+/** The parts of the daemon that resources use. */
 export type ResourceHost = {
   readonly stateDir: string;
   readonly machines: MachineHost;
@@ -24,13 +24,13 @@ export type ResourceHost = {
   readonly ports: Pick<HostPorts, "release">;
 };
 
-/** Who has the resources. A daemon that comes after a crash knows no more than the paths. */
+/** The owner of resources. After a crash, a daemon knows only the paths. */
 export type ResourceOwner = {
   readonly host: ResourceHost;
   readonly vm: VmPaths;
-  /** Undefined for a VM that belongs to no sandbox. */
+  /** Undefined for a VM without a sandbox. */
   readonly sandbox: SandboxPaths | undefined;
-  /** The VM's process, if this daemon holds it. */
+  /** The VM's process, if this daemon controls it. */
   machine?: Machine | undefined;
   /** Interfaces on the host's network. Undefined for a VM without a record. */
   readonly connections?: readonly Connection[] | undefined;
@@ -42,12 +42,12 @@ export type ResourcePlan = ResourceOwner & {
   /** User and group of the VM. */
   readonly uid: number;
   readonly layers: readonly { readonly index: number; readonly bytes: number }[];
-  /** Of the VM's process, in bytes, the machine's overhead included. */
+  /** Limit of the VM's process, in bytes, including the machine's overhead. */
   readonly memoryLimitBytes: number;
   readonly machineRequest: Omit<MachineRequest, "placement" | "paths" | "uid">;
 };
 
-/** Names that records own: ids of VMs and names of sandboxes' directories. */
+/** Names that records own: ids of VMs, and names of sandboxes' directories. */
 export type OwnedNames = ReadonlySet<string>;
 
 export type HostResource = {
@@ -55,10 +55,10 @@ export type HostResource = {
   readonly name: string;
   /** Whether a stopped sandbox keeps it, so that it can boot again. */
   readonly outlivesStop: boolean;
-  /** Takes it. Safe to repeat. */
+  /** Acquires it. Safe to repeat. */
   acquire(plan: ResourcePlan, signal: AbortSignal): Promise<void>;
-  /** Gives it back, whether all of it is there, half or nothing. */
+  /** Releases it, whether it exists completely, partly or not at all. */
   release(owner: ResourceOwner, signal: AbortSignal): Promise<void>;
-  /** Owners that are in no record and still have it. */
+  /** Owners without a record that still have it. */
   listStrays(host: ResourceHost, owned: OwnedNames): Promise<readonly ResourceOwner[]>;
 };

@@ -9,7 +9,7 @@ import { straysOf } from "./strays.ts";
 const spec = { containers: [{ containerId: "c1", image: "tiny" }] };
 const createIt = { case: "createSandbox", value: { spec } } as const;
 
-/** A resource that nothing but the list knows of. Its world outlives daemons. */
+/** A resource that only the list knows. Its state outlives daemons. */
 class Beacon implements HostResource {
   readonly name = "beacon";
   readonly outlivesStop: boolean;
@@ -28,7 +28,7 @@ class Beacon implements HostResource {
   listStrays: HostResource["listStrays"] = async (host, owned) => straysOf(host, [...this.lit], owned);
 }
 
-/** A node whose list has one resource more, at a place where others come before and after. */
+/** A node with one more resource in the middle of the list. */
 async function withBeacon(outlivesStop = false): Promise<{ node: TestNode; beacon: Beacon }> {
   const node = await TestNode.start();
   const beacon = new Beacon(outlivesStop);
@@ -60,7 +60,7 @@ for (const breakIt of ["before", "behind"] as const)
     assert.deepEqual(node.leftovers(), []);
   });
 
-test("a daemon releases what an earlier one died over as it acquired it", async () => {
+test("a daemon releases a resource if an earlier daemon died while acquiring it", async () => {
   const { node: started, beacon } = await withBeacon();
   await using node = started;
   const reached = Promise.withResolvers<void>();
@@ -76,7 +76,7 @@ test("a daemon releases what an earlier one died over as it acquired it", async 
   assert.deepEqual(node.leftovers(), []);
 });
 
-test("the sweep at the start releases what no record owns, and leaves what one owns", async () => {
+test("the sweep at the start releases resources without a record, and no others", async () => {
   const { node: started, beacon } = await withBeacon();
   await using node = started;
   sandboxIn(await node.ask(createIt));
@@ -89,7 +89,7 @@ test("the sweep at the start releases what no record owns, and leaves what one o
 });
 
 for (const outlivesStop of [true, false])
-  test(`a stop ${outlivesStop ? "keeps" : "releases"} a resource that ${outlivesStop ? "outlives" : "does not outlive"} it, and a start has it again`, async () => {
+  test(`a stop ${outlivesStop ? "keeps" : "releases"} a resource that ${outlivesStop ? "outlives" : "does not outlive"} it, and the sandbox has it after a start`, async () => {
     const { node: started, beacon } = await withBeacon(outlivesStop);
     await using node = started;
     sandboxIn(await node.ask(createIt));
@@ -101,7 +101,7 @@ for (const outlivesStop of [true, false])
     assert.equal(beacon.lit.size, 1);
   });
 
-test("a lost VM gives back what it does not keep", async () => {
+test("the loss of a VM releases resources that do not outlive a stop", async () => {
   const { node: started, beacon } = await withBeacon();
   await using node = started;
   sandboxIn(await node.ask(createIt));

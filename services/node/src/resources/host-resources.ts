@@ -7,7 +7,7 @@ import { publishedPorts } from "./published-ports.ts";
 import { sandboxDirectory } from "./sandbox-directory.ts";
 import { vmDirectory } from "./vm-directory.ts";
 
-/** Everything that a sandbox takes from its host, in the order in which it is acquired. */
+/** Everything that a sandbox takes from its host, in order of acquisition. */
 export const HOST_RESOURCES: readonly HostResource[] = [
   sandboxDirectory,
   vmDirectory,

@@ -1,7 +1,7 @@
 import { layerPlace } from "../vm/vm-paths.ts";
 import type { HostResource } from "./host-resource.ts";
 
-/** A writable layer for each container of the spec. */
+/** A writable layer for each container of the sandbox. */
 export const layers: HostResource = {
   name: "writable-layers",
   outlivesStop: true,
@@ -9,7 +9,7 @@ export const layers: HostResource = {
     for (const { index, bytes } of wanted) await host.layers.create({ ...layerPlace(vm, index), bytes, uid });
   },
   async release() {
-    // They are files of the VM's directory and go with it.
+    // The layers are files in the VM's directory and are removed with it.
   },
   listStrays: async () => [],
 };

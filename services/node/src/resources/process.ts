@@ -1,7 +1,7 @@
 import type { HostResource } from "./host-resource.ts";
 import { straysOf } from "./strays.ts";
 
-/** The VM's process and its sockets. A process that an interrupted boot left behind holds the sockets, so it goes first. */
+/** The VM's process and its sockets. A process that an interrupted boot left behind has the sockets, so it is ended first. */
 export const process: HostResource = {
   name: "process",
   outlivesStop: false,

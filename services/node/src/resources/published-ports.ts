@@ -1,8 +1,8 @@
 import type { HostResource } from "./host-resource.ts";
 
 /**
- * The ports of the host that lead to the sandbox. They are reserved before there is a record, because the request fails if one is
- * taken. They end with the process of the daemon, so none is ever astray.
+ * The host ports published for the sandbox. They are reserved before the record exists, because the request fails if one is
+ * taken. They end with the daemon's process, so there are no strays.
  */
 export const publishedPorts: HostResource = {
   name: "published-ports",

@@ -3,7 +3,7 @@ import { sandboxesDir } from "../record/sandbox-paths.ts";
 import type { HostResource } from "./host-resource.ts";
 import { namesIn, straysOf } from "./strays.ts";
 
-/** What a sandbox keeps whichever VM it has: its logs. */
+/** The sandbox's files that do not depend on its VM: its logs. */
 export const sandboxDirectory: HostResource = {
   name: "sandbox-directory",
   outlivesStop: true,

@@ -1,10 +1,10 @@
-/** Owners that were found on the host by name alone. */
+/** Owners found on the host by name alone. */
 import { readdir } from "node:fs/promises";
 import { pathsOfName } from "../record/sandbox-paths.ts";
 import { parseVmId, vmPaths } from "../vm/vm-paths.ts";
 import type { OwnedNames, ResourceHost, ResourceOwner } from "./host-resource.ts";
 
-/** The owners behind names that no record owns. A name that this daemon does not give is left alone. */
+/** The owners of names without a record. Names that this daemon does not create are ignored. */
 export function straysOf(
   host: ResourceHost,
   names: readonly string[],
@@ -17,6 +17,6 @@ export function straysOf(
     .map((id) => ({ host, vm: vmPaths(host.stateDir, id), sandbox: pathsOfName(host.stateDir, id) }));
 }
 
-/** Names in a directory; none when it is not there. */
+/** Names in a directory; none when it does not exist. */
 export const namesIn = async (directory: string): Promise<readonly string[]> =>
   await readdir(directory).catch(() => []);

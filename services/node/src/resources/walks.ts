@@ -4,7 +4,7 @@ import type { HostResource, OwnedNames, ResourceHost, ResourceOwner, ResourcePla
 
 type Resources = readonly HostResource[];
 
-/** Which of an owner's resources are meant: all, or those that a stopped sandbox does not keep. */
+/** The part of an owner's resources: all, or those that a stopped sandbox does not keep. */
 export type Extent = "all" | "of-the-boot";
 
 const within = (resources: Resources, extent: Extent): Resources =>
@@ -21,7 +21,7 @@ export const acquireSteps = (
     undo: ({ plan }, signal) => resource.release(plan, signal),
   }));
 
-/** Releases the resources, the last first. Each is tried; throws the first failure at the end. Safe to repeat. */
+/** Releases the resources in reverse order. Tries all, and throws the first failure at the end. Safe to repeat. */
 export async function releaseResources(
   resources: Resources,
   extent: Extent,
@@ -41,12 +41,12 @@ export async function releaseResources(
 
 export type SweepOptions = {
   readonly timeoutMs: number;
-  /** Told of each owner that was swept, and of each resource that could not be. */
+  /** Called for each swept owner, and for each resource that could not be released. */
   readonly onSwept: (resource: string, vmId: string) => void;
   readonly onFailed: (resource: string, vmId: string, error: unknown) => void;
 };
 
-/** Releases what no record owns, the last of the list first; answers how many owners were swept. */
+/** Releases resources without a record, in reverse order of the list. Returns how many owners were swept. */
 export async function sweepStrays(
   resources: Resources,
   host: ResourceHost,

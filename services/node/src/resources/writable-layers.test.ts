@@ -35,7 +35,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-test("a layer is a whole file system of its size, takes little of the disk, and is its user's alone", async () => {
+test("a layer is a complete file system of its size, takes little disk space, and belongs to its user only", async () => {
   const layers = await WritableLayers.open(templates);
   const path = join(dir, "layer");
   for (const bytes of [DEFAULT_LAYER_BYTES, 4 * MIB, 4 * MIB, 5 * MIB + 1]) {
@@ -48,7 +48,7 @@ test("a layer is a whole file system of its size, takes little of the disk, and 
   }
 });
 
-test("of the sizes that clients choose, no more than a few are kept, and the default is there from the start", async () => {
+test("a template of the default size exists from the start, and only a few of other sizes are kept", async () => {
   const layers = await WritableLayers.open(templates);
   assert.deepEqual(kept(), [`${DEFAULT_LAYER_BYTES}.ext4`]);
   const path = join(dir, "layer");
@@ -58,14 +58,14 @@ test("of the sizes that clients choose, no more than a few are kept, and the def
   assert.equal(kept().length, 8);
 });
 
-test("what a daemon that died left of an unfinished one is gone", async () => {
+test("an unfinished template of a daemon that died is removed", async () => {
   mkdirSync(templates);
   writeFileSync(join(templates, "8388608.ext4.new"), "half");
   await WritableLayers.open(templates);
   assert.deepEqual(kept(), [`${DEFAULT_LAYER_BYTES}.ext4`]);
 });
 
-test("without room there is no layer and nothing of one, and a daemon all the same; with room again there is one", async () => {
+test("on a full disk a daemon starts but creates no layer, not even partly; with room it creates one", async () => {
   const small = join(dir, "small");
   mkdirSync(small);
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", small]);
@@ -83,13 +83,13 @@ test("without room there is no layer and nothing of one, and a daemon all the sa
   }
 });
 
-test("a link in the place of a layer leads nowhere: the layer takes its place", async () => {
+test("a link in the place of a layer is replaced by the layer, not followed", async () => {
   const layers = await WritableLayers.open(templates);
   const [vm, victim] = [join(dir, "vm"), join(dir, "victim")];
   mkdirSync(vm);
   chownSync(vm, UID, UID);
   writeFileSync(victim, "of the host", { mode: 0o600 });
-  // Of a kept size, and of one that is made where it is wanted.
+  // The first has a template, the others are created without one.
   for (const bytes of [DEFAULT_LAYER_BYTES, ...Array.from({ length: 9 }, (_, more) => (4 + more) * MIB)]) {
     const path = join(vm, "0.ext4");
     for (const plant of [

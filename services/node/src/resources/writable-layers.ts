@@ -1,9 +1,9 @@
 /**
  * Writable layers: sparse ext4 files.
  *
- * mke2fs takes 27 ms for any size, copying an empty file system that was made before takes 5 ms (measured, 1 GiB, ext4 host), so
- * one empty file system of a few sizes is kept and copied, as a reflink where the host's file system can. That of the default
- * size is there before a sandbox asks for it.
+ * mke2fs takes 27 ms for any size, copying an existing empty file system 5 ms (measured, 1 GiB, ext4 host). So an empty file
+ * system of a few sizes is kept and copied, as a reflink where the host's file system supports it. That of the default size is
+ * created at start-up.
  */
 
 import { execFile } from "node:child_process";
@@ -17,17 +17,19 @@ const run = promisify(execFile);
 
 const TIMEOUT_MS = 30_000;
 const BLOCK_BYTES = 4096;
-/** Sizes are a client's choice, and each that is kept takes room: later ones are made where they are wanted. */
+/** Clients choose sizes, and each kept one takes disk space: layers of further sizes are created without a template. */
 const KEPT_SIZES = 8;
 const FLAGS = ["-q", "-F", "-t", "ext4", "-m", "0", "-b", String(BLOCK_BYTES)];
 const EXTENDED = ["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"];
 
 export type LayerRequest = {
   readonly path: string;
-  /** Where it is made first: on the same file system, in a directory that is the daemon's alone. */
+  /**
+   * Where the layer is created before it is renamed: on the same file system, in a directory that only the daemon can access.
+   */
   readonly aside: string;
   readonly bytes: number;
-  /** Its user and group. */
+  /** The layer's user and group. */
   readonly uid: number;
 };
 
@@ -39,17 +41,17 @@ export class WritableLayers {
     this.#dir = dir;
   }
 
-  /** `dir` keeps the empty file systems; it is recreated: an earlier daemon may have died while it made one. */
+  /** `dir` has the empty file systems. It is recreated, because an earlier daemon may have died while creating one. */
   static async open(dir: string): Promise<WritableLayers> {
     await rm(dir, { recursive: true, force: true });
     const layers = new WritableLayers(dir);
-    // On a full disk there is none yet, and a daemon all the same: whoever wants one makes it, or is told why not.
+    // On a full disk there is none yet, but the daemon starts: a request that needs it creates it, or gets the error.
     await layers.#template(DEFAULT_LAYER_BYTES)?.catch(() => undefined);
     return layers;
   }
 
   /**
-   * Makes a file with an empty file system of that size, for that user alone, in the place of whatever has its name. Throws
+   * Creates a file with an empty file system of this size, accessible to this user only, and replaces any existing file. Throws
    * NO_DISK_SPACE.
    */
   async create({ path, aside, bytes, uid }: LayerRequest): Promise<void> {
@@ -57,7 +59,7 @@ export class WritableLayers {
       const size = Math.floor(bytes / BLOCK_BYTES) * BLOCK_BYTES;
       const template = await this.#template(size);
       await rm(aside, { force: true });
-      // Its user has it when it is whole and no path leads to it that others may change.
+      // The user gets the file when it is complete and no other user can change a path to it.
       await using file = await open(aside, "wx", 0o600);
       if (template === undefined) await makeFileSystem(aside, size);
       else
@@ -72,7 +74,7 @@ export class WritableLayers {
     }
   }
 
-  /** The empty file system of a size that is kept; one that could not be made is tried again. */
+  /** The template of a size, if that size is kept. A failed one is tried again. */
   #template(bytes: number): Promise<string> | undefined {
     const known = this.#templates.get(bytes);
     if (known !== undefined || this.#templates.size >= KEPT_SIZES) return known;
@@ -82,7 +84,7 @@ export class WritableLayers {
     return template;
   }
 
-  /** Made aside: only a whole one has the name. */
+  /** Created under another name: only a complete template has its final name. */
   async #makeTemplate(bytes: number): Promise<string> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const path = join(this.#dir, `${bytes}.ext4`);
@@ -109,7 +111,7 @@ function explain(error: unknown, bytes: number): unknown {
   const text = "stderr" in error ? String(error.stderr) : error.message;
   if (/No space left|ENOSPC/.test(text))
     return new PaddockError("NO_DISK_SPACE", "the node has no space for a writable layer", { cause: error });
-  return new Error(`could not make a writable layer of ${bytes} bytes: ${text.slice(0, 500)}`, {
+  return new Error(`cannot create a writable layer of ${bytes} bytes: ${text.slice(0, 500)}`, {
     cause: error,
   });
 }

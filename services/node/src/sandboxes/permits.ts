@@ -1,4 +1,4 @@
-/** Whether the states of a sandbox and its containers allow what is asked. */
+/** Whether the states of a sandbox and its containers allow a request. */
 import { type ContainerRequest, decide, denial, PaddockError, type SandboxRequest } from "@paddock/domain";
 import { lossOf } from "../record/lost-vm.ts";
 import { type ContainerRecord, containerOf } from "../record/sandbox-record.ts";
@@ -6,7 +6,10 @@ import type { LiveSandbox } from "./live-sandbox.ts";
 
 type Recorded = Pick<LiveSandbox, "sandboxId" | "record">;
 
-/** Whether the sandbox's state asks for work (true) or has it done already (false). Throws WRONG_STATE, VM_UNAVAILABLE once the VM was lost. */
+/**
+ * Returns true when the request has work to do, false when the sandbox is in the requested state already. Throws WRONG_STATE,
+ * or VM_UNAVAILABLE after the loss of the VM.
+ */
 export function permits({ record, sandboxId }: Recorded, request: SandboxRequest): boolean {
   const decision = decide({ about: "sandbox", state: record.phase.kind, request });
   if (decision.kind === "deny")
@@ -14,7 +17,7 @@ export function permits({ record, sandboxId }: Recorded, request: SandboxRequest
   return decision.kind === "accept";
 }
 
-/** As `permits`, for a container. Throws CONTAINER_NOT_FOUND too. */
+/** As `permits`, for a container. Also throws CONTAINER_NOT_FOUND. */
 export function permitsContainer(sandbox: Recorded, containerId: string, request: ContainerRequest): boolean {
   const { record, sandboxId } = sandbox;
   const { phase } = requireContainer(sandbox, containerId);
@@ -33,7 +36,9 @@ export function requireContainer({ record, sandboxId }: Recorded, containerId: s
   throw new PaddockError("CONTAINER_NOT_FOUND", `sandbox ${sandboxId} has no container ${containerId}`);
 }
 
-/** What the error of a request says before "sandbox s1" or "container c1 of sandbox s1", where it is not the request's own name. */
+/**
+ * The words for a request in an error, before "sandbox s1" or "container c1 of sandbox s1", where they differ from its name.
+ */
 const WORDS: Readonly<Partial<Record<SandboxRequest | ContainerRequest, string>>> = {
   stats: "read the figures of",
   create_container: "create a container in",

@@ -1,9 +1,9 @@
 /**
- * One sandbox in this process: its newest record, and while it has a VM, the VM and the link to its guest.
+ * One sandbox in this process: its newest record and, while it has a VM, the VM and the link to its guest.
  *
- * The record changes only here, by `update`, which is synchronous: stored first, published then. So a change is never seen
- * before it would survive a crash, and two changes never mix. Lifecycle calls hold the sandbox's lock over their many
- * updates; facts that come by themselves (an exit, a lost VM) are updates of their own and wait for no one.
+ * The record changes only here, by `update`, which is synchronous: it stores the record, then publishes it. So readers never
+ * see a change that a crash would revert, and two changes never mix. Lifecycle calls hold the sandbox's lock across their
+ * updates; unrequested facts (an exit, a lost VM) are updates of their own and do not wait.
  */
 import { addAbortListener } from "node:events";
 import { PaddockError } from "@paddock/domain";
@@ -38,9 +38,9 @@ export type EntryOptions = {
   readonly onChange: () => void;
 };
 
-/** What is written together with a change. */
+/** Written together with a change. */
 type UpdateExtras = {
-  /** What happened just before and is in no record. */
+  /** Changes that happened just before and are in no record. */
   readonly told?: readonly Change[];
   /** The success of the request that the change is for. */
   readonly outcome?: RequestOutcome;
@@ -48,12 +48,12 @@ type UpdateExtras = {
 
 const isCreating = (record: SandboxRecord | undefined): boolean => record?.phase.kind === "creating";
 
-/** How long the record may lag behind what the guest told another stream of. */
+/** How long the record may lag behind a report of the guest on another stream. */
 const END_PATIENCE_MS = 1000;
 
 export class SandboxEntry implements LiveSandbox {
   readonly paths: SandboxPaths;
-  /** Each line has the id of the sandbox. */
+  /** Each line has the sandbox's id. */
   readonly log: ReturnType<typeof sandboxLog>;
   readonly #options: EntryOptions;
   readonly #watchers = new Set<() => void>();
@@ -61,7 +61,7 @@ export class SandboxEntry implements LiveSandbox {
   #vm: RunningVm | undefined;
   #lost: PaddockError | undefined;
 
-  /** For a record that is stored already; `SandboxEntry.create` is for a new one. */
+  /** For a stored record; `SandboxEntry.create` is for a new one. */
   constructor(record: SandboxRecord, options: EntryOptions) {
     this.#record = record;
     this.#options = options;
@@ -92,18 +92,18 @@ export class SandboxEntry implements LiveSandbox {
     return this.#vm;
   }
 
-  /** What is in force for the VM, if that is known. */
+  /** The limits in force for the VM, if they are known. */
   get applied(): Applied | undefined {
     return this.#vm?.applied;
   }
 
-  /** Why calls on the guest are of no use now although there is a VM; undefined when they are. */
+  /** Why calls to the guest of an existing VM would fail now; undefined when they may succeed. */
   get held(): PaddockError | undefined {
     if (this.#vm?.machine.isHeld !== true) return undefined;
     return new PaddockError(
       "NO_DISK_SPACE",
-      `the VM of sandbox ${this.sandboxId} stands still: its node's disk is full`,
-      { hint: "make room on the file system of the node's state directory; the VM goes on by itself then" },
+      `the VM of sandbox ${this.sandboxId} is suspended: its node's disk is full`,
+      { hint: "make room on the file system of the node's state directory; the VM then continues by itself" },
     );
   }
 
@@ -131,7 +131,7 @@ export class SandboxEntry implements LiveSandbox {
     });
   }
 
-  /** Makes the record what `change` says, durably, and publishes it. */
+  /** Applies `change` to the record, stores the result and publishes it. */
   update(change: (record: SandboxRecord) => SandboxRecord, more: UpdateExtras = {}): SandboxRecord {
     const before = this.#record;
     const changed = change(before);
@@ -140,14 +140,14 @@ export class SandboxEntry implements LiveSandbox {
     return this.#record;
   }
 
-  /** Replaces the record of one container by what `change` makes of it, like `update`. */
+  /** Applies `change` to the record of one container, like `update`. */
   updateContainer(containerId: string, change: (container: ContainerRecord) => ContainerRecord): void {
     this.update((record) => withContainer(record, containerId, change));
   }
 
   /**
-   * Writes the notes of operations down. Readers see no other sandbox, so its version stays. Only the note of a container must outlive a
-   * crash of the host, as nothing else leads to its file: what was in VMs is gone then.
+   * Stores the notes of operations. Readers see no difference, so the version does not change. Only the note of a new container
+   * must survive a crash of the host, because nothing else leads to its file; after such a crash all VMs are gone.
    */
   note(change: (record: SandboxRecord) => SandboxRecord): void {
     const before = this.#record;
@@ -157,7 +157,10 @@ export class SandboxEntry implements LiveSandbox {
     this.#commit(before, { ...before, operations }, { provisional });
   }
 
-  /** Forgets the record, durably, and says that the sandbox is gone. With `outcome`, a request's success is recorded in the same breath. */
+  /**
+   * Removes the record, durably, and publishes that the sandbox is gone. With `outcome`, the success of a request is recorded
+   * in the same transaction.
+   */
   remove(outcome?: RequestOutcome): void {
     const { store, onChange } = this.#options;
     store.removeSandbox(this.sandboxId, outcome, [goneEvent(this.#record, this.#eventContext())]);
@@ -185,18 +188,18 @@ export class SandboxEntry implements LiveSandbox {
     onChange();
   }
 
-  /** Why there is no VM any more, for who was at work with it. */
+  /** Why there is no VM any more, for code that was using it. */
   get lost(): PaddockError {
     return this.#lost ?? new PaddockError("VM_UNAVAILABLE", `sandbox ${this.sandboxId} has no VM`);
   }
 
-  /** Connects the sandbox with its VM. `vcpusInUse` is what its guest was started with, if that is known. */
+  /** Attaches the sandbox to its VM. `vcpusInUse` is the number that the guest was started with, if known. */
   attach(machine: Machine, link: AgentLink, vcpusInUse?: number): RunningVm {
     this.#vm = new RunningVm(machine, link, vcpusInUse);
     return this.#vm;
   }
 
-  /** Lets go of the VM: calls on its guest fail with `error`, what watches it ends. The VM itself is not touched. */
+  /** Detaches from the VM: calls to its guest fail with `error` and its watchers end. The VM keeps running. */
   detach(error: PaddockError): void {
     this.#lost = error;
     const vm = this.#vm;
@@ -218,7 +221,7 @@ export class SandboxEntry implements LiveSandbox {
     return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
   }
 
-  /** Settles with true once the record is as `accept` wants it, or with false when the signal fires. */
+  /** Settles with true once `accept` accepts the record, or with false when the signal aborts. */
   async reaches(accept: (record: SandboxRecord) => boolean, signal: AbortSignal): Promise<boolean> {
     if (accept(this.#record)) return true;
     if (signal.aborted) return false;

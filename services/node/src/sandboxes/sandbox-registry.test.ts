@@ -10,7 +10,7 @@ import { SandboxRegistry } from "./sandbox-registry.ts";
 
 const DEMAND = { milliCpus: 500, memoryBytes: 10 * MIB, diskBytes: 0 };
 
-/** A registry of that many sandboxes, which counts how often a record is looked at and an id is hashed. */
+/** A registry with this many sandboxes that counts how often a record is read and an id is hashed. */
 function counted(node: TestNode, sandboxes: number) {
   let operations = 0;
   const nameOf = (sandboxId: string) => {
@@ -37,7 +37,7 @@ function counted(node: TestNode, sandboxes: number) {
   return { registry, during };
 }
 
-test("a creation, a heartbeat, a page of the list and a deletion cost the same with a thousand sandboxes as with ten", async () => {
+test("a creation, a heartbeat, a page of the list and a deletion cost the same with ten and a thousand sandboxes", async () => {
   await using node = await TestNode.start();
   const few = counted(node, 10);
   const many = counted(node, 1000);
@@ -69,7 +69,7 @@ test("a creation, a heartbeat, a page of the list and a deletion cost the same w
   }
 });
 
-test("what was promised follows each change of a record, and ends with the sandbox", async () => {
+test("the allocation follows each change of a record, and ends with the sandbox", async () => {
   await using node = await TestNode.start();
   const registry = new SandboxRegistry(64 * MIB);
   const entry = new SandboxEntry(recordOf("s1", { kind: "ready" }), node.context);
@@ -98,7 +98,7 @@ test("what was promised follows each change of a record, and ends with the sandb
   assert.equal(registry.claim("s1", DEMAND).slot, 0);
 });
 
-test("sandboxes are listed by id, from any place on", async () => {
+test("sandboxes are listed in order of id, from any id on", async () => {
   await using node = await TestNode.start();
   const registry = new SandboxRegistry(64 * MIB);
   for (const id of ["b", "d", "a", "c"])

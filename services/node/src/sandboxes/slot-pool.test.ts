@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SlotPool } from "./slot-pool.ts";
 
-test("a number is given out again once all who took it have given it back", () => {
+test("a number is free again when all its leases are disposed of", () => {
   const pool = new SlotPool();
   const first = pool.take();
   assert.deepEqual([first.slot, pool.take().slot, pool.take().slot], [0, 1, 2]);
@@ -14,7 +14,7 @@ test("a number is given out again once all who took it have given it back", () =
   assert.deepEqual([pool.take().slot, pool.take().slot], [0, 4]);
 });
 
-test("numbers that were reserved are passed over, and large ones do not make the others large", () => {
+test("reserved numbers are skipped, and a large one does not make the others large", () => {
   const pool = new SlotPool();
   const large = pool.reserve(4_000_000_000);
   pool.reserve(0);

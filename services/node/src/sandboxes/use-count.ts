@@ -1,4 +1,4 @@
-/** Counts who uses each key. */
+/** Counts the users of each key. */
 export class UseCount<Key> {
   readonly #uses = new Map<Key, number>();
 

@@ -11,7 +11,7 @@ import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { guestTime } from "../wire/guest-time.ts";
 import { guestFigures } from "./guest-figures.ts";
 
-/** The most devices that are shown of a container; a guest may name any number. */
+/** The most devices shown of a container; a guest may report any number. */
 const MAX_DEVICES = 256;
 const MAX_PAGE_SIZES = 4;
 const MAX_INTERFACES = 64;
@@ -32,7 +32,7 @@ export async function readContainerStats(
 type Disks = { readonly lower: Target; readonly upper: Target | undefined };
 type Target = { readonly target: number };
 
-/** The guest's figures as clients see them. */
+/** The guest's figures as shown to clients. */
 export function containerStats(
   containerId: string,
   told: agentpb.GetContainerStatsResponse,
@@ -73,8 +73,8 @@ type CpuReading = {
 };
 
 /**
- * CPU used between two readings, in percent of one CPU. 0 without an earlier reading, or if the figures contradict each other: a
- * sandbox that was stopped and started meanwhile counts from zero again.
+ * CPU used between two readings, in percent of one CPU. 0 without an earlier reading, or if the figures contradict each other:
+ * after a stop and a start, a sandbox counts from zero again.
  */
 export function cpuPercent(before: CpuReading | undefined, now: CpuReading | undefined): number {
   if (!before?.time || !before.cpu || !now?.time || !now.cpu) return 0;

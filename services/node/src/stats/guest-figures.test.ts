@@ -19,7 +19,7 @@ async function bed(list: (request: agentpb.ListContainerStatsRequest) => Promise
   return { figures: guestFigures(link), link, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-test("several watchers of 128 containers share a few calls, one after the other", async () => {
+test("several watchers of 128 containers share a few sequential calls", async () => {
   let calls = 0;
   let underWay = 0;
   let most = 0;

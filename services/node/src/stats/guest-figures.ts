@@ -101,7 +101,7 @@ async function ask(client: AgentClient, containerIds: readonly string[], withGue
   } catch (error) {
     if (!hasReason(error, "GUEST_FAILED")) throw error;
   }
-  // The agent of a guest that an earlier daemon has booted may have no such call.
+  // The agent of a guest that an earlier daemon booted may not have this call.
   const containers: Told["containers"][number][] = [];
   for (const containerId of containerIds) {
     const figures = await client.containers

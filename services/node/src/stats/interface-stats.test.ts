@@ -15,7 +15,7 @@ const reader = {
   counters: async () => parseInterfaceCounters("paddock0-5: 10 1 0 0 0 0 0 0 20 2 0 3 0 0 0 0"),
 };
 
-test("host and guest have figures of their own, both from the side of the guest", async () => {
+test("host and guest report separate figures, both from the guest's point of view", async () => {
   const inGuest = create(ContainerStatsSchema, {
     network: [{ name: "lo" }, { name: "eth0", rxBytes: 18n, txBytes: 9n }],
   });
@@ -27,7 +27,7 @@ test("host and guest have figures of their own, both from the side of the guest"
   assert.deepEqual([stats?.guest?.sentBytes, stats?.guest?.receivedBytes], [9n, 18n]);
 });
 
-test("what nobody counts is left out", async () => {
+test("figures that nobody counts are left out", async () => {
   const [stats] = await interfaceStats({ network }, { ...reader, counters: async () => new Map() }, []);
   assert.deepEqual([stats?.interfaceId, stats?.host, stats?.guest], ["eth0", undefined, undefined]);
   assert.deepEqual(await interfaceStats({ network }, undefined, []), []);

@@ -38,7 +38,7 @@ export async function interfaceStats(
 
 type Shown = MessageInitShape<typeof InterfaceCountersSchema>;
 
-/** What the guest sent is what its tap received. */
+/** A tap receives the bytes that the guest sends. */
 const ofTap = (tap: InterfaceCounters): Shown =>
   create(InterfaceCountersSchema, {
     sentBytes: tap.rxBytes,

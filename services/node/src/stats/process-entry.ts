@@ -3,13 +3,13 @@ import { type agentpb, type ProcessEntry, ProcessEntrySchema } from "@paddock/pr
 import { guestText } from "../agent/guest-text.ts";
 import { guestTime } from "../wire/guest-time.ts";
 
-/** The most processes, arguments of one, and characters of an argument that are shown. */
+/** Bounds on what is shown: processes, arguments of one, and characters of an argument. */
 const MAX_PROCESSES = 8192;
 const MAX_ARGS = 256;
 const MAX_ARG_CHARACTERS = 4096;
 const MAX_NAME_CHARACTERS = 64;
 
-/** The guest's processes as clients see them: bounded, and without control characters. */
+/** The guest's processes as shown to clients: bounded, and without control characters. */
 export const processEntries = (processes: readonly agentpb.ProcessEntry[]): ProcessEntry[] =>
   processes.slice(0, MAX_PROCESSES).map(processEntry);
 

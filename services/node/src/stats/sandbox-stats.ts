@@ -1,4 +1,4 @@
-/** Figures of a sandbox: always those of its host, and those of its guest when it answers. They are kept apart. */
+/** Figures of a sandbox: always those of the host, and those of the guest when it answers. They are kept apart. */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
@@ -16,7 +16,7 @@ import { readContainerStats } from "./container-stats.ts";
 import { guestFigures } from "./guest-figures.ts";
 import { type InterfaceReader, interfaceStats } from "./interface-stats.ts";
 
-/** What a reading needs from the node. */
+/** Input of a reading. */
 export type StatsContext = {
   readonly cgroups: Pick<MachineCgroups, "usage" | "layout">;
   readonly vmOverheadBytes: number;
@@ -31,7 +31,7 @@ export type SandboxReading = {
   readonly silence?: unknown;
 };
 
-/** Reads them. A paused guest is not asked. Throws the signal's reason. */
+/** Reads the figures. A paused guest is not asked. Throws the signal's reason. */
 export async function readSandboxStats(
   context: StatsContext,
   sandbox: LiveSandbox,

@@ -32,13 +32,13 @@ test("CPU is in percent of one CPU, and 0 at first or if a guest's figures contr
   assert.equal(cpuPercent(reading(1n, 5n), reading(2n, 0n)), 0);
 });
 
-test("a time that is invalid in a Timestamp is left out, so that figures can be written as JSON", () => {
+test("a time that a Timestamp cannot hold is left out, so that the figures can be written as JSON", () => {
   const stats = reading(2n ** 62n, 1n);
   assert.equal(stats.time, undefined);
   assert.ok(toJson(ContainerStatsSchema, stats));
 });
 
-test("more devices than a guest can honestly have are not shown", () => {
+test("devices beyond the number that an honest guest can have are not shown", () => {
   const io = Array.from({ length: 1000 }, (_, minor) => ({ major: 8, minor }));
   assert.equal(containerStats("c", create(agentpb.GetContainerStatsResponseSchema, { io })).io.length, 256);
 });
@@ -61,7 +61,7 @@ test("a disk is shown by its role in the container, with its queued requests", (
   );
 });
 
-test("figures of memory, interfaces and page sizes beyond bounds are left out", () => {
+test("figures of memory, interfaces and page sizes beyond the bounds are left out", () => {
   const many = Array.from({ length: 1000 }, (_, index) => index);
   const told = create(agentpb.GetContainerStatsResponseSchema, {
     memory: { stat: Object.fromEntries(many.map((index) => [`figure${index}`, 1n])) },

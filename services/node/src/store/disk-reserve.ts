@@ -11,7 +11,7 @@ import { storeError } from "./store-error.ts";
 
 const RESERVE_BYTES = 4 * 1024 * 1024;
 
-/** Creates the reserve of a database that was just opened. Without room there is none, and no error. */
+/** Creates the reserve in a newly opened database. On a full disk there is none, and no error. */
 export function keepReserve(database: DatabaseSync): void {
   try {
     database.exec("CREATE TABLE IF NOT EXISTS reserve (filler BLOB NOT NULL) STRICT");

@@ -1,4 +1,4 @@
-/** Reads the fields of an unchecked JSON object. Each reader throws an error with the name of the field if its value is wrong. */
+/** Reads the fields of an unchecked JSON object. Each reader throws an error with the field's name if its value is invalid. */
 export class Fields {
   readonly #object: object;
 
@@ -12,7 +12,7 @@ export class Fields {
 
   static #of(value: unknown, what: string): Fields {
     if (typeof value !== "object" || value === null || Array.isArray(value))
-      throw new Error(`${what} is no object`);
+      throw new Error(`${what} is not an object`);
     return new Fields(value);
   }
 
@@ -22,25 +22,25 @@ export class Fields {
 
   string(name: string): string {
     const value = this.#get(name);
-    if (typeof value !== "string") throw new Error(`${name} is no string`);
+    if (typeof value !== "string") throw new Error(`${name} is not a string`);
     return value;
   }
 
   number(name: string): number {
     const value = this.#get(name);
-    if (typeof value !== "number" || !Number.isFinite(value)) throw new Error(`${name} is no number`);
+    if (typeof value !== "number" || !Number.isFinite(value)) throw new Error(`${name} is not a number`);
     return value;
   }
 
   integer(name: string): number {
     const value = this.number(name);
-    if (!Number.isSafeInteger(value)) throw new Error(`${name} is no integer`);
+    if (!Number.isSafeInteger(value)) throw new Error(`${name} is not an integer`);
     return value;
   }
 
   boolean(name: string): boolean {
     const value = this.#get(name);
-    if (typeof value !== "boolean") throw new Error(`${name} is no boolean`);
+    if (typeof value !== "boolean") throw new Error(`${name} is not a boolean`);
     return value;
   }
 
@@ -55,7 +55,7 @@ export class Fields {
 
   objects(name: string): Fields[] {
     const value = this.#get(name);
-    if (!Array.isArray(value)) throw new Error(`${name} is no list`);
+    if (!Array.isArray(value)) throw new Error(`${name} is not a list`);
     return value.map((item, index) => Fields.#of(item, `${name}[${index}]`));
   }
 

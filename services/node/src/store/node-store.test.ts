@@ -31,7 +31,7 @@ test("a record decoded from its text is the same", () => {
   assert.deepEqual(decodeRecord("s1", encodeRecord(record)), record);
 });
 
-test("operations under way come back with what their undo needs", () => {
+test("noted operations are decoded with the input of their undo", () => {
   const [container = assert.fail("it has one")] = record.containers;
   const operations: Operation[] = [
     { kind: "stop" },
@@ -42,7 +42,7 @@ test("operations under way come back with what their undo needs", () => {
   assert.deepEqual(decodeRecord("s1", encodeRecord(noted)), noted);
 });
 
-test("a record of the version before is read as what it meant: its VM's name, and where its disks are", () => {
+test("a record of the former version is converted, with its VM's name and its disks' targets", () => {
   const { vm, operations: _, ...rest } = JSON.parse(encodeRecord(record));
   const containers = rest.containers.map(({ targets: _targets, ...each }: object & { targets: object }) => ({
     ...each,
@@ -60,7 +60,7 @@ test("a record of the version before is read as what it meant: its VM's name, an
   assert.equal(schema, 2);
 });
 
-test("a file of the version before is opened, and an unreadable record still names its VM", () => {
+test("a file of the former version is opened, and an unreadable record still names its VM", () => {
   const file = newFile();
   {
     using database = new DatabaseSync(file);
@@ -77,7 +77,7 @@ test("a file of the version before is opened, and an unreadable record still nam
   assert.equal(store.loadSandboxes().length, 2);
 });
 
-test("a text that is cut, changed, or of another schema or sandbox is RECORD_CORRUPT", () => {
+test("a text that is truncated, changed, or of another schema or sandbox is RECORD_CORRUPT", () => {
   const text = encodeRecord(record);
   const broken = [
     text.slice(0, 50),
@@ -94,7 +94,7 @@ test("a text that is cut, changed, or of another schema or sandbox is RECORD_COR
     assert.throws(() => decodeRecord("s1", each), { reason: "RECORD_CORRUPT" }, each);
 });
 
-test("a commit is there in the next process, with its events", () => {
+test("the next process reads a commit with its events", () => {
   const file = newFile();
   {
     using store = new NodeStore(file);
@@ -108,7 +108,7 @@ test("a commit is there in the next process, with its events", () => {
   );
 });
 
-test("only its owner may read the file, which holds data of tenants", () => {
+test("only its owner may read the file, which contains data of tenants", () => {
   const file = newFile();
   using _store = new NodeStore(file);
   assert.equal(statSync(file).mode & 0o777, 0o600);
@@ -231,11 +231,11 @@ test("a process that is killed between two commits loses neither", async () => {
   const last = Number(told.trim().split("\n").at(-1));
   using store = new NodeStore(file);
   const [loaded] = store.loadSandboxes();
-  assert.ok(loaded?.kind === "record" && loaded.record.version >= last, "what was told was kept");
+  assert.ok(loaded?.kind === "record" && loaded.record.version >= last, "reported commits were kept");
   assert.equal(store.outbox(1_000_000).length, loaded.record.version, "a record and its event come together");
 });
 
-test("on a full disk the state can be written for long, then throws NO_DISK_SPACE; with room it can be written again", () => {
+test("on a full disk many writes succeed, then they throw NO_DISK_SPACE; with room they succeed again", () => {
   const disk = join(directory, "disk");
   mkdirSync(disk);
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=16m", "tmpfs", disk]);
@@ -243,7 +243,7 @@ test("on a full disk the state can be written for long, then throws NO_DISK_SPAC
     using store = new NodeStore(join(disk, "node.db"));
     const ballast = join(disk, "ballast");
     assert.throws(() => writeFileSync(ballast, Buffer.alloc(32 << 20)), { code: "ENOSPC" });
-    // More than the log takes before it restarts.
+    // More than the log's size before it restarts.
     for (let version = 1; version <= 2000; version++) store.commit({ record: { ...record, version } });
     const grow = (by: number) => {
       for (let more = 0; more < by; more++) store.commit({ record, events: [new Uint8Array(64 << 10)] });
@@ -257,7 +257,7 @@ test("on a full disk the state can be written for long, then throws NO_DISK_SPAC
   }
 });
 
-test("a daemon that died while it created the reserve leaves nothing of it", () => {
+test("an unfinished reserve of a daemon that died is removed", () => {
   const file = newFile();
   new NodeStore(file)[Symbol.dispose]();
   using database = new DatabaseSync(file);

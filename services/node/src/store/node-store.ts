@@ -2,15 +2,15 @@
  * The node's state: one SQLite file. Each method writes everything or nothing. A write that fails throws NO_DISK_SPACE or
  * STATE_UNWRITABLE.
  *
- * When a method returns, its writes survive the daemon, since the kernel has them. Waiting for the disk (fsync) is most of the time
- * of a write, and only needed for what must survive a crash of the host. The write-ahead log is synced from its start, so a
- * transaction that did not wait is on disk with the next one that does, and none survives a crash without all before it. These
- * do not wait:
+ * When a method returns, its writes survive the daemon, because the kernel has them. Waiting for the disk (fsync) is most of
+ * the time of a write, and only needed for data that must survive a crash of the host. The write-ahead log is synced from its
+ * start, so a transaction that did not wait is on disk with the next one that does, and none survives a crash without all
+ * earlier ones. These do not wait:
  *
- * - The start of a request. It protects what the request does, and the first transaction that must last syncs it, too.
- * - A change within the state `creating`. After a crash such a sandbox is deleted, whatever else its record says.
+ * - The start of a request. It protects the request's changes, and the first transaction that must last syncs it, too.
+ * - A change within the state `creating`. After a crash such a sandbox is deleted, regardless of the rest of its record.
  * - The outcome of a request whose success a record proves: it names the requests that created a sandbox and its containers.
- * - The removal of published events. The publisher asks what is stored before it publishes what an earlier daemon left.
+ * - The removal of published events. Before the publisher publishes events of an earlier daemon, it asks which are stored.
  *
  * Tables: `sandbox` (one row each), `ledger` (requests and their outcomes), `outbox` (events to publish, in order).
  */
@@ -36,9 +36,9 @@ const SCHEMA = `
 
 const LEDGER_KEPT_MS = 24 * 60 * 60 * 1000;
 const LEDGER_MAX_ROWS = 100_000;
-/** The ledger is pruned once in this many requests, since that reads much of it. */
+/** The ledger is pruned once in this many requests, because pruning reads much of it. */
 const PRUNE_EVERY = 1000;
-/** Larger outcomes are not kept: repeating the request finds what it made. */
+/** Larger outcomes are not kept: a repeat of the request is answered from the record. */
 const MAX_OUTCOME_BYTES = 64 * 1024;
 const OUTBOX_MAX_EVENTS = 100_000;
 /** A full outbox drops this share of its events at a time, oldest first, so that it is rarely reported. */
@@ -69,7 +69,7 @@ export type Commit = {
   readonly events?: readonly Uint8Array[];
   /** The success of its request. */
   readonly outcome?: RequestOutcome;
-  /** Whether a crash of the host may undo it, since it is not published. */
+  /** Whether a crash of the host may undo it, because it is not published. */
   readonly provisional?: boolean;
 };
 
@@ -96,7 +96,7 @@ export class NodeStore implements LedgerStore, Disposable {
     chmodSync(file, 0o600);
   }
 
-  /** The version before had no column for the VM, and noted operations in a table of their own. */
+  /** The former version had no column for the VM, and noted operations in a table of their own. */
   #upgrade(): void {
     const columns = this.#all("SELECT name FROM pragma_table_info('sandbox')").map(({ name }) => name);
     if (!columns.includes("vm"))
@@ -108,7 +108,7 @@ export class NodeStore implements LedgerStore, Disposable {
     this.#database.close();
   }
 
-  /** All sandboxes, also those that cannot be read. */
+  /** All sandboxes, including those that cannot be read. */
   loadSandboxes(): LoadedSandbox[] {
     return this.#all("SELECT id, vm, record FROM sandbox ORDER BY id").map((row): LoadedSandbox => {
       const sandboxId = String(row.id);
@@ -156,7 +156,7 @@ export class NodeStore implements LedgerStore, Disposable {
     return Number(this.#run("DELETE FROM outbox WHERE position <= ?", last - kept).changes);
   }
 
-  /** Removes a sandbox, and records events, and the success of a request, in the same transaction. */
+  /** Removes a sandbox, and records events and the success of a request in the same transaction. */
   removeSandbox(sandboxId: string, outcome?: RequestOutcome, events: readonly Uint8Array[] = []): void {
     this.#transaction("synced", () => {
       this.#post(events);
@@ -200,7 +200,7 @@ export class NodeStore implements LedgerStore, Disposable {
     this.#transaction(isProven ? "unsynced" : "synced", () => this.#finish({ requestId, bytes }));
   }
 
-  /** An outcome that is recorded already, by the commit that made it one, is not written again and costs no sync. */
+  /** An outcome that the commit of its request has already recorded is not written again and costs no sync. */
   #finish({ requestId, bytes }: RequestOutcome): void {
     const sql = "UPDATE ledger SET outcome = ? WHERE request = ? AND outcome IS NOT ?";
     this.#run(sql, bytes, requestId, bytes);
@@ -236,7 +236,7 @@ export class NodeStore implements LedgerStore, Disposable {
     }
   }
 
-  /** Within a transaction, which says what an error means. */
+  /** Within a transaction, which maps the errors. */
   #run(sql: string, ...parameters: (string | number | Uint8Array)[]) {
     return this.#statement(sql).run(...parameters);
   }

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { nodepb } from "@paddock/protocol";
 
-/** The success of a request, recorded in the transaction of its change, so that repeating the request succeeds even after a crash. */
+/** The success of a request, recorded in the transaction of its change, so that a repeat succeeds even after a crash. */
 export type RequestOutcome = { readonly requestId: string; readonly bytes: Uint8Array };
 
 /** The success of a request whose answer has no fields. */

@@ -13,7 +13,7 @@ export function lockState(file: string): Disposable {
     database.close();
     throw new PaddockError(
       "NODE_UNAVAILABLE",
-      `another daemon works on this state directory (${file} is locked)`,
+      `another daemon uses this state directory (${file} is locked)`,
       {
         hint: "stop it first, or give each daemon a PADDOCK_STATE_DIR of its own",
         cause: error,

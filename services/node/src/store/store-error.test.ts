@@ -10,7 +10,7 @@ import { storeError } from "./store-error.ts";
 const directory = mkdtempSync(join(tmpdir(), "paddock-store-test-"));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-/** The store's error for what SQLite throws at `sql`. */
+/** The store's error for the error that SQLite throws at `sql`. */
 function said(database: DatabaseSync, sql: string): unknown {
   try {
     database.exec(sql);

@@ -10,7 +10,7 @@ const UNWRITABLE: ReadonlySet<number> = new Set([
   14, // CANTOPEN
 ]);
 
-/** NO_DISK_SPACE or STATE_UNWRITABLE for an error of SQLite with that meaning; any other error as it is. */
+/** Maps an error of SQLite to NO_DISK_SPACE or STATE_UNWRITABLE; other errors are returned unchanged. */
 export function storeError(error: unknown): unknown {
   if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return error;
   const code = error.errcode & 0xff;
@@ -29,6 +29,6 @@ export const diskFull = (message: string, cause: unknown): PaddockError =>
 /** The node's state directory is read-only, or its disk fails. */
 export const unwritableState = (cause: unknown): PaddockError =>
   new PaddockError("STATE_UNWRITABLE", "the node's state cannot be written", {
-    hint: "look at the mount and the disk of the node's state directory; what runs goes on",
+    hint: "check the mount and the disk of the node's state directory; running sandboxes are not affected",
     cause,
   });

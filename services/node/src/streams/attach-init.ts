@@ -1,8 +1,8 @@
 /**
- * Joins a container's init from an offset, also from one that the guest has dropped: those bytes are in the log.
+ * Joins a container's init from an offset, even one that the guest has dropped: the log has those bytes.
  *
- * The guest drops a byte only once it is in the file, since the log's follower is one of the holders. So if the guest does not
- * hold an offset, a second attach from its oldest byte holds the rest, the file has everything before, and there is no gap
+ * The guest drops a byte only after it is in the file, because the log's follower is one of the holders. So if the guest does
+ * not hold an offset, a second attach from its oldest byte holds the rest, the file has everything before, and there is no gap
  * between the two. Only bytes that were rotated away are lost.
  */
 import { hasReason, invalidField, PaddockError } from "@paddock/domain";
@@ -18,7 +18,7 @@ type Started = Extract<ProcessEvent, { kind: "started" }>;
 
 const NAMES: readonly OutputName[] = ["stdout", "stderr"];
 
-/** Events from `point` on. Throws OFFSET_NOT_HELD (`earliest_offset`) when neither guest nor log has them. */
+/** Events from `point` on. Throws OFFSET_NOT_HELD (`earliest_offset`) when neither the guest nor the log has them. */
 export async function* attachInit(
   agent: AgentClient,
   point: AttachPoint,
@@ -47,7 +47,7 @@ export async function* attachInit(
   }
 }
 
-/** The bytes of each stream from `wanted` up to where the guest begins, in the order they were written. */
+/** The bytes of each stream from `wanted` up to the guest's first byte, in the order in which they were written. */
 async function* fromLog(
   log: ContainerLog,
   wanted: Readonly<Record<OutputName, number>>,
@@ -83,16 +83,16 @@ async function* fromLog(
 const notHeld = (execId: string, stream: OutputName, wanted: number, earliest: number): PaddockError =>
   new PaddockError(
     "OFFSET_NOT_HELD",
-    `offset ${wanted} of ${stream} of process ${execId} is not held any more`,
+    `offset ${wanted} of ${stream} of process ${execId} is no longer kept`,
     {
       metadata: { stream, earliest_offset: String(earliest) },
-      hint: `attach from ${earliest}, or leave the offset out; keep more by the container's log policy`,
+      hint: `attach from ${earliest}, or leave the offset out; the container's log policy can keep more`,
     },
   );
 
 const beyondEnd = (execId: string): PaddockError =>
   invalidField(
     "start",
-    "an offset must not be beyond what was written",
-    `process ${execId} has not written as far as the wanted offset`,
+    "must not be beyond the output",
+    `the output of process ${execId} ends before the requested offset`,
   );

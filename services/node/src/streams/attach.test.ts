@@ -70,7 +70,7 @@ test("the output of an init cannot be closed by a client", async () => {
   );
 });
 
-test("a link that breaks while an init is joined loses no byte", async () => {
+test("a link that breaks during an attach to an init loses no byte", async () => {
   await using bed = await testBed();
   const process = followed(bed);
   process.writeStdout(4 * MIB);
@@ -96,7 +96,7 @@ test("a link that breaks while an init is joined loses no byte", async () => {
   assert.ok(stdout.equals(patternBytes(0, 4 * MIB + (drops * MIB) / 2)));
 });
 
-test("the error for an offset that was rotated away names the earliest that is left", async () => {
+test("the error for an offset that was rotated away names the earliest one left", async () => {
   await using bed = await testBed({ log: { maxFileBytes: 65536n, maxFiles: 2 } });
   const process = followed(bed);
   process.writeStdout(2 * MIB);
@@ -110,7 +110,7 @@ test("the error for an offset that was rotated away names the earliest that is l
   assert.ok(stdout.equals(patternBytes(earliest, 2 * MIB - earliest)));
 });
 
-test("an offset beyond what was written is the client's mistake", async () => {
+test("an offset beyond the output is INVALID_FIELD", async () => {
   await using bed = await testBed();
   const process = followed(bed);
   process.writeStdout(100);
@@ -121,7 +121,7 @@ test("an offset beyond what was written is the client's mistake", async () => {
   );
 });
 
-test("a wait is answered when the process exits, over a broken link, and from the record when the VM has ended", async () => {
+test("a wait is answered when the process exits, even across a broken link, and from the record after the VM's end", async () => {
   await using bed = await testBed();
   const process = bed.fake.add(CONTAINER, "e");
   const request = { sandboxId: SANDBOX, containerId: CONTAINER, execId: "e" };

@@ -38,7 +38,7 @@ export async function* attach(
   }
 }
 
-/** An init has a log, whose follower must be the first holder. Any other process has only what the guest holds. */
+/** An init has a log, whose follower must be the first holder. The output of any other process is only in the guest. */
 function joiner(
   { logs }: StreamContext,
   sandbox: LiveSandbox,

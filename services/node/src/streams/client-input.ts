@@ -5,8 +5,8 @@ import type { ProcessInputs } from "../agent/process-inputs.ts";
 import type { ByteOffsets } from "../agent/process-output.ts";
 
 /**
- * Passes a message on. Returns what it acknowledges, if anything. An output may be closed if `closesOutputs`: that of an init may not,
- * since its log reads it. Throws INVALID_FIELD or STDIN_GAP.
+ * Passes a message on. Returns its acknowledgement, if any. Outputs may be closed only with `closesOutputs`: those of an init
+ * may not, because its log reads them. Throws INVALID_FIELD or STDIN_GAP.
  */
 export function takeInput(
   { input }: ProcessInput,
@@ -35,7 +35,7 @@ export function takeInput(
       if (!closesOutputs)
         throw invalidField(
           "input.output_close",
-          "is not for a container's own process, whose log reads its output",
+          "must not be set for a container's own process, whose log reads its output",
         );
       inputs.closeOutput(input.value.stream === OutputStream.STDERR ? "stderr" : "stdout");
       return undefined;
@@ -49,5 +49,5 @@ export function takeInput(
 /** Refuses an acknowledgement of bytes that were not sent. */
 export function checkAck(acknowledged: ByteOffsets, forwarded: ByteOffsets): void {
   if (acknowledged.stdout > forwarded.stdout || acknowledged.stderr > forwarded.stderr)
-    throw invalidField("input.ack", "must not be beyond what was received");
+    throw invalidField("input.ack", "must not be beyond the received output");
 }

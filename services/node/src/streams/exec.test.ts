@@ -41,7 +41,7 @@ const command: TestBedOptions["command"] = (process, [name, ...args]) => {
     process.onStdin = (bytes) => (bytes === undefined ? process.end(0) : process.writeStderr(bytes));
 };
 
-test("a process's output, end of streams and exit come in order, and the stream ends", async () => {
+test("a process's output, ends of streams and exit arrive in order, and the call ends", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["fail", "3"], { execId: "e1" }));
@@ -78,7 +78,7 @@ test("100 MB of output arrive byte-exact, and the daemon's memory does not grow 
   assert.ok(peak - before < 200 * MIB, `grew by ${(peak - before) / MIB} MiB`);
 });
 
-test("stdin reaches the process byte-exact, also when it is more than any window, and is acknowledged", async () => {
+test("stdin larger than any window reaches the process byte-exact and is acknowledged", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["cat"], { stdin: true, execId: "e" }));
@@ -100,7 +100,7 @@ test("stdin reaches the process byte-exact, also when it is more than any window
   assert.equal(acks.at(-1), sent.length);
 });
 
-test("much stdin and a small ring do not block each other, though acknowledgements come after stdin", async () => {
+test("much stdin and a small ring do not block each other, even though acknowledgements follow stdin", async () => {
   await using bed = await testBed({ command });
   const call = bed.streams.exec();
   await call.write(execStart(["copy"], { stdin: true, execId: "e", ringBytes: 65_536 }));
@@ -114,7 +114,7 @@ test("much stdin and a small ring do not block each other, though acknowledgemen
   const { stdout } = await receive(call, (output) => {
     if (output.case !== "chunk") return;
     got += output.value.data.length;
-    // Not awaited: the transport takes it after the stdin before it.
+    // Not awaited: the transport sends it after the earlier stdin.
     call.write(ack(got)).catch(() => undefined);
   });
   await writing;
@@ -142,7 +142,7 @@ test("a link that breaks in mid-stream is reopened, and the client sees each byt
   assert.ok(stdout.equals(patternBytes(0, 20 * MIB)));
   assert.equal(cases.filter((each) => each === "started").length, 1);
   const ends = outputs.flatMap((each) => (each.case === "eof" ? [each.value.stream] : []));
-  assert.equal(new Set(ends).size, ends.length, "no end is told twice");
+  assert.equal(new Set(ends).size, ends.length, "no end is sent twice");
   assert.equal(cases.at(-1), "exited");
 });
 
@@ -244,7 +244,7 @@ test("closing an output reaches the process", async () => {
   assert.deepEqual(bed.fake.processes.get(`${CONTAINER}/e`)?.closes, [agentpb.Stream.STDERR]);
 });
 
-test("an exec is refused where it cannot be, with the reason", async () => {
+test("an exec that cannot run is refused with the reason", async () => {
   await using bed = await testBed({ command });
   const refused = async (start: ReturnType<typeof execStart>, wanted: string) => {
     const call = bed.streams.exec();
@@ -268,7 +268,7 @@ test("an exec is refused where it cannot be, with the reason", async () => {
   assert.deepEqual(bed.bugs, []);
 });
 
-test("wrong inputs end the stream: a gap in stdin, an unknown signal, an acknowledgement of what was not sent", async () => {
+test("invalid inputs end the stream: a gap in stdin, an unknown signal, an acknowledgement of unsent bytes", async () => {
   await using bed = await testBed({ command });
   const wrong = [
     { message: input({ case: "stdin", value: { offset: 5n, data: Buffer.from("x") } }), wanted: "STDIN_GAP" },

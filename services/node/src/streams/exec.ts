@@ -12,7 +12,7 @@ import { initProcess } from "../wire/init-process.ts";
 import { inputsOf, processStream } from "./process-stream.ts";
 import { type StreamContext, streamContainer } from "./stream-context.ts";
 
-/** Runs one more process in a container and carries its input and output. See `paddock.v1.ProcessService.Exec`. */
+/** Runs an additional process in a container and carries its input and output. See `paddock.v1.ProcessService.Exec`. */
 export async function* exec(
   context: StreamContext,
   requests: AsyncIterable<ExecRequest>,

@@ -46,7 +46,7 @@ test("exec and wait on a guest that does not answer end with the cause and the t
   assert.ok(guest.answer.asked <= 4, `asked ${guest.answer.asked} times`);
 });
 
-test("a slow guest is waited for, and one that answers is asked again", async () => {
+test("a slow guest is waited for, and a guest that answers is asked again later", async () => {
   await using guest = await bed();
   guest.answer.kind = "slow";
   using watch = new GuestWatch(guest.made.sandbox, never, { ...TIMES, patienceMs: 10_000 });
@@ -54,7 +54,7 @@ test("a slow guest is waited for, and one that answers is asked again", async ()
   assert.equal(watch.signal.aborted, false);
 });
 
-test("a paused VM is not asked, and its streams stay; once it is resumed, silence counts again", async () => {
+test("the guest of a paused VM is not asked and its streams stay open; after a resume, silence counts again", async () => {
   await using guest = await bed();
   guest.made.sandboxPhase = { kind: "paused", machine: MACHINE, startedAtMs: 1 };
   using watch = new GuestWatch(guest.made.sandbox, never, TIMES);

@@ -1,10 +1,10 @@
 /**
  * Ends a stream whose guest does not answer any more.
  *
- * A process may send nothing forever, so a silent stream says nothing about its guest. A guest whose kernel hangs, or whose QEMU was
- * stopped, keeps its end of the link open and sends nothing either. So while anything waits for a guest, the guest gets a health check
- * every 3 s, one for all that wait. It has 7 s to answer: an emulated guest on a busy host was seen to take 5. Once a guest is
- * known not to answer, the timeout is 2 s. A VM that is paused, or has stopped for lack of disk space, is not checked.
+ * A process may send nothing forever, so a silent stream says nothing about its guest. A guest whose kernel hangs, or whose
+ * QEMU was stopped, keeps its end of the link open and sends nothing either. So while any call waits for a guest, the guest
+ * gets a health check every 3 s, shared by all of them. It has 7 s to answer: an emulated guest on a busy host was seen to take
+ * 5. Once a guest is known not to answer, the timeout is 2 s. A VM that is paused, or suspended by a full disk, is not checked.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { hasReason, PaddockError } from "@paddock/domain";
@@ -19,7 +19,7 @@ export type WatchTimes = {
 
 const TIMES: WatchTimes = { askEveryMs: 3000, patienceMs: 7000, knownSilentMs: 2000 };
 
-/** The health check in progress for each link, which all that wait share. */
+/** The health check in progress for each link, shared by all waiting calls. */
 const ASKED = new WeakMap<AgentLink, Promise<void>>();
 
 type Watched = Pick<LiveSandbox, "sandboxId" | "link" | "record"> & {
@@ -54,14 +54,14 @@ export class GuestWatch implements Disposable {
       await pause(waitMs, undefined, { signal: stop }).catch(() => undefined);
       if (stop.aborted) return;
       waitMs = this.#times.askEveryMs;
-      if (this.#standsStill) {
+      if (this.#isSuspended) {
         heardMs = Date.now();
         continue;
       }
       const patienceMs = this.#known ? this.#times.knownSilentMs : this.#times.patienceMs;
       const failure = await this.#ask(link, patienceMs);
       if (stop.aborted) return;
-      if (failure === undefined || this.#standsStill) heardMs = Date.now();
+      if (failure === undefined || this.#isSuspended) heardMs = Date.now();
       else {
         this.#silent.abort(silent(this.#sandbox, heardMs, failure));
         return;
@@ -74,11 +74,11 @@ export class GuestWatch implements Disposable {
   }
 
   /** Checked again after an answer: the VM may have been paused in between. */
-  get #standsStill(): boolean {
+  get #isSuspended(): boolean {
     return this.#sandbox.record.phase.kind === "paused" || this.#sandbox.held !== undefined;
   }
 
-  /** Why the guest did not answer, or undefined. */
+  /** The failure of the health check, or undefined. */
   async #ask(link: AgentLink, patienceMs: number): Promise<unknown> {
     const asked = ASKED.get(link) ?? ask(link, patienceMs).finally(() => ASKED.delete(link));
     ASKED.set(link, asked);
@@ -89,7 +89,10 @@ export class GuestWatch implements Disposable {
   }
 }
 
-/** A link that breaks meanwhile says nothing about the guest: it is asked again on the next link, within the same patience. */
+/**
+ * A link that breaks during the check says nothing about the guest: it is asked again on the next link, within the same
+ * timeout.
+ */
 async function ask(link: AgentLink, patienceMs: number): Promise<void> {
   const untilMs = performance.now() + patienceMs;
   for (;;) {
@@ -111,7 +114,7 @@ function silent({ sandboxId, record }: Watched, heardMs: number, cause: unknown)
   const known = record.unhealthy === undefined ? "" : `: ${record.unhealthy}`;
   return new PaddockError("GUEST_UNAVAILABLE", `the guest of sandbox ${sandboxId} does not answer${known}`, {
     metadata: { silent_since: since },
-    hint: "the process may go on: attach again when the guest answers, or stop the sandbox with force",
+    hint: "the process may still run: attach again when the guest answers, or stop the sandbox with force",
     cause,
   });
 }

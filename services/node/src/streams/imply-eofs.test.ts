@@ -18,7 +18,7 @@ async function casesOf(outputs: AsyncIterable<ProcessOutput>) {
   return (await Array.fromAsync(implyEofs(outputs))).map(({ output }) => output.case);
 }
 
-test("ends of streams that the exit follows at once are left out", async () => {
+test("ends of streams directly before the exit are left out", async () => {
   const outputs = (async function* () {
     yield chunk;
     yield eof(OutputStream.STDOUT);
@@ -28,7 +28,7 @@ test("ends of streams that the exit follows at once are left out", async () => {
   assert.deepEqual(await casesOf(outputs), ["chunk", "exited"]);
 });
 
-test("an end that other output follows is sent before it", async () => {
+test("an end is sent before later output", async () => {
   const outputs = (async function* () {
     yield eof(OutputStream.STDOUT);
     yield chunk;
@@ -58,7 +58,7 @@ test("a stream that ends without an exit sends its ends, and a failure is passed
   await assert.rejects(casesOf(outputs), /the link broke/);
 });
 
-test("a client that leaves ends what it read from", async () => {
+test("a client that leaves ends the source", async () => {
   let ended = false;
   const outputs = (async function* () {
     try {

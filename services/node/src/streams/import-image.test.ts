@@ -42,7 +42,7 @@ async function sendAll(bed: TestBed, bytes: Buffer, name = "test:1") {
 const send = async (...args: Parameters<typeof sendAll>) =>
   (await sendAll(...args)).map(({ message }) => message);
 
-test("an archive becomes an image, with progress, and a second import gives the same image", async () => {
+test("an archive is imported as an image, with progress, and a second import returns the same image", async () => {
   await using bed = await testBed();
   const bytes = await archive(file("bin/x", Buffer.alloc(3_000_000, 7)));
   const messages = await send(bed, bytes);

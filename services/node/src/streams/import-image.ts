@@ -14,7 +14,7 @@ import { imageFailure } from "../containers/require-image.ts";
 import { shownImage } from "../wire/shown-image.ts";
 import type { StreamContext } from "./stream-context.ts";
 
-/** Takes an image archive into the node's store. See `paddock.v1.ImageService.ImportImage`. */
+/** Imports an image archive into the node's store. See `paddock.v1.ImageService.ImportImage`. */
 export async function* importImage(
   { images, nodeId }: StreamContext,
   requests: AsyncIterable<ImportImageRequest>,
@@ -61,7 +61,7 @@ const progressOf = ({ phase, bytesDone, bytesTotal }: ImportProgress, { totalByt
   totalBytes: bytesTotal === undefined ? totalBytes : BigInt(bytesTotal),
 });
 
-/** To put the image in place is the end of converting it. */
+/** Storing the image is the end of the conversion. */
 const PHASES: Record<ImportProgress["phase"], ImportPhase> = {
   receive: ImportPhase.RECEIVE,
   verify: ImportPhase.VERIFY,

@@ -6,8 +6,8 @@
  *   client ──> inputs: stdin kept until accepted, last ack, last size, pending signals ──> guest
  * ```
  *
- * When a connection to the guest breaks and the VM lives, the stream attaches again. It asks for output from the client's last
- * acknowledgement on, because the guest must continue to hold that, and leaves out what was forwarded before. The client sees no
+ * When a connection to the guest breaks and the VM runs, the stream attaches again. It asks for output from the client's last
+ * acknowledgement on, because the guest must continue to hold that, and skips bytes that were forwarded before. The client sees no
  * gap, no repetition and no second `started`. The end of the VM ends the stream with the recorded cause.
  */
 import { hasReason, PaddockError } from "@paddock/domain";
@@ -22,13 +22,13 @@ import { checkAck, takeInput } from "./client-input.ts";
 import { GuestWatch } from "./guest-watch.ts";
 import { implyEofs } from "./imply-eofs.ts";
 
-/** How long a link may be down at the beginning, and later, in ms. */
+/** How long a link may be down at the start, and later, in ms. */
 const CONNECT_MS = 10_000;
 const RECONNECT_MS = 60_000;
-/** The most connections in a row without progress. */
+/** Maximum number of successive connections without progress. */
 const MAX_IDLE_RECONNECTS = 20;
 
-/** Created once: an error captures a stack, which takes longer than everything else at the end of a short call. */
+/** Created once: an error captures a stack, which takes longer than the rest of ending a short call. */
 const OVER = new PaddockError("CANCELLED", "the stream is over");
 
 export type Call = { readonly inputs: ProcessInputs; readonly signal: AbortSignal };
@@ -48,8 +48,8 @@ export type ProcessStreamOptions = {
 };
 
 /**
- * The messages for the client, until the guest falls silent. Throws `PaddockError`. The process continues if the stream ends before
- * its exit.
+ * The messages for the client, until the process exits or the guest does not answer any more. Throws `PaddockError`. The
+ * process continues if the stream ends before its exit.
  */
 export async function* processStream(
   sandbox: LiveSandbox,
@@ -75,7 +75,7 @@ async function* outputsOf(link: AgentLink, options: ProcessStreamOptions): Async
         return;
       } catch (error) {
         signal.throwIfAborted();
-        if (agent.end === undefined || !stream.mayGoOn(error)) throw error;
+        if (agent.end === undefined || !stream.mayReconnect(error)) throw error;
       }
     }
   } finally {
@@ -98,7 +98,7 @@ class ProcessStream {
   readonly #inputs = new ProcessInputs();
   readonly #forwarded: Record<OutputName, number> = { stdout: 0, stderr: 0 };
   readonly #ended = new Set<OutputName>();
-  /** What the client's transport has taken. */
+  /** Bytes that the client's transport has taken. */
   #taken: ByteOffsets = { stdout: 0, stderr: 0 };
   #acknowledged: ByteOffsets = { stdout: 0, stderr: 0 };
   #takenCounts = false;
@@ -111,8 +111,8 @@ class ProcessStream {
     this.#fail = fail;
   }
 
-  /** Whether another connection is tried after one that broke. */
-  mayGoOn(error: unknown): boolean {
+  /** Whether to connect again after a connection broke. */
+  mayReconnect(error: unknown): boolean {
     if (!(error instanceof PaddockError) || error.kind !== "unavailable") return false;
     this.#idleReconnects = this.#progress ? 0 : this.#idleReconnects + 1;
     this.#progress = false;
@@ -138,13 +138,13 @@ class ProcessStream {
     try {
       yield* this.#options.first(agent, call);
     } catch (error) {
-      // The connection broke after the guest had started the process, and before it said so.
+      // The connection broke after the guest started the process and before its `started` arrived.
       if (this.started || attempt === 1 || !hasReason(error, "PROCESS_EXISTS")) throw error;
       yield* this.#again(agent, call);
     }
   }
 
-  /** The offsets from which the guest holds output for this client, or else the client's offsets. */
+  /** Attaches at the offsets from which the guest holds output for this client, or at the client's offsets. */
   async *#again(agent: AgentClient, call: Call): AsyncGenerator<ProcessEvent> {
     const { again } = this.#options;
     try {
@@ -215,17 +215,17 @@ class ProcessStream {
         this.#acknowledge(acknowledged);
       }
       if (!this.#inputs.hasRoom) {
-        // Acknowledgements may come after stdin that has to wait, and the process may wait for them.
+        // Acknowledgements may arrive after stdin that has to wait, and the process may wait for them.
         if (!explicitAck) this.#acknowledgeTaken(true);
         await this.#inputs.room(this.#signal);
         this.#acknowledgeTaken(false);
       }
     }
-    // No more acknowledgements come on this stream.
+    // No more acknowledgements arrive on this stream.
     if (!explicitAck) this.#acknowledgeTaken(true);
   }
 
-  /** Sets whether, from now on, what the transport has taken counts as acknowledged. */
+  /** Sets whether bytes that the transport has taken count as acknowledged from now on. */
   #acknowledgeTaken(counts: boolean): void {
     this.#takenCounts = counts;
     if (counts) this.#acknowledge(this.#taken);

@@ -43,7 +43,7 @@ test("a follower ends when its VM ends", async () => {
   assert.equal(await following, "last words");
 });
 
-test("a removed log is gone, and a new container of the same name has its own", async () => {
+test("a removed log does not exist any more, and a new container of the same name has its own log", async () => {
   await using bed = await testBed();
   bed.fake.add(CONTAINER, CONTAINER).writeStderr(Buffer.from("old"));
   bed.logs.follow(bed.sandbox, CONTAINER);

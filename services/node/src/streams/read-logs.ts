@@ -12,7 +12,7 @@ import { timeFromUs, usFromTime } from "../wire/guest-time.ts";
 import { STREAMS } from "../wire/process-output.ts";
 import { type StreamContext, streamContainer } from "./stream-context.ts";
 
-/** Reads what a container's init wrote, from the log files. See `paddock.v1.ProcessService.ReadLogs`. */
+/** Reads the output of a container's init from the log files. See `paddock.v1.ProcessService.ReadLogs`. */
 export async function* readLogs(
   context: StreamContext,
   request: ReadLogsRequest,

@@ -6,8 +6,8 @@ const MIN_INTERVAL_MS = 100;
 const MAX_INTERVAL_MS = 3_600_000;
 
 /**
- * A function that settles when the next reading is due: 100 ms to 1 hour after the one before, 1 s when no interval is given. It
- * rejects with the signal's reason.
+ * Returns a function that settles when the next reading is due: 100 ms to 1 hour after the previous one, 1 s without an
+ * interval. It rejects with the signal's reason.
  */
 export function readingPace(interval: Duration | undefined, signal: AbortSignal): () => Promise<void> {
   const wantedMs = interval === undefined ? DEFAULT_INTERVAL_MS : durationMs(interval);

@@ -50,7 +50,7 @@ for (const [name, call] of Object.entries(calls))
     assert.deepEqual([...bed.fake.processes.keys()], []);
   });
 
-test("a stream of the newest placement, and one that names none, are served", async () => {
+test("a stream of the newest placement and a stream without one are served", async () => {
   for (const options of [{}, placed(0n), placed(3n), placed(4n)]) {
     await using bed = await testBed({ generation: 3n });
     const call = bed.streams.exec(options);
@@ -62,7 +62,7 @@ test("a stream of the newest placement, and one that names none, are served", as
   }
 });
 
-test("a generation that is no number is refused", async () => {
+test("a generation that is not a number is refused", async () => {
   await using bed = await testBed();
   const metadata = { [GENERATION_KEY]: "newest" };
   await assert.rejects(all(bed.streams.readLogs(request, { metadata })), { reason: "INVALID_FIELD" });

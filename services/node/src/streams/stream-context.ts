@@ -1,4 +1,4 @@
-/** The context of the stream handlers, and the lookup of what a request names. */
+/** The context of the stream handlers, and the lookup of the sandbox and container that a request names. */
 import type { ImageStore } from "@paddock/images";
 import { GENERATION_KEY } from "@paddock/protocol";
 import { type CallContext, invalidFields } from "@paddock/rpc";
@@ -17,7 +17,7 @@ export type StreamContext = StatsContext & {
 
 type Sandboxes = Pick<StreamContext, "sandboxes">;
 
-/** The sandbox that a stream is about. Throws STALE_GENERATION for a superseded placement, and SANDBOX_NOT_FOUND. */
+/** The sandbox of a stream. Throws STALE_GENERATION for a superseded placement, and SANDBOX_NOT_FOUND. */
 export function streamSandbox(
   { sandboxes }: Sandboxes,
   { sandboxId }: { readonly sandboxId: string },
@@ -29,7 +29,7 @@ export function streamSandbox(
 
 export type LiveContainer = { readonly sandbox: LiveSandbox; readonly container: ContainerRecord };
 
-/** The container that a stream is about. Throws what `streamSandbox` throws, and CONTAINER_NOT_FOUND. */
+/** The container of a stream. Throws the errors of `streamSandbox`, and CONTAINER_NOT_FOUND. */
 export function streamContainer(
   context: Sandboxes,
   request: { readonly sandboxId: string; readonly containerId: string },
@@ -39,7 +39,7 @@ export function streamContainer(
   return { sandbox, container: requireContainer(sandbox, request.containerId) };
 }
 
-/** The generation of the placement that the call is about; 0 when it names none. */
+/** The generation of the call's placement; 0 when it names none. */
 function generationOf({ metadata }: CallContext): bigint {
   const text = metadata(GENERATION_KEY) ?? "0";
   if (!/^[0-9]{1,20}$/.test(text))

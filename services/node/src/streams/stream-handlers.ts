@@ -1,4 +1,4 @@
-/** The only list of the methods that the node serves as streams, with the handler of each. */
+/** The only list of the methods that the node serves as streams, with their handlers. */
 import { ContainerService, ImageService, ProcessService, SandboxService } from "@paddock/protocol";
 import { type BoundMethod, bindMethods } from "@paddock/rpc";
 import { attach } from "./attach.ts";
@@ -10,7 +10,7 @@ import { waitProcess } from "./wait-process.ts";
 import { watchContainerStats } from "./watch-container-stats.ts";
 import { watchSandboxStats } from "./watch-sandbox-stats.ts";
 
-/** What the node serves to the api by gRPC. */
+/** The methods that the node serves to the api by gRPC. */
 export const streamMethods = (context: StreamContext): BoundMethod[] => [
   ...bindMethods(ProcessService, {
     exec: (requests, call) => exec(context, requests, call),

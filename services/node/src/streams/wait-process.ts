@@ -16,7 +16,9 @@ import { exitStatusOf } from "../wire/sandbox-status.ts";
 import { GuestWatch } from "./guest-watch.ts";
 import { type StreamContext, streamContainer } from "./stream-context.ts";
 
-/** Answers when a process has ended, over any number of connections to the guest. See `paddock.v1.ProcessService.WaitProcess`. */
+/**
+ * Answers when a process has ended, across any number of connections to the guest. See `paddock.v1.ProcessService.WaitProcess`.
+ */
 export async function waitProcess(
   context: StreamContext,
   request: WaitProcessRequest,

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { agentpb } from "@paddock/protocol";
 import { CONTAINER, SANDBOX, testBed } from "../testing/stream-test-bed.ts";
 
-test("figures come at the interval with the CPU used between, until the container ends", async () => {
+test("figures are sent at the interval, with the CPU used in between, until the container ends", async () => {
   let seconds = 100n;
   await using bed = await testBed({
     routes: (router) =>
@@ -21,6 +21,6 @@ test("figures come at the interval with the CPU used between, until the containe
     percents.push(cpuPercent);
     if (percents.length === 3) bed.phase = { kind: "stopped", cause: "requested", stoppedAtMs: 1 };
   }
-  // The end of the container reaches the node while readings are on their way.
+  // The end of the container reaches the node while readings are in flight.
   assert.deepEqual(percents, [0, 25, 25, ...percents.slice(3).map(() => 25)]);
 });

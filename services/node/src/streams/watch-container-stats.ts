@@ -12,8 +12,8 @@ import { readingPace } from "./reading-pace.ts";
 import { type StreamContext, streamContainer } from "./stream-context.ts";
 
 /**
- * Reads a container's figures at an interval, until it exits. See `paddock.v1.ContainerService.WatchContainerStats`. A sandbox
- * that is paused has no figures: the stream continues when it is resumed.
+ * Reads a container's figures at an interval, until it exits. See `paddock.v1.ContainerService.WatchContainerStats`. A paused
+ * sandbox has no figures: the stream continues after the resume.
  */
 export async function* watchContainerStats(
   context: StreamContext,

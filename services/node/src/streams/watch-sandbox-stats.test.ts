@@ -8,7 +8,7 @@ import { MACHINE, SANDBOX, testBed } from "../testing/stream-test-bed.ts";
 const interval = { seconds: 0n, nanos: 100_000_000 };
 const request = { sandboxId: SANDBOX, interval };
 
-test("figures of host, guest and containers are separate, each with its source, and CPU is between two readings", async () => {
+test("figures of host, guest and containers are separate, each with its source, and CPU is that between two readings", async () => {
   await using bed = await testBed({
     routes: (router) => {
       router.service(agentpb.SandboxService, {
@@ -68,7 +68,7 @@ test("a paused sandbox has only its host's figures, a stopped one is refused", a
   for await (const { stats } of bed.streams.watchSandboxStats(request)) {
     assert.ok(stats?.host);
     const figures: (typeof seen)[number] = [stats.guest?.onlineCpus, stats.containers.length];
-    // Readings that were on their way when the phase changed are like the one before.
+    // Readings in flight when the phase changed are like the previous one.
     if (isDeepStrictEqual(figures, seen.at(-1))) continue;
     seen.push(figures);
     if (seen.length === 1) bed.sandboxPhase = { kind: "paused", machine: MACHINE, startedAtMs: 1 };
@@ -83,7 +83,7 @@ test("a paused sandbox has only its host's figures, a stopped one is refused", a
       [undefined, 0],
       [2, 1],
     ],
-    "it goes on with the resume and ends with the stop",
+    "the stream continues after the resume and ends with the stop",
   );
   await assert.rejects(
     async () => {

@@ -14,8 +14,8 @@ import { readingPace } from "./reading-pace.ts";
 import { type StreamContext, streamSandbox } from "./stream-context.ts";
 
 /**
- * Reads the figures of a sandbox at an interval, until it stops. See `paddock.v1.SandboxService.WatchSandboxStats`. While its guest
- * is paused or does not answer, there are only the host's figures.
+ * Reads the figures of a sandbox at an interval, until it stops. See `paddock.v1.SandboxService.WatchSandboxStats`. While its
+ * guest is paused or does not answer, only the host's figures are sent.
  */
 export async function* watchSandboxStats(
   context: StreamContext,

@@ -1,11 +1,11 @@
 import { DatabaseSync } from "node:sqlite";
 import type { TestContext } from "node:test";
 
-/** Of `PRAGMA synchronous`: each transaction waits for the disk. */
+/** Value of `PRAGMA synchronous`: each transaction waits for the disk. */
 const FULL = 2;
 
 /**
- * Counts the transactions of SQLite that change something and wait for the disk, from now to the end of the test: in a
+ * Counts the transactions of SQLite that change something and wait for the disk, from now to the end of the test: with a
  * write-ahead log each of them is one fsync.
  */
 export function countSyncs(t: TestContext): () => number {

@@ -1,6 +1,6 @@
 /**
- * A test double of the guest's agent: the handshake of `agent.proto` on a unix socket, then a real HTTP/2 gRPC server with
- * the three services. Like QEMU's chardev it serves one connection at a time. `command` decides what a process does.
+ * A test double of the guest's agent: the handshake of `agent.proto` on a unix socket, then a real HTTP/2 gRPC server with the
+ * three services. Like QEMU's chardev it serves one connection at a time. `command` is the behaviour of processes.
  */
 import { EventEmitter, once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -17,11 +17,11 @@ import { guestRefusal } from "./guest-refusal.ts";
 const { FailureReason } = agentpb;
 
 export type FakeAgentOptions = {
-  /** What a process does; `args` are those of its spec. */
+  /** Behaviour of a process; `args` are those of its spec. */
   readonly command?: (process: FakeProcess, args: readonly string[]) => void;
-  /** Takes the place of the handshake: answers true when HTTP/2 may begin. */
+  /** Replaces the handshake; resolves to true when HTTP/2 may begin. */
   readonly greet?: (socket: Socket, hello: string) => Promise<boolean>;
-  /** Takes the place of the whole server behind the handshake. */
+  /** Replaces the whole server after the handshake. */
   readonly serve?: (socket: Socket) => void;
   /** Changes the services. */
   readonly routes?: (router: ConnectRouter) => void;
@@ -31,7 +31,7 @@ export class FakeAgent implements AsyncDisposable {
   readonly socketPath: string;
   readonly processes = new Map<string, FakeProcess>();
   readonly hellos: string[] = [];
-  /** Streams of Exec and Attach that are open. */
+  /** Number of open streams of Exec and Attach. */
   openStreams = 0;
   readonly #closes = new EventEmitter();
   connections = 0;
@@ -59,14 +59,14 @@ export class FakeAgent implements AsyncDisposable {
     this.#server = createServer((socket) => void this.#accept(socket));
   }
 
-  /** A process that was there before any client. */
+  /** Adds a process that exists before any client connects. */
   add(containerId: string, execId: string, ringBytes = 4 * 1024 * 1024): FakeProcess {
     const process = new FakeProcess(execId, ringBytes);
     this.processes.set(`${containerId}/${execId}`, process);
     return process;
   }
 
-  /** Breaks every connection, in the midst of whatever it does. */
+  /** Breaks every connection, in the middle of its calls. */
   dropLink(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -193,7 +193,7 @@ const welcome = async (socket: Socket, hello: string): Promise<boolean> => {
   return true;
 };
 
-/** The first whole HELLO line; what comes behind it stays in the socket. */
+/** The first complete HELLO line; the bytes after it stay in the socket. */
 async function readHello(socket: Socket): Promise<string | undefined> {
   let seen = Buffer.alloc(0);
   for (;;) {

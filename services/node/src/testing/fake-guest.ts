@@ -22,11 +22,11 @@ type CallName =
 
 export class FakeGuest implements AsyncDisposable {
   readonly containers = new Map<string, FakeContainer>();
-  /** Limits of each, as they were set last. */
+  /** The limits of each container, as last set. */
   readonly limits = new Map<string, agentpb.Resources>();
-  /** Whether it was asked for a list that execs make long. */
+  /** Whether a list with execs, which may be long, was requested. */
   listedWithExecs = false;
-  /** CPUs that it uses, where it has the control of them. */
+  /** Number of CPUs in use, where the guest controls it. */
   onlineCpus = 1;
   /** Called before each call is served; may throw or never settle. */
   onCall: (name: CallName) => Promise<void> = async () => undefined;
@@ -48,7 +48,7 @@ export class FakeGuest implements AsyncDisposable {
     return this.#agent?.socketPath ?? "";
   }
 
-  /** A fresh boot: nothing of the old guest is left. */
+  /** Boots again: all containers and events are gone. */
   reboot(): void {
     this.containers.clear();
     this.#events.length = 0;
@@ -59,7 +59,7 @@ export class FakeGuest implements AsyncDisposable {
     this.#agent?.dropLink();
   }
 
-  /** The init of a container ends; the event is told unless `silently`. */
+  /** Ends the init of a container, with an event unless `silently`. */
   end(
     containerId: string,
     status: { code: number; signal?: number; oomKilled?: boolean },
@@ -79,7 +79,7 @@ export class FakeGuest implements AsyncDisposable {
       });
   }
 
-  /** Tells an event, and makes it up if need be. */
+  /** Sends an event, whether true or not. */
   tell(event: MessageInitShape<typeof agentpb.WatchEventsResponseSchema>["event"]): void {
     const sequence = BigInt(this.#events.length + 1);
     this.#events.push(create(agentpb.WatchEventsResponseSchema, { sequence, ...(event && { event }) }));

@@ -1,6 +1,6 @@
 import type { ImageRecord } from "@paddock/images";
 
-/** An image that nothing looks into. */
+/** An image whose content is never read. */
 export function fakeImage(): ImageRecord {
   return {
     id: `sha256:${"a".repeat(64)}`,

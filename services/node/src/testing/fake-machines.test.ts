@@ -45,7 +45,7 @@ async function fakeMachine(): Promise<MachineFixture & { readonly host: FakeMach
 
 const mac = (last: number) => `02:00:00:00:00:0${last}`;
 
-/** The guest of a fake machine sees what its machine has. Each request has taps named after its VM. */
+/** The guest of a fake machine sees its machine's interfaces. Each request has taps named after its VM. */
 async function fakeInterfaces(): Promise<InterfaceFixture> {
   const { host, directory, ...rest } = await fakeMachine();
   const withInterface = (): MachineRequest => {
@@ -74,6 +74,6 @@ async function fakeInterfaces(): Promise<InterfaceFixture> {
   };
 }
 
-machineContract("machines of tests", fakeMachine);
-interfaceContract("interfaces of machines of tests", fakeInterfaces);
-savedMachineContract("machines of tests", fakeMachine);
+machineContract("fake machines", fakeMachine);
+interfaceContract("interfaces of fake machines", fakeInterfaces);
+savedMachineContract("fake machines", fakeMachine);

@@ -1,4 +1,4 @@
-/** Machines and cgroups that exist in memory, for tests of what is done with them. They outlive a daemon, as the real ones do. */
+/** Machines and cgroups in memory, for tests of their callers. Like the real ones, they outlive a daemon. */
 import { createHash } from "node:crypto";
 import { truncate, writeFile } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
@@ -25,16 +25,16 @@ type Process = {
   readonly devices: Map<string, MachineDevice>;
   /** Interfaces whose link is up. */
   readonly linksUp: Set<string>;
-  /** What the guest keeps in its memory. */
+  /** The content of the guest's memory. */
   readonly memory: Set<string>;
   readonly end: PromiseWithResolvers<MachineEnd>;
   readonly rates: Map<string, DiskRates>;
-  /** The machine as the daemon of the moment has it. */
+  /** The machine object of the present daemon. */
   machine: Machine | undefined;
-  /** CPUs of the host that each vCPU is held to; undefined when none ever was. */
+  /** The host CPUs of each vCPU; undefined when none was ever pinned. */
   pins: readonly string[] | undefined;
-  /** CPUs of the host that all of it is held to; undefined when it never was. */
-  heldTo: string | undefined;
+  /** The host CPUs of the whole process; undefined when it was never pinned. */
+  pinnedTo: string | undefined;
   paused: boolean;
   held: boolean;
   vcpus: number;
@@ -43,15 +43,15 @@ type Process = {
 
 export class FakeMachines implements MachineHost {
   readonly processes = new Map<number, Process>();
-  /** Called when a machine is about to be started; may throw or never settle. */
+  /** Called before a machine is started; may throw or never settle. */
   onStart: (request: MachineRequest) => Promise<void> = async () => undefined;
-  /** The same when a machine is about to be taken over. */
+  /** The same before a machine is taken over. */
   onAdopt: () => Promise<void> = async () => undefined;
-  /** The same for a device that is about to be plugged in. */
+  /** The same before a device is plugged in. */
   onAttach: (device: MachineDevice) => Promise<void> = async () => undefined;
-  /** Of machines that are started or taken over from now on. */
+  /** For machines started or taken over from now on. */
   vcpuControl: Machine["vcpuControl"] = "plug";
-  /** What a guest makes of being asked for a number of vCPUs, and for memory. */
+  /** The guest's reaction to a requested number of vCPUs, and to requested memory. */
   onSetVcpus: (vcpus: number) => Promise<number> = async (vcpus) => vcpus;
   onSetMemory: (memoryBytes: number) => Promise<number> = async (memoryBytes) => memoryBytes;
   readonly #bootId: string;
@@ -75,14 +75,14 @@ export class FakeMachines implements MachineHost {
       end: Promise.withResolvers(),
       rates: new Map(),
       machine: undefined,
-      heldTo: undefined,
+      pinnedTo: undefined,
       pins: undefined,
       paused: false,
       held: false,
       vcpus: this.vcpuControl === "guest" ? request.maxVcpus : request.vcpus,
       memoryBytes: request.memoryBytes,
     };
-    // The process is there before its monitor answers, as with QEMU.
+    // As with QEMU, the process exists before its monitor answers.
     this.processes.set(pid, process);
     await this.onStart(request);
     return this.#machine(process);
@@ -102,25 +102,25 @@ export class FakeMachines implements MachineHost {
     return [...this.processes.values()].map(({ id }) => id);
   }
 
-  /** Ends a process, as a crash would. */
+  /** Ends a process, like a crash. */
   lose(pid: number, cause: MachineEnd["cause"], evidence = "it is gone"): void {
     const process = this.processes.get(pid);
     this.processes.delete(pid);
     process?.end.resolve({ cause, evidence });
   }
 
-  /** The guest of the one machine has taken or given back something by itself. */
+  /** Called for the only machine: its guest has plugged or unplugged something on its own. */
   resized(): void {
     this.only.machine?.onResized();
   }
 
-  /** The disk of the one machine's host is full, or has room again. */
+  /** Called for the only machine: its host's disk is full, or has room again. */
   hold(isHeld: boolean): void {
     this.only.held = isHeld;
     this.only.machine?.onHeld();
   }
 
-  /** The one process there is. */
+  /** The only process. */
   get only(): Process {
     const [process, ...others] = [...this.processes.values()];
     if (process === undefined || others.length > 0)
@@ -161,8 +161,8 @@ export class FakeMachines implements MachineHost {
       memoryBytes: async () => process.memoryBytes,
       vcpuThreads: async () =>
         Array.from({ length: process.vcpus }, (_, index) => identity.pid * 1000 + index),
-      holdTo: async (cpus) => {
-        process.heldTo = cpus;
+      pinProcess: async (cpus) => {
+        process.pinnedTo = cpus;
       },
       pinVcpus: async (cpus) => {
         process.pins = cpus;
@@ -211,7 +211,7 @@ export class FakeMachines implements MachineHost {
   }
 }
 
-/** What the guest's memory holds at its start. */
+/** The content of the guest's memory at its start. */
 async function memoryOf(request: MachineRequest): Promise<Set<string>> {
   const { origin, memoryBytes } = request;
   if (origin.kind === "restore") {
@@ -229,7 +229,7 @@ function restoredMemory(state: string): Set<string> {
   try {
     return new Set<string>(JSON.parse(state));
   } catch (cause) {
-    throw new PaddockError("VM_UNAVAILABLE", "the state is none of a machine", { cause });
+    throw new PaddockError("VM_UNAVAILABLE", "the state is not a machine's state", { cause });
   }
 }
 
@@ -240,7 +240,7 @@ function layoutOf({ vcpus, maxVcpus, memoryBytes, maxMemoryBytes, interfacePorts
 
 const ceilToBlock = (bytes: number): number => Math.ceil(bytes / MEMORY_BLOCK_BYTES) * MEMORY_BLOCK_BYTES;
 
-/** Nothing was used. */
+/** No use of resources. */
 export const NO_FIGURES: CgroupFigures = {
   cpuUs: 0n,
   cpuUserUs: 0n,
@@ -260,12 +260,12 @@ export const NO_FIGURES: CgroupFigures = {
 export class FakeCgroups implements MachineCgroups {
   readonly layout = "v2";
   readonly names = new Set<string>();
-  /** What each is limited to, and which threads were placed in it. */
+  /** The limits of each cgroup, and the threads that were placed in it. */
   readonly limitsOf = new Map<string, HostLimits>();
   readonly threadsOf = new Map<string, readonly number[]>();
   onCreate: () => Promise<void> = async () => undefined;
   onApply: (limits: HostLimits) => Promise<void> = async () => undefined;
-  /** Called when limits are in force. */
+  /** Called when limits are applied. */
   onApplied: () => void = () => undefined;
 
   async create(name: string, { memoryBytes, pids }: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * A process of the test double: output with offsets in a bounded ring, holders and acknowledgements, stdin with offsets.
- * It follows the text of `agent.proto`, written apart from the real agent, so that both can be held against it.
+ * A process of the test double: output with offsets in a bounded ring, holders and acknowledgements, stdin with offsets. It
+ * follows the text of `agent.proto`, written independently of the real agent, so that both can be compared with it.
  */
 import { EventEmitter } from "node:events";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -27,11 +27,11 @@ export function patternBytes(offset: number, length: number): Buffer {
   return bytes;
 }
 
-/** One output stream. `source` answers bytes that exist; `length` is how many there are in the end. */
+/** One output stream. `source` returns the bytes of a range. */
 class FakeOutput {
   readonly ringBytes: number;
   readonly source: (offset: number, length: number) => Buffer;
-  /** Bytes the process wants to write so far, and whether that is all. */
+  /** Bytes that the process wants to write so far, and whether that is all. */
   wanted = 0;
   closed = false;
   released = 0;
@@ -42,7 +42,7 @@ class FakeOutput {
     this.source = source;
   }
 
-  /** Bytes written: the process waits where the ring is full. */
+  /** Bytes written: the process waits when the ring is full. */
   get end(): number {
     return Math.min(this.wanted, this.released + this.ringBytes);
   }
@@ -85,7 +85,7 @@ export class FakeProcess {
   stdinBytes = 0;
   stdinEnded = false;
   exit: MessageInitShape<typeof agentpb.ExitStatusSchema> | undefined;
-  /** Bytes of stdin that the process has read; all of them, if it does not say otherwise. */
+  /** Bytes of stdin that the process has read; all of them by default. */
   accepted: () => number = () => this.stdinBytes;
   onStdin: (bytes: Buffer | undefined) => void = () => undefined;
 
@@ -125,7 +125,7 @@ export class FakeProcess {
         if (offset > this.stdinBytes)
           throw guestRefusal(
             FailureReason.INVALID,
-            `stdin goes on at offset ${this.stdinBytes}, but ${offset} was sent`,
+            `stdin continues at offset ${this.stdinBytes}, but ${offset} was sent`,
           );
         const fresh = Buffer.from(input.value.data.subarray(this.stdinBytes - offset));
         this.stdinBytes += fresh.length;
@@ -175,7 +175,7 @@ export class FakeProcess {
       this.stderr.holders.set(reader.holder, from.stderr);
     }
     let stdinAcked = this.accepted();
-    // A stream that died while a message was handed over is never resumed.
+    // A stream that ends while a message is handed over is never resumed.
     const release = () => this.#release(reader.holder);
     reader.signal.addEventListener("abort", release, { once: true });
     try {

@@ -1,4 +1,4 @@
-/** What the guest's agent answers to a call that it refuses: the reason is in the details, and the code says nothing more. */
+/** The guest's agent's refusal of a call: the reason is in the details, and the code adds nothing. */
 import { Code, ConnectError } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
 

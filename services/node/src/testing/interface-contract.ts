@@ -1,4 +1,4 @@
-/** What every `MachineHost` and `Machine` does with interfaces, whichever it is: the real one, and that of tests. */
+/** The contract of every `MachineHost` and `Machine` for interfaces: the real one, and the fake one. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -11,13 +11,13 @@ export type InterfaceFixture = AsyncDisposable & {
   readonly host: MachineHost;
   /** With a cold interface "net0" at port 0, and one more port. */
   readonly request: MachineRequest;
-  /** The same for one more VM, with taps of its own. */
+  /** The same for another VM, with taps of its own. */
   readonly another: MachineRequest;
   /** An interface "net1" for a VM, on a tap of its own, at port 1. */
   second(vm: VmPaths): MachineInterface;
   /** An empty directory, for the files of a saved machine. */
   readonly directory: string;
-  /** The interfaces that the guest has: MAC addresses and whether there is a carrier, such as "02:00:00:00:00:01 up". */
+  /** The guest's interfaces: MAC addresses and whether there is a carrier, such as "02:00:00:00:00:01 up". */
   seenBy(machine: Machine): Promise<readonly string[]>;
   /** Whether packets pass between the tap of an interface and the guest. */
   passes(vm: VmPaths, tap: string): Promise<boolean>;
@@ -26,7 +26,7 @@ export type InterfaceFixture = AsyncDisposable & {
 const ROUNDS = 3;
 const LOOK_MS = 100;
 
-/** Declares the tests. They build on each other: a real machine takes seconds to boot. */
+/** Declares the tests. They build on each other, because a real machine takes seconds to boot. */
 export function interfaceContract(name: string, make: () => Promise<InterfaceFixture>): void {
   describe(name, () => {
     let signal: AbortSignal;
@@ -36,7 +36,7 @@ export function interfaceContract(name: string, make: () => Promise<InterfaceFix
     let second: MachineInterface;
 
     before(async () => {
-      // All tests of a file are declared at once. The time of these begins when they run.
+      // All tests of a file are declared at once. The timeout of these begins when they run.
       signal = AbortSignal.timeout(240_000);
       fixture = await make();
       const { host, request, directory } = fixture;
@@ -47,7 +47,7 @@ export function interfaceContract(name: string, make: () => Promise<InterfaceFix
     });
     after(async () => await fixture?.[Symbol.asyncDispose]());
 
-    /** Waits until the guest sees exactly these. */
+    /** Waits until the guest sees exactly these interfaces. */
     async function sees(...expected: string[]): Promise<void> {
       let seen = await fixture.seenBy(machine);
       while (!signal.aborted && !isDeepStrictEqual(seen.toSorted(), expected.toSorted())) {
@@ -58,12 +58,12 @@ export function interfaceContract(name: string, make: () => Promise<InterfaceFix
     }
     const passes = async ({ tap }: MachineInterface) => await fixture.passes(fixture.request.paths, tap);
 
-    test("a cold interface is in the guest from its boot, and its link is down", async () => {
+    test("the guest has a cold interface from its boot, and its link is down", async () => {
       await sees(`${first.mac} down`);
       assert.equal(await passes(first), false);
     });
 
-    test("its link comes up, goes down and comes up again", async () => {
+    test("its link is set up, down and up again", async () => {
       for (const isUp of [true, false, true]) {
         await machine.setLink(first.id, isUp, signal);
         await sees(`${first.mac} ${isUp ? "up" : "down"}`);
@@ -85,7 +85,7 @@ export function interfaceContract(name: string, make: () => Promise<InterfaceFix
       }
     });
 
-    test("an interface whose id or port is taken is refused, and the one that has it stays", async () => {
+    test("an interface whose id or port is in use is refused, and the existing one stays", async () => {
       await assert.rejects(machine.attach({ ...second, id: first.id }, signal));
       await assert.rejects(machine.attach({ ...second, port: first.port }, signal));
       await sees(`${first.mac} up`);

@@ -1,4 +1,4 @@
-/** What every `MachineHost` and `Machine` does, whichever it is: the real one, and that of tests. */
+/** The contract of every `MachineHost` and `Machine`: the real one, and the fake one. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Machine, MachineHost, MachineRequest } from "../vm/machine-port.ts";
@@ -10,18 +10,18 @@ export type MachineFixture = AsyncDisposable & {
   readonly host: MachineHost;
   /** 1 vCPU and at least 3 more, 256 MiB and at least 512 MiB more, and a cold disk "disk0". */
   readonly request: MachineRequest;
-  /** The same for one more VM, with files of its own. */
+  /** The same for another VM, with files of its own. */
   another(): Promise<MachineRequest>;
   /** An empty directory, for the files of a saved machine. */
   readonly directory: string;
-  /** Resolves when the guest answers: it can take and give back. */
+  /** Resolves when the guest answers: it can then plug and unplug devices. */
   answers(vm: VmPaths): Promise<void>;
-  /** Makes the guest keep something in its memory. */
+  /** Writes a mark to the guest's memory. */
   mark(vm: VmPaths): Promise<void>;
   isMarked(vm: VmPaths): Promise<boolean>;
 };
 
-/** Declares the tests. They build on each other: a real machine takes seconds to boot. */
+/** Declares the tests. They build on each other, because a real machine takes seconds to boot. */
 export function machineContract(name: string, make: () => Promise<MachineFixture>): void {
   describe(name, () => {
     let signal: AbortSignal;
@@ -30,7 +30,7 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
     const vcpuCount = async () => (await machine.vcpuThreads(signal)).length;
 
     before(async () => {
-      // All tests of a file are declared at once. The time of these begins when they run.
+      // All tests of a file are declared at once. The timeout of these begins when they run.
       signal = AbortSignal.timeout(240_000);
       fixture = await make();
       machine = await fixture.host.start(fixture.request, signal);
@@ -38,14 +38,14 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
     });
     after(async () => await fixture?.[Symbol.asyncDispose]());
 
-    test("a machine has what it was started with, and is known as running", async () => {
+    test("a machine has the requested size, and is listed as running", async () => {
       const { vcpus, memoryBytes, paths } = fixture.request;
       assert.equal(await machine.memoryBytes(signal), memoryBytes);
       assert.equal(await vcpuCount(), vcpus);
       assert.deepEqual(await fixture.host.running(), [paths.id]);
     });
 
-    test("vCPUs come, each with its thread, up to the maximum, and asking twice is asking once", async () => {
+    test("vCPUs are plugged in up to the maximum, each with its thread, and a repeat changes nothing", async () => {
       const { maxVcpus } = fixture.request;
       for (const [asked, given] of [
         [3, 3],
@@ -57,13 +57,13 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
       }
     });
 
-    test("a vCPU, and the whole machine, can be held to CPUs of the host", async () => {
+    test("a vCPU and the whole machine can be pinned to CPUs of the host", async () => {
       const each = Array.from({ length: await vcpuCount() }, () => "0");
       await machine.pinVcpus(each, signal);
-      await machine.holdTo("0", signal);
+      await machine.pinProcess("0", signal);
     });
 
-    test("memory comes and goes in one step, in whole blocks, between its start and its maximum", async () => {
+    test("memory is plugged and unplugged in one step, in whole blocks, between its boot size and its maximum", async () => {
       const { memoryBytes, maxMemoryBytes } = fixture.request;
       for (const [asked, given] of [
         [memoryBytes + 512 * MIB, memoryBytes + 512 * MIB],
@@ -78,18 +78,18 @@ export function machineContract(name: string, make: () => Promise<MachineFixture
       }
     });
 
-    test("a disk is limited, and limited otherwise", async () => {
+    test("the limits of a disk can be set and changed", async () => {
       await machine.limitDisk("disk0", { writeBytesPerSecond: MIB, readOperationsPerSecond: 100 }, signal);
       await machine.limitDisk("disk0", {}, signal);
     });
 
-    test("a machine that is paused tells its size, and takes up where it was", async () => {
+    test("a paused machine reports its size, and a resumed one continues", async () => {
       await machine.pause(signal);
       assert.equal(await vcpuCount(), fixture.request.maxVcpus);
       await machine.resume(signal);
     });
 
-    test("who takes it over finds what was plugged in, and takes out what is not of its start", async () => {
+    test("a machine that is taken over still has its plugged devices, which can be unplugged", async () => {
       const { identity } = machine;
       machine.release();
       const adopted = await fixture.host.adopt(identity, fixture.request, signal);

@@ -1,5 +1,5 @@
 /**
- * An object whose methods never settle once its owner is dead: what a killed process would have done next, it does not do.
+ * An object whose methods never settle after its owner's death: a killed process does nothing further.
  */
 export function mortal<T extends object>(target: T, life: { readonly alive: boolean }): T {
   return new Proxy(target, {

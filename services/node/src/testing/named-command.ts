@@ -1,4 +1,4 @@
-/** Commands and their outcomes as tests write them: the method by its local name, beside its request or response. */
+/** Commands and their outcomes as tests write them: the method's local name, beside its request or response. */
 import { create, fromBinary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import {
   ContainerService,
@@ -42,9 +42,9 @@ export function commandOf({ case: name, value }: NamedCommand, ids: Ids): nodepb
   });
 }
 
-/** The outcome of a command that went well. */
+/** The outcome of a successful command. */
 export function outcomeOf({ case: name }: NamedCommand, response: Uint8Array): NamedOutcome {
-  // The type ties each response to its method; that tie cannot be written for one that is found at run time.
+  // The type ties each response to its method; it cannot express that for a method found at run time.
   return { case: name, value: fromBinary(methodOf(name).output, response) } as NamedOutcome;
 }
 

@@ -9,7 +9,7 @@ import { newVmId } from "../vm/vm-paths.ts";
 export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
   const sandboxId = parseSandboxId(id);
   const containerId = parseContainerId("c1");
-  if (sandboxId === undefined || containerId === undefined) throw new Error(`${id} is no id`);
+  if (sandboxId === undefined || containerId === undefined) throw new Error(`${id} is not an id`);
   return {
     sandboxId,
     version: 1,

@@ -1,4 +1,4 @@
-/** What every `MachineHost` does with machines that are saved and restored: the real one, and that of tests. */
+/** The contract of every `MachineHost` for saved and restored machines: the real one, and the fake one. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { copyFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import type { MachineFixture } from "./machine-contract.ts";
 
 const MIB = 1024 * 1024;
 
-/** Declares the tests. They build on each other: a real machine takes seconds to boot. */
+/** Declares the tests. They build on each other, because a real machine takes seconds to boot. */
 export function savedMachineContract(name: string, make: () => Promise<MachineFixture>): void {
   describe(`${name}, saved and restored`, () => {
     let signal: AbortSignal;
@@ -19,7 +19,7 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
     const restored: { machine: Machine; request: MachineRequest }[] = [];
 
     before(async () => {
-      // All tests of a file are declared at once. The time of these begins when they run.
+      // All tests of a file are declared at once. The timeout of these begins when they run.
       signal = AbortSignal.timeout(240_000);
       fixture = await make();
     });
@@ -35,7 +35,7 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
       origin: { kind: "restore", saved: from },
     });
 
-    test("a machine whose memory is a file is saved, and has then ended", async () => {
+    test("a machine whose memory is a file can be saved, which ends it", async () => {
       const { host, request, directory } = fixture;
       const origin = { kind: "boot", memoryPath: join(directory, "memory") } as const;
       const machine = await host.start({ ...request, origin }, signal);
@@ -46,7 +46,7 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
       memoryDigest = await digest();
     });
 
-    test("two machines are restored at once, answer, and do not see what the other writes", async () => {
+    test("two machines are restored concurrently, answer, and do not see each other's writes", async () => {
       const path = join(fixture.directory, "more");
       await writeFile(path, Buffer.alloc(MIB), { mode: 0o644 });
       const more = { kind: "disk", id: "disk1", path, readOnly: true, target: 1, added: "plugged" } as const;
@@ -66,10 +66,10 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
       await fixture.mark(first);
       assert.deepEqual([await fixture.isMarked(first), await fixture.isMarked(second)], [true, false]);
       assert.deepEqual(await running(), [first.id, second.id].toSorted());
-      assert.equal(await digest(), memoryDigest, "the saved memory is as it was");
+      assert.equal(await digest(), memoryDigest, "the saved memory has not changed");
     });
 
-    test("a restored machine has the size and disks of the saved one, and those plugged in, and grows", async () => {
+    test("a restored machine has the size and disks of the saved one and its plugged disks, and can grow", async () => {
       const { machine, request } = restored[0] ?? assert.fail("it was restored");
       for (const { id } of request.devices)
         await machine.limitDisk(id, { readBytesPerSecond: 100 * MIB }, signal);
@@ -80,7 +80,7 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
       assert.equal(await machine.setMemory(more, signal), more);
     });
 
-    test("restored machines are killed as others are", async () => {
+    test("restored machines can be killed", async () => {
       for (const { machine } of restored) await machine.kill(signal);
       assert.deepEqual(await running(), []);
     });
@@ -92,7 +92,7 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
       ["fewer disks", () => ({ devices: [] })],
     ];
     for (const [what, change] of others)
-      test(`a machine with ${what} than was saved is not restored`, async () => {
+      test(`a machine with ${what} than the saved one is not restored`, async () => {
         const request = await restoring();
         await assert.rejects(fixture.host.start({ ...request, ...change(request) }, signal), {
           reason: "VM_UNAVAILABLE",
@@ -112,10 +112,10 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
     };
 
     const changes: [string, (copy: SavedMachine) => Promise<void>][] = [
-      ["state was cut", async ({ statePath }) => await truncate(statePath, 1)],
+      ["state was truncated", async ({ statePath }) => await truncate(statePath, 1)],
       ["state was altered", async ({ statePath }) => await alter(statePath)],
-      ["state is gone", async ({ statePath }) => await rm(statePath)],
-      ["memory was cut", async ({ memoryPath }) => await truncate(memoryPath, MIB)],
+      ["state is missing", async ({ statePath }) => await rm(statePath)],
+      ["memory was truncated", async ({ memoryPath }) => await truncate(memoryPath, MIB)],
       ["memory is empty", async ({ memoryPath }) => await truncate(memoryPath, 0)],
     ];
     for (const [what, change] of changes)
@@ -125,7 +125,7 @@ export function savedMachineContract(name: string, make: () => Promise<MachineFi
         await isRefused(copy, "DIGEST_MISMATCH");
       });
 
-    test("a state that no machine wrote is not loaded", async () => {
+    test("a file that is not a machine's state is not loaded", async () => {
       const copy = await copied();
       const state = "a state that no machine wrote";
       await writeFile(copy.statePath, state);

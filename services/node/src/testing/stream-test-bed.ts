@@ -46,9 +46,9 @@ export type TestBed = AsyncDisposable & {
   readonly images: ImageStore;
   readonly bugs: unknown[];
   readonly troubles: LogTrouble[];
-  /** What the node knows of the container. */
+  /** The container's phase in the record. */
   phase: ContainerPhase;
-  /** What the node knows of the sandbox. */
+  /** The sandbox's phase in the record. */
   sandboxPhase: SandboxPhase;
   readonly cgroups: FakeCgroups;
   /** The node's clock. */
@@ -57,7 +57,7 @@ export type TestBed = AsyncDisposable & {
 
 export type TestBedOptions = FakeAgentOptions & {
   readonly log?: { readonly maxFileBytes: bigint; readonly maxFiles: number };
-  /** Of the sandbox's placement; 1 when left out. */
+  /** Generation of the sandbox's placement; 1 when left out. */
   readonly generation?: bigint;
 };
 
@@ -133,7 +133,7 @@ export async function testBed(options: TestBedOptions = {}): Promise<TestBed> {
 type ImageTemplate = { readonly root: string; readonly image: ImageRecord };
 let template: Promise<ImageTemplate> | undefined;
 
-/** An image store to copy: an import starts a process, which takes longer than most tests of streams. */
+/** An image store to copy: an import starts a process, which takes longer than most stream tests. */
 function imageTemplate(): Promise<ImageTemplate> {
   template ??= (async () => {
     const root = await mkdtemp(join(tmpdir(), "paddock-streams-images-"));
@@ -173,7 +173,8 @@ function liveSandbox(
   const { phase, sandboxPhase, imageId, log, generation } = known;
   const sandboxId = parseSandboxId(SANDBOX);
   const containerId = parseContainerId(CONTAINER);
-  if (sandboxId === undefined || containerId === undefined) throw new Error("an id of the test bed is none");
+  if (sandboxId === undefined || containerId === undefined)
+    throw new Error("an id of the test bed is invalid");
   const paths = sandboxPaths(stateDir, SANDBOX);
   const record = (): SandboxRecord => ({
     sandboxId,
@@ -222,7 +223,7 @@ function liveSandbox(
   };
 }
 
-/** What a client of Exec or Attach got. */
+/** Everything that a client of Exec or Attach received. */
 export type Received = {
   readonly outputs: ProcessOutput["output"][];
   readonly cases: (string | undefined)[];
@@ -232,7 +233,7 @@ export type Received = {
 
 type Response = ExecResponse | AttachResponse;
 
-/** Takes all of a stream; `each` sees every message before the next is taken. */
+/** Reads a whole stream; `each` is called with every message before the next one is read. */
 export async function receive(
   call: AsyncIterable<Response>,
   each: (output: ProcessOutput["output"]) => void | Promise<void> = () => undefined,

@@ -1,6 +1,6 @@
 /**
- * A node whose store, lock, steps and handlers are real, and whose machines, cgroups and guest are in memory. A "crash" lets go of
- * everything in the process and opens another node on the same state: what a kill -9 leaves behind.
+ * A node with real store, lock, steps and handlers, and with machines, cgroups and a guest in memory. A "crash" drops
+ * everything in the process and opens another node on the same state, as after a kill -9.
  */
 import { randomUUID } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -47,13 +47,13 @@ export class TestNode implements AsyncDisposable {
   readonly cgroups = new FakeCgroups();
   readonly guest: FakeGuest;
   readonly image: ImageRecord = fakeImage();
-  /** The images that the node lists. */
+  /** The images of the node's store. */
   images: ImageRecord[] = [this.image];
-  /** Called when a writable layer is about to be made; may throw or never settle. */
+  /** Called before a writable layer is created; may throw or never settle. */
   onLayer: () => Promise<void> = async () => undefined;
-  /** What is taken from the host by daemons from the next `crash` on; tests may add to it. */
+  /** The host resources of daemons from the next `crash` on; tests may add to it. */
   readonly resources: HostResource[] = [...HOST_RESOURCES];
-  /** The network of daemons from the next `crash` on; undefined: they have none. */
+  /** The network of daemons from the next `crash` on; undefined means none. */
   network: NodeContext["network"];
   readonly ports = new HostPorts();
   bootId = "this boot";
@@ -77,12 +77,12 @@ export class TestNode implements AsyncDisposable {
     return new TestNode(await FakeGuest.start());
   }
 
-  /** Settles when the test is over: what waits for it hangs for as long as anyone looks. */
+  /** Settles at the end of the test: work that waits for it hangs for the whole test. */
   get forever(): Promise<void> {
     return this.#gone.promise;
   }
 
-  /** Dies and starts again; answers what recovery did. */
+  /** Kills and restarts the daemon; returns the summary of the recovery. */
   async crash(): Promise<RecoverySummary> {
     this.#drop();
     this.context = this.#open();
@@ -90,7 +90,7 @@ export class TestNode implements AsyncDisposable {
     return await recover(this.context);
   }
 
-  /** Sends a command as the api would, with ids filled into request and envelope; throws nothing. */
+  /** Sends a command like the api, with ids filled into request and envelope; never throws. */
   async ask(command: NamedCommand, asked: Asked = {}): Promise<NamedOutcome> {
     const { requestId = randomUUID(), sandboxId = "s1", generation = 1n } = asked;
     const request = commandOf(command, { requestId, sandboxId, generation });
@@ -102,13 +102,13 @@ export class TestNode implements AsyncDisposable {
     }
   }
 
-  /** Spoils the stored record of a sandbox. */
+  /** Corrupts the stored record of a sandbox. */
   corrupt(sandboxId: string): void {
     using database = new DatabaseSync(join(this.stateDir, "node.db"));
     database.prepare("UPDATE sandbox SET record = substr(record, 10) WHERE id = ?").run(sandboxId);
   }
 
-  /** The events in the outbox: number, container, change, value where it is a state. */
+  /** The events in the outbox: number, container, change, value if it is a state. */
   publishedChanges(): string[] {
     return this.context.store.outbox(1000).map(({ event }) => {
       const { sequence, containerId, change } = fromBinary(EventSchema, event);
@@ -119,7 +119,7 @@ export class TestNode implements AsyncDisposable {
     });
   }
 
-  /** Operations that the store notes, by sandbox and kind. */
+  /** The noted operations, by sandbox and kind. */
   operations(): string[] {
     return this.context.store
       .loadSandboxes()
@@ -127,7 +127,7 @@ export class TestNode implements AsyncDisposable {
       .flatMap(({ sandboxId, operations }) => operations.map(({ kind }) => `${sandboxId} ${kind}`));
   }
 
-  /** Names of everything that a sandbox may leave on its host or in the store. */
+  /** Names of all remains of sandboxes on the host or in the store. */
   leftovers(): string[] {
     const { store } = this.context;
     return [
@@ -217,7 +217,7 @@ export class TestNode implements AsyncDisposable {
   }
 }
 
-/** The sandbox of an outcome that has one; throws with the error's text when the outcome is one. */
+/** The sandbox of an outcome; throws with the error's text when the outcome is an error. */
 export function sandboxIn(outcome: NamedOutcome): Sandbox {
   if (outcome.case === "error") throw new Error(`${outcome.case}: ${outcome.value.message}`);
   const { value } = outcome;

@@ -1,29 +1,29 @@
 /**
- * A VM that QEMU has stopped because the host's disk is full, until there is room again.
+ * Suspends a VM while its host's disk is full.
  *
  *     runs -- BLOCK_IO_ERROR, action "stop" --> held -- room: cont, RESUME --> runs
  *
- * QEMU keeps what the guest wanted to write and writes it when it goes on: the guest loses nothing, where an error would have cost
- * it its file system. Nothing tells of room, so free space is looked at, while a VM is held and at no other time.
+ * QEMU keeps the failed write and repeats it when the VM continues: the guest loses nothing, while an error would make it lose its
+ * file system. No event reports free space, so it is checked periodically while the VM is suspended.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Monitor } from "@paddock/qemu";
 
 const LOOK_MS = 1000;
 const CONTINUE_TIMEOUT_MS = 5000;
-/** With less it would be stopped again at once. */
+/** With less, QEMU would stop it again at once. */
 const ROOM_BYTES = 16 * 1024 * 1024;
 
 export type DiskHoldParts = {
   readonly monitor: Monitor;
-  /** Of the file system that its disks are on. */
+  /** Free bytes of the file system of the VM's disks. */
   readonly freeBytes: () => Promise<number>;
-  /** Told when it begins and when it ends. */
+  /** Called when the suspension begins and ends. */
   readonly onChange: () => void;
 };
 
 export class DiskHold implements Disposable {
-  /** Whether the vCPUs are stopped on request as well: room alone does not let them go on then. */
+  /** Whether the vCPUs are also paused on request: then room alone does not resume them. */
   isPaused = false;
   readonly #parts: DiskHoldParts;
   #holding: AbortController | undefined;
@@ -45,7 +45,7 @@ export class DiskHold implements Disposable {
     return this.#holding !== undefined;
   }
 
-  /** For a VM that was found stopped so. */
+  /** Begins with a VM that QEMU has already stopped. */
   begin(): void {
     if (this.#holding !== undefined) return;
     this.#holding = new AbortController();
@@ -53,7 +53,7 @@ export class DiskHold implements Disposable {
     this.#parts.onChange();
   }
 
-  /** Looks no more; the VM stays as it is. */
+  /** Stops waiting; the state of the VM does not change. */
   [Symbol.dispose](): void {
     this.#stop();
   }
@@ -67,7 +67,7 @@ export class DiskHold implements Disposable {
     const { freeBytes, monitor } = this.#parts;
     for (;;) {
       await pause(LOOK_MS, undefined, { signal, ref: false }).catch(() => undefined);
-      // What cannot be looked at, or asked, is tried again; a monitor that is gone ends this from outside.
+      // A failure to read the free space or to resume is retried; a closed monitor ends the loop from outside.
       const free = await freeBytes().catch(() => 0);
       if (signal.aborted) return;
       if (free < ROOM_BYTES || this.isPaused) continue;

@@ -5,7 +5,7 @@ import { type TestContext, test } from "node:test";
 import { identify } from "@paddock/qemu";
 import { KnownProcesses, type VmProcess } from "./known-processes.ts";
 
-/** A process that runs until the test ends, as one of a VM. */
+/** A process that runs until the test ends, as a process of this VM. */
 async function processOf(t: TestContext, vm: string): Promise<VmProcess<string>> {
   const child = spawn("sleep", ["1000"], { stdio: "ignore" });
   t.after(() => child.kill("SIGKILL"));
@@ -13,12 +13,12 @@ async function processOf(t: TestContext, vm: string): Promise<VmProcess<string>>
   return { vm, identity: identify(child.pid ?? 0) ?? assert.fail("it runs") };
 }
 
-test("the processes of the host are looked at once, however many VMs come and go", async (t) => {
+test("the processes of the host are scanned once, regardless of the number of VMs started later", async (t) => {
   const [left, started] = [await processOf(t, "left"), await processOf(t, "started")];
   let scans = 0;
   const known = new KnownProcesses(async () => {
     scans += 1;
-    // One that was started meanwhile is found, too.
+    // A process that is started during the scan is found, too.
     return [left, { ...started, identity: { ...started.identity } }];
   });
   known.add(started);
@@ -36,7 +36,7 @@ test("the processes of the host are looked at once, however many VMs come and go
   assert.equal(scans, 1);
 });
 
-test("a look that fails is taken again, and a process that has ended does not run", async (t) => {
+test("a failed scan is repeated, and an ended process is not listed as running", async (t) => {
   const process = await processOf(t, "vm");
   let scans = 0;
   const known = new KnownProcesses(async () => {

@@ -1,11 +1,11 @@
 import { isAlive, type ProcessIdentity } from "@paddock/qemu";
 
-/** A process, and the VM that it runs for. */
+/** A process, and its VM. */
 export type VmProcess<Vm> = { readonly vm: Vm; readonly identity: ProcessIdentity };
 
 /**
- * The processes of VMs. Those that an earlier daemon left are looked for once, among all processes of the host; from then on
- * there are no others but those that this daemon starts and adds. So what a VM has is known without another look.
+ * The processes of VMs. Those of an earlier daemon are found by one scan of all processes of the host. After that, only this
+ * daemon starts processes of VMs, and adds them here, so no further scan is needed.
  */
 export class KnownProcesses<Vm> {
   readonly #scan: () => Promise<readonly VmProcess<Vm>[]>;
@@ -17,7 +17,7 @@ export class KnownProcesses<Vm> {
     this.#scan = scan;
   }
 
-  /** Notes a process that was started. */
+  /** Adds a started process. */
   add({ vm, identity }: VmProcess<Vm>): void {
     const known = this.#processes.get(vm) ?? [];
     if (known.some(({ pid, startTicks }) => pid === identity.pid && startTicks === identity.startTicks))
@@ -25,27 +25,27 @@ export class KnownProcesses<Vm> {
     this.#processes.set(vm, [...known, identity]);
   }
 
-  /** Processes that a VM has, and some that it had. */
+  /** Processes of a VM; some of them may have ended. */
   async of(vm: Vm): Promise<readonly ProcessIdentity[]> {
-    await this.#lookOnce();
+    await this.#scanOnce();
     return this.#processes.get(vm) ?? [];
   }
 
-  /** Notes that these processes have ended. */
+  /** Removes ended processes. */
   ended(vm: Vm, processes: readonly ProcessIdentity[]): void {
     const left = (this.#processes.get(vm) ?? []).filter((each) => !processes.includes(each));
     if (left.length > 0) this.#processes.set(vm, left);
     else this.#processes.delete(vm);
   }
 
-  /** VMs of which a process runs. */
+  /** VMs with a running process. */
   async running(): Promise<Vm[]> {
-    await this.#lookOnce();
+    await this.#scanOnce();
     return [...this.#processes].filter(([, known]) => known.some(isAlive)).map(([vm]) => vm);
   }
 
-  /** One that fails is tried again by the next who asks. */
-  #lookOnce(): Promise<void> {
+  /** A failed scan is repeated at the next call. */
+  #scanOnce(): Promise<void> {
     this.#scanned ??= this.#scan()
       .then((found) => {
         for (const each of found) this.add(each);

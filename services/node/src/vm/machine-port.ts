@@ -1,7 +1,7 @@
-/** What a VM needs of its host. `qemu-machine.ts` is the real machine; tests have one of their own. */
+/** The operations on virtual machines that the node needs. `qemu-machine.ts` is the real machine; tests have a fake one. */
 import type { VmId, VmPaths } from "./vm-paths.ts";
 
-/** Tells one process from any other the host has had: a pid may be reused, with its start time in one boot it is not. */
+/** Identifies a process on the host: pids are reused, but not with the same start time in one boot. */
 export type MachineIdentity = {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat, clock ticks since boot, as text. */
@@ -34,7 +34,7 @@ export type MachineInterface = {
   readonly port: number;
 };
 
-/** What a machine can be given when it starts, and later. */
+/** A device of a machine, from its start or added later. */
 export type MachineDevice = MachineDisk | MachineInterface;
 
 export type MachineRequest = {
@@ -44,25 +44,25 @@ export type MachineRequest = {
   readonly vcpus: number;
   readonly maxVcpus: number;
   readonly memoryBytes: number;
-  /** Memory it may grow to, in bytes, at least `memoryBytes`; the same means: it never grows. */
+  /** Memory it may grow to, in bytes, at least `memoryBytes`; equal means that it never grows. */
   readonly maxMemoryBytes: number;
-  /** Words that place the process in its cgroup, put before all others. */
+  /** Command prefix that places the process in its cgroup. */
   readonly placement: readonly string[];
   /** Ports for interfaces, cold or plugged. Each makes the boot longer. */
   readonly interfacePorts: number;
   readonly origin: MachineOrigin;
   /**
-   * Its devices before the guest runs. Cold ones are on the command line, and a restored machine has the cold ones that it was saved
-   * with. The others are plugged in.
+   * Devices that the machine has before the guest runs. Cold ones are on the command line, and a restored machine needs the
+   * cold ones of the saved one. The others are plugged in.
    */
   readonly devices: readonly (MachineDevice & { readonly added: "cold" | "plugged" })[];
 };
 
-/** Where a machine begins. */
+/** How a machine begins. */
 export type MachineOrigin =
-  /** A kernel boots. With a path for its memory, a file that does not exist yet, the machine can be saved. */
+  /** Boots a kernel. With a path for its memory, a file that does not exist yet, the machine can be saved. */
   | { readonly kind: "boot"; readonly memoryPath?: string }
-  /** It goes on where another was saved. Size, cold devices and ports are as they were there. */
+  /** Continues a saved machine. Size, cold devices and ports must be the same. */
   | { readonly kind: "restore"; readonly saved: SavedMachine };
 
 /** A machine that was saved and ended. Any number of machines can be restored from it. */
@@ -73,18 +73,18 @@ export type SavedMachine = {
   readonly statePath: string;
   /** SHA-256 of the state, in hexadecimal. */
   readonly stateDigest: string;
-  /** Equal for machines that fit one state. */
+  /** Equal for machines that can load the same state. */
   readonly layout: string;
 };
 
-/** Why a machine is no more, as far as it was seen. */
+/** Why a machine has ended, as far as known. */
 export type MachineEnd = {
   readonly cause: "vm_lost" | "host_oom" | "guest_panic" | "guest_shutdown";
-  /** What was seen: exit, last lines of the serial console. Printable, at most 8 KiB. */
+  /** Evidence: exit, last lines of the serial console. Printable, at most 8 KiB. */
   readonly evidence: string;
 };
 
-/** Rates of a disk; a rate that is undefined or 0 is not limited. */
+/** Rates of a disk; undefined or 0 means no limit. */
 export type DiskRates = {
   readonly readBytesPerSecond?: number | undefined;
   readonly writeBytesPerSecond?: number | undefined;
@@ -92,110 +92,110 @@ export type DiskRates = {
   readonly writeOperationsPerSecond?: number | undefined;
 };
 
-/** What a guest has taken and not given back so far. */
+/** The vCPUs and memory that the guest has now. */
 export type MachineSize = { readonly vcpus: number; readonly memoryBytes: number };
 
 export interface Machine {
   readonly identity: MachineIdentity;
-  /** Settles once, when the machine does nothing more; never rejects. Its process may linger until `kill`. */
+  /** Settles once, when the machine has ended; never rejects. Its process may exist until `kill`. */
   readonly ended: Promise<MachineEnd>;
-  /** Plugs a device in. */
+  /** Plugs in a device. */
   attach(device: MachineDevice, signal: AbortSignal): Promise<void>;
   /** Unplugs a device. The guest has some seconds to release it. Succeeds when there is no such device. */
   detach(device: Pick<MachineDevice, "kind" | "id">, signal: AbortSignal): Promise<void>;
-  /** Connects an interface with its tap, or disconnects it; the guest sees its carrier come or go. */
+  /** Connects or disconnects an interface and its tap; the guest sees the carrier change. */
   setLink(id: string, isUp: boolean, signal: AbortSignal): Promise<void>;
-  /** Memory it has now, in bytes. */
+  /** Current memory, in bytes. */
   memoryBytes(signal: AbortSignal): Promise<number>;
   /**
-   * Who brings vCPUs and takes them: QEMU, which plugs them in and out (`setVcpus`), or the guest, which has all of them from
-   * the start and uses as many as its agent is told.
+   * Whether QEMU plugs vCPUs in and out (`setVcpus`), or the guest has all of them from the start and uses the number that its
+   * agent is told.
    */
   readonly vcpuControl: "plug" | "guest";
-  /** Kernel threads of its vCPUs, by their number; under emulation all share one; another set after each `setVcpus`. */
+  /** Kernel thread ids of its vCPUs, by vCPU number. Under emulation all share one. `setVcpus` changes the list. */
   vcpuThreads(signal: AbortSignal): Promise<readonly number[]>;
   /**
-   * Holds all of its process to CPUs of the host, such as "0-3,8", vCPUs and what they need beside: a vCPU whose QEMU works for it
-   * on another CPU waits for that CPU, and gets less of its own than its share.
+   * Pins the whole process to CPUs of the host, such as "0-3,8": the vCPUs and QEMU's other threads. A vCPU whose QEMU works
+   * for it on another CPU waits for that CPU, and gets less of its own than its share.
    */
-  holdTo(cpus: string, signal: AbortSignal): Promise<void>;
-  /** Holds each vCPU to CPUs of the host, as lists such as "0-3,8", by the vCPU's number. Those without a list stay as they are. */
+  pinProcess(cpus: string, signal: AbortSignal): Promise<void>;
+  /** Pins each vCPU to CPUs of the host, as lists such as "0-3,8", by vCPU number. vCPUs without a list are not changed. */
   pinVcpus(cpus: readonly string[], signal: AbortSignal): Promise<void>;
   /**
-   * Plugs vCPUs in, or asks the guest to give some back, until it has `vcpus`, 1 to its maximum. Those of its start stay.
-   * Settles when the guest has done so, or has been given enough time: the answer is how many it has. Changes nothing where the
-   * guest has the control.
+   * Plugs in vCPUs, or asks the guest to release some, until there are `vcpus`, 1 to the maximum. vCPUs present at the start
+   * stay. Settles when the guest has done so or its time is over, with the actual number. Changes nothing where the guest
+   * controls its vCPUs.
    */
   setVcpus(vcpus: number, signal: AbortSignal): Promise<number>;
   /**
-   * Asks the guest to take more memory or to give some back, in one step, until it has `memoryBytes`, from what it started with
-   * to its maximum. Settles when the guest has done so, or has been given enough time: the answer is how much it has.
-   * A guest goes on giving back what it could not give at once; `onResized` tells.
+   * Asks the guest to plug or release memory, in one step, until it has `memoryBytes`, between the boot size and the maximum.
+   * Settles when the guest has done so or its time is over, with the actual size. Later the guest continues to release what it
+   * could not release at once; `onResized` reports that.
    */
   setMemory(memoryBytes: number, signal: AbortSignal): Promise<number>;
-  /** Called after the guest has taken or given back memory or a vCPU by itself, later than asked. One listener. */
+  /** Called after the guest has plugged or released memory or a vCPU without or after a request. One listener. */
   onResized: () => void;
-  /** Whether it stands still because the disk of its host is full. It goes on by itself, with nothing lost, once there is room. */
+  /** Whether it is suspended because its host's disk is full. It continues by itself, with nothing lost, once there is room. */
   readonly isHeld: boolean;
-  /** Called when that begins and ends. One listener. */
+  /** Called when a suspension begins and ends. One listener. */
   onHeld: () => void;
-  /** Limits a disk in QEMU, whatever the guest does. Needs no guest. */
+  /** Limits a disk in QEMU, regardless of the guest. */
   limitDisk(id: string, rates: DiskRates, signal: AbortSignal): Promise<void>;
   pause(signal: AbortSignal): Promise<void>;
   resume(signal: AbortSignal): Promise<void>;
-  /** The last of what its serial console said, printable, at most 8 KiB; empty when it cannot be asked. */
+  /** The end of its serial console, printable, at most 8 KiB; empty when it cannot be read. */
   serialTail(): Promise<string>;
   /**
-   * Stops it, writes its state to the file `statePath`, and ends it. When that fails it runs on. What was plugged in has to be
-   * unplugged before: a machine with its cold devices alone could not be restored from the state.
+   * Pauses it, writes its state to the file `statePath`, and ends it. On failure it continues to run. Plugged devices must be
+   * unplugged first: a machine with only the cold devices could not load the state.
    */
   save(statePath: string, signal: AbortSignal): Promise<SavedMachine>;
-  /** Ends its process and waits until it is gone. Succeeds when it is gone already. */
+  /** Ends its process and waits for the end. Succeeds when it has ended already. */
   kill(signal: AbortSignal): Promise<void>;
-  /** Lets go of it and leaves it running. */
+  /** Detaches from it; the process keeps running. */
   release(): void;
 }
 
 export interface MachineHost {
   /**
-   * Starts a machine. On failure no process is left. A saved machine that does not fit the request is refused with VM_UNAVAILABLE, one
-   * whose files have changed with DIGEST_MISMATCH.
+   * Starts a machine. On failure no process is left. A saved machine that does not fit the request is refused with
+   * VM_UNAVAILABLE, one whose files have changed with DIGEST_MISMATCH.
    */
   start(request: MachineRequest, signal: AbortSignal): Promise<Machine>;
-  /** Takes over a machine that an earlier daemon started; undefined when that process is gone or another one. */
+  /** Takes over a machine that an earlier daemon started; undefined when that process has ended or its pid was reused. */
   adopt(
     identity: MachineIdentity,
     request: Pick<MachineRequest, "paths" | "uid">,
     signal: AbortSignal,
   ): Promise<Machine | undefined>;
-  /** Ends whatever process was started for these paths, known or not, and waits until it is gone. */
+  /** Ends every process that was started for these paths, known or not, and waits for its end. */
   killStrays(paths: VmPaths, signal: AbortSignal): Promise<void>;
-  /** VMs that some machine's process runs for. */
+  /** VMs with a running process. */
   running(): Promise<readonly VmId[]>;
 }
 
-/** What the host's kernel counted; a figure that it does not count is 0. */
+/** Figures of the host's kernel; 0 when it does not count them. */
 export type CgroupFigures = {
   readonly cpuUs: bigint;
   readonly cpuUserUs: bigint;
   readonly cpuSystemUs: bigint;
-  /** Of the vCPU threads alone; a part of `cpuUs`. */
+  /** Of the vCPU threads only; a part of `cpuUs`. */
   readonly vcpuUs: bigint;
-  /** Of the vCPUs, as those alone have a cap. */
+  /** Of the vCPUs, because only they have a cap. */
   readonly periods: bigint;
   readonly throttledPeriods: bigint;
   readonly throttledUs: bigint;
-  /** Without what the host's kernel takes back when others need it, such as its page cache of the VM's disks. */
+  /** Without memory that the host's kernel can reclaim, such as the page cache of the VM's disks. */
   readonly memoryBytes: number;
   readonly memoryCacheBytes: number;
-  /** Of both together. */
+  /** Peak of the sum of both. */
   readonly memoryPeakBytes: number;
   readonly memoryMaxEvents: bigint;
   readonly oomKills: bigint;
   readonly threads: number;
 };
 
-/** What a sandbox may take of its host. */
+/** Limits of a sandbox on its host. */
 export type HostLimits = {
   /** CPU time of all vCPUs together; undefined means no cap. */
   readonly cpu: { readonly quotaUs: number; readonly periodUs: number } | undefined;
@@ -203,7 +203,7 @@ export type HostLimits = {
   readonly cpuShares: number;
   /** CPUs of the host for the vCPUs, such as "0-3,8"; undefined means all. */
   readonly cpuset: string | undefined;
-  /** Of the VM's process, in bytes, the machine's overhead included. */
+  /** Of the VM's process, in bytes, including the machine's overhead. */
   readonly memoryBytes: number;
   /** Processes and threads. */
   readonly pids: number;
@@ -211,27 +211,33 @@ export type HostLimits = {
 
 export type CgroupLayout = "v1" | "hybrid" | "v2";
 
-/** The cgroups of VMs, by the id of the VM. */
+/** The cgroups of VMs, by VM id. */
 export interface MachineCgroups {
   readonly layout: CgroupLayout;
-  /** Makes it, limited in memory and pids; succeeds when it exists. No CPU cap yet: that would starve the start of the VM. */
+  /**
+   * Creates the cgroup with limits on memory and pids; succeeds when it exists. No CPU cap yet: that would starve the start of
+   * the VM.
+   */
   create(name: string, limits: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void>;
-  /** Words to put before a command, so that its process is in the cgroup before it executes. */
+  /** Command prefix that places a process in the cgroup before it executes. */
   placement(name: string): readonly string[];
-  /** Puts threads of the VM's process where the CPU limits are. Threads that are gone meanwhile, or there already, are no error. */
+  /**
+   * Moves threads of the VM's process to the leaf with the CPU limits. Threads that have ended or are there already are
+   * skipped.
+   */
   placeVcpus(name: string, threadIds: readonly number[]): Promise<void>;
-  /** Writes all limits. Safe to repeat; a cap that is undefined is lifted. */
+  /** Writes all limits. Idempotent; an undefined cap is lifted. */
   apply(name: string, limits: HostLimits): Promise<void>;
-  /** The cap and the shares alone; the other limits stay. */
+  /** Writes only the cap and the shares; the other limits do not change. */
   applyCpu(name: string, limits: Pick<HostLimits, "cpu" | "cpuShares">): Promise<void>;
-  /** The limits as the kernel has them. */
+  /** The limits, read back from the kernel. */
   limits(name: string): Promise<HostLimits>;
-  /** OOM kills of the host in it. */
+  /** OOM kills by the host in the cgroup. */
   oomKills(name: string): Promise<number>;
-  /** What its processes have used. */
+  /** The use of resources by its processes. */
   usage(name: string): Promise<CgroupFigures>;
-  /** Succeeds when there is none. */
+  /** Succeeds when it does not exist. */
   remove(name: string, signal: AbortSignal): Promise<void>;
-  /** Names of all that exist. */
+  /** Names of all existing cgroups. */
   list(): Promise<readonly string[]>;
 }

@@ -7,7 +7,7 @@ import { pinThreads } from "./pin-threads.ts";
 const allowed = (pid: number | string) =>
   /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "";
 
-test("a thread that several vCPUs share may run wherever one of them may", async () => {
+test("a thread shared by several vCPUs may run on the CPUs of all of them", async () => {
   const thread = spawn("sleep", ["60"]);
   try {
     const pid = thread.pid ?? assert.fail("sleep was not started");

@@ -2,16 +2,17 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 const TIMEOUT_MS = 5000;
-/** A thread that ends while the others are held makes `taskset` give up. */
+/** `taskset` fails when a thread ends during the call. */
 const TRIES = 3;
 
 const taskset = async (args: readonly string[], options: { signal: AbortSignal; timeout: number }) =>
   void (await promisify(execFile)("taskset", args, options));
 
 /**
- * Holds each thread to CPUs of the host, as lists such as "0-3,8", in the order of the threads. One that is there several times, because
- * vCPUs share it, is held to all the CPUs of its lists. Node has no sched_setaffinity(2);
- * util-linux, which is needed anyway, brings `taskset`. Throws what the kernel refuses: no CPU of a list in the thread's cpuset.
+ * Pins each thread to CPUs of the host, as lists such as "0-3,8", in the order of the threads. A thread that occurs several
+ * times, because vCPUs share it, is pinned to the CPUs of all its lists. Node has no sched_setaffinity(2); `taskset` is part of
+ * util-linux, which is needed anyway. Throws when the kernel refuses a list, because none of its CPUs is in the thread's
+ * cpuset.
  */
 export async function pinThreads(
   threadIds: readonly number[],
@@ -27,7 +28,7 @@ export async function pinThreads(
   );
 }
 
-/** Holds all threads of a process to a list of CPUs of the host; those they start are held with them. */
+/** Pins all threads of a process to a list of CPUs of the host; threads that they start inherit it. */
 export async function pinProcess(pid: number, cpus: string, signal: AbortSignal): Promise<void> {
   const pin = () =>
     taskset(["--all-tasks", "--cpu-list", "--pid", cpus, String(pid)], { signal, timeout: TIMEOUT_MS });

@@ -12,7 +12,9 @@ import { formerVmsDir, newVmId, vmPaths, vmsDir } from "./vm-paths.ts";
 const UID = 64_995;
 const SILENT = { level: "info", debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
-/** A QEMU as an earlier version started it, below the directory of its sandbox and with sockets that it made. It has no machine. */
+/**
+ * A QEMU as an earlier version started it, below its sandbox's directory and with sockets that it created. It has no machine.
+ */
 async function earlierMachine(t: TestContext) {
   const state = mkdtempSync(join(tmpdir(), "earlier-"));
   t.after(() => rmSync(state, { recursive: true, force: true }));
@@ -52,7 +54,7 @@ async function earlierMachine(t: TestContext) {
   return { host, paths, identity: qemu.identity, request: { paths, uid: UID } };
 }
 
-test("a VM that an earlier version started is found, taken over with its directory, and ended", async (t) => {
+test("a VM of an earlier version is found, taken over with its directory, and ended", async (t) => {
   const { host, paths, identity, request } = await earlierMachine(t);
   const signal = AbortSignal.timeout(30_000);
   assert.deepEqual(await host.running(), [paths.id]);
@@ -67,14 +69,14 @@ test("a VM that an earlier version started is found, taken over with its directo
   assert.equal(await host.adopt(identity, request, signal), undefined);
 });
 
-test("a VM that has put a link in the place of its monitor is not taken over, and is ended all the same", async (t) => {
+test("a VM that has replaced its monitor by a link is not taken over, but is ended", async (t) => {
   const { host, paths, identity, request } = await earlierMachine(t);
   const signal = AbortSignal.timeout(30_000);
   rmSync(paths.qmpSocket);
   symlinkSync("/run/another.sock", paths.qmpSocket);
   await assert.rejects(host.adopt(identity, request, signal), {
     reason: "VM_UNAVAILABLE",
-    message: /not the socket that was made there/,
+    message: /not the socket that the daemon created/,
   });
   await host.killStrays(paths, signal);
   assert.deepEqual(await host.running(), []);

@@ -33,36 +33,36 @@ export type QemuHostOptions = {
   readonly binary: string;
   readonly accelerator: Accelerator;
   /**
-   * Who brings and takes vCPUs while a guest runs. By default the guest under emulation: QEMU 7.2 crashes when a vCPU is plugged
-   * into a guest that is busy, see the README of libs/qemu.
+   * Whether QEMU or the guest controls the number of vCPUs. Under emulation the guest by default: QEMU 7.2 crashes when a vCPU
+   * is plugged into a busy guest, see the README of libs/qemu.
    */
   readonly vcpuControl?: Machine["vcpuControl"];
-  /** Time a guest has to take or give back what is plugged, in milliseconds. Default 3000. */
+  /** Time for a guest to plug or release vCPUs and memory, in milliseconds. Default 3000. */
   readonly guestPatienceMs?: number;
   readonly cpuModel: string;
   /** Groups of the VM's user, such as the one that owns /dev/kvm. */
   readonly groups: readonly number[];
-  /** What every VM boots. */
+  /** The kernel and initramfs of every VM. */
   readonly guest: { readonly kernel: string; readonly initramfs: string };
   readonly cgroups: MachineCgroups;
-  /** The directory below which all VMs of this daemon have theirs. */
+  /** The state directory, which contains the directories of all VMs of this daemon. */
   readonly stateDir: string;
-  /** Free bytes of the file system that a path is on. */
+  /** Free bytes of the file system of a path. */
   readonly freeBytes: (path: string) => Promise<number>;
 };
 
 const AGENT_PORT = "paddock.agent.0";
 const SERIAL_RING_BYTES = 64 * 1024;
-/** Of each VM, in this process: what is shown, and escape sequences that are not. */
+/** Serial output kept in this process for each VM: the evidence, plus escape sequences that are removed. */
 const SERIAL_TAIL_BYTES = 2 * EVIDENCE_BYTES;
 const MONITOR_TIMEOUT_MS = 15_000;
 const ADOPT_TIMEOUT_MS = 3000;
-/** Of the whole state of a saved machine; measured 10 ms (emulated). */
+/** For the whole state of a saved machine; measured 10 ms (emulated). */
 const LOAD_TIMEOUT_MS = 30_000;
 const QMP_TIMEOUT_MS = 5000;
-/** Descriptors that QEMU inherits, in their order. The state is there for a machine that is restored. */
+/** Descriptors that QEMU inherits. Only a restored machine has `state`. */
 const DESCRIPTORS = { qmp: 3, agent: 4, serial: 5, state: 6 };
-/** How long a guest may take to let go of a vCPU, and in which some memory must have come or gone; measured 0.1 s and 1 s (emulated). */
+/** Time for a guest to release a vCPU, and for a change of its memory to begin; measured 0.1 s and 1 s (emulated). */
 const GUEST_PATIENCE_MS = 3000;
 
 export class QemuHost implements MachineHost {
@@ -106,7 +106,7 @@ export class QemuHost implements MachineHost {
     }
   }
 
-  /** It is given sockets that listen; the daemon lets go of them before anyone connects. */
+  /** QEMU inherits listening sockets; the daemon closes its copies before it connects. */
   async #spawn(request: MachineRequest): Promise<SpawnedQemu> {
     const { binary, groups } = this.#options;
     const { paths, uid, origin, memoryBytes } = request;
@@ -160,7 +160,7 @@ export class QemuHost implements MachineHost {
       ...parts,
       vcpuControl: this.#vcpuControl,
       guestPatienceMs,
-      // One that an earlier version started has no such socket: its console is then in QEMU alone.
+      // A VM of an earlier version has no such socket: only QEMU has its console.
       serial: new SerialReader(paths.serialSocket, SERIAL_TAIL_BYTES),
       hostOomKills: () => cgroups.oomKills(paths.id),
       freeBytes: () => freeBytes(paths.dir),
@@ -187,9 +187,9 @@ export class QemuHost implements MachineHost {
   }
 
   /**
-   * Every process whose command line names the directory of a VM of this state directory, and that has the VM's user, or ours until
-   * it has dropped its rights. Recognising them so needs no record: it also finds one that was started just before the daemon
-   * died. One that hides is found by its cgroup, which it cannot leave.
+   * All processes whose command line names a VM's directory in this state directory and that have the VM's user, or ours until
+   * they have dropped privileges. No record is needed, so a process that was started just before the daemon died is found, too.
+   * One that hides is found by its cgroup, which it cannot leave.
    */
   async #processes(): Promise<VmProcess<VmId>[]> {
     const found: VmProcess<VmId>[] = [];
@@ -207,7 +207,7 @@ export class QemuHost implements MachineHost {
     return found;
   }
 
-  /** The VM that runs with this command line. An earlier version started its VMs in directories of their sandboxes. */
+  /** The VM with this command line. An earlier version started VMs in the directories of their sandboxes. */
   #vmIn(words: readonly string[]): VmId | undefined {
     const { stateDir } = this.#options;
     const marks = [
@@ -228,12 +228,12 @@ export class QemuHost implements MachineHost {
   #spec(request: MachineRequest): MachineSpec {
     const { accelerator, cpuModel, guest } = this.#options;
     const { vcpus, maxVcpus } = request;
-    const areAllThere = this.#vcpuControl === "guest";
+    const startsWithAll = this.#vcpuControl === "guest";
     return {
       name: request.paths.dir,
       accelerator,
       cpuModel,
-      vcpus: areAllThere ? maxVcpus : vcpus,
+      vcpus: startsWithAll ? maxVcpus : vcpus,
       maxVcpus,
       memory: {
         bytes: request.memoryBytes,
@@ -242,8 +242,8 @@ export class QemuHost implements MachineHost {
       },
       kernel: guest.kernel,
       initramfs: guest.initramfs,
-      // The kernel starts no more than it is to use; its agent brings others online.
-      cmdline: kernelCommandLine({ extra: areAllThere ? [`maxcpus=${vcpus}`] : [] }),
+      // The kernel starts only the vCPUs in use; its agent brings others online.
+      cmdline: kernelCommandLine({ extra: startsWithAll ? [`maxcpus=${vcpus}`] : [] }),
       qmpFd: DESCRIPTORS.qmp,
       agentFd: DESCRIPTORS.agent,
       agentPort: AGENT_PORT,
@@ -263,14 +263,14 @@ function memoryBacking(origin: MachineOrigin): MemoryBacking {
   return memoryPath === undefined ? { kind: "anonymous" } : { kind: "file-shared", path: memoryPath };
 }
 
-/** QEMU creates no file: its user could write to no directory. */
+/** QEMU creates no file, because its user cannot write to any directory. */
 async function createMemory(path: string, bytes: number, uid: number): Promise<void> {
   await using file: FileHandle = await open(path, "wx", 0o600);
   await file.truncate(bytes);
   await file.chown(uid, uid);
 }
 
-/** Everything that a machine has before its vCPUs run: the state that it goes on from, links that are down, plugged devices. */
+/** Prepares a machine before its vCPUs run: loads the saved state, sets links down, plugs in devices. */
 async function prepare(
   monitor: Monitor,
   { origin, devices }: MachineRequest,

@@ -10,7 +10,7 @@ import { type TestContext, test } from "node:test";
 import { identify, Monitor, SerialReader } from "@paddock/qemu";
 import { QemuMachine } from "./qemu-machine.ts";
 
-/** What a QEMU that its guest has taken over answers, by command; all else with nothing. */
+/** Answers of a QEMU that its guest controls, by command; other commands get an empty answer. */
 type Answers = Readonly<Record<string, unknown>>;
 
 async function hostileMachine(t: TestContext, answers: Answers, child: ChildProcess): Promise<QemuMachine> {
@@ -43,7 +43,7 @@ async function hostileMachine(t: TestContext, answers: Answers, child: ChildProc
   return machine;
 }
 
-test("threads that a taken-over QEMU names and that are not its own are not its vCPUs", async (t) => {
+test("threads that a compromised QEMU names and does not own are not its vCPUs", async (t) => {
   const child = spawn("sleep", ["60"], { stdio: "ignore" });
   t.after(() => child.kill("SIGKILL"));
   const named = [1, process.pid, child.pid, child.pid, -1, 1.5, 2 ** 60];
@@ -56,10 +56,10 @@ test("threads that a taken-over QEMU names and that are not its own are not its 
   child.kill("SIGKILL");
   await once(child, "exit");
   assert.deepEqual(await machine.vcpuThreads(signal), []);
-  await assert.rejects(machine.holdTo("0", signal), /is gone/);
+  await assert.rejects(machine.pinProcess("0", signal), /is gone/);
 });
 
-test("what a taken-over QEMU gives as its reason is shown short and without control characters", async (t) => {
+test("an error text of a compromised QEMU is shown shortened and without control characters", async (t) => {
   const child = spawn("sleep", ["60"], { stdio: "ignore" });
   t.after(() => child.kill("SIGKILL"));
   const machine = await hostileMachine(t, { "query-status": { status: "running" } }, child);

@@ -1,13 +1,13 @@
 /**
  * A machine that is a QEMU process.
  *
- *     running ── GUEST_PANICKED, SHUTDOWN ──> ended, the process kept until it is killed (its console can be read)
+ *     running ── GUEST_PANICKED, SHUTDOWN ──> ended, the process exists until it is killed (its console can be read)
  *        └────── monitor closed, process gone ──> ended
  *
- * In between it may stand still because its host's disk is full: see `disk-hold.ts`.
+ * While it runs it may be suspended because its host's disk is full: see `disk-hold.ts`.
  *
- * QEMU is told to pause where it would exit, so that the reason and the console are there to be read, by this daemon or by
- * the next. A process that is gone tells by its closing monitor; a child of ours has an exit code on top.
+ * QEMU pauses instead of exiting, so that this daemon or the next can read the reason and the console. The end of the process is
+ * noticed by its closed monitor; a child process has an exit code, too.
  */
 import { rm } from "node:fs/promises";
 import {
@@ -35,33 +35,33 @@ export type QemuMachineParts = {
   readonly identity: ProcessIdentity;
   readonly monitor: Monitor;
   readonly vcpuControl: Machine["vcpuControl"];
-  /** Time a guest has to take or give back what is plugged, in milliseconds; what it does later is told by `onResized`. */
+  /** Time for a guest to plug or release vCPUs and memory, in milliseconds; later changes are reported by `onResized`. */
   readonly guestPatienceMs: number;
-  /** Of the file system that its disks are on. */
+  /** Free bytes of the file system of its disks. */
   readonly freeBytes: () => Promise<number>;
-  /** Of its serial console; released with the machine. */
+  /** Reader of its serial console; closed with the machine. */
   readonly serial: SerialReader;
-  /** OOM kills of the host among its processes. */
+  /** OOM kills by the host among its processes. */
   readonly hostOomKills: () => Promise<number>;
-  /** Only of one whose memory is in a file. */
+  /** Only for a machine whose memory is in a file. */
   readonly savable?:
     | (Pick<SavedMachine, "memoryPath" | "layout"> & { readonly stateSocket: string })
     | undefined;
-  /** Only of a child of ours. */
+  /** Only for a child process of this daemon. */
   readonly child?: { readonly exited: Promise<ProcessExit>; stderr(): string };
 };
 
 const QMP_TIMEOUT_MS = 5000;
-/** For a guest to release a device; measured 0.2 s (emulated), and 5 s on a host with four times as much load as CPUs. */
+/** Time for a guest to release a device; measured 0.2 s (emulated), and 5 s on a host with four times as much load as CPUs. */
 const UNPLUG_TIMEOUT_MS = 10_000;
 /** For the whole state; measured 10 ms (emulated). */
 const SAVE_TIMEOUT_MS = 30_000;
-/** A process that closed its monitor has this long to be seen as gone. */
+/** Time in which a process that has closed its monitor must end. */
 const EXIT_PATIENCE_MS = 2000;
-/** In which what a dead process left in the socket of its console is read. */
+/** Time to read the rest of a dead process's console from the socket. */
 const DRAIN_MS = 1000;
 const PANIC_STATUS = "guest-panicked";
-/** Stopped for want of room: writes of disks are made so, see `scsiDisk`. */
+/** Stopped by a full disk: disks are configured to do so, see `scsiDisk`. */
 const IO_ERROR_STATUS = "io-error";
 const ENDED_STATUSES: readonly string[] = ["shutdown", PANIC_STATUS, "internal-error"];
 
@@ -74,7 +74,7 @@ export class QemuMachine implements Machine {
   #console = Buffer.alloc(0);
   #oomKillsBefore = 0;
   #noticed = false;
-  /** What is being changed on request: the answer tells of it. */
+  /** Resources that are being changed on request: the call returns the result, so their events are not reported. */
   readonly #resizing = new Set<"memory" | "vcpu">();
 
   private constructor(parts: QemuMachineParts) {
@@ -94,7 +94,7 @@ export class QemuMachine implements Machine {
     void parts.monitor.closed.then(() => this.#lost());
   }
 
-  /** Wraps a process whose monitor answers. One that has ended meanwhile is noticed by its status. */
+  /** Wraps a process whose monitor answers. If its guest has ended in the meantime, its status shows that. */
   static async of(parts: QemuMachineParts): Promise<QemuMachine> {
     const machine = new QemuMachine(parts);
     machine.#oomKillsBefore = await parts.hostOomKills().catch(() => 0);
@@ -142,13 +142,13 @@ export class QemuMachine implements Machine {
 
   async vcpuThreads(signal: AbortSignal): Promise<readonly number[]> {
     const threads = await this.#parts.monitor.vcpus({ signal, timeoutMs: QMP_TIMEOUT_MS });
-    // QEMU may be its guest's: what it names is moved and pinned, so only what is its own counts.
+    // A guest may control QEMU. The threads that QEMU names are moved and pinned, so only its own count.
     const its = threadsOf(this.identity);
     const ids = threads.sort((a, b) => a.index - b.index).map(({ threadId }) => threadId);
     return ids.filter((threadId) => its.has(threadId));
   }
 
-  async holdTo(cpus: string, signal: AbortSignal): Promise<void> {
+  async pinProcess(cpus: string, signal: AbortSignal): Promise<void> {
     if (!isAlive(this.identity)) throw new QemuError("deadline", "the VM's process is gone");
     await pinProcess(this.identity.pid, cpus, signal);
   }
@@ -190,7 +190,7 @@ export class QemuMachine implements Machine {
   }
 
   async resume(signal: AbortSignal): Promise<void> {
-    // One that has ended is stopped for good: QEMU would run a kernel that panicked.
+    // An ended machine stays stopped: QEMU would run a kernel that has panicked.
     if (this.#noticed) return;
     this.#hold.isPaused = false;
     await this.#parts.monitor.resume({ signal, timeoutMs: QMP_TIMEOUT_MS });
@@ -201,7 +201,7 @@ export class QemuMachine implements Machine {
       .readSerial(EVIDENCE_BYTES, { timeoutMs: 1000 })
       .catch(() => Buffer.alloc(0));
     this.#console = Buffer.concat([this.#console, read]).subarray(-EVIDENCE_BYTES);
-    // QEMU's own ring has also what was said while no daemon was there; ours has what a QEMU that is gone said.
+    // QEMU's ring also has the output from times without a daemon; our copy survives QEMU.
     return serialText(this.#console.length > 0 ? this.#console : this.#parts.serial.tail);
   }
 
@@ -226,31 +226,31 @@ export class QemuMachine implements Machine {
   }
 
   async kill(_signal: AbortSignal): Promise<void> {
-    this.#watchNoMore();
+    this.#stopWatching();
     await endProcess(this.identity, { graceMs: 0 });
-    this.#letGo();
+    this.#disconnect();
     this.#end.resolve({ cause: "vm_lost", evidence: "the node ended the VM's process" });
   }
 
   release(): void {
-    this.#watchNoMore();
-    this.#letGo();
+    this.#stopWatching();
+    this.#disconnect();
   }
 
-  /** Its end is known, or no concern of ours any more. */
-  #watchNoMore(): void {
+  /** Called when the end is known or no longer matters. */
+  #stopWatching(): void {
     this.#noticed = true;
     this.#hold[Symbol.dispose]();
   }
 
-  #letGo(): void {
+  #disconnect(): void {
     this.#parts.monitor.close();
     this.#parts.serial.close();
   }
 
   #notice(cause: MachineEnd["cause"], what: string): void {
     if (this.#noticed) return;
-    this.#watchNoMore();
+    this.#stopWatching();
     void this.serialTail().then((console) => {
       const seen = showsPanic(console) ? "guest_panic" : cause;
       this.#end.resolve({ cause: seen, evidence: evidence(what, console) });
@@ -259,10 +259,10 @@ export class QemuMachine implements Machine {
 
   async #lost(): Promise<void> {
     if (this.#noticed) return;
-    this.#watchNoMore();
+    this.#stopWatching();
     const gone = await waitForEnd(this.identity, EXIT_PATIENCE_MS);
     const kills = await this.#parts.hostOomKills().catch(() => 0);
-    const how = gone ? await this.#describeExit() : "QEMU closed its monitor and still runs";
+    const how = gone ? await this.#describeExit() : "QEMU closed its monitor but still runs";
     await this.#parts.serial.drain(DRAIN_MS);
     const said = this.#parts.serial.tail;
     const console = serialText(said.length > 0 ? said : this.#console);
@@ -272,11 +272,11 @@ export class QemuMachine implements Machine {
 
   async #describeExit(): Promise<string> {
     const { child } = this.#parts;
-    if (child === undefined) return `QEMU (pid ${this.identity.pid}) is gone`;
+    if (child === undefined) return `QEMU (pid ${this.identity.pid}) has ended`;
     const exit = await child.exited;
     const how = exit.kind === "exited" ? `exited with code ${exit.code}` : `was ended by ${exit.signal}`;
     const said = serialText(Buffer.from(child.stderr()));
-    return `QEMU (pid ${this.identity.pid}) ${how}${said === "" ? "" : `, saying: ${said.slice(-2048)}`}`;
+    return `QEMU (pid ${this.identity.pid}) ${how}${said === "" ? "" : `, with the output: ${said.slice(-2048)}`}`;
   }
 }
 

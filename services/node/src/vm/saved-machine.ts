@@ -1,15 +1,15 @@
-/** What is checked of a saved machine before another is restored from it. */
+/** Checks of a saved machine before a machine is restored from it. */
 import { createHash } from "node:crypto";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { PaddockError } from "@paddock/domain";
 import type { SavedMachine } from "./machine-port.ts";
 
-/** More than any state has: without the guest's memory it is some hundred KiB. */
+/** More than any valid state: without the guest's memory it has some hundred KiB. */
 export const MAX_STATE_BYTES = 64 * 1024 * 1024;
 
 /**
- * The state, opened at its beginning. The digest is of the opened file, and only the daemon may write to it. The memory is too large to
- * be read at each restore, so only its size is checked.
+ * Opens the state for reading from its start. The digest is that of the opened file, and only the daemon may write to it. The
+ * memory is too large to read at each restore, so only its size is checked.
  */
 export async function openState(
   saved: SavedMachine,
@@ -26,7 +26,7 @@ export async function openState(
     throw changed("its state cannot be opened", cause);
   });
   try {
-    if ((await digestOf(state)) !== saved.stateDigest) throw changed("its state is another");
+    if ((await digestOf(state)) !== saved.stateDigest) throw changed("its state has another digest");
     return state;
   } catch (error) {
     await state.close();
@@ -34,7 +34,7 @@ export async function openState(
   }
 }
 
-/** Reads at positions, so that the descriptor stays at the beginning for the process that inherits it. */
+/** Reads at positions, so that the descriptor stays at the start for the process that inherits it. */
 async function digestOf(file: FileHandle): Promise<string> {
   const { size } = await file.stat();
   if (size > MAX_STATE_BYTES) throw changed(`its state has ${size} bytes`);
@@ -43,4 +43,4 @@ async function digestOf(file: FileHandle): Promise<string> {
 }
 
 const changed = (what: string, cause?: unknown): PaddockError =>
-  new PaddockError("DIGEST_MISMATCH", `the saved machine is not as it was saved: ${what}`, { cause });
+  new PaddockError("DIGEST_MISMATCH", `the saved machine has changed: ${what}`, { cause });

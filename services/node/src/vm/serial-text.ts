@@ -1,9 +1,9 @@
-/** The most of a serial console that is kept as evidence, in bytes. */
+/** The most bytes of a serial console that are kept as evidence. */
 export const EVIDENCE_BYTES = 8192;
 
 /**
- * The end of what a guest wrote, made safe to show: the guest is hostile, and terminals obey escape sequences. Lines stay
- * lines, every other control character goes, at most `EVIDENCE_BYTES` bytes.
+ * The end of a guest's output, made safe to show: the guest is hostile, and terminals obey escape sequences. Line breaks are
+ * kept, all other control characters are removed, at most `EVIDENCE_BYTES` bytes.
  */
 export function serialText(bytes: Uint8Array): string {
   const text = Buffer.from(bytes.subarray(-EVIDENCE_BYTES)).toString("latin1");

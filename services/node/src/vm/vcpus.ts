@@ -1,15 +1,15 @@
 /**
- * How many vCPUs a guest uses, and how it comes to use another number: they are plugged in and out, or all are there and the guest is
- * told. A guest that is told is believed: what it may take of its host is for the cap, which counts all of them.
+ * The number of vCPUs that a guest uses, and how it changes: either they are plugged in and out, or all exist and the guest is
+ * told how many to use. The guest's word is enough: the cap, which counts all vCPUs, limits what it can take from its host.
  */
 import type { RunningVm } from "./running-vm.ts";
 
-/** One that was taken over is asked what it uses; the lock is held meanwhile. */
+/** A guest that was taken over is asked for its number; the lock is held meanwhile. */
 const ASK_TIMEOUT_MS = 2000;
 /** Bringing a CPU online takes 0.1 s under emulation when the guest is busy. */
 const CHANGE_TIMEOUT_MS = 10_000;
 
-/** Those in use of the `existing` ones; a guest that does not answer may use all. */
+/** The number of vCPUs in use, at most `existing`; a guest that does not answer may use all. */
 export async function vcpusInUse(vm: RunningVm, existing: number, signal: AbortSignal): Promise<number> {
   if (vm.machine.vcpuControl === "plug") return existing;
   vm.vcpusInUse ??= await ask(vm, signal);
@@ -27,7 +27,7 @@ async function ask({ link }: RunningVm, signal: AbortSignal): Promise<number | u
   }
 }
 
-/** Lets the guest use `vcpus`; answers how many it uses: `before` when it does not answer. */
+/** Makes the guest use `vcpus`. Returns the number in use, which is `before` when the guest does not answer. */
 export async function useVcpus(
   vm: RunningVm,
   before: number,
@@ -45,7 +45,7 @@ export async function useVcpus(
     vm.vcpusInUse = onlineCpus || before;
   } catch {
     signal.throwIfAborted();
-    // It may have changed some: whoever comes next asks.
+    // It may have changed some: the next call asks.
     vm.vcpusInUse = undefined;
   }
   return vm.vcpusInUse ?? before;

@@ -1,6 +1,6 @@
 /**
- * The contract of MachineCgroups, on the real cgroups of this host; needs root. Runs in VMs with other layouts, too
- * (test/e2e/cgroup-layouts.test.ts), so it needs nothing but Node, a shell and coreutils.
+ * The contract of MachineCgroups, on the real cgroups of this host; needs root. It also runs in VMs with other layouts
+ * (test/e2e/cgroup-layouts.test.ts), so it depends only on Node, a shell and coreutils.
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -45,7 +45,7 @@ async function make(
   return name;
 }
 
-/** A program in the cgroup, and its first line. */
+/** Starts a program in the cgroup; returns it with its first line. */
 async function run(name: string, words: readonly string[]): Promise<{ child: ChildProcess; line: string }> {
   const [command = "", ...args] = [...cgroups.placement(name), ...words];
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
@@ -53,15 +53,15 @@ async function run(name: string, words: readonly string[]): Promise<{ child: Chi
   return { child, line: String(first[0] ?? "").trim() };
 }
 
-/** Holds 64 MiB, says so, and ends with its input. */
+/** Holds 64 MiB, prints a line, and ends with its input. */
 const HOLD = [
   process.execPath,
   "-e",
   'const held = Buffer.alloc(2 ** 26, 1); console.log("up"); process.stdin.on("end", () => held.fill(2)).resume();',
 ];
-/** Takes ever more. */
+/** Allocates without end. */
 const EAT = [process.execPath, "-e", "const all = []; for (;;) all.push(Buffer.alloc(2 ** 20, 1));"];
-/** Two threads that burn CPU time: the process's first, and one more, whose id is printed. */
+/** Two threads that burn CPU time: the main thread, and a second one whose id is printed. */
 const BURN = `
   new (require("node:worker_threads").Worker)(\`
     const { readlinkSync, writeSync } = require("node:fs");
@@ -75,7 +75,7 @@ function ranUs(child: ChildProcess, thread: number): number {
   return Number(text.split(" ")[0]) / 1000;
 }
 
-test("limits that were applied are those of the kernel, and a cap is lifted again", async () => {
+test("applied limits are read back from the kernel, and a cap can be lifted", async () => {
   const name = await make("limits");
   await cgroups.apply(name, LIMITS);
   const { cpuShares, ...limits } = await cgroups.limits(name);
@@ -93,7 +93,7 @@ test("limits that were applied are those of the kernel, and a cap is lifted agai
   assert.deepEqual([lifted.cpu, lifted.cpuset], [undefined, undefined]);
 });
 
-test("memory is raised and lowered as often as asked", async () => {
+test("the memory limit can be raised and lowered repeatedly", async () => {
   const name = await make("sizes");
   for (const mib of [256, 1024, 64, 65, 512]) {
     await cgroups.apply(name, { ...LIMITS, memoryBytes: mib * MIB });
@@ -101,11 +101,11 @@ test("memory is raised and lowered as often as asked", async () => {
   }
 });
 
-test("the cap holds the vCPU threads and not the machine's other threads; all time is counted", async () => {
+test("the cap limits the vCPU threads and not the machine's other threads; the time of all is counted", async () => {
   const name = await make("cap");
   const { child, line } = await run(name, [process.execPath, "-e", BURN]);
   const thread = Number(line);
-  // One that is gone is no error, nor is one that is there.
+  // A thread that has ended is not an error, nor is one that is in the leaf.
   await cgroups.placeVcpus(name, [thread, 2 ** 22 - 1]);
   await cgroups.placeVcpus(name, [thread]);
   await cgroups.apply(name, { ...LIMITS, cpu: { quotaUs: 5000, periodUs: 50_000 } });
@@ -113,7 +113,7 @@ test("the cap holds the vCPU threads and not the machine's other threads; all ti
   const ranBefore = ranUs(child, thread);
   let to = from;
   let ran = 0;
-  // A period is counted when it ends, the time when what was throttled goes on.
+  // A period is counted when it ends, throttled time when the threads continue.
   while (to.throttledPeriods < from.throttledPeriods + 10n || to.throttledUs === from.throttledUs) {
     await delay(50);
     ran = ranUs(child, thread) - ranBefore;
@@ -122,7 +122,7 @@ test("the cap holds the vCPU threads and not the machine's other threads; all ti
   assert.ok(to.throttledUs > from.throttledUs);
   const periods = Number(to.periods - from.periods);
   assert.ok(periods >= Number(to.throttledPeriods - from.throttledPeriods));
-  // A period may run over by a clock tick, which the next one repays; uncapped it could be ten times the quota.
+  // A period may be exceeded by a clock tick, which the next one repays; uncapped it could be ten times the quota.
   assert.ok(ran <= 2 * 5000 * (periods + 2), `${ran} us in ${periods} periods`);
   assert.ok(to.cpuUs > from.cpuUs && to.cpuUserUs > from.cpuUserUs);
   assert.ok(to.threads >= 2 && to.memoryBytes > 0 && to.memoryPeakBytes >= to.memoryBytes - 16 * MIB);
@@ -131,7 +131,7 @@ test("the cap holds the vCPU threads and not the machine's other threads; all ti
   await closed;
 });
 
-test("what exceeds its memory ends alone, and is counted where it happened", async () => {
+test("a machine that exceeds its memory limit is killed alone, and the kill is counted in its cgroup", async () => {
   const [greedy, other] = [await make("greedy", { ...LIMITS, memoryBytes: 96 * MIB }), await make("other")];
   const held = await run(other, HOLD);
   const eater = await run(greedy, EAT);
@@ -143,12 +143,12 @@ test("what exceeds its memory ends alone, and is counted where it happened", asy
     usage.memoryMaxEvents > 0n && usage.memoryPeakBytes <= 96 * MIB,
     JSON.stringify(usage.memoryPeakBytes),
   );
-  assert.equal(held.child.exitCode ?? held.child.signalCode, null, "the other lives");
+  assert.equal(held.child.exitCode ?? held.child.signalCode, null, "the other one still runs");
   held.child.stdin?.end();
   await once(held.child, "exit");
 });
 
-test("what the host caches of a machine's files is told apart from its memory", async (t) => {
+test("the page cache of a machine's files is counted apart from its memory", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "vm-cgroups-cache-"));
   t.after(() => rmSync(directory, { recursive: true }));
   const name = await make("cache");
@@ -157,12 +157,12 @@ test("what the host caches of a machine's files is told apart from its memory", 
   assert.equal(line, "up");
   const { memoryBytes, memoryCacheBytes, memoryPeakBytes } = await cgroups.usage(name);
   child.stdin?.end();
-  // On a file system in memory nothing is cache.
+  // On a file system in memory there is no reclaimable cache.
   const sum = memoryBytes + memoryCacheBytes;
   assert.ok(sum <= memoryPeakBytes + 16 * MIB, `${memoryBytes} + ${memoryCacheBytes} > ${memoryPeakBytes}`);
 });
 
-test("a limit below what is in use is refused, ends nothing and changes nothing", async () => {
+test("a limit below the memory in use is refused, kills nothing and changes nothing", async () => {
   const name = await make("below");
   const { child, line } = await run(name, HOLD);
   assert.equal(line, "up");
@@ -174,7 +174,7 @@ test("a limit below what is in use is refused, ends nothing and changes nothing"
   await once(child, "exit");
 });
 
-test("no more processes than allowed come to be", async () => {
+test("no more processes than allowed can be created", async () => {
   const name = await make("forks", { ...LIMITS, pids: 4 });
   const { child } = await run(name, [
     "sh",
@@ -186,7 +186,7 @@ test("no more processes than allowed come to be", async () => {
   assert.ok((await cgroups.usage(name)).threads <= 4);
 });
 
-test("removal ends what runs in it, also while that is dying, and is no error when nothing is there", async () => {
+test("removal ends the processes, even exiting ones, and succeeds when there is no cgroup", async () => {
   const name = await make("removed");
   const { child } = await run(name, ["sh", "-c", "echo up; sleep 60 & sleep 60"]);
   child.kill("SIGKILL");
@@ -195,7 +195,7 @@ test("removal ends what runs in it, also while that is dying, and is no error wh
   assert.ok(!(await cgroups.list()).includes(name));
 });
 
-test("a cgroup without a leaf, as earlier versions made it, is found, used and removed", async () => {
+test("a cgroup without a leaf, as earlier versions created it, is found, used and removed", async () => {
   const prefix = createHash("sha256").update(STATE).digest("hex").slice(0, 8);
   const tree = await CgroupTree.open(await readHierarchy());
   await tree.create(`${prefix}-flat`);
@@ -212,7 +212,7 @@ test("a cgroup without a leaf, as earlier versions made it, is found, used and r
 const hierarchy = await readHierarchy();
 const noV2 = hierarchy.v2 === undefined && "no v2 mount";
 
-test("a daemon that is started in another v2 cgroup finds what an earlier one made, with processes and without", {
+test("a daemon started in another v2 cgroup finds the cgroups of an earlier one, with and without processes", {
   skip: noV2,
 }, async (t) => {
   const mount = hierarchy.v2?.mountPoint ?? "";
@@ -222,7 +222,7 @@ test("a daemon that is started in another v2 cgroup finds what an earlier one ma
     const ownV2Path = `/vm-cgroups-${process.pid}-${cgroup}`;
     mkdirSync(join(mount, ownV2Path), { recursive: true });
     t.after(() => removeTree(join(mount, ownV2Path)));
-    // On a hybrid host this mount has no controllers, but places and kills like any other.
+    // On a hybrid host this mount has no controllers, but placement and kill work.
     return await VmCgroups.open(stateDir, { ...hierarchy, layout: "v2", v1: new Map(), ownV2Path });
   };
   const names = ["0".repeat(16), "1".repeat(16)] as const;
@@ -238,11 +238,11 @@ test("a daemon that is started in another v2 cgroup finds what an earlier one ma
   assert.deepEqual(await second.list(), [names[0]]);
   rmSync(join(stateDir, "cgroup-trees"));
   const third = await started("another");
-  assert.deepEqual(await third.list(), [names[0]], "by its processes, without a record");
+  assert.deepEqual(await third.list(), [names[0]], "found by its processes, without a record");
   assert.notEqual(
     third.placement(names[1])[4],
     first.placement(names[1])[4],
-    "new ones are made where it is",
+    "new ones are created below its own cgroup",
   );
   const closed = once(child, "close");
   await third.remove(names[0]);
@@ -250,13 +250,13 @@ test("a daemon that is started in another v2 cgroup finds what an earlier one ma
   assert.deepEqual(await third.list(), []);
 });
 
-/** Its directory alone: limits need controllers. */
+/** Creates only its directory: limits need controllers. */
 async function treeOnly(tree: VmCgroups, name: string): Promise<void> {
   const procs = tree.placement(name).find((word) => word.endsWith("cgroup.procs")) ?? "";
   mkdirSync(dirname(procs));
 }
 
-/** Of cgroups, whose files come and go with them. */
+/** Removes a tree of cgroups, whose files exist as long as their directories. */
 function removeTree(path: string): void {
   for (const entry of readdirSync(path, { withFileTypes: true }))
     if (entry.isDirectory()) removeTree(join(path, entry.name));

@@ -1,12 +1,12 @@
 /**
- * The VMs' cgroups of one state directory. Their names begin with a hash of that directory, so that two daemons of one host
- * (tests, mostly) do not sweep each other's.
+ * The VMs' cgroups of one state directory. Their names begin with a hash of that directory, so that two daemons on one host
+ * (mostly in tests) do not sweep each other's.
  *
  *     <name>         QEMU's process: memory, processes, shares of a contended CPU
  *     <name>/vcpu    its vCPU threads: CPU time, CPUs
  *
- * The cap is the guest's alone. What QEMU does beside (disks, network, migration) is not taken from what the containers were
- * promised, is counted, and is bounded by the shares.
+ * The cap applies to the guest only. QEMU's other work (disks, network, migration) does not reduce the CPU time of the containers; it
+ * is counted, and limited by the shares.
  */
 import { createHash } from "node:crypto";
 import { readFile, rename, writeFile } from "node:fs/promises";
@@ -24,15 +24,15 @@ import {
 import type { CgroupFigures, CgroupLayout, HostLimits, MachineCgroups } from "./machine-port.ts";
 
 const KILL_TIMEOUT_MS = 5000;
-/** In the state directory. */
+/** A file in the state directory. */
 const RECORD = "cgroup-trees";
 const LEAF = "vcpu";
 const DEFAULT_SHARES = 1024;
 
 export class VmCgroups implements MachineCgroups {
-  /** Where new ones are made. */
+  /** The tree for new cgroups. */
   readonly #tree: CgroupTree;
-  /** Where an earlier daemon made some that are still there. */
+  /** Trees of earlier daemons that still exist. */
   readonly #former: readonly CgroupTree[];
   readonly #prefix: string;
 
@@ -62,7 +62,7 @@ export class VmCgroups implements MachineCgroups {
   }
 
   async create(name: string, limits: Pick<HostLimits, "memoryBytes" | "pids">): Promise<void> {
-    // A VM that starts has nothing to do with what an earlier one left elsewhere.
+    // A starting VM must not use a cgroup that an earlier one left elsewhere.
     if ((await this.#treeOf(name)) !== this.#tree) await this.remove(name);
     const cgroup = await this.#tree.create(this.#prefix + name);
     await cgroup.leaf(LEAF).create();
@@ -75,7 +75,7 @@ export class VmCgroups implements MachineCgroups {
 
   async placeVcpus(name: string, threadIds: readonly number[]): Promise<void> {
     const leaf = (await this.#get(name)).leaf(LEAF);
-    // One of an earlier version of the daemon has no leaf yet.
+    // The cgroup of an earlier version of the daemon has no leaf yet.
     await leaf.create();
     await leaf.place(threadIds);
   }
@@ -87,7 +87,7 @@ export class VmCgroups implements MachineCgroups {
     await leaf.create();
     await cgroup.apply(this.#processFiles(limits));
     await this.applyCpu(name, limits);
-    // All CPUs are those of the cgroup above; without the controller there is nothing that could keep a set.
+    // All CPUs means those of the cgroup above. Without the controller nothing can enforce a set.
     if (cpuset !== undefined || this.#tree.roots.has("cpuset"))
       await leaf.apply(cpusetFiles({ cpus: cpuset ?? (await allCpus(cgroup)) ?? null }));
   }
@@ -166,13 +166,13 @@ export class VmCgroups implements MachineCgroups {
   }
 }
 
-/** Trees that a daemon of this state directory has used; none when it cannot be read. */
+/** Trees that daemons of this state directory have used; none when the file cannot be read. */
 async function readRecord(path: string): Promise<string[]> {
   const text = await readFile(path, "utf8").catch(() => "");
   return text.split("\n").filter((line) => line !== "");
 }
 
-/** On a full disk the one before stays, and what has processes is found without. */
+/** On a full disk the previous file stays, and trees with processes are found without it. */
 async function writeRecord(path: string, trees: readonly string[]): Promise<void> {
   const aside = `${path}.new`;
   await writeFile(aside, trees.map((tree) => `${tree}\n`).join(""), { mode: 0o600 })
@@ -180,7 +180,7 @@ async function writeRecord(path: string, trees: readonly string[]): Promise<void
     .catch(() => undefined);
 }
 
-/** The CPUs of the cgroup itself, which are all that it can hand down. */
+/** The CPUs of the cgroup itself, which limit those of its leaf. */
 async function allCpus(cgroup: Cgroup): Promise<string | undefined> {
   return (await cgroup.limits()).cpus;
 }

@@ -29,12 +29,12 @@ function place(t: TestContext) {
   return paths;
 }
 
-/** Whether a shell of a user that was given this script went through with it. */
+/** Whether a shell of this user executes the script successfully. */
 const succeeds = (script: string, uid = UID): boolean =>
   spawnSync("setpriv", [`--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "--", "sh", "-c", script])
     .status === 0;
 
-test("a VM's user reaches its files by name, and can neither list, make, remove nor replace any; others reach none", async (t) => {
+test("a VM's user can open its files by name, but not list, create, remove or replace any; other users can open none", async (t) => {
   const paths = place(t);
   await ownVmDirectory(paths, UID);
   await (await listeningSocket(paths.qmpSocket))[Symbol.asyncDispose]();
@@ -57,7 +57,7 @@ test("a VM's user reaches its files by name, and can neither list, make, remove 
   assert.equal(await vmUserOf(paths), UID);
 });
 
-test("a directory that an earlier version gave to the VM's user is taken over, and its user is known before and after", async (t) => {
+test("a directory that an earlier version gave to the VM's user is taken over, and shows the VM's user before and after", async (t) => {
   const paths = place(t);
   mkdirSync(paths.dir, { mode: 0o700 });
   chownSync(paths.dir, UID, UID);
@@ -68,7 +68,7 @@ test("a directory that an earlier version gave to the VM's user is taken over, a
   assert.equal(await vmUserOf(paths), UID);
 });
 
-test("a link in the place of the directory is not followed", async (t) => {
+test("a link in place of the directory is not followed", async (t) => {
   const paths = place(t);
   const victim = join(dirname(paths.dir), "victim");
   mkdirSync(victim, { mode: 0o700 });
@@ -77,7 +77,7 @@ test("a link in the place of the directory is not followed", async (t) => {
   assert.deepEqual([lstatSync(victim).gid, lstatSync(victim).mode & 0o777], [0, 0o700]);
 });
 
-test("sockets are taken for what was made: the daemon's, or QEMU's of an earlier version, and nothing else", async (t) => {
+test("only sockets of the daemon, or of QEMU in an earlier version, are accepted", async (t) => {
   const paths = place(t);
   await ownVmDirectory(paths, UID);
   await requireSockets(paths, UID);

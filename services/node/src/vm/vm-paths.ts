@@ -1,18 +1,18 @@
 /**
- * Where a VM keeps its files. All paths follow from the id of the VM.
+ * Paths of a VM's files. All paths follow from the id of the VM.
  *
- *     <state>/vms/<vm id>/               root, the VM's group, 0710: QEMU opens its files and can change no name
+ *     <state>/vms/<vm id>/               root, the VM's group, 0710: QEMU opens its files but cannot change names
  *         qmp.sock agent.sock tty.sock   root; QEMU inherits them as descriptors
- *         state.sock                     root; while the machine is saved, its state arrives there
+ *         state.sock                     root; receives the machine's state while it is saved
  *         <index>.ext4                   writable layers; the VM's user, 0600
- *         <index>.ext4.new               a writable layer that is being made; root until it is renamed
+ *         <index>.ext4.new               a writable layer during its creation; root until it is renamed
  *
  * The id is 16 hexadecimal digits, because the path of a unix socket holds 107 characters. It also names the cgroup.
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 
-/** Names one virtual machine of a node. It is made by the node and says nothing of a sandbox. */
+/** Names one virtual machine of a node. The node generates it, independently of the sandbox. */
 export type VmId = string & { readonly __id: "vm" };
 
 const isVmId = (text: string): text is VmId => /^[0-9a-f]{16}$/.test(text);
@@ -20,7 +20,7 @@ const isVmId = (text: string): text is VmId => /^[0-9a-f]{16}$/.test(text);
 /** The id of a VM, or undefined when `text` is not one. */
 export const parseVmId = (text: string): VmId | undefined => (isVmId(text) ? text : undefined);
 
-/** An id that no other VM has. */
+/** A new unique id. */
 export function newVmId(): VmId {
   const id = parseVmId(randomBytes(8).toString("hex"));
   if (id === undefined) throw new Error("8 bytes are 16 hexadecimal digits");
@@ -37,10 +37,10 @@ export type VmPaths = {
   readonly stateSocket: string;
 };
 
-/** The directory that holds the VMs of a state directory. */
+/** The directory of all VMs of a state directory. */
 export const vmsDir = (stateDir: string): string => join(stateDir, "vms");
 
-/** Where an earlier version had its VMs: each in `vm` of its sandbox's directory. */
+/** The directory in which an earlier version kept its VMs: each in `vm` of its sandbox's directory. */
 export const formerVmsDir = (stateDir: string): string => join(stateDir, "sandboxes");
 
 /** The paths of a VM. */
@@ -60,7 +60,7 @@ export function vmPaths(stateDir: string, id: VmId): VmPaths {
 export const writableLayerPath = ({ dir }: Pick<VmPaths, "dir">, index: number): string =>
   join(dir, `${index}.ext4`);
 
-/** That, and where the daemon makes it. */
+/** The same path, and the path at which the daemon creates the layer. */
 export function layerPlace(paths: Pick<VmPaths, "dir">, index: number) {
   const path = writableLayerPath(paths, index);
   return { path, aside: `${path}.new` };

@@ -4,10 +4,10 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { RunningVm } from "../vm/running-vm.ts";
 import { configureGuest } from "./configure-guest.ts";
 
-/** How long the guest may take to set its clock. */
+/** Time for the guest to set its clock. */
 const CLOCK_PATIENCE_MS = 10_000;
 
-/** Gives a guest whose vCPUs were stopped the time, and the VM what it is entitled to now. Never throws. */
+/** After a pause, sets the guest's clock and adjusts the VM to its containers' limits. Never throws. */
 export async function catchUp(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): Promise<void> {
   try {
     const client = await vm.link.client({ deadlineMs: CLOCK_PATIENCE_MS });

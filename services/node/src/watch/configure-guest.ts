@@ -1,6 +1,6 @@
 /**
- * The identity of a guest: fresh entropy, the host's time, hostname, name resolution, network. It is given at boot, before any tenant's code
- * runs, and again after a pause: a guest whose vCPUs stood still has a clock that did too.
+ * The identity of a guest: fresh entropy, the host's time, hostname, name resolution, network. It is set at boot, before any
+ * tenant's code runs, and again after a pause, because the clock of a paused guest stops.
  */
 import { randomBytes } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import { guestDns, guestHosts, guestNetwork, type NodeSide } from "../wire/guest
 
 const TIMEOUT_MS = 10_000;
 
-/** Gives the guest its identity; answers with what the guest says of itself. */
+/** Sets the guest's identity; returns the guest's description of itself. */
 export async function configureGuest(
   { sandbox }: Pick<AgentClient, "sandbox">,
   { nowMs, network }: Pick<NodeContext, "nowMs" | "network">,

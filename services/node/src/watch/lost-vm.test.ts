@@ -24,7 +24,7 @@ async function lose(node: TestNode): Promise<void> {
   assert.ok(await entryOf(node).reaches(isStopped, AbortSignal.timeout(10_000)), "the loss is recorded");
 }
 
-test("what needs the VM of a sandbox whose VM was lost says that, with the evidence", async () => {
+test("calls that need a lost VM fail with the loss and its evidence", async () => {
   await using node = await TestNode.start();
   await running(node);
   await lose(node);
@@ -47,7 +47,7 @@ test("what needs the VM of a sandbox whose VM was lost says that, with the evide
   assert.equal(refused.length, 7);
 });
 
-test("a sandbox that was stopped on request is stopped, not lost", async () => {
+test("a sandbox stopped on request is reported as stopped, not lost", async () => {
   await using node = await TestNode.start();
   await running(node);
   sandboxIn(await node.ask({ case: "stopSandbox", value: { force: true } }));
@@ -55,7 +55,7 @@ test("a sandbox that was stopped on request is stopped, not lost", async () => {
   assert.throws(() => entryOf(node).agent, { reason: "WRONG_STATE" });
 });
 
-test("a deletion that could not be written down hides no later loss of the VM", async (t) => {
+test("a deletion that could not be recorded does not hide a later loss of the VM", async (t) => {
   await using node = await TestNode.start();
   await running(node);
   const commit = t.mock.method(node.context.store, "commit", () => {
@@ -69,7 +69,7 @@ test("a deletion that could not be written down hides no later loss of the VM", 
   assert.ok(phase.kind === "stopped" && phase.cause === "vm_lost");
 });
 
-test("a container whose creation a crash cut short is undone also when the VM could not be taken over at first", async () => {
+test("a container creation that a crash interrupted is undone even if taking over the VM fails at first", async () => {
   await using node = await TestNode.start();
   await running(node);
   const asked = Promise.withResolvers<void>();
@@ -89,7 +89,7 @@ test("a container whose creation a crash cut short is undone also when the VM co
     if (tries++ === 0) throw new PaddockError("VM_UNAVAILABLE", "the monitor does not answer");
   };
   assert.equal((await node.crash()).failed, 1);
-  assert.notDeepEqual(node.operations(), [], "what is to be undone is known still");
+  assert.notDeepEqual(node.operations(), [], "the operation is still noted");
   const { promise: undone, resolve } = Promise.withResolvers<void>();
   const look = setInterval(() => node.operations().length === 0 && resolve(), 50);
   await undone.finally(() => clearInterval(look));

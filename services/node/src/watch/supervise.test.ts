@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { sandboxIn, TestNode } from "../testing/test-node.ts";
 
-test("a guest whose list of containers fails is asked again, with the cause in the log, and its exits are heard of", async () => {
+test("when the guest's list of containers fails, the cause is logged, the guest is asked again, and exits are recorded", async () => {
   await using node = await TestNode.start();
   const warnings: unknown[] = [];
   Object.assign(node.context.log, { warn: (about: { err?: Error }) => warnings.push(about.err?.message) });
@@ -20,12 +20,12 @@ test("a guest whose list of containers fails is asked again, with the cause in t
     ({ containers: [container] }) => container?.phase.kind === "stopped",
     AbortSignal.timeout(20_000),
   );
-  assert.ok(ended, "the exit was never heard of");
+  assert.ok(ended, "the exit was not recorded");
   assert.equal(warnings.length, 2);
   assert.match(String(warnings[0]), /ListContainers in the guest failed: out of order/);
 });
 
-test("execs are left out of what a guest lists, and one that lists too much is asked for one container at a time", async () => {
+test("a guest lists containers without execs, and is asked for one container at a time when its list is too long", async () => {
   await using node = await TestNode.start();
   node.guest.onCall = async (name) => {
     if (name === "listContainers") throw new ConnectError("too large", Code.ResourceExhausted);
@@ -36,6 +36,6 @@ test("execs are left out of what a guest lists, and one that lists too much is a
   const entry = node.context.sandboxes.require("s1");
   node.guest.end("c0", { code: 3 });
   const ended = (record: typeof entry.record) => record.containers[0]?.phase.kind === "stopped";
-  assert.ok(await entry.reaches(ended, AbortSignal.timeout(20_000)), "the exit was never heard of");
+  assert.ok(await entry.reaches(ended, AbortSignal.timeout(20_000)), "the exit was not recorded");
   assert.equal(node.guest.listedWithExecs, false);
 });

@@ -1,8 +1,8 @@
 /**
  * Watches a sandbox's VM and guest from its boot to its end, and records what happens to them.
  *
- * A VM that ends unasked is recorded at once, without the lock: its state is a fact, and whoever holds the lock learns of it
- * because the link to the guest is closed under him. Only the cleaning-up waits its turn.
+ * The unexpected end of a VM is recorded at once, without the lock: it is a fact, and the lock's holder learns of it because
+ * the link to the guest is closed. Only the clean-up waits for the lock.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { hasReason, PaddockError } from "@paddock/domain";
@@ -24,20 +24,23 @@ import type { Change } from "../wire/sandbox-events.ts";
 import { watchHealth } from "./watch-health.ts";
 
 const LIST_TIMEOUT_MS = 5000;
-/** Between two tries to follow a guest; doubles up to the most while they are short, because a guest may end each at once. */
+/**
+ * Pause between attempts to follow a guest. It doubles up to the maximum while they are short, because a guest may end each at
+ * once.
+ */
 const RETRY_PAUSE_MS = 250;
 const MOST_RETRY_PAUSE_MS = 8000;
 const LONG_WATCH_MS = 10_000;
 const WRITE_RETRY_MS = 500;
 const CLEANUP_PATIENCE_MS = 10 * 60_000;
 
-/** Begins to watch a VM, from the moment it is attached. */
+/** Starts to watch a VM, when it is attached. */
 export function watchMachine(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): void {
   vm.machine.onResized = () => resizeSoon(ctx, entry, vm);
   void vm.machine.ended.then((end) => onMachineEnd(ctx, entry, vm, end));
 }
 
-/** Begins to follow a guest that was configured; ends by itself when the sandbox is detached from this VM. */
+/** Starts to follow a configured guest; ends when the sandbox is detached from this VM. */
 export function watchGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): void {
   void followGuest(ctx, entry, vm);
   void watchHealth(ctx, entry, vm);
@@ -52,7 +55,7 @@ async function onMachineEnd(
   if (entry.vm !== vm || vm.endExpected) return;
   const { sandboxId } = entry;
   const cause: StopCause = end.cause === "guest_shutdown" ? "vm_lost" : end.cause;
-  entry.log.warn({ cause, evidence: end.evidence }, "a VM ended unasked");
+  entry.log.warn({ cause, evidence: end.evidence }, "a VM ended unexpectedly");
   entry.detach(lostVm(sandboxId, cause, end.evidence));
   await recordLoss(ctx, entry, cause, end.evidence);
   const options = { name: "clean up after a lost VM", signal: AbortSignal.timeout(CLEANUP_PATIENCE_MS) };
@@ -64,7 +67,7 @@ async function onMachineEnd(
     .catch((error: unknown) => entry.log.error({ err: error }, "cleaning up a lost VM failed"));
 }
 
-/** Tries until it is written: a disk that is full now may have room later, and nobody else knows of the loss. */
+/** Retries until the loss is recorded: a full disk may have room later, and the loss is known nowhere else. */
 async function recordLoss(
   ctx: NodeContext,
   entry: SandboxEntry,
@@ -77,7 +80,7 @@ async function recordLoss(
       entry.update((record) => (machineOf(record) === undefined ? record : stopped(record, end)));
       return;
     } catch (error) {
-      entry.log.error({ err: error }, "the loss of a VM could not be written down");
+      entry.log.error({ err: error }, "recording the loss of a VM failed, retrying");
     }
     await pause(WRITE_RETRY_MS, undefined, { ref: false });
   }
@@ -105,13 +108,13 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
       const { record, told } = afterGuestEvents(entry.record, events, factsOf(ctx, vm));
       update(record, told);
     } catch (error) {
-      entry.log.error({ err: error }, "events of a guest could not be written, asking again");
+      entry.log.error({ err: error }, "recording events of a guest failed, asking for them again");
       seen = entry.record.agentSequence;
       again.abort();
     }
   };
   using batch = new GuestBatch({ write });
-  // What the guest has told is written before its sandbox's record goes on without it.
+  // The guest's last events are recorded before the record changes without it.
   lifetime.addEventListener("abort", () => batch.flush(), { once: true });
   while (!lifetime.aborted) {
     const begun = performance.now();
@@ -132,9 +135,9 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
       }
     } catch (error) {
       if (lifetime.aborted) return;
-      // A link that broke tells of itself; whatever else keeps the exits of containers from being heard of is an operator's to know.
+      // A broken link has its own log line. Any other failure keeps exits from being recorded, so an operator must see it.
       const level = error instanceof PaddockError && error.kind === "unavailable" ? "debug" : "warn";
-      entry.log[level]({ err: error }, "a guest's events are not followed, trying again");
+      entry.log[level]({ err: error }, "following a guest's events failed, retrying");
     } finally {
       batch.flush();
     }
@@ -145,8 +148,8 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
 }
 
 /**
- * What the guest has, without execs: a thousand ended ones are remembered of each container. An agent of an earlier daemon's
- * guest tells of all, which may be more than one answer holds, and is then asked for one container at a time.
+ * The guest's containers, without execs: a thousand ended execs are kept for each container. The agent of an earlier daemon's
+ * guest reports all, which may be too large for one answer; then it is asked for one container at a time.
  */
 async function listContainers(
   { containers }: AgentClient,

@@ -15,7 +15,10 @@ async function running(): Promise<TestNode> {
 
 const entryOf = (node: TestNode) => node.context.sandboxes.require("s1");
 const reaches = async (node: TestNode, accept: () => boolean) =>
-  assert.ok(await entryOf(node).reaches(accept, AbortSignal.timeout(5000)), "it did not come to that");
+  assert.ok(
+    await entryOf(node).reaches(accept, AbortSignal.timeout(5000)),
+    "the expected state was not reached",
+  );
 const healthChanges = (node: TestNode): Health[] =>
   node.context.store.outbox(1000).flatMap(({ event }) => {
     const { change } = fromBinary(EventSchema, event);
@@ -57,12 +60,12 @@ test("a guest that stops answering is reported, and so is its next answer; a pau
   await node.ask({ case: "pauseSandbox", value: {} });
   const before = asked;
   await new Promise((resolve) => setTimeout(resolve, 100));
-  assert.ok(asked <= before + 1, "but for a question that was under way");
+  assert.ok(asked <= before + 1, "except for a check in progress");
   await node.ask({ case: "stopSandbox", value: { force: true } });
   await watching;
 });
 
-test("a guest is asked at once when a ping shows a change, and otherwise at the interval", async () => {
+test("a guest is checked at once when a ping shows a change, and otherwise at the interval", async () => {
   await using node = await running();
   const entry = entryOf(node);
   const { vm } = entry;
@@ -93,7 +96,7 @@ test("a guest is asked at once when a ping shows a change, and otherwise at the 
   await watching;
 });
 
-test("a VM that is stopped by a full disk is reported at once and takes no calls; when it continues, the guest gets the time", async () => {
+test("a VM suspended by a full disk is reported at once and accepts no calls; when it continues, the guest's clock is set", async () => {
   await using node = await running();
   const entry = entryOf(node);
   let configured = 0;
@@ -102,7 +105,7 @@ test("a VM that is stopped by a full disk is reported at once and takes no calls
   };
   node.machines.hold(true);
   await reaches(node, () => entry.record.unhealthy !== undefined);
-  const why = "the VM of sandbox s1 stands still: its node's disk is full";
+  const why = "the VM of sandbox s1 is suspended: its node's disk is full";
   const unhealthy = async () =>
     sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.health?.detail;
   assert.equal(await unhealthy(), why);
@@ -123,13 +126,13 @@ test("a VM that is stopped by a full disk is reported at once and takes no calls
   );
 });
 
-test("a sandbox whose VM is stopped by a full disk is stopped and deleted as if its guest were silent", async () => {
+test("a sandbox whose VM is suspended by a full disk is stopped and deleted like one with a silent guest", async () => {
   await using node = await running();
   node.machines.hold(true);
   const { status } = sandboxIn(await node.ask({ case: "stopSandbox", value: {} }));
   assert.deepEqual(
     [status?.stopCause, status?.stopEvidence],
-    [StopCause.GUEST_UNRESPONSIVE, "the VM of sandbox s1 stands still: its node's disk is full"],
+    [StopCause.GUEST_UNRESPONSIVE, "the VM of sandbox s1 is suspended: its node's disk is full"],
   );
   await node.ask({ case: "deleteSandbox", value: {} });
   assert.deepEqual(node.leftovers(), []);

@@ -1,12 +1,13 @@
 /**
- * Asks a guest now and then whether it is there, and records when the answer changes.
+ * Checks a guest's health periodically, and records changes.
  *
- * A kernel that hangs keeps its end of the link open and says nothing, so a broken link is no measure. A paused guest is not asked:
- * its vCPUs are stopped, and silence says nothing of it. Nor is one that stands still for want of room: why is known.
+ * A kernel that hangs keeps its end of the link open and sends nothing, so a broken link is no measure. A paused guest is not
+ * asked: its vCPUs are stopped, so silence means nothing. A VM suspended by a full disk is not asked either: the cause is
+ * known.
  *
- * Between two questions the guest is pinged, which is no call. One that leaves a ping unanswered is asked at once, and so is one
- * that was silent and answers a ping: it is known within about 10 s that a guest has fallen silent, as streams know it
- * (`streams/guest-watch.ts`), and within 3 s that it is back.
+ * Between two checks the guest is pinged, which is not a call. A guest that does not answer a ping is checked at once, and so
+ * is a silent guest that answers one. So a silent guest is known within about 10 s, as streams know it
+ * (`streams/guest-watch.ts`), and its return within 3 s.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
@@ -17,9 +18,9 @@ import type { RunningVm } from "../vm/running-vm.ts";
 import { catchUp } from "./catch-up.ts";
 
 export type HealthOptions = {
-  /** Time between two questions, in milliseconds. */
+  /** Time between two checks, in milliseconds. */
   readonly intervalMs?: number;
-  /** Time a guest has to answer, in milliseconds: an emulated one on a busy host was seen to take 5 s. */
+  /** Time for a guest to answer, in milliseconds: an emulated one on a busy host was seen to take 5 s. */
   readonly patienceMs?: number;
   /** Time between two pings, in milliseconds. */
   readonly pingEveryMs?: number;
@@ -51,19 +52,19 @@ export async function watchHealth(
     if (lifetime.aborted) return;
     if (isPaused(entry)) continue;
     const problem = await problemOf(ctx, entry, vm, patienceMs);
-    // Pausing may have come between the question and its answer.
+    // The sandbox may have been paused between the check and its answer.
     if (lifetime.aborted) return;
     if (problem !== undefined && isPaused(entry)) continue;
     try {
       if (problem === undefined) recordHealthy(entry);
       else recordUnhealthy(entry, problem);
     } catch (error) {
-      entry.log.error({ err: error }, "a guest's health could not be written down");
+      entry.log.error({ err: error }, "recording a guest's health failed");
     }
   }
 }
 
-/** Settles when it is time for the next question: after the interval, when a ping tells of a change, or when the signal aborts. */
+/** Settles when the next check is due: after the interval, when a ping shows a change, or when the signal aborts. */
 async function untilDue(
   entry: SandboxEntry,
   vm: RunningVm,
@@ -106,7 +107,10 @@ async function problemOf(
   }
 }
 
-/** Tells a guest that spins from one that stands still, or that the host has no time for. NaN where the kernel does not say. */
+/**
+ * CPU time of the vCPUs. It distinguishes a guest that spins from one that is idle or gets no CPU. NaN where the kernel does
+ * not count it.
+ */
 const vcpuSeconds = ({ cgroups }: NodeContext, { record }: SandboxEntry): Promise<number> =>
   cgroups.usage(record.vm.id).then(
     ({ vcpuUs }) => Number(vcpuUs) / 1e6,

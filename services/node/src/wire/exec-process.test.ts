@@ -7,21 +7,21 @@ import { execProcess } from "./exec-process.ts";
 
 const init = { args: ["init"], env: ["PATH=/bin", "A=1"], cwd: "/srv", user: "app" };
 
-test("an exec sees its container's environment, directory and user, and never its command", () => {
+test("an exec inherits its container's environment, directory and user, but not its command", () => {
   const process = execProcess(create(ProcessSpecSchema, { args: ["true"] }), init);
   assert.deepEqual(process.args, ["true"]);
   assert.deepEqual(process.env, ["PATH=/bin", "A=1"]);
   assert.deepEqual([process.cwd, process.user], ["/srv", "app"]);
 });
 
-test("an exec's own settings win over its container's", () => {
+test("an exec's own settings override its container's", () => {
   const spec = create(ProcessSpecSchema, { args: ["x"], env: ["A=2=3", "B="], cwd: "/", user: "0" });
   const process = execProcess(spec, init);
   assert.deepEqual(process.env, ["PATH=/bin", "A=2=3", "B="]);
   assert.deepEqual([process.cwd, process.user], ["/", "0"]);
 });
 
-test("a terminal has a TERM, unless one is set", () => {
+test("with a terminal TERM is set, unless the spec sets it", () => {
   const spec = create(ProcessSpecSchema, { args: ["sh"], terminal: true });
   assert.ok(execProcess(spec, init).env.includes("TERM=xterm"));
   const own = execProcess(spec, { ...init, env: ["PATH=/bin", "TERM=dumb"] });

@@ -5,8 +5,8 @@ import { agentProcess, mergeEnv, type ProcessBasics } from "./init-process.ts";
 const DEFAULT_TERM = "TERM=xterm";
 
 /**
- * The process of an exec. It sees the environment, the working directory and the user that its container's init was started
- * with, as with `docker exec`, unless its own spec says otherwise; the command is its own. Throws INVALID_FIELD without a command.
+ * The process of an exec. Like `docker exec`, it inherits the environment, the working directory and the user of its
+ * container's init, unless its own spec sets them; the command is its own. Throws INVALID_FIELD without a command.
  */
 export function execProcess(spec: ProcessSpec, init: ProcessBasics): agentpb.Process {
   if (spec.args.length === 0)

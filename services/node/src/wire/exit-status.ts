@@ -3,7 +3,7 @@ import { type agentpb, type ExitStatus, ExitStatusSchema } from "@paddock/protoc
 import { guestText } from "../agent/guest-text.ts";
 import { guestTime } from "./guest-time.ts";
 
-/** A guest's exit status as clients see it, with a safe text. */
+/** A guest's exit status as shown to clients, with a safe text. */
 export function publicExitStatus(status: agentpb.ExitStatus): ExitStatus {
   const { code, signal, oomKilled, exitedAt, reason } = status;
   const time = guestTime(exitedAt);

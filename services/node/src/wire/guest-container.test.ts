@@ -39,7 +39,7 @@ test("a read-only root file system has no writable layer", () => {
   assert.equal(machineDisks(record, "/images/x", vm).length, 1);
 });
 
-test("a volume is refused before anything is touched", () => {
+test("a volume is refused before any change", () => {
   const spec = create(ContainerSpecSchema, {
     containerId: "c1",
     mounts: [{ destination: "/data", source: { case: "volume", value: { name: "v" } } }],

@@ -1,4 +1,4 @@
-/** A container as the guest's agent is asked to create it. Pure. */
+/** The request by which the guest's agent creates a container. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { invalidField, PaddockError } from "@paddock/domain";
@@ -9,10 +9,10 @@ import type { ContainerRecord } from "../record/sandbox-record.ts";
 import { limitsAtCreation } from "./guest-limits.ts";
 import { initProcess } from "./init-process.ts";
 
-/** How long disks may take to appear in the guest; measured 45 ms, hot-plugged under emulation. */
+/** Time for disks to appear in the guest; measured 45 ms, hot-plugged under emulation. */
 const DISK_TIMEOUT_MS = 10_000;
 
-/** The request to create the container of a record, on these of the guest's CPUs. Throws INVALID_FIELD or NOT_IMPLEMENTED. */
+/** The request to create a record's container on these CPUs of the guest. Throws INVALID_FIELD or NOT_IMPLEMENTED. */
 export function guestContainer(
   container: ContainerRecord,
   image: ImageConfig,
@@ -37,7 +37,7 @@ export function guestContainer(
   });
 }
 
-/** Throws what creating a container of this spec would throw for its spec alone, before anything is touched. */
+/** Throws the errors that this spec alone would cause in the creation of its container, before any change. */
 export function checkContainerSpec(spec: ContainerSpec, image: ImageConfig): void {
   initProcess(spec, image);
   for (const mount of spec.mounts) guestMount(mount);
@@ -67,7 +67,7 @@ function guestSource({ source, destination }: MountSpec): agentpb.Mount["source"
     case "volume":
       throw new PaddockError(
         "NOT_IMPLEMENTED",
-        `the volume at ${destination} cannot be mounted: this node offers none`,
+        `the volume at ${destination} cannot be mounted: this node has no volumes`,
       );
     case undefined:
       throw invalidField(

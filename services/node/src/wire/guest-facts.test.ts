@@ -18,7 +18,7 @@ const exited = (status: object, containerId = "c1", execId = containerId) =>
 
 const phaseOf = (record: SandboxRecord) => containerOf(record, "c1")?.phase;
 
-test("the exit of the init ends the container, with the cause that its status tells", () => {
+test("the exit of the init ends the container, with the cause from its status", () => {
   const causes = [
     [{ code: 0 }, "exited"],
     [{ code: 137, signal: 9 }, "signalled"],
@@ -32,7 +32,7 @@ test("the exit of the init ends the container, with the cause that its status te
   }
 });
 
-test("an end that a client asked for is a requested one, its status still the guest's", () => {
+test("an end that a client requested has the cause REQUESTED and the guest's status", () => {
   const after = afterGuestEvent(running, exited({ code: 143, signal: 15 }), {
     ...context,
     stopRequested: () => true,
@@ -42,14 +42,14 @@ test("an end that a client asked for is a requested one, its status still the gu
   assert.equal(phase?.kind === "stopped" && phase.exit?.signal, 15);
 });
 
-test("the end of an exec, of an unknown container, or of one that has ended changes nothing", () => {
+test("the end of an exec, of an unknown container, or of an ended container changes nothing", () => {
   assert.equal(afterGuestEvent(running, exited({ code: 1 }, "c1", "e1"), context), running);
   assert.equal(afterGuestEvent(running, exited({ code: 1 }, "other"), context), running);
   const ended = afterGuestEvent(running, exited({ code: 1 }), context);
   assert.equal(afterGuestEvent(ended, exited({ code: 2 }), context), ended);
 });
 
-test("what is told of an earlier container of the same id changes nothing", () => {
+test("reports about an earlier container of the same id change nothing", () => {
   const earlier = { containerId: "c1", instance: "i0" };
   const status = { code: 1 };
   const end = create(agentpb.WatchEventsResponseSchema, {
@@ -68,7 +68,7 @@ test("what is told of an earlier container of the same id changes nothing", () =
   assert.equal(phaseOf(after)?.kind, "stopped");
 });
 
-test("a container that has ended stays ended, whatever the guest lists", () => {
+test("an ended container stays ended, regardless of the guest's list", () => {
   const ended = afterGuestEvent(running, exited({ code: 1 }), context);
   const listed = create(agentpb.ContainerSchema, {
     containerId: "c1",
@@ -78,7 +78,7 @@ test("a container that has ended stays ended, whatever the guest lists", () => {
   assert.equal(phaseOf(afterGuestList(ended, [listed], context))?.kind, "stopped");
 });
 
-test("a listing that says what is known changes nothing, not even the version of the record", () => {
+test("a list without news changes nothing, not even the version of the record", () => {
   const listed = create(agentpb.ContainerSchema, {
     containerId: "c1",
     state: agentpb.ContainerState.RUNNING,
@@ -87,7 +87,7 @@ test("a listing that says what is known changes nothing, not even the version of
   assert.equal(afterGuestList(running, [listed], context), running);
 });
 
-test("OOM kills are counted up, never down", () => {
+test("the number of OOM kills never decreases", () => {
   const oom = (count: bigint) =>
     create(agentpb.WatchEventsResponseSchema, {
       sequence: 1n,

@@ -1,8 +1,8 @@
 /**
- * What the guest says of its containers, brought into the record. Pure.
+ * Applies the guest's reports about its containers to the record. Pure.
  *
- * The guest is the tenant's: numbers are bounded, texts are clipped, and a container it speaks of that the node does not
- * know is not made up. What has ended stays ended, also if the guest later says otherwise.
+ * The tenant controls the guest: numbers are bounded, texts are clipped, and reports about unknown containers are ignored. An
+ * ended container stays ended, even if the guest later reports otherwise.
  */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { parseExecId } from "@paddock/domain";
@@ -20,14 +20,14 @@ import { type Change, exitedChange } from "./sandbox-events.ts";
 
 export type FactContext = {
   readonly nowMs: number;
-  /** Whether a client has asked for the end of this container. */
+  /** Whether a client has requested the end of this container. */
   readonly stopRequested: (containerId: string) => boolean;
 };
 
 const MAX_REASON = 256;
 const MAX_TIME_MS = 253_402_300_799_000;
 
-/** What becomes of a record by events of the guest, in order, and what they tell beside that: the ends of execs. */
+/** The record after events of the guest, in order, and the changes that are in no record: the ends of execs. */
 export function afterGuestEvents(
   record: SandboxRecord,
   events: readonly agentpb.WatchEventsResponse[],
@@ -40,13 +40,16 @@ export function afterGuestEvents(
     const change = endOfExec(after, event, context.nowMs);
     if (change === undefined) continue;
     told.push(change);
-    // With the change goes the number, so that the guest does not tell it again to the next daemon.
+    // The number is recorded with the change, so that the guest does not send the event again to the next daemon.
     after = { ...after, agentSequence: Math.max(after.agentSequence, Number(event.sequence)) };
   }
   return { record: after, told };
 }
 
-/** The end of an exec of a container that the node knows; undefined for all else, and for what the next daemon would not know it has seen. */
+/**
+ * The end of an exec of a known container; undefined for other events, and when the next daemon would not know that the event
+ * was handled.
+ */
 function endOfExec(
   record: SandboxRecord,
   { event, sequence }: agentpb.WatchEventsResponse,
@@ -60,7 +63,7 @@ function endOfExec(
   return exitedChange({ containerId, execId, exit, cause: causeOf(exit) });
 }
 
-/** The record after an event of the guest; the same record when the event changes nothing that is kept. */
+/** The record after an event of the guest; the same record when the event changes nothing. */
 export function afterGuestEvent(
   record: SandboxRecord,
   { event, sequence }: agentpb.WatchEventsResponse,
@@ -96,8 +99,8 @@ function afterEvent(
 type Told = { readonly containerId: string; readonly instance: string };
 
 /**
- * The container that the guest speaks of; undefined for one that the node does not know, or an earlier one of the same id. An agent
- * that knows of no instances names none.
+ * The container that the guest reports on; undefined for an unknown one, or an earlier one of the same id. An agent without
+ * instances reports none.
  */
 function meant(record: SandboxRecord, { containerId, instance }: Told): ContainerRecord | undefined {
   const container = containerOf(record, containerId);
@@ -126,7 +129,7 @@ function afterOom(record: SandboxRecord, told: Told, count: bigint): SandboxReco
   return withContainer(record, told.containerId, (each) => ({ ...each, oomKillCount }));
 }
 
-/** The record after the guest has listed its containers: what was missed while nobody listened is made up for. */
+/** The record after the guest has listed its containers, which includes events that were missed. */
 export function afterGuestList(
   record: SandboxRecord,
   listed: readonly agentpb.Container[],
@@ -135,7 +138,7 @@ export function afterGuestList(
   return listed.reduce((soFar, container) => afterGuestContainer(soFar, container, context), record);
 }
 
-/** The record after the guest has described one container. */
+/** The record after the guest has described a container. */
 export function afterGuestContainer(
   record: SandboxRecord,
   told: agentpb.Container,
@@ -182,13 +185,13 @@ function ended(container: ContainerRecord, status: agentpb.ExitStatus, context: 
   };
 }
 
-/** Why a process ended, from its status alone. */
+/** The cause of a process's end, from its status alone. */
 function causeOf(exit: ExitRecord): StopCause {
   if (exit.oomKilled) return "guest_oom";
   return exit.signal === 0 ? "exited" : "signalled";
 }
 
-/** The end of a process as it is kept. */
+/** The recorded form of an exit status. */
 export function exitRecordOf(status: agentpb.ExitStatus, nowMs: number): ExitRecord {
   return {
     code: within(status.code, 0, 255),

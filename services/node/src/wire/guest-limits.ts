@@ -1,4 +1,4 @@
-/** A container's limits as the cgroup v2 of its guest has them. Pure. */
+/** A container's limits for the cgroup v2 of its guest. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { weightOfShares } from "@paddock/cgroups";
 import { formatCpuList, guestCpuset, unionOfCpuLists } from "@paddock/domain";
@@ -8,12 +8,12 @@ import type { ContainerRecord } from "../record/sandbox-record.ts";
 
 const NO_LIMIT = -1n;
 const DEFAULT_PERIOD_US = 100_000n;
-/** cgroup v2's own, for a container that asks for no share. */
+/** The default of cgroup v2, for a container without shares. */
 const DEFAULT_WEIGHT = 100n;
 
 type Limited = Pick<ContainerRecord, "index" | "spec" | "targets">;
 
-/** Limits for a container that is about to be made: what is not set is left to the kernel's defaults, which are no limit. */
+/** Limits for the creation of a container: an unset limit is left at the kernel's default, which is no limit. */
 export function limitsAtCreation(container: Limited, cpusetCpus: string): agentpb.Resources {
   const { resources } = container.spec;
   const { cpuQuotaUs, cpuPeriodUs, cpuShares, memoryBytes, swapBytes, pids } = resources ?? {};
@@ -31,7 +31,7 @@ export function limitsAtCreation(container: Limited, cpusetCpus: string): agentp
   });
 }
 
-/** Every limit, said: what is not set is no limit. Setting these, whatever was set before, ends in the limits of the spec. */
+/** All limits, explicitly: an unset one is no limit. Setting them replaces all earlier limits by those of the spec. */
 export function limitsInFull(container: Limited, cpusetCpus: string): agentpb.Resources {
   const { resources } = container.spec;
   const { cpuQuotaUs, cpuPeriodUs, cpuShares, memoryBytes, swapBytes, pids, oomKillAll } = resources ?? {};
@@ -52,14 +52,14 @@ export function limitsInFull(container: Limited, cpusetCpus: string): agentpb.Re
 const hugepagesOf = (resources: ContainerResources | undefined) =>
   (resources?.hugepages ?? []).map(({ pageBytes, limitBytes }) => ({ pageBytes, limitBytes }));
 
-/** The same rates for each of its disks. */
+/** The same rates for each disk of the container. */
 function diskLimits(container: Limited) {
   const { lower, upper } = containerDisks(container);
   const rates = ratesOf(container);
   return [lower, ...(upper === undefined ? [] : [upper])].map(({ target }) => ({ target, ...rates }));
 }
 
-/** Rates of each disk of a container as the agent and QEMU take them: 0 means no limit. */
+/** Rates of each disk of a container for the agent and QEMU: 0 means no limit. */
 export function ratesOf({ spec: { resources } }: Limited) {
   const { io } = resources ?? {};
   return {
@@ -70,12 +70,12 @@ export function ratesOf({ spec: { resources } }: Limited) {
   };
 }
 
-/** Records of an earlier daemon have 0 for no limit too. */
+/** Records of an earlier daemon also have 0 for no limit. */
 const rateOf = (rate: bigint | undefined): bigint => (rate === undefined || rate < 0n ? 0n : rate);
 
 /**
- * The guest's CPUs for a container whose set is in the host's numbers, beside the others that count; empty means all. Where one of
- * them has no set, vCPUs stand for no particular CPUs, and all are for everyone.
+ * The guest's CPUs for a container whose set names CPUs of the host, given the other containers that count; empty means all. If
+ * one of them has no set, vCPUs do not map to particular CPUs, and every container may use all.
  */
 export function cpusetInGuest(container: Limited, counted: readonly Limited[], vcpus: number): string {
   const union = unionOfCpuLists(counted.map(({ spec }) => spec.resources?.cpusetCpus));

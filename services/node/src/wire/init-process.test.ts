@@ -18,7 +18,7 @@ const image = {
 type Init = MessageInitShape<typeof ContainerSpecSchema>;
 const spec = (init: Init) => create(ContainerSpecSchema, { containerId: "c1", ...init });
 
-test("what the client does not say comes from the image", () => {
+test("values that the client does not set come from the image", () => {
   const process = initProcess(spec({}), image);
   assert.deepEqual(process.args, ["/entry", "run"]);
   assert.equal(process.cwd, "/app");
@@ -26,21 +26,21 @@ test("what the client does not say comes from the image", () => {
   assert.ok(process.defaultCapabilities);
 });
 
-test("the process's arguments replace entrypoint and command, and its user and directory the image's", () => {
+test("the process's arguments replace entrypoint and command, and its user and directory replace the image's", () => {
   const process = initProcess(spec({ process: { args: ["sh"], cwd: "/tmp", user: "0" } }), image);
   assert.deepEqual(process.args, ["sh"]);
   assert.equal(process.cwd, "/tmp");
   assert.equal(process.user, "0");
 });
 
-test("a variable of the client replaces the image's of that name, and there is always a PATH", () => {
+test("a client's variable replaces the image's variable of that name, and there is always a PATH", () => {
   const env = mergeEnv(["A=1", "B=2"], ["B=3=4", "C="]);
   assert.deepEqual(env.slice(0, 3), ["A=1", "B=3=4", "C="]);
   assert.match(env[3] ?? "", /^PATH=/);
   assert.deepEqual(mergeEnv(["PATH=/bin"], []), ["PATH=/bin"]);
 });
 
-test("no variable comes twice, and the client's are never lost", () => {
+test("no variable occurs twice, and the client's are never lost", () => {
   const variable = fc
     .tuple(fc.stringMatching(/^[A-C]{1,2}$/), fc.string())
     .map(([key, value]) => `${key}=${value}`);
@@ -55,24 +55,24 @@ test("no variable comes twice, and the client's are never lost", () => {
   );
 });
 
-test("a container of which neither client nor image says what to run is refused", () => {
+test("a container without a command from client or image is refused", () => {
   const bare = { ...image, entrypoint: [], cmd: [] };
   assert.throws(() => initProcess(spec({}), bare), { reason: "INVALID_FIELD" });
 });
 
-test("an empty set of capabilities is none, not the default set", () => {
+test("an empty set of capabilities means none, not the default set", () => {
   const process = initProcess(spec({ process: { capabilities: { names: [] } } }), image);
   assert.equal(process.defaultCapabilities, false);
   assert.deepEqual(process.capabilities, []);
 });
 
-test("the policy for unread output is handed on", () => {
+test("the policy for unread output is passed on", () => {
   const process = initProcess(spec({ process: { output: { dropOldest: true, ringBytes: 65536 } } }), image);
   assert.equal(process.overflow, agentpb.OverflowPolicy.DROP_OLDEST);
   assert.equal(process.ringBytes, 65536);
 });
 
-test("the image's stop signal is used, and SIGTERM when it has none or nonsense", () => {
+test("the image's stop signal is used, or SIGTERM when it has none or an invalid one", () => {
   assert.equal(stopSignalOf({ ...image, stopSignal: "SIGQUIT" }), 3);
   assert.equal(stopSignalOf({ ...image, stopSignal: "" }), 15);
   assert.equal(stopSignalOf({ ...image, stopSignal: "SIGNONSENSE" }), 15);
@@ -93,12 +93,12 @@ for (const { says, init, of = image, runs } of [
   { says: "arguments for an image that has no entrypoint", init: { args: ["ls"] }, of: bare, runs: ["ls"] },
   { says: "the whole command line", init: { process: { args: ["ls", "-l"] } }, runs: ["ls", "-l"] },
 ]) {
-  test(`a spec that says ${says} runs ${JSON.stringify(runs)}`, () => {
+  test(`a spec with ${says} runs ${JSON.stringify(runs)}`, () => {
     assert.deepEqual(initProcess(spec(init), of).args, runs);
   });
 }
 
-test("a cleared entrypoint takes the image's command with it, and leaves nothing to run without arguments", () => {
+test("clearing the entrypoint also clears the image's command, so nothing is left to run without arguments", () => {
   assert.throws(() => initProcess(spec({ entrypoint: { words: [] } }), image), {
     reason: "INVALID_FIELD",
     message: /entrypoint was cleared/,

@@ -1,4 +1,4 @@
-/** The init process of a container: what the client asked for, and what it left open from the image. Pure. */
+/** The init process of a container: the client's settings, and the image's where the client has none. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { invalidField, type PaddockError, parseSignal } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
@@ -7,13 +7,13 @@ import { agentpb, type ContainerSpec, type ProcessSpec } from "@paddock/protocol
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SIGTERM = 15;
 
-/** What of a container's spec says how its init runs. */
+/** The parts of a container's spec that decide how its init process runs. */
 export type InitSpec = Pick<ContainerSpec, "containerId" | "process" | "entrypoint" | "args">;
 
 /**
- * Merges a container's process with its image: the words of the command as `ContainerSpec` documents them; the client's variables
- * are added to the image's, replacing those of the same name; the rest replaces when set. Throws INVALID_FIELD when nothing says what
- * to run, or two ways of saying it are mixed.
+ * Merges a container's process with its image. The command follows the documentation of `ContainerSpec`; the client's variables
+ * are added to the image's, and replace those of the same name; other values replace the image's when set. Throws INVALID_FIELD
+ * when there is no command, or it is given in two ways.
  */
 export function initProcess(spec: InitSpec, image: ImageConfig): agentpb.Process {
   const { process } = spec;
@@ -50,13 +50,13 @@ function nothingToRun({ containerId, entrypoint }: InitSpec): PaddockError {
     entrypoint === undefined
       ? `container ${containerId} has no command, and neither has its image`
       : `container ${containerId} has no command: its entrypoint was cleared, and the image's command with it`;
-  return invalidField("spec.args", "must be given, or spec.entrypoint, as there is nothing to run", why);
+  return invalidField("spec.args", "must be set, or spec.entrypoint, because there is no command", why);
 }
 
 /** The parts of a process that an image may decide. */
 export type ProcessBasics = Pick<agentpb.Process, "args" | "env" | "cwd" | "user">;
 
-/** A process as the agent wants it, of a client's spec and what was merged before. */
+/** The agent's process message, from a client's spec and merged basics. */
 export function agentProcess(spec: ProcessSpec | undefined, basics: ProcessBasics): agentpb.Process {
   const { capabilities, output, ttySize } = spec ?? {};
   return create(agentpb.ProcessSchema, {
@@ -81,7 +81,7 @@ export function agentProcess(spec: ProcessSpec | undefined, basics: ProcessBasic
   });
 }
 
-/** Variables of `over` after those of `base` that it does not name; a PATH is added when there is none. */
+/** The variables of `base` that `over` does not set, then those of `over`; a PATH is added when there is none. */
 export function mergeEnv(base: readonly string[], over: readonly string[]): string[] {
   const merged = new Map<string, string>();
   for (const variable of [...base, ...over]) merged.set(variable.slice(0, variable.indexOf("=")), variable);
@@ -89,5 +89,5 @@ export function mergeEnv(base: readonly string[], over: readonly string[]): stri
   return [...merged.values()];
 }
 
-/** The signal that asks the container of an image to end: the image's own, else SIGTERM. */
+/** The signal that asks an image's container to end: the image's stop signal, or SIGTERM. */
 export const stopSignalOf = (image: ImageConfig): number => parseSignal(image.stopSignal) ?? SIGTERM;

@@ -1,4 +1,4 @@
-/** The output of a process as clients see it. */
+/** The output of a process as shown to clients. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { OutputStream, type ProcessOutput, ProcessOutputSchema } from "@paddock/protocol";
 import type { OutputName, ProcessEvent } from "../agent/process-output.ts";

@@ -13,7 +13,10 @@ const eventsOf = (node: TestNode): Event[] =>
   node.context.store.outbox(1000).map(({ event }) => fromBinary(EventSchema, event));
 const entryOf = (node: TestNode) => node.context.sandboxes.require("s1");
 const reaches = async (node: TestNode, accept: () => boolean) =>
-  assert.ok(await entryOf(node).reaches(accept, AbortSignal.timeout(5000)), "it did not come to that");
+  assert.ok(
+    await entryOf(node).reaches(accept, AbortSignal.timeout(5000)),
+    "the expected state was not reached",
+  );
 
 const execEnds = (node: TestNode, execId: string, code: number) =>
   node.guest.tell({ case: "processExited", value: { containerId: "c1", execId, status: { code } } });
@@ -22,7 +25,7 @@ const exits = (node: TestNode) =>
     change.case === "processExited" ? [{ execId, code: change.value.code, cause }] : [],
   );
 
-test("the end of an exec is an event with its code and cause, before what the guest told later", async () => {
+test("the end of an exec is an event with its code and cause, before later events of the guest", async () => {
   await using node = await TestNode.start();
   await running(node);
   execEnds(node, "e1", 3);
@@ -39,7 +42,7 @@ test("the end of an exec is an event with its code and cause, before what the gu
   );
 });
 
-test("the end of an exec is told once, however often the daemon dies", async () => {
+test("the end of an exec is published once, however often the daemon dies", async () => {
   await using node = await TestNode.start();
   await running(node);
   execEnds(node, "e1", 0);
@@ -53,7 +56,7 @@ test("the end of an exec is told once, however often the daemon dies", async () 
   );
 });
 
-test("the end of an exec that came while no daemon ran is told by the next one", async () => {
+test("the next daemon publishes the end of an exec that was missed while no daemon ran", async () => {
   await using node = await TestNode.start();
   await running(node);
   const restarted = node.crash();
@@ -63,14 +66,14 @@ test("the end of an exec that came while no daemon ran is told by the next one",
   assert.deepEqual(exits(node), [{ execId: "missed", code: 7, cause: StopCause.EXITED }]);
 });
 
-test("the end of an exec that was told just before the VM ended is an event before that", async () => {
+test("the end of an exec just before the end of the VM is published before it", async () => {
   await using node = await TestNode.start();
   await running(node);
   execEnds(node, "last", 0);
   node.guest.tell({ case: "containerOom", value: { containerId: "c1", oomKillCount: 1n } });
   await reaches(node, () => eventsOf(node).some(({ change }) => change.case === "oom"));
   execEnds(node, "very-last", 1);
-  // The guest's word of it has come when a later word of the same stream could have.
+  // The guest's event has arrived when a later event of the same stream could have.
   await new Promise((resolve) => setTimeout(resolve, 50));
   node.machines.lose(node.machines.only.identity.pid, "vm_lost");
   await reaches(node, () => entryOf(node).record.phase.kind === "stopped");
@@ -80,7 +83,7 @@ test("the end of an exec that was told just before the VM ended is an event befo
   );
 });
 
-test("events of a guest that cannot be written are asked for again, and the daemon goes on", async () => {
+test("events that cannot be recorded are requested again from the guest, and the daemon continues", async () => {
   await using node = await TestNode.start();
   await running(node);
   const { store } = node.context;
@@ -95,7 +98,7 @@ test("events of a guest that cannot be written are asked for again, and the daem
   assert.deepEqual(exits(node), [{ execId: "e1", code: 4, cause: StopCause.EXITED }]);
 });
 
-test("an exec of a container that the node does not know, or with an id that is none, is not told of", async () => {
+test("an exec of an unknown container or with an invalid id has no event", async () => {
   await using node = await TestNode.start();
   await running(node);
   const status = { code: 0 };
@@ -109,7 +112,7 @@ test("an exec of a container that the node does not know, or with an id that is 
   );
 });
 
-test("an OOM kill is an event before the end it leads to, and both say why", async () => {
+test("an OOM kill is an event before the resulting end, and both have the cause", async () => {
   await using node = await TestNode.start();
   await running(node);
   node.guest.tell({ case: "containerOom", value: { containerId: "c1", oomKillCount: 1n } });
@@ -126,7 +129,7 @@ test("an OOM kill is an event before the end it leads to, and both say why", asy
   );
 });
 
-test("a sandbox that is deleted says so last, and a container that is deleted says so, too", async () => {
+test("the deletion of a sandbox is its last event, and the deletion of a container is an event, too", async () => {
   await using node = await TestNode.start();
   await running(node);
   await node.ask({ case: "createContainer", value: { spec: { containerId: "c2", image: "tiny" } } });
@@ -140,7 +143,7 @@ test("a sandbox that is deleted says so last, and a container that is deleted sa
   ]);
 });
 
-test("a creation that fails leaves events of its beginning and its end, and none of containers that never were", async () => {
+test("a failed creation has events of its start and its end, and none of containers that were never created", async () => {
   await using node = await TestNode.start();
   node.guest.onCall = async (name) => {
     if (name === "configureSandbox") throw new Error("it broke");

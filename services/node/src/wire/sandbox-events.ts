@@ -1,7 +1,7 @@
 /**
- * The events that tell the world of a change: derived from the records before and after, so that none is forgotten.
+ * The events of a change, derived from the records before and after it, so that none is forgotten.
  *
- * A container is told of from when its sandbox has a VM: before, there is nothing but a plan.
+ * A container has events only once its sandbox has a VM: before that it is only planned.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -21,14 +21,14 @@ import {
 } from "../record/sandbox-record.ts";
 import { containerStateOf, exitStatusOf, healthOf, sandboxStateOf, stopCauseOf } from "./sandbox-status.ts";
 
-/** What an event says. */
+/** The content of an event. */
 export type Change = Pick<Event, "change"> & Partial<Pick<Event, "containerId" | "execId" | "cause">>;
 
 export type EventContext = { readonly nodeId: string; readonly nowMs: number; readonly newId: () => string };
 
 /**
- * Encoded events of a change of one sandbox, numbered on from `before.eventSequence`. `told` is what happened just before the
- * change and is in no record.
+ * Encoded events of a change of one sandbox, numbered from `before.eventSequence` on. `told` are changes that happened just
+ * before and are in no record.
  */
 export function eventsOf(
   before: SandboxRecord | undefined,
@@ -42,7 +42,7 @@ export function eventsOf(
   );
 }
 
-/** The last event of a sandbox: its record is forgotten. */
+/** The last event of a sandbox: its record is removed. */
 export const goneEvent = ({ sandboxId, eventSequence }: SandboxRecord, context: EventContext): Uint8Array =>
   encoded(
     sandboxId,
@@ -81,7 +81,7 @@ function encoded(sandboxId: string, sequence: number, change: Change, context: E
 function changesOf(before: SandboxRecord | undefined, after: SandboxRecord): Change[] {
   const changes: Change[] = [];
   const old = toldContainers(before);
-  // A sandbox that is being deleted takes its containers along.
+  // The deletion of a sandbox includes its containers.
   const now = after.phase.kind === "deleting" ? old : toldContainers(after);
   for (const container of now) changes.push(...containerChanges(of(old, container.containerId), container));
   for (const { containerId } of old)
@@ -102,7 +102,7 @@ const toldContainers = (record: SandboxRecord | undefined): readonly ContainerRe
 const of = (containers: readonly ContainerRecord[], id: string): ContainerRecord | undefined =>
   containers.find(({ containerId }) => containerId === id);
 
-/** Health is news of a guest; that a stopped sandbox has none is told by its state. */
+/** Health concerns a running guest; a stopped sandbox has none, which its state shows. */
 function healthChanges(before: SandboxRecord | undefined, after: SandboxRecord): Change[] {
   const { unhealthy } = after;
   const isNews = (unhealthy === undefined) !== (before?.unhealthy === undefined);

@@ -1,4 +1,4 @@
-/** A record as the public API shows it. */
+/** A record as shown by the public API. */
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { LockView } from "@paddock/lifecycle";
@@ -45,11 +45,11 @@ export type StatusContext = {
   readonly nodeId: string;
   readonly isolation: Isolation;
   readonly lock: LockView;
-  /** What is in force for its VM, if that is known. */
+  /** The limits in force for the VM, if they are known. */
   readonly applied?: Applied | undefined;
-  /** Why its VM stands still, if it does; newer than the record's word, which may find no room. */
+  /** Why the VM is suspended, if it is. Newer than the record, which a full disk may keep from being updated. */
   readonly unhealthy?: string | undefined;
-  /** The part of the memory limit that is declared for the machine itself, in bytes. */
+  /** The part of the memory limit for the machine itself, in bytes. */
   readonly vmOverheadBytes: number;
   readonly cgroupLayout: MachineCgroups["layout"];
 };
@@ -107,7 +107,7 @@ const timesOf = (phase: SandboxPhase | ContainerPhase) => ({
 const vmSizeOf = ({ vcpus, memoryBytes }: MachineSize): VmSize =>
   create(VmSizeSchema, { vcpus, memoryBytes: BigInt(memoryBytes) });
 
-/** The health of a VM; `problem` is what is wrong, if anything is. */
+/** The health of a VM; `problem` is the problem, if there is one. */
 export const healthOf = (problem: string | undefined): Health =>
   create(HealthSchema, { healthy: problem === undefined, detail: problem ?? "" });
 
@@ -117,7 +117,7 @@ const LAYOUTS: Readonly<Record<MachineCgroups["layout"], CgroupLayout>> = {
   v2: CgroupLayout.V2,
 };
 
-/** As the API says it. */
+/** The API's value for no limit. */
 const NO_LIMIT = -1;
 
 function hostLimitsOf(limits: HostLimits, { vmOverheadBytes, cgroupLayout }: StatusContext) {
@@ -165,7 +165,7 @@ export function containerStatusOf(container: ContainerRecord): ContainerStatus {
     oomKillCount: BigInt(container.oomKillCount),
     terminal: spec.process?.terminal ?? false,
     ...(spec.resources !== undefined && { resources: spec.resources }),
-    // What was asked for is recorded once the guest has taken it.
+    // Requested limits are recorded after the guest has applied them.
     ...(spec.resources !== undefined && phase.kind !== "stopped" && { resourcesInForce: spec.resources }),
   });
 }

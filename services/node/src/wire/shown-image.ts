@@ -3,7 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ImageRecord } from "@paddock/images";
 import { type Image, ImageSchema } from "@paddock/protocol";
 
-/** An image as the public API shows it. */
+/** An image as shown by the public API. */
 export function shownImage(image: ImageRecord, nodeId: string): Image {
   const { config } = image;
   return create(ImageSchema, {

@@ -1,4 +1,4 @@
-/** Specs as the API shows them: what was asked for with the node's defaults filled in, and containers as they are now. */
+/** Specs as shown by the API: as requested, with the node's defaults filled in, and with the current containers. */
 import { create } from "@bufbuild/protobuf";
 import {
   type ContainerSpec,
@@ -12,10 +12,10 @@ import { guestHostname } from "../record/guest-hostname.ts";
 import { logLimitsOf } from "../record/log-limits.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 
-/** The agent's own. */
+/** The agent's default. */
 const DEFAULT_SHM_BYTES = 64n * 1024n * 1024n;
 
-/** The spec of a sandbox. Its containers are those that exist. */
+/** The spec of a sandbox, with the existing containers. */
 export const shownSpec = (record: SandboxRecord): SandboxSpec => ({
   ...record.spec,
   hostname: record.spec.hostname || guestHostname(record.sandboxId),
@@ -24,7 +24,7 @@ export const shownSpec = (record: SandboxRecord): SandboxSpec => ({
   containers: record.containers.map(shownContainerSpec),
 });
 
-/** The spec of a container, with the limits that updates have given it. What comes from its image is left out. */
+/** The spec of a container, with the limits of updates. Values from its image are left out. */
 export function shownContainerSpec(container: ContainerRecord): ContainerSpec {
   const { spec } = container;
   const { maxFileBytes, maxFiles } = logLimitsOf(spec.log);

@@ -1,4 +1,4 @@
-/** What became of each limit of an update. Pure. */
+/** The outcomes of an update's limits. Pure. */
 import { create } from "@bufbuild/protobuf";
 import type { AskedLimit } from "@paddock/domain";
 import {
@@ -11,8 +11,8 @@ import {
 import type { Applied } from "../vm/running-vm.ts";
 
 /**
- * One outcome for each limit that was asked for, all in force as the guest has taken them; and those of the VM's size when it changed
- * or has not come to what its containers need. `before` is what was in force for the VM before.
+ * One outcome for each requested limit, all in force because the guest has applied them; and those of the VM's size when it
+ * changed or differs from what its containers need. `before` are the VM's limits before the update.
  */
 export function outcomesOf(
   asked: readonly AskedLimit[],
@@ -46,8 +46,8 @@ function vmOutcome(
   if (wanted === has) return [outcome(figures)];
   const reason =
     wanted < has
-      ? "the guest has not given it back yet; it is taken as soon as it does, and at the next start"
-      : "the guest has not taken it yet; it has it as soon as it does, and at the next start";
+      ? "the guest has not released it yet; it is removed as soon as the guest does, or at the next start"
+      : "the guest has not taken it yet; it is added as soon as the guest does, or at the next start";
   return [outcome({ ...figures, reason, effect: ResourceEffect.NEXT_START })];
 }
 

@@ -2,7 +2,7 @@ import { PaddockError } from "@paddock/domain";
 import { watchMachine } from "../../watch/supervise.ts";
 import type { BootStep } from "./boot-context.ts";
 
-/** Connects the sandbox with the process that was started, and begins to watch it. */
+/** Attaches the sandbox to the started process, and starts to watch it. */
 export const attach: BootStep = {
   name: "attach",
   async run({ node, entry, plan }) {
@@ -16,6 +16,6 @@ export const attach: BootStep = {
   },
   async undo({ entry }) {
     if (entry.vm !== undefined) entry.vm.endExpected = true;
-    entry.detach(new PaddockError("VM_UNAVAILABLE", `sandbox ${entry.sandboxId} did not come up`));
+    entry.detach(new PaddockError("VM_UNAVAILABLE", `the boot of sandbox ${entry.sandboxId} failed`));
   },
 };

@@ -1,7 +1,7 @@
 import { createInGuest } from "../../containers/create-in-guest.ts";
 import { type BootStep, imageOf } from "./boot-context.ts";
 
-/** The containers in the guest, one after the other, their commands not executed. They go with their VM. */
+/** Creates the containers in the guest, in order, without executing their commands. They end with their VM. */
 export const containers: BootStep = {
   name: "containers",
   async run(boot, signal) {

@@ -4,12 +4,13 @@ import { configureGuest } from "../../watch/configure-guest.ts";
 import { watchGuest } from "../../watch/supervise.ts";
 import { type BootStep, cardId } from "./boot-context.ts";
 
-/** How much of the serial console goes into an error: it travels in the details of a status, which are bounded. */
+/** Bytes of the serial console in an error. They are part of a status's details, which are bounded. */
 const EVIDENCE_IN_ERROR = 2048;
 
 /**
- * The guest's first answer, and its identity: fresh entropy, time, hostname, name resolution, network. The link of its interfaces is up only
- * then. A VM that ends before, or a guest that does not answer before the deadline, fails with the end of its console as evidence.
+ * Waits for the guest's first answer and gives it its identity: fresh entropy, time, hostname, name resolution, network. Only
+ * then are the links of its interfaces set up. A VM that ends before, or a guest that does not answer before the deadline,
+ * fails the boot with the end of its console as evidence.
  */
 export const guest: BootStep = {
   name: "guest",
@@ -32,7 +33,7 @@ export const guest: BootStep = {
   },
 };
 
-/** A VM that ends meanwhile closes the link, with why it ended: that error goes through as it is. */
+/** A VM that ends during the wait closes the link with the cause: that error is passed on unchanged. */
 async function answered({ machine, link }: RunningVm, deadlineMs: number, signal: AbortSignal) {
   try {
     return await link.client({ deadlineMs, signal });

@@ -3,8 +3,8 @@ import { resize } from "../../limits/resize.ts";
 import type { BootStep } from "./boot-context.ts";
 
 /**
- * What the host holds the VM to. After the guest has answered: a cap of CPU time starves the start of a VM. All containers count, as all
- * are about to be ready. They go with the VM and its cgroup.
+ * Applies the limits of the host. After the guest has answered, because a CPU cap would starve the start of a VM. All
+ * containers count, because all of them are about to be ready. The limits end with the VM and its cgroup.
  */
 export const limits: BootStep = {
   name: "limits",
