@@ -1,4 +1,4 @@
-//! The agent's state, and what it does without a call: it records exits and OOM kills, and reclaims memory of output.
+//! The agent's state, and its background work: it records exits and OOM kills, and reclaims output memory.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::process::reaper::{Reaper, Starting};
 use crate::runtime::{Names, SandboxContext};
 use crate::sync::lock;
 
-/// Everything the services work on.
+/// The state that all services share.
 pub struct Agent {
     pub machine: Machine,
     pub network: Network,
@@ -28,7 +28,7 @@ pub struct Agent {
     pub reaper: Reaper,
     pub budget: Budget,
     pub oom: Arc<OomWatch>,
-    /// Held by the call that makes the containers follow the sandbox's names.
+    /// Held by the call that updates the names in all containers.
     pub following: tokio::sync::Mutex<()>,
     sandbox: Mutex<Sandbox>,
 }
@@ -40,7 +40,7 @@ struct Sandbox {
 }
 
 impl Agent {
-    /// An agent of a machine, with no sandbox configured.
+    /// Creates an agent for a machine, with no sandbox configured.
     pub fn new(machine: Machine, reaper: Reaper) -> std::io::Result<Arc<Self>> {
         let agent = Arc::new(Self {
             budget: Budget::new(machine.output_budget_bytes()),
@@ -58,7 +58,7 @@ impl Agent {
         Ok(agent)
     }
 
-    /// The sandbox, once it is configured and as long as the guest is not shutting down.
+    /// The sandbox. Fails before it is configured and while the guest shuts down.
     pub fn sandbox(&self) -> Result<Arc<SandboxContext>, ContainerError> {
         let sandbox = lock(&self.sandbox);
         if sandbox.stopping {
@@ -72,13 +72,13 @@ impl Agent {
         lock(&self.sandbox).context.is_some()
     }
 
-    /// Refuses a call that only reads, before the sandbox is configured.
+    /// Refuses a read-only call before the sandbox is configured.
     pub fn require_configured(&self) -> Result<(), ContainerError> {
         if self.configured() { Ok(()) } else { Err(ContainerError::NotConfigured) }
     }
 
-    /// Replaces the sandbox's identity. Without other addresses the hostname stands for the same ones as before. Returns whether the
-    /// names of containers are others now.
+    /// Replaces the sandbox's identity. If `addresses` is none, the hostname keeps its addresses. Returns whether the names that
+    /// containers see have changed.
     pub fn configure(&self, mut context: SandboxContext, addresses: Option<Vec<IpAddr>>) -> bool {
         let mut sandbox = lock(&self.sandbox);
         let before = sandbox.context.take().map(|before| before.names.clone());
@@ -89,7 +89,7 @@ impl Agent {
         differs
     }
 
-    /// Changes the sandbox's names. Returns whether they are others now.
+    /// Changes the sandbox's names. Returns whether they differ from before.
     pub fn change_names(&self, change: impl FnOnce(&mut Names)) -> Result<bool, ContainerError> {
         let mut sandbox = lock(&self.sandbox);
         let context = sandbox.context.as_ref().ok_or(ContainerError::NotConfigured)?;
@@ -100,7 +100,7 @@ impl Agent {
         Ok(differs)
     }
 
-    /// Refuses new work from now on. Returns false if the agent was already stopping.
+    /// Refuses new work from now on. Returns false if the agent was stopping already.
     pub fn begin_stopping(&self) -> bool {
         let mut sandbox = lock(&self.sandbox);
         !std::mem::replace(&mut sandbox.stopping, true)
@@ -176,7 +176,7 @@ async fn follow_oom(agent: Arc<Agent>) {
     }
 }
 
-/// When a ring was denied memory, makes other rings give acknowledged output back, those of ended processes first.
+/// When a ring is denied memory, makes other rings free acknowledged output, those of ended processes first.
 async fn relieve(agent: Arc<Agent>) {
     loop {
         agent.budget.pressed().await;
@@ -193,7 +193,7 @@ async fn relieve(agent: Arc<Agent>) {
         if gained > 0 {
             processes.iter().for_each(|process| process.retry_room());
         }
-        // Under lasting pressure rings ask all the time, and a pass over all of them is not free.
+        // Under lasting pressure rings ask all the time, and each pass visits all of them.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

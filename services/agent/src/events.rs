@@ -1,4 +1,4 @@
-//! The guest's events, numbered. The last few thousand are kept for watchers that connect later.
+//! The guest's events, numbered. The last 4096 are kept for watchers that connect later.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -41,12 +41,12 @@ impl Events {
         self.changed.notify_waiters();
     }
 
-    /// Sequence number of the newest event; 0 when there was none.
+    /// Sequence number of the newest event; 0 if there was none.
     pub fn last(&self) -> u64 {
         lock(&self.log).last
     }
 
-    /// The oldest kept event after `sequence`, waiting for one.
+    /// The oldest kept event after `sequence`. Waits until there is one.
     pub async fn after(&self, sequence: u64) -> WatchEventsResponse {
         until(&self.changed, || self.find(sequence)).await
     }

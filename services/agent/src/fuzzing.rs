@@ -1,7 +1,7 @@
-//! A fuzzer for tests. It mutates inputs of a corpus, deterministically, and gives them to a property that must not panic.
+//! A fuzzer for tests. It mutates inputs of a corpus deterministically, and passes them to a property that must not panic.
 //!
-//! An input that makes it panic is written to the corpus (`tests/corpus/<target>`), whose inputs are tried first.
-//! `PADDOCK_FUZZ_ROUNDS` sets how many inputs are tried, and `PADDOCK_FUZZ_SEED` the first seed.
+//! An input that makes the property panic is written to the corpus (`tests/corpus/<target>`), whose inputs are tried first.
+//! `PADDOCK_FUZZ_ROUNDS` sets the number of inputs to try, and `PADDOCK_FUZZ_SEED` the first seed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ impl Random {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// A number below `limit`, which is not 0.
+    /// A number below `limit`, which must not be 0.
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// Tries the corpus of `target` and inputs made from it.
+/// Tries the corpus of `target` and inputs derived from it.
 pub fn fuzz(target: &str, property: impl Fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
     let corpus = read_corpus(&directory);

@@ -1,7 +1,7 @@
-//! The agent's log: one line for each entry, on the kernel's ring when the agent is PID 1, else on stderr.
+//! The agent's log: one line per entry, to the kernel's ring if the agent is PID 1, otherwise to stderr.
 //!
-//! The console is slow (each character is an exit to the host) and a tenant cannot read the kernel's ring, so entries
-//! go to the ring. No entry holds arguments, environments or bytes of processes.
+//! The console is slow (each character is an exit to the host) and a tenant cannot read the kernel's ring, so entries go to the
+//! ring. No entry contains arguments, environments or bytes of processes.
 
 use std::fs::File;
 use std::io::Write;
@@ -28,7 +28,7 @@ pub fn warn(part: &str, text: &str) {
 
 fn write(level: u8, part: &str, text: &str) {
     let text = text.replace(['\n', '\r'], " ");
-    // The log has nowhere to report its own failure.
+    // There is nowhere to report a failure of the log itself.
     let _ = match KERNEL.get() {
         Some(mut kernel) => kernel.write_all(format!("<{level}>paddock-agent {part}: {text}\n").as_bytes()),
         None => std::io::stderr().write_all(format!("paddock-agent {part}: {text}\n").as_bytes()),

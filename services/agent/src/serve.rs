@@ -1,4 +1,4 @@
-//! The two ways to run: as PID 1 on the guest's port, or on a socket, for tests.
+//! The two ways to run: as PID 1 on the guest's port, or on a socket for tests.
 
 use std::ffi::OsString;
 use std::io;
@@ -22,7 +22,7 @@ const BLOCKING_THREADS: usize = 16;
 /// Delay before the port is reopened after an error.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Serves the port as PID 1 and never returns, or with `serve` a socket, with a directory as every container's image.
+/// As PID 1, serves the port and never returns. With `serve`, serves a socket, with a directory as every container's image.
 pub fn run(arguments: &[OsString]) -> io::Result<()> {
     limit_malloc();
     if std::process::id() == 1 {
@@ -38,7 +38,7 @@ pub fn run(arguments: &[OsString]) -> io::Result<()> {
     }
 }
 
-/// Makes all threads use one arena: each blocking thread would keep its own otherwise.
+/// Makes all threads use one arena: otherwise each blocking thread would have its own.
 fn limit_malloc() {
     // SAFETY: mallopt takes two integers, before a second thread exists.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
@@ -65,7 +65,7 @@ fn serve_guest() -> io::Result<()> {
         let dispatch = Dispatch::new(&agent);
         loop {
             let served = match link::open_port(&uevents).await {
-                // In its own task, so that a panic ends a connection and not the guest.
+                // In a task of its own, so that a panic ends a connection and not the guest.
                 Ok(port) => tokio::spawn(link::serve(port, false, dispatch.clone()))
                     .await
                     .unwrap_or_else(|error| Err(io::Error::other(error))),

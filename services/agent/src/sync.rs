@@ -1,4 +1,4 @@
-//! Locks that survive a panic, waiting for a change, and readiness of descriptors.
+//! Locks that survive a panic, waits for a change, and readiness of descriptors.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
-/// Locks. A lock whose holder panicked is taken all the same, because PID 1 has to continue.
+/// Locks a mutex. Ignores that an earlier holder panicked, because PID 1 has to continue.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -28,6 +28,6 @@ pub async fn until<T>(changed: &Notify, mut check: impl FnMut() -> Option<T>) ->
 
 /// Registers a descriptor with the runtime.
 pub fn watch_fd(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the descriptor is owned, so it stays open and the same until the registration ends with it.
+    // SAFETY: the descriptor is owned, so it stays open and unchanged for as long as it is registered.
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }

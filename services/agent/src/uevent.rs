@@ -1,4 +1,4 @@
-//! The kernel's device events: wakes the tasks that wait for a device, and brings hot-plugged CPUs online.
+//! The kernel's device events: wakes tasks that wait for a device, and brings hot-plugged CPUs online.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,13 +12,13 @@ use tokio::sync::watch;
 
 use crate::sync::watch_fd;
 
-/// A subscription to device events. The value counts them.
+/// A subscription to device events. The value is their count.
 pub struct Uevents {
     count: watch::Sender<u64>,
 }
 
 impl Uevents {
-    /// Opens the kernel's socket and follows it in the background.
+    /// Opens the kernel's socket and reads it in the background.
     pub fn start() -> io::Result<Self> {
         let fd = listen()?;
         // Module loading causes hundreds of events at once.
@@ -57,7 +57,7 @@ async fn follow(socket: &AsyncFd<OwnedFd>, count: &watch::Sender<u64>) -> io::Re
         let received = guard.try_io(|fd| Ok(recv(fd, &mut buffer[..], RecvFlags::DONTWAIT)?.0));
         match received {
             Err(_would_block) => continue,
-            // Events were lost: the tasks that wait look again.
+            // Events were lost: the waiting tasks check again.
             Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Ok(Err(error)) => return Err(error),
             Ok(Ok(length)) => bring_online(&buffer[..length]),

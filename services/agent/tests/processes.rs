@@ -42,11 +42,11 @@ async fn an_exec_ends_with_both_outputs_and_then_its_exit() {
     let heard = stream.finish(Heard::default(), 0).await;
     assert_eq!((heard.text().as_str(), heard.stderr.as_slice()), ("out\n", b"err\n".as_slice()));
     assert_eq!((heard.ends.len(), heard.code()), (2, Some(3)));
-    assert_eq!(client.wait("e1").await.code, 3, "the status is kept");
+    assert_eq!(client.wait("e1").await.code, 3, "the status is remembered");
 }
 
 #[tokio::test]
-async fn a_command_that_is_not_there_exits_127_with_a_reason() {
+async fn a_missing_command_exits_127_with_a_reason() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let heard = client.exec("e1", process(&["no-such-command"])).await.finish(Heard::default(), 0).await;
@@ -56,7 +56,7 @@ async fn a_command_that_is_not_there_exits_127_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_output_continues_on_a_new_connection_without_a_byte_lost_or_doubled() {
+async fn an_output_continues_on_a_new_connection_without_lost_or_repeated_bytes() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let script = "seq 1 200000";
@@ -96,7 +96,7 @@ async fn a_process_without_a_client_waits_for_one() {
     let client = agent.with_container().await;
     drop(client.exec("e1", small_ring(&["head", "-c", "3000000", "/dev/zero"])).await);
     let waiting = tokio::time::timeout(Duration::from_millis(300), client.wait("e1")).await;
-    assert!(waiting.is_err(), "it must not end while its output has no place");
+    assert!(waiting.is_err(), "it must not end while the ring has no room for its output");
     let heard = client.attach("e1", None, true).await.unwrap().finish(Heard::default(), 0).await;
     assert_eq!((heard.stdout.len(), heard.code()), (3_000_000, Some(0)));
 }
@@ -142,7 +142,7 @@ async fn a_gap_in_stdin_ends_the_stream_but_not_the_process() {
     let error = loop {
         match stream.next().await {
             Ok(Some(_)) => {}
-            Ok(None) => panic!("the stream ended well"),
+            Ok(None) => panic!("the stream ended without an error"),
             Err(error) => break error,
         }
     };
@@ -218,7 +218,7 @@ async fn every_exit_is_an_event_that_can_be_replayed() {
     client.exec("e1", process(&["sh", "-c", "kill -9 $$"])).await.finish(Heard::default(), 0).await;
     let remove = pb::RemoveContainerRequest { container_id: client.container() };
     client.containers().remove_container(remove.clone()).await.unwrap();
-    client.containers().remove_container(remove).await.expect("removing what is gone succeeds");
+    client.containers().remove_container(remove).await.expect("removing a missing container succeeds");
     let watch = client.sandboxes().watch_events(pb::WatchEventsRequest { after_sequence: 0 }).await;
     let mut events = watch.unwrap().into_inner();
     for (sequence, exec_id, signal) in [(1, "e1".to_owned(), 9), (2, client.container(), 9)] {
@@ -227,7 +227,7 @@ async fn every_exit_is_an_event_that_can_be_replayed() {
             panic!("not an exit: {event:?}")
         };
         assert_eq!((event.sequence, exited.exec_id), (sequence, exec_id));
-        assert_eq!(exited.instance, "i1", "what was given at the creation");
+        assert_eq!(exited.instance, "i1", "the instance given at the creation");
         assert_eq!(exited.status.unwrap().signal, signal);
     }
 }

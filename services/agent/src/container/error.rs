@@ -11,19 +11,21 @@ use crate::runtime::RuntimeError;
 pub enum ContainerError {
     #[error("container {0:?} does not exist")]
     NotFound(String),
-    #[error("container {container:?} has no process {exec:?}; it never had one, or forgot it after it had ended")]
+    #[error(
+        "container {container:?} has no process {exec:?}; it never existed, or it ended and is no longer remembered"
+    )]
     ProcessNotFound { container: String, exec: String },
     #[error("container {0:?} exists already")]
     Exists(String),
-    #[error("container {container:?} has a process {exec:?} already; attach to it instead")]
+    #[error("container {container:?} already has a process {exec:?}; attach to it instead")]
     ProcessExists { container: String, exec: String },
     #[error("cannot {action} container {id:?}: it is {actual}, not {allowed}")]
     WrongState { action: &'static str, id: String, actual: &'static str, allowed: &'static str },
-    #[error("container {id:?} runs {limit} processes by exec already; wait until one has ended")]
+    #[error("container {id:?} already runs {limit} exec processes; wait until one has ended")]
     TooManyProcesses { id: String, limit: usize },
-    #[error("the guest has {limit} containers already; remove one")]
+    #[error("the guest already has {limit} containers; remove one")]
     TooManyContainers { limit: usize },
-    #[error("container {id:?} ended with code {code} at its start: {reason}")]
+    #[error("container {id:?} exited with code {code} while starting: {reason}")]
     CannotExecute { id: String, code: i32, reason: String },
     #[error("{0}")]
     Invalid(String),
@@ -44,12 +46,12 @@ pub enum ContainerError {
 }
 
 impl ContainerError {
-    /// Names the process of an error.
+    /// Adds the process to an error.
     pub fn of_process<E: Into<SessionError>>(container: &str, exec: &str) -> impl Fn(E) -> Self {
         move |error| Self::Process { container: container.to_owned(), exec: exec.to_owned(), source: error.into() }
     }
 
-    /// The reason that the node is given.
+    /// The reason that is sent to the node.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::NotFound(_) => FailureReason::ContainerNotFound,
@@ -70,7 +72,7 @@ impl ContainerError {
         }
     }
 
-    /// The offset of the oldest byte held, for an offset that is not held.
+    /// The offset of the oldest byte held, if the error is about an offset that is not held.
     pub fn earliest_offset(&self) -> Option<u64> {
         match self {
             Self::Process { source, .. } => source.earliest_offset(),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::error::ContainerError;
 use crate::process::Process;
 
-/// Execs that may run at one time, those being started included.
+/// The most execs that may run at a time, including those that are starting.
 pub const LIVE_LIMIT: usize = 512;
-/// Ended execs whose status and output are remembered. The one that ended first is forgotten first.
+/// The most ended execs whose status and output are remembered. The one that ended first is forgotten first.
 pub const ENDED_LIMIT: usize = 1024;
 
 /// The table.
@@ -32,18 +32,18 @@ impl Execs {
         Ok(())
     }
 
-    /// Frees a reserved id when nothing was started.
+    /// Frees a reserved id if nothing was started.
     pub fn cancel(&mut self, exec: &str) {
         self.starting.remove(exec);
     }
 
-    /// Replaces the reservation by the process.
+    /// Replaces the reservation with the process.
     pub fn insert(&mut self, process: Arc<Process>) {
         self.starting.remove(&process.exec_id);
         self.known.insert(process.exec_id.clone(), process);
     }
 
-    /// Records the exit of a process, and forgets the oldest of too many.
+    /// Records the exit of a process, and forgets the oldest ended processes above the limit.
     pub fn ended(&mut self, exec: &str) {
         if !self.known.contains_key(exec) {
             return;
@@ -61,7 +61,7 @@ impl Execs {
         self.known.get(exec).cloned()
     }
 
-    /// All of them, ended ones first, in the order in which they ended.
+    /// All processes: ended ones first, in the order in which they ended.
     pub fn all(&self) -> Vec<Arc<Process>> {
         let ended = self.ended.iter().filter_map(|exec| self.get(exec));
         let live = self.known.values().filter(|process| process.ended().is_none());

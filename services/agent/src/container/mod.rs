@@ -31,7 +31,7 @@ const OOM_BLAME: std::time::Duration = std::time::Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Created,
-    /// The start is in progress. An exit of init is not published yet, since its reason may follow.
+    /// The start is in progress. If init exits, the exit is not published yet, because its reason may follow.
     Starting,
     Running,
     Paused,
@@ -40,7 +40,7 @@ pub enum Phase {
 /// One container.
 pub struct Container {
     pub id: String,
-    /// Distinguishes it from an earlier container of the same id; given by the host.
+    /// Distinguishes the container from an earlier one with the same id. Given by the host.
     pub instance: String,
     pub runtime: Arc<runtime::Container>,
     pub init: Arc<Process>,
@@ -60,7 +60,7 @@ struct Life {
     oom: Oom,
 }
 
-/// OOM kills of the container's cgroup: announced as events, attributed to exits.
+/// OOM kills of the container's cgroup, announced as events and attributed to exits.
 #[derive(Default)]
 struct Oom {
     announced: u64,
@@ -69,7 +69,7 @@ struct Oom {
 }
 
 impl Container {
-    /// A container whose init has been created.
+    /// Creates a container whose init exists.
     pub fn new(order: u64, instance: String, runtime: Arc<runtime::Container>, init: Arc<Process>) -> Self {
         Self {
             id: init.container_id.clone(),
@@ -89,7 +89,7 @@ impl Container {
         }
     }
 
-    /// The phase, while init lives.
+    /// The phase while init is alive.
     pub fn phase(&self) -> Phase {
         lock(&self.life).phase
     }
@@ -120,7 +120,7 @@ impl Container {
         }
     }
 
-    /// Refuses a call unless the container is in the one state that allows it.
+    /// Refuses a call unless the container is in the state that allows it.
     pub fn require(&self, action: &'static str, allowed: pb::ContainerState) -> Result<(), ContainerError> {
         let actual = self.state();
         if actual == allowed {
@@ -134,7 +134,7 @@ impl Container {
         })
     }
 
-    /// A process by id; init has the container's id.
+    /// Returns a process by id. Init has the container's id.
     pub fn process(&self, exec: &str) -> Result<Arc<Process>, ContainerError> {
         if exec == self.id {
             return Ok(self.init.clone());
@@ -150,7 +150,7 @@ impl Container {
         all
     }
 
-    /// The container as clients see it, without its execs if `briefly`.
+    /// The container as clients see it, without its execs if `briefly` is set.
     pub fn describe(&self, briefly: bool) -> pb::Container {
         let processes = if briefly { vec![self.init.clone()] } else { self.processes() };
         let life = lock(&self.life);
@@ -169,12 +169,12 @@ impl Container {
         }
     }
 
-    /// Why init could not execute its command, or "".
+    /// Why init could not execute its command, or "" if it could.
     pub fn reason(&self) -> String {
         lock(&self.life).reason.clone()
     }
 
-    /// The kernel's count of OOM kills, if it has risen since it was last announced.
+    /// The kernel's count of OOM kills, if it has risen since the last announcement.
     pub fn risen_oom_count(&self) -> Option<u64> {
         let count = self.runtime.oom_kill_count();
         let mut life = lock(&self.life);
@@ -186,8 +186,8 @@ impl Container {
         Some(count)
     }
 
-    /// Whether a SIGKILL that the agent did not send is attributed to the OOM killer: it has killed recently, and more often
-    /// than is attributed to it.
+    /// Whether a SIGKILL that the agent did not send is attributed to the OOM killer: there was a recent OOM kill that is not
+    /// attributed to another exit.
     pub fn blame_oom(&self) -> bool {
         let mut life = lock(&self.life);
         let lately = life.oom.risen_at.is_some_and(|at| at.elapsed() < OOM_BLAME);

@@ -1,4 +1,4 @@
-//! Watches `memory.events` of every container's cgroup by inotify.
+//! Watches `memory.events` of every container's cgroup with inotify.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ pub struct OomWatch {
 }
 
 impl OomWatch {
-    /// A watch over no container.
+    /// Creates a watch over no containers.
     pub fn new() -> io::Result<Arc<Self>> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let copy = inotify.as_fd().try_clone_to_owned()?;
@@ -38,7 +38,7 @@ impl OomWatch {
         }
     }
 
-    /// Waits for the next changes, and returns the changed containers, each once.
+    /// Waits for changes, and returns each changed container once.
     pub async fn changed(&self) -> io::Result<Vec<Arc<Container>>> {
         let mut guard = self.readiness.readable().await?;
         let events = guard.try_io(|_| Ok(self.inotify.read_events()?));

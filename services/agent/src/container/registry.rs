@@ -1,4 +1,4 @@
-//! The containers of the guest, by id. An id is taken from the beginning of a creation.
+//! The containers of the guest, by id. An id is reserved when the creation begins.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use super::Container;
 use super::error::ContainerError;
 use crate::sync::{lock, until};
 
-/// Containers a guest may have.
+/// The most containers in a guest.
 const LIMIT: usize = 1024;
 
 /// The table.
@@ -45,7 +45,7 @@ impl Registry {
         Ok(table.created)
     }
 
-    /// Replaces the reservation by the container.
+    /// Replaces the reservation with the container.
     pub fn insert(&self, container: Arc<Container>) {
         let id = container.id.clone();
         lock(&self.table).slots.insert(id, Slot::There(container));
@@ -58,7 +58,7 @@ impl Registry {
         self.changed.notify_waiters();
     }
 
-    /// A container that has been created.
+    /// Returns a container that has been created.
     pub fn get(&self, id: &str) -> Result<Arc<Container>, ContainerError> {
         match lock(&self.table).slots.get(id) {
             Some(Slot::There(container)) => Ok(container.clone()),
@@ -66,7 +66,7 @@ impl Registry {
         }
     }
 
-    /// As [`Registry::get`], but waits for one that is being created.
+    /// As [`Registry::get`], but waits if the container is being created.
     pub async fn settled(&self, id: &str) -> Option<Arc<Container>> {
         let settled = || match lock(&self.table).slots.get(id) {
             Some(Slot::There(container)) => Some(Some(container.clone())),
@@ -76,7 +76,7 @@ impl Registry {
         until(&self.changed, settled).await
     }
 
-    /// All that have been created, by time of creation.
+    /// All created containers, in the order of creation.
     pub fn all(&self) -> Vec<Arc<Container>> {
         let table = lock(&self.table);
         let mut all: Vec<_> = table

@@ -1,4 +1,4 @@
-//! Finds the virtio port by its name, and waits for it without polling.
+//! Finds the virtio port by its name. Waits for kernel events and does not poll.
 
 use std::fs::{DirEntry, File, OpenOptions};
 use std::io;
@@ -8,12 +8,12 @@ use std::path::Path;
 
 use crate::uevent::Uevents;
 
-/// Name of the port that leads to the node daemon.
+/// Name of the port to the node daemon.
 const PORT_NAME: &str = "paddock.agent.0";
 
 const CLASS: &str = "/sys/class/virtio-ports";
 
-/// Opens the port as soon as the kernel has it.
+/// Opens the port as soon as the kernel announces it.
 pub async fn open_port(uevents: &Uevents) -> io::Result<OwnedFd> {
     let mut news = uevents.subscribe();
     loop {
@@ -22,15 +22,15 @@ pub async fn open_port(uevents: &Uevents) -> io::Result<OwnedFd> {
             Ok(None) => {}
             Err(error) => crate::log::warn("link", &format!("cannot open {PORT_NAME}: {error}")),
         }
-        // A port gets its name after it was added; the kernel sends another event then.
+        // The port gets its name after it was added; the kernel then sends another event.
         if news.changed().await.is_err() {
             return Err(io::Error::other("the kernel's device events have ended"));
         }
     }
 }
 
-/// Unbinds the port's driver from its device and binds it again, which resets the device. The port reappears under another
-/// name, and a descriptor of the old one is dead.
+/// Unbinds the port's driver from its device and binds it again, which resets the device. The port reappears under another name,
+/// and the old descriptor is invalid.
 pub fn rebind() -> io::Result<()> {
     let gone = || io::Error::from(io::ErrorKind::NotFound);
     let port = entry(Path::new(CLASS)).ok_or_else(gone)?;

@@ -6,7 +6,7 @@ use super::*;
 use crate::fuzzing::{Random, fuzz};
 use crate::link::scanner::{Found, Nonce, Scanner};
 
-/// Runs a scanner over bytes in pieces, as the link does. Returns the nonces of the HELLOs it finds.
+/// Feeds bytes to a scanner in pieces, as the link does. Returns the nonces of the HELLOs that it finds.
 fn hellos(bytes: &[u8], mut piece: impl FnMut(usize) -> usize) -> Vec<Nonce> {
     let (mut scanner, mut found, mut at, mut steps) = (Scanner::new(), Vec::new(), 0, 0);
     while at < bytes.len() {

@@ -11,7 +11,7 @@ use super::port::{Change, Port};
 use super::scanner::{Found, Nonce, Scanner};
 use crate::sync::lock;
 
-/// How long no byte may follow a HELLO inside an unfinished frame before the HELLO counts.
+/// How long a HELLO inside an unfinished frame must be followed by nothing before it counts.
 const STALL: Duration = Duration::from_millis(250);
 
 /// The link: one port, and at most one live connection on it.
@@ -19,7 +19,7 @@ pub struct Link {
     pub(super) port: Port,
     once: bool,
     pub(super) state: Mutex<State>,
-    /// The connection is over, or a HELLO came.
+    /// The connection ended, or a HELLO came.
     ended: Notify,
     /// The input ends with a HELLO inside a frame.
     stalled: Notify,
@@ -27,7 +27,7 @@ pub struct Link {
     pub(super) blocked: Notify,
 }
 
-/// What the link's tasks share.
+/// State that the link's tasks share.
 pub(super) struct State {
     scanner: Scanner,
     readable: bool,
@@ -50,14 +50,14 @@ pub(super) struct State {
 pub(super) enum Filled {
     /// Bytes for the connection.
     Bytes(usize),
-    /// Nothing more for now.
+    /// Nothing to read now.
     Blocked,
-    /// The host is away, or its connection is over.
+    /// The host is disconnected, or its connection ended.
     Over,
 }
 
 impl Link {
-    /// A link on a port. A socket, unlike a virtio port, is `once`: its peer does not reconnect.
+    /// Creates a link on a port. A socket, unlike a virtio port, is `once`: its peer does not reconnect.
     pub fn new(port: Port, once: bool) -> Arc<Self> {
         Arc::new(Self {
             port,
@@ -81,7 +81,7 @@ impl Link {
         })
     }
 
-    /// Follows the port's changes. It runs beside the connection and ends only with an error.
+    /// Follows the port's changes. Runs beside the connection and returns only an error.
     pub async fn follow(&self) -> io::Result<()> {
         loop {
             let change = self.port.changed().await?;
@@ -184,9 +184,9 @@ impl Link {
         }
     }
 
-    /// Records a disconnect. Its event is not ordered with the bytes and may arrive after the HELLO of the next host. So a
-    /// connection that has not received a byte yet stays open, and a HELLO that was taken for payload of the old connection
-    /// counts as a HELLO.
+    /// Records a disconnect. Its event is not ordered with the bytes and may arrive after the next host's HELLO. So a connection
+    /// that has not received a byte yet stays open, and a HELLO that was taken for payload of the old connection counts as a
+    /// HELLO.
     fn host_left(&self, state: &mut State) {
         state.finished = self.once;
         if !state.over && state.scanner.is_fresh() && !self.once {
@@ -199,7 +199,7 @@ impl Link {
         self.end(state);
     }
 
-    /// Waits for the next HELLO and discards everything else. None when a socket's peer has closed it.
+    /// Waits for the next HELLO and discards everything else. None if a socket's peer has closed it.
     pub async fn hello(&self) -> Option<Nonce> {
         let mut buffer = vec![0; 4096];
         loop {
@@ -228,7 +228,7 @@ impl Link {
         }
     }
 
-    /// Waits until nothing has followed a HELLO inside an unfinished frame for a while.
+    /// Waits until a HELLO inside an unfinished frame has been followed by nothing for [`STALL`].
     pub async fn believe_stalled(&self) {
         loop {
             self.stalled.notified().await;

@@ -57,8 +57,8 @@ const MAX_STREAMS: u32 = 1024;
 /// Response bytes buffered for one stream.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Serves connections, one after the other. Returns when a socket's peer has closed it, or with an error of the port, which is
-/// `TimedOut` when the port is stuck.
+/// Serves connections one after the other. Returns when a socket's peer has closed it, or with an error of the port (`TimedOut`
+/// if the port is stuck).
 pub async fn serve(fd: OwnedFd, once: bool, dispatch: Dispatch) -> io::Result<()> {
     let link = Link::new(Port::new(fd)?, once);
     tokio::select! {

@@ -21,7 +21,7 @@ pub struct Port {
     readiness: AsyncFd<OwnedFd>,
 }
 
-/// What has changed at the port.
+/// Changes of the port.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change {
     pub readable: bool,
@@ -31,7 +31,7 @@ pub struct Change {
 }
 
 impl Port {
-    /// Takes a descriptor that is non-blocking. Must be called in a runtime.
+    /// Takes a non-blocking descriptor. Must be called in a runtime.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
@@ -60,7 +60,7 @@ impl Port {
         }
     }
 
-    /// Whether it has something to read and takes nothing that is written, now.
+    /// Whether the port has input and accepts no output, now.
     pub fn is_one_way(&self) -> io::Result<bool> {
         let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
         poll(&mut fds, PollTimeout::ZERO)?;

@@ -48,14 +48,14 @@ impl Nonce {
     }
 }
 
-/// What a run of bytes is.
+/// The meaning of a run of bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// The first `used` bytes are consumed. They belong to the connection, or are to be discarded.
+    /// The first `used` bytes are consumed. They belong to the connection, or are discarded.
     Bytes { used: usize, connection: bool },
-    /// A HELLO ended at byte `used`; the connection before it is over.
+    /// A HELLO ended at byte `used`. The connection before it has ended.
     Hello { used: usize, nonce: Nonce },
-    /// The connection is over: these bytes cannot belong to it. They are searched; feed what is after `used`.
+    /// The connection has ended: these bytes cannot belong to it. They are searched; feed the bytes after `used`.
     Broken { used: usize },
 }
 
@@ -82,24 +82,24 @@ impl Scanner {
         Self { state: State::Searching, header: [0; HEADER_BYTES], tail: Vec::with_capacity(2 * LINE_BYTES) }
     }
 
-    /// Goes back to searching, after a disconnect. The last bytes still count: they may be the beginning of a HELLO that
-    /// arrived before the event of the disconnect.
+    /// Returns to searching after a disconnect. Keeps the last bytes: they may be the beginning of a HELLO that arrived before
+    /// the disconnect event.
     pub fn reset(&mut self) {
         self.state = State::Searching;
     }
 
-    /// Whether READY was sent, and no byte received since.
+    /// Whether READY was sent and no byte was received since.
     pub fn is_fresh(&self) -> bool {
         self.state == State::Preface { seen: 0 }
     }
 
-    /// Continues with HTTP/2: READY was sent.
+    /// Continues with HTTP/2 after READY was sent.
     pub fn expect_preface(&mut self) {
         self.state = State::Preface { seen: 0 };
         self.tail.clear();
     }
 
-    /// Looks at the next bytes. Call again with what is after `used` until all are used.
+    /// Scans the next bytes. Call again with the bytes after `used` until all are used.
     pub fn feed(&mut self, bytes: &[u8]) -> Found {
         if self.state == State::Searching {
             return self.search(bytes);
@@ -144,7 +144,7 @@ impl Scanner {
         self.state = if seen == PREFACE.len() {
             State::Header { seen: 0 }
         } else if count < bytes.len() {
-            // The byte that does not fit is not consumed: it is searched next.
+            // The mismatching byte is not consumed: it is searched next.
             State::Searching
         } else {
             State::Preface { seen }
@@ -153,7 +153,7 @@ impl Scanner {
     }
 
     fn frame_header(&mut self, seen: usize, bytes: &[u8]) -> usize {
-        // The length first: if it cannot be a header's, the rest is searched, since a HELLO may end in it.
+        // The length first: if it is not a valid length, the rest is searched, since a HELLO may end in it.
         let wanted = if seen < LENGTH_BYTES { LENGTH_BYTES } else { HEADER_BYTES };
         let count = bytes.len().min(wanted - seen);
         self.header[seen..seen + count].copy_from_slice(&bytes[..count]);
@@ -189,9 +189,9 @@ impl Scanner {
         Nonce::parse(&self.tail)
     }
 
-    /// The HELLO that ends exactly here, inside an incomplete frame. A daemon that sent HELLO is silent until READY, and a
-    /// live daemon finishes its frames. So if nothing follows for a while, this is a new daemon after one that died in
-    /// mid-frame, and not a tenant's stdin.
+    /// The HELLO that ends exactly here, inside an incomplete frame. A daemon that sent HELLO is silent until READY, and a live
+    /// daemon finishes its frames. So if nothing follows for a while, the HELLO is from a new daemon whose predecessor died in
+    /// mid-frame, not from a tenant's stdin.
     pub fn stalled_hello(&self) -> Option<Nonce> {
         match self.state {
             State::Payload { .. } => self.hello_at_tail(),

@@ -14,7 +14,7 @@ use crate::sync::lock;
 /// The most bytes in one write: the kernel's driver takes no more.
 const WRITE_BYTES: usize = 32 * 1024;
 
-/// The connection's end of the link. Once the connection is over, reads return an end and writes fail.
+/// The connection's end of the link. After the connection has ended, reads return end-of-file and writes fail.
 pub struct LinkStream {
     link: Arc<Link>,
     generation: u64,
@@ -35,7 +35,7 @@ impl Link {
 }
 
 impl LinkStream {
-    /// Writes once. Fails when the connection is over.
+    /// Writes once. Fails after the connection has ended.
     pub fn poll_send(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = lock(&self.link.state);
         loop {

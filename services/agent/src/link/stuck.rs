@@ -1,15 +1,15 @@
-//! Telling a port that is stuck from a host that is slow.
+//! Distinguishes a stuck port from a slow host.
 //!
-//! A stuck port delivers the host's bytes and never takes an answer:
+//! A stuck port delivers the host's bytes and never accepts an answer:
 //!
-//! - QEMU sometimes keeps a buffer of the output queue when its peer disconnects. When it has kept all of them, nothing can be
-//!   written any more.
-//! - The event of a connect may be lost when the control queue is full, for example after many connects at once. Then the
-//!   driver believes that no host is connected and refuses to write.
+//! - QEMU sometimes keeps a buffer of the output queue when its peer disconnects. Once it has kept all of them, nothing can be
+//!   written.
+//! - A connect event may be lost when the control queue is full, for example after many connects in a row. The driver then
+//!   believes that no host is connected and refuses to write.
 //!
-//! HTTP/2 does not notice: it reads nothing while it has something to write. A slow host is silent, too: it sends nothing
-//! while it reads nothing. If a slow host is mistaken for a stuck port, it reconnects. Only a reset of the device frees a stuck
-//! port, see [`super::rebind`].
+//! HTTP/2 does not notice: it reads nothing while it has something to write. A slow host is silent, too: it sends nothing while
+//! it reads nothing. A slow host that is mistaken for a stuck port reconnects. Only a reset of the device frees a stuck port; see
+//! [`super::rebind`].
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::scanner::Nonce;
 use super::stream::LinkStream;
 use crate::sync::lock;
 
-/// The time between two checks of a port that takes no writes, and how long READY may wait for room.
+/// The time between two checks of a port that accepts no output, and how long READY may wait for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Link {
@@ -42,7 +42,7 @@ impl Link {
         }
     }
 
-    /// Answers a HELLO and opens a connection. None if the host has disconnected, or sent HELLO again inside a frame.
+    /// Answers a HELLO and opens a connection. None if the host has disconnected, or has sent HELLO again inside a frame.
     pub async fn answer(self: &std::sync::Arc<Self>, nonce: Nonce) -> io::Result<Option<LinkStream>> {
         tokio::select! {
             opened = self.open(nonce) => Ok(opened),
@@ -53,7 +53,7 @@ impl Link {
 }
 
 fn stuck() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the host sends and cannot be answered")
+    io::Error::new(io::ErrorKind::TimedOut, "the port accepts no output while the host sends")
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     use super::super::port::Port;
     use super::*;
 
-    /// A link whose output is full, its other end, and the HELLO that it received.
+    /// A link whose output is full, with its peer and the HELLO that it received.
     async fn full() -> (Arc<Link>, UnixStream, Nonce) {
         let (port, mut host) = UnixStream::pair().unwrap();
         port.set_nonblocking(true).unwrap();

@@ -1,5 +1,5 @@
-//! The first steps of PID 1. None of them ends the boot: a failure is logged, and a call that needs what is missing fails
-//! later, over the link, and says why.
+//! The first steps of PID 1. None of them aborts the boot: a failure is logged. A later call that needs the missing part fails
+//! over the link with the reason.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -33,9 +33,9 @@ const fn entry(target: &'static str, kind: &'static str, flags: MsFlags, data: &
     Mount { target, kind, flags, data }
 }
 
-/// Kernel settings: the agent's log is not rate-limited, there are no core files, tenants read nothing of the kernel, every user
-/// may bind low ports and ping as in other container engines, and the bounds that the kernel derives from the memory at boot
-/// are lifted: a VM grows, and the cgroups bound containers.
+/// Kernel settings. The agent's log is not rate-limited; there are no core files; tenants cannot read kernel data; every user may
+/// bind low ports and ping, as in other container engines. Bounds that the kernel derives from the memory at boot are lifted: a
+/// VM grows, and the cgroups bound containers.
 const SYSCTLS: [(&str, &str); 11] = [
     // The kernel requires the newline here.
     ("kernel/printk_devkmsg", "on\n"),
@@ -51,7 +51,7 @@ const SYSCTLS: [(&str, &str); 11] = [
     ("net/ipv4/ping_group_range", "0 2147483647"),
 ];
 
-/// Signals that may be pending for the processes of a user, as on a host with 16 GiB.
+/// Signals that may be pending for a user's processes, as on a host with 16 GiB.
 const PENDING_SIGNALS: u64 = 65_536;
 
 /// Mounts, cgroup, settings, loopback.
@@ -65,7 +65,7 @@ pub fn prepare() {
     for (name, value) in SYSCTLS {
         report(name, fs::write(Path::new("/proc/sys").join(name), value));
     }
-    // No OOM score: the OOM killer spares PID 1, and a score would make each exec copy memory (runtime/launch/spawn.rs).
+    // No OOM score is set: the OOM killer spares PID 1, and a score would make each exec copy memory (runtime/launch/spawn.rs).
     report("open files", raise_open_files());
     report("processes", unbound_processes());
     report("memory hot-plug", online_memory());
@@ -89,7 +89,7 @@ fn mount_one(entry: &Mount) -> std::io::Result<()> {
     }
 }
 
-/// An initramfs without /dev/console starts PID 1 without descriptors: the next file to be opened would become stdout.
+/// An initramfs without /dev/console starts PID 1 without descriptors: the next file that is opened would become stdout.
 fn open_standard_descriptors() {
     while let Ok(file) = fs::File::options().read(true).write(true).open("/dev/null") {
         if file.as_raw_fd() > 2 {
@@ -99,7 +99,7 @@ fn open_standard_descriptors() {
     }
 }
 
-/// Lets children of the root use every controller, and moves the agent into its own leaf.
+/// Lets child cgroups of the root use every controller, and moves the agent into its own leaf.
 fn prepare_cgroup() -> std::io::Result<()> {
     let root = Path::new("/sys/fs/cgroup");
     let leaf = root.join("agent");
@@ -128,23 +128,23 @@ fn online_memory() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Raises the agent's limit of open files: the kernel gives PID 1 1024, 4096 at most, and an exec takes four of them. Processes
-/// inherit the limit, so it is not so high that a loop over all descriptors takes seconds.
+/// Raises the agent's limit of open files: the kernel gives PID 1 1024, at most 4096, and an exec takes four. Processes inherit
+/// the limit, so it is low enough that a loop over all descriptors does not take seconds.
 fn raise_open_files() -> std::io::Result<()> {
     use nix::sys::resource::{Resource, setrlimit};
     Ok(setrlimit(Resource::RLIMIT_NOFILE, 65_536, 1_048_576)?)
 }
 
-/// Lifts the kernel's bound on processes and pending signals of a user, which is half of the threads that fit the memory at boot:
-/// 815 in 256 MiB, for user 0 of all containers together. The cgroups bound them by pids and memory.
+/// Lifts the kernel's per-user bound on processes and pending signals, which is half of the threads that fit the memory at boot:
+/// 815 in 256 MiB, for user 0 of all containers together. The cgroups bound both by pids and memory.
 fn unbound_processes() -> std::io::Result<()> {
     use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
     setrlimit(Resource::RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY)?;
     Ok(setrlimit(Resource::RLIMIT_SIGPENDING, PENDING_SIGNALS, PENDING_SIGNALS)?)
 }
 
-/// Makes the mount of the root read-only. It holds the agent's program, which a container can name as /proc/PID/exe of a process
-/// that has not executed its command yet, and must not change (CVE-2019-5736).
+/// Makes the mount of the root read-only. It contains the agent's program, which a container can open as /proc/PID/exe of a
+/// process that has not executed its command yet, and must not change (CVE-2019-5736).
 pub(crate) fn protect(mount_point: &str) -> std::io::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
     Ok(mount(None::<&str>, mount_point, None::<&str>, flags, None::<&str>)?)

@@ -1,17 +1,17 @@
-//! CPUs brought online and taken offline.
+//! Brings CPUs online and takes them offline.
 
 use std::path::Path;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 
-/// A CPU that can be changed; CPU 0 cannot.
+/// A CPU that can be taken offline; CPU 0 cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cpu {
     number: u32,
     online: bool,
 }
 
-/// Brings CPUs online or takes them offline until `count` are online, as far as the machine has them and the kernel agrees. Blocks.
+/// Brings CPUs online or takes them offline until `count` are online, within the CPUs that exist and the kernel allows. Blocks.
 pub fn set_online(count: u32) {
     for Cpu { number, online } in changes(present(), count) {
         let path = Path::new(CPUS).join(format!("cpu{number}/online"));
@@ -33,7 +33,7 @@ fn present() -> Vec<Cpu> {
     numbers.filter_map(cpu).collect()
 }
 
-/// The changes to make: low numbers come online first, the highest goes offline first.
+/// The changes to make: the lowest numbers come online first, the highest go offline first.
 fn changes(mut cpus: Vec<Cpu>, count: u32) -> Vec<Cpu> {
     cpus.sort_by_key(|cpu| cpu.number);
     let beside_first = count.saturating_sub(1) as usize;
@@ -56,14 +56,14 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_come_first_and_the_highest_go_first() {
+    fn the_lowest_come_online_first_and_the_highest_go_offline_first() {
         assert_eq!(after(&[(2, false), (1, false), (3, false)], 3), [(1, true), (2, true)]);
         assert_eq!(after(&[(1, true), (2, true), (3, true)], 2), [(3, false), (2, false)]);
         assert_eq!(after(&[(1, false), (2, true)], 2), [(1, true), (2, false)]);
     }
 
     #[test]
-    fn no_more_are_changed_than_there_are() {
+    fn a_count_above_the_present_cpus_changes_all_of_them() {
         assert_eq!(after(&[(1, true)], 9), []);
         assert_eq!(after(&[(1, true)], 1), [(1, false)]);
         assert_eq!(after(&[], 4), []);

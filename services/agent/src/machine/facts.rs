@@ -1,4 +1,4 @@
-//! Facts of the machine, from the kernel.
+//! Facts about the machine, from the kernel.
 
 use std::time::Duration;
 

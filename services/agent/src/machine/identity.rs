@@ -1,7 +1,7 @@
-//! The identity a guest is given: entropy, time, names, shared memory.
+//! The identity of a guest: entropy, time, names, shared memory.
 //!
-//! A guest restored from a template has the template's random pool, clock and name, like every other guest of that template.
-//! So this is applied before any code of a tenant runs, and again after a resume.
+//! A guest restored from a template has the template's random pool, clock and name, like every other guest of that template. So
+//! the identity is applied before any code of a tenant runs, and again after a resume.
 
 use std::fs::File;
 use std::io;
@@ -21,14 +21,14 @@ use crate::runtime::{Names, SandboxContext};
 const SHM_BYTES: u64 = 64 * 1024 * 1024;
 /// `_IOW('R', 0x03, int[2])`: adds bytes to the pool and credits them.
 const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
-/// `_IO('R', 0x07)`: makes the generator use the pool now.
+/// `_IO('R', 0x07)`: makes the generator reseed from the pool now.
 const RNDRESEEDCRNG: libc::c_ulong = 0x5207;
 /// The most entropy of one call, in bytes.
 const ENTROPY_LIMIT: usize = 512;
 /// The most additional lines of /etc/hosts.
 const HOSTS: usize = 256;
 
-/// Why a guest could not take an identity.
+/// Why an identity could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     #[error("{0}")]
@@ -38,7 +38,7 @@ pub enum IdentityError {
 }
 
 impl IdentityError {
-    /// The reason that the node is given.
+    /// The reason that is sent to the node.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::Invalid(_) => FailureReason::Invalid,
@@ -51,7 +51,7 @@ fn system<E: Into<io::Error>>(action: &'static str) -> impl Fn(E) -> IdentityErr
     move |error| IdentityError::System { action, source: error.into() }
 }
 
-/// Checks the whole request, then applies it. Returns what containers need to know of the sandbox.
+/// Checks the whole request, then applies it. Returns the facts that containers need about the sandbox.
 pub fn apply(machine: &Machine, request: &pb::ConfigureSandboxRequest) -> Result<SandboxContext, IdentityError> {
     check_entropy(&request.entropy)?;
     let names = names(&request.hostname, request.dns.as_ref(), &request.extra_hosts)?;
@@ -88,7 +88,7 @@ pub fn set_hostname(machine: &Machine, hostname: &str) -> Result<(), IdentityErr
     Ok(())
 }
 
-/// Checks what containers are to know by name.
+/// Checks the names that containers see.
 pub fn names(
     hostname: &str,
     dns: Option<&pb::DnsConfig>,
@@ -106,7 +106,7 @@ pub fn names(
     })
 }
 
-/// One line of /etc/hosts. The name is checked, so that it cannot add a line.
+/// Parses one line of /etc/hosts. The name is checked, so that it cannot add a line.
 fn host(entry: &pb::HostEntry) -> Result<(IpAddr, String), IdentityError> {
     let address = entry.address.parse().map_err(|_| invalid("extra_hosts has an address that is not an IP address"))?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -135,7 +135,7 @@ fn check_hostname(name: &str) -> Result<(), IdentityError> {
     Err(invalid("hostname must be at most 64 letters, digits, '-', '_' or '.'"))
 }
 
-/// The text of resolv.conf. Words are checked, so that none can add a line.
+/// The text of resolv.conf. Each word is checked, so that it cannot add a line.
 pub fn resolv_conf(dns: Option<&pb::DnsConfig>) -> Result<String, IdentityError> {
     let Some(dns) = dns else {
         return Ok(String::new());

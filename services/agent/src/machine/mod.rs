@@ -1,5 +1,5 @@
-//! The machine the agent runs on. As PID 1 it owns the machine: it mounts, loads modules, sets the clock, powers
-//! off. Started on a host for tests, it does none of that.
+//! The machine that the agent runs on. As PID 1 the agent owns it: it mounts, loads modules, sets the clock, powers off. When
+//! tests start it on a host, it does none of that.
 
 pub mod boot;
 pub mod cpus;
@@ -14,10 +14,10 @@ use tokio::sync::watch;
 
 use crate::runtime::Layout;
 
-/// Files the agent makes for containers.
+/// Files that the agent creates for containers.
 const STATE_DIR: &str = "/run/paddock";
 
-/// What the agent may do to its machine.
+/// Which actions the agent may take on its machine.
 pub struct Machine {
     owned: bool,
     modules: watch::Receiver<bool>,
@@ -27,12 +27,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The machine the agent booted; `modules` turns true when all are loaded.
+    /// The machine that the agent booted. `modules` becomes true when all modules are loaded.
     pub fn owned(modules: watch::Receiver<bool>) -> Self {
         Self { owned: true, modules, state: PathBuf::from(STATE_DIR), layout: Layout::default() }
     }
 
-    /// A machine that is set up already. The directory `rootfs` takes the place of every image.
+    /// A machine that is set up already. The directory `rootfs` replaces every image.
     pub fn borrowed(state: &Path, cgroup: &Path, rootfs: String) -> Self {
         Self {
             owned: false,
@@ -42,7 +42,7 @@ impl Machine {
         }
     }
 
-    /// Whether the agent may set the clock and the like.
+    /// Whether the agent may change the machine itself, such as its clock.
     pub fn is_owned(&self) -> bool {
         self.owned
     }
@@ -50,7 +50,7 @@ impl Machine {
     /// Waits until the modules that containers need are loaded.
     pub async fn modules_loaded(&self) {
         let mut modules = self.modules.clone();
-        // An error means that the loader has ended: nothing more will be loaded.
+        // An error means that the loader has ended: no more modules are loaded.
         let _ = modules.wait_for(|loaded| *loaded).await;
     }
 
@@ -61,7 +61,7 @@ impl Machine {
         }
     }
 
-    /// The most memory of held output: an eighth of the machine's, at least 8 MiB.
+    /// The most memory for held output: an eighth of the machine's, at least 8 MiB.
     pub fn output_budget_bytes(&self) -> usize {
         let eighth = facts::memory().total_bytes / 8;
         (eighth as usize).max(8 * 1024 * 1024)
@@ -72,12 +72,12 @@ impl Machine {
         self.state.join("shm")
     }
 
-    /// Where directories shared between containers are.
+    /// The parent of the directories that containers share.
     pub fn shared_root(&self) -> PathBuf {
         self.state.join("shared")
     }
 
-    /// Ends the machine at once; a borrowed one loses only the agent.
+    /// Powers off at once. On a borrowed machine only the agent exits.
     pub fn power_off(&self) {
         if !self.owned {
             std::process::exit(0);

@@ -1,5 +1,5 @@
-//! Kernel modules, in the order of `/modules/order`. Those up to `virtio_console` are loaded first, because the link needs them;
-//! the others are loaded in the background, and the first container waits for them.
+//! Kernel modules, in the order of `/modules/order`. Those up to `virtio_console` are loaded first, because the link needs them.
+//! The others are loaded in the background, and the first container waits for them.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -9,12 +9,12 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use tokio::sync::watch;
 
 const DIR: &str = "/modules";
-/// The module of the link's port.
+/// The module that drives the link's port.
 const LINK_MODULE: &str = "virtio_console";
-/// Device id of memory that is plugged and unplugged (virtio 1.2, section 5).
+/// Device id of virtio-mem (virtio 1.2, section 5).
 const VIRTIO_MEM: u32 = 24;
 
-/// Loads what the link needs, then the rest in the background. The receiver turns true at the end.
+/// Loads the modules that the link needs, then the others in the background. The receiver becomes true at the end.
 pub fn load() -> watch::Receiver<bool> {
     let (done, loaded) = watch::channel(false);
     let names = listed("order");
@@ -27,7 +27,7 @@ pub fn load() -> watch::Receiver<bool> {
         rest.iter().for_each(|name| load_one(name));
         crate::runtime::warm_up();
         let _ = done.send(true);
-        // The first container does not wait for it: memory is plugged in later.
+        // The first container does not wait for this one: memory is plugged in later.
         if has_virtio_device(VIRTIO_MEM) {
             load_on_demand("virtio_mem");
         }
@@ -44,7 +44,7 @@ fn listed(file: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Whether the machine has a virtio device of this kind.
+/// Whether the machine has a virtio device of this type.
 fn has_virtio_device(kind: u32) -> bool {
     let devices = std::fs::read_dir("/sys/bus/virtio/devices").into_iter().flatten().flatten();
     devices.into_iter().any(|device| {
@@ -53,7 +53,7 @@ fn has_virtio_device(kind: u32) -> bool {
     })
 }
 
-/// Loads a module of `/modules/on-demand` and all that precede it there, among them its dependencies.
+/// Loads a module of `/modules/on-demand` and all that precede it there, including its dependencies.
 pub fn load_on_demand(name: &str) {
     if std::path::Path::new("/sys/module").join(name).exists() {
         return;
@@ -69,14 +69,14 @@ fn module_name(line: &str) -> &str {
     line.strip_suffix(".ko").unwrap_or(line)
 }
 
-/// Whether a line is a name, and no path.
+/// Whether a line is a module name and not a path.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// With one CPU, loading must not delay the first answer on the link.
+/// Lowers this thread's priority: with one CPU, loading must not delay the first answer on the link.
 fn yield_to_the_link() {
-    // None is the calling thread.
+    // None means the calling thread.
     let _ = rustix::process::setpriority_process(None, 10);
 }
 

@@ -1,4 +1,4 @@
-//! Addresses as requests write them: CIDR and MAC.
+//! Parses addresses of requests: CIDR and MAC.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,12 +28,12 @@ impl Cidr {
     pub fn parse_own(text: &str) -> Result<Self> {
         let cidr = Self::parse(text)?;
         if cidr.prefix == 0 || !is_host(cidr.address) {
-            return Err(invalid(format!("{cidr} cannot be an address of an interface")));
+            return Err(invalid(format!("{cidr} cannot be assigned to an interface")));
         }
         Ok(cidr)
     }
 
-    /// Reads a destination: no bit is set behind the prefix.
+    /// Parses a destination: no bit is set after the prefix.
     pub fn parse_destination(text: &str) -> Result<Self> {
         let cidr = Self::parse(text)?;
         let network = cidr.network();
@@ -83,7 +83,7 @@ fn is_host(address: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is valid on one link only.
+/// Whether an address is link-local.
 pub fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
@@ -115,7 +115,7 @@ impl fmt::Display for Mac {
     }
 }
 
-/// The beginning of a text of a request, for a message.
+/// The first characters of a text from a request, for a message.
 pub fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }

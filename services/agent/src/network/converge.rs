@@ -1,8 +1,8 @@
-//! Making the kernel's network what it is to be, in full or not at all.
+//! Changes the kernel's network to a target, in full or not at all.
 //!
-//! A target says what is to be of some links, of their addresses, of all routes, of all neighbours; what it does not mention
-//! stays. The differences from what is there are applied in that order, since each needs the ones before it. When the kernel
-//! refuses one, the state from before becomes the target. So there is one way forward, which is also the way back.
+//! A target describes the wanted state of some links, their addresses, all routes, all neighbours; anything it does not mention
+//! stays. The differences from the present state are applied in that order, since each part needs the ones before it. If the
+//! kernel refuses a change, the previous state becomes the target. So one path both applies and undoes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use super::route::{self, Change, Route};
 use super::settings;
 use super::state::{self, Addresses, Neighbours, State};
 
-/// What is to be.
+/// The wanted state.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     pub links: BTreeMap<u32, Settings>,
@@ -33,7 +33,7 @@ impl Target {
     fn before(&self, state: &State) -> Self {
         let links = state.links.iter().filter(|link| self.links.contains_key(&link.index));
         let was = |index: &u32| (*index, state.addresses.get(index).cloned().unwrap_or_default());
-        // A link that was down for a moment has lost its routes, and an address may take some with it.
+        // A link that was down for a moment has lost its routes, and removing an address may remove routes with it.
         let touched = self.routes.is_some() || !self.links.is_empty() || !self.addresses.is_empty();
         let own = state.routes.iter().filter(|present| !present.is_from_kernel());
         Self {
@@ -63,7 +63,7 @@ async fn forward(netlink: &Handle, mut state: State, target: &Target) -> Result<
     let mut routes_are_current = true;
     for link in &state.links {
         let Some(wanted) = target.links.get(&link.index).filter(|wanted| **wanted != link.settings) else { continue };
-        // Before it is up, so that it is never up without them.
+        // Before the link is up, so that it is never up without these settings.
         settings::apply(&link.settings.name)?;
         set_link(netlink, link.index, &link.settings, wanted).await?;
         routes_are_current = false;
@@ -104,14 +104,15 @@ async fn change_link(netlink: &Handle, index: u32, from: &Settings, to: &Setting
     netlink.link().set(link::change(index, from, to)).execute().await.map_err(failed)
 }
 
-/// Adds the missing addresses, then removes the others: a link without an address loses its routes. Returns whether any changed.
+/// Adds the missing addresses, then removes the others: a link without an address loses its routes. Returns whether any address
+/// changed.
 async fn set_addresses(
     netlink: &Handle,
     index: u32,
     present: &BTreeSet<Cidr>,
     wanted: &BTreeSet<Cidr>,
 ) -> Result<bool> {
-    // With two that differ only in their prefix, a removal would not say which one.
+    // If two differ only in their prefix, a removal would be ambiguous.
     let is_changed = |cidr: &&Cidr| wanted.iter().any(|other| other.address == cidr.address && other != *cidr);
     let (changed, surplus): (Vec<&Cidr>, Vec<&Cidr>) = present.difference(wanted).partition(is_changed);
     let surplus = surplus.into_iter().filter(|cidr| !is_link_local(cidr.address));
@@ -141,7 +142,7 @@ async fn remove_address(netlink: &Handle, index: u32, cidr: &Cidr) -> Result<()>
     message.header.family = if cidr.address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     message.attributes.push(AddressAttribute::Local(cidr.address));
     match netlink.address().del(message).execute().await {
-        // The kernel removed it with another one.
+        // The kernel removed it together with another address.
         Err(error) if code(&error) == libc::EADDRNOTAVAIL => Ok(()),
         done => done.map_err(|error| NetworkError::answered(format!("remove the address {cidr}"), error)),
     }
@@ -157,7 +158,7 @@ async fn change_route(netlink: &Handle, change: Change) -> Result<()> {
             (request.execute().await, format!("replace the route to {route}"))
         }
         Change::Remove(route) => match netlink.route().del(route.removal()).execute().await {
-            // The kernel removed it with an address.
+            // The kernel removed it together with an address.
             Err(error) if code(&error) == libc::ESRCH => return Ok(()),
             done => (done, format!("remove the route to {route}")),
         },

@@ -1,4 +1,4 @@
-//! Why the network cannot be what a request asks for.
+//! Why a request about the network fails.
 
 use std::io;
 
@@ -25,7 +25,7 @@ pub enum NetworkError {
 }
 
 impl NetworkError {
-    /// The reason that the node is given.
+    /// The reason that is sent to the node.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::Invalid(_) | Self::Refused { .. } => FailureReason::Invalid,
@@ -38,12 +38,13 @@ impl NetworkError {
         }
     }
 
-    /// The kernel's answer to an attempt. Values that it does not take are the request's fault.
+    /// The kernel's answer to an attempt. Values that the kernel rejects are the request's fault.
     pub fn answered(attempt: String, error: Netlink) -> Self {
         let source = match error {
             Netlink::NetlinkError(message) => message.to_io(),
-            // Not its text, which can print every kind of message, and would double the size of this program's netlink code.
-            _ => io::Error::other("the kernel's answer makes no sense"),
+            // Not the error's own text: it can print every kind of message, which would double the size of the netlink code in
+            // the binary.
+            _ => io::Error::other("the kernel sent an invalid answer"),
         };
         match source.raw_os_error() {
             Some(libc::ENODEV) => Self::NotFound(format!("to {attempt}")),
@@ -56,7 +57,7 @@ impl NetworkError {
     }
 }
 
-/// A request that cannot be met as it is.
+/// A request that is invalid, or does not fit the network as it is.
 pub fn invalid(text: impl Into<String>) -> NetworkError {
     NetworkError::Invalid(text.into())
 }

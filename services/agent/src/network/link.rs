@@ -1,4 +1,4 @@
-//! Network devices: what the kernel says of them, and how a request names one.
+//! Network devices: their state in the kernel, and how requests name them.
 
 use std::fmt;
 use std::path::Path;
@@ -15,14 +15,14 @@ const CLASS: &str = "/sys/class/net";
 pub struct Link {
     pub index: u32,
     pub settings: Settings,
-    /// The MAC that it has from the host.
+    /// The MAC that the host gave the device.
     pub permanent: Option<Mac>,
     pub is_loopback: bool,
     pub carrier: bool,
     pub stats: Option<Stats64>,
 }
 
-/// What can be set of a link.
+/// The settings of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub name: String,
@@ -31,7 +31,7 @@ pub struct Settings {
     pub up: bool,
 }
 
-/// What a request calls a device. At least one of the two is there.
+/// How a request names a device. At least one of the two is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     pub pci_address: Option<String>,
@@ -39,7 +39,7 @@ pub struct Device {
 }
 
 impl Link {
-    /// Reads the kernel's message.
+    /// Parses the kernel's message.
     pub fn parse(message: &LinkMessage) -> Self {
         let flags = message.header.flags;
         let mut link = Self {
@@ -63,17 +63,17 @@ impl Link {
         link
     }
 
-    /// The MAC that names it in requests.
+    /// The MAC that requests use to name the device.
     pub fn permanent_mac(&self) -> Option<Mac> {
         self.permanent.or(self.settings.mac)
     }
 
-    /// Its address on the PCI bus, if it is there.
+    /// The device's PCI address, if known.
     pub fn pci_address(&self) -> Option<String> {
         pci_address(&Path::new(CLASS).join(&self.settings.name).join("device"))
     }
 
-    /// Whether it is the device that a request means.
+    /// Whether a request means this device.
     pub fn is(&self, device: &Device) -> bool {
         !self.is_loopback
             && device.permanent_mac.is_none_or(|wanted| self.permanent_mac() == Some(wanted))
@@ -92,7 +92,7 @@ impl fmt::Display for Device {
     }
 }
 
-/// The message that changes only what differs. The kernel renames, and gives another MAC to, only a link that is down.
+/// The message that changes only the differences. The kernel renames a link, or changes its MAC, only while the link is down.
 pub fn change(index: u32, from: &Settings, to: &Settings) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;

@@ -1,7 +1,7 @@
 //! The guest's network, over netlink: links, addresses, routes, neighbours.
 //!
-//! [`wanted`] checks what a request asks for, [`state`] reads what is there, and [`converge`] makes the one the other, or changes
-//! nothing. Changes are made one after the other. All containers share the agent's network namespace, so there is no other one.
+//! [`wanted`] checks a request, [`state`] reads the present state, and [`converge`] applies the request in full or changes
+//! nothing. Changes are serialised. All containers share the agent's network namespace, so there is no other one.
 
 mod address;
 mod converge;
@@ -30,24 +30,24 @@ use wanted::{Interface, Names};
 
 /// How long a device may take to appear, unless a request says otherwise.
 const DEVICE_WAIT: Duration = Duration::from_secs(10);
-/// The longest that a request may ask for.
+/// The longest wait that a request may ask for.
 const DEVICE_WAIT_LIMIT: Duration = Duration::from_secs(120);
-/// The most interfaces and routes of an answer.
+/// The most interfaces and routes in an answer.
 const INTERFACES_SHOWN: usize = 256;
 const ROUTES_SHOWN: usize = 2048;
 
 /// The network of the agent's namespace.
 #[derive(Default)]
 pub struct Network {
-    /// Held by the call that changes something.
+    /// Held by the call that changes the network.
     operation: tokio::sync::Mutex<()>,
 }
 
 impl Network {
-    /// Checks what can be checked without a look at the kernel.
+    /// Checks the parts of a request that need no kernel state.
     pub fn check(config: &pb::NetworkConfig) -> Result<()> {
         wanted::interfaces(&config.interfaces)?;
-        // Any name of an interface is right until the interfaces are known.
+        // Until the interfaces are known, any interface name is accepted.
         let named = config.routes.iter().map(|route| &route.interface);
         let named = named.chain(config.neighbours.iter().map(|neighbour| &neighbour.interface));
         let names = named.map(|name| (name.clone(), 0)).collect();
@@ -76,7 +76,7 @@ impl Network {
         converge::apply(&netlink, state, &target).await
     }
 
-    /// Configures one interface, and returns it as it is then. Its routes stay.
+    /// Configures one interface, and returns its new state. Keeps its routes.
     pub async fn update_interface(
         &self,
         interface: &pb::Interface,
@@ -92,7 +92,7 @@ impl Network {
         let index = link.index;
         let mut target = Target::default();
         target.add(link, &wanted, &mut wanted::names(&state.links))?;
-        // Going down takes the routes of a link away, so they are part of the target.
+        // A link that goes down loses its routes, so the target includes them.
         if target.links.get(&index).is_some_and(|settings| link.settings.up && settings.up) {
             let own = state.routes.iter().filter(|present| !present.is_from_kernel());
             target.routes = Some(own.map(|present| present.route).collect());
@@ -104,7 +104,7 @@ impl Network {
         link.map(|link| status(&state, link)).ok_or_else(|| NetworkError::NotFound(wanted.device.to_string()))
     }
 
-    /// Removes the addresses of an interface, and takes it down.
+    /// Removes the addresses of an interface and takes it down.
     pub async fn remove_interface(&self, pci_address: &str, permanent_mac: &str) -> Result<()> {
         let device = wanted::device(pci_address, permanent_mac)?;
         let _operation = self.operation.lock().await;
@@ -129,7 +129,7 @@ impl Network {
         Ok(shown_routes(&State::read(&netlink).await?))
     }
 
-    /// All interfaces but the loopback.
+    /// All interfaces except the loopback.
     pub async fn interfaces(&self) -> Result<Vec<pb::InterfaceStatus>> {
         let state = State::read(&connect()?).await?;
         let links = state.links.iter().filter(|link| !link.is_loopback).take(INTERFACES_SHOWN);
@@ -141,15 +141,15 @@ impl Network {
         Ok(shown_routes(&State::read(&connect()?).await?))
     }
 
-    /// The addresses that the sandbox's name stands for.
+    /// The addresses that the sandbox's hostname resolves to.
     pub async fn own_addresses(&self) -> Result<Vec<IpAddr>> {
         Ok(State::read(&connect()?).await?.own_addresses())
     }
 }
 
 impl Target {
-    /// Refuses an address that an interface has which the target does not mention, and a gateway that is an own address: the kernel
-    /// takes both.
+    /// Refuses two states that the kernel would accept: an address that is on an interface outside the target, and a gateway that
+    /// is one of the sandbox's own addresses.
     fn check(&self, state: &State) -> Result<()> {
         let others = state.addresses.iter().filter(|(index, _)| !self.addresses.contains_key(index));
         let others: BTreeSet<_> = others.flat_map(|(_, all)| all).map(|cidr| cidr.address).collect();
@@ -164,7 +164,7 @@ impl Target {
         }
     }
 
-    /// Adds an interface. Its name must not be that of a link that keeps it.
+    /// Adds an interface. Its name must differ from the names of links that keep theirs.
     fn add(&mut self, link: &Link, wanted: &Interface, names: &mut Names) -> Result<()> {
         names.remove(&link.settings.name);
         if names.insert(wanted.name.clone(), link.index).is_some() {
@@ -182,7 +182,7 @@ impl Target {
     }
 }
 
-/// A connection that ends with its handle.
+/// Opens a connection that closes with its handle.
 fn connect() -> Result<Handle> {
     let failed = |source| NetworkError::Kernel { attempt: "open a netlink socket".to_owned(), source };
     let (connection, handle, _) = rtnetlink::new_connection().map_err(failed)?;
@@ -190,7 +190,7 @@ fn connect() -> Result<Handle> {
     Ok(handle)
 }
 
-/// Waits until a device is there, and returns the state then. The kernel announces new links.
+/// Waits until a device exists, and returns the state at that time. The kernel announces new links.
 async fn wait_for_device(netlink: &Handle, device: &Device, timeout: Duration) -> Result<State> {
     let found = async {
         let state = State::read(netlink).await?;
@@ -202,7 +202,7 @@ async fn wait_for_device(netlink: &Handle, device: &Device, timeout: Duration) -
             rtnetlink::new_multicast_connection(&[MulticastGroup::Link]).map_err(failed)?;
         tokio::spawn(connection);
         loop {
-            // It may have appeared before this listens.
+            // It may have appeared before the subscription.
             let state = State::read(netlink).await?;
             if state.link(device).is_ok() {
                 return Ok(state);

@@ -1,4 +1,4 @@
-//! Routes of the main table: from and to the kernel's messages, and the changes from some to others.
+//! Routes of the main table: converts kernel messages, and computes the changes between two sets.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -27,7 +27,7 @@ pub struct Route {
     pub onlink: bool,
 }
 
-/// A route that the kernel has, and who made it.
+/// A route in the kernel, and who created it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Present {
     pub route: Route,
@@ -38,13 +38,13 @@ pub struct Present {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Add(Route),
-    /// It takes the place of the one with the same destination and metric.
+    /// Replaces the route with the same destination and metric.
     Replace(Route),
     Remove(Route),
 }
 
 impl Route {
-    /// What no two routes have in common.
+    /// The key that no two routes share.
     pub fn key(&self) -> (Cidr, u32) {
         (self.destination, self.metric)
     }
@@ -69,7 +69,7 @@ impl Route {
         message
     }
 
-    /// The message that removes the route, also one that the agent did not make.
+    /// The message that removes the route. It also matches a route that the agent did not create.
     pub fn removal(&self) -> RouteMessage {
         let mut message = self.message();
         message.header.protocol = RouteProtocol::Unspec;
@@ -91,7 +91,7 @@ impl fmt::Display for Route {
 }
 
 impl Present {
-    /// A route of the main table, if [`Route`] can express it.
+    /// Parses a route of the main table, if [`Route`] can express it.
     pub fn parse(message: &RouteMessage) -> Option<Self> {
         let header = &message.header;
         let unspecified: IpAddr = match header.address_family {
@@ -127,14 +127,15 @@ impl Present {
         (route.index != 0).then_some(Self { route, protocol: header.protocol })
     }
 
-    /// Whether it is a wanted route. The kernel's own routes on the link have a source, which is right for a route without one.
+    /// Whether this is a wanted route. The kernel's own routes on the link have a source, which also satisfies a wanted route
+    /// without one.
     fn is(&self, wanted: &Route) -> bool {
         let Route { gateway: None, source: None, .. } = wanted else { return self.route == *wanted };
         let (own, other) = (Route { source: None, ..self.route }, Route { scope: self.route.scope, ..*wanted });
         self.route == *wanted || (self.is_from_kernel() && own == other)
     }
 
-    /// Whether the kernel made it from an address.
+    /// Whether the kernel created it for an address.
     pub fn is_from_kernel(&self) -> bool {
         self.protocol == RouteProtocol::Kernel
     }
@@ -159,8 +160,8 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// The changes that make the present routes the wanted ones, which have different keys. A gateway must be reachable when its route
-/// is added, so routes on the link come first, and go last. The kernel's own routes are never removed.
+/// The changes from the present routes to the wanted ones, which have different keys. A gateway must be reachable when its route
+/// is added, so routes on the link are added first and removed last. The kernel's own routes are never removed.
 pub fn changes(present: &[Present], wanted: &[Route]) -> Vec<Change> {
     let is_there = |route: &&Route| present.iter().any(|found| found.is(route));
     let mut missing: Vec<_> = wanted.iter().filter(|route| !is_there(route)).collect();
@@ -168,7 +169,7 @@ pub fn changes(present: &[Present], wanted: &[Route]) -> Vec<Change> {
     let mut replaced = Vec::new();
     let mut changes = Vec::new();
     for route in missing {
-        // The kernel replaces the first one with the key.
+        // The kernel replaces the first route with the key.
         match present.iter().position(|found| found.route.key() == route.key()) {
             Some(at) => {
                 replaced.push(at);

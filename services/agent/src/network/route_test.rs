@@ -19,7 +19,7 @@ fn equal_routes_need_no_change() {
 }
 
 #[test]
-fn a_route_on_the_link_comes_before_those_that_need_it_and_goes_after_them() {
+fn a_route_on_the_link_is_added_before_those_that_need_it_and_removed_after_them() {
     let (link, by_gateway) = (route("10.9.0.1/32", None, 0), route("0.0.0.0/0", Some("10.9.0.1"), 0));
     assert_eq!(changes(&[], &[by_gateway, link]), [Change::Add(link), Change::Add(by_gateway)]);
     let present = made_by(RouteProtocol::Static, &[link, by_gateway]);
@@ -44,7 +44,7 @@ fn one_of_several_routes_with_the_same_key_is_replaced_and_the_others_are_remove
 }
 
 #[test]
-fn routes_of_the_kernel_stay_and_count_as_there() {
+fn routes_of_the_kernel_stay_and_satisfy_wanted_ones() {
     let connected = route("10.0.0.0/16", None, 0);
     let present = made_by(RouteProtocol::Kernel, &[connected]);
     assert_eq!(changes(&present, &[]), []);
@@ -55,7 +55,7 @@ fn routes_of_the_kernel_stay_and_count_as_there() {
 }
 
 #[test]
-fn a_route_survives_the_way_to_a_message_and_back() {
+fn a_route_is_the_same_after_encoding_and_decoding() {
     let cases =
         [route("0.0.0.0/0", Some("10.0.0.1"), 0), route("10.1.0.0/16", None, 7), route("::/0", Some("fd00::1"), 1024)];
     for mut route in cases {

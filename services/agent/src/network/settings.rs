@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::error::{NetworkError, Result};
 
-/// The host says what addresses and routes there are: router advertisements change nothing, and no address waits until the kernel has
-/// looked for duplicates. And an address of a subnet stays when the first one of that subnet is removed.
+/// The host decides addresses and routes: router advertisements change nothing, and no address waits for duplicate address
+/// detection. And an address of a subnet stays when the first address of that subnet is removed.
 const SETTINGS: [(&str, &str, &str); 4] = [
     ("ipv6", "accept_ra", "0"),
     ("ipv6", "autoconf", "0"),
@@ -15,7 +15,7 @@ const SETTINGS: [(&str, &str, &str); 4] = [
     ("ipv4", "promote_secondaries", "1"),
 ];
 
-/// Sets them. A kernel without IPv6 lacks some.
+/// Applies the settings. A kernel without IPv6 lacks some.
 pub fn apply(interface: &str) -> Result<()> {
     for (family, name, value) in SETTINGS {
         let path = Path::new("/proc/sys/net").join(family).join("conf").join(interface).join(name);

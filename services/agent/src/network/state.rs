@@ -1,4 +1,4 @@
-//! The network as the kernel has it.
+//! The state of the network in the kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,10 +19,10 @@ pub type Addresses = BTreeMap<u32, BTreeSet<Cidr>>;
 /// Permanent neighbour entries: interface and address, with the MAC.
 pub type Neighbours = BTreeMap<(u32, IpAddr), Mac>;
 
-/// The most addresses, routes or neighbours that are read. A container may be allowed to add some without end.
+/// The most addresses, routes or neighbours that are read. A container may be allowed to add any number.
 const ANSWERS: usize = 65_536;
 
-/// All that the agent configures.
+/// Everything that the agent configures.
 pub struct State {
     pub links: Vec<Link>,
     pub addresses: Addresses,
@@ -31,7 +31,7 @@ pub struct State {
 }
 
 impl State {
-    /// Reads all of it.
+    /// Reads the whole state.
     pub async fn read(netlink: &Handle) -> Result<Self> {
         Ok(Self {
             links: links(netlink).await?,
@@ -47,7 +47,7 @@ impl State {
         found.ok_or_else(|| NetworkError::NotFound(device.to_string()))
     }
 
-    /// The lowest address of each family of the first link that has any, for the sandbox's name.
+    /// The lowest address of each family of the first link that has any. The sandbox's hostname resolves to these.
     pub fn own_addresses(&self) -> Vec<IpAddr> {
         let global = |link: &Link| {
             let all = self.addresses.get(&link.index).into_iter().flatten();

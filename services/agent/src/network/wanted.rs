@@ -1,4 +1,4 @@
-//! What requests ask for, checked without a look at the kernel.
+//! Parses requests. Checks everything that needs no kernel state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,10 +20,10 @@ const ADDRESSES: usize = 64;
 const ROUTES: usize = 1024;
 /// The most neighbours of a request.
 const NEIGHBOURS: usize = 1024;
-/// The least MTU of IPv6; with less the kernel removes all IPv6 addresses.
+/// The lowest MTU of IPv6. Below it the kernel removes all IPv6 addresses.
 const IPV6_MTU: u32 = 1280;
 
-/// An interface as it is to be.
+/// An interface in its wanted state.
 #[derive(Clone, Debug)]
 pub struct Interface {
     pub device: Device,
@@ -34,7 +34,7 @@ pub struct Interface {
     pub up: bool,
 }
 
-/// Reads the name of a device.
+/// Parses the name of a device.
 pub fn device(pci_address: &str, permanent_mac: &str) -> Result<Device> {
     let device = Device {
         pci_address: Some(pci_address).filter(|text| !text.is_empty()).map(str::to_owned),
@@ -51,14 +51,14 @@ pub fn device(pci_address: &str, permanent_mac: &str) -> Result<Device> {
     }
 }
 
-/// Reads one interface.
+/// Parses one interface.
 pub fn interface(wanted: &pb::Interface) -> Result<Interface> {
     let name = &wanted.name;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    // The last three are directories of the kernel's settings, beside those of interfaces.
+    // The last three are directories beside the per-interface settings of the kernel.
     let special = [".", "..", "lo", "all", "default"].contains(&name.as_str());
     if !(1..=15).contains(&name.len()) || !name.bytes().all(plain) || special {
-        return Err(invalid(format!("{:?} cannot be the name of an interface", shown(name))));
+        return Err(invalid(format!("{:?} is not a valid interface name", shown(name))));
     }
     if wanted.mtu != 0 && !(68..=65_535).contains(&wanted.mtu) {
         return Err(invalid(format!("the mtu of {name} must be 68 to 65535, or 0")));
@@ -87,7 +87,7 @@ pub fn interface(wanted: &pb::Interface) -> Result<Interface> {
     })
 }
 
-/// Reads the interfaces of a sandbox. None has a name, a MAC, a device or an address of another.
+/// Parses the interfaces of a sandbox. No two have the same name, MAC, device or address.
 pub fn interfaces(wanted: &[pb::Interface]) -> Result<Vec<Interface>> {
     if wanted.len() > INTERFACES {
         return Err(invalid(format!("more than {INTERFACES} interfaces")));
@@ -112,7 +112,7 @@ pub fn interfaces(wanted: &[pb::Interface]) -> Result<Vec<Interface>> {
     Ok(all)
 }
 
-/// Indexes of interfaces by name, as they are once the request is met.
+/// Indexes of interfaces by name, as they are after the request.
 pub type Names = BTreeMap<String, u32>;
 
 /// The names of links.
@@ -124,7 +124,7 @@ fn index(names: &Names, name: &str) -> Result<u32> {
     names.get(name).copied().ok_or_else(|| NetworkError::NotFound(format!("named {:?}", shown(name))))
 }
 
-/// Reads routes. No two have the same destination and metric.
+/// Parses routes. No two have the same destination and metric.
 pub fn routes(wanted: &[pb::Route], names: &Names) -> Result<Vec<Route>> {
     if wanted.len() > ROUTES {
         return Err(invalid(format!("more than {ROUTES} routes")));
@@ -158,7 +158,7 @@ fn route(wanted: &pb::Route, names: &Names) -> Result<Route> {
         return Err(invalid(format!("the route to {destination} is onlink, but has no gateway")));
     }
     if destination.address.is_multicast() {
-        return Err(invalid(format!("{destination} is a group, and not a destination of unicast")));
+        return Err(invalid(format!("{destination} is a multicast group, not a unicast destination")));
     }
     let is_v4 = destination.address.is_ipv4();
     let scope = match (wanted.scope(), gateway) {
@@ -175,7 +175,7 @@ fn route(wanted: &pb::Route, names: &Names) -> Result<Route> {
     Ok(Route { destination, index, gateway, source, metric, scope, onlink: wanted.onlink })
 }
 
-/// Reads neighbours. No two of an interface have the same address.
+/// Parses neighbours. No two of an interface have the same address.
 pub fn neighbours(wanted: &[pb::Neighbour], names: &Names) -> Result<Neighbours> {
     if wanted.len() > NEIGHBOURS {
         return Err(invalid(format!("more than {NEIGHBOURS} neighbours")));

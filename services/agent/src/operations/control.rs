@@ -1,4 +1,4 @@
-//! Signals, pausing, limits, figures.
+//! Signals, pausing, limits, stats.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ async fn change_phase(
     .await
 }
 
-/// Replaces limits.
+/// Changes limits.
 pub async fn update(agent: Arc<Agent>, request: pb::UpdateContainerRequest) -> Result<(), ContainerError> {
     let missing = || ContainerError::Invalid("resources is missing".to_owned());
     let resources = request.resources.ok_or_else(missing)?;
@@ -74,7 +74,7 @@ pub async fn update(agent: Arc<Agent>, request: pb::UpdateContainerRequest) -> R
     .await
 }
 
-/// Reads the figures of the container's cgroup.
+/// Reads the stats of the container's cgroup.
 pub async fn stats(container: Arc<Container>) -> Result<pb::GetContainerStatsResponse, ContainerError> {
     let runtime = container.runtime.clone();
     blocking("read the figures of", &container.id, move || runtime.stats()).await

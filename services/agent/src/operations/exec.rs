@@ -1,4 +1,4 @@
-//! Exec: one more process in a running container.
+//! Exec: starts another process in a running container.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use crate::process::ends::{Ends, terminal_stdio};
 use crate::runtime::ExecOutcome;
 use crate::sync::lock;
 
-/// Starts a process. It is in the container's table when this returns.
+/// Starts a process. When this returns, the container's table has it.
 pub async fn exec(agent: Arc<Agent>, start: pb::ExecStart) -> Result<Arc<Process>, ContainerError> {
     agent.sandbox()?;
     check_id("exec_id", &start.exec_id)?;

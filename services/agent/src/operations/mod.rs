@@ -1,4 +1,4 @@
-//! What the calls do to containers, one file for each. An operation that has begun continues when its caller disconnects, so that
+//! What the calls do to containers, one file per call. An operation that has begun continues when its caller disconnects, so that
 //! no container is left half created.
 
 pub mod control;
@@ -19,7 +19,7 @@ use crate::{pb, runtime};
 /// Default size of a ring.
 const RING_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Runs `work` to its end, also if the caller disconnects.
+/// Runs `work` to its end, even if the caller disconnects.
 pub async fn detached<T: Send + 'static>(
     action: &'static str,
     work: impl Future<Output = Result<T, ContainerError>> + Send + 'static,
@@ -47,12 +47,12 @@ fn failed(action: &'static str, error: &tokio::task::JoinError) -> ContainerErro
     ContainerError::Failed(action)
 }
 
-/// Refuses a text that is not an id: only ids become part of a path.
+/// Refuses a text that is not an id, because ids become part of paths.
 pub fn check_id(what: &str, id: &str) -> Result<(), ContainerError> {
     runtime::check_id(what, id).map_err(|error| ContainerError::Invalid(error.to_string()))
 }
 
-/// Reads from a process's specification what the agent itself needs.
+/// Returns the options of a process's specification that the agent itself needs.
 pub fn options(process: &pb::Process) -> Result<Options, ContainerError> {
     let ring_bytes = match process.ring_bytes {
         0 => RING_BYTES,

@@ -1,4 +1,4 @@
-//! Changes of the network and of names, which the files of all containers follow.
+//! Changes the network and the names, which the files of all containers show.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::machine::identity;
 use crate::pb;
 use crate::runtime::Names;
 
-/// Applies a whole configuration, and returns the addresses that the sandbox's name stands for.
+/// Applies a whole configuration, and returns the addresses that the sandbox's hostname resolves to.
 pub async fn configure(agent: Arc<Agent>, config: pb::NetworkConfig) -> Result<Vec<IpAddr>, ContainerError> {
     detached("configure the network", async move {
-        // The driver of the devices is among them.
+        // The driver of the devices is one of them.
         agent.machine.modules_loaded().await;
         agent.network.configure(&config).await?;
         Ok(agent.network.own_addresses().await?)
@@ -50,7 +50,7 @@ pub async fn update_routes(agent: Arc<Agent>, routes: Vec<pb::Route>) -> Result<
     detached("update the routes", async move { Ok(agent.network.update_routes(&routes).await?) }).await
 }
 
-/// Replaces what containers know by name.
+/// Replaces the names that containers see.
 pub async fn update_dns(agent: Arc<Agent>, request: pb::UpdateDnsRequest) -> Result<(), ContainerError> {
     let names = identity::names(&request.hostname, request.dns.as_ref(), &request.extra_hosts)?;
     detached("update the names", async move {
@@ -71,7 +71,7 @@ async fn follow_addresses(agent: &Arc<Agent>) -> Result<(), ContainerError> {
     follow(agent, |names| names.addresses = addresses).await
 }
 
-/// Changes the sandbox's names, and those of all containers.
+/// Changes the sandbox's names, and updates all containers.
 async fn follow(agent: &Arc<Agent>, change: impl FnOnce(&mut Names)) -> Result<(), ContainerError> {
     if agent.change_names(change)? {
         follow_all(agent).await;
@@ -79,7 +79,7 @@ async fn follow(agent: &Arc<Agent>, change: impl FnOnce(&mut Names)) -> Result<(
     Ok(())
 }
 
-/// Writes the names of all containers again.
+/// Writes the names into all containers again.
 pub async fn follow_all(agent: &Arc<Agent>) {
     let _one_at_a_time = agent.following.lock().await;
     for container in agent.containers.all() {
@@ -87,7 +87,7 @@ pub async fn follow_all(agent: &Arc<Agent>) {
     }
 }
 
-/// Writes the names of a container that was created while they were changed.
+/// Writes the names into a container that was created while they changed.
 pub async fn follow_late(agent: &Arc<Agent>, container: &Arc<Container>, created_with: &Names) {
     let _one_at_a_time = agent.following.lock().await;
     if agent.sandbox().is_ok_and(|sandbox| sandbox.names != *created_with) {
@@ -95,7 +95,7 @@ pub async fn follow_late(agent: &Arc<Agent>, container: &Arc<Container>, created
     }
 }
 
-/// A container can fill the file system of its files. Others do not suffer from that.
+/// A container can fill the file system of its files. The failure does not affect other containers.
 async fn follow_one(agent: &Arc<Agent>, container: &Arc<Container>) {
     let Ok(sandbox) = agent.sandbox() else { return };
     let runtime = container.runtime.clone();

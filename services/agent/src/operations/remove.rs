@@ -10,7 +10,7 @@ use crate::container::error::ContainerError;
 /// How long killed processes may take to be reaped, once the cgroup is empty.
 const REAP_WAIT: Duration = Duration::from_secs(2);
 
-/// Kills what is left of a container and forgets it. One that does not exist is no error.
+/// Kills the remaining processes of a container and forgets it. Succeeds if the container does not exist.
 pub async fn remove(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
     detached("remove a container", run(agent, id)).await
 }
@@ -20,7 +20,7 @@ async fn run(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
         return Ok(());
     };
     let operation = container.operation.lock().await;
-    // Another call may have removed it while this one waited.
+    // Another call may have removed the container in the meantime.
     match agent.containers.get(&id) {
         Ok(current) if Arc::ptr_eq(&current, &container) => {}
         _ => return Ok(()),

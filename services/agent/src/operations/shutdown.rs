@@ -10,10 +10,10 @@ use crate::pb::watch_events_response::Event;
 
 /// The longest grace period.
 const GRACE_LIMIT: Duration = Duration::from_secs(60);
-/// The time for the answer to leave before the machine powers off.
+/// How long the machine waits before it powers off, so that the answer is sent.
 const ANSWER_TIME: Duration = Duration::from_millis(50);
 
-/// Ends the containers, syncs, and lets the machine power off a moment later. A second call does nothing.
+/// Ends the containers, syncs, and powers the machine off a moment later. A second call does nothing.
 pub async fn shutdown(agent: Arc<Agent>, grace: Duration) {
     if !agent.begin_stopping() {
         return;

@@ -13,7 +13,7 @@ use crate::runtime::Started;
 /// How long an init that could not execute its command may take to exit.
 const END_WAIT: Duration = Duration::from_secs(5);
 
-/// Lets init execute its command.
+/// Makes init execute its command.
 pub async fn start(agent: Arc<Agent>, id: String) -> Result<Arc<Container>, ContainerError> {
     agent.sandbox()?;
     detached("start a container", run(agent, id)).await

@@ -1,9 +1,9 @@
 //! The memory that all rings together may use.
 //!
-//! A container may have a thousand ended processes, each with two rings of several MiB, in a guest of 128 MiB. So a ring
-//! grows beyond its floor only as far as a budget over all rings allows. When the budget is used up, rings give back their
-//! acknowledged bytes (`shed`), those of ended processes first. If that is not enough, a ring does not grow, and its process
-//! waits earlier. Nothing unacknowledged is lost.
+//! A container may have a thousand ended processes, each with two rings of several MiB, in a guest of 128 MiB. So a ring grows
+//! beyond its floor only as far as a budget over all rings allows. When the budget is used up, rings free their acknowledged
+//! bytes (`shed`), those of ended processes first. If that is not enough, a ring does not grow, and its process blocks earlier.
+//! No unacknowledged byte is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ impl Budget {
         Self { account: Arc::new(Account { used: AtomicUsize::new(0), limit, denied: Notify::new() }) }
     }
 
-    /// Takes bytes, also beyond the limit.
+    /// Takes bytes, even beyond the limit.
     pub fn take(&self, bytes: usize) {
         self.account.used.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -45,12 +45,12 @@ impl Budget {
         true
     }
 
-    /// Gives bytes back.
+    /// Returns bytes.
     pub fn give_back(&self, bytes: usize) {
         self.account.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Waits until a ring was denied bytes, so that others have to shed.
+    /// Waits until a ring was denied bytes, so that other rings must shed.
     pub async fn pressed(&self) {
         self.account.denied.notified().await;
     }

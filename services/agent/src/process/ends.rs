@@ -13,22 +13,22 @@ use crate::pb;
 use crate::runtime::Stdio;
 use crate::sync::watch_fd;
 
-/// Bytes that an output pipe holds in the kernel: the more, the fewer reads.
+/// Capacity of an output pipe in the kernel. A larger pipe needs fewer reads.
 const PIPE_BYTES: usize = 1024 * 1024;
-/// Bytes a stdin pipe holds in the kernel.
+/// Capacity of a stdin pipe in the kernel.
 const STDIN_PIPE_BYTES: usize = 256 * 1024;
 
-/// Where the bytes of a process come from and go to.
+/// The agent's ends of the streams, before they are started.
 pub struct Ends {
     stdin: Option<feed::Sink>,
     stdout: pump::Source,
     stderr: Option<pump::Source>,
-    /// The terminal, for the process to keep.
+    /// The terminal, which the process keeps.
     pub terminal: Option<Master>,
 }
 
 impl Ends {
-    /// Creates three pipes. Without a stdin the process reads end-of-file at once.
+    /// Creates three pipes. Without stdin, the process reads end-of-file at once.
     pub fn pipes(with_stdin: bool) -> Result<(Self, Stdio), ProcessError> {
         let make = || pipe_with(PipeFlags::CLOEXEC).map_err(ProcessError::system("make a pipe"));
         let (stdin_read, stdin_write) = make()?;

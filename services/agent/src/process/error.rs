@@ -1,4 +1,4 @@
-//! Why something cannot be done to a process.
+//! Why an action on a process is refused.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub enum ProcessError {
     NoTerminal,
     #[error("a terminal has 1 to 65535 rows and columns, not {rows} and {columns}")]
     BadSize { rows: u32, columns: u32 },
-    #[error("{0} is no signal; signals are 1 to 64")]
+    #[error("{0} is not a signal; signals are 1 to 64")]
     BadSignal(i32),
     #[error("cannot {action}: {source}")]
     System { action: &'static str, source: io::Error },
@@ -24,12 +24,12 @@ impl From<ProcessError> for io::Error {
 }
 
 impl ProcessError {
-    /// Says what a system call was for.
+    /// Adds the name of the action to a system call's error.
     pub fn system<E: Into<io::Error>>(action: &'static str) -> impl Fn(E) -> Self {
         move |error| Self::System { action, source: error.into() }
     }
 
-    /// The reason that the node is given.
+    /// The reason that is sent to the node.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::NoTerminal => FailureReason::NoTerminal,

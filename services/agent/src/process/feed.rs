@@ -1,4 +1,4 @@
-//! Writes the queued stdin to the process, in its own task, so that a process that does not read its stdin delays nothing else.
+//! Writes the queued stdin to the process in its own task, so that a process that does not read its stdin blocks nothing else.
 
 use std::io;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ async fn close(process: &Process, sink: &Sink, line_open: bool) {
         let character =
             settings.map(|settings| settings.control_chars[SpecialCharacterIndices::VEOF as usize]).unwrap_or(4);
         let count = if line_open { 2 } else { 1 };
-        // A terminal that takes no more bytes has no reader.
+        // A terminal that accepts no more bytes has no reader.
         let _ = write(process, sink, &[character; 2][..count]).await;
     }
 }

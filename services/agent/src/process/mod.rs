@@ -1,4 +1,4 @@
-//! A process the agent started, with what goes in and comes out of it.
+//! A process that the agent started, with its input and output.
 //!
 //! ```text
 //!   pipe or terminal --pump--> Ring --session--> client          (two of them, each with offsets)
@@ -42,7 +42,7 @@ pub enum Output {
     Stderr,
 }
 
-/// What the agent itself, rather than the runtime, has to know of a process.
+/// The options that the agent itself needs, as opposed to the runtime.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub terminal: bool,
@@ -57,13 +57,13 @@ pub struct Process {
     pub exec_id: String,
     pub options: Options,
     state: Mutex<State>,
-    /// Something that a client may wait for has changed: output, exit, stdin.
+    /// Notifies of a change that a client may wait for: output, exit, stdin.
     changed: Notify,
     /// A ring may have room.
     room: Notify,
     /// Stdin may have bytes to write, or room.
     stdin_changed: Notify,
-    /// The reading end of an output was closed.
+    /// The read end of an output was closed.
     cut: Notify,
     terminal: Option<Master>,
 }
@@ -77,10 +77,10 @@ struct State {
     stdout: Ring,
     stderr: Ring,
     stdin: Stdin,
-    /// Outputs whose reading end a client has closed.
+    /// Outputs whose read end a client has closed.
     cut: Vec<Output>,
     abandoned: bool,
-    /// Its container is removed: once no client is attached, the rest of its output is dropped.
+    /// The container is removed: once no client is attached, the remaining output is dropped.
     retired: bool,
     sessions: usize,
     next_holder: u64,
@@ -149,12 +149,12 @@ impl Process {
         }
     }
 
-    /// Records that waitpid has returned it. From now on the PID may be another process's.
+    /// Records that waitpid has returned the process. From now on its PID may belong to another process.
     pub fn reaped(&self, exit: Exit) {
         let mut state = lock(&self.state);
         state.pid = 0;
         state.reaped = Some(exit);
-        // Stdin has no reader any more.
+        // Stdin no longer has a reader.
         state.stdin.break_off();
         drop(state);
         self.stdin_changed.notify_waiters();
@@ -171,7 +171,7 @@ impl Process {
         lock(&self.state).kill_sent
     }
 
-    /// Records that the agent sends SIGKILL by another way than [`Process::signal`].
+    /// Records that the agent sends SIGKILL other than by [`Process::signal`].
     pub fn expect_kill(&self) {
         lock(&self.state).kill_sent = true;
     }
@@ -183,7 +183,7 @@ impl Process {
         self.room.notify_waiters();
     }
 
-    /// How it ended, once that is published.
+    /// The exit status, once it is published.
     pub fn ended(&self) -> Option<pb::ExitStatus> {
         lock(&self.state).ended.clone()
     }
@@ -193,7 +193,7 @@ impl Process {
         until(&self.changed, || self.ended()).await
     }
 
-    /// Ends both outputs at what has been read, for a process that was not started, or whose container is removed.
+    /// Ends both outputs after the bytes read so far, for a process that was not started or whose container is removed.
     pub fn abandon(&self) {
         let mut state = lock(&self.state);
         state.abandoned = true;
@@ -217,7 +217,7 @@ impl Process {
         }
     }
 
-    /// Sends a signal; to a process that has ended, nothing is sent.
+    /// Sends a signal. Does nothing if the process has ended.
     pub fn signal(&self, number: i32) -> Result<(), ProcessError> {
         let number = signal::check_signal(number)?;
         let mut state = lock(&self.state);
@@ -225,7 +225,7 @@ impl Process {
             return Ok(());
         }
         state.kill_sent |= number == libc::SIGKILL;
-        // SAFETY: kill takes two integers. The PID is still ours: only the reaper frees it, and it takes this lock.
+        // SAFETY: kill takes two integers. The PID is still this process's: only the reaper frees it, and it takes this lock.
         match unsafe { libc::kill(state.pid, number) } {
             0 => Ok(()),
             _ => match nix::Error::last() {
@@ -244,7 +244,7 @@ impl Process {
         terminal::set_size(self.terminal()?.get_ref(), size)
     }
 
-    /// Takes bytes for stdin, waiting while the queue is full.
+    /// Queues bytes for stdin. Waits while the queue is full.
     pub async fn feed(&self, offset: u64, data: Bytes) -> Result<(), StdinError> {
         let offer = || match lock(&self.state).stdin.offer(offset, data.clone()) {
             Ok(Offer::Full) => None,
@@ -264,7 +264,7 @@ impl Process {
         Ok(())
     }
 
-    /// Gives memory of acknowledged output back, and returns how many bytes.
+    /// Frees the memory of acknowledged output, and returns how many bytes.
     pub fn shed(&self) -> usize {
         let mut state = lock(&self.state);
         state.stdout.shed() + state.stderr.shed()

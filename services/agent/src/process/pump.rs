@@ -1,8 +1,8 @@
 //! Moves output from a pipe or terminal into a ring.
 //!
-//! A pump reads only as much as the ring has room for, so a full ring leaves the bytes in the pipe, and the process waits in
-//! its write. The pump ends at end-of-file. If the process has ended and an orphan keeps the pipe open, the pump reads what the
-//! pipe holds [`ORPHAN_GRACE`] later, ends the stream, and then reads only to discard, so that the orphan neither blocks nor
+//! A pump reads only as much as the ring has room for. A full ring leaves the bytes in the pipe, and the process blocks in its
+//! write. The pump ends at end-of-file. If the process has ended and an orphan keeps the pipe open, then [`ORPHAN_GRACE`] later
+//! the pump reads the rest of the pipe and ends the stream; after that it only discards, so that the orphan neither blocks nor
 //! gets SIGPIPE. If a client closes the output, the pump ends at once and closes the pipe, so that the process gets SIGPIPE.
 
 use std::cell::RefCell;
@@ -15,15 +15,15 @@ use tokio::net::unix::pipe;
 use super::{Output, Process};
 use crate::sync::lock;
 
-/// How long an orphan may hold back the end of an output.
+/// How long an orphan may delay the end of an output.
 pub const ORPHAN_GRACE: Duration = Duration::from_millis(500);
-/// The most that is read at once.
+/// The most bytes per read.
 const READ_BYTES: usize = 256 * 1024;
-/// The most bytes that a terminal may still hold for its reader; the kernel keeps less.
+/// The most bytes that a terminal may still hold for its reader; the kernel holds fewer.
 const TERMINAL_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// A pump stores what it reads before it yields, so one buffer serves all pumps.
+    /// A pump stores its bytes before it yields, so one buffer serves all pumps.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
@@ -42,7 +42,7 @@ impl Source {
         }
     }
 
-    /// Reads once without waiting. A terminal whose other side is closed answers EIO, which is its end-of-file.
+    /// Reads once without blocking. A terminal whose other side is closed answers EIO, which means end-of-file.
     fn try_read(&self, process: &Process, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Pipe(pipe) => pipe.try_read(buffer),
@@ -115,7 +115,7 @@ async fn orphaned(process: &Process) {
     tokio::time::sleep(ORPHAN_GRACE).await;
 }
 
-/// Pumps up to `limit` bytes; with a limit, only what is there. Returns true at end-of-file.
+/// Pumps up to `limit` bytes; with a limit, only the bytes that are available. Returns true at end-of-file.
 async fn pump(process: &Process, output: Output, source: &Source, limit: usize) -> bool {
     let mut left = limit;
     while left > 0 {

@@ -1,9 +1,9 @@
-//! The one caller of waitpid.
+//! The only caller of waitpid.
 //!
-//! PID 1 inherits every orphan, so it must wait for any child, and a second waiter would take exits away. A process may exit
+//! PID 1 inherits every orphan, so it must wait for any child, and a second caller would take exits away. A process may exit
 //! before its starter knows its PID, so exits of unknown PIDs are kept while a start is in progress ([`Reaper::starting`]).
-//! When no start is in progress they are dropped: a process that exited before a start began is not the one it starts, but the
-//! kernel may use its PID again.
+//! Otherwise they are dropped: a process that exited before a start began is not the one being started, but the kernel may reuse
+//! its PID.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -16,10 +16,10 @@ use crate::sync::lock;
 /// The most exits of unknown PIDs that are kept.
 const UNKNOWN_LIMIT: usize = 4096;
 
-/// How a process ended, by waitpid.
+/// The exit of a process, from waitpid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// Exit code; 128 + signal when a signal ended it.
+    /// Exit code; 128 + signal if a signal ended the process.
     pub code: i32,
     /// The signal, or 0.
     pub signal: i32,
@@ -29,7 +29,7 @@ pub struct Exit {
 
 type OnExit = Box<dyn FnOnce(Exit) + Send>;
 
-/// Passes exits on to the starters of the processes.
+/// Passes exits to the starters of the processes.
 #[derive(Clone, Default)]
 pub struct Reaper {
     table: Arc<Mutex<Table>>,
@@ -42,7 +42,7 @@ struct Table {
     starting: usize,
 }
 
-/// While it lives, exits of unknown PIDs are kept.
+/// While this exists, exits of unknown PIDs are kept.
 pub struct Starting {
     reaper: Reaper,
 }
@@ -54,8 +54,8 @@ impl Reaper {
         Starting { reaper: self.clone() }
     }
 
-    /// Calls `on_exit` once, when `pid` has exited; immediately if it has already. It is called during reaping, so that the PID
-    /// is not taken for the process once the kernel may use it again.
+    /// Calls `on_exit` once, when `pid` has exited; immediately if it has exited already. The call is made while the process is
+    /// reaped, before the kernel can reuse the PID.
     pub fn watch(&self, _starting: &Starting, pid: i32, on_exit: impl FnOnce(Exit) + Send + 'static) {
         let mut table = lock(&self.table);
         match table.unknown.iter().position(|(known, _)| *known == pid) {
@@ -86,7 +86,7 @@ impl Reaper {
         }
     }
 
-    /// Waits for every child that has ended, without blocking.
+    /// Reaps every child that has ended, without blocking.
     pub fn reap(&self) {
         let options = WaitOptions::NOHANG | WaitOptions::from_bits_retain(libc::__WALL as u32);
         while let Ok(Some((pid, status))) = wait(options) {

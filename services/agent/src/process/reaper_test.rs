@@ -55,8 +55,8 @@ fn exits_of_orphans_are_not_kept() {
 }
 
 #[test]
-fn a_wait_status_becomes_an_exit_code_as_in_a_shell() {
+fn a_wait_status_is_decoded_to_an_exit_code_as_in_a_shell() {
     assert_eq!(decode(0x0300).map(|exit| (exit.code, exit.signal)), Some((3, 0)));
     assert_eq!(decode(9).map(|exit| (exit.code, exit.signal)), Some((137, 9)));
-    assert_eq!(decode(0x137f), None, "stopped is not ended");
+    assert_eq!(decode(0x137f), None, "a stopped process has not ended");
 }

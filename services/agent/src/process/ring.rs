@@ -1,16 +1,16 @@
-//! The ring that holds what a process wrote to one of its output streams.
+//! The ring that holds the bytes a process wrote to one of its output streams.
 //!
-//! Every byte has an absolute offset, counted from the first byte that the process wrote. The ring holds the bytes
-//! `base..end`. There are two kinds of readers:
+//! Every byte has an absolute offset, counted from the first byte that the process wrote. The ring holds the bytes `base..end`.
+//! There are two kinds of readers:
 //!
-//! - A **holder** acknowledges what it has kept. The ring keeps bytes that a holder has not acknowledged, also those that
-//!   another holder acknowledged before this one came.
-//! - Any other reader reads what is there, and gets a gap when it is too slow.
+//! - A **holder** acknowledges the bytes that it has kept. The ring keeps bytes that a holder has not acknowledged, including
+//!   those that another holder acknowledged before this one attached.
+//! - Any other reader reads the bytes that are held, and gets a gap if it is too slow.
 //!
-//! Bytes leave the ring only when room is needed, and only up to `released`: the highest offset that every holder of its time
-//! has acknowledged. So a late reader still finds acknowledged bytes as long as newer ones do not need their room. Without a
-//! holder nothing is released: a full ring has no room, its pump stops reading the pipe, and the process waits in its write
-//! until a client attaches. With [`Overflow::DropOldest`] every byte counts as released.
+//! Bytes leave the ring only when room is needed, and only up to `released`: the highest offset that all holders at some time had
+//! acknowledged. So a late reader still finds acknowledged bytes as long as newer ones do not need their room. Without a holder
+//! nothing is released: a full ring has no room, its pump stops reading the pipe, and the process blocks in its write until a
+//! client attaches. With [`Overflow::DropOldest`] every byte counts as released.
 //!
 //! Memory grows on demand, in steps that a [`Budget`] grants.
 
@@ -26,7 +26,7 @@ pub const FLOOR_BYTES: usize = 64 * 1024;
 /// What a ring does when it is full of unacknowledged bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// The process waits.
+    /// The process blocks.
     Block,
     /// The oldest bytes are dropped.
     DropOldest,
@@ -42,7 +42,7 @@ pub enum RingError {
     /// The byte was dropped, or is not written yet.
     #[error("offset {wanted} is not held; {base} to {end} are")]
     NotHeld { wanted: u64, base: u64, end: u64 },
-    /// More was acknowledged than was ever written.
+    /// More was acknowledged than was written.
     #[error("{acknowledged} bytes were acknowledged, but only {end} were written")]
     Ahead { acknowledged: u64, end: u64 },
 }
@@ -85,12 +85,12 @@ impl Ring {
         self.base
     }
 
-    /// Offset after the newest byte, which is the length of the stream so far.
+    /// Offset after the newest byte: the length of the stream so far.
     pub fn end(&self) -> u64 {
         self.base + self.data.len() as u64
     }
 
-    /// Bytes the ring may ever hold.
+    /// The most bytes that the ring may hold.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
@@ -105,7 +105,7 @@ impl Ring {
         self.closed = true;
     }
 
-    /// Bytes that may be pushed now. A ring with fewer than `wanted` free bytes grows before it drops released ones.
+    /// How many bytes may be pushed now. A ring with fewer than `wanted` free bytes grows before it drops released ones.
     pub fn room(&mut self, wanted: usize) -> usize {
         if self.closed {
             return 0;
@@ -158,7 +158,7 @@ impl Ring {
         self.base += count as u64;
     }
 
-    /// Up to `max` bytes from `offset` on; empty if there are none or they were dropped.
+    /// Returns up to `max` bytes from `offset`; none if they are not written yet or were dropped.
     pub fn read(&self, offset: u64, max: usize) -> Bytes {
         if offset < self.base || offset >= self.end() {
             return Bytes::new();
@@ -197,7 +197,7 @@ impl Ring {
         found.map(|(_, offset)| *offset)
     }
 
-    /// Records that a holder has kept everything before `offset`. An offset below an earlier one is ignored.
+    /// Records that a holder has kept everything before `offset`. Ignores an offset below an earlier one.
     pub fn acknowledge(&mut self, holder: HolderId, offset: u64) -> Result<(), RingError> {
         if offset > self.end() {
             return Err(RingError::Ahead { acknowledged: offset, end: self.end() });
@@ -211,7 +211,7 @@ impl Ring {
         Ok(())
     }
 
-    /// Removes a holder. What was released stays released, and what the remaining holders have acknowledged is released.
+    /// Removes a holder. Released bytes stay released, and bytes that all remaining holders have acknowledged are released.
     pub fn release(&mut self, holder: HolderId) {
         self.holders.retain(|(id, _)| *id != holder);
         self.settle();
@@ -223,7 +223,7 @@ impl Ring {
         }
     }
 
-    /// Gives back the memory of released bytes, and returns how many bytes.
+    /// Frees the memory of released bytes, and returns how many bytes.
     pub fn shed(&mut self) -> usize {
         let before = self.limit;
         let evictable = match self.overflow {

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A small random generator, so that a failing run can be repeated by its seed.
+/// A small random generator with a seed, so that a failing run can be repeated.
 struct Random(u64);
 
 impl Random {
@@ -56,13 +56,13 @@ fn bytes_leave_when_every_holder_has_acknowledged_them_and_room_is_needed() {
 }
 
 #[test]
-fn a_holder_that_leaves_blocks_nothing_and_releases_nothing_new() {
+fn a_released_holder_blocks_nothing_and_releases_nothing_new() {
     let mut ring = ring(1000, Overflow::Block);
     ring.hold(HolderId(1), 0);
     fill(&mut ring, 1000);
     ring.acknowledge(HolderId(1), 400).unwrap();
     ring.release(HolderId(1));
-    assert_eq!(ring.room(1000), 400, "what was acknowledged stays released");
+    assert_eq!(ring.room(1000), 400, "acknowledged bytes stay released");
     ring.hold(HolderId(2), 400);
     assert_eq!(ring.room(1000), 400);
     ring.acknowledge(HolderId(2), 1000).unwrap();
@@ -70,7 +70,7 @@ fn a_holder_that_leaves_blocks_nothing_and_releases_nothing_new() {
 }
 
 #[test]
-fn the_slower_of_two_holders_no_longer_counts_when_it_leaves() {
+fn the_slower_of_two_holders_no_longer_counts_once_released() {
     let mut ring = ring(1000, Overflow::Block);
     ring.hold(HolderId(1), 0);
     ring.hold(HolderId(2), 0);
@@ -94,7 +94,7 @@ fn a_ring_that_drops_always_has_room_and_knows_its_oldest_byte() {
 }
 
 #[test]
-fn acknowledging_what_was_never_written_is_refused() {
+fn acknowledging_bytes_that_were_never_written_is_refused() {
     let mut ring = ring(1000, Overflow::Block);
     ring.hold(HolderId(1), 0);
     fill(&mut ring, 10);
@@ -119,9 +119,9 @@ fn a_ring_grows_only_as_far_as_the_budget_grants() {
     let mut first = Ring::new(16 * FLOOR_BYTES, Overflow::Block, budget.clone());
     let mut second = Ring::new(16 * FLOOR_BYTES, Overflow::Block, budget.clone());
     assert_eq!(fill(&mut first, 16 * FLOOR_BYTES), 2 * FLOOR_BYTES);
-    assert_eq!(fill(&mut second, 16 * FLOOR_BYTES), FLOOR_BYTES, "the floor is everyone's");
+    assert_eq!(fill(&mut second, 16 * FLOOR_BYTES), FLOOR_BYTES, "every ring has the floor");
     drop(first);
-    assert_eq!(fill(&mut second, 16 * FLOOR_BYTES), FLOOR_BYTES, "what the other had is free again");
+    assert_eq!(fill(&mut second, 16 * FLOOR_BYTES), FLOOR_BYTES, "the other ring's memory is free again");
 }
 
 #[test]
@@ -136,10 +136,10 @@ fn a_ring_that_sheds_gives_back_only_acknowledged_bytes() {
     assert_eq!(ring.read(ring.base(), usize::MAX), bytes(ring.base(), 3 * FLOOR_BYTES));
     ring.release(HolderId(1));
     drop(ring);
-    assert!(budget.try_take(64 * FLOOR_BYTES), "everything was given back");
+    assert!(budget.try_take(64 * FLOOR_BYTES), "everything was returned");
 }
 
-/// What a reader has seen of a stream, and how far it has acknowledged.
+/// The bytes that a reader has seen of a stream, and how far it has acknowledged.
 struct Reader {
     id: HolderId,
     offset: u64,
@@ -147,7 +147,7 @@ struct Reader {
 }
 
 #[test]
-fn holders_read_every_byte_in_order_whatever_happens() {
+fn holders_read_every_byte_in_order_under_random_operations() {
     for seed in 0..200 {
         let mut random = Random(seed);
         let capacity = 1 + random.below(5000) as usize;

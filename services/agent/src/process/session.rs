@@ -1,4 +1,4 @@
-//! One client's stream with a process: which message is sent next, and what the client's messages do.
+//! One client's stream with a process: chooses the next message to send, and handles the client's messages.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// The reason that the node is given.
+    /// The reason that is sent to the node.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::Output(RingError::NotHeld { .. }) => FailureReason::OffsetNotHeld,
@@ -40,7 +40,7 @@ impl SessionError {
         }
     }
 
-    /// The offset of the oldest byte held, for an offset that is not held.
+    /// The offset of the oldest byte held, if the error is about an offset that is not held.
     pub fn earliest_offset(&self) -> Option<u64> {
         match self {
             Self::Output(RingError::NotHeld { base, .. }) => Some(*base),
@@ -55,11 +55,11 @@ pub struct Start {
     pub stdout: Option<u64>,
     pub stderr: Option<u64>,
     pub hold: bool,
-    /// Whether bytes that were dropped before are reported as a gap, and not as an error.
+    /// Whether bytes that were dropped are reported as a gap instead of an error.
     pub gaps: bool,
 }
 
-/// A client's place in the streams of a process. Dropping it ends its hold.
+/// A client's position in the streams of a process. Dropping it releases its hold.
 pub struct Session {
     process: Arc<Process>,
     holder: Option<HolderId>,
@@ -77,7 +77,7 @@ struct Cursor {
 }
 
 impl Session {
-    /// Joins a process. Returns the session and the first message.
+    /// Attaches to a process. Returns the session and the first message.
     pub fn join(process: Arc<Process>, start: Start) -> Result<(Self, pb::ProcessOutput), SessionError> {
         let mut state = lock(&process.state);
         let stdout = start.stdout.unwrap_or_else(|| state.stdout.base());
@@ -124,7 +124,7 @@ impl Session {
         SessionInput { process: self.process.clone(), holder: self.holder }
     }
 
-    /// Waits for the next message for the client. None after the last.
+    /// Waits for the next message to the client. None after the last.
     pub async fn next(&mut self) -> Option<pb::ProcessOutput> {
         let process = self.process.clone();
         if self.finished {
@@ -159,7 +159,7 @@ impl Session {
         None
     }
 
-    /// The outputs take turns, however much each has.
+    /// The outputs take turns, regardless of how much each has.
     fn order(&self) -> [Output; 2] {
         [self.turn, self.turn.other()]
     }
@@ -200,7 +200,7 @@ impl Cursor {
         }
         let most = match holder.and_then(|holder| ring.acknowledged(holder)) {
             Some(acknowledged) => {
-                // Dropped bytes cannot be acknowledged any more.
+                // Dropped bytes can no longer be acknowledged.
                 let limit = acknowledged.max(ring.base()) + (ring.capacity() / 2) as u64;
                 limit.saturating_sub(self.offset).min(CHUNK_BYTES as u64) as usize
             }
@@ -216,14 +216,14 @@ impl Cursor {
     }
 }
 
-/// What a client sends to a process.
+/// Handles the messages that a client sends to a process.
 pub struct SessionInput {
     process: Arc<Process>,
     holder: Option<HolderId>,
 }
 
 impl SessionInput {
-    /// Takes one message; waits while stdin's queue is full.
+    /// Handles one message. Waits while stdin's queue is full.
     pub async fn take(&self, input: pb::ProcessInput) -> Result<(), SessionError> {
         match input.input {
             Some(Input::Stdin(stdin)) => self.stdin(stdin.offset, stdin.data).await,

@@ -1,28 +1,28 @@
 //! The stdin of a process, with offsets.
 //!
-//! Clients number the bytes of stdin from the start of the process, so that after a lost connection they can send bytes again:
-//! bytes that were taken before are skipped, and a gap is an error. There are three offsets: `next` (taken into the queue),
-//! `accepted` (written to the pipe or terminal, and reported to clients) and the declared end. The queue is bounded: when it is
-//! full, the stream of requests waits. A client that keeps at most [`QUEUE_BYTES`] beyond the last acknowledgement in flight never waits,
-//! so its output acknowledgements, which travel on the same stream, are never stuck behind stdin.
+//! Clients number the bytes of stdin from the start of the process, so that they can send bytes again after a lost connection:
+//! bytes that were accepted before are skipped, and a gap is an error. There are three offsets: `next` (queued), `accepted`
+//! (written to the pipe or terminal, and reported to clients) and the declared end. The queue is bounded: when it is full, the
+//! stream of requests waits. A client that keeps at most [`QUEUE_BYTES`] beyond the last acknowledgement in flight never waits,
+//! so its output acknowledgements, which use the same stream, are never stuck behind stdin.
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
-/// Bytes of stdin that are queued before [`Stdin::offer`] takes no more.
+/// Bytes of stdin that are queued before [`Stdin::offer`] returns [`Offer::Full`].
 pub const QUEUE_BYTES: usize = 1024 * 1024;
 
 /// Why stdin was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StdinError {
-    /// Bytes in between are missing.
+    /// The bytes in between are missing.
     #[error("stdin continues at offset {expected}, but {offset} was sent")]
     Gap { expected: u64, offset: u64 },
     /// Bytes beyond the declared end.
     #[error("stdin ended at offset {end}, but bytes up to {offset} were sent")]
     AfterEnd { end: u64, offset: u64 },
-    /// An end before bytes that were taken already, or a second, different end.
+    /// An end before bytes that were queued already, or a second, different end.
     #[error("stdin cannot end at offset {offset}: it has reached {reached}")]
     EndBehind { offset: u64, reached: u64 },
     /// The process was started without a stdin.
@@ -33,13 +33,13 @@ pub enum StdinError {
 /// The result of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// The bytes are taken, now or before.
+    /// The bytes are queued, now or earlier.
     Taken,
     /// There is no room: wait, and offer again.
     Full,
 }
 
-/// What the writer is to do next.
+/// The writer's next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Write these bytes.
@@ -57,7 +57,7 @@ pub struct Stdin {
     next: u64,
     accepted: u64,
     end: Option<u64>,
-    /// The process reads no more: bytes are taken and discarded, so that no client waits.
+    /// The process no longer reads: bytes are accepted and discarded, so that no client waits.
     broken: bool,
     present: bool,
 }
@@ -80,7 +80,7 @@ impl Stdin {
         self.accepted
     }
 
-    /// Takes bytes at an offset.
+    /// Queues bytes at an offset.
     pub fn offer(&mut self, offset: u64, mut data: Bytes) -> Result<Offer, StdinError> {
         if !self.present {
             return Err(StdinError::None);
@@ -123,7 +123,7 @@ impl Stdin {
         Ok(())
     }
 
-    /// What the writer does next.
+    /// The writer's next action.
     pub fn next(&self) -> Next {
         match self.queue.front() {
             Some(bytes) => Next::Write(bytes.clone()),
@@ -132,7 +132,7 @@ impl Stdin {
         }
     }
 
-    /// Records that `count` bytes of the front were written.
+    /// Records that the first `count` bytes of the queue were written.
     pub fn wrote(&mut self, count: usize) {
         let Some(front) = self.queue.front_mut() else {
             return;
@@ -145,7 +145,7 @@ impl Stdin {
         self.accepted += count as u64;
     }
 
-    /// Records that the process reads no more: queued bytes and further ones are discarded.
+    /// Records that the process no longer reads: queued and further bytes are discarded.
     pub fn break_off(&mut self) {
         self.broken = true;
         self.queue.clear();

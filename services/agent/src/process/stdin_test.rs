@@ -4,7 +4,7 @@ fn data(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-/// Everything the writer would write.
+/// Everything that the writer would write.
 fn drain(stdin: &mut Stdin) -> String {
     let mut text = String::new();
     while let Next::Write(bytes) = stdin.next() {
@@ -58,7 +58,7 @@ fn nothing_comes_after_the_end() {
 }
 
 #[test]
-fn a_full_queue_takes_no_more_until_bytes_are_written() {
+fn a_full_queue_accepts_no_bytes_until_some_are_written() {
     let mut stdin = Stdin::new(true);
     let block = Bytes::from(vec![0; QUEUE_BYTES]);
     assert_eq!(stdin.offer(0, block.clone()), Ok(Offer::Taken));
@@ -68,7 +68,7 @@ fn a_full_queue_takes_no_more_until_bytes_are_written() {
 }
 
 #[test]
-fn a_process_that_reads_no_more_makes_no_client_wait() {
+fn a_client_does_not_wait_for_a_process_that_no_longer_reads() {
     let mut stdin = Stdin::new(true);
     stdin.offer(0, data("abc")).unwrap();
     stdin.break_off();
@@ -80,7 +80,7 @@ fn a_process_that_reads_no_more_makes_no_client_wait() {
 }
 
 #[test]
-fn a_process_without_stdin_takes_none() {
+fn stdin_for_a_process_without_one_is_refused() {
     let mut stdin = Stdin::new(false);
     assert_eq!(stdin.next(), Next::Close);
     assert_eq!(stdin.offer(0, data("a")), Err(StdinError::None));

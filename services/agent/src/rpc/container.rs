@@ -13,7 +13,7 @@ use crate::pb::container_service_server::ContainerService;
 /// The service.
 pub struct Containers(pub Arc<Agent>);
 
-/// The most containers whose figures one call may ask for.
+/// The most containers in one GetContainersStats call.
 const STATS_LIMIT: usize = 128;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -111,7 +111,7 @@ impl ContainerService for Containers {
         let mut containers = Vec::with_capacity(container_ids.len());
         for container_id in container_ids {
             let Ok(container) = self.0.containers.get(&container_id) else { continue };
-            // A container that is being removed is left out, too.
+            // Containers that are being removed are left out, too.
             if let Ok(figures) = control::stats(container).await {
                 containers.push(pb::ContainerFigures { container_id, figures: Some(figures) });
             }

@@ -1,4 +1,4 @@
-//! The services of the contract, one file for each, and the dispatch of a call to its service.
+//! The services of the contract, one file per service, and the dispatch of calls to them.
 
 mod container;
 mod network;
@@ -23,7 +23,7 @@ use crate::pb::network_service_server::NetworkServiceServer;
 use crate::pb::process_service_server::ProcessServiceServer;
 use crate::pb::sandbox_service_server::SandboxServiceServer;
 
-/// The largest message taken or sent, in bytes.
+/// The largest message that is accepted or sent, in bytes.
 const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Dispatches a call to its service.

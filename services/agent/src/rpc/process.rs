@@ -16,7 +16,7 @@ use crate::pb::{attach_request, exec_request};
 use crate::process::Process;
 use crate::process::session::{Session, SessionError, SessionInput, Start};
 
-/// Messages that are queued for one client, beside those in HTTP/2's own buffer.
+/// Messages that are queued for one client, in addition to HTTP/2's own buffer.
 const MESSAGES_AHEAD: usize = 2;
 
 /// The service.
@@ -147,7 +147,7 @@ where
     Ok(Response::new(ReceiverStream::new(receiver)))
 }
 
-/// Takes what the client sends. Returns only with an error: a client that sends nothing more may still listen.
+/// Handles the client's messages. Returns only an error: a client that sends nothing more may still read.
 async fn take_all<In>(
     process: &Process,
     input: SessionInput,

@@ -22,7 +22,7 @@ const EVENTS_AHEAD: usize = 16;
 pub struct Sandboxes(pub Arc<Agent>);
 
 impl Sandboxes {
-    /// What the agent knows about its machine.
+    /// The agent's facts about its machine.
     pub(super) fn guest(&self) -> pb::Guest {
         let memory = facts::memory();
         pb::Guest {
@@ -49,7 +49,7 @@ impl SandboxService for Sandboxes {
         if let Some(config) = &request.network {
             Network::check(config).map_err(ContainerError::from)?;
         }
-        // No thread in between: the clock would run on while the request waits for one. None of this blocks.
+        // Not on another thread: the clock would run on while the request waits for one. None of this blocks.
         let context = identity::apply(&self.0.machine, &request).map_err(ContainerError::from)?;
         let addresses = match request.network {
             Some(config) => Some(network::configure(self.0.clone(), config).await?),
@@ -77,7 +77,7 @@ impl SandboxService for Sandboxes {
             return Err(invalid("cpus is 0; CPU 0 is always online"));
         }
         if self.0.machine.is_owned() {
-            // The panic hook logs a panic in it; the answer holds the resulting number all the same.
+            // The panic hook logs a panic of the thread; the answer contains the resulting number in any case.
             let _ = tokio::task::spawn_blocking(move || cpus::set_online(count)).await;
         }
         Ok(Response::new(pb::SetOnlineCpusResponse { online_cpus: facts::online_cpus() }))
@@ -86,7 +86,7 @@ impl SandboxService for Sandboxes {
     async fn shutdown(&self, request: Request<pb::ShutdownRequest>) -> Result<Response<pb::ShutdownResponse>, Status> {
         let grace = request.into_inner().grace.unwrap_or_default();
         let grace = Duration::try_from(grace).map_err(|_| invalid("grace must not be negative"))?;
-        // It continues if the caller disconnects.
+        // In a task of its own, so that it continues if the caller disconnects.
         let work = tokio::spawn(shutdown::shutdown(self.0.clone(), grace));
         let _ = work.await;
         Ok(Response::new(pb::ShutdownResponse {}))

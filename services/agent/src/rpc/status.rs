@@ -1,4 +1,4 @@
-//! From the agent's errors to gRPC's: a code, a text for people, and in the details a reason for the node.
+//! Converts the agent's errors to gRPC statuses: a code, a text for people, and in the details a reason for the node.
 
 use prost::Message;
 use tonic::{Code, Status};
@@ -8,10 +8,10 @@ use crate::pb::{Failure, FailureReason};
 
 /// Full name of [`Failure`].
 const FAILURE_URL: &str = "type.googleapis.com/paddock.agent.v1.Failure";
-/// The most bytes of a text: it travels in two headers, percent-encoded and in base64, and the node bounds headers at 16 KiB.
+/// The most bytes of a text: it is sent in two headers, percent-encoded and in base64, and the node bounds headers at 16 KiB.
 const TEXT_BYTES: usize = 2048;
 
-/// `google.rpc.Status`, which is what `grpc-status-details-bin` holds.
+/// `google.rpc.Status`, the content of `grpc-status-details-bin`.
 #[derive(Clone, PartialEq, Message)]
 struct RpcStatus {
     #[prost(int32, tag = "1")]
@@ -27,7 +27,7 @@ pub fn refused(reason: FailureReason, text: impl Into<String>) -> Status {
     status(&Failure { reason: reason.into(), earliest_offset: 0 }, text.into())
 }
 
-/// The status of a request that asks for something that cannot be.
+/// The status of an invalid request.
 pub fn invalid(text: impl Into<String>) -> Status {
     refused(FailureReason::Invalid, text)
 }
@@ -76,7 +76,7 @@ mod tests {
     use crate::process::session::SessionError;
     use crate::runtime::RuntimeError;
 
-    /// What a node reads from a status.
+    /// Reads the failure from a status, as a node does.
     fn read(status: &Status) -> Failure {
         let details = RpcStatus::decode(status.details()).unwrap();
         assert_eq!((details.code, details.message.as_str()), (status.code().into(), status.message()));
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_in_its_details_why_the_call_was_refused() {
+    fn a_status_has_the_reason_of_the_refusal_in_its_details() {
         let below_use = RuntimeError::BelowUse { field: "memory_bytes", limit: 1, used: 2 };
         let no_terminal = ContainerError::Process {
             container: "c1".into(),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_byte_held_comes_with_an_offset_that_is_not_held() {
+    fn an_error_about_a_dropped_offset_names_the_oldest_byte_held() {
         let source = SessionError::Output(RingError::NotHeld { wanted: 1, base: 70_000, end: 90_000 });
         let status = Status::from(ContainerError::Process { container: "c1".into(), exec: "e1".into(), source });
         let expected = Failure { reason: FailureReason::OffsetNotHeld.into(), earliest_offset: 70_000 };

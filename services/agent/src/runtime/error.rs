@@ -1,4 +1,4 @@
-//! What can go wrong in the runtime, as a closed set.
+//! Errors of the runtime, a closed set.
 
 use rustix::io::Errno;
 
@@ -7,7 +7,7 @@ use crate::pb::FailureReason;
 /// The result of a runtime call.
 pub type Result<T> = std::result::Result<T, RuntimeError>;
 
-/// A failed runtime call. The text says what was attempted and on what.
+/// A failed runtime call. The text states what was attempted on which object.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// The request is invalid, such as one with an unknown user or a limit out of range.
@@ -20,16 +20,16 @@ pub enum RuntimeError {
         target: u32,
         /// Logical unit.
         lun: u32,
-        /// How long it was waited for.
+        /// Time waited, in milliseconds.
         waited_ms: u64,
     },
     /// The container's init has exited.
     #[error("container {0} is not running")]
     NotRunning(String),
-    /// The container was started before.
-    #[error("container {0} was started before")]
+    /// The container was started already.
+    #[error("container {0} was started already")]
     AlreadyStarted(String),
-    /// A limit is below what is in use and cannot be reclaimed.
+    /// A limit is below the usage, which cannot be reclaimed.
     #[error("{field} is {limit}, but {used} are in use and cannot be reclaimed")]
     BelowUse {
         /// Name of the field of the request.
@@ -69,7 +69,7 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// The reason that the node is given.
+    /// The reason that is sent to the node.
     pub fn reason(&self) -> FailureReason {
         match self {
             Self::InvalidSpec(_) => FailureReason::Invalid,
@@ -82,7 +82,7 @@ impl RuntimeError {
         }
     }
 
-    /// A failed system call; [`RuntimeError::Exhausted`] if it means that a limit is reached.
+    /// A failed system call; [`RuntimeError::Exhausted`] if the error means that a limit is reached.
     pub fn system(attempt: impl Into<String>, errno: Errno) -> Self {
         let attempt = attempt.into();
         match errno {
@@ -92,9 +92,9 @@ impl RuntimeError {
     }
 }
 
-/// Adds what was attempted to the error of a system call.
+/// Adds the attempted action to a system call's error.
 pub trait Attempt<T> {
-    /// Names what was attempted; `what` is evaluated only on failure.
+    /// Names the attempted action. `what` is evaluated only on failure.
     fn attempt<S: Into<String>>(self, what: impl FnOnce() -> S) -> Result<T>;
 }
 

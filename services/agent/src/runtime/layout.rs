@@ -51,7 +51,7 @@ impl Layout {
     }
 }
 
-/// Refuses a text that is not an id: only ids become part of a path.
+/// Refuses a text that is not an id, because ids become part of paths.
 pub fn check_id(what: &str, id: &str) -> Result<()> {
     let bytes = id.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);

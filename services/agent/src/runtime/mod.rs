@@ -1,22 +1,22 @@
-//! Containers inside the guest, as an OCI runtime makes them, without a runtime's binary.
+//! Containers inside the guest, created as an OCI runtime does it, but without a runtime's binary.
 //!
-//! A call here blocks, so call it from a blocking thread. Nothing here waits for a child: only the agent's reaper does, and
-//! a process is followed on its way to its command by descriptors that close. Returned PIDs are the guest's, and the
-//! processes are children of the agent.
+//! A call here blocks, so call it from a blocking thread. Nothing here reaps a child: only the agent's reaper does. A process is
+//! followed until it executes its command through descriptors that close. Returned PIDs are the guest's, and the processes are
+//! children of the agent.
 //!
-//! The rooms, from the top; each uses only those below it:
+//! The modules, from the top; each uses only those below it:
 //!
 //! - [`container`] checks a request, creates the container, and acts on it: start, exec, signals, limits, removal.
 //! - [`stage`] starts the agent's own program again, inside a container's namespaces, to build the container there.
-//! - [`launch`] turns a fresh process into the command, in memory shared with the agent.
-//! - [`rights`] are what a process may do: user, capabilities, resource limits, system calls.
+//! - [`launch`] turns a new process into the command, in memory shared with the agent.
+//! - [`rights`] are the rights of a process: user, capabilities, resource limits, system calls.
 //! - [`filesystem`] mounts the root and everything in it.
 //! - [`namespaces`] joins namespaces and sets their kernel parameters.
-//! - [`cgroup`] bounds, counts, freezes and kills.
+//! - [`cgroup`] limits, measures, freezes and kills.
 //!
-//! [`container::create`] waits for disks, makes the cgroup, and starts an init stage in it, which builds root and mounts
-//! and waits. [`Container::start`] lets it execute the command. [`Container::exec`] makes a process directly. Both end in
-//! [`launch::run`]. [`Container::remove`] kills the cgroup; mounts end with the last process.
+//! [`container::create`] waits for disks, creates the cgroup, and starts an init stage in it, which builds the root and mounts,
+//! and waits. [`Container::start`] makes it execute the command. [`Container::exec`] creates a process directly. Both end in
+//! [`launch::run`]. [`Container::remove`] kills the cgroup; the mounts end with the last process.
 
 mod cgroup;
 mod container;

@@ -1,15 +1,14 @@
 //! System calls without a libc.
 //!
-//! Between `clone3` and `execve` a new process shares the agent's memory, also its thread-local storage. libc's wrappers store
-//! `errno` there, so code in between must not call them, allocate or panic. It uses this module.
+//! Between `clone3` and `execve` a new process shares the agent's memory, including its thread-local storage. libc's wrappers
+//! store `errno` there, so code in between must not call them, allocate or panic. It uses this module.
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("the agent's process creation is written for x86_64 guests");
 
 /// Issues one system call with up to six arguments, and returns the kernel's value, a negative errno on failure.
 ///
-/// # Safety
-/// That of the system call: pointers must be valid for what the kernel does with them.
+/// # Safety That of the system call: pointers must be valid for the kernel's use of them.
 #[inline(always)]
 pub(super) unsafe fn syscall6(number: libc::c_long, args: [usize; 6]) -> isize {
     let result: isize;
@@ -32,7 +31,7 @@ pub(super) unsafe fn syscall6(number: libc::c_long, args: [usize; 6]) -> isize {
     result
 }
 
-/// Issues a system call. Arguments that are not given are zero.
+/// Issues a system call. Omitted arguments are zero.
 macro_rules! sys {
     ($number:expr $(, $argument:expr)*) => {
         $crate::runtime::raw::syscall6($number, $crate::runtime::raw::padded([$($argument as usize),*]))
@@ -40,7 +39,7 @@ macro_rules! sys {
 }
 pub(super) use sys;
 
-/// Fills up with zeros.
+/// Pads the arguments with zeros.
 #[inline(always)]
 pub(super) const fn padded<const COUNT: usize>(given: [usize; COUNT]) -> [usize; 6] {
     let (mut all, mut at) = ([0; 6], 0);

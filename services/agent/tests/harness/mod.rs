@@ -1,4 +1,4 @@
-//! The agent's program on this host, as root: a socket takes the place of the port, and a directory with busybox that of the image.
+//! Runs the agent's program on this host, as root: a socket replaces the port, and a directory with busybox the image.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -63,7 +63,7 @@ impl Agent {
         let agent = Self { process, directory, id };
         let deadline = Instant::now() + Duration::from_secs(20);
         while UnixStream::connect(agent.socket()).is_err() {
-            assert!(Instant::now() < deadline, "the agent does not listen");
+            assert!(Instant::now() < deadline, "the agent did not listen in time");
             std::thread::yield_now();
         }
         agent
@@ -73,7 +73,7 @@ impl Agent {
         self.directory.join("socket")
     }
 
-    /// A socket on which the handshake has been done.
+    /// Returns a socket after the handshake.
     pub fn raw(&self, nonce: &str) -> UnixStream {
         let mut socket = UnixStream::connect(self.socket()).unwrap();
         shake_hands(&mut socket, nonce);
@@ -123,7 +123,7 @@ impl Drop for Agent {
     }
 }
 
-/// Removes a cgroup once the processes killed in it have exited.
+/// Removes a cgroup once its killed processes have exited.
 fn remove_cgroup(cgroup: &Path) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while cgroup.is_dir() && std::fs::remove_dir(cgroup).is_err() && Instant::now() < deadline {
@@ -142,7 +142,7 @@ pub fn shake_hands(socket: &mut UnixStream, nonce: &str) {
     let mut heard = Vec::new();
     while !heard.ends_with(&wanted) {
         let mut byte = [0];
-        socket.read_exact(&mut byte).expect("READY does not come");
+        socket.read_exact(&mut byte).expect("READY did not come");
         heard.push(byte[0]);
     }
 }
@@ -189,7 +189,7 @@ impl Client {
         ProcessServiceClient::with_origin(self.channel.clone(), http::Uri::from_static("http://guest"))
     }
 
-    /// The container's id. All agents share the host's cgroups, so it contains the agent's id.
+    /// The container's id. All agents share the host's cgroups, so it includes the agent's id.
     pub fn container(&self) -> String {
         container_of(&self.id)
     }

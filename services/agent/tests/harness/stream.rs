@@ -21,7 +21,7 @@ pub struct Stream<T> {
     pub requests: Requests,
 }
 
-/// A message with a process's output.
+/// A message that carries a process's output.
 pub trait Response {
     fn output(self) -> Option<pb::ProcessOutput>;
 }
@@ -38,7 +38,7 @@ impl Response for pb::AttachResponse {
     }
 }
 
-/// What a stream has sent.
+/// The messages that a stream has received.
 #[derive(Default, Debug)]
 pub struct Heard {
     pub stdout: Vec<u8>,
@@ -97,7 +97,7 @@ impl<T: Response> Stream<T> {
             heard.add(output);
             if is_chunk && heard.exit.is_none() {
                 let stdout_offset = from + heard.gaps + heard.stdout.len() as u64;
-                // The agent may have sent everything already, and closed the stream.
+                // The agent may have sent everything and closed the stream already.
                 self.try_send(Input::Ack(pb::OutputAck { stdout_offset, stderr_offset: 0 })).await;
             }
         }

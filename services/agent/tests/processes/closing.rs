@@ -54,7 +54,7 @@ async fn a_terminal_whose_output_is_closed_is_hung_up() {
     stream.send(close(pb::Stream::Stdout)).await;
     let exit = client.wait("e1").await;
     assert_eq!(exit.signal, libc::SIGHUP);
-    // One that ignores SIGHUP finds that it can neither read nor write.
+    // A process that ignores SIGHUP can neither read nor write.
     let script = "trap '' HUP; echo ready; cat; echo lost || exit 6";
     let mut stream = client.exec("e2", terminal(&["sh", "-c", script])).await;
     let mut heard = Heard::default();
@@ -64,7 +64,7 @@ async fn a_terminal_whose_output_is_closed_is_hung_up() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_closes_no_output() {
+async fn a_client_that_disconnects_closes_no_output() {
     let agent = Agent::start();
     let client = agent.with_container().await;
     let mut stream = client.exec("e1", process(&["sh", "-c", "echo first; sleep 0.3; echo second"])).await;

@@ -1,4 +1,4 @@
-//! The network of the guest and the names that containers know, through the contract.
+//! The network of the guest and the names that containers see, through the contract.
 
 use rtnetlink::LinkVeth;
 use tonic::Code;
@@ -42,7 +42,7 @@ fn request(network: pb::NetworkConfig) -> pb::ConfigureSandboxRequest {
     }
 }
 
-/// What a process of the container reads.
+/// Reads files with a process of the container.
 async fn read(client: &Client, exec_id: &str, files: &[&str]) -> String {
     let mut command = vec!["cat"];
     command.extend(files);

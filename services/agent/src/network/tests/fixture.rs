@@ -6,7 +6,7 @@ use rtnetlink::LinkVeth;
 
 use super::super::*;
 
-/// Runs a test in a network namespace of its own, which ends with it.
+/// Runs a test in its own network namespace, which ends with the test.
 pub fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce(Network) -> F + Send + 'static) {
     let thread = std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
@@ -18,12 +18,12 @@ pub fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce(Network) -> F + Se
     }
 }
 
-/// The MAC of a device, and name of its link at first.
+/// The MAC of a device, and the first name of its link.
 pub fn device(number: u8) -> (String, String) {
     (format!("02:00:00:00:00:{number:02x}"), format!("pd{number}"))
 }
 
-/// Plugs a device, whose other end is up.
+/// Plugs a device whose peer is up.
 pub async fn plug(number: u8) {
     let (mac, name) = device(number);
     let peer = format!("peer{number}");
@@ -60,7 +60,7 @@ pub fn config(interfaces: &[pb::Interface], routes: &[pb::Route]) -> pb::Network
     pb::NetworkConfig { interfaces: interfaces.to_vec(), routes: routes.to_vec(), neighbours: Vec::new() }
 }
 
-/// Routes that the kernel did not make, as "destination gateway".
+/// Routes that the kernel did not create, as "destination gateway".
 pub async fn routes(network: &Network) -> Vec<String> {
     let all = network.routes().await.unwrap();
     let own = all.iter().filter(|route| !route.from_kernel);
@@ -81,7 +81,7 @@ pub async fn addresses(network: &Network, name: &str) -> Vec<String> {
     interface.addresses.into_iter().filter(|address| !address.starts_with("fe80:")).collect()
 }
 
-/// All that a request that fails must leave as it is. The kernel makes link-local addresses in its own time.
+/// The state that a failing request must not change. Link-local addresses are left out: the kernel adds them at any time.
 pub async fn everything(network: &Network) -> String {
     let mut interfaces: Vec<_> =
         network.interfaces().await.unwrap().into_iter().filter_map(|status| status.interface).collect();

@@ -1,4 +1,4 @@
-//! Requests that cannot be met: the error has a type, and nothing is changed.
+//! Requests that cannot be met: the error has a type, and nothing changes.
 
 use super::super::*;
 use super::fixture::*;
@@ -69,7 +69,7 @@ fn ten_thousand_routes_are_refused_and_a_thousand_are_set() {
 }
 
 #[test]
-fn interfaces_that_cannot_be_are_refused_before_anything_is_changed() {
+fn invalid_interfaces_are_refused_before_anything_is_changed() {
     in_namespace(async |network: Network| {
         plug(1).await;
         plug(2).await;

@@ -67,7 +67,7 @@ fn an_interface_that_is_up_keeps_addresses_and_routes_when_its_name_and_mac_chan
 }
 
 #[test]
-fn a_device_that_is_plugged_in_later_is_waited_for() {
+fn a_request_waits_for_a_device_that_is_plugged_in_later() {
     in_namespace(async |network: Network| {
         let wanted = interface(3, "eth9", &["10.3.0.2/24"]);
         let plugged = async {

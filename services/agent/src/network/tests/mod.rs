@@ -1,4 +1,4 @@
-//! The network of a fresh namespace, changed by the real kernel, as root.
+//! Tests on the real kernel, in a fresh network namespace, as root.
 
 mod fixture;
 mod hostile;

@@ -1,15 +1,15 @@
-//! The block devices of SCSI targets, as sysfs has them.
+//! Maps SCSI targets to block devices, from sysfs.
 
 use std::path::{Path, PathBuf};
 
-/// Where devices are looked for.
+/// The sysfs directories to search.
 pub(in crate::runtime) struct BlockDevices {
     scsi: PathBuf,
     block: PathBuf,
 }
 
 impl BlockDevices {
-    /// Those of this machine.
+    /// The directories of this machine.
     pub(in crate::runtime) fn new() -> Self {
         Self { scsi: "/sys/bus/scsi/devices".into(), block: "/sys/dev/block".into() }
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_has_a_number_and_a_number_its_target() {
+    fn a_target_and_its_device_number_map_to_each_other() {
         let dir = std::env::temp_dir().join(format!("paddock-block-{}", std::process::id()));
         for (address, name, number) in [("2:0:11:0", "sdb", "8:16\n"), ("2:0:1:0", "sda", "8:0\n")] {
             let block = dir.join(address).join("block").join(name);

@@ -1,7 +1,7 @@
-//! Changing limits, all or none.
+//! Changes limits, all or none.
 //!
 //! The former value of each file is kept, and written back when a later write is refused. Memory is special: the kernel answers a
-//! `memory.max` below what is in use with an OOM kill, so memory is reclaimed first, or the change is refused.
+//! `memory.max` below the usage with an OOM kill, so memory is reclaimed first, or the change is refused.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use super::limits::Limit;
 use super::stats;
 use crate::runtime::error::{Result, RuntimeError};
 
-/// Writes the limits in order, more memory last. On failure all are as before.
+/// Writes the limits in order, raised memory limits last. On failure all limits are as before.
 pub(super) fn apply(directory: &Path, limits: &[Limit]) -> Result<()> {
     let mut before: Vec<(&str, String)> = Vec::new();
-    // Undoing a raise lowers the limit again, which would kill what was allocated in between.
+    // Undoing a raise lowers the limit again, which would kill processes that allocated in between.
     let (raised, others): (Vec<_>, Vec<_>) = limits.iter().partition(|limit| gives_memory(directory, limit));
     for limit in others.into_iter().chain(raised) {
         let former = former(directory, limit);
@@ -32,13 +32,13 @@ pub(super) fn apply(directory: &Path, limits: &[Limit]) -> Result<()> {
     Ok(())
 }
 
-/// Whether it lets the container have more memory than now.
+/// Whether the limit allows more memory than now.
 fn gives_memory(directory: &Path, limit: &Limit) -> bool {
     let bytes = |text: &str| text.trim().parse().unwrap_or(u64::MAX);
     limit.file == "memory.max" && bytes(&limit.value) > bytes(&former(directory, limit))
 }
 
-/// What to write to restore the present value.
+/// The value to write to restore the present one.
 fn former(directory: &Path, limit: &Limit) -> String {
     let text = read_text(&directory.join(limit.file)).unwrap_or_default();
     let text = text.trim_end();
@@ -47,7 +47,7 @@ fn former(directory: &Path, limit: &Limit) -> String {
         let line = text.lines().find(|line| line.split_ascii_whitespace().next() == Some(device));
         return line.map_or_else(|| format!("{device} rbps=max wbps=max riops=max wiops=max"), str::to_owned);
     }
-    // A single newline is how an emptied cpuset is written.
+    // An empty cpuset is written as a single newline.
     if text.is_empty() { "\n".to_owned() } else { text.to_owned() }
 }
 
@@ -58,7 +58,7 @@ fn set(directory: &Path, limit: &Limit) -> Result<()> {
     }
 }
 
-/// Writes one file. A value the kernel refuses is the request's fault.
+/// Writes one file. A value that the kernel refuses is the request's fault.
 fn put(directory: &Path, file: &str, value: &str) -> Result<()> {
     write(&directory.join(file), value).map_err(|errno| match errno {
         Errno::INVAL | Errno::RANGE | Errno::NOSPC | Errno::NODEV | Errno::NOENT => {
@@ -83,8 +83,8 @@ fn field(file: &str) -> &'static str {
     }
 }
 
-/// Sets `memory.max`. To lower it, `memory.high` first reclaims down to the value as far as possible, and throttles processes that
-/// allocate beyond it, so that usage does not rise between the check and the write of `memory.max`.
+/// Sets `memory.max`. To lower it, `memory.high` first reclaims down to the value as far as possible, and throttles processes
+/// that allocate beyond it, so that the usage does not rise between the check and the write of `memory.max`.
 fn set_memory(directory: &Path, bytes: u64) -> Result<()> {
     let used = || stats::number(&read_text(&directory.join("memory.current")).unwrap_or_default());
     if used() <= bytes {
@@ -132,9 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn more_memory_is_given_last_so_that_it_is_never_undone() {
+    fn raised_memory_limits_are_written_last_so_that_they_are_never_undone() {
         let dir = directory("raise", &[("memory.max", "4096"), ("memory.current", "0\n"), ("pids.max", "7")]);
-        // A directory in place of the file refuses the write. A longer value would leave a digit behind when it is undone.
+        // A directory in place of the file refuses the write. A longer former value would leave a digit behind when it is
+        // restored.
         std::fs::create_dir_all(dir.join("cpu.weight")).unwrap();
         let limits = [limit("memory.max", "81920"), limit("pids.max", "9"), limit("cpu.weight", "1")];
         apply(&dir, &limits).unwrap_err();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_former_rates_of_a_disk_are_its_line_or_none() {
+    fn the_former_rates_of_a_disk_are_its_line_or_max() {
         let dir = directory("io", &[("io.max", "8:0 rbps=max wbps=5 riops=max wiops=max\n")]);
         assert_eq!(former(&dir, &limit("io.max", "8:0 rbps=1")), "8:0 rbps=max wbps=5 riops=max wiops=max");
         assert_eq!(former(&dir, &limit("io.max", "8:16 rbps=1")), "8:16 rbps=max wbps=max riops=max wiops=max");
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_limit_below_what_is_in_use_is_refused_and_named() {
+    fn a_memory_limit_below_the_usage_is_refused_and_named() {
         let files = [("memory.current", "4096000\n"), ("memory.high", "max\n"), ("memory.max", "max\n")];
         let dir = directory("memory", &files);
         let error = apply(&dir, &[limit("memory.max", "4096")]).unwrap_err();

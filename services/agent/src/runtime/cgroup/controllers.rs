@@ -1,4 +1,4 @@
-//! Enabling the kernel's controllers below `<root>/paddock`.
+//! Enables the kernel's controllers below `<root>/paddock`.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::runtime::error::{Attempt, Result};
 
 const WANTED: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];
 
-/// Creates `<root>/paddock` and enables the controllers that the kernel has for containers. May be repeated.
+/// Creates `<root>/paddock` and enables the controllers for containers that the kernel has. Idempotent.
 pub(super) fn prepare(root: &Path) -> Result<()> {
     let parent = root.join("paddock");
     match rustix::fs::mkdir(&parent, rustix::fs::Mode::from_raw_mode(0o755)) {

@@ -1,4 +1,4 @@
-//! Waiting for a value in `cgroup.events`. The kernel wakes a poller at each change.
+//! Waits for a value in `cgroup.events`. The kernel wakes a poller at each change.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Opens the file of a cgroup. Open it before causing the change.
+    /// Opens the file of a cgroup. Open it before you cause the change.
     pub(super) fn open(directory: &Path) -> Result<Self> {
         let path = directory.join("cgroup.events");
         let file = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -49,7 +49,7 @@ impl Events {
         }
     }
 
-    /// The value of a key; none if the cgroup is removed or its kernel lacks the key.
+    /// The value of a key; none if the cgroup is removed or the kernel lacks the key.
     fn current(&self, key: &str) -> Result<Option<String>> {
         let mut bytes = [0u8; 256];
         let count = match rustix::io::pread(&self.file, &mut bytes, 0) {

@@ -1,4 +1,4 @@
-//! Limits as lists of files and values: pure functions, one for each controller.
+//! Converts limits to files and values: pure functions, one per controller.
 
 use crate::pb;
 use crate::runtime::error::{Result, RuntimeError};
@@ -18,14 +18,14 @@ fn limit(file: &'static str, value: impl ToString) -> Limit {
     Limit { file, value: value.to_string() }
 }
 
-/// What to write for `resources`. `current_quota` is the first word of `cpu.max` now: a period that is set without a
-/// quota leaves the quota alone. `number` gives the "major:minor" of the disk at a SCSI target.
+/// The values to write for `resources`. `current_quota` is the first word of `cpu.max` now: a period without a quota keeps the
+/// quota. `number` returns the "major:minor" of the disk at a SCSI target.
 pub(super) fn files(
     resources: &pb::Resources,
     current_quota: &str,
     number: &dyn Fn(u32) -> Option<String>,
 ) -> Result<Vec<Limit>> {
-    // Memory comes first: it is the only limit that is refused because of what is in use.
+    // Memory comes first: it is the only limit that is refused because of the usage.
     let mut files = memory(resources)?;
     files.extend(cpu(resources, current_quota)?);
     files.extend(cpuset(resources)?);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_not_set_is_left_alone() {
+    fn a_limit_that_is_not_set_does_not_change() {
         assert_eq!(written(pb::Resources::default()), []);
     }
 

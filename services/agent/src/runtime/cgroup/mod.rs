@@ -1,7 +1,7 @@
 //! A container's cgroup (v2): `<root>/paddock/<container id>`.
 //!
 //! It exists before its first process, which is created inside it. Limits are pure lists of `{file, value}`, with one function
-//! for each controller, and one writer. Events of `cgroup.events` tell when it is frozen or empty.
+//! per controller, and one writer. Events of `cgroup.events` report when it is frozen or empty.
 //!
 //! `memory.oom.group` stays 0 unless a request sets it: an exec that uses up the memory must not end the container's init. When
 //! the kernel kills the init itself, the container ends.
@@ -38,9 +38,9 @@ pub(super) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Creates it with its limits. Nothing is left if that fails.
+    /// Creates the cgroup with its limits. On failure nothing is left.
     pub(super) fn create(layout: &Layout, id: &str, resources: &pb::Resources) -> Result<Self> {
-        // Disks are limited once the root is built, so that a low rate does not delay that.
+        // Disk limits are set after the root is built, so that a low rate does not delay that.
         let resources = &pb::Resources { disks: Vec::new(), ..resources.clone() };
         limits::files(resources, "max", &|_| None)?;
         controllers::prepare(layout.cgroup_root())?;
@@ -57,7 +57,7 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Opens it, to create a process in it.
+    /// Opens the cgroup, to create a process in it.
     pub(super) fn open(&self) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(&self.directory, flags, Mode::empty())
@@ -69,7 +69,7 @@ impl Cgroup {
         &self.directory
     }
 
-    /// Sets the limits that are set in `resources`, all or none. A value the kernel refuses is the request's fault.
+    /// Sets the limits that `resources` contains, all or none. A value that the kernel refuses is the request's fault.
     pub(super) fn update(&self, resources: &pb::Resources) -> Result<()> {
         let current = read_text(&self.directory.join("cpu.max")).unwrap_or_default();
         let quota = current.split_ascii_whitespace().next().unwrap_or("max");
@@ -85,7 +85,7 @@ impl Cgroup {
         })
     }
 
-    /// Thaws them.
+    /// Thaws every process.
     pub(super) fn thaw(&self) -> Result<()> {
         self.set_frozen("0")
     }
@@ -97,7 +97,7 @@ impl Cgroup {
         events.wait("frozen", value, FREEZE_TIMEOUT)
     }
 
-    /// Kills every process. A removed cgroup has none.
+    /// Kills every process. Succeeds if the cgroup is removed.
     pub(super) fn kill(&self) -> Result<()> {
         match write(&self.directory.join("cgroup.kill"), "1") {
             Err(Errno::NOENT | Errno::NODEV) => Ok(()),
@@ -113,7 +113,7 @@ impl Cgroup {
         events::Events::open(&self.directory)?.wait("populated", "0", timeout)
     }
 
-    /// Removes the directory and those below. It must be empty of processes.
+    /// Removes the directory and those below. They must have no processes.
     pub(super) fn delete(&self) -> Result<()> {
         let mut directories = self.tree();
         directories.reverse();
@@ -126,7 +126,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// PIDs of the processes in it and below, at most `limit`.
+    /// PIDs of the processes in the cgroup and below, at most `limit`.
     pub(super) fn pids(&self, limit: usize) -> Vec<i32> {
         let texts = self.tree().into_iter().filter_map(|dir| read_text(&dir.join("cgroup.procs")).ok());
         let mut pids = Vec::new();
@@ -138,7 +138,7 @@ impl Cgroup {
         pids
     }
 
-    /// Whether a process is in it or below, by its /proc entry.
+    /// Whether a process is in the cgroup or below, by its /proc entry.
     pub(super) fn holds(&self, pid: i32) -> bool {
         let Some(id) = self.directory.file_name().and_then(|name| name.to_str()) else {
             return false;
@@ -148,12 +148,12 @@ impl Cgroup {
         format!("{path}/").contains(&format!("/paddock/{id}/"))
     }
 
-    /// How many processes the OOM killer ended.
+    /// How many processes the OOM killer has killed.
     pub(super) fn oom_kill_count(&self) -> u64 {
         stats::field(&read_text(&self.directory.join("memory.events")).unwrap_or_default(), "oom_kill")
     }
 
-    /// The directory and those below, outermost first. A container needs a capability to create one.
+    /// The directory and those below, outermost first. A container needs a capability to create more.
     fn tree(&self) -> Vec<PathBuf> {
         let mut all = vec![self.directory.clone()];
         let mut level = all.clone();

@@ -1,4 +1,4 @@
-//! The figures of a cgroup. A missing file (of a controller that the kernel lacks) counts as zero.
+//! The stats of a cgroup. A missing file (of a controller that the kernel lacks) counts as zero.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ const DEVICES: usize = 256;
 const INTERFACES: usize = 64;
 const MEMORY_FIGURES: usize = 128;
 
-/// Reads all figures; those of interfaces as the process `pid` sees them.
+/// Reads all stats; those of interfaces as the process `pid` sees them.
 pub(in crate::runtime) fn read(directory: &Path, pid: Option<i32>) -> pb::GetContainerStatsResponse {
     let text = |file: &str| read_text(&directory.join(file)).unwrap_or_default();
     let interfaces = pid.map(|pid| read_text(Path::new(&format!("/proc/{pid}/net/dev"))).unwrap_or_default());
@@ -64,7 +64,7 @@ fn io(stat: &str, devices: &BlockDevices) -> Vec<pb::IoStats> {
     stat.lines().filter_map(|line| device(line, devices)).take(DEVICES).collect()
 }
 
-/// The cgroup's figures of a device, and those that the kernel has only for the whole device.
+/// The cgroup's stats of a device, and those that the kernel counts only for the whole device.
 fn device(line: &str, devices: &BlockDevices) -> Option<pb::IoStats> {
     let (number, figures) = line.split_once(' ')?;
     let (major, minor) = number.split_once(':')?;
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_come_from_their_lines_and_missing_ones_are_zero() {
+    fn stats_are_read_from_their_lines_and_missing_ones_are_zero() {
         let stat = cpu("usage_usec 12\nuser_usec 5\nsystem_usec 7\n");
         assert_eq!((stat.usage_us, stat.user_us, stat.system_us, stat.periods), (12, 5, 7, 0));
         assert_eq!(field("oom 1\noom_kill 3\noom_group_kill 9\n", "oom_kill"), 3);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn each_device_has_its_io_figures() {
+    fn each_device_has_its_io_stats() {
         let stats = io("8:16 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n8:0 \nbroken\n", &BlockDevices::new());
         assert_eq!(stats.len(), 2);
         let first = &stats[0];
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_in_the_files_of_a_cgroup_is_read() {
+    fn any_text_in_the_files_of_a_cgroup_is_accepted() {
         crate::fuzzing::fuzz("cgroup", |bytes| {
             let text = String::from_utf8_lossy(bytes).into_owned();
             cpu(&text);

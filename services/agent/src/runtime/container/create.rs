@@ -1,5 +1,5 @@
-//! Creating a container: check the request, wait for disks, create the cgroup, start the init stage in it, and wait until the
-//! stage has built the container. A failure undoes the steps before it, in reverse.
+//! Creates a container: checks the request, waits for disks, creates the cgroup, starts the init stage in it, and waits until the
+//! stage has built the container. A failure undoes the earlier steps in reverse.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -28,8 +28,8 @@ use crate::runtime::stage::{self, BUILD_TIMEOUT, StageSpec};
 
 const UNDO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Creates a container whose init waits for [`Container::start`]. `stdio` is what the init gets. Without it, the init gets a
-/// terminal of the container's own devpts, and its master is returned.
+/// Creates a container whose init waits for [`Container::start`]. Init gets `stdio`. Without `stdio`, init gets a terminal of the
+/// container's own devpts, whose master is returned.
 pub fn create(
     layout: &Layout,
     sandbox: &SandboxContext,
@@ -66,7 +66,7 @@ pub fn create(
             Ok((container, master))
         }
         Err(error) => {
-            // Killing the processes ends their mounts.
+            // The mounts end when the processes are killed.
             cgroup.kill().and_then(|()| cgroup.wait_empty(UNDO_TIMEOUT)).and_then(|()| cgroup.delete()).ok();
             std::fs::remove_dir_all(&directory).ok();
             Err(error)
@@ -128,7 +128,7 @@ fn prepare(
     })
 }
 
-/// What belongs to a container whose init waits.
+/// A container that is built, with its init waiting.
 struct Built {
     init: Child,
     channel: OwnedFd,
@@ -157,7 +157,7 @@ fn build(id: &str, spec: &StageSpec, stdio: Option<Stdio>, cgroup: &Cgroup) -> R
     let mut descriptors = descriptors.into_iter();
     let (files, master) = match (descriptors.next(), descriptors.next()) {
         (Some(files), master) if master.is_some() == spec.own_terminal => (files, master),
-        _ => return Err(unexpected("sent other descriptors than it has to")),
+        _ => return Err(unexpected("sent unexpected descriptors")),
     };
     let subject = Subject::of(spec.process()?);
     if spec.apart {
@@ -169,7 +169,7 @@ fn build(id: &str, spec: &StageSpec, stdio: Option<Stdio>, cgroup: &Cgroup) -> R
 fn spawn(id: &str, spec: &StageSpec, stdio: Option<Stdio>, cgroup: &OwnedFd, channel: &OwnedFd) -> Result<Child> {
     let streams = match stdio {
         Some(stdio) if spec.process()?.terminal != stdio.terminal => {
-            return Err(RuntimeError::InvalidSpec("the init needs a terminal and has none".into()));
+            return Err(RuntimeError::InvalidSpec("the init needs a terminal".into()));
         }
         Some(stdio) => stdio.into_descriptors()?,
         None => [null()?, null()?, null()?],
@@ -180,7 +180,7 @@ fn spawn(id: &str, spec: &StageSpec, stdio: Option<Stdio>, cgroup: &OwnedFd, cha
             spawn(own).attempt(|| format!("create the init of container {id}"))
         })
     };
-    // In a shared PID namespace no container may see the stage. A namespace of its own has no other process.
+    // In a shared PID namespace no container may see the stage. A namespace of its own contains no other process.
     if spec.apart {
         stage::with_shared_pid_namespace(|holder| start(Some(holder), OWN))
     } else {

@@ -1,8 +1,8 @@
-//! One more process in a running container.
+//! Starts another process in a running container.
 //!
 //! Everything is looked up and prepared here. The new process is created in the container's cgroup and PID namespace, joins the
-//! other namespaces by the init's pidfd in one call, and executes the command. There is no process in between and no other
-//! program. Where a container may trace the processes that it sees, a stage does the same out of its sight.
+//! other namespaces through the init's pidfd in one call, and executes the command. There is no process in between and no other
+//! program. If a container may trace the processes that it sees, a stage does the same out of its sight.
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -30,15 +30,15 @@ const EXEC_TIMEOUT: Duration = Duration::from_secs(10);
 const WHAT: &str = "the start of a process";
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How an exec went.
+/// The outcome of an exec.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ExecOutcome {
-    /// The command runs. It is a child of the agent.
+    /// The command runs as a child of the agent.
     Running {
         /// PID in the guest.
         pid: i32,
     },
-    /// It cannot be executed.
+    /// The command cannot be executed.
     Failed {
         /// 126 or 127.
         code: i32,
@@ -48,7 +48,7 @@ pub enum ExecOutcome {
 }
 
 impl Container {
-    /// Starts one more process. `exec_id` is for messages.
+    /// Starts another process. `exec_id` is for messages.
     pub fn exec(&self, exec_id: &str, process: &pb::Process, stdio: Stdio) -> Result<ExecOutcome> {
         let filter = LaunchPlan::filter(process)?;
         match plan::permit_visible_launch() {
@@ -58,7 +58,7 @@ impl Container {
     }
 }
 
-/// Prepares the process by a stage, which the container does not see.
+/// Prepares the process with a stage, which the container does not see.
 fn apart(container: &Container, process: &pb::Process, stdio: Stdio, filter: Option<Filter>) -> Result<ExecOutcome> {
     let subject = Subject::of(process);
     let spec = StageSpec {
@@ -88,8 +88,8 @@ fn apart(container: &Container, process: &pb::Process, stdio: Stdio, filter: Opt
     }
 }
 
-/// Takes over the process that a stage created in a container's PID namespace. A tracer there may forge its messages, so the PID
-/// must belong to a process of that container.
+/// Takes over the process that a stage created in a container's PID namespace. A tracer in the container may forge the stage's
+/// messages, so the PID must belong to a process of that container.
 pub fn take_born(channel: &OwnedFd, cgroup: &Cgroup, subject: &Subject) -> Result<Child> {
     match channel::receive(channel, EXEC_TIMEOUT, WHAT)? {
         Message::Born(pid, pidfd) if pid > 0 && pid_of(&pidfd) == Some(pid) && cgroup.holds(pid) => {
@@ -109,7 +109,7 @@ fn unexpected() -> RuntimeError {
     RuntimeError::Stage("the process's stage sent an unexpected message".into())
 }
 
-/// The PID that a pidfd stands for.
+/// The PID of a pidfd's process.
 fn pid_of(pidfd: &OwnedFd) -> Option<i32> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
     text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
@@ -142,7 +142,7 @@ fn in_sight(
         namespaces::born_beside(init, || unsafe { spawn::spawn(0, memory, cgroup, &stack, launch::run, argument) });
     let child = created.map_err(|errno| match errno {
         Errno::SRCH => container.not_running(),
-        // A PID namespace whose PID 1 has exited takes no more processes.
+        // A PID namespace whose PID 1 has exited accepts no more processes.
         Errno::NOMEM if namespaces::has_ended(init) => container.not_running(),
         errno => RuntimeError::system(format!("create the process of exec {exec_id}"), errno),
     })?;
@@ -157,7 +157,7 @@ fn in_sight(
     let Some(report) = Report::decode(bytes.get(..count).unwrap_or_default()) else {
         return Ok(ExecOutcome::Running { pid: child.pid });
     };
-    // The child still has to exit, and uses the stack and the plan until then.
+    // The child uses the stack and the plan until it exits.
     if let Err(error) = wait(child.pidfd.as_fd(), KILL_TIMEOUT, &child) {
         std::mem::forget((plan, stack));
         return Err(error);
@@ -165,7 +165,7 @@ fn in_sight(
     outcome(container, report, &Subject::of(process))
 }
 
-/// What a report means for the caller.
+/// Converts a report to the caller's outcome.
 fn outcome(container: &Container, report: Report, subject: &Subject) -> Result<ExecOutcome> {
     match report.meaning(subject) {
         Meaning::CannotExecute { code, reason } => Ok(ExecOutcome::Failed { code, reason }),
@@ -174,8 +174,8 @@ fn outcome(container: &Container, report: Report, subject: &Subject) -> Result<E
     }
 }
 
-/// Waits for a descriptor of a child: its report, or its exit. A child that is late (its container can stop it) is killed. An
-/// error means that even then it did not exit in time.
+/// Waits for a descriptor of a child: its report, or its exit. Kills a child that is late (its container can stop it). An error
+/// means that even then it did not exit in time.
 fn wait(fd: BorrowedFd<'_>, timeout: Duration, child: &Child) -> Result<()> {
     wait_readable(fd, timeout, WHAT).or_else(|_| {
         pidfd_send_signal(&child.pidfd, Signal::KILL).ok();

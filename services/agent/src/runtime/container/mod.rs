@@ -1,4 +1,4 @@
-//! A container, as the rest of the agent uses it.
+//! A container, as seen by the rest of the agent.
 
 pub mod create;
 pub mod exec;
@@ -27,25 +27,25 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 const PROCESSES: usize = 32 * 1024;
 
-/// What containers need to know of their sandbox.
+/// The facts about the sandbox that its containers need.
 #[derive(Clone, Debug)]
 pub struct SandboxContext {
-    /// What containers know by name.
+    /// The names that containers see.
     pub names: Names,
-    /// Directory, a tmpfs, that is every container's /dev/shm.
+    /// Directory of the tmpfs that is every container's /dev/shm.
     pub shm_dir: PathBuf,
-    /// Directory in which the sandbox's shared directories are made.
+    /// Parent of the sandbox's shared directories.
     pub shared_root: PathBuf,
     /// Whether containers share one PID namespace.
     pub share_pid_namespace: bool,
 }
 
-/// How a start went.
+/// The outcome of a start.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Started {
     /// The command runs.
     Running,
-    /// It cannot be executed. The init process exits with this code.
+    /// The command cannot be executed. Init exits with this code.
     Failed {
         /// 126 or 127.
         code: i32,
@@ -58,11 +58,11 @@ pub enum Started {
 pub struct Container {
     id: String,
     hostname: Mutex<String>,
-    /// Whether the request gave it one, rather than the sandbox.
+    /// Whether the hostname comes from the request rather than from the sandbox.
     has_own_hostname: bool,
-    /// The directory of its /etc/hosts and the like.
+    /// The directory of the container's /etc/hosts and the like.
     files: OwnedFd,
-    /// Its init's command and directory, for messages.
+    /// The init's command and working directory, for messages.
     subject: Subject,
     directory: PathBuf,
     init: Child,
@@ -83,7 +83,7 @@ impl Container {
         Ok((terminal.master, terminal.slave))
     }
 
-    /// Lets the init process execute its command. May be called once.
+    /// Makes init execute its command. May be called once.
     pub fn start(&self) -> Result<Started> {
         let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(channel) = channel else {
@@ -106,15 +106,15 @@ impl Container {
         }
     }
 
-    /// Sends a signal to every process of the container. One that has exited is no error.
+    /// Sends a signal to every process of the container. Skips those that have exited.
     pub fn signal_all(&self, signal: i32) -> Result<()> {
         if signal == libc::SIGKILL {
             return self.cgroup.kill();
         }
         if !(1..=64).contains(&signal) {
-            return Err(RuntimeError::InvalidSpec(format!("{signal} is no signal; signals are 1 to 64")));
+            return Err(RuntimeError::InvalidSpec(format!("{signal} is not a signal; signals are 1 to 64")));
         }
-        // SAFETY: the kernel takes all of 1 to 64; the number is only passed on.
+        // SAFETY: the kernel accepts 1 to 64; the number is only passed through.
         let number = unsafe { Signal::from_raw_unchecked(signal) };
         for pid in self.cgroup.pids(PROCESSES) {
             let Some(handle) = rustix::process::Pid::from_raw(pid) else {
@@ -123,7 +123,7 @@ impl Container {
             let Ok(pidfd) = pidfd_open(handle, PidfdFlags::empty()) else {
                 continue;
             };
-            // The PID may have become another process's since it was read.
+            // The PID may have been reused since it was read.
             if self.cgroup.holds(pid) {
                 pidfd_send_signal(&pidfd, number).ok();
             }
@@ -163,24 +163,24 @@ impl Container {
         namespaces::set_hostname(init, &hostname)
     }
 
-    /// The hostname, for processes to be started.
+    /// The hostname for new processes.
     fn hostname(&self) -> String {
         self.hostname.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The figures of its cgroup.
+    /// The stats of the container's cgroup.
     pub fn stats(&self) -> Result<pb::GetContainerStatsResponse> {
-        // If init has exited, its PID may be another process's.
+        // If init has exited, its PID may have been reused.
         let init = Some(self.init.pid).filter(|pid| self.cgroup.holds(*pid));
         Ok(cgroup::stats::read(self.cgroup.directory(), init))
     }
 
-    /// Its processes, by PID in the guest.
+    /// The container's processes, by PID in the guest.
     pub fn processes(&self) -> Result<Vec<pb::ProcessEntry>> {
         Ok(process_list::list(&self.cgroup, self.root().ok().as_ref()))
     }
 
-    /// How many of its processes the OOM killer ended.
+    /// How many processes of the container the OOM killer has killed.
     pub fn oom_kill_count(&self) -> u64 {
         self.cgroup.oom_kill_count()
     }
@@ -190,8 +190,8 @@ impl Container {
         self.cgroup.directory().join("memory.events")
     }
 
-    /// Kills the remaining processes, waits until they have exited, which ends their mounts, and removes cgroup and directory. May be
-    /// repeated.
+    /// Kills the remaining processes, waits until they have exited, which ends their mounts, and removes cgroup and directory.
+    /// Idempotent.
     pub fn remove(&self) -> Result<()> {
         self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.cgroup.kill()?;
@@ -203,12 +203,12 @@ impl Container {
         }
     }
 
-    /// The container's root as its init sees it. Keep it no longer than a call: it keeps the file systems mounted.
+    /// The container's root as its init sees it. Do not keep it beyond a call: it keeps the file systems mounted.
     fn root(&self) -> Result<OwnedFd> {
         let path = format!("/proc/{}/root", self.init.pid);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty());
-        // Checked afterwards: until the init has exited, its PID is not another process's.
+        // Checked afterwards: until the init has exited, its PID cannot be reused.
         if namespaces::has_ended(self.init.pidfd.as_fd()) {
             return Err(self.not_running());
         }

@@ -1,7 +1,7 @@
-//! The processes of a container with the columns of `ps`.
+//! Lists the processes of a container with the columns of `ps`.
 //!
-//! A container controls the names, command lines and number of its processes, so all of that is bounded. A process that exits
-//! while it is read is left out.
+//! A container controls the names, command lines and number of its processes, so all of these are bounded. A process that exits
+//! during the read is left out.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ const COMMAND_LINE_BYTES: usize = 1024;
 const STATUS_BYTES: usize = 8192;
 const PAGE_BYTES: u64 = 4096;
 
-/// Lists the processes of a cgroup, by PID in the guest. `root` is for names of users.
+/// Lists the processes of a cgroup, by PID in the guest. `root` is used for user names.
 pub fn list(cgroup: &Cgroup, root: Option<&OwnedFd>) -> Vec<pb::ProcessEntry> {
     let accounts = root.map(Accounts::read);
     let clock = Clock::read();
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminals_number_becomes_its_name() {
+    fn a_terminal_number_is_converted_to_its_name() {
         assert_eq!(terminal(0), "");
         assert_eq!(terminal(136 << 8 | 3), "pts/3");
         assert_eq!(terminal(5 << 8 | 1), "console");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_in_the_files_of_a_process_is_read() {
+    fn any_text_in_the_files_of_a_process_is_accepted() {
         let directory = std::env::temp_dir().join(format!("paddock-proc-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let clock = Clock::read();

@@ -1,4 +1,4 @@
-//! Disks on the virtio-scsi controller, found by target and logical unit.
+//! Finds disks on the virtio-scsi controller by target and logical unit.
 //!
 //! The host plugs a disk and sends the request at once, so the disk may appear later. The kernel announces every device on a
 //! netlink socket: the agent waits for that, with the request's deadline, and does not poll.
@@ -29,7 +29,7 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// `timeout` is that of a request: none or zero means 10 s, and 120 s is the most.
+    /// `timeout` is that of a request: none or zero means 10 s; the maximum is 120 s.
     pub fn new(timeout: Option<&prost_types::Duration>) -> Self {
         let asked = timeout.and_then(|timeout| Duration::try_from(*timeout).ok()).filter(|timeout| !timeout.is_zero());
         Self {
@@ -41,7 +41,7 @@ impl Disks {
         }
     }
 
-    /// Waits for a disk, and returns its device file, which can be opened.
+    /// Waits for a disk, and returns its device file once it can be opened.
     pub fn wait(&mut self, disk: &pb::ScsiDisk) -> Result<PathBuf> {
         if disk.target > 255 || disk.lun > 16383 {
             return Err(RuntimeError::InvalidSpec("a SCSI target is 0 to 255 and a lun 0 to 16383".into()));
@@ -50,7 +50,7 @@ impl Disks {
             if let Some(node) = self.find(disk) {
                 return Ok(node);
             }
-            // The first time, listen and look again: the disk may have appeared in between.
+            // The first time, subscribe and check again: the disk may have appeared in between.
             if self.announcements.is_none() {
                 self.announcements = Some(uevent::listen().attempt(|| "listen for devices")?);
                 continue;
@@ -82,14 +82,14 @@ impl Disks {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(RuntimeError::system("wait for devices", errno)),
         }
-        // The content does not matter, and an overflow (ENOBUFS) means the same as a message.
+        // The content is not needed, and an overflow (ENOBUFS) means the same as a message.
         let mut message = [0u8; 8192];
         while rustix::net::recv(socket, &mut message, RecvFlags::DONTWAIT).is_ok() {}
         Ok(())
     }
 }
 
-/// A disk is in sysfs shortly before it can be opened.
+/// A disk appears in sysfs shortly before it can be opened.
 fn can_open(node: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     rustix::fs::open(node, flags, Mode::empty()).is_ok()

@@ -26,7 +26,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Mounts it at `<directory>/files`, with room for the files of the request.
+    /// Mounts the tmpfs at `<directory>/files`, with room for the files of the request.
     pub fn mount(spec: &FilesystemSpec) -> Result<Self> {
         let content = |mount: &pb::Mount| match &mount.source {
             Some(pb::mount::Source::File(file)) => file.content.len() + 4096,
@@ -55,7 +55,7 @@ impl Files {
         &self.directory
     }
 
-    /// A detached mount of a file of the request; `number` makes its name.
+    /// A detached mount of a file of the request. `number` is part of its name.
     pub fn clone_of(&self, number: usize, file: &pb::FileMount, flags: Flags) -> Result<OwnedFd> {
         let name = format!("mount-{number}");
         let mode = if file.mode == 0 { 0o644 } else { file.mode & 0o7777 };
@@ -80,20 +80,20 @@ fn identity_files<'a>(hostname: &str, hosts: &'a str, resolv_conf: &'a str) -> [
     [("hosts", hosts.into()), ("hostname", format!("{hostname}\n").into()), ("resolv.conf", resolv_conf.into())]
 }
 
-/// Writes /etc/hosts, /etc/hostname and /etc/resolv.conf of a running container again, in place, since they are mounted.
+/// Writes /etc/hosts, /etc/hostname and /etc/resolv.conf of a running container again, in place, because they are mounted.
 /// `directory` is that of [`Files::directory`].
 pub fn rewrite_identity(directory: &OwnedFd, hostname: &str, hosts: &str, resolv_conf: &str) -> Result<()> {
     for (name, content) in identity_files(hostname, hosts, resolv_conf) {
         let what = || format!("write the file {name}");
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty()).attempt(what)?);
-        // A reader sees the old text or the new one, but for the moment until the rest of a longer old one is cut off.
+        // A reader sees the old text or the new one, except for the moment until the rest of a longer old text is cut off.
         file.write_all(content.as_bytes()).and_then(|()| file.set_len(content.len() as u64)).attempt(what)?;
     }
     Ok(())
 }
 
-/// Refuses a file mount that is too large, or whose owner is no id.
+/// Refuses a file mount that is too large, or whose owner is not a valid id.
 pub fn check(file: &pb::FileMount) -> Result<()> {
     let id = |id: u32| id <= i32::MAX as u32;
     if file.content.len() > FILE_BYTES || !id(file.uid) || !id(file.gid) || file.mode > 0o7777 {

@@ -1,8 +1,8 @@
-//! Paths inside a container's root. A tenant controls the root, so it may hold any symlink.
+//! Paths inside a container's root. A tenant controls the root, so it may contain any symlink.
 //!
-//! Reading follows symlinks as the container would see them (`RESOLVE_IN_ROOT`). Paths to mount on are walked here, component by
-//! component on open descriptors, because missing components are created on the way. The kernel follows no symlink in it, and
-//! ".." pops the stack of walked directories, so that another container which shares a directory and renames entries of it
+//! Reads follow symlinks as the container would see them (`RESOLVE_IN_ROOT`). Mount destinations are walked here, component by
+//! component on open descriptors, because missing components are created on the way. The kernel follows no symlink in a
+//! component, and ".." pops the stack of walked directories. So another container that shares a directory and renames its entries
 //! cannot lead the walk out of the root.
 
 use std::collections::VecDeque;
@@ -32,7 +32,7 @@ pub fn read_file(root: &OwnedFd, path: &str, limit: u64) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// The kind of a path to mount on.
+/// The kind of a mount destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A directory.
@@ -41,13 +41,13 @@ pub enum Target {
     File,
 }
 
-/// Opens `path` below `root` to mount on it. Creates what is missing, and resolves symlinks inside `root`.
+/// Opens `path` below `root` as a mount destination. Creates missing components, and resolves symlinks inside `root`.
 pub fn open_or_create(root: &OwnedFd, path: &str, target: Target) -> Result<OwnedFd> {
     Walk::new(root, path, "mount destination")?.run(target)
 }
 
-/// Creates a working directory that is missing below `root`. A path through a magic link of /proc is refused: the text of such a
-/// link is not where it leads.
+/// Creates a missing working directory below `root`. Refuses a path through a magic link of /proc: the text of such a link is not
+/// its target.
 pub fn ensure_directory(root: &OwnedFd, path: &str) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -75,7 +75,7 @@ pub fn directory_failure(path: &str, errno: Errno) -> String {
     format!("cannot enter the working directory {path:?}: {why}")
 }
 
-/// Opens a standard path such as "dev" or "etc/hosts". A symlink there is replaced and not followed, because the container's
+/// Opens a standard path such as "dev" or "etc/hosts". Replaces a symlink there instead of following it, because the container's
 /// programs open this path.
 pub fn open_or_replace(root: &OwnedFd, parent: &str, name: &str, target: Target) -> Result<OwnedFd> {
     let parent = open_or_create(root, parent, Target::Directory)?;
@@ -127,7 +127,7 @@ fn create(parent: BorrowedFd<'_>, name: &str, target: Target) -> std::result::Re
 struct Walk<'a> {
     root: &'a OwnedFd,
     shown: &'a str,
-    /// What the path is, for messages.
+    /// The role of the path, for messages.
     role: &'static str,
     walked: Vec<OwnedFd>,
     ahead: VecDeque<String>,

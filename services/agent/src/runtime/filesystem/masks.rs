@@ -1,5 +1,5 @@
-//! Paths of the kernel's file systems that a container must not read, or not write, because they affect the whole guest. The list
-//! is the one that container engines share.
+//! Paths in the kernel's file systems that a container must not read, or not write, because they affect the whole guest.
+//! Container engines share this list.
 
 use std::os::fd::OwnedFd;
 
@@ -26,7 +26,7 @@ const MASKED: [&str; 12] = [
 
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Masks and protects them. The root of the calling process must be the container's.
+/// Masks and protects the paths. The root of the calling process must be the container's.
 pub fn apply() -> Result<()> {
     let read_only = NO_PRIVILEGES | Flags::MOUNT_ATTR_RDONLY;
     for path in READ_ONLY {

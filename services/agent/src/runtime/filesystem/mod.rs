@@ -1,4 +1,4 @@
-//! A container's file systems: its root, what is mounted in it, and the disks and files they come from.
+//! A container's file systems: its root, its mounts, and the disks and files that they come from.
 
 pub mod disks;
 pub mod file_mounts;

@@ -1,4 +1,4 @@
-//! Mounting by descriptor: a mount is created detached, then attached to an open file or directory. No path is resolved twice, so
+//! Mounts by descriptor: a mount is created detached, then attached to an open file or directory. No path is resolved twice, so
 //! none can be exchanged in between.
 
 use std::ffi::CStr;

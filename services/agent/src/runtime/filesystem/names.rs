@@ -1,4 +1,4 @@
-//! What containers see of the sandbox's names: /etc/hosts, /etc/hostname and /etc/resolv.conf.
+//! The sandbox's names as its containers see them: /etc/hosts, /etc/hostname and /etc/resolv.conf.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ pub struct Names {
     pub hostname: String,
     /// Text of /etc/resolv.conf.
     pub resolv_conf: String,
-    /// What the hostname stands for; without any, for the loopback.
+    /// The addresses of the hostname; if empty, the loopback.
     pub addresses: Vec<IpAddr>,
     /// Further lines of /etc/hosts.
     pub extra_hosts: Vec<(IpAddr, String)>,
@@ -20,7 +20,7 @@ impl Names {
     pub fn hosts(&self, hostname: &str) -> String {
         let own = if self.addresses.is_empty() { format!(" {hostname}") } else { String::new() };
         let mut text = format!("127.0.0.1\tlocalhost{own}\n::1\tlocalhost ip6-localhost ip6-loopback{own}\n");
-        // Writing to a text cannot fail.
+        // Writing to a String cannot fail.
         for address in &self.addresses {
             let _ = writeln!(text, "{address}\t{hostname}");
         }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hostname_stands_for_the_addresses_of_the_sandbox_or_the_loopback() {
+    fn the_hostname_resolves_to_the_addresses_of_the_sandbox_or_the_loopback() {
         let mut names = Names::default();
         assert_eq!(names.hosts("web"), "127.0.0.1\tlocalhost web\n::1\tlocalhost ip6-localhost ip6-loopback web\n");
         names.addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];

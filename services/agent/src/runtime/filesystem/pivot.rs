@@ -1,9 +1,8 @@
-//! Making the container's root the root of its mount namespace, without the agent's mounts.
+//! Makes the container's root the root of its mount namespace, without the agent's mounts.
 //!
 //! `pivot_root` refuses to replace the initial ramfs, on which a guest's agent runs. There the new root is moved over the old
 //! one, and the other mounts are unmounted. The result is the same as after a pivot on a machine that was booted through an
-//! initramfs: the ramfs stays at the bottom, covered at its root, so no ".." leads there, not even for a process that may
-//! chroot.
+//! initramfs: the ramfs stays at the bottom, covered at its root, so no ".." leads there, not even for a process that may chroot.
 
 use std::os::fd::OwnedFd;
 
@@ -12,7 +11,7 @@ use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 
 use crate::runtime::error::{Attempt, Result};
 
-/// Makes `root`, an attached mount, this process's root and working directory.
+/// Makes `root`, an attached mount, the root and working directory of this process.
 pub fn into(root: &OwnedFd) -> Result<()> {
     rustix::process::fchdir(root).attempt(|| "enter the new root")?;
     match rustix::process::pivot_root(".", ".") {

@@ -1,7 +1,7 @@
-//! The mounts a request asks for, in its order.
+//! The mounts of a request, in its order.
 //!
-//! A destination is resolved inside the container's root. Device files do not work on these mounts, whatever the disk or another
-//! container holds.
+//! A destination is resolved inside the container's root. Device files do not work on these mounts, regardless of the contents of
+//! the disk or of another container.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -97,7 +97,7 @@ fn new_tmpfs(tmpfs: &pb::TmpfsMount, flags: Flags) -> Result<OwnedFd> {
     mount_api::new_filesystem("tmpfs", &[("size", &size), ("mode", &mode)], flags)
 }
 
-/// Containers that share the directory may run as any user, so it is writable for all.
+/// Containers that share the directory may run as any user, so all users may write to it.
 fn shared_directory(spec: &FilesystemSpec, name: &str, flags: Flags) -> Result<OwnedFd> {
     let path = Path::new(&spec.shared_root).join(name);
     match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o777)) {

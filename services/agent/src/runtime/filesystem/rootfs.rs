@@ -1,15 +1,15 @@
 //! A container's root: the image below, a writable layer above, joined by overlayfs.
 //!
 //! All of it is mounted only in the container's own mount namespace. It ends with the container's last process, and the agent's
-//! namespace never holds a tenant's file system.
+//! namespace never contains a tenant's file system.
 //!
-//! A directory of the image can be renamed (`redirect_dir=on`): the writable layer records where it came from in an extended
-//! attribute. Such attributes in an image have no effect: the kernel reads none in the lowest layer, and there is one image
-//! below. In the writable layer only the kernel writes them: a container cannot set `trusted.overlay.*` through the overlay,
-//! whatever its capabilities, and a redirect only names directories of the same image.
+//! A directory of the image can be renamed (`redirect_dir=on`): the writable layer records its origin in an extended attribute.
+//! Such attributes in an image have no effect: the kernel reads none in the lowest layer, and there is one image below. In the
+//! writable layer only the kernel writes them: a container cannot set `trusted.overlay.*` through the overlay, regardless of its
+//! capabilities, and a redirect only names directories of the same image.
 //!
-//! A read-only root has a small upper layer, too, since directories to mount on may be missing in the image. It is made read-only
-//! once they are created.
+//! A read-only root also has a small upper layer, since mount points may be missing in the image. It becomes read-only once they
+//! are created.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! The file systems of a container to build. The agent has checked everything in it, and has waited for the disks.
+//! The file systems of a container to build. The agent has checked all values, and has waited for the disks.
 
 use crate::pb;
 
 /// The file systems to build.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FilesystemSpec {
-    /// The container's own directory, with `layers`, `files` and `root` in it to mount on.
+    /// The container's own directory, with the mount points `layers`, `files` and `root`.
     #[prost(string, tag = "1")]
     pub directory: String,
     /// Text of /etc/resolv.conf.
@@ -23,10 +23,10 @@ pub struct FilesystemSpec {
     /// The image.
     #[prost(message, required, tag = "5")]
     pub lower: Layer,
-    /// The writable layer; none is a tmpfs.
+    /// The writable layer; none means a tmpfs.
     #[prost(message, optional, tag = "6")]
     pub upper: Option<Layer>,
-    /// Size of a tmpfs writable layer; 0 is the kernel's default, half the memory.
+    /// Size of a tmpfs writable layer; 0 means the kernel's default, half the memory.
     #[prost(uint64, tag = "7")]
     pub tmpfs_size_bytes: u64,
     /// Whether the root is read-only to the container.

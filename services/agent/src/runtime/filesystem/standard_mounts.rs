@@ -1,4 +1,4 @@
-//! What every container has mounted: /proc, /sys, /dev and what is below it.
+//! The mounts that every container has: /proc, /sys, /dev and those below.
 
 use std::os::fd::OwnedFd;
 

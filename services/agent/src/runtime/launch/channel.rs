@@ -100,12 +100,12 @@ pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Duration, what: &str) -> Resul
     }
 }
 
-/// Tells a stage to go. Returns whether its end was open.
+/// Sends the go message to a stage. Returns whether the stage's end was open.
 pub fn send_go(channel: &OwnedFd) -> bool {
     rustix::net::send(channel, GO, SendFlags::NOSIGNAL).is_ok()
 }
 
-/// For a stage: waits for the message to go. Returns false if the channel was closed instead.
+/// For a stage: waits for the go message. Returns false if the channel was closed instead.
 pub fn wait_go(channel: &OwnedFd) -> bool {
     let mut bytes = [0u8; 8];
     loop {

@@ -1,4 +1,4 @@
-//! The strings of a process: its command line, the paths where the command may be, its environment and its directory.
+//! The strings of a process: its command line, the paths where its command may be, its environment and its working directory.
 
 use crate::pb;
 use crate::runtime::error::{Result, RuntimeError};
@@ -8,7 +8,7 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 pub const STRINGS_BYTES: usize = 1024 * 1024;
 const STRINGS: usize = 16 * 1024;
 
-/// Refuses strings that `execve` would not take.
+/// Refuses strings that `execve` would reject.
 pub fn check_strings(process: &pb::Process) -> Result<()> {
     if process.args.first().is_none_or(String::is_empty) {
         return Err(RuntimeError::InvalidSpec("a process needs a command in args".into()));
@@ -27,7 +27,7 @@ pub fn check_strings(process: &pb::Process) -> Result<()> {
     Ok(())
 }
 
-/// The environment, completed with PATH, HOSTNAME, HOME, and TERM with a terminal.
+/// The environment, with PATH, HOSTNAME, HOME, and on a terminal TERM added if missing.
 pub fn environment(process: &pb::Process, user: &User, hostname: &str) -> Vec<String> {
     let mut env = process.env.clone();
     let mut default = |key: &str, value: &str| {
@@ -58,7 +58,7 @@ pub fn candidates(command: &str, search: &str) -> Vec<String> {
     search.split(':').take(64).map(join).collect()
 }
 
-/// The working directory of a request; "/" when it names none.
+/// The working directory of a request; "/" if it names none.
 pub fn working_directory(cwd: &str) -> Result<&str> {
     let cwd = if cwd.is_empty() { "/" } else { cwd };
     if !cwd.starts_with('/') || cwd.len() > 4095 || cwd.contains('\0') {

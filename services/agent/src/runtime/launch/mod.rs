@@ -1,12 +1,12 @@
-//! Turning a fresh process into the user's: the last steps before `execve`, and `execve` itself.
+//! Turns a new process into the user's: the last steps before `execve`, and `execve` itself.
 //!
 //! This code runs in memory shared with the agent (see [`spawn`]): it only issues raw system calls on prepared data. It is the
-//! same for a container's init and for an exec; they differ in what happens before.
+//! same for a container's init and for an exec; only the steps before it differ.
 //!
-//! The order matters. Descriptors that are not needed any more are closed before the container's namespaces are joined and before
-//! the working directory is entered, so that no path in the container, such as /proc/self/fd/N, leads to a file of the agent. The
-//! filter is installed while CAP_SYS_ADMIN is still held, which needs no no_new_privs. Ids change under PR_SET_KEEPCAPS, so that
-//! capabilities can be set afterwards. Signals are unblocked last, when no handler of the agent is left.
+//! The order matters. Unneeded descriptors are closed before the container's namespaces are joined and the working directory is
+//! entered, so that no path in the container, such as /proc/self/fd/N, leads to a file of the agent. The filter is installed
+//! while CAP_SYS_ADMIN is still held, which needs no no_new_privs. Ids change under PR_SET_KEEPCAPS, so that capabilities can be
+//! set afterwards. Signals are unblocked last, when no handler of the agent is left.
 
 pub mod c_strings;
 pub mod channel;
@@ -23,10 +23,9 @@ use crate::runtime::raw::sys;
 use plan::LaunchPlan;
 use report::{Report, Step};
 
-/// Carries out a plan. Never returns: the process becomes the command, or reports and exits.
+/// Executes a plan. Never returns: the process becomes the command, or reports a failure and exits.
 ///
-/// # Safety
-/// `plan` must point to a [`LaunchPlan`] that stays valid until the process has executed its command or ended.
+/// # Safety `plan` must point to a [`LaunchPlan`] that stays valid until the process has executed its command or ended.
 pub unsafe extern "C" fn run(plan: *const c_void) -> ! {
     // SAFETY: per this function's contract, and that of the calls below.
     unsafe {
@@ -39,7 +38,7 @@ pub unsafe extern "C" fn run(plan: *const c_void) -> ! {
     }
 }
 
-/// Carries out a plan from a stage of one thread, outside the PID namespace of its children: no process there sees the stage. The
+/// Executes a plan from a stage of one thread, outside the PID namespace of its children: no process there sees the stage. The
 /// stage drops its rights and closes its descriptors, and only then creates the process there, as a child of the agent. The agent
 /// gets its PID, and the process executes the command on the agent's message.
 pub fn run_apart(plan: &LaunchPlan, agent: &OwnedFd) -> ! {
@@ -117,7 +116,7 @@ unsafe fn prepare(plan: &LaunchPlan) -> Outcome {
     }
 }
 
-/// The steps that need no rights: session, terminal, and signals.
+/// The steps that need no rights: session, terminal, signals.
 unsafe fn begin(plan: &LaunchPlan) -> Outcome {
     // SAFETY: numbers, and a local.
     unsafe {
@@ -167,8 +166,8 @@ unsafe fn standard_streams(plan: &LaunchPlan) -> Outcome {
     }
 }
 
-/// Makes the user the owner of a pipe or terminal, so that the process can open it again by a name such as /dev/stdout or the one
-/// that `tty` prints. Other files, such as /dev/null, belong to other processes, too.
+/// Makes the user the owner of a pipe or terminal, so that the process can reopen it by a name such as /dev/stdout or the one
+/// that `tty` prints. Other files, such as /dev/null, are also used by other processes.
 unsafe fn give_stream(number: i32, plan: &LaunchPlan) -> Outcome {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: `stat` is valid as zeroes and as the kernel fills it.
@@ -177,15 +176,15 @@ unsafe fn give_stream(number: i32, plan: &LaunchPlan) -> Outcome {
         let stat = stat.assume_init_ref();
         let own = plan.terminal || stat.st_mode & libc::S_IFMT == libc::S_IFIFO;
         if own && stat.st_uid != plan.uid {
-            // The group stays: a terminal's is `tty`.
+            // The group does not change: a terminal's is `tty`.
             check(Step::Stdio, sys!(libc::SYS_fchown, number, plan.uid, u32::MAX))?;
         }
         Ok(())
     }
 }
 
-/// Closes all descriptors but the standard streams, the report, and the pidfd of the init whose namespaces are joined. `execve`
-/// closes the report.
+/// Closes all descriptors except the standard streams, the report, and the pidfd of the init whose namespaces are joined.
+/// `execve` closes the report.
 unsafe fn close_others(plan: &LaunchPlan) -> Outcome {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     let pidfd = plan.join.map_or(plan.report, |(pidfd, _)| pidfd);
@@ -204,8 +203,8 @@ unsafe fn close_others(plan: &LaunchPlan) -> Outcome {
     }
 }
 
-/// Enters the working directory. It must be below the root: the lookup follows no magic link of /proc, and getcwd confirms it
-/// afterwards.
+/// Enters the working directory. It must be below the root: the lookup follows no magic link of /proc, and getcwd confirms the
+/// result.
 unsafe fn working_directory(directory: &CStr) -> Outcome {
     const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
     const RESOLVE_IN_ROOT: u64 = 0x10;
@@ -282,8 +281,8 @@ unsafe fn set_capabilities(plan: &LaunchPlan) -> Outcome {
     Ok(())
 }
 
-/// Tries each candidate as `execvp` does: a missing one is skipped, one without permission is remembered, and any other error ends
-/// the search. Returns only if no candidate was executed, with the reason.
+/// Tries each candidate as `execvp` does: skips a missing one, remembers one without permission, and stops at any other error.
+/// Returns only if no candidate was executed, with the reason.
 unsafe fn execute(plan: &LaunchPlan) -> Report {
     let mut failure = Report::new(Step::Execute, libc::ENOENT);
     for candidate in plan.candidates.each() {
@@ -301,7 +300,7 @@ unsafe fn execute(plan: &LaunchPlan) -> Report {
             (seen, directory, executed)
         };
         match -executed as i32 {
-            // A script without its interpreter is "not found", too, and the search continues.
+            // A script whose interpreter is missing is "not found", too, and the search continues.
             libc::ENOENT | libc::ENOTDIR => {}
             libc::EACCES => {
                 let step = if seen == 0 && directory { Step::ExecuteDirectory } else { Step::Execute };

@@ -1,5 +1,4 @@
-//! Everything that a new process needs. It is prepared where allocation is allowed, and [`super::run`] carries it out where
-//! allocation is not.
+//! The data of a new process. It is prepared where allocation is allowed, and [`super::run`] uses it where allocation is not.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,11 +13,11 @@ use crate::runtime::rights::rlimits::{self, Limit};
 use crate::runtime::rights::seccomp::{self, Filter};
 use crate::runtime::rights::user::Accounts;
 
-/// Whether any process was ever given CAP_SYS_PTRACE. The lock is held for reading while a container may see a process that has not
-/// dropped its rights yet, so that no tracer starts in the meantime.
+/// Whether any process was ever given CAP_SYS_PTRACE. The lock is held for reading while a container may see a process that has
+/// not dropped its rights yet, so that no tracer starts in the meantime.
 static TRACERS: RwLock<bool> = RwLock::new(false);
 
-/// Permission to launch a process where a container sees it. None once there may be a tracer.
+/// Returns permission to launch a process where a container sees it. None once there may be a tracer.
 pub fn permit_visible_launch() -> Option<RwLockReadGuard<'static, bool>> {
     let tracers = TRACERS.read().unwrap_or_else(PoisonError::into_inner);
     if *tracers { None } else { Some(tracers) }
@@ -44,8 +43,8 @@ pub struct LaunchPlan {
     pub terminal: bool,
     /// One bit for each signal to set back to its default, SIGHUP first.
     pub ignored_signals: u64,
-    /// Decimal text for /proc/self/oom_score_adj, if it is not this program's own. The kernel gives it to all processes
-    /// that share their memory, so this one must not ([`Self::may_share_memory`]).
+    /// Decimal text for /proc/self/oom_score_adj, if it differs from this program's own. The kernel sets it for all processes
+    /// that share their memory, so this one must not share ([`Self::may_share_memory`]).
     pub oom_score_adj: Option<CString>,
     /// A pidfd and the namespaces (CLONE_NEW*) of its process to join.
     pub join: Option<(i32, u32)>,
@@ -113,12 +112,12 @@ impl LaunchPlan {
         Ok((!process.seccomp_unconfined).then(|| seccomp::default_filter(capabilities.held)))
     }
 
-    /// Whether the process may share the agent's memory until it executes; [`super::spawn`] says why it may not.
+    /// Whether the process may share the agent's memory until it executes. See [`super::spawn`].
     pub fn may_share_memory(&self) -> bool {
         self.oom_score_adj.is_none()
     }
 
-    /// Refuses what [`Self::prepare`] would refuse, except for names of users, before anything is created.
+    /// Refuses, before anything is created, the values that [`Self::prepare`] would refuse, except names of users.
     pub fn check(process: &pb::Process) -> Result<()> {
         check_strings(process)?;
         ProcessCapabilities::parse(process.default_capabilities, &process.capabilities)?;
@@ -146,7 +145,7 @@ fn own_oom_score_adj() -> CString {
     OWN.get_or_init(read).clone()
 }
 
-/// For a stage: sets the OOM score of the process that it becomes, while it still sees itself in /proc.
+/// For a stage: sets the OOM score of the process that it becomes, while the stage still sees itself in /proc.
 pub fn adopt_oom_score(process: &pb::Process) -> Result<()> {
     let score = oom_score_adj(process.oom_score_adj)?;
     std::fs::write("/proc/self/oom_score_adj", score.to_bytes()).attempt(|| "set the OOM score")?;
@@ -166,7 +165,7 @@ fn last_capability() -> u8 {
     })
 }
 
-/// Computes what the first process would have to wait for. A template that is frozen afterwards has it ready.
+/// Computes the values that the first process would otherwise wait for. A template that is frozen afterwards contains them.
 pub fn warm_up() {
     ignored_signals();
     last_capability();
@@ -183,7 +182,7 @@ fn ignored_signals() -> u64 {
         for signal in 1..=64u64 {
             // The kernel's layout; the handler comes first, and SIG_IGN is 1.
             let mut action = [0u64; 4];
-            // SAFETY: asks for the action of a signal, to be written to a local.
+            // SAFETY: reads the action of a signal into a local.
             unsafe { crate::runtime::raw::sys!(libc::SYS_rt_sigaction, signal, 0, action.as_mut_ptr(), 8) };
             ignored |= u64::from(action[0] == 1) << (signal - 1);
         }

@@ -1,4 +1,4 @@
-//! Terminals of a container's own devpts, so that their names are valid inside it.
+//! Opens terminals of a container's own devpts, so that their names are valid inside it.
 
 use std::os::fd::OwnedFd;
 

@@ -1,5 +1,5 @@
-//! What a process reports to the agent before `execve`: nothing if that succeeds (the descriptor closes), else the step that
-//! failed. Eight bytes, which are written without allocation and read at once.
+//! The report of a process to the agent before `execve`: nothing if that succeeds (the descriptor closes), otherwise the step
+//! that failed. Eight bytes, which are written without allocation and read at once.
 
 use rustix::io::Errno;
 
@@ -32,7 +32,7 @@ steps! {
     Signals 2 "reset signals",
     OomScore 3 "set the OOM score",
     Namespaces 4 "join the container's namespaces",
-    Session 5 "begin a session",
+    Session 5 "start a session",
     Stdio 6 "install the standard streams",
     Terminal 7 "take the controlling terminal",
     Descriptors 8 "mark descriptors for closing",
@@ -57,7 +57,7 @@ pub struct Report {
     errno: i32,
 }
 
-/// What a report means.
+/// The meaning of a report.
 #[derive(Debug)]
 pub enum Meaning {
     /// The command cannot be executed: exit code 126 or 127 and why.
@@ -68,7 +68,7 @@ pub enum Meaning {
     Failed(RuntimeError),
 }
 
-/// Command and directory of a process, for messages.
+/// Command and working directory of a process, for messages.
 pub struct Subject {
     command: String,
     directory: String,
@@ -112,7 +112,7 @@ impl Report {
         }
     }
 
-    /// What it means for a process. A working directory or limit that cannot be set is the request's fault.
+    /// The meaning of the report for a process. A working directory or limit that cannot be set is the request's fault.
     pub fn meaning(self, subject: &Subject) -> Meaning {
         let errno = Errno::from_raw_os_error(self.errno);
         let command = &subject.command;

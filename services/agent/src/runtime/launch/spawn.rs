@@ -1,15 +1,17 @@
-//! Creating a process that shares the agent's memory until it executes something.
+//! Creates a process that shares the agent's memory until it executes a program.
 //!
-//! The agent has many threads, so code between `fork` and `execve` must be as careful as a signal handler, and copying page tables
-//! costs more than the rest of an exec. So a child is created by `clone3(CLONE_VM | CLONE_INTO_CGROUP)` on its own stack: it starts
-//! in its cgroup, copies nothing, and runs a function that only issues raw system calls on prepared data ([`super::run`]).
+//! The agent has many threads, so code between `fork` and `execve` must be as careful as a signal handler, and copying page
+//! tables costs more than the rest of an exec. So a child is created by `clone3(CLONE_VM | CLONE_INTO_CGROUP)` on its own stack:
+//! it starts in its cgroup, copies nothing, and runs a function that only issues raw system calls on prepared data
+//! ([`super::run`]).
 //!
-//! From the moment the child has dropped its rights until it executes the command, a container's root has the same rights, and could
-//! trace the child, and with it the agent's memory. The agent's memory is made non-dumpable, which prevents that. A tracer with
-//! CAP_SYS_PTRACE could still read it: once any process was given that capability, a stage launches processes, in its own memory.
+//! From the time when the child has dropped its rights until it executes the command, a container's root has the same rights, and
+//! could trace the child, and through it the agent's memory. The agent's memory is made non-dumpable, which prevents that. A
+//! tracer with CAP_SYS_PTRACE could still read it: once any process was given that capability, a stage launches processes, in its
+//! own memory.
 //!
-//! A process with another OOM score than the agent's gets a copy of the memory, as with fork: the kernel sets the score of all
-//! processes that share their memory, also of other execs.
+//! A process whose OOM score differs from the agent's gets a copy of the memory, as with fork: the kernel sets the score of all
+//! processes that share their memory, including other execs.
 //!
 //! It is not a vfork: the agent's thread is not suspended, but waits for the child's report with a deadline. A hostile container
 //! can stop the child in its PID namespace (SIGSTOP), and must not stop the agent's thread with it.
@@ -66,7 +68,7 @@ impl ChildStack {
 
 impl Drop for ChildStack {
     fn drop(&mut self) {
-        // SAFETY: the mapping made by `new`. An unmap that fails leaks 64 KiB and harms nothing.
+        // SAFETY: unmaps the mapping of `new`. A failure leaks 64 KiB and has no other effect.
         let _ = unsafe { rustix::mm::munmap(self.base, STACK_BYTES) };
     }
 }
@@ -75,7 +77,7 @@ impl Drop for ChildStack {
 pub struct Child {
     /// Its PID as the agent sees it.
     pub pid: i32,
-    /// A descriptor of this process, whatever becomes of its PID.
+    /// A descriptor of this process, which stays valid if the PID is reused.
     pub pidfd: OwnedFd,
 }
 
@@ -91,11 +93,10 @@ pub enum Memory {
     Copied,
 }
 
-/// Creates a process in `cgroup` and in new `namespaces` (CLONE_NEW*), which calls `entry(argument)`. All signals are blocked in it,
-/// and handlers are reset.
+/// Creates a process in `cgroup` and in new `namespaces` (CLONE_NEW*), which calls `entry(argument)`. All its signals are
+/// blocked, and their handlers are reset.
 ///
-/// # Safety
-/// `argument` and `stack` must stay valid until the child has executed a program or has exited.
+/// # Safety `argument` and `stack` must stay valid until the child has executed a program or exited.
 pub unsafe fn spawn(
     namespaces: u64,
     memory: Memory,
@@ -139,8 +140,8 @@ pub fn forbid_tracing() {
 #[inline(never)]
 unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: *const c_void) -> isize {
     let result: isize;
-    // SAFETY: in the parent this is a plain system call. The child finds its stack pointer at the top of its own stack,
-    // aligned, so that a call is as the ABI wants it; `entry` does not return.
+    // SAFETY: in the parent this is a plain system call. The child's stack pointer is at the top of its own stack, aligned as the
+    // ABI requires for a call; `entry` does not return.
     unsafe {
         core::arch::asm!(
             "syscall",

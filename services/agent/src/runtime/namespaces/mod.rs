@@ -1,10 +1,10 @@
-//! Namespaces: which ones a container has, and how a process is created in the PID namespace of another.
+//! Namespaces: those that a container has, and how a process is created in the PID namespace of another.
 //!
 //! A process never changes its PID namespace: `setns(CLONE_NEWPID)` sets the PID namespace of the caller's next children. So the
 //! thread that creates a process enters that namespace during the `clone3`, and returns. That needs no process in between, which
 //! would have to be reaped.
 //!
-//! In a shared PID namespace, a *holder* is PID 1: when PID 1 of a namespace exits, the kernel kills all others in it, and
+//! In a shared PID namespace, a *holder* is PID 1: when PID 1 of a namespace exits, the kernel kills all its other processes, but
 //! containers come and go.
 
 pub mod sysctl;
@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use crate::runtime::error::{Attempt, Result};
 use crate::runtime::raw::sys;
 
-/// Every container's own namespaces. The cgroup namespace is unshared later, from within the cgroup; the network namespace is the
-/// guest's.
+/// The namespaces of every container. The cgroup namespace is unshared later, from inside the cgroup; the network namespace is
+/// the guest's.
 pub const OWN: u64 = (libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS) as u64;
 
 /// A new PID namespace.
@@ -36,7 +36,7 @@ pub fn born_beside<T>(
     let own = own_pid_namespace()?;
     set_pid_namespace(member)?;
     let created = create();
-    // Returning to the own namespace can only fail when the kernel is out of memory. A thread that did not return would create
+    // Returning to the own namespace fails only when the kernel is out of memory. A thread that did not return would create
     // children in the wrong container, so it does not continue.
     while set_pid_namespace(own.as_fd()).is_err() {
         std::thread::yield_now();
@@ -54,12 +54,12 @@ fn own_pid_namespace() -> std::result::Result<&'static OwnedFd, Errno> {
     Ok(OWN_NAMESPACE.get_or_init(|| fd))
 }
 
-/// Makes the PID namespace of a process that of the calling thread's children.
+/// Sets the PID namespace of the calling thread's next children to that of a process.
 pub fn set_pid_namespace(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
     join(of, libc::CLONE_NEWPID as u32)
 }
 
-/// For a stage: joins all namespaces of a container, its PID namespace for the stage's children.
+/// For a stage: joins all namespaces of a container. The PID namespace applies to the stage's children.
 pub fn join_all(of: BorrowedFd<'_>) -> std::result::Result<(), Errno> {
     join(of, JOINED | libc::CLONE_NEWPID as u32)
 }

@@ -1,5 +1,5 @@
-//! Kernel parameters of a container. It may set only those of its own namespaces, and of the sandbox's network; others would change
-//! the whole guest.
+//! Kernel parameters of a container. It may set only those of its own namespaces and of the sandbox's network; others would
+//! change the whole guest.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub fn check(sysctls: &HashMap<String, String>) -> Result<()> {
     Ok(())
 }
 
-/// Sets them. The calling process must be in the container's namespaces, with its /proc still writable.
+/// Sets the parameters. The calling process must be in the container's namespaces, with its /proc still writable.
 pub fn apply(sysctls: &HashMap<String, String>) -> Result<()> {
     check(sysctls)?;
     for (name, value) in sysctls {

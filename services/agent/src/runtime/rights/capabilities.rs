@@ -1,11 +1,11 @@
-//! Capabilities: names, sets, and which set of a process gets which.
+//! Capabilities: names, sets, and the five sets of a process.
 //!
-//! The default set is the one Docker documents without CAP_MKNOD (a device file is a way to the guest's disks) and
-//! CAP_NET_RAW (containers of a sandbox share its network). As in the OCI runtime spec:
+//! The default set is Docker's documented one without CAP_MKNOD (a device file is a way to the guest's disks) and CAP_NET_RAW
+//! (containers of a sandbox share its network). As in the OCI runtime spec:
 //!
-//! - The default set is put in the bounding, permitted and effective sets, and inheritable and ambient stay empty. A user
-//!   other than root therefore holds nothing after `execve`, and can gain no more than the set by a setuid program.
-//! - An explicit list is put in all five, ambient included, so that a user other than root holds what was asked for.
+//! - The default set is put in the bounding, permitted and effective sets; inheritable and ambient stay empty. A user other than
+//!   root therefore holds nothing after `execve`, and can gain at most this set through a setuid program.
+//! - An explicit list is put in all five, including ambient, so that a user other than root holds the requested capabilities.
 
 pub use caps::Capability;
 
@@ -60,7 +60,7 @@ impl CapabilitySet {
         number < 64 && self.0 >> number & 1 == 1
     }
 
-    /// The bits, as `capset` wants them.
+    /// The bits, as `capset` expects them.
     pub fn bits(self) -> u64 {
         self.0
     }

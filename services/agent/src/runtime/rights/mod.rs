@@ -1,4 +1,4 @@
-//! What a process may do: its user, its capabilities, its resource limits, its system calls.
+//! The rights of a process: its user, its capabilities, its resource limits, its system calls.
 
 pub mod capabilities;
 pub mod rlimits;

@@ -31,8 +31,8 @@ pub fn parse(rlimits: &[pb::Rlimit]) -> Result<Vec<Limit>> {
     Ok(limits)
 }
 
-/// Adds a limit of open files unless one is given: 1024, which the process may raise to 524288. Otherwise it would inherit the
-/// agent's.
+/// Adds a limit of open files unless one is given: 1024, which the process may raise to 524288. Without it the process would
+/// inherit the agent's limit.
 pub fn with_default(mut limits: Vec<Limit>) -> Vec<Limit> {
     if limits.iter().all(|limit| limit.resource != libc::RLIMIT_NOFILE) {
         let own = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);

@@ -1,10 +1,10 @@
 //! The user and groups of a process, looked up in the container's /etc/passwd and /etc/group.
 //!
-//! A file is read only when the answer is in it: digits for both user and group need neither. Both files are the tenant's. At most
-//! [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As in other runtimes, digits are an id and never a
-//! name, even if a user or group has such a name (CVE-2016-3697). A number that is no known user is used with group 0. An explicit
-//! group replaces the memberships in /etc/group. The primary group is among the groups, so that setgid(2) cannot remove it
-//! (CVE-2022-2989).
+//! A file is read only if the answer needs it: numbers for both user and group need neither. The tenant controls both files. At
+//! most [`FILE_BYTES`] of each are read, and at most [`GROUPS`] groups are kept. As in other runtimes, digits are an id and never
+//! a name, even if a user or group has such a name (CVE-2016-3697). A number that is no known user is used with group 0. An
+//! explicit group replaces the memberships in /etc/group. The primary group is among the groups, so that setgid(2) cannot remove
+//! it (CVE-2022-2989).
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -36,7 +36,7 @@ pub struct Accounts {
     group: Text,
 }
 
-/// The text of a file, read at first use.
+/// The text of a file, read on first use.
 struct Text {
     read: Box<dyn Fn() -> String>,
     text: OnceCell<String>,
@@ -67,7 +67,7 @@ impl Accounts {
         Self { passwd: file("etc/passwd"), group: file("etc/group") }
     }
 
-    /// The names of users that have one, in one pass.
+    /// The names of the given users, found in one pass.
     pub fn names_of(&self, uids: &HashSet<u32>) -> HashMap<u32, &str> {
         let mut names = HashMap::new();
         for user in self.users().filter(|user| uids.contains(&user.uid)) {
@@ -84,7 +84,7 @@ impl Accounts {
         self.look_up(spec, additional, true)
     }
 
-    /// As [`Self::resolve`], but the home directory may be "/" although the user has another.
+    /// As [`Self::resolve`], but the home directory may be "/" even if the user has another.
     pub fn resolve_ids(&self, spec: &str, additional: &[String]) -> Result<User> {
         self.look_up(spec, additional, false)
     }
@@ -165,7 +165,7 @@ struct Group<'a> {
     members: &'a str,
 }
 
-/// What a request calls a user or a group.
+/// How a request names a user or a group.
 #[derive(Clone, Copy)]
 enum Named<'a> {
     Id(u32),
@@ -241,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_number_is_taken_as_it_is_with_group_0() {
+    fn an_unknown_number_is_used_with_group_0() {
         let user = accounts().resolve("4242", &[]).unwrap();
         assert_eq!(user, User { uid: 4242, gid: 0, groups: vec![0], home: "/".into() });
         assert_eq!(accounts().resolve("4242:4343", &[]).unwrap().gid, 4343);
     }
 
     #[test]
-    fn an_explicit_group_takes_the_place_of_memberships() {
+    fn an_explicit_group_replaces_memberships() {
         let user = accounts().resolve("app:video", &["audio".into(), "77".into()]).unwrap();
         assert_eq!((user.gid, user.groups), (44, vec![29, 44, 77]));
     }
@@ -263,11 +263,11 @@ mod tests {
         assert_eq!((user.uid, user.gid, user.home.as_str()), (1000, 1001, "/home/app"));
         let user = accounts.resolve("1000:1001", &["7".into()]).unwrap();
         assert_eq!((user.gid, user.groups), (1001, vec![7, 1001]));
-        assert!(accounts.resolve("99999999999", &[]).is_err(), "a number out of range is no name");
+        assert!(accounts.resolve("99999999999", &[]).is_err(), "a number out of range is not a name");
     }
 
     #[test]
-    fn the_primary_group_is_kept_however_many_there_are() {
+    fn the_primary_group_is_kept_among_too_many_groups() {
         let members: String = (0..2000).map(|number| format!("g{number}:x:{}:app\n", 5000 + number)).collect();
         let accounts = accounts_of("app:x:1000:60000::/:\n", &members);
         let user = accounts.resolve("app", &[]).unwrap();
@@ -314,14 +314,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_name_of_each_user_counts() {
+    fn the_first_name_of_each_user_is_used() {
         let accounts = accounts_of("a:x:1:0::/:\nb:x:2:0::/:\nc:x:1:0::/:\n", "");
         assert_eq!(accounts.names_of(&HashSet::from([1, 2, 3])), HashMap::from([(1, "a"), (2, "b")]));
         assert_eq!(accounts.names_of(&HashSet::new()), HashMap::new());
     }
 
     #[test]
-    fn a_user_is_looked_up_in_any_text_of_the_accounts() {
+    fn any_text_of_the_account_files_is_accepted() {
         crate::fuzzing::fuzz("accounts", |bytes| {
             let text = String::from_utf8_lossy(bytes);
             let (passwd, group) = text.split_once('\0').unwrap_or((&text, ""));

@@ -1,4 +1,4 @@
-//! The descriptors that a stage is started with, by number, beside its standard streams.
+//! The descriptors of a new stage, by number, in addition to its standard streams.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
@@ -10,15 +10,14 @@ use crate::runtime::launch::pty::Terminal;
 pub const CHANNEL: i32 = 3;
 /// The file with the stage's spec.
 pub const SPEC: i32 = 4;
-/// The pidfd of a process whose namespaces the stage is to join, if any.
+/// The pidfd of the process whose namespaces the stage joins, if any.
 pub const MEMBER: i32 = 5;
-/// The first number that has no meaning to a stage.
+/// The first number that the stage protocol does not use.
 pub const FIRST_FREE: i32 = 10;
 
-/// The channel, the spec and the pidfd, as their owner.
+/// The channel, the spec and the pidfd, owned.
 ///
-/// # Safety
-/// The process must have been started as a stage with all three, and nothing else may own them.
+/// # Safety The process must have been started as a stage with all three, and nothing else may own them.
 pub unsafe fn take() -> (OwnedFd, OwnedFd, OwnedFd) {
     // SAFETY: per this function's contract.
     unsafe { (OwnedFd::from_raw_fd(CHANNEL), OwnedFd::from_raw_fd(SPEC), OwnedFd::from_raw_fd(MEMBER)) }

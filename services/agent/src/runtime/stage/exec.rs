@@ -1,7 +1,7 @@
-//! The exec stage: prepares an exec where a container may trace any process of its PID namespace (CAP_SYS_PTRACE).
+//! The exec stage: prepares an exec when a container may trace any process of its PID namespace (CAP_SYS_PTRACE).
 //!
-//! It runs outside that namespace, in memory that holds nothing of the agent but this request. It joins the container's other
-//! namespaces, drops its rights and closes its descriptors, and only then creates the process where the container sees it
+//! It runs outside that namespace, in memory that contains nothing of the agent except this request. It joins the container's
+//! other namespaces, drops its rights and closes its descriptors, and only then creates the process where the container sees it
 //! ([`launch::run_apart`]).
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,7 +23,7 @@ use crate::runtime::rights::user::Accounts;
 pub fn run() -> ! {
     rustix::thread::set_name(c"paddock-exec").ok();
     spawn::forbid_tracing();
-    // SAFETY: the stage was started with these in place, and nothing else owns them.
+    // SAFETY: the stage was started with these descriptors, and nothing else owns them.
     let (agent, spec, member) = unsafe { descriptors::take() };
     match prepare(spec, &member) {
         Ok(plan) => launch::run_apart(&plan, &agent),

@@ -1,5 +1,5 @@
-//! The holder: PID 1 of a PID namespace that containers share. It does nothing. The kernel reaps the orphans that it inherits, since
-//! it ignores SIGCHLD. It exits when the agent does.
+//! The holder: PID 1 of a PID namespace that containers share. It does nothing. It ignores SIGCHLD, so the kernel reaps the
+//! orphans that it inherits. It exits when the agent does.
 //!
 //! Containers see it, and may trace it with CAP_SYS_PTRACE, so it drops everything before the first container exists: its root is
 //! a read-only file system with only /proc, it has one descriptor, and no capability.
@@ -21,7 +21,7 @@ use crate::runtime::launch::channel;
 pub fn run() -> ! {
     rustix::thread::set_name(c"paddock-holder").ok();
     rustix::process::setsid().ok();
-    // SAFETY: sets a signal's action in a process with one thread; the channel is there, and nothing else owns it.
+    // SAFETY: sets a signal's action in a process with one thread; the channel is open, and nothing else owns it.
     let agent = unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_IGN);
         OwnedFd::from_raw_fd(CHANNEL)
@@ -37,7 +37,7 @@ pub fn run() -> ! {
 
 fn drop_rights() -> Result<()> {
     const CLOSE: i32 = 0;
-    // SAFETY: this process has one thread; what is closed belongs to nobody in it.
+    // SAFETY: this process has one thread; nothing in it owns the closed descriptors.
     unsafe {
         for (first, last) in [(0, CHANNEL - 1), (CHANNEL + 1, i32::MAX)] {
             crate::runtime::raw::sys!(libc::SYS_close_range, first, last, CLOSE);

@@ -1,7 +1,7 @@
-//! The init stage: builds the container from within, waits, and becomes the user's process.
+//! The init stage: builds the container from inside, waits, and becomes the user's process.
 //!
-//! It is created in the container's cgroup and namespaces, so that its mounts end with the container. It has one thread and its own
-//! memory, so it may allocate. It reports a failure to the agent, which then kills the cgroup: nothing has to be undone here.
+//! It is created in the container's cgroup and namespaces, so that its mounts end with the container. It has one thread and its
+//! own memory, so it may allocate. It reports a failure to the agent, which then kills the cgroup, so it undoes nothing itself.
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,7 +37,7 @@ use crate::runtime::rights::user::Accounts;
 pub fn run() -> ! {
     rustix::thread::set_name(c"paddock-init").ok();
     spawn::forbid_tracing();
-    // SAFETY: the stage was started with these two in place, and nothing else owns them.
+    // SAFETY: the stage was started with these descriptors, and nothing else owns them.
     let (agent, spec, member) = unsafe { descriptors::take() };
     let Built { plan, terminal, files, apart } = match StageSpec::read(spec).and_then(|spec| build(&spec, &member)) {
         Ok(built) => built,
@@ -65,12 +65,12 @@ pub fn run() -> ! {
     unsafe { launch::run((&raw const plan).cast::<c_void>()) }
 }
 
-/// A container that waits for its command.
+/// A container whose init waits for its command.
 struct Built {
     plan: LaunchPlan,
     terminal: Option<pty::Terminal>,
     files: Files,
-    /// Whether the stage is outside the PID namespace that the process is to be in.
+    /// Whether the stage is outside the PID namespace of the process that it creates.
     apart: bool,
 }
 
@@ -80,10 +80,10 @@ fn build(spec: &StageSpec, member: &OwnedFd) -> Result<Built> {
         plan::adopt_oom_score(process)?;
         namespaces::set_pid_namespace(member.as_fd()).attempt(|| "join the sandbox's PID namespace")?;
     }
-    // Modes are exact.
+    // The modes of created files are exact.
     rustix::process::umask(Mode::empty());
     rustix::system::sethostname(spec.hostname.as_bytes()).attempt(|| "set the hostname")?;
-    // SAFETY: this process has one thread, so no other one loses what it relies on.
+    // SAFETY: this process has one thread, so no other one loses state that it relies on.
     unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.attempt(|| "make a cgroup namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).attempt(|| "make mounts private")?;

@@ -1,4 +1,4 @@
-//! The argument that makes the agent's program a stage, for each kind of stage.
+//! The argument of the agent's program that selects a stage.
 
 use std::ffi::CStr;
 

@@ -1,4 +1,4 @@
-//! The holder of the sandbox's shared PID namespace, as the agent keeps it for all containers to come.
+//! The holder of the sandbox's shared PID namespace, which the agent keeps for all later containers.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::runtime::error::{Attempt, Result};
 use crate::runtime::launch::spawn::Child;
 use crate::runtime::namespaces::has_ended;
 
-/// Runs `create` with the pidfd of the holder. The holder is started when there is none yet, or when it was killed.
+/// Runs `create` with the pidfd of the holder. Starts the holder if there is none or it was killed.
 pub fn with_shared_pid_namespace<T>(create: impl FnOnce(BorrowedFd<'_>) -> Result<T>) -> Result<T> {
     static HOLDER: Mutex<Option<(Child, OwnedFd)>> = Mutex::new(None);
     let mut holder = HOLDER.lock().unwrap_or_else(PoisonError::into_inner);

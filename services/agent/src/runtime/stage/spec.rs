@@ -1,4 +1,4 @@
-//! What the agent hands to a stage: one message in a memfd.
+//! The request of the agent to a stage: one message in a memfd.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::pb;
 use crate::runtime::error::{Attempt, Result, RuntimeError};
 use crate::runtime::filesystem::spec::FilesystemSpec;
 
-/// A container to build, or a process to make in one.
+/// A container to build, or a process to create in one.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StageSpec {
     /// Hostname of the container's UTS namespace.
@@ -27,19 +27,19 @@ pub struct StageSpec {
     /// The process to become.
     #[prost(message, optional, tag = "4")]
     pub process: Option<pb::Process>,
-    /// Whether the stage opens the terminal, on the container's own devpts, and hands out its master.
+    /// Whether the stage opens the terminal, on the container's own devpts, and sends its master to the agent.
     #[prost(bool, tag = "5")]
     pub own_terminal: bool,
     /// The compiled system call filter; empty for none.
     #[prost(bytes = "vec", tag = "6")]
     pub filter: Vec<u8>,
-    /// Whether the stage creates the process in the PID namespace of the process whose pidfd it has, and is not in it itself.
+    /// Whether the stage creates the process in the PID namespace of the process whose pidfd it has, without being in it.
     #[prost(bool, tag = "7")]
     pub apart: bool,
 }
 
 impl StageSpec {
-    /// A file in memory with the spec, to be read from its beginning.
+    /// Returns a file in memory with the spec, positioned at its beginning.
     pub(super) fn write(&self) -> Result<OwnedFd> {
         let what = || "write a stage's spec";
         let mut file = File::from(rustix::fs::memfd_create("spec", MemfdFlags::CLOEXEC).attempt(what)?);
@@ -47,7 +47,7 @@ impl StageSpec {
         Ok(file.into())
     }
 
-    /// Reads the spec from a file of [`Self::write`].
+    /// Reads the spec from a file that [`Self::write`] returned.
     pub(super) fn read(file: OwnedFd) -> Result<Self> {
         let mut bytes = Vec::new();
         File::from(file).read_to_end(&mut bytes).attempt(|| "read the spec")?;

@@ -1,4 +1,4 @@
-//! The agent's side of a stage: starts the agent's program again, as a stage, with its descriptors in their places.
+//! The agent's side of a stage: starts the agent's program again, as a stage, with its descriptors at their numbers.
 
 use std::ffi::{CStr, CString, c_void};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,7 +19,7 @@ use crate::runtime::launch::spawn::{self, Child, ChildStack, Memory};
 use crate::runtime::namespaces::OWN_PID;
 use crate::runtime::raw::sys;
 
-/// How long a stage may take until it is ready.
+/// How long a stage may take to become ready.
 pub const BUILD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A stage to start: its descriptors are installed, then the agent's program is executed.
@@ -31,7 +31,7 @@ struct Entry {
     envp: Strings,
 }
 
-/// Starts an init stage by `create`, which chooses the namespaces that it is created in.
+/// Starts an init stage with `create`, which chooses its namespaces.
 pub fn spawn_init(
     cgroup: BorrowedFd<'_>,
     [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
@@ -59,7 +59,7 @@ pub fn spawn_exec(
     spawn_stage(EXEC, cgroup, [stdin, stdout, stderr, channel.as_fd(), spec.as_fd(), member], create)
 }
 
-/// Starts a holder in a new PID namespace, and waits until it is ready. It lives as long as its channel.
+/// Starts a holder in a new PID namespace, and waits until it is ready. It exits when its channel closes.
 pub fn spawn_holder() -> Result<(Child, OwnedFd)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, Mode::empty()).attempt(|| "open /dev/null")?;

@@ -1,5 +1,5 @@
-//! Escapes by descriptors that a new process has open (CVE-2024-21626): the agent of these tests has the host's root open at many
-//! numbers, as a real agent has its own root. And escapes by the program that a new process runs before it executes the
+//! Escapes through descriptors that a new process has open (CVE-2024-21626): the agent of these tests has the host's root open at
+//! many numbers, as a real agent has its own root. And escapes through the program that a new process runs before it executes the
 //! container's command (CVE-2019-5736).
 
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,10 +15,10 @@ use crate::machine::boot;
 use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
-/// Numbers that are tried: more than this program has open.
+/// The number of descriptors to try: more than this program has open.
 const NUMBERS: i32 = 96;
 
-/// The host's root, open at low and at high numbers.
+/// Opens the host's root at low and at high numbers.
 fn open_roots() -> Vec<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty()).unwrap();
@@ -37,12 +37,12 @@ fn refused(container: &Running, cwd: &str) -> String {
             assert_eq!(error.reason(), FailureReason::Invalid, "{cwd}: {error}");
             error.to_string()
         }
-        Ok(outcome) => panic!("{cwd} is entered: {outcome:?}"),
+        Ok(outcome) => panic!("{cwd} was entered: {outcome:?}"),
     }
 }
 
 #[test]
-fn no_descriptor_is_a_working_directory_of_an_exec() {
+fn a_descriptor_cannot_be_the_working_directory_of_an_exec() {
     let roots = open_roots();
     let fixture = Fixture::new();
     let container = fixture.sleeper();
@@ -58,7 +58,7 @@ fn no_descriptor_is_a_working_directory_of_an_exec() {
 }
 
 #[test]
-fn a_symlink_to_a_descriptor_is_no_working_directory() {
+fn a_symlink_to_a_descriptor_cannot_be_a_working_directory() {
     let roots = open_roots();
     let fixture = Fixture::new();
     for root in &roots {
@@ -73,7 +73,7 @@ fn a_symlink_to_a_descriptor_is_no_working_directory() {
 }
 
 #[test]
-fn no_descriptor_is_a_working_directory_of_an_init() {
+fn a_descriptor_cannot_be_the_working_directory_of_an_init() {
     let _roots = open_roots();
     let fixture = Fixture::new();
     for number in 0..24 {
@@ -85,7 +85,7 @@ fn no_descriptor_is_a_working_directory_of_an_init() {
                 Err(error) => assert_eq!(error.reason(), FailureReason::Invalid, "{cwd}: {error}"),
                 Ok((container, _output)) => {
                     let started = container.0.start();
-                    assert!(started.is_err(), "{cwd} is entered: {started:?}");
+                    assert!(started.is_err(), "{cwd} was entered: {started:?}");
                 }
             }
         }
@@ -105,7 +105,7 @@ fn no_descriptor_leads_to_a_program() {
             assert!(matches!(outcome, ExecOutcome::Failed { code: 127, .. }), "{command}: {outcome:?}");
         }
     }
-    // By the directories of PATH too.
+    // Through the directories of PATH, too.
     let path = (0..64).map(|number| format!("/proc/self/fd/{number}/bin")).collect::<Vec<_>>().join(":");
     let process = pb::Process { env: vec![format!("PATH={path}")], ..process(&["busybox", "true"]) };
     assert!(matches!(container.outcome(&process).unwrap(), ExecOutcome::Failed { code: 127, .. }));
@@ -134,7 +134,7 @@ fn a_missing_working_directory_is_created_for_an_init_and_not_for_an_exec() {
     let error = refused(&container, "/nope/x");
     assert_eq!(error, "cannot enter the working directory \"/nope/x\": there is no such directory");
     assert!(refused(&container, "/etc/passwd").ends_with("it is not a directory"));
-    assert_ne!(container.sh("test -e /nope").code, 0, "it is made");
+    assert_ne!(container.sh("test -e /nope").code, 0, "it was created");
     assert_eq!(container.sh("mkdir /gone; rm -r /gone").code, 0);
     refused(&container, "/gone");
 }
@@ -149,10 +149,10 @@ fn a_missing_working_directory_of_a_read_only_container_is_created() {
     assert_eq!(output.wait(container.0.init_pid()).stdout, "/srv/www\n");
 }
 
-/// Set where a test runs with its program on a read-only mount, as the agent runs in a guest.
+/// Set when a test runs with its program on a read-only mount, as the agent runs in a guest.
 const READ_ONLY: &str = "PADDOCK_TEST_PROGRAM_IS_READ_ONLY";
 
-/// Whether this test runs so. If not, it is run again so, and must pass there.
+/// Whether the test's program is on a read-only mount. If not, runs the test again with such a mount, where it must pass.
 fn has_read_only_program(test: &str) -> bool {
     if std::env::var_os(READ_ONLY).is_some() {
         return true;
@@ -175,7 +175,7 @@ fn has_read_only_program(test: &str) -> bool {
     false
 }
 
-/// Puts the libraries of this program, and its loader, where a container finds them.
+/// Puts the libraries and the loader of this program where a container finds them.
 fn with_libraries(fixture: &Fixture) {
     std::fs::create_dir_all(fixture.path("lib64")).unwrap();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -187,7 +187,7 @@ fn with_libraries(fixture: &Fixture) {
     }
 }
 
-/// Tries to write to and to change the program of every process, but for programs of the container.
+/// Tries to write to and change the program of every process, except programs of the container.
 const ATTACK: &str = "
     attack() {
         case $(readlink $1/exe) in '' | */busybox) return ;; esac
@@ -199,7 +199,7 @@ const ATTACK: &str = "
         for process in /proc/[0-9]* /proc/self; do attack $process; done
     }";
 
-/// As root, with some capabilities that containers have, and `more`.
+/// A process of root, with some capabilities that containers have, and `more`.
 fn as_root(more: &[&str], args: &[&str]) -> pb::Process {
     let common = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_SETUID", "CAP_SETGID"];
     let capabilities = common.iter().chain(more).map(|&name| name.to_owned()).collect();
@@ -210,7 +210,7 @@ fn attacking(more: &[&str], script: &str) -> pb::Process {
     as_root(more, &["sh", "-c", &format!("{ATTACK}\n{script}")])
 }
 
-/// What writing to the program of these tests, or changing it, would change.
+/// The attributes of this test program that a write or change would alter.
 fn program() -> (u64, u32, std::time::SystemTime) {
     let program = std::fs::metadata("/proc/self/exe").unwrap();
     (program.len(), program.mode(), program.modified().unwrap())
@@ -227,7 +227,7 @@ fn a_container_that_executes_the_program_of_the_agent_cannot_change_it() {
     for more in [&[][..], &["CAP_SYS_PTRACE"]] {
         let container = fixture.sleeper();
         let (stdio, output) = pipes();
-        // It prints more than fits, so it is there until somebody reads.
+        // Its output exceeds the pipe, so the process exists until somebody reads.
         rustix::pipe::fcntl_setpipe_size(&stdio.stdout, 4096).unwrap();
         let env = vec!["LD_LIBRARY_PATH=/lib64".into()];
         let own = pb::Process { env, ..as_root(&[], &["/proc/self/exe", "--list"]) };

@@ -1,4 +1,4 @@
-//! Real containers on the host that runs the tests, as root: a directory with busybox takes the image's place.
+//! Real containers on the host that runs the tests, as root: a directory with busybox replaces the image.
 
 use std::fs;
 use std::io::Read;
@@ -14,13 +14,13 @@ use crate::runtime::error::Result;
 use crate::runtime::layout::Layout;
 use crate::runtime::*;
 
-/// The test binary is the agent's program here: started as a stage, it must become one before its test harness runs.
+/// In tests the agent's program is the test binary: if it is started as a stage, it must become one before the test harness runs.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BECOME_STAGE: extern "C" fn(i32, *const *const libc::c_char) = {
     extern "C" fn become_stage(count: i32, arguments: *const *const libc::c_char) {
         if count > 1 {
-            // SAFETY: the arguments of the process, of which there are two at least.
+            // SAFETY: the arguments of the process; there are at least two.
             let name = unsafe { std::ffi::CStr::from_ptr(*arguments.add(1)) };
             stage::run(name.to_bytes());
         }
@@ -141,7 +141,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let cgroup = self.0.memory_events_path();
         let removed = self.0.remove();
-        // The init's exit waits for the processes that were started beside it.
+        // Init's exit waits for the processes that were started beside it.
         for pid in zombies_of(cgroup.parent().unwrap()) {
             reap(pid);
         }
@@ -152,7 +152,7 @@ impl Drop for Running {
     }
 }
 
-/// A process as most tests need it.
+/// A process with the settings that most tests need.
 pub fn process(args: &[&str]) -> pb::Process {
     pb::Process {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
@@ -208,7 +208,7 @@ pub fn read_all(fd: OwnedFd) -> String {
     text
 }
 
-/// Waits for one process, as the agent's reaper would; 128 + signal when one ended it.
+/// Waits for one process, as the agent's reaper would; returns 128 + signal if a signal ended it.
 pub fn reap(pid: i32) -> i32 {
     let mut status = 0;
     // SAFETY: waits for one child and writes to a local.
@@ -216,7 +216,7 @@ pub fn reap(pid: i32) -> i32 {
     if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
-/// Ended children of this process that were in a cgroup.
+/// Ended children of this process in a cgroup.
 fn zombies_of(cgroup: &Path) -> Vec<i32> {
     let name = cgroup.file_name().unwrap().to_string_lossy().into_owned();
     let own = format!(" {} ", std::process::id());
@@ -231,7 +231,7 @@ fn zombies_of(cgroup: &Path) -> Vec<i32> {
     pids.filter(ended).collect()
 }
 
-/// How many mounts the agent's namespace has with `text` in them.
+/// How many mounts of the agent's namespace contain `text`.
 pub fn mounts_with(text: &str) -> usize {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     mounts.lines().filter(|line| line.contains(text)).count()

@@ -50,7 +50,7 @@ fn there_are_only_the_usual_devices_and_none_can_be_created() {
 }
 
 #[test]
-fn a_cgroup_namespace_hides_where_the_container_is() {
+fn a_cgroup_namespace_hides_the_path_of_the_cgroup() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let own = container.sh("grep ^0:: /proc/self/cgroup").stdout;
@@ -59,7 +59,7 @@ fn a_cgroup_namespace_hides_where_the_container_is() {
 }
 
 #[test]
-fn a_hostile_rootfs_leads_no_mount_outside() {
+fn a_hostile_rootfs_cannot_redirect_a_mount_outside() {
     let fixture = Fixture::new();
     let outside = fixture.directory.join("outside");
     std::fs::create_dir(&outside).unwrap();
@@ -73,7 +73,7 @@ fn a_hostile_rootfs_leads_no_mount_outside() {
     let mut request = fixture.request();
     request.mounts = vec![mount("/data/deep/er")];
     let (container, _output) = fixture.start(&request);
-    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "something was made outside");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "something was created outside");
     assert_eq!(container.sh("cat /etc/resolv.conf").stdout, "nameserver 192.0.2.1\n");
     assert!(container.sh("cat /etc/hosts").stdout.contains("localhost"));
     let seen = container.sh("readlink -f /data/deep/er; ls -d /proc/1 /dev/null; cat /etc/passwd | wc -l").stdout;
@@ -81,12 +81,12 @@ fn a_hostile_rootfs_leads_no_mount_outside() {
 }
 
 #[test]
-fn a_symlink_that_leads_to_itself_is_an_error() {
+fn a_symlink_to_itself_is_an_error() {
     let fixture = Fixture::new();
     std::os::unix::fs::symlink("loop", fixture.path("loop")).unwrap();
     let mut request = fixture.request();
     request.mounts = vec![mount("/loop/x")];
-    let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
+    let Err(error) = fixture.try_create(&request) else { panic!("the container was created") };
     assert!(error.to_string().contains("too many symlinks"), "{error}");
 }
 
@@ -109,10 +109,10 @@ fn mount(destination: &str) -> pb::Mount {
 }
 
 #[test]
-fn a_container_that_watches_for_new_processes_reads_nothing_of_the_agent() {
+fn a_container_that_watches_for_new_processes_can_read_nothing_of_the_agent() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
-    // The root of a container tries each process that appears, all the time.
+    // The container's root user inspects each process that appears, all the time.
     let watch = "echo ready; while :; do for p in /proc/[0-9]*; do case $p in /proc/1) ;; *) \
                  readlink $p/exe | grep -q paddock && echo seen; esac; done; done 2>/dev/null";
     request.process = Some(process(&["sh", "-c", watch]));

@@ -17,7 +17,7 @@ fn the_init_waits_for_the_start_and_its_exit_code_is_the_commands() {
 }
 
 #[test]
-fn a_container_is_started_once() {
+fn a_container_can_be_started_only_once() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let error = container.0.start().unwrap_err();
@@ -97,7 +97,7 @@ fn an_exec_into_a_container_whose_init_has_ended_is_refused() {
 }
 
 #[test]
-fn removing_leaves_no_process_mount_cgroup_or_directory_and_may_be_repeated() {
+fn removal_is_idempotent_and_leaves_no_process_mount_cgroup_or_directory() {
     let fixture = Fixture::new();
     let request = fixture.request();
     let container = fixture.sleeper();
@@ -119,7 +119,7 @@ fn a_failed_create_leaves_nothing() {
     let fixture = Fixture::new();
     std::fs::create_dir_all(fixture.path("etc/hosts")).unwrap();
     let request = fixture.request();
-    let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
+    let Err(error) = fixture.try_create(&request) else { panic!("the container was created") };
     assert_eq!(error.reason(), FailureReason::Invalid, "{error}");
     assert_eq!(std::fs::read_dir(fixture.directory.join("containers")).unwrap().count(), 0);
     assert!(!fixture.layout.cgroup_dir(&request.container_id).exists());
@@ -143,7 +143,7 @@ fn a_frozen_container_does_not_run_until_it_is_resumed() {
     container.0.resume().unwrap();
     let resumed = std::time::Instant::now();
     while used() == before {
-        assert!(resumed.elapsed().as_secs() < 10, "it never runs again");
+        assert!(resumed.elapsed().as_secs() < 10, "it did not resume");
         std::thread::yield_now();
     }
 }
@@ -185,7 +185,7 @@ fn invalid_limits_are_refused_before_anything_exists() {
     let fixture = Fixture::new();
     let mut request = fixture.request();
     request.resources = Some(pb::Resources { pids: Some(0), ..Default::default() });
-    let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
+    let Err(error) = fixture.try_create(&request) else { panic!("the container was created") };
     assert_eq!(error.reason(), FailureReason::Invalid);
     assert!(!fixture.layout.cgroup_dir(&request.container_id).exists());
 }
@@ -195,7 +195,7 @@ fn a_second_container_of_the_same_id_is_refused_and_the_first_continues() {
     let fixture = Fixture::new();
     let request = fixture.request();
     let (first, _output) = fixture.start(&request);
-    let Err(error) = fixture.try_create(&request) else { panic!("it is created") };
+    let Err(error) = fixture.try_create(&request) else { panic!("the container was created") };
     assert!(error.to_string().contains("is taken"), "{error}");
     assert_eq!(first.sh("cat /etc/hostname").stdout, "sandbox-1\n");
     assert_eq!(std::fs::read_dir(fixture.directory.join("containers")).unwrap().count(), 1);

@@ -44,7 +44,7 @@ fn the_image_is_not_written_to() {
     let container = fixture.sleeper();
     assert_eq!(container.sh("rm /etc/passwd; echo new > /etc/new; cat /etc/new").stdout, "new\n");
     assert!(fixture.path("etc/passwd").exists() && !fixture.path("etc/new").exists());
-    assert!(!fixture.path("proc").exists(), "a mount point was made in the image");
+    assert!(!fixture.path("proc").exists(), "a mount point was created in the image");
 }
 
 #[test]

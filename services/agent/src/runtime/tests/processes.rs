@@ -96,9 +96,9 @@ fn the_filter_refuses_calls_that_capabilities_alone_would_allow() {
     let fixture = Fixture::new();
     let container = fixture.sleeper();
     let mut process = process(&["unshare", "-U", "true"]);
-    assert_ne!(container.run(&process).code, 0, "a user namespace is made");
+    assert_ne!(container.run(&process).code, 0, "a user namespace was created");
     process.seccomp_unconfined = true;
-    assert_eq!(container.run(&process).code, 0, "it is not the filter that refuses");
+    assert_eq!(container.run(&process).code, 0, "the filter does not refuse it");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Containers with CAP_SYS_PTRACE: they may trace every process they see, so those must have nothing of the agent.
+//! Containers with CAP_SYS_PTRACE: they may trace every process they see, so those must hold nothing of the agent.
 
 use super::fixture::*;
 use crate::pb::{self, FailureReason};
 use crate::runtime::*;
 
-/// Checks each process that appears, all the time, and prints rights and descriptors that no container has.
+/// Inspects each process that appears, all the time, and prints rights and descriptors that no container has.
 const WATCH: &str = "
     look() {
         while read key value; do

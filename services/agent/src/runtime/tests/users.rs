@@ -1,4 +1,4 @@
-//! The user of a process, and what belongs to it.
+//! The user of a process, and the files that belong to it.
 
 use super::fixture::*;
 use crate::pb;
@@ -85,7 +85,7 @@ fn a_directory_of_the_image_can_be_renamed() {
     let root = format!("/proc/{}/root", container.0.init_pid());
     std::fs::rename(format!("{root}/home"), format!("{root}/moved")).unwrap();
     assert_eq!(container.sh("cat /moved/app/file; ls /home").stdout, "kept");
-    assert!(fixture.path("home/app/file").exists(), "the image is changed");
+    assert!(fixture.path("home/app/file").exists(), "the image was changed");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The default system call filter of a container's process.
 //!
-//! The guest is the tenant's own machine, and the VM isolates tenants. The filter protects the other containers of a sandbox and the
-//! guest's kernel from a container: a call that needs a privilege which a container does not have by default is refused before
-//! the kernel's code for it runs. [`policy`] lists the allowed calls, [`program`] compiles the list to BPF. The filter for the
-//! default capabilities is compiled once, others on demand.
+//! The guest is the tenant's own machine, and the VM isolates tenants. The filter protects the other containers of a sandbox and
+//! the guest's kernel from a container: a call that needs a privilege which a container does not have by default is refused
+//! before the kernel's code for it runs. [`policy`] lists the allowed calls, [`program`] compiles the list to BPF. The filter for
+//! the default capabilities is compiled once, others on demand.
 
 mod policy;
 mod program;
@@ -34,7 +34,7 @@ pub fn to_bytes(filter: &[libc::sock_filter]) -> Vec<u8> {
     filter.iter().flat_map(bytes).collect()
 }
 
-/// The filter of [`to_bytes`]; none for no bytes.
+/// The filter of [`to_bytes`]; none if there are no bytes.
 pub fn from_bytes(bytes: &[u8]) -> Option<Filter> {
     let op = |chunk: &[u8]| match *chunk {
         [a, b, jt, jf, c, d, e, f] => {

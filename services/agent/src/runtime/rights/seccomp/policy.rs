@@ -1,8 +1,8 @@
 //! The system calls that a container may make.
 //!
-//! An allow-list: a call that is not listed is refused. Calls are grouped by purpose, so that a missing one has a place. A call that
-//! needs a capability is allowed together with that capability, so that the filter does not take from a container what, for
-//! example, CAP_SYS_ADMIN gives it.
+//! An allow-list: a call that is not listed is refused. Calls are grouped by purpose, so that a new one has an obvious place. A
+//! call that needs a capability is allowed together with that capability, so that the filter does not take away what, for
+//! example, CAP_SYS_ADMIN grants.
 
 #![allow(non_upper_case_globals)]
 
@@ -10,7 +10,7 @@ use libc::*;
 
 use crate::runtime::rights::capabilities::{Capability, CapabilitySet};
 
-/// What happens to one system call.
+/// The action for one system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// It is allowed.
@@ -25,13 +25,13 @@ pub(super) enum Rule {
     FailFirstArgument(&'static [u32]),
 }
 
-/// One more than the highest number judged; later calls answer ENOSYS.
+/// One more than the highest number with a rule; higher calls answer ENOSYS.
 const NUMBERS: usize = 470;
 
-/// CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}. CLONE_NEWTIME cannot be asked of clone(2).
+/// CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}. clone(2) cannot request CLONE_NEWTIME.
 const NEW_NAMESPACES: u32 = 0x7E02_0000;
 
-/// Execution domains a program may ask for: Linux, UNAME26 and the like, and the query.
+/// Execution domains that a program may request: Linux, UNAME26 and the like, and the query.
 const PERSONALITIES: &[u32] = &[0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
 
 /// AF_VSOCK leads to the host; AF_ALG is a way into kernel code that programs do not need.
@@ -61,7 +61,7 @@ pub(super) fn rules(capabilities: CapabilitySet) -> Vec<Rule> {
     rules
 }
 
-// Calls the libc crate does not name yet.
+// Calls that the libc crate does not name yet.
 const SYS_io_pgetevents: c_long = 333;
 const SYS_cachestat: c_long = 451;
 const SYS_map_shadow_stack: c_long = 453;

@@ -1,8 +1,8 @@
-//! Compiles a table of rules, one for each system call number, to BPF.
+//! Compiles a table of rules, one per system call number, to BPF.
 //!
-//! At each exec the kernel evaluates the new filter once for every known system call, to cache which are always allowed: with a chain
-//! of comparisons that takes milliseconds under software emulation. So neighbours with the same rule become one range, and a
-//! binary search finds the range.
+//! At each exec the kernel evaluates the new filter once for every known system call, to cache which are always allowed: with a
+//! chain of comparisons that takes milliseconds under software emulation. So neighbours with the same rule become one range, and
+//! a binary search finds the range.
 
 use super::policy::Rule;
 
