@@ -7,10 +7,12 @@
 
 /** A mistake in the command line. */
 export const EXIT_USAGE = 2;
-/** The command in the container was not run to its end. It may exit with this code itself. */
+/** The command in the container was not run to its end. The command itself may also exit with this code. */
 export const EXIT_NOT_RUN = 125;
 
-/** The reader of our output has left, as in `paddock logs web | head`: the code a shell shows for a program ended by SIGPIPE. */
+/**
+ * The reader of stdout closed it, as in `paddock logs web | head`: the code that a shell reports for a program ended by SIGPIPE.
+ */
 export const EXIT_BY_SIGPIPE = 128 + 13;
 
 export type CliErrorOptions = {
@@ -22,7 +24,7 @@ export type CliErrorOptions = {
   readonly cause?: unknown;
 };
 
-/** A failure with words for the user. */
+/** A failure with a message for the user. */
 export class CliError extends Error {
   override readonly name = "CliError";
   readonly exitCode: number;

@@ -16,7 +16,7 @@ export function describedCommand(name: string, description: string, examples: re
   return new Command(name).description(description).addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
 }
 
-/** Collects the values of an option that may be repeated. */
+/** Collects the values of a repeatable option. */
 export const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [
   ...(before ?? []),
   value,

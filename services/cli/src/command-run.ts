@@ -1,5 +1,5 @@
 /**
- * What a command works with: our streams and signals, the settings, the api, and words for failures.
+ * The context of a command: its streams and signals, the settings, the api, and messages for failures.
  *
  * Commands are functions over a `CommandRun`. The program creates one for each command line and closes it afterwards, so that
  * command lines share nothing and tests can run any number in one process.
@@ -19,7 +19,7 @@ import { isTerminal } from "./output/terminal.ts";
 import { writeTo } from "./output/write-to.ts";
 import { readSettings, type Settings } from "./settings.ts";
 
-/** The program's surroundings: those of the operating system, or a test's. */
+/** The environment of the program: that of the operating system, or a test's. */
 export type Surroundings = {
   readonly stdin: Readable;
   readonly stdout: Writable;
@@ -27,25 +27,25 @@ export type Surroundings = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Emits "SIGINT", "SIGTERM", … as `process` does. */
   readonly signals: Pick<EventEmitter, "on" | "off">;
-  /** Ends the process at once, whatever it is doing. */
+  /** Ends the process at once. */
   readonly exit: (code: number) => void;
 };
 
 export type CallArguments = {
   /** Completes "cannot …". */
   readonly what: string;
-  /** The request's own, for the error message. */
+  /** The id of the request, for the error message. */
   readonly requestId?: string | undefined;
 };
 
-/** What the user reads when a stream is about to be resumed. */
+/** The message for the user before a stream is resumed. */
 export const CONNECTION_LOST = "connection lost, reconnecting";
 
-/** A change, in words. */
+/** The description of a change. */
 export type Change<T> = {
   /** Completes "cannot …". */
   readonly what: string;
-  /** What is shown while it lasts and when it is done; without these nothing is. */
+  /** The text while the change is in progress, and the one after it. If absent, no progress is shown. */
   readonly doing?: string;
   readonly done?: (value: T) => string;
 };
@@ -57,7 +57,7 @@ export class CommandRun implements Disposable {
   readonly progress: Progress;
   /** Exit code of the command line. */
   exitCode = 0;
-  /** Exit code for failures of the command line itself, as opposed to the command it runs in a container. */
+  /** Exit code for failures of the command line itself, as opposed to failures of the command that it runs in a container. */
   failureCode = 1;
   /** Handles a signal. By default it ends the command. */
   onSignal: (name: NodeJS.Signals) => void = (name) => this.interrupt(name);
@@ -93,12 +93,12 @@ export class CommandRun implements Disposable {
     this.#abort.abort();
   }
 
-  /** Ends all calls in flight with a reason of the command's own. */
+  /** Ends all calls in flight with a reason that the command gives. */
   endCalls(reason: Error): void {
     this.#abort.abort(reason);
   }
 
-  /** Does work that is due even after an interrupt. The next signal ends it too. */
+  /** Does work that must be done even after an interrupt. The next signal ends it. */
   async cleanUp(work: () => Promise<void>): Promise<void> {
     this.#abort = new AbortController();
     this.#race = new AbortRace(this.#abort.signal);
@@ -106,13 +106,16 @@ export class CommandRun implements Disposable {
     await work();
   }
 
-  /** Calls `restore`, which must not wait, when the process exits in the middle of the command. Dispose of the result to undo. */
+  /**
+   * Calls `restore`, which must be synchronous, when the process exits during the command. Dispose of the result to unregister
+   * it.
+   */
   beforeExit(restore: () => void): Disposable {
     this.#restores.add(restore);
     return { [Symbol.dispose]: () => void this.#restores.delete(restore) };
   }
 
-  /** Calls what was registered with `beforeExit`. */
+  /** Calls the functions registered with `beforeExit`. */
   restoreAll(): void {
     for (const restore of this.#restores) restore();
   }
@@ -143,7 +146,7 @@ export class CommandRun implements Disposable {
     }
   }
 
-  /** Calls the api. Answers undefined when it fails with an error of a kind in `ignored`. Throws `CliError` for others. */
+  /** Calls the api. Returns undefined if it fails with an error of a kind in `ignored`. Throws `CliError` for others. */
   callUnless<T>(
     ignored: ReadonlySet<ErrorKind>,
     args: CallArguments,
@@ -157,7 +160,7 @@ export class CommandRun implements Disposable {
     );
   }
 
-  /** Changes something by the api, under a request id that an error names. Throws `CliError`. */
+  /** Makes a change through the api, with a request id that errors show. Throws `CliError`. */
   change<T>(
     { what, doing, done }: Change<T>,
     invoke: (api: Api, requestId: string, options: CallOptions) => Promise<T>,
@@ -167,7 +170,7 @@ export class CommandRun implements Disposable {
     return doing === undefined ? call() : this.progress.phase(doing, call, done);
   }
 
-  /** Reads messages from the api, with a note to the user when a connection is lost. Throws `CliError`. */
+  /** Reads messages from the api. Warns the user when the connection is lost. Throws `CliError`. */
   async *stream<T>(
     args: CallArguments,
     open: (api: Api, options: StreamOptions) => AsyncIterable<T>,
@@ -179,13 +182,13 @@ export class CommandRun implements Disposable {
     }
   }
 
-  /** What the user asked for every call, and the signal that ends it. */
+  /** The options that the user set for every call, and the signal that ends them. */
   callOptions(): CallOptions {
     const { timeoutMs } = this.settings;
     return { ...(timeoutMs !== undefined && { timeoutMs }), signal: this.signal };
   }
 
-  /** The error for the user. An error that is in words already only gets the command's exit code. */
+  /** Converts an error for the user. An error with a message for the user only gets the command's exit code. */
   explain(error: unknown, { what, requestId }: CallArguments): unknown {
     const exitCode = this.failureCode;
     if (error instanceof PaddockError)
@@ -193,30 +196,30 @@ export class CommandRun implements Disposable {
     return error instanceof CliError && error.exitCode === 1 ? withExitCode(error, exitCode) : error;
   }
 
-  /** Data, for the reader of stdout. */
+  /** Prints data to stdout. */
   print(text: string): void {
     this.around.stdout.write(text);
   }
 
-  /** A value as indented JSON, for the reader of stdout. */
+  /** Prints a value to stdout as indented JSON. */
   printJson(value: unknown): void {
     this.print(`${JSON.stringify(value, null, 2)}\n`);
   }
 
-  /** Writes data of which more follows: waits for a slow reader, until the user interrupts. */
+  /** Writes data that more follows: waits for a slow reader, until the user interrupts. */
   async write(data: Uint8Array | string, sink: Writable = this.around.stdout): Promise<void> {
     this.signal.throwIfAborted();
     await this.#race.run(writeTo(sink, data));
   }
 
-  /** Reports a failure that does not end the command. It will exit with 1, or with the failure's own code. */
+  /** Reports a failure that does not end the command. The exit code will be 1, or that of the failure. */
   report(error: unknown): void {
     const { stderr } = this.around;
     writeFailure(error, { stderr, colors: this.colors, verbose: this.settings.verbose });
     if (this.exitCode === 0) this.exitCode = error instanceof CliError ? error.exitCode : 1;
   }
 
-  /** A note for the user. */
+  /** Prints a note for the user to stderr. */
   warn(text: string): void {
     if (!this.settings.quiet) this.around.stderr.write(`${this.colors.yellow("note:")} ${text}\n`);
   }

@@ -40,7 +40,7 @@ export async function runContainer(
     {
       what: `run "${printable(container.image)}"`,
       doing: `booting sandbox ${sandboxId}`,
-      done: ({ sandbox }: RunSandboxResponse) => `sandbox ${sandboxId} runs${bootText(sandbox)}`,
+      done: ({ sandbox }: RunSandboxResponse) => `sandbox ${sandboxId} is running${bootText(sandbox)}`,
     },
     (api, requestId, call) => api.sandboxes.runSandbox({ requestId, sandboxId, spec }, call),
   );
@@ -82,7 +82,7 @@ function specsOf(run: CommandRun, { options, place, image, args }: NewContainer)
   return { container, sandbox: { containers: [container], ...(resources && { resources }) } };
 }
 
-/** Removes what `run` created, in any state. It is no error when it does not exist. */
+/** Removes the objects that `run` created, in any state. Succeeds if they do not exist. */
 export async function removePlace(run: CommandRun, place: ContainerPlace): Promise<void> {
   const { sandboxId, containerId, isNewSandbox } = place;
   try {

@@ -27,12 +27,12 @@ export function addContainerOptions(command: Command): Command {
     .option("--sandbox <id>", "add the container to this sandbox instead of a new one")
     .option("-l, --label <KEY=VALUE>", "label; may be repeated", collect)
     .option("--entrypoint <program>", 'what to execute in place of the image\'s entrypoint; "" for none')
-    .option("--hostname <name>", "its hostname; else the sandbox's")
-    .option("--read-only", "no writing to its root file system");
+    .option("--hostname <name>", "its hostname (default: the sandbox's)")
+    .option("--read-only", "make its root file system read-only");
   return addVmOptions(addLimitOptions(command));
 }
 
-/** Where a new container goes. */
+/** The location of a new container. */
 export type ContainerPlace = {
   readonly sandboxId: string;
   readonly containerId: string;

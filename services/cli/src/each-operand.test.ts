@@ -41,7 +41,7 @@ test("JSON output is one array of outcomes, failures included", async () => {
   ]);
 });
 
-test("a signal lets the current one finish and reports those not started", async () => {
+test("after a signal the current operand finishes, and those not started are reported", async () => {
   const [begun, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   await using f = await fixture((id) => {
     if (id !== "a") return;
@@ -51,7 +51,7 @@ test("a signal lets the current one finish and reports those not started", async
   const run = startCli(f.api, ["rm", "a", "b", "c"]);
   await begun.promise;
   run.signals.emit("SIGINT");
-  await run.shows("ending after the current one");
+  await run.shows("stopping after the current one");
   goOn.resolve();
   assert.equal(await run.exit, 130);
   assert.deepEqual([run.out(), f.deleted], ["a\n", ["a"]]);

@@ -1,8 +1,9 @@
 /**
  * Does the same work on each operand of a command, in order: "rm a b c".
  *
- * A failure is reported and does not stop the others; the command then exits with 1. A signal lets the current work finish and
- * reports what was not started. JSON output is one array of outcomes, other output a line for each when it is done.
+ * A failure is reported and does not stop the others; the command then exits with 1. After a signal the current work finishes,
+ * and the operands that were not started are reported. JSON output is one array of outcomes; other output is one line per operand
+ * when it is done.
  */
 import { CliError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
@@ -12,7 +13,7 @@ import { printable } from "./output/printable.ts";
 export type OperandOutcome = { readonly line: string; readonly json: Readonly<Record<string, unknown>> };
 
 export type EachOptions = {
-  /** Whether the first signal ends the current work, because it may take any time. */
+  /** Whether the first signal ends the current work, because the work may take any time. */
   readonly isOpenEnded?: boolean;
 };
 
@@ -43,13 +44,15 @@ export async function eachOperand(
     run.report(new CliError(`interrupted: not done for ${left.map(printable).join(", ")}`));
 }
 
-/** While more operands are left, a signal ends the command after the current one. The work on the last is ended itself. */
+/**
+ * While more operands are left, a signal ends the command after the current one. During the last one, it ends the work itself.
+ */
 function endBetween(run: CommandRun, left: readonly string[]): Disposable {
   const before = run.onSignal;
   run.onSignal = (name) => {
     if (left.length === 0) return run.interrupt(name);
     run.interruptedBy ??= name;
-    run.warn("ending after the current one; again to end now");
+    run.warn("stopping after the current one; send the signal again to stop now");
   };
   return {
     [Symbol.dispose]: () => {

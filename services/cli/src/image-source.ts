@@ -1,8 +1,8 @@
 /**
- * The source of an image's bytes: an archive, a directory that is packed on the way, or stdin.
+ * The source of an image's bytes: an archive, a directory that is packed on the fly, or stdin.
  *
  * tar(1) packs a directory, because it handles sparse files, hard links and extended attributes. A directory with an OCI image
- * layout gives an OCI archive, any other one a root file system.
+ * layout becomes an OCI archive, any other one a root file system.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,11 +19,11 @@ const LOOKS_LIKE_AN_ARCHIVE = /\.(tar|tgz|tar\.gz|tar\.zst|oci)$/;
 export type ImageSource = {
   readonly label: string;
   readonly format: ImageFormat;
-  /** 0 when unknown. */
+  /** 0 if unknown. */
   readonly totalBytes: number;
-  /** Throws `CliError` when the source cannot be read. */
+  /** Throws `CliError` if the source cannot be read. */
   readonly chunks: AsyncIterable<Uint8Array>;
-  /** A name for an archive that has none inside. */
+  /** A name for an archive that contains none. */
   readonly suggestedName: string;
 };
 

@@ -60,7 +60,7 @@ test("import sends a whole file and prints the image's id", async () => {
   assert.equal(received.start?.name, "tiny:1");
 });
 
-test("import tells what is odd about an image, on stderr and without control characters", async () => {
+test("import prints warnings about an image to stderr, without control characters", async () => {
   await using received = await receiver(['only root can read "/"', "Env holds \u001b[2J"]);
   const file = join(directory, "odd.tar");
   await writeFile(file, "an archive");
@@ -91,7 +91,7 @@ test("import packs a directory as a root file system named after it", async () =
   assert.match(list, /\.\/etc\/motd\n/);
 });
 
-test("import tells a directory with an OCI image layout from a root file system", async () => {
+test("import distinguishes a directory with an OCI image layout from a root file system", async () => {
   await using received = await receiver();
   const layout = join(directory, "layout");
   await mkdir(layout);
@@ -100,7 +100,7 @@ test("import tells a directory with an OCI image layout from a root file system"
   assert.equal(received.start?.format, ImageFormat.OCI);
 });
 
-test("import reports why the api refuses, even while the source still has bytes", async () => {
+test("import reports the api's refusal even while the source still has bytes", async () => {
   await using api = await FakeApi.start();
   api.duplex(ImageService.method.importImage, async () => {
     throw new PaddockError("INVALID_ARCHIVE", "the archive is cut short at byte 512");

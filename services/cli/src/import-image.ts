@@ -69,7 +69,7 @@ async function transfer(
     }
     throw new PaddockError("UNAVAILABLE", "the api ended the import without an answer");
   } catch (error) {
-    // The api sees only that a transfer ended when its source fails.
+    // When the source fails, the api only sees that the transfer ended.
     throw sourceFailure ?? error;
   } finally {
     left.abort();

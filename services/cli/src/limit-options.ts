@@ -57,10 +57,10 @@ export const addLimitOptions = (command: Command): Command =>
     .option("--io-write-bps <size>", 'bytes a second it may write to a disk: from 4k; "none" is the default')
     .option("--io-read-iops <number>", 'reads a second of a disk, from 1; "none" is the default')
     .option("--io-write-iops <number>", 'writes a second to a disk, from 1; "none" is the default')
-    .option("--oom-kill-all", "end all its processes when its memory runs out")
-    .option("--no-oom-kill-all", "end the biggest alone (the default)");
+    .option("--oom-kill-all", "kill all its processes when its memory runs out")
+    .option("--no-oom-kill-all", "kill only the biggest (the default)");
 
-/** The limits asked for, without swap, which depends on the memory: see `withSwap`. */
+/** The requested limits, without swap, which depends on the memory: see `withSwap`. */
 export function parseLimits(options: LimitOptions): Resources {
   const io = ioLimits(options);
   return {
@@ -79,7 +79,10 @@ export function parseLimits(options: LimitOptions): Resources {
   };
 }
 
-/** `limits` with the swap in `total` (--memory-swap): what exceeds the memory limit, the new one or else `memoryBefore`. */
+/**
+ * `limits` with the swap of `total` (--memory-swap): the part above the memory limit, which is the new one or else
+ * `memoryBefore`.
+ */
 export function withSwap(
   limits: Resources,
   total: string | undefined,
@@ -169,7 +172,7 @@ export function wholeNumber(option: string, text: string, min: number, max: numb
   const number = Number(text);
   if (!/^\d+$/.test(text) || number < min || number > max) {
     const range = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`;
-    throw usageError(`${option}: "${text}" is not a number that it takes`, `a whole number ${range}`);
+    throw usageError(`${option}: "${text}" is not a valid number`, `a whole number ${range}`);
   }
   return number;
 }

@@ -3,13 +3,13 @@ import { enableCompileCache } from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-// Keeps compiled code for the next command, which takes a third less time. Nothing is kept where nothing can be written.
+// Caches compiled code for the next command, which then takes a third less time. Without a writable directory nothing is cached.
 enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "paddock", "compiled"));
-/** Time for a slow reader of our output after a signal. */
+/** How long a slow reader of stdout may take after a signal. */
 const FLUSH_MS = 500;
 const { runCli } = await import("./program.ts");
 
-// The reader of our output may leave at any time. Each write reports it; the process goes on.
+// The reader of stdout may close it at any time. Each write reports that; the process continues.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 

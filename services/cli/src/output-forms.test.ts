@@ -1,4 +1,4 @@
-/** `-o json` and `-q` over all commands: what is on stdout is JSON and nothing else, or ids and nothing else. */
+/** `-o json` and `-q` for all commands: stdout contains only JSON, or only ids. */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -30,7 +30,7 @@ const ports = { bus: 1, api: 2, http: 3, stream: 4 };
 const at = { apiAddress: "127.0.0.1:2", httpAddress: "127.0.0.1:3", nodeId: "n" };
 writeFleetRecord(up, { version: 1, ...at, supervisor, parts: [], ports });
 
-/** An api with a sandbox "web" that answers all that the commands below ask. */
+/** An api with a sandbox "web" that answers all calls of the commands below. */
 async function wholeApi(): Promise<FakeApi> {
   const api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web")]);
@@ -66,7 +66,7 @@ async function wholeApi(): Promise<FakeApi> {
 
 const ID = /^[a-zA-Z0-9][a-zA-Z0-9_.:/-]*$/;
 
-/** `quiet` is what -q leaves: ids, or data that was asked for, which it does not touch. */
+/** `quiet` is what -q prints: ids, or requested data, which it does not change. */
 const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true }[] = [
   { words: ["up", "--state-dir", up], quiet: "ids" },
   { words: ["down", "--state-dir", down], quiet: "ids" },
@@ -102,7 +102,7 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true }[] 
   { words: ["version"], quiet: "data" },
 ];
 
-/** What goes on is one line at a time; anything else is one document. */
+/** A stream is one document per line; any other output is one document. */
 function parsed(out: string): unknown {
   try {
     return JSON.parse(out);

@@ -1,4 +1,4 @@
-/** Options for how a process runs: the same for init processes and execs. */
+/** Options of a process: the same for init processes and execs. */
 import { readFileSync } from "node:fs";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ProcessSpecSchema } from "@paddock/protocol";
@@ -19,9 +19,13 @@ export type ProcessOptions = {
 
 export const addProcessOptions = (command: Command): Command =>
   command
-    .option("-i, --interactive", "send our stdin to it")
+    .option("-i, --interactive", "send stdin to it")
     .option("-t, --tty", "give it a terminal")
-    .option("-e, --env <KEY=VALUE>", "environment variable; KEY alone takes ours; may be repeated", collect)
+    .option(
+      "-e, --env <KEY=VALUE>",
+      "environment variable; KEY alone takes the value of this shell; may be repeated",
+      collect,
+    )
     .option("--env-file <file>", "file with a KEY=VALUE on each line; may be repeated", collect)
     .option("-w, --workdir <path>", "working directory in the container")
     .option("-u, --user <user>", '"name", "uid", "name:group" or "uid:gid"');

@@ -110,7 +110,7 @@ test("ps prints an empty array when there is no sandbox", async () => {
   assert.deepEqual(JSON.parse((await cli(api, ["--output", "json", "ps"])).out), []);
 });
 
-test("a sandbox name stands for its only container or main, and is ambiguous otherwise", async () => {
+test("a sandbox name means its only container or main, and is ambiguous otherwise", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [
     fakeSandbox("one", ["solo"]),

@@ -63,7 +63,7 @@ for (const { words, shows } of [
   });
 }
 
-test("an id that a filter names in full is no prefix of another one", async () => {
+test("an id that a filter names in full does not match longer ids", async () => {
   await using api = await FakeApi.start();
   const generated = newId(() => Buffer.from("cafe0001", "hex"));
   serveSandboxes(api, [fakeSandbox("cafe"), fakeSandbox(generated)]);

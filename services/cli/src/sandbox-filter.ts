@@ -58,7 +58,7 @@ export function parseFilter(texts: readonly string[]): SandboxFilter {
   }
   const wanted = [...values];
   return {
-    // Each label is a condition of its own.
+    // Each label is a separate condition.
     isMet: (row, ids) =>
       wanted.every(([key, given]) =>
         key === "label"

@@ -1,4 +1,4 @@
-/** Options of every command, from the command line, else the environment, else the record of "paddock up". */
+/** Options of every command: from the command line, else the environment, else the record of "paddock up". */
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
@@ -11,7 +11,7 @@ export const DEFAULT_STATE_DIR = "/var/lib/paddock";
 
 export type Settings = ReturnType<typeof readSettings>;
 
-/** Adds the options to a command. Each command has them, so that they may precede or follow its name. */
+/** Adds the options to a command. Every command has them, so that they may precede or follow its name. */
 export function addGlobalOptions(command: Command): Command {
   return command
     .option("-o, --output <format>", 'format of stdout: "table" or "json"')
@@ -60,7 +60,7 @@ export function readSettings(command: Command, env: Env, isTerminal: boolean) {
 
 export const stateDirOf = (env: Env): string => env.PADDOCK_STATE_DIR || DEFAULT_STATE_DIR;
 
-/** The command's own options override those before its name; --no-color counts in either place. */
+/** The command's own options override those before its name. --no-color counts in either place. */
 function mergedOptions(command: Command): RawSettings {
   let merged: RawSettings = {};
   for (let at: Command | null = command; at; at = at.parent) {

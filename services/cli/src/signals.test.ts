@@ -11,7 +11,7 @@ import { cli, startCli } from "./testing/run-in-process.ts";
 
 const MAIN = resolve(import.meta.dirname, "main.ts");
 
-/** Takes connections and never says a word. */
+/** A server that accepts connections and never sends anything. */
 async function silentServer() {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -31,7 +31,7 @@ async function silentServer() {
   };
 }
 
-// Most of these tests wait, one of them for 10 s, so they wait at the same time.
+// Most of these tests wait, one of them for 10 s, so they run concurrently.
 describe("a command line", { concurrency: true }, () => {
   for (const words of [
     ["ps"],
@@ -89,7 +89,7 @@ describe("a command line", { concurrency: true }, () => {
     assert.equal(await run.exit, 143);
   });
 
-  test("signals that only inform a process never end the command line", async () => {
+  test("signals other than SIGINT and SIGTERM never end the command line", async () => {
     await using api = await FakeApi.start();
     serveSandboxes(api, [fakeSandbox("web")]);
     const process = new FakeProcess().serve(api).write("stdout", "up\n");
@@ -101,7 +101,7 @@ describe("a command line", { concurrency: true }, () => {
     assert.deepEqual(process.signals, ["SIGHUP", "SIGHUP", "SIGQUIT"]);
   });
 
-  test("run --rm deletes its sandbox on the second signal, and ends even when the api does not answer", async () => {
+  test("run --rm deletes its sandbox on the second signal, and ends even if the api does not answer", async () => {
     for (const isAnswered of [true, false]) {
       await using api = await FakeApi.start();
       FakeProcess.init("main").serve(api).write("stdout", "up\n");
@@ -140,7 +140,7 @@ describe("a command line", { concurrency: true }, () => {
         env: { ...process.env, PADDOCK_API: api.address, PADDOCK_STATE_DIR: "/nonexistent" },
       });
       const ended = once(child, "exit");
-      // Something came, and nobody takes the rest: the pipe is full before long.
+      // Output has come and nobody reads the rest: the pipe is full soon.
       await once(child.stdout, "readable");
       child.kill("SIGTERM");
       const again = setInterval(() => child.kill("SIGTERM"), 1000);

@@ -1,4 +1,4 @@
-/** Output of a table that is printed repeatedly: redrawn in place on a terminal, else line after line. */
+/** Output of a table that is printed repeatedly: redrawn in place on a terminal, otherwise line after line. */
 import { usageError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
 import { Columns, columns } from "./output/columns.ts";
@@ -7,7 +7,7 @@ import { parseSpan } from "./output/quantities.ts";
 import { isTerminal } from "./output/terminal.ts";
 
 export type TableOutput = Disposable & {
-  /** Shows the rows, in place of the previous ones or after them. Rejects when the reader has left. */
+  /** Shows the rows, in place of the previous ones or after them. Rejects if stdout is closed. */
   show(rows: readonly (readonly string[])[]): Promise<void>;
 };
 

@@ -1,4 +1,4 @@
-/** Commands that do the same to each sandbox and container that they are given, in order, and print each when it is done. */
+/** Commands that do the same to each named sandbox and container, in order, and print each when it is done. */
 
 import type { CallOptions } from "@paddock/client";
 import type { SandboxState } from "@paddock/protocol";
@@ -22,9 +22,9 @@ export type TargetCommand<Options> = {
   readonly name: string;
   readonly description: string;
   readonly examples: readonly string[];
-  /** The forms for "cannot VERB", for progress and for what was done. */
+  /** The forms of the verb: for "cannot VERB", for progress, and for the result. */
   readonly verb: { readonly base: string; readonly ing: string; readonly done: string };
-  /** Which sandboxes --all means, in words, and by their state. */
+  /** Which sandboxes --all selects, as text, and by their state. */
   readonly all: string;
   readonly isMeant?: (state: SandboxState) => boolean;
   readonly sandbox: Act<SandboxRequest, Options>;
@@ -55,7 +55,7 @@ export const targetCommand =
     });
   };
 
-/** Every sandbox whose state `isMeant`. Throws a usage error for names beside --all. */
+/** Every sandbox whose state `isMeant`. Throws a usage error if names are given, too. */
 async function allTargets(
   run: CommandRun,
   args: readonly string[],

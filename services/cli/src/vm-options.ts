@@ -19,21 +19,18 @@ const MIN_MEMORY_MIB = 96;
 
 export const addVmOptions = (command: Command): Command =>
   command
-    .option(
-      "--vcpus <number>",
-      "virtual CPUs of the VM at boot: 1 to 240 (default: what its containers need)",
-    )
+    .option("--vcpus <number>", "virtual CPUs of the VM at boot: 1 to 240 (default: as its containers need)")
     .option("--max-vcpus <number>", "virtual CPUs it may grow to: 1 to 240 (default: the node's limit)")
     .option(
       "--vm-memory <size>",
-      "memory of the VM at boot: from 96m, in whole MiB (default: what its containers need)",
+      "memory of the VM at boot: from 96m, in whole MiB (default: as its containers need)",
     )
     .option(
       "--max-memory <size>",
       "memory it may grow to: from 96m, in whole MiB (default: the node's limit)",
     );
 
-/** The size asked for, or undefined. `isNewSandbox` says whether a VM is created. */
+/** The requested size, or undefined. `isNewSandbox` tells whether a VM is created. */
 export function vmResources(
   { vcpus, maxVcpus, vmMemory, maxMemory }: VmOptions,
   isNewSandbox: boolean,
@@ -42,7 +39,7 @@ export function vmResources(
   if (!isNewSandbox) {
     throw usageError(
       "the VM of --sandbox has its size already",
-      "it grows with what its containers are given, up to what it was created with",
+      "it grows with the limits of its containers, up to the maximum it was created with",
     );
   }
   return {

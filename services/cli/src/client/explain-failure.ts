@@ -1,4 +1,4 @@
-/** A failed call in words for the user: what was attempted, why it failed, and what to do about it. */
+/** Explains a failed call to the user: what was attempted, why it failed, and how to fix it. */
 import { isUnreachable, NoAnswerError, requestIdOf } from "@paddock/client";
 import type { PaddockError } from "@paddock/domain";
 import { CliError } from "../cli-error.ts";

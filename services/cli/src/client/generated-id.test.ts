@@ -40,7 +40,7 @@ test("a chosen name is never shortened, however much it looks like an id", () =>
   }
 });
 
-test("hardly any name of twelve hex digits has the form of a generated id, and what has it cannot be chosen", () => {
+test("few names of twelve hex digits have the form of a generated id, and those that do cannot be chosen", () => {
   const names = Array.from({ length: 20_000 }, (_, index) =>
     createHash("sha256").update(`name ${index}`).digest("hex").slice(0, 12),
   );

@@ -1,9 +1,9 @@
 /**
- * Generated ids, and how to tell them from chosen names by their form.
+ * Generated ids, and how to distinguish them from chosen names by their form.
  *
- * Only a generated id may be shortened: a chosen name means something, and scripts number names. A chosen name may look like a
- * generated id ("202601311200", "cafebabecafe"), so ours end in check digits that one of 65,536 names of that form has, and
- * `chosenName` refuses those. The ids that the api generates are UUIDs of version 8, which nothing else uses.
+ * Only a generated id may be shortened: a chosen name has a meaning, and scripts number names. A chosen name may look like a
+ * generated id ("202601311200", "cafebabecafe"), so ids generated here end in check digits that one of 65,536 names of that form
+ * has, and `chosenName` refuses those. The ids that the api generates are UUIDs of version 8, which nothing else uses.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { usageError } from "../cli-error.ts";
@@ -27,11 +27,13 @@ export function newId(random: (size: number) => Buffer = randomBytes): string {
 export const isGeneratedId = (id: string): boolean =>
   OF_THE_API.test(id) || (OURS.test(id) && id.endsWith(checkOf(id.slice(0, 2 * RANDOM_BYTES))));
 
-/** A name that a user chose for something new. Throws when it has the form of a generated id, which a prefix may stand for. */
+/**
+ * Checks a name that a user chose for a new object. Throws if it has the form of a generated id, which a prefix may stand for.
+ */
 export function chosenName(name: string): string {
   if (!isGeneratedId(name)) return name;
   throw usageError(
-    `"${printable(name)}" has the form of a generated id, and a beginning of it would do for the whole`,
+    `"${printable(name)}" has the form of a generated id, which a prefix of it could refer to`,
     "choose another name, or leave out --name",
   );
 }

@@ -16,7 +16,7 @@ export async function listProcesses(run: CommandRun, target: string): Promise<Co
   }
   const sandbox = await findSandbox(run, target);
   requireRunning(sandbox);
-  // A container may end before it is asked.
+  // A container may end before its processes are listed.
   const lists = await Promise.all(
     sandbox.status.containers
       .filter(hasProcesses)

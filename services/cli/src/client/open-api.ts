@@ -1,4 +1,4 @@
-/** The api's services over one connection, which is made with the first call. */
+/** The api's services over one connection, which is opened by the first call. */
 import { type ApiClient, createApiClient, NoAnswerError, type Transport } from "@paddock/client";
 import {
   GrpcConnection,
@@ -10,7 +10,7 @@ import {
 } from "@paddock/rpc";
 import { usageError } from "../cli-error.ts";
 
-/** A connection to an api on this host or nearby takes a moment, or fails. */
+/** An api on this host or nearby accepts a connection within moments, or not at all. */
 const CONNECT_MS = 10_000;
 
 export type Api = ApiClient & {
@@ -36,7 +36,7 @@ export function openApi({ address, token, tlsCa }: ApiOptions): Api {
   };
 }
 
-/** Ends a call with `NoAnswerError` when there is no connection in time: a server may accept connections and never answer. */
+/** Fails a call with `NoAnswerError` if the connection is not ready in time: a server may accept connections and never answer. */
 function connectedTransport(connection: GrpcConnection, address: string): Transport {
   const transport = grpcTransport(connection);
   const inTime = (signal: AbortSignal | undefined): AbortSignal => {
@@ -52,13 +52,13 @@ function connectedTransport(connection: GrpcConnection, address: string): Transp
   };
 }
 
-/** Plain text never leaves this host: it would carry the token and everything that tenants type. */
+/** Plain text is used only on this host: it would expose the token and everything that tenants type. */
 function connect(address: string, tlsCa: Buffer | undefined): GrpcConnection {
   const isPlain = tlsCa === undefined && isLoopback(requireAddress(address).host);
   return isPlain ? new GrpcConnection(address) : tlsConnection(address, tlsCa);
 }
 
-/** The host and port of an address. Throws a usage error when it is no address. */
+/** The host and port of an address. Throws a usage error if it is invalid. */
 export function requireAddress(address: string): HostPort {
   const parsed = parseHostPort(address);
   if (parsed !== undefined) return parsed;

@@ -6,11 +6,11 @@ import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli } from "../testing/run-in-process.ts";
 import { newId } from "./generated-id.ts";
 
-/** Ids with a given beginning, as they are generated. */
+/** Ids with a given beginning, in the form of generated ids. */
 const generated = (beginning: string): string => newId(() => Buffer.from(beginning.padEnd(8, "0"), "hex"));
 const [FIRST, SECOND] = [generated("3f9a01"), generated("3f9b02")];
 
-/** An api that notes what is changed, by whatever call. */
+/** An api that records the targets of all calls that change something. */
 async function fixture(sandboxes: Parameters<typeof serveSandboxes>[1]) {
   const api = await FakeApi.start();
   const changed: string[] = [];

@@ -1,9 +1,9 @@
 /**
  * Finds the sandbox or the container that a user names: `SANDBOX` or `SANDBOX/CONTAINER`.
  *
- * A chosen name is matched as a whole, by every command: "rm job-1" never means job-10. Only a generated id may be shortened,
- * to a prefix that no other one has. The whole id is tried first, so that an exact name costs one call and does not depend on
- * what else exists.
+ * Every command matches a chosen name as a whole: "rm job-1" never means job-10. Only a generated id may be shortened, to a
+ * prefix that no other one has. The whole id is tried first, so that an exact name costs one call and does not depend on other
+ * ids.
  */
 import { listAllSandboxes, type SandboxQuery } from "@paddock/client";
 import { type ErrorKind, parseSandboxId } from "@paddock/domain";
@@ -82,7 +82,7 @@ function namedContainer(containers: readonly ContainerStatus[], name: string): C
   return exact ?? (matches.length === 1 ? matches[0] : undefined);
 }
 
-/** All sandboxes, with a note to the user about nodes that do not answer. Throws `CliError`. */
+/** All sandboxes. Warns the user about nodes that do not answer. Throws `CliError`. */
 export async function listSandboxes(run: CommandRun, query: SandboxQuery = {}): Promise<readonly Sandbox[]> {
   const { sandboxes, unreachableNodes } = await run.call({ what: "list the sandboxes" }, (api, options) =>
     listAllSandboxes(api, query, options),
@@ -91,7 +91,7 @@ export async function listSandboxes(run: CommandRun, query: SandboxQuery = {}): 
   return sandboxes;
 }
 
-/** A note to the user that nodes did not answer, and what is missing because of that. */
+/** Warns the user that nodes did not answer, and which data is missing as a result. */
 export function warnOfMissing(run: CommandRun, unreachableNodes: readonly string[], missing: string): void {
   if (unreachableNodes.length > 0)
     run.warn(`no answer from ${unreachableNodes.map(printable).join(", ")}: ${missing}`);
@@ -101,7 +101,7 @@ function notFound(run: CommandRun, kind: string, text: string, all: readonly str
   const exitCode = run.failureCode;
   const matches = all.filter((id) => isShortFor(text, id));
   if (matches.length > 1) {
-    const hint = `it could be ${matches.slice(0, 5).join(", ")}${matches.length > 5 ? ", …" : ""}: write more of it`;
+    const hint = `it could be ${matches.slice(0, 5).join(", ")}${matches.length > 5 ? ", …" : ""}: write more characters`;
     return new CliError(`"${printable(text)}" begins the id of more than one ${kind}`, { exitCode, hint });
   }
   const begun = text === "" ? undefined : all.find((id) => id.startsWith(text));

@@ -21,7 +21,7 @@ type DoctorOptions = { readonly stateDir?: string };
 export const doctorCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "doctor",
-    "check what this host needs to be a node, and say how to fix it",
+    "check the requirements of a node on this host, and show how to fix what is missing",
     ["doctor", "doctor -o json"],
   ).option("--state-dir <dir>", "state directory (PADDOCK_STATE_DIR; /var/lib/paddock)");
   return bind(command, async (run) => {

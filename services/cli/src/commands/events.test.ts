@@ -119,7 +119,7 @@ test("events are followed by default, and a broken connection is resumed after t
   assert.deepEqual(asked, ["", "t1"]);
 });
 
-test("each event is printed once and in order, wherever connections break or streams end", async () => {
+test("each event is printed once and in order, even if connections break or streams end at any event", async () => {
   await using api = await FakeApi.start();
   const last = 30;
   const started = Promise.withResolvers<ReturnType<typeof startCli>>();
@@ -128,7 +128,7 @@ test("each event is printed once and in order, wherever connections break or str
     for (let next = Number(resumeToken.slice(1)) + 1; next <= last; next += 1) {
       yield ready(next);
       if (next % 7 !== 0) continue;
-      // Some later events may be under way when the connection breaks, and may be sent again.
+      // Some later events may be in flight when the connection breaks, and may be sent again.
       await run.shows(`"t${next - 3}"`);
       if (next % 2 === 1) api.cut();
       return;

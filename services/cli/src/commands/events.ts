@@ -79,7 +79,7 @@ function endAt(run: CommandRun, timeMs: number): Disposable {
   return { [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
-/** All events that are kept: the api begins at the oldest one. */
+/** All events that are kept: the api starts with the oldest one. */
 function queryOf(options: EventsOptions, nowMs: number): EventQuery {
   const { since, sinceToken, follow } = options;
   const sandboxId = sandboxOf(options);

@@ -41,7 +41,7 @@ test("run boots a sandbox, prints all output of its command and exits with its c
   f.process.write("stdout", "hello\n").end(7);
   const { code, out, err } = await cli(f.api, ["run", "tiny:1", "echo", "hello"]);
   assert.deepEqual({ code, out }, { code: 7, out: "hello\n" });
-  assert.match(err, /^✓ sandbox [0-9a-f]{12} runs, VM booted by emulation in 2\.0 s \(\d+ ms\)\n/);
+  assert.match(err, /^✓ sandbox [0-9a-f]{12} is running, VM booted by emulation in 2\.0 s \(\d+ ms\)\n/);
   const container = f.ran[0]?.spec?.containers[0];
   assert.equal(container?.image, "tiny:1");
   assert.deepEqual([container?.args, container?.process?.args], [["echo", "hello"], []]);

@@ -13,7 +13,7 @@ type Stats = MessageInitShape<typeof SandboxStatsSchema>;
 
 const MIB = 1024n * 1024n;
 
-/** The reading after `seconds`: the VM used 1.5 CPUs and was throttled in half of its periods, its container used half a CPU. */
+/** The stats after `seconds`: the VM used 1.5 CPUs and was throttled in half of its periods; its container used half a CPU. */
 function statsAfter(seconds: number): Stats {
   const time = { seconds: 1000n + BigInt(seconds) };
   const us = (cpus: number) => BigInt(seconds * cpus * 1e6);
@@ -48,7 +48,7 @@ function statsAfter(seconds: number): Stats {
   };
 }
 
-/** An api whose sandboxes are a second older at each reading, from 1. A reading after `ends` finds the sandbox stopped. */
+/** An api whose stats advance by a second at each reading, starting at 1. A reading after `ends` finds the sandbox stopped. */
 async function fixture(ids: readonly string[], ends: Readonly<Record<string, number>> = {}) {
   const api = await FakeApi.start();
   serveSandboxes(
@@ -145,7 +145,7 @@ test("without names, a sandbox that ends is left out, and the others continue", 
   assert.deepEqual(order.slice(0, 5), ["web", "db", "db", "db", "db"]);
 });
 
-test("stats ends silently when its reader leaves", async () => {
+test("stats ends silently when its output is closed", async () => {
   await using api = await fixture(["web"]);
   const run = startCli(api, ["stats", "--interval", "100ms"]);
   await run.shows("[vm]");
@@ -154,7 +154,7 @@ test("stats ends silently when its reader leaves", async () => {
   assert.equal(run.err(), "");
 });
 
-/** Runs the command line on a terminal of 12 rows and 60 columns, and interrupts it when its third table is drawn. */
+/** Runs the command line on a terminal of 12 rows and 60 columns, and interrupts it when it has drawn its third table. */
 const ON_A_TERMINAL = `
 import fcntl, os, pty, struct, sys, termios
 pid, fd = pty.fork()

@@ -12,7 +12,7 @@ import { parseInterval, tableOutput } from "../table-output.ts";
 type StatsOptions = { readonly stream?: boolean; readonly interval: string };
 type Readings = ReadonlyMap<string, StatsReading>;
 
-/** Interval of the two readings that a share of CPU needs. */
+/** Time between the two readings that a CPU share needs. */
 const FIRST_INTERVAL_MS = 500;
 const NONE: ReadonlySet<ErrorKind> = new Set<ErrorKind>();
 /** A sandbox that was not named may also be unreachable. */
@@ -21,7 +21,7 @@ const ENDED_OR_AWAY: ReadonlySet<ErrorKind> = new Set<ErrorKind>([...ENDED_KINDS
 export const statsCommand: CommandDefinition = (bind) => {
   const command = describedCommand(
     "stats",
-    "show the resource usage of VMs and their containers: a live table on a terminal, else lines",
+    "show the resource usage of VMs and their containers: a live table on a terminal, otherwise lines",
     [
       "stats",
       "stats web db --interval 5s",
@@ -77,7 +77,7 @@ async function idsWithVm(run: CommandRun): Promise<string[]> {
   return all.filter(({ status }) => status && withVm.includes(status.state)).map((each) => each.sandboxId);
 }
 
-/** One object a line for each sandbox: its id, its figures, and the CPU used between two readings. */
+/** One JSON object per line for each sandbox: its id, its stats, and the CPU used between two readings. */
 const linesOf = (before: Readings, now: Readings): string =>
   [...now.values()]
     .map((reading) => {

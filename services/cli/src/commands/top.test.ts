@@ -8,7 +8,9 @@ import { cli, startCli } from "../testing/run-in-process.ts";
 
 const { RUNNING, PAUSED, STOPPED } = ContainerState;
 
-/** An api with a sandbox of four containers, whose processes use a second of CPU between two lists, the first of each none. */
+/**
+ * An api with a sandbox of four containers. Between two lists each process but the first of its container uses a second of CPU.
+ */
 async function fixture(state = SandboxState.RUNNING) {
   const api = await FakeApi.start();
   const states = { main: RUNNING, side: PAUSED, done: STOPPED, gone: RUNNING };

@@ -24,7 +24,7 @@ export const topCommand: CommandDefinition = (bind) => {
   ])
     .argument("<target>", "SANDBOX for all its containers, or SANDBOX/CONTAINER")
     .argument("[container]", "the same as SANDBOX/CONTAINER")
-    .option("-w, --watch", "list repeatedly, the busiest first: in place on a terminal, else line after line")
+    .option("-w, --watch", "list repeatedly, the busiest first: in place on a terminal, otherwise as lines")
     .option("--interval <span>", "time between two lists, from 100ms", "2s");
   return bind(command, async (run, { args: [first = "", container] }) => {
     const { watch: isWatched = false, interval } = command.opts<TopOptions>();
@@ -45,7 +45,7 @@ export const topCommand: CommandDefinition = (bind) => {
   });
 };
 
-/** An array, on one line when more follow. */
+/** An array, on one line if more arrays follow. */
 function jsonOf(processes: readonly ContainerProcess[], isWatched: boolean): string {
   const list = processes.map(({ containerId, process }) => {
     const json = toJson(ProcessEntrySchema, process, { alwaysEmitImplicit: true });

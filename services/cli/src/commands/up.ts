@@ -74,7 +74,7 @@ function alreadyUp(run: CommandRun, address: string, stateDir: string): void {
   run.progress.note(`already running, with its api on ${address} (state in ${stateDir})`);
 }
 
-/** Locks the state directory, and stops what is left of a fleet whose supervisor was killed. */
+/** Locks the state directory, and stops the remaining parts of a fleet whose supervisor was killed. */
 async function takeOver(run: CommandRun, stateDir: string): Promise<Disposable> {
   const unlock = lockFleet(stateDir);
   const record = readFleetRecord(stateDir);
@@ -109,14 +109,14 @@ async function inFront(run: CommandRun, settings: FleetSettings, began: number):
   run.warn('running VMs keep running; the next "paddock up" takes them over');
 }
 
-/** Resolves at the first signal; the next one ends the process. */
+/** Resolves at the first signal. The next one ends the process. */
 function stopSignal(run: CommandRun): Promise<void> {
   return new Promise((resolve) => {
     run.onSignal = () => resolve();
   });
 }
 
-/** The process that "up --detach" starts: it supervises the parts, and stops them on a signal. */
+/** The process that "up --detach" starts. It supervises the parts, and stops them on a signal. */
 async function inBackground(run: CommandRun, settings: FleetSettings): Promise<void> {
   const events: FleetEvents = {
     report: channelReport,

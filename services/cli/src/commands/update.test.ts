@@ -19,7 +19,7 @@ const { LIVE, NEXT_START } = ResourceEffect;
 const number = (value: bigint) => ({ value: { case: "number" as const, value } });
 const text = (value: string) => ({ value: { case: "text" as const, value } });
 
-/** An api with one sandbox that accepts updates; its container has `memoryBytes` of memory. */
+/** An api with one sandbox that accepts updates. Its container has a memory limit of `memoryBytes`. */
 async function fixture(outcomes: readonly Outcome[] = [], memoryBytes?: bigint) {
   const api = await FakeApi.start();
   const containers = [{ containerId: "main", ...(memoryBytes && { resources: { memoryBytes } }) }];
@@ -87,7 +87,7 @@ test("--memory-swap is memory and swap together: swap is what exceeds the memory
   assert.match(err, /there is no --memory/);
 });
 
-test("update shows each limit in the units of the command line, and says how pending ones come into force", async () => {
+test("update shows each limit in the units of the command line, and how pending ones take effect", async () => {
   await using f = await fixture([
     { field: "cpu_quota_us", requested: number(150_000n), inForce: number(150_000n), effect: LIVE },
     { field: "cpu_period_us", requested: number(100_000n), inForce: number(100_000n), effect: LIVE },

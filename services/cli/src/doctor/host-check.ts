@@ -1,4 +1,4 @@
-/** A check of something that the host must or should have: what was found, and how to fix it. */
+/** A check of the host: its finding, and how to fix it. */
 
 export type Verdict = "ok" | "warning" | "missing";
 
@@ -19,7 +19,7 @@ export const ok = (found: string): Found => ({ verdict: "ok", found });
 export const warning = (found: string, fix: string): Found => ({ verdict: "warning", found, fix });
 export const missing = (found: string, fix?: string): Found => ({ verdict: "missing", found, fix });
 
-/** Runs a check. An unexpected failure is a finding too. */
+/** Runs a check. An unexpected failure is also a finding. */
 export async function perform({ name, run }: HostCheck): Promise<Finding> {
   try {
     return { name, ...(await run()) };

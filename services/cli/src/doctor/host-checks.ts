@@ -9,7 +9,7 @@ import { type Found, type HostCheck, missing, ok, warning } from "./host-check.t
 
 const GIB = 1024 ** 3;
 const KVM_PROOF_MS = 8_000;
-/** An unprivileged user. The daemon's VMs have users of their own, from this id on by default. */
+/** An unprivileged user. The daemon's VMs have their own users, by default from this id on. */
 const PROOF_USER = { uid: 700_000, gid: 700_000 };
 
 export const guestDirectory = (env: Readonly<Record<string, string | undefined>>): string =>
@@ -25,7 +25,7 @@ export const rootCheck: HostCheck = {
 
 const isRoot = (): boolean => process.getuid?.() === 0;
 
-/** KVM works only if a guest runs on it: that the device opens proves nothing. */
+/** Boots a guest, because opening the device does not prove that KVM works. */
 export const kvmCheck = (guestDir: string): HostCheck => ({
   name: "KVM",
   run: async () => {
@@ -44,7 +44,7 @@ export const kvmCheck = (guestDir: string): HostCheck => ({
 });
 
 const byEmulation = (found: string, fix: string): Found =>
-  warning(`${found}; VMs run by emulation, slower and without a promise of isolation by QEMU`, fix);
+  warning(`${found}; VMs use emulation, which is slower, and for which QEMU promises no isolation`, fix);
 
 async function provenKvm(kernel: string): Promise<Found> {
   const { gid } = await stat("/dev/kvm");
@@ -85,7 +85,7 @@ export const cgroupCheck: HostCheck = {
   },
 };
 
-/** sun_path is 108 bytes with its terminator (unix(7)); after the state directory come the VM's directory and its socket. */
+/** sun_path is 108 bytes with its terminator (unix(7)). The state directory is followed by the VM's directory and its socket. */
 const MAX_STATE_PATH_BYTES = 107 - Buffer.byteLength(`/node/vms/${"0".repeat(16)}/agent.sock`);
 
 /** Whether QEMU's user, which has no privileges, can reach its files below the state directory. */
@@ -101,7 +101,7 @@ export const stateCheck = (stateDir: string): HostCheck => ({
     if (!isRoot()) return warning("not tried", "use sudo");
     const directory = existingAt(stateDir);
     const found = await firstUnreachable(`${directory}/`, { user: { ...PROOF_USER, groups: [] } });
-    // The daemon sets the mode of its own directory, not of those above.
+    // The daemon sets the mode of its own directory, not of its parents.
     if (found === undefined || found === (await realpath(stateDir).catch(() => stateDir)))
       return ok(`QEMU's user can enter ${directory}`);
     return missing(
@@ -111,7 +111,7 @@ export const stateCheck = (stateDir: string): HostCheck => ({
   },
 });
 
-/** The directory, or the nearest one above it that exists. */
+/** The directory, or its nearest existing parent. */
 const existingAt = (directory: string): string =>
   existsSync(directory) ? directory : existingAt(dirname(directory));
 

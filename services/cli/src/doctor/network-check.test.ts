@@ -11,7 +11,7 @@ const rules =
 
 const forward = { family: "ip", table: "filter", name: "FORWARD", hook: "forward" };
 
-test("a chain that drops what it does not know is missing, with the command that lets sandboxes through", async () => {
+test("a chain that drops packets by default is a problem, with the command that accepts those of sandboxes", async () => {
   const { verdict, found, fix } = await perform(
     networkCheck("paddock0", rules({ chain: { ...forward, policy: "drop" } })),
   );
@@ -20,7 +20,7 @@ test("a chain that drops what it does not know is missing, with the command that
   assert.match(fix ?? "", /^nft insert rule ip filter FORWARD iifname "paddock0" accept && /);
 });
 
-test("a chain that accepts is no finding", async () => {
+test("a chain that accepts is not a problem", async () => {
   const { verdict } = await perform(
     networkCheck("paddock0", rules({ chain: { ...forward, policy: "accept" } })),
   );

@@ -1,7 +1,7 @@
 import { commandRunner, foreignRules, HostReader, NetworkError, type RunCommand } from "@paddock/network";
 import { type HostCheck, missing, ok, warning } from "./host-check.ts";
 
-/** Whether the rules of another program drop the packets of sandboxes. The node changes no rules but its own. */
+/** Whether the rules of another program drop packets of sandboxes. The node changes only its own rules. */
 export const networkCheck = (bridge: string, run: RunCommand = commandRunner()): HostCheck => ({
   name: "network",
   run: async () => {

@@ -1,4 +1,4 @@
-/** Log of a part on disk: the current file and the one before it, so that a log cannot fill the disk. */
+/** Log of a part on disk: the current file and the previous one, so that a log cannot fill the disk. */
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
@@ -34,7 +34,7 @@ export class BoundedLog {
     return this.#tail.trimEnd().split("\n").slice(-lines);
   }
 
-  /** May be called again. */
+  /** Idempotent. */
   close(): void {
     // A closed descriptor number may belong to another file by now.
     if (this.#fd !== undefined) closeSync(this.#fd);

@@ -27,7 +27,7 @@ export function lockFleet(stateDir: string): () => void {
   }
 }
 
-/** Undefined for a file that its process did not finish writing. */
+/** Undefined for an incomplete file. */
 function holderOf(path: string): ReturnType<typeof identify> {
   try {
     return JSON.parse(readFileSync(path, "utf8"));

@@ -59,7 +59,7 @@ export function writeFleetRecord(stateDir: string, record: FleetRecord): void {
   renameSync(`${path}.new`, path);
 }
 
-/** Removes the files that are of use only while the fleet is up: the record and the secrets. */
+/** Removes the files that are needed only while the fleet is up: the record and the secrets. */
 export function removeFleetFiles(stateDir: string): void {
   const { record, busConfig, streamSecret } = fleetPaths(stateDir);
   for (const path of [record, busConfig, streamSecret]) rmSync(path, { force: true });

@@ -14,7 +14,7 @@ export type FleetSettings = {
 const LOOPBACK = "127.0.0.1";
 const REPOSITORY = resolve(import.meta.dirname, "../../../..");
 
-/** Settings of the command line. The daemons refuse to start with a name that they do not know. */
+/** Settings of the command line. The daemons refuse to start with a setting that they do not know. */
 const OURS = new Set(["PADDOCK_API", "PADDOCK_TOKEN_FILE", "PADDOCK_TLS_CA", "PADDOCK_STATE_DIR"]);
 
 export const serviceEntry = (service: "api" | "node"): string =>
@@ -53,9 +53,7 @@ export function writeBusConfig({ stateDir, ports }: FleetSettings, access: BusAc
 /** Prefix of the settings that name the credentials of api and node daemon. */
 const STREAM_CREDENTIALS = "PADDOCK_STREAM_";
 
-/**
- * Writes the secret that api and node daemon share, a new one at each start. With it one can run programs in every container.
- */
+/** Writes the secret that api and node daemon share, a new one at each start. Its holder can run programs in every container. */
 export function writeStreamSecret({ stateDir }: FleetSettings): void {
   const { streamSecret } = fleetPaths(stateDir);
   const path = `${streamSecret}.new`;

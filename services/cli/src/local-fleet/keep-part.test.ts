@@ -9,7 +9,7 @@ import { RunningPart } from "./running-part.ts";
 const directory = await mkdtemp(join(tmpdir(), "paddock-keep-"));
 after(() => rm(directory, { recursive: true }));
 
-/** Keeps a part whose process is each script in turn. */
+/** Keeps a part that runs each script in turn. */
 async function kept(scripts: readonly string[]) {
   const [notes, pauses]: [string[], number[]] = [[], []];
   const left = [...scripts];
@@ -59,7 +59,7 @@ test("a part that fails to start is tried again each time, after longer pauses",
     notes.some((note) => note.includes("no database")),
     notes.join("\n"),
   );
-  assert.ok(notes.includes("the api runs again"));
+  assert.ok(notes.includes("the api is running again"));
 });
 
 test("a part that dies each time it is ready also gets longer pauses", async () => {

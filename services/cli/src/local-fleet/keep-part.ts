@@ -1,6 +1,6 @@
 /**
- * Restarts a part that ends by itself, after a pause that doubles with each failure. The pause is short again once the part has run
- * for a while. A part that becomes ready and then dies counts as a failure.
+ * Restarts a part that exits by itself, after a pause that doubles with each failure. The pause is short again once the part has
+ * run for a while. A part that becomes ready and then dies counts as a failure.
  */
 import { CliError } from "../cli-error.ts";
 
@@ -10,23 +10,23 @@ const STABLE_MS = 30_000;
 
 export type KeptPart = {
   readonly title: string;
-  /** How it ended, in words. */
+  /** How it ended, as text. */
   readonly ended: Promise<string>;
 };
 
 export type KeepOptions = {
-  /** The part as it runs now. */
+  /** The running part. */
   readonly current: () => KeptPart;
   /** Starts it again and waits until it is ready. */
   readonly restart: () => Promise<void>;
-  /** Told what ended or failed, and when it is tried again. */
+  /** Called with what ended or failed, and when it is restarted. */
   readonly onNote: (note: string) => void;
   readonly isStopping: () => boolean;
   readonly sleep: (ms: number) => Promise<void>;
   readonly nowMs: () => number;
 };
 
-/** Until the fleet is stopped. Never rejects. */
+/** Runs until the fleet is stopped. Never rejects. */
 export async function keepPart(options: KeepOptions): Promise<void> {
   const { current, restart, onNote, isStopping, sleep, nowMs } = options;
   let pauseMs = FIRST_MS;
@@ -50,7 +50,7 @@ export async function keepPart(options: KeepOptions): Promise<void> {
         },
       );
     }
-    onNote(`the ${title} runs again`);
+    onNote(`the ${title} is running again`);
   }
 }
 

@@ -4,7 +4,7 @@
  *   bus ──> api ─┐
  *      └──> node ┴──> ready ──> (a part that ends is restarted, after a pause that grows)
  *
- * VMs are no children of these processes. They survive them, and the next node daemon takes them over.
+ * VMs are not children of these processes. They keep running when the processes end, and the next node daemon takes them over.
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -47,7 +47,7 @@ export type Report = <T>(label: string, work: () => Promise<T>, done: (value: T)
 export type FleetEvents = {
   readonly report: Report;
   readonly onOutput?: ((name: PartName, line: string) => void) | undefined;
-  /** Told when a part ended by itself, and what is done about it. */
+  /** Called when a part ended by itself, with the action taken. */
   readonly onNote: (note: string) => void;
 };
 
@@ -60,7 +60,7 @@ export class LocalFleet {
   #isStopping = false;
   #record: FleetRecord | undefined;
 
-  /** A fleet that is not started. */
+  /** Creates a fleet without starting it. */
   constructor(settings: FleetSettings, events: FleetEvents) {
     mkdirSync(settings.stateDir, { recursive: true, mode: 0o711 });
     this.#settings = settings;
@@ -68,8 +68,8 @@ export class LocalFleet {
   }
 
   /**
-   * Starts all parts. When one fails, or `signal` aborts first, stops the others and throws the part's `CliError` or the
-   * signal's reason.
+   * Starts all parts. If one fails, or `signal` aborts first, stops the others and throws the part's `CliError` or the signal's
+   * reason.
    */
   async start(signal: AbortSignal): Promise<void> {
     try {

@@ -25,7 +25,7 @@ const part = (name: string, script: string) =>
     logPath: join(directory, `${name}.log`),
   });
 
-test("a part is ready when it says so on its pipe, and stops on SIGTERM", async () => {
+test("a part is ready when it reports so on its pipe, and stops on SIGTERM", async () => {
   const running = part("ready", `echo starting; echo '{"grpcAddress":"127.0.0.1:5"}' >&3; exec sleep 60`);
   assert.deepEqual(await running.readyLine(10_000), { grpcAddress: "127.0.0.1:5" });
   assert.ok(running.identity);
@@ -42,7 +42,7 @@ test("a part that exits before it is ready fails with the end of its log", async
   assert.match(error.hint ?? "", /dying\.log$/);
 });
 
-test("a part whose port is in use says which port", async () => {
+test("a part whose port is in use fails with the number of the port", async () => {
   const running = part(
     "taken",
     "echo 'listen EADDRINUSE: address already in use 127.0.0.1:7070' >&2; exit 1",
@@ -58,7 +58,7 @@ test("a part that is not ready in time fails with that time", async () => {
   await running.stop(10_000);
 });
 
-test("a part that cannot be started says why", async () => {
+test("a part that cannot be started fails with the reason", async () => {
   const running = new RunningPart({
     name: "bus",
     title: "NATS server",
@@ -101,7 +101,7 @@ test("the bus listens on loopback with a password that only root can read", asyn
   assert.match(await readFile(join(directory, "bus.conf"), "utf8"), /^host: 127\.0\.0\.1\nport: 4222\n/);
 });
 
-test("each daemon gets its own settings and none that it refuses", () => {
+test("each daemon gets only the settings that it accepts", () => {
   const env = {
     PATH: "/bin",
     PADDOCK_API: "x",

@@ -1,4 +1,4 @@
-/** One running part of the fleet: its process, its log, and whether it is ready. */
+/** One running part of the fleet: its process, its log, and its readiness. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -29,14 +29,14 @@ export class RunningPart {
   readonly spec: PartSpec;
   readonly log: BoundedLog;
   readonly #child: ChildProcess;
-  /** How it ended, in words. Never rejects. */
+  /** How it ended, as text. Never rejects. */
   readonly ended: Promise<string>;
   #isEnded = false;
 
   constructor(spec: PartSpec) {
     this.spec = spec;
     this.log = new BoundedLog(spec.logPath);
-    // In a session of its own, as a Ctrl-C at the terminal must reach the parts in order, through this process.
+    // In its own session: a Ctrl-C at the terminal must reach the parts in order, through this process.
     this.#child = spawn(spec.command, spec.args, {
       stdio: ["ignore", "pipe", "pipe", "pipe"],
       env: { ...spec.env, PADDOCK_READY_FD: String(READY_FD) },
@@ -66,7 +66,7 @@ export class RunningPart {
     return this.#child.pid === undefined ? undefined : identify(this.#child.pid);
   }
 
-  /** The line of JSON that it writes when it is ready. Throws `CliError` when it ends first, or takes longer than `timeoutMs`. */
+  /** The JSON line that it writes when it is ready. Throws `CliError` if it ends first, or takes longer than `timeoutMs`. */
   async readyLine(timeoutMs: number): Promise<Record<string, unknown>> {
     const pipe = this.#child.stdio[READY_FD];
     if (!pipe || !("read" in pipe)) throw new CliError(`${this.spec.title}: its ready pipe is missing`);
@@ -76,11 +76,11 @@ export class RunningPart {
       return JSON.parse(line ?? "");
     } catch {
       await this.orFail(new Promise<never>(() => {}), 1_000);
-      throw new CliError(`${this.spec.title} did not say that it is ready`);
+      throw new CliError(`${this.spec.title} did not report that it is ready`);
     }
   }
 
-  /** Waits for `ready`. Throws a `CliError` with the end of the log when the part ends first or takes too long. */
+  /** Waits for `ready`. Throws a `CliError` with the end of the log if the part ends first or takes too long. */
   async orFail<T>(ready: Promise<T>, timeoutMs: number): Promise<T> {
     const timeout = Promise.withResolvers<never>();
     const fail = (why: string) =>
@@ -103,12 +103,12 @@ export class RunningPart {
     }
   }
 
-  /** SIGKILL, without waiting. */
+  /** Sends SIGKILL, without waiting. */
   kill(): void {
     if (!this.#isEnded) this.#child.kill("SIGKILL");
   }
 
-  /** SIGTERM, then SIGKILL after `graceMs`. May be called again. */
+  /** Sends SIGTERM, then SIGKILL after `graceMs`. Idempotent. */
   async stop(graceMs: number): Promise<void> {
     if (!this.#isEnded) {
       this.#child.kill("SIGTERM");

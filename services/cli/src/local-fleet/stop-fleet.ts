@@ -1,4 +1,4 @@
-/** Stops the processes that "paddock up" recorded, even if their supervisor is gone. */
+/** Stops the processes that "paddock up" recorded, even if their supervisor no longer runs. */
 import { endProcess, isAlive } from "@paddock/qemu";
 import { type FleetRecord, removeFleetFiles } from "./fleet-record.ts";
 

@@ -3,7 +3,7 @@
 /** Aligns rows; the first is the heading. Cells must be printable and of single width. */
 export const columns = (rows: readonly (readonly string[])[]): string => new Columns().text(rows);
 
-/** Columns of rows that arrive over time. They grow and never shrink, so that the columns of earlier lines stay in place. */
+/** Columns of rows that arrive over time. They grow and never shrink, so that they stay aligned with earlier lines. */
 export class Columns {
   readonly #widths: number[] = [];
 

@@ -1,4 +1,4 @@
-/** Limits of containers and sizes of VMs in the units of the command line, and which of them are not in force yet. */
+/** Formats limits of containers and sizes of VMs in the units of the command line, and marks those not in force yet. */
 import type { ContainerResources, ContainerStatus, SandboxStatus } from "@paddock/protocol";
 import { formatBytes } from "./quantities.ts";
 
@@ -9,7 +9,7 @@ export const DEFAULT_PERIOD_US = 100_000n;
 export const cpusText = (quotaUs: bigint, periodUs: bigint): string =>
   quotaUs <= 0n ? "none" : String(Number(quotaUs) / Number(periodUs));
 
-/** "1.5 CPUs, 64.0MiB, 100 pids"; a limit with another value in force shows it, as "2 CPUs (now 1)". */
+/** "1.5 CPUs, 64.0MiB, 100 pids". A limit whose value in force differs shows both, as "2 CPUs (now 1)". */
 export function limitsText({ resources, resourcesInForce }: ContainerStatus): string {
   const asked = resources === undefined ? [] : limitsOf(resources);
   const inForce =
@@ -54,7 +54,7 @@ export function vmSizeText(status: SandboxStatus): string {
   return `${vcpusText(size.vcpus)}, ${formatBytes(size.memoryBytes)}${most}`;
 }
 
-/** The size that the VM must still reach, as "wants 2 vCPUs"; undefined when it has its size. */
+/** The size that the VM has not reached yet, as "wants 2 vCPUs"; undefined if it has its size. */
 export function waitingText(status: SandboxStatus): string | undefined {
   const { size, wantedSize: wanted } = status;
   if (size === undefined || wanted === undefined) return undefined;

@@ -4,7 +4,7 @@ const NEWLINE = 10;
 export class LineStamper {
   #isAtLineStart = true;
 
-  /** Bytes are kept unchanged, in any encoding. */
+  /** Puts the time before each line. Other bytes are unchanged, in any encoding. */
   stamp(data: Uint8Array, time: Date): Uint8Array {
     const prefix = Buffer.from(`${time.toISOString()} `);
     const parts: Uint8Array[] = [];

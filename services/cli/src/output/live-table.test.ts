@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { LiveTable } from "./live-table.ts";
 
-/** A terminal that knows the escape sequences of a live table, and throws at others. */
+/** A terminal that implements the escape sequences of a live table, and throws at others. */
 class Screen {
   lines: string[] = [""];
   row = 0;

@@ -1,9 +1,9 @@
 /**
  * A table on a terminal that is redrawn in place.
  *
- * Each drawing is one write: the cursor moves up to the first line, each line is overwritten and cleared to its end, and the rest of
- * a longer drawing is cleared. So nothing flickers, and the lines above stay. Lines are cut to the width of the terminal and the
- * table to its height, because a table that wraps or scrolls cannot be overwritten.
+ * Each drawing is one write: the cursor moves up to the first line, each line is overwritten and cleared to its end, and the rest
+ * of a longer drawing is cleared. So nothing flickers, and the lines above stay. Lines are cut to the width of the terminal and
+ * the table to its height, because a table that wraps or scrolls cannot be overwritten.
  */
 import type { Writable } from "node:stream";
 import { type TerminalSize, terminalSize } from "./terminal.ts";
@@ -40,7 +40,7 @@ export class LiveTable implements Disposable {
     await writeTo(this.#stdout, `${begin}${body}${CLEAR_BELOW}`);
   }
 
-  /** Leaves the last drawing and shows the cursor below it. */
+  /** Keeps the last drawing and shows the cursor below it. */
   [Symbol.dispose](): void {
     if (this.#drawnSize !== undefined && !this.#stdout.destroyed) this.#stdout.write(SHOW_CURSOR);
     this.#drawnSize = undefined;

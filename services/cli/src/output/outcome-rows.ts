@@ -1,4 +1,4 @@
-/** The outcome of each limit of an update, in the units of the command line. */
+/** Formats the outcome of each limit of an update in the units of the command line. */
 import {
   type LimitValue,
   ResourceEffect,
@@ -42,7 +42,7 @@ const FIELDS: Readonly<Record<string, { readonly name: string; readonly format: 
   "vm.memory_bytes": { name: "memory of the VM", format: bytes },
 };
 
-/** One row for each outcome. A quota and its period are one row, as a number of CPUs. */
+/** One row per outcome. A quota and its period are one row, as a number of CPUs. */
 export function outcomeRows({ outcomes, container }: UpdateContainerResponse): string[][] {
   const period = outcomes.find(({ field }) => field === "cpu_period_us");
   const quota = outcomes.find(({ field }) => field === "cpu_quota_us");

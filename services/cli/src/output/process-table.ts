@@ -34,7 +34,7 @@ export function watchedRows(before: ProcessReading | undefined, now: ProcessRead
     );
 }
 
-/** A PID may belong to another process at the next reading, which has another start time. */
+/** A PID may be reused by the next reading; the process then has another start time. */
 const identity = ({ containerId, process: { pid, startedAt } }: ContainerProcess): string =>
   `${containerId}/${pid}/${startedAt ? timestampMs(startedAt) : 0}`;
 

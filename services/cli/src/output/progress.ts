@@ -1,7 +1,7 @@
 /**
- * Progress on stderr: the phase under way, and how long each took.
+ * Progress on stderr: the current phase, and how long each phase took.
  *
- * On a terminal the line of the running phase is redrawn. Elsewhere each phase prints one plain line when it ends, so that logs
+ * On a terminal the line of the current phase is redrawn. Otherwise each phase prints one plain line when it ends, so that logs
  * stay readable. Quiet prints nothing.
  */
 import type { Writable } from "node:stream";
@@ -29,7 +29,7 @@ export class Progress {
     this.#options = options;
   }
 
-  /** Runs `work` under a label. `done` words the outcome; without it the label is printed. The caller reports failures. */
+  /** Runs `work` under a label. `done` formats the outcome; without it the label is printed. The caller reports failures. */
   async phase<T>(label: string, work: (phase: Phase) => Promise<T>, done?: (value: T) => string): Promise<T> {
     const began = performance.now();
     const line = this.#liveLine(label, began);

@@ -1,4 +1,4 @@
-/** Statistics of sandboxes as rows: one of the VM, measured by the host, then one of each container, measured by the guest. */
+/** Formats stats of sandboxes as rows: one for the VM, measured by the host, then one per container, measured by the guest. */
 import { cpuPercent, type StatsReading, throttledPercent } from "@paddock/client";
 import type { ContainerStats, HostStats, MemoryStats, PidsStats } from "@paddock/protocol";
 import { printable } from "./printable.ts";
@@ -17,10 +17,10 @@ export const STATS_HEADING = [
   "VM OVERHEAD",
 ];
 
-/** Stands in the column of container ids. No id has brackets. */
+/** Used in the column of container ids. No id has brackets. */
 const VM = "[vm]";
 
-/** Shares of time count from the reading `before`; "-" without one. */
+/** CPU shares count from the reading `before`; "-" without one. */
 export function statsRows(before: StatsReading | undefined, now: StatsReading): string[][] {
   const { host, containers } = now.stats;
   const rows = containers.map((container) => containerRow(before, now, container));
@@ -29,7 +29,7 @@ export function statsRows(before: StatsReading | undefined, now: StatsReading): 
   );
 }
 
-/** CPU that the VM used between two readings, in percent of one CPU; undefined when that is not known. */
+/** CPU that the VM used between two readings, in percent of one CPU; undefined if unknown. */
 export const vmCpuPercent = (before: StatsReading | undefined, now: StatsReading): number | undefined =>
   now.stats.host && cpuPercent(before?.stats.host, now.stats.host, elapsedMs(before, now));
 

@@ -1,4 +1,4 @@
-/** States and causes in words. */
+/** Formats states and causes. */
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ContainerState, type ContainerStatus, Isolation, SandboxState, StopCause } from "@paddock/protocol";
 import { formatAge } from "./quantities.ts";
@@ -40,7 +40,7 @@ const ISOLATIONS: Readonly<Record<Isolation, string>> = {
 
 export const isolationText = (isolation: Isolation): string => ISOLATIONS[isolation] ?? "-";
 
-/** Why something ended, where its state does not tell. */
+/** Why something ended, if its state does not imply the cause. */
 export const causeText = (cause: StopCause): string | undefined => CAUSES[cause];
 
 export const containerStateText = (state: ContainerState): string => CONTAINER_STATES[state] ?? "Unknown";

@@ -9,7 +9,7 @@ import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 
 const paddock = resolve(import.meta.dirname, "../../bin/paddock");
 
-/** script(1) gives its command a terminal of its own, of which it is the user. */
+/** script(1) gives its command a terminal of its own. */
 function onTerminal(api: FakeApi, command: string) {
   const child = spawn("script", ["--quiet", "--return", "--command", command, "/dev/null"], {
     env: { PATH: process.env.PATH, TERM: "xterm-256color", PADDOCK_API: api.address },

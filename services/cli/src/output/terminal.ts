@@ -1,4 +1,4 @@
-/** Our own terminal while a process in a sandbox uses it. */
+/** The user's terminal while a process in a sandbox uses it. */
 import { spawnSync } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { ReadStream, WriteStream } from "node:tty";
@@ -14,7 +14,7 @@ export function terminalSize(stdout: Writable): TerminalSize | undefined {
   return { rows: stdout.rows, columns: stdout.columns };
 }
 
-/** Calls back with each new size until the function that it returns is called. */
+/** Calls back with each new size. Returns a function that ends this. */
 export function watchSize(stdout: Writable, onSize: (size: TerminalSize) => void): () => void {
   const listener = () => {
     const size = terminalSize(stdout);
@@ -24,7 +24,7 @@ export function watchSize(stdout: Writable, onSize: (size: TerminalSize) => void
   return () => void stdout.off("resize", listener);
 }
 
-/** Passes keys on as they are, Ctrl-C included, until the function that it returns is called or this process exits. */
+/** Passes all keys through, including Ctrl-C, until the returned function is called or this process exits. */
 export function enterRawMode(stdin: Readable): () => void {
   if (!(stdin instanceof ReadStream)) return () => {};
   stdin.setRawMode(true);
@@ -45,7 +45,7 @@ export function enterRawMode(stdin: Readable): () => void {
 
 /**
  * Turns the translation of "\n" to "\r\n" on or off. The terminal of the process has translated already, and a full-screen
- * program means a lone "\n" to move down only. Raw mode in Node.js covers input alone, so stty(1) does it.
+ * program uses a lone "\n" to move down only. Raw mode in Node.js covers input alone, so stty(1) does it.
  */
 function processOutput(terminal: ReadStream, setting: "opost" | "-opost"): void {
   spawnSync("stty", [setting], { stdio: [terminal, "ignore", "ignore"] });

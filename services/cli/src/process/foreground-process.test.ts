@@ -38,7 +38,7 @@ test("exec passes the words after -- to the api unchanged", async () => {
   assert.equal(start.explicitAck, true);
 });
 
-test("exec closes an output whose reader has left, reads on, and exits with the command's code", async () => {
+test("exec closes an output that its reader closed, reads the other, and exits with the command's code", async () => {
   const process = new FakeProcess().write("stdout", "y\n".repeat(10));
   await using api = await apiWith(process);
   const run = startCli(api, ["exec", "web", "--", "yes"]);
@@ -52,7 +52,7 @@ test("exec closes an output whose reader has left, reads on, and exits with the 
   assert.deepEqual([process.closes, run.err()], [[OutputStream.STDOUT], "told\n"]);
 });
 
-test("a container's init process goes on when the reader of its output leaves", async () => {
+test("a container's init process continues when the reader of its output closes it", async () => {
   const process = FakeProcess.init("main").write("stdout", "y\n");
   await using api = await apiWith(process);
   const run = startCli(api, ["attach", "web"]);
@@ -70,7 +70,7 @@ test("a command that cannot be executed is named", async () => {
   assert.deepEqual({ code, err }, { code: 127, err: "error: cannot execute nosuch\\x1b[2J: not found\n" });
 });
 
-test("signals are forwarded to the process, and the second that asks to end ends the command line", async () => {
+test("signals are forwarded to the process, and the second SIGINT or SIGTERM ends the command line", async () => {
   const process = new FakeProcess().write("stdout", "ready\n");
   await using api = await apiWith(process);
   const run = startCli(api, ["exec", "web", "--", "sleep", "inf"]);

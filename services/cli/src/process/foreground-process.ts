@@ -1,8 +1,8 @@
 /**
- * Gives a process in a sandbox our terminal, streams and signals until it ends.
+ * Connects a process in a sandbox with the user's terminal, streams and signals until it ends.
  *
- * The first SIGINT or SIGTERM goes to the process, which decides whether to end. The second ends the command line as well. On
- * a terminal of the process's own, Ctrl-C is a key like any other and never becomes a signal here.
+ * The first SIGINT or SIGTERM goes to the process, which decides whether to end. The second also ends the command line. If the
+ * process has its own terminal, Ctrl-C is an ordinary key and never becomes a signal here.
  */
 import { isUtf8 } from "node:buffer";
 import type { Writable } from "node:stream";
@@ -69,7 +69,7 @@ export async function runInForeground(run: CommandRun, process: ForegroundProces
   }
 }
 
-/** The command is not in the image or cannot be executed. Scripts see the code, 126 or 127; people see this. */
+/** The command is missing in the image or cannot be executed. Scripts get the code, 126 or 127; users see this message. */
 const notExecuted = ({ reason, code }: ExitStatus): CliError =>
   new CliError(`cannot execute ${printable(reason)}`, { exitCode: code });
 
@@ -100,7 +100,10 @@ function forwardSignals(run: CommandRun, session: ProcessSession): () => void {
   };
 }
 
-/** Our own, or with JSON a line on stdout for each chunk: `{"stdout": TEXT}`, or `{"stdoutBase64": …}` for bytes that are no text. */
+/**
+ * This program's stdout and stderr, or with JSON one line on stdout per chunk: `{"stdout": TEXT}`, or `{"stdoutBase64": …}` for
+ * bytes that are not text.
+ */
 function outputsOf(run: CommandRun): { stdout: OutputSink; stderr: OutputSink } {
   const { stdout, stderr } = run.around;
   const plain =

@@ -1,8 +1,8 @@
 import type { Readable } from "node:stream";
 
 /**
- * The bytes of a stream that flows only while the next ones are awaited. What is not asked for stays where it is: keys typed
- * after the process has ended belong to the shell. A stream that fails ends.
+ * The bytes of a stream that flows only while the next ones are awaited. Unread bytes stay in the stream: keys typed after the
+ * process has ended belong to the shell. A stream that fails ends.
  */
 export class PausedBytes implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
   readonly #source: Readable;
@@ -24,7 +24,7 @@ export class PausedBytes implements AsyncIterable<Uint8Array>, AsyncIterator<Uin
     return this;
   }
 
-  /** Called when the piece before has come. */
+  /** Call this only after the previous call has resolved. */
   next(): Promise<IteratorResult<Uint8Array, undefined>> {
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve) => {

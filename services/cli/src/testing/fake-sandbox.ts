@@ -1,4 +1,4 @@
-/** Sandboxes for tests: enough of them for commands to find their targets. */
+/** Sandboxes for tests, with the calls that commands need to find their targets. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FakeApi } from "@paddock/client/testing";
 import { PaddockError } from "@paddock/domain";
@@ -31,7 +31,7 @@ export function fakeSandbox(sandboxId: string, containerIds: readonly string[] =
   };
 }
 
-/** Lets the sandboxes be found and listed. */
+/** Makes the api find and list the sandboxes. */
 export function serveSandboxes(api: FakeApi, sandboxes: readonly SandboxInit[]): void {
   const find = (id: string) => {
     const found = sandboxes.find(({ sandboxId }) => sandboxId === id);

@@ -1,4 +1,4 @@
-/** Runs a command line in the test's own process, with streams and signals of its own. */
+/** Runs a command line in the test's own process, with separate streams and signals. */
 import { EventEmitter } from "node:events";
 import { PassThrough } from "node:stream";
 import type { FakeApi } from "@paddock/client/testing";
@@ -10,7 +10,7 @@ export type Started = {
   readonly out: () => string;
   readonly err: () => string;
   readonly exit: Promise<number>;
-  /** As a reader that leaves. */
+  /** Closes stdout, as a reader that exits. */
   readonly closeOutput: () => void;
   /** Resolves when stdout and stderr together hold `text`. */
   readonly shows: (text: string) => Promise<void>;
@@ -64,7 +64,7 @@ export function startCli(
   };
 }
 
-/** Runs it to its end, with nothing on stdin. */
+/** Runs a command line to its end, with an empty stdin. */
 export async function cli(
   api: Pick<FakeApi, "address"> | undefined,
   words: readonly string[],
