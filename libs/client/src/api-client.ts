@@ -14,9 +14,9 @@ import { type ApiClientOptions, safeTransport } from "./safe-transport.ts";
 /**
  * The services of an api. Methods fail with `PaddockError`s.
  *
- * A unary call gets a request id when its request has an empty one, a deadline when its options name none, and is tried up to
- * five times while the api is unavailable. A stream has no deadline by default. It ends when `options.signal` is aborted; to
- * leave its loop early does not end the call.
+ * A unary call gets a request id if its request has an empty one, a deadline if its options have none, and is tried up to five
+ * times while the api is unavailable. A stream has no deadline by default. It ends when `options.signal` is aborted; leaving its
+ * loop early does not end the call.
  */
 export type ApiClient = {
   readonly sandboxes: Client<typeof SandboxService>;

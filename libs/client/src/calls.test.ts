@@ -89,7 +89,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       assert.deepEqual(served.api.authorizations, ["Bearer secret"]);
     });
 
-    test("fails with what the service said, which is not a failure of the transport", async () => {
+    test("fails with the error of the service, which is not a failure of the transport", async () => {
       await using served = await serve();
       served.api.unary(SandboxService.method.deleteSandbox, () => {
         throw new PaddockError("WRONG_STATE", "it runs", {
@@ -108,7 +108,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       });
     });
 
-    test("fails with the reason of its signal when that is an error of ours", async () => {
+    test("fails with the reason of its signal if that is a PaddockError", async () => {
       await using served = await serve();
       served.api.unary(SystemService.method.getVersion, () => new Promise(() => {}));
       const left = new AbortController();
@@ -117,7 +117,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       await assert.rejects(call, { message: "no answer from the api at api:7070 for 10.0 s" });
     });
 
-    test("of a list gets all pages, and the nodes that did not answer once each", async () => {
+    test("of a list gets all pages, and each node that did not answer once", async () => {
       await using served = await serve();
       served.api.unary(SandboxService.method.listSandboxes, ({ pageToken, nodeId }) => ({
         sandboxes: [{ sandboxId: `s${pageToken}`, nodeId }],
@@ -137,7 +137,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
   });
 }
 
-test("every unary method reads, can be set again, waits, or carries a request id", () => {
+test("every unary method reads, is idempotent, waits, or carries a request id", () => {
   const services = [
     SandboxService,
     ContainerService,

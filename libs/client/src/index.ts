@@ -1,6 +1,6 @@
 /**
- * What a program needs to talk to a Paddock api: calls that are repeated safely, streams that survive a lost connection,
- * and failures that say what may be done about them. Nothing here depends on Node.js or on a terminal.
+ * The client of a Paddock api: calls that are retried safely, streams that survive a lost connection, and errors that show how to
+ * react to them. Nothing here depends on Node.js or on a terminal.
  */
 export type { CallOptions, Client, Transport } from "@connectrpc/connect";
 export * from "./api-client.ts";

@@ -1,4 +1,4 @@
-/** Lists of all pages. */
+/** Lists over all pages. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
 import type { Image, ListSandboxesRequestSchema, Node, Sandbox } from "@paddock/protocol";

@@ -1,8 +1,8 @@
 /**
- * The log of a container over as many streams as it takes.
+ * The log of a container, over any number of streams.
  *
- * A broken stream is opened again from the time of its last record; offsets tell which bytes of that time were read already.
- * Only a followed log is resumed: another one can be read once more.
+ * A broken stream is reopened at the time of its last record; offsets show which bytes of that time were read already. Only a
+ * followed log is resumed: another one can be read again.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
@@ -11,13 +11,13 @@ import type { OutputStream, ReadLogsRequestSchema, ReadLogsResponse } from "@pad
 import type { ApiClient } from "./api-client.ts";
 import { resumedStream, type StreamOptions } from "./resumed-stream.ts";
 
-/** Which container, from where, and whether to follow it. */
+/** The container, where to start, and whether to follow. */
 export type LogQuery = MessageInitShape<typeof ReadLogsRequestSchema>;
 
 type Seen = { readonly time: Timestamp; readonly end: bigint };
 
 /**
- * Records without gaps and repeats, until the log ends. A record counts as read when the next one is asked for. Throws
+ * Records without gaps and repeats, until the log ends. A record counts as read when the next one is requested. Throws
  * `PaddockError`.
  */
 export async function* readLogs(
@@ -46,14 +46,14 @@ function resumedQuery(query: LogQuery, seen: ReadonlyMap<OutputStream, Seen>): L
   return { ...rest, since: last.time };
 }
 
-/** What of a record was not read before. */
+/** The part of a record that was not read before. */
 function unseen(record: ReadLogsResponse, seen: Seen | undefined): ReadLogsResponse {
   if (!seen || !record.time || timestampMs(record.time) > timestampMs(seen.time)) return record;
   const known = Number(seen.end - record.offset);
   return known <= 0 ? record : { ...record, offset: seen.end, data: record.data.subarray(known) };
 }
 
-/** The earliest of the streams' last records. Offsets tell apart the later ones of the other stream. */
+/** The earliest of the streams' last records. Offsets identify the later ones of the other stream. */
 const earliest = (seen: readonly Seen[]): Seen | undefined =>
   seen.reduce<Seen | undefined>(
     (a, b) => (a && timestampMs(a.time) <= timestampMs(b.time) ? a : b),

@@ -1,4 +1,4 @@
-/** Request ids: the key by which the api knows a repeated call from a new one. */
+/** Request ids, with which the api distinguishes a retried call from a new one. */
 import {
   clone,
   create,
@@ -19,11 +19,11 @@ export function newRequestId(prefix = "client"): string {
 
 export type IdentifiedRequest<I extends DescMessage> = {
   readonly request: MessageShape<I>;
-  /** Undefined when requests of this type carry none. */
+  /** Undefined if requests of this type have none. */
   readonly requestId: string | undefined;
 };
 
-/** The request with a request id: its own, or a new one when it has none. The caller's message stays as it is. */
+/** The request with a request id: its own, or a new one if it has none. The caller's message does not change. */
 export function identified<I extends DescMessage>(
   schema: I,
   init: MessageInitShape<I>,

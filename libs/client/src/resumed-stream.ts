@@ -1,4 +1,4 @@
-/** One sequence of messages over as many streams as it takes. */
+/** One sequence of messages, over any number of streams. */
 import type { CallOptions } from "@connectrpc/connect";
 import { PaddockError } from "@paddock/domain";
 import { isTransient } from "./call-failure.ts";
@@ -7,7 +7,7 @@ import { backoffMs, sleep } from "./retry.ts";
 const ATTEMPTS = 10;
 
 export type StreamOptions = {
-  /** How long one stream may last, in milliseconds; without end by default. */
+  /** How long one stream may last, in milliseconds; unlimited by default. */
   readonly timeoutMs?: number | undefined;
   /** Ends the sequence with an error. */
   readonly signal?: AbortSignal | undefined;
@@ -16,13 +16,13 @@ export type StreamOptions = {
 };
 
 export type ResumedStreamOptions<T> = {
-  /** Opens a stream where the one before ended. */
+  /** Opens a stream where the previous one ended. */
   readonly open: (call: CallOptions) => AsyncIterable<T>;
-  /** Whether it is known where to go on. */
+  /** Whether the position to resume at is known. */
   readonly canResume: () => boolean;
 };
 
-/** Messages until a stream ends, or fails for good: ten attempts in a row without a message. Throws `PaddockError`. */
+/** Messages until a stream ends or fails permanently: ten attempts in a row without a message. Throws `PaddockError`. */
 export async function* resumedStream<T>(
   { open, canResume }: ResumedStreamOptions<T>,
   { signal, timeoutMs, onLost }: StreamOptions,
@@ -48,7 +48,7 @@ export async function* resumedStream<T>(
       }
     }
   } finally {
-    // The reader may have left: the call must not go on without one.
+    // The reader may have left its loop; the call must not continue then.
     left.abort();
   }
 }

@@ -1,4 +1,4 @@
-/** Repeats of a call that failed for a moment. */
+/** Retries of a call that failed temporarily. */
 import { PaddockError } from "@paddock/domain";
 import { isRefused, NoAnswerError } from "./call-failure.ts";
 
@@ -14,7 +14,7 @@ export function backoffMs(attempt: number, random: () => number = Math.random): 
   return base * (1 + random() / 4);
 }
 
-/** Waits `ms` milliseconds. Rejects with the signal's reason when it is aborted. */
+/** Waits `ms` milliseconds. Rejects with the signal's reason if it is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
@@ -30,7 +30,9 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Runs `call` until it succeeds, fails for good, or has been tried five times. The caller makes sure that a repeat is harmless. */
+/**
+ * Runs `call` until it succeeds, fails permanently, or has been tried five times. The caller makes sure that a retry is harmless.
+ */
 export async function retried<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt += 1) {
     try {

@@ -1,10 +1,10 @@
 /**
- * A transport whose calls carry a request id and a token, have a deadline, are repeated while the api is unavailable, and fail
+ * A transport whose calls carry a request id and a token, have a deadline, are retried while the api is unavailable, and fail
  * with `PaddockError`s.
  *
- * Every unary call of the api may be repeated: it reads, it sets what a repeat sets again (`idempotency_level` in the
- * protocol), or it carries a request id that makes the second call a copy of the first. A stream is opened once; what resumes
- * one knows its offsets or its token.
+ * Every unary call of the api may be retried: it reads, it is idempotent (`idempotency_level` in the protocol), or it has a
+ * request id that makes the second call a copy of the first. A stream is opened once; the code that resumes it knows its offsets
+ * or its token.
  */
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
@@ -13,7 +13,7 @@ import { failureOf } from "./call-failure.ts";
 import { identified, newRequestId } from "./request-id.ts";
 import { retried } from "./retry.ts";
 
-/** Booting a VM by emulation on a busy host takes its time. */
+/** Booting a VM under emulation on a busy host takes long. */
 const CALL_TIMEOUT_MS = 180_000;
 
 export type ApiClientOptions = {
@@ -24,7 +24,7 @@ export type ApiClientOptions = {
   readonly transport: Transport;
   /** The api's bearer token. */
   readonly token?: string | undefined;
-  /** How long a unary call may take when its options do not say, in milliseconds. Default: 3 minutes. */
+  /** How long a unary call may take if its options have no deadline, in milliseconds. Default: 3 minutes. */
   readonly timeoutMs?: number | undefined;
   /** Names the program in the request ids that the api logs, such as "cli". Default: "client". */
   readonly requestIdPrefix?: string | undefined;
@@ -58,7 +58,7 @@ export function safeTransport(options: ApiClientOptions): Transport {
   };
 }
 
-/** Whether the call lasts as long as what it waits for. */
+/** Whether the call takes as long as the event that it waits for. */
 const waits = (method: DescMethod): boolean => method.name === ProcessService.method.waitProcess.name;
 
 function headersOf(

@@ -1,4 +1,4 @@
-/** Readings of what a sandbox uses, and the shares of time between two of them. */
+/** Readings of a sandbox's resource usage, and CPU shares between two of them. */
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { CallOptions } from "@connectrpc/connect";
@@ -27,12 +27,12 @@ export async function readStats(
   return { sandboxId, atMs: performance.now(), stats: stats ?? create(SandboxStatsSchema) };
 }
 
-/** The part of the figures of a VM or a container that `cpuPercent` reads. */
+/** The fields of a VM's or container's stats that `cpuPercent` uses. */
 export type CpuFigures = Pick<HostStats | ContainerStats, "time" | "cpu">;
 
 /**
- * CPU used between two readings, in percent of one CPU: by the clock of the figures, or over `elapsedMs` when that clock stood
- * still. Undefined without a first reading, or when the counter started again between the two.
+ * CPU used between two readings, in percent of one CPU: by the clock of the figures, or over `elapsedMs` if that clock did not
+ * advance. Undefined without a first reading, or if the counter restarted between the two.
  */
 export function cpuPercent(
   before: CpuFigures | undefined,
@@ -49,7 +49,7 @@ export function cpuPercent(
 
 type Periods = { readonly periods: bigint; readonly throttledPeriods: bigint };
 
-/** The share of periods between two readings in which the CPU quota was used up, in percent. Undefined when no quota applied. */
+/** The share of periods between two readings in which the CPU quota was used up, in percent. Undefined if no quota applied. */
 export function throttledPercent(before: Periods | undefined, now: Periods | undefined): number | undefined {
   if (before === undefined || now === undefined || now.periods <= before.periods) return undefined;
   const throttled = Number(now.throttledPeriods - before.throttledPeriods);

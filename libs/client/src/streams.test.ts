@@ -18,7 +18,7 @@ const record = (seconds: number, offset: number, text: string, stream = OutputSt
 
 for (const [place, serve] of Object.entries(SERVED)) {
   describe(`a stream ${place}`, () => {
-    test("of events is resumed behind the last response, whether a connection is cut or the stream ends", async () => {
+    test("of events is resumed after the last response, whether a connection is cut or the stream ends", async () => {
       await using served = await serve();
       const asked: string[] = [];
       const last = 12;
@@ -60,7 +60,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       await assert.rejects(events.next(), { reason: "BUS_UNAVAILABLE" });
     });
 
-    test("of a followed log goes on where it was, without gaps and repeats", async () => {
+    test("of a followed log is resumed where it broke, without gaps and repeats", async () => {
       await using served = await serve();
       const asked: ReadLogsRequest[] = [];
       served.api.serverStream(ProcessService.method.readLogs, async function* (request) {
@@ -106,7 +106,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
   });
 }
 
-test("a stream is cancelled when its reader leaves", async () => {
+test("a stream is cancelled when its reader leaves the loop", async () => {
   let signal: AbortSignal | undefined;
   const open = async function* (call: { readonly signal?: AbortSignal }) {
     signal = call.signal;

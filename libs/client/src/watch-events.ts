@@ -1,4 +1,4 @@
-/** Events over as many streams as it takes: a broken one is resumed from the token of the last response. */
+/** Events over any number of streams: a broken one is resumed from the token of the last response. */
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallOptions } from "@connectrpc/connect";
 import { PaddockError } from "@paddock/domain";
@@ -7,17 +7,17 @@ import type { ApiClient } from "./api-client.ts";
 import { resumedStream, type StreamOptions } from "./resumed-stream.ts";
 
 export type EventQuery = {
-  /** Token of the last response seen; empty to begin at `since`. */
+  /** Token of the last response seen; empty to start at `since`. */
   readonly resumeToken: string;
   /** Only events of this sandbox; empty means all. */
   readonly sandboxId: string;
-  /** Where to begin without a token. Not set means now. */
+  /** Where to start without a token. Not set means now. */
   readonly since?: Timestamp | undefined;
 };
 
 /**
- * Responses without gaps and repeats, until `options.signal` is aborted. A response counts as seen when the next one is asked
- * for. Throws `PaddockError`: OUT_OF_RANGE when events after the token are not kept any more.
+ * Responses without gaps and repeats, until `options.signal` is aborted. A response counts as seen when the next one is
+ * requested. Throws `PaddockError`: OUT_OF_RANGE if events after the token are no longer kept.
  */
 export function watchEvents(
   client: Pick<ApiClient, "events">,
@@ -32,7 +32,7 @@ export function watchEvents(
       yield response;
       resumeToken = response.resumeToken;
     }
-    throw new PaddockError("UNAVAILABLE", "the stream of events ended, which it never does by itself");
+    throw new PaddockError("UNAVAILABLE", "the stream of events ended unexpectedly");
   }
   return resumedStream({ open, canResume: () => resumeToken !== "" }, options);
 }

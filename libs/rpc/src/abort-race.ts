@@ -1,8 +1,8 @@
 /**
- * Waits that a signal ends.
+ * Waits that end with a signal.
  *
- * `Promise.race([work, aborted])` with a long-lived `aborted` promise keeps every `work` reachable until the signal fires: a leak on
- * a stream of a million messages. This class keeps only what is pending.
+ * `Promise.race([work, aborted])` with a long-lived `aborted` promise keeps every `work` reachable until the signal fires: a leak
+ * on a stream of a million messages. This class keeps only pending work.
  */
 export class AbortRace {
   readonly #signal: AbortSignal;
@@ -13,7 +13,7 @@ export class AbortRace {
     signal.addEventListener("abort", () => this.#rejectAll(), { once: true });
   }
 
-  /** Settles as `work` does, or rejects with the signal's reason as soon as that aborts. */
+  /** Settles as `work` does, or rejects with the signal's reason as soon as the signal aborts. */
   run<T>(work: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#signal.aborted) {

@@ -1,6 +1,6 @@
 /**
- * One bearer token for all clients: `authorization: Bearer <token>`. It is checked before a request is read, on every path
- * except health.
+ * One bearer token for all clients: `authorization: Bearer <token>`. It is checked before a request is read, on every path except
+ * health.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";

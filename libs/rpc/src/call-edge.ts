@@ -1,8 +1,8 @@
 /**
- * The edge of a server: what happens to every call before and after its handler, over any transport.
+ * The edge of a server: the steps before and after every handler, over any transport.
  *
  * Order, from outside: deadline and cancellation become one signal; the observer (metrics, spans) sees the call; errors become
- * `PaddockError`s and bugs are reported; the request is checked; the handler runs.
+ * `PaddockError`s and unexpected ones are reported; the request is checked; the handler runs.
  */
 import { randomUUID } from "node:crypto";
 import type { DescMethod, Message } from "@bufbuild/protobuf";
@@ -20,7 +20,7 @@ import {
   wrapMethods,
 } from "./service-handlers.ts";
 
-/** What a server adds to every call. */
+/** The parts of a server that apply to every call. */
 export type EdgeOptions = {
   /** Refuses requests that break the rules of the schema. */
   readonly check: RequestCheck;
@@ -28,19 +28,19 @@ export type EdgeOptions = {
   readonly onBug: (error: unknown, ctx: CallContext) => void;
   /** Wraps every handler, the first outermost: metrics, spans, authorisation. */
   readonly middleware?: readonly Middleware[];
-  /** Aborts when the server goes down. Calls in flight fail with its reason. */
+  /** Aborts when the server shuts down. Calls in flight fail with its reason. */
   readonly shutdown?: AbortSignal;
 };
 
-/** What a transport knows of a call. */
+/** The transport's information about a call. */
 export type CallHead = {
   readonly metadata: (key: string) => string | undefined;
   readonly peer: string;
-  /** Deadline the client set, in milliseconds since the epoch. */
+  /** The client's deadline, in milliseconds since the epoch. */
   readonly clientDeadlineMs: number | undefined;
 };
 
-/** A call in progress. `cancel` says that the client has left, `close` that the call is over. */
+/** A call in progress. `cancel` reports that the client has disconnected, `close` that the call has ended. */
 export type OpenCall = {
   readonly ctx: CallContext;
   readonly race: AbortRace;
@@ -49,7 +49,7 @@ export type OpenCall = {
 };
 
 /** The reason of the signal of an answered call. Created once: an error captures a stack, which costs more than the abort. */
-const OVER = new PaddockError("CANCELLED", "the call is over");
+const OVER = new PaddockError("CANCELLED", "the call has ended");
 
 /** Opens a call: one signal for cancellation, deadline and shutdown. */
 export function openCall(method: DescMethod, head: CallHead, options: EdgeOptions): OpenCall {
@@ -72,7 +72,7 @@ export function openCall(method: DescMethod, head: CallHead, options: EdgeOption
   return {
     ctx,
     race: new AbortRace(controller.signal),
-    cancel: () => controller.abort(new PaddockError("CANCELLED", `the client left ${method.name}`)),
+    cancel: () => controller.abort(new PaddockError("CANCELLED", `the client cancelled ${method.name}`)),
     close: () => {
       release();
       shutdown?.removeEventListener("abort", onShutdown);
@@ -81,19 +81,19 @@ export function openCall(method: DescMethod, head: CallHead, options: EdgeOption
   };
 }
 
-/** The methods wrapped for a transport. */
+/** Wraps the methods for a transport. */
 export function edgeMethods(methods: readonly BoundMethod[], options: EdgeOptions): BoundMethod[] {
   const inner = [...(options.middleware ?? []), typedErrors(options), checked(options.check)];
   return wrapMethods(methods, inner);
 }
 
-/** The error of a call: an aborted call fails with the reason of its signal, whatever was thrown. */
+/** The error of a call: an aborted call fails with the reason of its signal, regardless of the thrown error. */
 export function callError(error: unknown, ctx: CallContext): unknown {
   if (error instanceof PaddockError) return error;
   return ctx.signal.aborted ? ctx.signal.reason : error;
 }
 
-/** The response of a call that has one. Rejects as soon as the call's signal aborts. */
+/** The response of a call with one response. Rejects as soon as the call's signal aborts. */
 export async function responseOf(
   { ctx, race }: OpenCall,
   input: Message | AsyncIterable<Message>,
@@ -104,7 +104,7 @@ export async function responseOf(
   return await race.run(answer);
 }
 
-/** The responses of a call that has any number. The iteration ends as soon as the call's signal aborts. */
+/** The responses of a call with any number of responses. The iteration ends as soon as the call's signal aborts. */
 export async function* responsesOf(
   { ctx, race }: OpenCall,
   input: Message | AsyncIterable<Message>,
@@ -120,7 +120,7 @@ export async function* responsesOf(
       yield value;
     }
   } finally {
-    // Cleaning up may wait for something that is slow to notice the signal. The client does not wait for it.
+    // Cleaning up may wait for code that is slow to notice the signal. The client does not wait for it.
     responses.return?.()?.catch(() => {});
   }
 }
@@ -165,7 +165,7 @@ const checked =
       return (input, ctx) => next(isMessage(input) ? input : checkEach(method, input, check), ctx);
     }
     return (input, ctx) => {
-      if (!isMessage(input)) return rejected(method, new Error(`${method.name} takes one request`));
+      if (!isMessage(input)) return rejected(method, new Error(`${method.name} accepts one request`));
       check(method, input);
       return next(input, ctx);
     };
@@ -197,6 +197,6 @@ function traceOf(head: CallHead): TraceContext {
   return tracestate ? { traceparent, tracestate } : { traceparent };
 }
 
-/** The request id of the client if it is fit for a log line. */
+/** The client's request id, if it is suitable for a log line. */
 const printable = (raw: string | undefined): string | undefined =>
   raw !== undefined && /^[\x21-\x7e]{1,128}$/.test(raw) ? raw : undefined;

@@ -17,7 +17,7 @@ import { grpcTransport } from "./grpc-transport.ts";
 import { createRequestCheck } from "./request-check.ts";
 import { bindService } from "./service-handlers.ts";
 
-// Our protocols have no client stream yet, so one is made here, in the way generated code makes it.
+// The protocols have no client stream yet, so this defines one, in the same way as generated code.
 const file = create(FileDescriptorProtoSchema, {
   name: "test.proto",
   package: "test",

@@ -1,8 +1,8 @@
 /**
- * Serves bound methods by connect-node: Connect (binary and JSON), gRPC-Web, and gRPC for clients of this port.
+ * Serves bound methods with connect-node: Connect (binary and JSON), gRPC-Web, and gRPC for clients of this port.
  *
- * The handlers are the same as on grpc-js. One difference: when `yield` returns, the message is in the socket's buffer
- * within its high-water mark; connect-node has no callback such as grpc-js waits for.
+ * The handlers are the same as on grpc-js. One difference: when `yield` returns, the message is in the socket's buffer within its
+ * high-water mark; connect-node has no callback such as grpc-js waits for.
  */
 import type { DescMethod, Message } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
@@ -111,7 +111,7 @@ async function* answerMany(
   } catch (error) {
     throw toConnectError(error, opened.ctx.requestId);
   } finally {
-    // Also when the client leaves at a `yield`.
+    // Also when the client disconnects at a `yield`.
     opened.close();
   }
 }

@@ -4,13 +4,13 @@ import { PaddockError } from "@paddock/domain";
 import { ProcessService, SandboxService } from "@paddock/protocol";
 import { deadlineController, deadlinesOf, effectiveDeadline } from "./deadline.ts";
 
-test("a client's deadline is used up to the maximum, and the default without one", () => {
+test("the deadline is the client's, up to the maximum, or the default", () => {
   const limits = { defaultMs: 30, maxMs: 100 };
   assert.equal(effectiveDeadline(limits, 1_050, 1_000), 1_050);
   assert.equal(effectiveDeadline(limits, 9_999, 1_000), 1_100);
   assert.equal(effectiveDeadline(limits, undefined, 1_000), 1_030);
   assert.equal(effectiveDeadline({}, undefined, 1_000), undefined);
-  assert.equal(effectiveDeadline({}, 5, 1_000), 5, "a deadline that has passed stays one");
+  assert.equal(effectiveDeadline({}, 5, 1_000), 5, "a deadline that has passed does not change");
 });
 
 test("calls that boot a VM have 120 s, other calls 30 s, waits and streams no limit", () => {

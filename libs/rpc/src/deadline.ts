@@ -1,6 +1,6 @@
 /**
- * How long a call may take. A unary call always has a deadline: the client's, up to a maximum, or a default. A stream has one only
- * when the client sets it.
+ * How long a call may take. A unary call always has a deadline: the client's, up to a maximum, or a default. A stream has a
+ * deadline only if the client sets one.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
@@ -21,11 +21,13 @@ const BY_NAME: Readonly<Record<string, DeadlineLimits>> = {
   StopSandbox: { defaultMs: 120_000, maxMs: 70 * MINUTE_MS },
   StopContainer: { defaultMs: 120_000, maxMs: 70 * MINUTE_MS },
   DeleteSandbox: { defaultMs: 120_000, maxMs: 30 * MINUTE_MS },
-  // A wait lasts as long as the client wants.
+  // The client decides how long a wait lasts.
   WaitProcess: {},
 };
 
-/** The limits of our protocols: 120 s for what boots or stops a VM, 30 s for other unary calls, none for waits and streams. */
+/**
+ * The limits of the protocols: 120 s for calls that boot or stop a VM, 30 s for other unary calls, none for waits and streams.
+ */
 export const deadlinesOf = (method: DescMethod): DeadlineLimits =>
   BY_NAME[method.name] ?? (method.methodKind === "unary" ? UNARY : {});
 
@@ -41,8 +43,8 @@ export function effectiveDeadline(
 }
 
 /**
- * A controller that aborts at `deadlineMs` (milliseconds since the epoch) with a `PaddockError` DEADLINE. Call `release` when the work
- * is over, to drop the timer.
+ * A controller that aborts at `deadlineMs` (milliseconds since the epoch) with a `PaddockError` DEADLINE. Call `release` when the
+ * work has ended, to drop the timer.
  */
 export function deadlineController(
   deadlineMs: number | undefined,

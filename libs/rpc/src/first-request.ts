@@ -8,8 +8,8 @@ type Start<T extends Startable> = T & { readonly message: Extract<T["message"], 
 type Later<T extends Startable> = T & { readonly message: Extract<T["message"], { readonly case: Case<T> }> };
 
 /**
- * The `start` of a stream, and the requests after it. Throws `PaddockError` INVALID_FIELD when there is none; so does the iteration
- * when another `start`, or a request without a message, comes later.
+ * The `start` of a stream, and the requests after it. Throws `PaddockError` INVALID_FIELD if there is none. The iteration throws
+ * the same if another `start`, or a request without a message, follows.
  */
 export async function firstRequest<T extends Startable>(
   requests: AsyncIterable<T>,

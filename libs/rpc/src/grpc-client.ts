@@ -1,8 +1,8 @@
 /**
  * A typed grpc-js client of a service: unary calls are promises, streams are objects to write to and iterate over.
  *
- * Errors are `PaddockError`s with what the server said (`fromServiceError`). A call that its signal ends fails with the signal's
- * reason if that is a `PaddockError`.
+ * Errors are `PaddockError`s with the server's information (`fromServiceError`). A call that its signal ends fails with the
+ * signal's reason if that is a `PaddockError`.
  */
 import {
   create,
@@ -49,8 +49,8 @@ export type ResponseStream<O> = AsyncIterable<O> & {
 /** The sending side of a call. */
 export type RequestSink<I> = {
   /**
-   * Resolves when the transport has taken the message, which a slow peer delays: await it before the next. Rejects with the
-   * call's error when the call has ended.
+   * Resolves when the transport has accepted the message, which a slow peer delays: await it before the next. Rejects with the
+   * call's error if the call has ended.
    */
   write(message: I): Promise<void>;
   /** No more requests (half-close). */
@@ -90,7 +90,7 @@ export class GrpcConnection implements Disposable {
   /** The methods of a service on this connection. */
   service<S extends DescService>(service: S): GrpcMethods<S> {
     const methods = service.methods.map((method) => [method.localName, callerOf(this.#client, method)]);
-    // The mapped type ties each caller to its method; that tie cannot be written for a loop over all methods.
+    // The mapped type ties each caller to its method; TypeScript cannot express that for a loop over all methods.
     return Object.fromEntries(methods) as GrpcMethods<S>;
   }
 
@@ -109,7 +109,7 @@ export class GrpcConnection implements Disposable {
     return callerOf(this.#client, method);
   }
 
-  /** Resolves when the connection is up; rejects with UNAVAILABLE when it is not by `deadline`. */
+  /** Resolves when the connection is up. Rejects with UNAVAILABLE if it is not up by `deadline`. */
   ready(deadline: Date): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#client.waitForReady(deadline, (error) =>
@@ -183,7 +183,7 @@ function responsesOf(
   call: ClientReadableStream<Message> | ClientDuplexStream<Message, Message>,
   options: CallOptions,
 ): ResponseStream<Message> {
-  // The iteration reports the error; without a listener Node would end the process over it.
+  // The iteration reports the error; without a listener, Node.js would end the process.
   call.on("error", () => {});
   const release = cancelOn(options.signal, () => call.cancel());
   call.on("status", release);
@@ -205,8 +205,8 @@ function responsesOf(
   };
 }
 
-/** The error of a write after the call has ended without one. Created once: an error captures a stack. */
-const OVER = new PaddockError("CANCELLED", "the call is over");
+/** The error of a write after the call has ended without an error. Created once: an error captures a stack. */
+const OVER = new PaddockError("CANCELLED", "the call has ended");
 
 function sinkOf(
   call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
@@ -243,7 +243,7 @@ function sinkOf(
   };
 }
 
-/** The error of a failed call: the signal's reason when that is why, else what the server or the transport said. */
+/** The error of a failed call: the signal's reason if that ended the call, otherwise that of the server or the transport. */
 function failure(error: unknown, options: CallOptions): PaddockError {
   const reason: unknown = options.signal?.aborted ? options.signal.reason : undefined;
   return reason instanceof PaddockError ? reason : fromServiceError(error);
@@ -260,7 +260,7 @@ function metadataOf(options: CallOptions): Metadata {
 const grpcOptions = (options: CallOptions): GrpcCallOptions =>
   options.deadline === undefined ? {} : { deadline: options.deadline };
 
-/** Calls `cancel` when the signal aborts; the result drops the listener. */
+/** Calls `cancel` when the signal aborts. The returned function removes the listener. */
 function cancelOn(signal: AbortSignal | undefined, cancel: () => void): () => void {
   if (signal === undefined) return () => {};
   if (signal.aborted) {

@@ -15,7 +15,7 @@ export function grpcMethod(method: DescMethod): MethodDefinition<Message, Messag
     responseStream: serverStreams,
     requestSerialize: (message) => asBuffer(toBinary(method.input, message)),
     requestDeserialize: (bytes) => fromBinary(method.input, asBytes(bytes)),
-    // A server encodes the responses of a stream itself, see `write-ahead.ts`.
+    // A server encodes the responses of a stream itself; see `write-ahead.ts`.
     responseSerialize: (message) =>
       asBuffer(message instanceof Uint8Array ? message : toBinary(method.output, message)),
     responseDeserialize: (bytes) => fromBinary(method.output, asBytes(bytes)),

@@ -18,7 +18,7 @@ const ended = (details: string) =>
   fromServiceError({ code: status.INTERNAL, details, metadata: new Metadata() });
 
 for (const reason of Object.keys(REASON_KINDS).filter(isReason)) {
-  test(`${reason} survives as an error of grpc-js`, () => {
+  test(`${reason} is the same after conversion to an error of grpc-js`, () => {
     const error = new PaddockError(reason, "m", { metadata: { k: "v" } });
     const arrived = fromServiceError(toServiceError(error));
     assert.deepEqual(
@@ -28,7 +28,7 @@ for (const reason of Object.keys(REASON_KINDS).filter(isReason)) {
   });
 }
 
-test("hint, violations and retry delay survive too", () => {
+test("hint, violations and retry delay are the same, too", () => {
   const arrived = fromServiceError(toServiceError(full, "r-1"));
   assert.equal(arrived.hint, "resume it");
   assert.deepEqual(arrived.violations, [{ field: "a[0].b", description: "bad" }]);
@@ -44,7 +44,7 @@ test("an error of another service is passed on byte for byte, with unknown detai
   );
 });
 
-test("a hostile text fits into trailers: bounded, and without what cannot be encoded", () => {
+test("a hostile text fits into trailers: bounded, and without characters that cannot be encoded", () => {
   const error = new PaddockError("INVALID_FIELD", `\ud800${"x".repeat(100_000)}`, {
     violations: Array.from({ length: 500 }, (_, i) => ({
       field: `f${i}`,
@@ -58,7 +58,7 @@ test("a hostile text fits into trailers: bounded, and without what cannot be enc
   assert.equal(fromServiceError(sent).reason, "INVALID_FIELD");
 });
 
-test("a call whose connection ended before its status came may be made again", () => {
+test("a call whose connection ended before its status arrived may be retried", () => {
   assert.equal(ended("Received RST_STREAM with code 0 (Call ended without gRPC status)").kind, "unavailable");
 });
 

@@ -5,7 +5,7 @@ import { fromBinaryIfValid, fromStatus, StatusSchema, toStatus } from "@paddock/
 
 const DETAILS_KEY = "grpc-status-details-bin";
 
-/** The grpc-js error of any thrown value, with the whole Status in the trailer that the gRPC ecosystem reads. */
+/** Converts any thrown value to a grpc-js error, with the whole Status in the standard trailer. */
 export function toServiceError(error: unknown, requestId?: string): ServiceError {
   const sent = toStatus(error, requestId);
   const metadata = new Metadata();
@@ -17,7 +17,7 @@ export function toServiceError(error: unknown, requestId?: string): ServiceError
   });
 }
 
-/** The error that a grpc-js call failed with, from its trailer, or from code and message alone. */
+/** The error of a failed grpc-js call, from its trailer, or from code and message alone. */
 export function fromServiceError(error: unknown): PaddockError {
   if (error instanceof PaddockError) return error;
   if (!isStatusObject(error)) {
@@ -31,8 +31,8 @@ export function fromServiceError(error: unknown): PaddockError {
 }
 
 /**
- * Whether the connection ended before the status of the call arrived. grpc-js reports that as INTERNAL, as if the server had broken
- * the protocol. Our servers send every status with details.
+ * Whether the connection ended before the status of the call arrived. grpc-js reports that as INTERNAL, as if the server had
+ * broken the protocol. Paddock's servers send every status with details.
  */
 const lostConnection = ({ code, details }: StatusObject): boolean =>
   code === status.INTERNAL && /^Received RST_STREAM with code 0\b/.test(details);

@@ -1,16 +1,16 @@
 import type { ChannelOptions, ServerInterceptor, ServerOptions } from "@grpc/grpc-js";
 import { writeAhead } from "./write-ahead.ts";
 
-/** Largest message on any connection, in bytes. The largest legal one is a create request of 1 MiB (the bus's limit). */
+/** The largest message on any connection, in bytes. The largest valid one is a create request of 1 MiB (the bus's limit). */
 export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
-/** Bytes a receiver lets the sender send ahead, for each stream and for the connection. */
+/** Bytes that a receiver lets the sender send ahead, per stream and per connection. */
 export const FLOW_CONTROL_WINDOW_BYTES = 1024 * 1024;
 
-/** Streams a client may have open on one connection: 10 000 execs and waits, with room. */
+/** The most streams of a client on one connection: 10 000 execs and waits, with a margin. */
 const MAX_CONCURRENT_STREAMS = 16_384;
 
-/** Options of our gRPC servers. Dead clients are noticed after 80 s. */
+/** Options of Paddock's gRPC servers. Dead clients are noticed after 80 s. */
 export const SERVER_OPTIONS: ServerOptions & { readonly interceptors: ServerInterceptor[] } = {
   interceptors: [writeAhead],
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
@@ -22,7 +22,7 @@ export const SERVER_OPTIONS: ServerOptions & { readonly interceptors: ServerInte
   "grpc.enable_channelz": 0,
 };
 
-/** Options of our gRPC clients. A peer that died is noticed after 40 s; the caller does retries. */
+/** Options of Paddock's gRPC clients. A dead peer is noticed after 40 s; the caller retries. */
 export const CLIENT_OPTIONS: ChannelOptions = {
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
   "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
@@ -33,7 +33,7 @@ export const CLIENT_OPTIONS: ChannelOptions = {
   "grpc.enable_retries": 0,
   "grpc.enable_channelz": 0,
   "grpc.service_config_disable_resolution": 1,
-  // A proxy from the environment could read what tenants type.
+  // A proxy from the environment could read the data of tenants.
   "grpc.enable_http_proxy": 0,
   "grpc-node.flow_control_window": FLOW_CONTROL_WINDOW_BYTES,
 };

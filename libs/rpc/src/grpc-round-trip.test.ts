@@ -92,7 +92,7 @@ test("a unary call answers, and the handler sees deadline, metadata and peer", a
   assert.equal(seen?.requestId, "r-1");
   assert.deepEqual(seen?.trace, { traceparent: "00-aa-bb-01" });
   assert.match(seen?.peer ?? "", /^127\.0\.0\.1:/);
-  // The time left is what is sent, so the time on the way is added.
+  // The remaining time is sent, so the time in transit is added.
   const late = (seen?.deadline?.getTime() ?? 0) - deadline.getTime();
   assert.ok(late > -100 && late < Date.now() - begun + 100, `the deadline moved by ${late} ms`);
 });
@@ -118,7 +118,7 @@ test("an error arrives with reason, metadata, hint, violations and retry delay",
   });
 });
 
-test("a bug is INTERNAL without its cause, which the server reports", async () => {
+test("an unexpected error is INTERNAL without its cause, which the server reports", async () => {
   bugs.length = 0;
   const bug = new TypeError("secret");
   handlers.waitProcess = async () => {
@@ -192,7 +192,7 @@ test("a bidirectional stream carries bytes both ways, half-closes and ends", asy
   assert.deepEqual(sizes, [3, 5]);
 });
 
-test("a client that does not read stops the handler, and one that leaves ends it", async () => {
+test("a client that does not read stops the handler, and one that disconnects ends it", async () => {
   let yielded = 0;
   const ended = Promise.withResolvers<void>();
   handlers.readLogs = async function* (_request, ctx) {
@@ -206,7 +206,7 @@ test("a client that does not read stops the handler, and one that leaves ends it
   const iterator = call[Symbol.asyncIterator]();
   await iterator.next();
   let before = -1;
-  // The handler is stuck when a whole second brings no further message.
+  // The handler is blocked if no message comes for a whole second.
   while (before !== yielded) {
     before = yielded;
     await new Promise((resolve) => setTimeout(resolve, 300));

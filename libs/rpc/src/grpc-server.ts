@@ -1,9 +1,9 @@
 /**
- * Serves bound methods by grpc-js.
+ * Serves bound methods with grpc-js.
  *
- * Responses are written one at a time: the handler is asked for the next when the HTTP/2 stack has written the one before to the
- * socket, within the client's flow control window. So a slow client slows the handler, and when a handler's `yield` returns, the
- * client's transport has the bytes, up to the few that `write-ahead.ts` lets gather.
+ * Responses are written one at a time: the next one is requested from the handler when the HTTP/2 stack has written the previous
+ * one to the socket, within the client's flow control window. So a slow client slows the handler, and when a handler's `yield`
+ * returns, the client's transport has the bytes, except the few that `write-ahead.ts` collects.
  */
 import type { Writable } from "node:stream";
 import { type Message, toBinary } from "@bufbuild/protobuf";
@@ -46,7 +46,7 @@ type Surface = {
   on(event: "cancelled", listener: () => void): unknown;
 };
 
-/** A grpc-js server of bound methods, with our limits. `interceptors` see a call before its handler does. */
+/** A grpc-js server of bound methods, with the limits above. `interceptors` see a call before its handler does. */
 export function createGrpcServer(
   methods: readonly BoundMethod[],
   options: EdgeOptions,
@@ -58,7 +58,10 @@ export function createGrpcServer(
   return server;
 }
 
-/** Listens; answers with the port that was got. Without `credentials` connections are plain text. Rejects when the address cannot be had. */
+/**
+ * Listens, and returns the assigned port. Without `credentials` connections are plain text. Rejects if the address cannot be
+ * used.
+ */
 export function bindGrpcServer(
   server: Server,
   address: HostPort,
@@ -71,7 +74,7 @@ export function bindGrpcServer(
   return promise;
 }
 
-/** Takes no more calls; resolves when those in flight have ended. */
+/** Accepts no more calls. Resolves when those in flight have ended. */
 export const drainGrpcServer = (server: Server): Promise<void> =>
   new Promise((resolve) => server.tryShutdown(() => resolve()));
 

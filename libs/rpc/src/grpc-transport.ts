@@ -80,7 +80,7 @@ async function* once<T>(response: Promise<T>): AsyncGenerator<T> {
   yield await response;
 }
 
-/** Sends the next request when the transport has taken the one before. The responses report a call that failed. */
+/** Sends the next request when the transport has accepted the previous one. The responses report a failed call. */
 async function sendAll<I>(input: AsyncIterable<I>, call: RequestSink<I> & { cancel(): void }): Promise<void> {
   try {
     for await (const request of input) await call.write(request);

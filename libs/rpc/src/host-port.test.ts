@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatHostPort, isLoopback, isWildcard, parseHostPort } from "./host-port.ts";
 
-test("an address is a name, an IPv4 or a bracketed IPv6 address, and a port", () => {
+test("an address is a host (a name, an IPv4 or a bracketed IPv6 address) and a port", () => {
   assert.deepEqual(parseHostPort("Node-1.Example.:7071"), { host: "node-1.example", port: 7071 });
   assert.deepEqual(parseHostPort("10.0.0.5:0"), { host: "10.0.0.5", port: 0 });
   assert.deepEqual(parseHostPort("[0:0:0:0:0:0:0:1]:80"), { host: "::1", port: 80 });

@@ -1,8 +1,8 @@
 /**
- * Addresses as "host:port", and what kind of host they name.
+ * Addresses as "host:port", and the kind of host that they name.
  *
- * The C library reads "0", "127.1" and "0x7f000001" as IPv4 addresses. Here they are not: an address is written in full, so that
- * the address that is checked is the one that is used.
+ * The C library reads "0", "127.1" and "0x7f000001" as IPv4 addresses. Here they are invalid: an address is written in full, so
+ * that the checked address is the one that is used.
  */
 import { BlockList, isIP, isIPv4, isIPv6 } from "node:net";
 import type { Form } from "@paddock/lifecycle";
@@ -38,10 +38,10 @@ export function parseHost(text: string): string | undefined {
 export const formatHostPort = ({ host, port }: HostPort): string =>
   `${host.includes(":") ? `[${host}]` : host}:${port}`;
 
-/** Whether it reaches only this host. */
+/** Whether the host is reachable only from itself. */
 export const isLoopback = (host: string): boolean => host === "localhost" || isIn(LOOPBACK, host);
 
-/** Whether it stands for all addresses of a host: one can listen on it and not connect to it. */
+/** Whether the host means all addresses: a server can listen on it, a client cannot connect to it. */
 export const isWildcard = (host: string): boolean => isIn(WILDCARD, host);
 
 function isName(name: string): boolean {
@@ -61,7 +61,7 @@ const WILDCARD = new BlockList();
 WILDCARD.addSubnet("0.0.0.0", 8, "ipv4");
 WILDCARD.addAddress("::", "ipv6");
 
-/** Covers IPv4 addresses in their IPv6 form too. */
+/** Also matches IPv4 addresses in their IPv6 form. */
 function isIn(list: BlockList, host: string): boolean {
   const family = isIP(host);
   return family !== 0 && list.check(host, family === 6 ? "ipv6" : "ipv4");

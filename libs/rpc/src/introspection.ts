@@ -1,9 +1,9 @@
 /**
- * Server reflection (v1 and v1alpha) and grpc.health.v1, so that grpcurl, buf curl and health probes work with no proto files.
+ * Server reflection (v1 and v1alpha) and grpc.health.v1, so that grpcurl, buf curl and health probes work without proto files.
  *
- * The libraries of grpc-node do both. Reflection gets our descriptors as raw bytes and passes them on without the options that
- * it does not know, so a client sees services and messages without comments and validation rules. It also describes the health
- * service, and the details of errors, which no service refers to because they travel in `Any`.
+ * The libraries of grpc-node implement both. Reflection gets the descriptors as raw bytes and returns them without the options
+ * that it does not know, so a client sees services and messages without comments and validation rules. It also describes the
+ * health service, and the details of errors, which no service refers to because they are sent in `Any`.
  */
 import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
@@ -13,7 +13,7 @@ import { rpcpb, StatusSchema } from "@paddock/protocol";
 import { HealthImplementation } from "grpc-health-check";
 import { HEALTH_SERVICE, healthDescriptor } from "./health-descriptor.ts";
 
-/** Method paths of the health service; they need no token. */
+/** Method paths of the health service, which need no token. */
 export const isHealthPath = (path: string): boolean => path.startsWith("/grpc.health.v1.Health/");
 
 /** Adds reflection of the services, the health service, the messages they refer to and the details of errors. */

@@ -4,20 +4,20 @@ import { codeName, codeOfKind, RemoteError } from "@paddock/protocol";
 import type { CallContext, TraceContext } from "./call-context.ts";
 import { type AnyHandler, isIterable, type Middleware } from "./service-handlers.ts";
 
-/** Sees each call begin and end. `trace` is what the handler passes on to those it calls. */
+/** Sees each call begin and end. `trace` is the context that the handler passes on in its own calls. */
 export type CallObserver = (ctx: CallContext) => {
   readonly trace: TraceContext;
   /** `code` is the name of a gRPC code: "OK", "NOT_FOUND". Called once. */
   end(code: string, error?: unknown): void;
 };
 
-/** Middleware that shows every call to an observer: metrics, spans and logs are one of them, handlers hold none. */
+/** Middleware that shows every call to an observer, so that handlers contain no metrics, spans and logs. */
 export const observeCalls =
   (observer: CallObserver): Middleware =>
   (_method: DescMethod, next: AnyHandler): AnyHandler =>
   (input, ctx) => {
     const { trace, end } = observer(ctx);
-    // A handler that is given up may never settle; the signal always aborts, at the latest when the call is over.
+    // An abandoned handler may never settle; the signal always aborts, at the latest when the call has ended.
     let ended = false;
     const once = (code: string, error?: unknown) => {
       if (!ended) end(code, error);

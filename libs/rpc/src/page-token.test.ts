@@ -16,6 +16,6 @@ for (const token of ["a", "====", "MTph=", Buffer.from("2:a").toString("base64ur
   });
 }
 
-test("a page has 100 items unless the request says otherwise, and 1000 at most", () => {
+test("a page has 100 items by default, and 1000 at most", () => {
   assert.deepEqual([0, 7, 5_000].map(pageSizeOf), [100, 7, 1_000]);
 });

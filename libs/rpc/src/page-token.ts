@@ -9,7 +9,7 @@ const PREFIX = "1:";
 /** The token for the page after `id`. */
 export const pageTokenAfter = (id: string): string => Buffer.from(PREFIX + id).toString("base64url");
 
-/** The id before the page; "" for the first page. Throws `PaddockError` INVALID_FIELD for any other token. */
+/** The id before the page; "" for the first page. Throws `PaddockError` INVALID_FIELD for an invalid token. */
 export function afterIdOf(pageToken: string): string {
   if (pageToken === "") return "";
   const text = Buffer.from(pageToken, "base64url").toString();
@@ -22,7 +22,10 @@ export function afterIdOf(pageToken: string): string {
   });
 }
 
-/** The id of a container in such a list. A blank sorts before every character of an id, so containers are sorted by sandbox, then by their own id. */
+/**
+ * The id of a container in such a list. A blank sorts before every character of an id, so containers are sorted by sandbox, then
+ * by their own id.
+ */
 export const containerKey = ({
   sandboxId,
   containerId,
@@ -31,5 +34,5 @@ export const containerKey = ({
   readonly containerId: string;
 }): string => `${sandboxId} ${containerId}`;
 
-/** Items on a page, as the protocol documents it. */
+/** Items per page, as the protocol documents it. */
 export const pageSizeOf = (pageSize: number): number => (pageSize === 0 ? 100 : Math.min(pageSize, 1000));

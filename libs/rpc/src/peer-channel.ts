@@ -1,8 +1,8 @@
 /**
- * The api's side of a connection to a node. HTTP/2 starts after both sides have proven who they are.
+ * The api's side of a connection to a node. HTTP/2 starts after both sides have authenticated.
  *
- * This is a `ChannelCredentials` of our own. Those of grpc-js take no pre-shared key, check the name of a host, which means nothing
- * here, and never change; these use the current contents of the files for each new connection.
+ * This is a custom `ChannelCredentials`. Those of grpc-js do not support a pre-shared key, check the name of a host, which has no
+ * meaning here, and never change; these use the current contents of the files for each new connection.
  */
 import type { Socket } from "node:net";
 import { type ConnectionOptions, connect } from "node:tls";
@@ -14,19 +14,19 @@ type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 
 /** In TLS 1.3 the cipher must use the hash of the pre-shared key. */
 export const SECRET_CIPHER = "TLS_AES_128_GCM_SHA256";
-/** How long either side may take to prove who it is. */
+/** How long either side may take to authenticate. */
 export const PROOF_TIMEOUT_MS = 10_000;
 export const SECRET_IDENTITY = "paddock-stream";
 
-/** Part of the message of each call that failed because the proof did. */
-export const NOT_PROVEN = "could not prove to each other who they are";
+/** Part of the message of each call that failed because authentication failed. */
+export const NOT_AUTHENTICATED = "could not authenticate each other";
 
 export type PeerChannelOptions = {
   /** The current credentials. */
   readonly credentials: () => PeerCredentials;
   /** The node expected at the address. */
   readonly nodeId: string;
-  /** Called when another service answers there, or the node refuses this one. */
+  /** Called if another service answers there, or the node refuses this one. */
   readonly onRefused: (error: Error) => void;
 };
 
@@ -65,7 +65,7 @@ export class PeerChannelCredentials extends ChannelCredentials {
       return { socket: await secured({ socket, ...proof(credentials(), nodeId) }), secure: true };
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      const error = new Error(`api and node ${nodeId} ${NOT_PROVEN}: ${why}`, {
+      const error = new Error(`api and node ${nodeId} ${NOT_AUTHENTICATED}: ${why}`, {
         cause,
       });
       onRefused(error);
@@ -108,11 +108,11 @@ function secured(options: ConnectionOptions): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket = connect(options);
   const timer = setTimeout(
-    () => socket.destroy(new Error(`nothing was proven within ${PROOF_TIMEOUT_MS / 1000} s`)),
+    () => socket.destroy(new Error(`authentication did not end within ${PROOF_TIMEOUT_MS / 1000} s`)),
     PROOF_TIMEOUT_MS,
   );
   socket.once("secureConnect", () => resolve(socket));
-  // The transport listens for later errors. This listener covers the time until then.
+  // The transport listens for later errors. This listener handles those before.
   socket.on("error", reject);
   socket.once("close", () => reject(new Error("the connection was closed")));
   return promise.finally(() => clearTimeout(timer));

@@ -1,12 +1,13 @@
 /**
- * How the api and a node prove to each other who they are, on every connection between them. Both ways use TLS 1.3, so nobody in
- * between can read or change what tenants type.
+ * How the api and a node authenticate each other, on every connection between them. Both ways use TLS 1.3, so nobody in between
+ * can read or change the data of tenants.
  *
- * - By certificate. Each has one from an authority that both trust, with its name as a URI: `paddock://api`, or `paddock://node/<node id>`.
- *   The name decides, not the authority alone: a node's certificate does not open another node's port.
- * - By a secret, on one host, in a file that only these two can read. It is the pre-shared key of TLS, so it is never sent, and an
- *   impostor in the place of a node learns nothing about it. Each node has its own key, derived from the secret and its id, so a
- *   connection that ends at another node fails.
+ * - By certificate. Each has one from an authority that both trust, with its name as a URI: `paddock://api`, or
+ *   `paddock://node/<node id>`. The name decides, not the authority alone: a node's certificate does not open another node's
+ *   port.
+ * - By a secret, on one host, in a file that only these two can read. It is the pre-shared key of TLS, so it is never sent, and
+ *   an impostor of a node learns nothing about it. Each node has its own key, derived from the secret and its id, so a connection
+ *   that ends at another node fails.
  */
 import { hkdfSync, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
@@ -28,7 +29,7 @@ export type PeerCredentials =
   | { readonly kind: "certificate"; readonly certificate: Buffer; readonly key: Buffer; readonly ca: Buffer }
   | { readonly kind: "secret"; readonly secret: string };
 
-/** Settings of the api and the node daemon alike. */
+/** Settings of both the api and the node daemon. */
 export const PEER_SETTINGS = {
   PADDOCK_STREAM_SECRET_FILE: { ...text, doc: "on one host: file with the secret that api and node share" },
   PADDOCK_STREAM_TLS_CERT_FILE: { ...text, doc: "between hosts, PEM: certificate, see below" },
@@ -36,7 +37,7 @@ export const PEER_SETTINGS = {
   PADDOCK_STREAM_TLS_CA_FILE: { ...text, doc: "between hosts, PEM: authority of api and nodes" },
 } satisfies Settings;
 
-/** The files that the settings name. Throws a `ConfigError` when they name no file, not all of a kind, or both kinds. */
+/** The files that the settings name. Throws a `ConfigError` if they name no file, only some of a kind, or both kinds. */
 export function peerFiles(settings: SettingTexts<typeof PEER_SETTINGS>): PeerFiles {
   const [certificate, key, ca, secret] = [
     "PADDOCK_STREAM_TLS_CERT_FILE",
@@ -54,14 +55,14 @@ export function peerFiles(settings: SettingTexts<typeof PEER_SETTINGS>): PeerFil
   }
   if (secretFile) return { kind: "secret", secretFile };
   throw new ConfigError(
-    `api and node daemon must be able to prove to each other who they are: set ${secret} (on one host), or ${certificate}, ${key} and ${ca}`,
+    `api and node daemon must be able to authenticate each other: set ${secret} (on one host), or ${certificate}, ${key} and ${ca}`,
   );
 }
 
 export const peerPaths = (files: PeerFiles): readonly string[] =>
   files.kind === "secret" ? [files.secretFile] : [files.certificateFile, files.keyFile, files.caFile];
 
-/** The credentials in the files of `peerPaths`, for a service with the name `own`. Throws an Error for the operator. */
+/** Parses the credentials in the files of `peerPaths`, for a service with the name `own`. Throws an Error for the operator. */
 export function parsePeerCredentials(files: readonly ReadFile[], own: PeerName): PeerCredentials {
   const [first, key, ca] = files;
   if (first === undefined) throw new Error("no file with credentials is named");
@@ -73,7 +74,7 @@ export function parsePeerCredentials(files: readonly ReadFile[], own: PeerName):
   return { kind: "certificate", certificate: credentials.certificate, key: credentials.key, ca: ca.bytes };
 }
 
-/** A certificate with its chain and its key. Throws an Error for the operator when they do not belong together. */
+/** A certificate with its chain and its key. Throws an Error for the operator if they do not belong together. */
 export function certificateOf(
   certificate: ReadFile,
   key: ReadFile,
@@ -119,7 +120,7 @@ function parseSecret({ path, bytes, mode, uid }: ReadFile): string {
   const text = bytes.toString("utf8").trim();
   if (/^[\x21-\x7e]{32,512}$/.test(text)) return text;
   throw new Error(
-    `${path} must hold one secret of 32 to 512 printable characters, as "openssl rand -hex 32" makes it`,
+    `${path} must hold one secret of 32 to 512 printable characters, as "openssl rand -hex 32" generates it`,
   );
 }
 

@@ -1,9 +1,9 @@
 /**
- * The node's side of connections from the api: a port that serves only clients that have proven to be the api.
+ * The node's side of connections from the api: a port that serves only clients that have authenticated as the api.
  *
- * grpc-js gets a connection after the proof. Until then the connection costs a socket and TLS state, so at most `MAX_UNPROVEN` of them
- * exist, each for `PROOF_TIMEOUT_MS` at most. One more closes the oldest, which has had the most time. So a client that keeps
- * connections open does not keep the api out.
+ * grpc-js gets a connection after authentication. Until then the connection costs a socket and TLS state, so at most
+ * `MAX_UNPROVEN` of them exist, each for at most `PROOF_TIMEOUT_MS`. One more closes the oldest, which has had the most time. So
+ * a client that keeps connections open does not block the api.
  */
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
@@ -27,18 +27,18 @@ export type PeerListenerOptions = {
   readonly credentials: PeerCredentialsSource;
   /** This node. */
   readonly nodeId: string;
-  /** Called when a client is not the api, or has not proven to be it in time. */
+  /** Called if a client is not the api, or has not authenticated in time. */
   readonly onRefused: (error: Error, peer: string) => void;
 };
 
 export type PeerListener = {
-  /** The port it listens on. */
+  /** The port that the server listens on. */
   readonly port: number;
-  /** Accepts no more connections. The server closes those that it has. */
+  /** Accepts no more connections. The server closes the existing ones. */
   close(): void;
 };
 
-/** Serves `server` to the api alone. Rejects when it cannot listen on the address. */
+/** Serves `server` to the api alone. Rejects if it cannot listen on the address. */
 export async function listenForPeer(server: Server, options: PeerListenerOptions): Promise<PeerListener> {
   const { address, credentials, nodeId, onRefused } = options;
   const served = server.createConnectionInjector(ServerCredentials.createInsecure());

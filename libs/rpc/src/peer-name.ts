@@ -9,7 +9,7 @@ const SCHEME = "paddock://";
 export const peerUri = (name: PeerName): string =>
   name.kind === "api" ? `${SCHEME}api` : `${SCHEME}node/${name.nodeId}`;
 
-/** Why a certificate with these alternative names (in the form of Node.js) does not belong to `wanted`; undefined when it does. */
+/** Why a certificate with these alternative names (in the form of Node.js) does not belong to `wanted`; undefined if it does. */
 export function nameProblem(subjectAltName: string | undefined, wanted: PeerName): string | undefined {
   const names = urisIn(subjectAltName ?? "").filter((uri) => uri.startsWith(SCHEME));
   const uri = peerUri(wanted);
@@ -19,7 +19,9 @@ export function nameProblem(subjectAltName: string | undefined, wanted: PeerName
   return `the certificate has ${has}, it must have the URI ${uri} and no other of ${SCHEME}`;
 }
 
-/** Node.js quotes names with commas, quotes and similar characters. Ours have none of these, so quoted names are skipped. */
+/**
+ * Node.js quotes names with commas, quotes and similar characters. Peer names have none of these, so quoted names are skipped.
+ */
 function urisIn(subjectAltName: string): string[] {
   const plain = subjectAltName.replace(/"(?:[^"\\]|\\.)*"/g, '"');
   return plain.split(", ").flatMap((name) => (name.startsWith("URI:") ? [name.slice("URI:".length)] : []));

@@ -72,7 +72,7 @@ const certificate = (files: IssuedFiles): PeerCredentials => ({
   ca: readFileSync(files.caFile),
 });
 
-/** A node "n1" whose only call counts how often it was made. */
+/** A node "n1" whose only call counts its invocations. */
 async function nodeWith(source: Parameters<typeof listenForPeer>[1]["credentials"]) {
   const server = new Server(SERVER_OPTIONS);
   const seen = { calls: 0, refused: [] as string[] };
@@ -169,7 +169,7 @@ test("a client without a certificate, or with an older TLS, is not served", asyn
   assert.equal(served.seen.calls, 0);
 });
 
-/** Someone who listens where the node should, and keeps what is said to it. */
+/** A server that listens where the node should, and keeps the data that it receives. */
 async function impostor(server: PlainServer, heard: Buffer[]) {
   server.listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
@@ -182,18 +182,18 @@ async function impostor(server: PlainServer, heard: Buffer[]) {
   };
 }
 
-test("an impostor in the node's place learns neither the secret nor the data", async () => {
+test("an impostor of the node learns neither the secret nor the data", async () => {
   const heard: Buffer[] = [];
   const listening = createPlainServer((socket) => {
     socket.on("error", () => {});
     socket.on("data", (data) => {
       heard.push(Buffer.from(data));
-      // An HTTP/2 server's first words, from one who hopes that they are enough.
+      // The first bytes of an HTTP/2 server, from an impostor that skips authentication.
       socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
     });
   });
   using there = await impostor(listening, heard);
-  assert.match(await call(there.address, secret("s")), /could not prove/);
+  assert.match(await call(there.address, secret("s")), /could not authenticate/);
   assert.ok(!there.heard().includes("GetVersion") && !there.heard().includes("PRI "));
   assert.ok(
     !there.heard().includes("s".repeat(32)) && !there.heard().includes(peerKey("s".repeat(32), "n1")),
@@ -214,12 +214,12 @@ test("a server with a certificate or another key is not accepted as the node", a
     });
     server.on("tlsClientError", () => {});
     using there = await impostor(server, heard);
-    assert.match(await call(there.address, secret("s")), /could not prove/);
+    assert.match(await call(there.address, secret("s")), /could not authenticate/);
     assert.equal(there.heard().length, 0);
   }
 });
 
-test("unproven connections are bounded, the oldest is closed first, and the api still connects", async () => {
+test("unauthenticated connections are bounded, the oldest is closed first, and the api still connects", async () => {
   using served = await nodeWith(fixed(secret("s")));
   const idle = Array.from({ length: 100 }, () => connectPlain(served.port, "127.0.0.1"));
   const closed = idle.map((socket) => new Promise<void>((resolve) => socket.once("close", () => resolve())));
@@ -285,7 +285,7 @@ test("the settings name one kind of credentials completely", () => {
   assert.equal(peerFiles({ [cert]: "/c", [key]: "/k", [ca]: "/a", [file]: "" }).kind, "certificate");
   assert.throws(
     () => peerFiles({}),
-    /prove to each other.*PADDOCK_STREAM_SECRET_FILE.*PADDOCK_STREAM_TLS_CERT_FILE/,
+    /authenticate each other.*PADDOCK_STREAM_SECRET_FILE.*PADDOCK_STREAM_TLS_CERT_FILE/,
   );
   assert.throws(() => peerFiles({ [cert]: "/c", [key]: "/k" }), /belong together/);
   assert.throws(() => peerFiles({ [ca]: "/c", [file]: "/s" }), /exclude each other/);

@@ -14,7 +14,7 @@ import { createRequestCheck } from "./request-check.ts";
 
 const check = createRequestCheck();
 
-test("the shared rules of ids and request ids are checked, and a violation says the form", () => {
+test("the shared rules of ids and request ids are checked, and a violation describes the valid form", () => {
   const request = create(StopSandboxRequestSchema, { requestId: "x".repeat(65), sandboxId: "../x" });
   assert.throws(
     () => check(SandboxService.method.stopSandbox, request),
@@ -59,9 +59,13 @@ const wrongNetworks: readonly [string, RegExp, MessageInitShape<typeof NetworkSp
   ],
   ["published ICMP", /protocol/, { publishedPorts: [{ guestPort: 80, protocol: NetworkProtocol.ICMP }] }],
   ["a rule without an action", /action/, { policy: { rules: [{}] } }],
-  ["a destination that is no range", /destination/, { policy: { rules: [{ ...rule, destination: "any" }] } }],
+  [
+    "a destination that is not a range",
+    /destination/,
+    { policy: { rules: [{ ...rule, destination: "any" }] } },
+  ],
   ["10,000 rules", /rules/, { policy: { rules: Array.from({ length: 10_000 }, () => rule) } }],
-  ["a rate of nothing", /send_bytes_per_second/, { bandwidth: { sendBytesPerSecond: 1n } }],
+  ["a rate of 1 byte", /send_bytes_per_second/, { bandwidth: { sendBytesPerSecond: 1n } }],
   ["a host name with a blank", /name/, { extraHosts: [{ name: "a b", address: "192.0.2.1" }] }],
 ];
 

@@ -14,7 +14,7 @@ test("the order of map entries does not matter", () => {
   assert.equal(digest(base), digest({ ...base, spec: { ...base.spec, labels: { b: "2", a: "1" } } }));
 });
 
-test("any other difference matters, also that of the call", () => {
+test("any other difference matters, including that of the call", () => {
   const others = [
     { ...base, sandboxId: "t" },
     { ...base, spec: { ...base.spec, labels: { a: "2", b: "1" } } },

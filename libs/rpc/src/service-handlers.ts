@@ -1,11 +1,11 @@
 /**
- * The handlers of a service: a map of one function for each method, with one signature for all four kinds of methods.
+ * The handlers of a service: a map with one function per method, with one signature for all four kinds of methods.
  *
- * A handler takes the request (or an async iterable of requests) and returns a promise (or an async iterable). Back-pressure is the
- * iteration itself: the transport asks for the next response when it has taken the one before, and reads the next request when
- * the handler asks for it. When `yield` returns, the transport has the message.
+ * A handler takes the request (or an async iterable of requests) and returns a promise (or an async iterable). Back-pressure is
+ * the iteration itself: the transport requests the next response when it has accepted the previous one, and reads the next
+ * request when the handler requests it. When `yield` returns, the transport has the message.
  *
- * `bindService` drops the types of the messages, here and nowhere else, so that transports and middleware treat all methods alike.
+ * `bindService` drops the types of the messages, only here, so that transports and middleware treat all methods alike.
  */
 import type { DescMessage, DescMethod, DescService, Message, MessageShape } from "@bufbuild/protobuf";
 import type { CallContext } from "./call-context.ts";
@@ -23,7 +23,7 @@ type Kinds<I extends DescMessage, O extends DescMessage> = {
 /** The handler of one method. */
 export type MethodHandler<M extends DescMethod> = Kinds<M["input"], M["output"]>[M["methodKind"]];
 
-/** The handlers of a service, by the methods' local names (`createSandbox`). All of them. */
+/** The handlers of all methods of a service, by local name (`createSandbox`). */
 export type ServiceHandlers<S extends DescService> = {
   readonly [K in keyof S["method"]]: MethodHandler<S["method"][K]>;
 };
@@ -40,12 +40,12 @@ export type BoundMethod = { readonly method: DescMethod; readonly handle: AnyHan
 /** Wraps every handler of a server. */
 export type Middleware = (method: DescMethod, next: AnyHandler) => AnyHandler;
 
-/** The methods of a service that have a handler here, with it. */
+/** The methods of a service that have a handler, each with its handler. */
 export function bindMethods<S extends DescService>(
   service: S,
   handlers: Partial<ServiceHandlers<S>>,
 ): BoundMethod[] {
-  // The mapped type above ties each handler to its method; that tie cannot be written for a loop over all methods.
+  // The mapped type above ties each handler to its method; TypeScript cannot express that for a loop over all methods.
   const byName = handlers as Readonly<Record<string, AnyHandler | undefined>>;
   return service.methods.flatMap((method) => {
     const handle = byName[method.localName];

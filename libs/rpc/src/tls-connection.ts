@@ -4,7 +4,8 @@ import { credentials } from "@grpc/grpc-js";
 import { GrpcConnection } from "./grpc-client.ts";
 
 /**
- * A connection by TLS to "host:port" or "[v6]:port". `ca` is the certificate authority in PEM; without it those of Node are trusted.
+ * A connection by TLS to "host:port" or "[v6]:port". `ca` is the certificate authority in PEM; without it those of Node.js are
+ * trusted.
  *
  * grpc-js sends an IP address as the server's name, which TLS does not allow and Node.js refuses since version 26. So an invalid
  * name is sent instead, and the certificate is checked against the address.

@@ -26,7 +26,7 @@ test("all streams together handle a limited number of messages in one turn of th
   assert.ok(most <= 20, `${most} messages in one turn`);
 });
 
-test("a waiting stream gets its turn although others never pause", async () => {
+test("a waiting stream gets its turn even if others never pause", async () => {
   const budget = new TurnBudget(4);
   let over = false;
   const endless = async () => {

@@ -1,9 +1,9 @@
 /**
  * Keeps streams of small messages from blocking the event loop.
  *
- * A packet may carry thousands of messages, and reading them only settles promises: the loop would not turn, and all timers, sockets
- * and other calls would wait, until the last message is handled. So the streams of a server share a number of messages for each
- * turn. Further messages wait for the next turn, in order.
+ * A packet may carry thousands of messages, and reading them only settles promises: the loop would not turn, and all timers,
+ * sockets and other calls would wait, until the last message is handled. So the streams of a server share a number of messages
+ * per turn. Further messages wait for the next turn, in order.
  */
 /** The first message of an exec costs a node about 1.5 ms. Longest turn over 512 execs at once: 290 ms with 128, 67 ms with 16, 29 ms with 8. */
 const MESSAGES_PER_TURN = 8;
@@ -19,7 +19,7 @@ export class TurnBudget {
     this.#left = messagesPerTurn;
   }
 
-  /** What to wait for before the next message is handled; usually undefined. */
+  /** The promise to await before the next message is handled; usually undefined. */
   next(): Promise<void> | undefined {
     if (!this.#turning) {
       this.#turning = true;

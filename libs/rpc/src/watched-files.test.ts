@@ -12,7 +12,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 const at = (...names: string[]) => join(directory, ...names);
 
-/** Watches with a parser that takes anything but "half", and gives what comes, one by one. */
+/** Watches with a parser that accepts anything but "half", and returns each value or problem in turn. */
 function watching(paths: readonly string[]) {
   const events: string[] = [];
   let wake = Promise.withResolvers<void>();
@@ -56,7 +56,7 @@ test("a file is read again when it is written in place or another is renamed ove
   assert.equal(await watched.next(), "two");
   writeFileSync(at("token"), "three");
   let value = await watched.next();
-  // The truncation before the write may be seen by itself.
+  // The truncation before the write may be seen separately.
   if (value === "") value = await watched.next();
   assert.equal(value, "three");
   assert.equal(watched.files.current, "three");

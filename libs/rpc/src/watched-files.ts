@@ -1,12 +1,12 @@
 /**
  * The contents of a few small files, read again when they change: credentials that are replaced while the service runs.
  *
- * A file is replaced in one of three ways: it is written in place, another one is renamed over it, or a symbolic link in its path is
- * changed (Kubernetes does this with a link between the directory and its files). So the directories of the file and of each link
- * in its path are watched, and an event there causes the files to be read. They are also read every ten seconds, because some
- * file systems, such as those of a network, send no events.
+ * A file is replaced in one of three ways: it is written in place, another one is renamed over it, or a symbolic link in its path
+ * is changed (Kubernetes does this with a link between the directory and its files). So the directories of the file and of each
+ * link in its path are watched, and an event there causes the files to be read. They are also read every ten seconds, because
+ * some file systems, such as network ones, send no events.
  *
- * A new value is used only when all files are valid together. A half-written file, or a certificate without its key, is reported
+ * A new value is used only if all files are valid together. A half-written file, or a certificate without its key, is reported
  * once and changes nothing.
  */
 import { createHash } from "node:crypto";
@@ -23,7 +23,7 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
-/** A file as it was read. */
+/** A file with its contents and attributes. */
 export type ReadFile = {
   readonly path: string;
   readonly bytes: Buffer;
@@ -34,9 +34,9 @@ export type ReadFile = {
 
 export type WatchedFilesOptions<T> = {
   readonly paths: readonly string[];
-  /** The value of all files, in the order of `paths`. Throws an Error whose text is fit for a log when they are invalid. */
+  /** The value of all files, in the order of `paths`. Throws an Error whose text is suitable for a log if they are invalid. */
   readonly parse: (files: readonly ReadFile[]) => T;
-  /** Called when the files have changed and are invalid. The value before stays in use. */
+  /** Called when the files have changed and are invalid. The previous value stays in use. */
   readonly onProblem: (error: Error) => void;
   /** Called when a new value is in use. */
   readonly onReload?: () => void;
@@ -72,7 +72,7 @@ export class WatchedFiles<T> implements Disposable {
     return this.#value;
   }
 
-  /** Calls `listener` with each new value; the result stops that. */
+  /** Calls `listener` with each new value. The returned function unsubscribes. */
   onChange(listener: (value: T) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -105,7 +105,7 @@ export class WatchedFiles<T> implements Disposable {
     this.#options.onReload?.();
   }
 
-  /** Watches the directories of the files as they are now. Where watching fails, the interval alone finds changes. */
+  /** Watches the directories of the files. If watching fails, only the interval finds changes. */
   #watch(): void {
     const wanted = new Map(
       this.#options.paths.flatMap(directoriesOf).map((path) => [identityOf(path), path]),
@@ -179,7 +179,7 @@ function firstLink(path: string): { readonly directory: string; readonly target:
   return undefined;
 }
 
-/** A directory that was replaced has the same path and must be watched again. */
+/** A replaced directory has the same path and must be watched again. */
 function identityOf(path: string): string {
   try {
     const { dev, ino } = statSync(path);

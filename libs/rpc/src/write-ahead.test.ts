@@ -6,7 +6,7 @@ import { WRITE_AHEAD_BYTES, writeAhead } from "./write-ahead.ts";
 
 const server = new Server({
   interceptors: [
-    // What a socket is to a call: it takes messages when the test lets it. The first of the list is next to the wire.
+    // Acts as the socket of a call: it accepts messages when the test allows it. The first of the list is next to the wire.
     (_method, call) =>
       new ServerInterceptingCall(call, {
         sendMessage: (message, next) => void stalled.promise.then(() => next(message)),
@@ -29,7 +29,7 @@ const method = {
 server.addService({ watch: method }, { watch: (call: NodeJS.WritableStream) => calls.resolve(call) });
 after(() => server.forceShutdown());
 
-test("small messages count as taken at once up to a limit, others when the socket has taken them", async () => {
+test("small messages count as accepted at once up to a limit, others when the socket has accepted them", async () => {
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),

@@ -1,12 +1,13 @@
 /**
  * Sends small responses of a stream together.
  *
- * grpc-js takes one message of a stream at a time: the next follows when the socket has taken the one before, so four short messages
- * cost four turns of the event loop, four system calls and four packets at every hop. Here a message counts as taken at once while
- * at most `WRITE_AHEAD_BYTES` of the call are on their way to the socket, and HTTP/2 writes them together. Beyond that a message
- * counts as taken when the socket has taken it, so a slow client still slows the handler.
+ * grpc-js accepts one message of a stream at a time: the next follows when the socket has accepted the previous one, so four
+ * short messages cost four turns of the event loop, four system calls and four packets at every hop. Here a message counts as
+ * accepted at once while at most `WRITE_AHEAD_BYTES` of the call are on their way to the socket, and HTTP/2 writes them together.
+ * Beyond that a message counts as accepted when the socket has accepted it, so a slow client still slows the handler.
  *
- * Our messages arrive encoded, because only then their size is known. Those of other services (health, reflection) do not, and wait.
+ * Messages of bound methods arrive encoded, because only then their size is known. Those of other services (health, reflection)
+ * do not, and wait.
  */
 import {
   ServerInterceptingCall,
@@ -15,8 +16,9 @@ import {
 } from "@grpc/grpc-js";
 
 /**
- * Bytes of one call that may be on their way to the socket while the handler goes on. Bytes that a client's transport has taken count
- * as acknowledged, and the agent keeps half a ring (at least 32 KiB) of them, so a lost connection does not lose them.
+ * Bytes of one call that may be on their way to the socket while the handler continues. Bytes that a client's transport has
+ * accepted count as acknowledged, and the agent keeps half a ring (at least 32 KiB) of them, so a lost connection does not lose
+ * them.
  */
 export const WRITE_AHEAD_BYTES = 16 * 1024;
 

@@ -1,5 +1,5 @@
 import type { EventStream } from "@paddock/bus";
 import type { PlacementContext } from "./sandboxes/placement-context.ts";
 
-/** What handlers use. */
+/** The parts of the api that handlers use. */
 export type ApiContext = PlacementContext & { readonly events: EventStream };

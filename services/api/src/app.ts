@@ -31,7 +31,7 @@ export type AppOverrides = {
   readonly log?: Logger;
   /** How long a shutdown waits for calls in flight, in milliseconds. */
   readonly drainMs?: number;
-  /** The clock that the age of claims is measured by, in milliseconds. */
+  /** The clock that measures the age of claims, in milliseconds. */
   readonly monotonicMs?: () => number;
 };
 
@@ -46,7 +46,7 @@ export type App = {
 
 const DRAIN_MS = 10_000;
 
-/** Starts the api. It listens at once and takes calls (health SERVING) when it has seen the registry. */
+/** Starts the api. It listens at once and accepts calls (health SERVING) once it has seen the registry. */
 export async function startApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
   const log = overrides.log ?? createLogger({ name: "api", level: config.logLevel });
   const metrics = new Metrics();
@@ -65,9 +65,9 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const placements = undo.use(
     new PlacementRegistry(bus, {
       ...(overrides.monotonicMs === undefined ? {} : { nowMs: overrides.monotonicMs }),
-      onRestored: (count) => log.warn({ count }, "the registry was lost, claimed its placements again"),
+      onRestored: (count) => log.warn({ count }, "the registry was lost; claimed its placements again"),
       onRestoreFailed: (err) =>
-        log.warn({ err }, "the registry was lost: a placement cannot be claimed again, trying again"),
+        log.warn({ err }, "the registry was lost; cannot claim a placement again, will retry"),
     }),
   );
   const sight = undo.use(new RegistrySight({ bus, nodes, placements }));
@@ -106,7 +106,7 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   );
   metrics.gauge(
     "paddock_nodes_up",
-    "Nodes whose heartbeat is fresh",
+    "Nodes with a recent heartbeat",
     () => nodes.all().filter(({ liveness }) => liveness === "up").length,
   );
   const running = undo.move();

@@ -12,7 +12,7 @@ import { placeSandbox, streamSecretFile } from "./testing/api-bench.ts";
 import { bytesAt, CHUNK, chunk, exited, input, inputsOf, start, stdin } from "./testing/exec-messages.ts";
 import { FakeNode } from "./testing/fake-node.ts";
 
-// The api is a process of its own here, so that its memory is its own.
+// The api runs in its own process here, so that its memory can be measured.
 const directory = mkdtempSync(join(tmpdir(), "streams-"));
 const cleanUp = new AsyncDisposableStack();
 cleanUp.defer(() => rmSync(directory, { recursive: true }));
@@ -36,7 +36,7 @@ before(async () => {
     },
     join(directory, "api.log"),
   );
-  cleanUp.defer(async () => assert.equal(await api.stop(), 0, "the api goes down in order"));
+  cleanUp.defer(async () => assert.equal(await api.stop(), 0, "the api shuts down in order"));
   node = cleanUp.use(await FakeNode.start("n1", nats.url));
   connection = cleanUp.use(new GrpcConnection(api.ready.grpcAddress ?? ""));
   await placeSandbox(connection, node);

@@ -55,7 +55,7 @@ const refused: [string, Record<string, string>, RegExp][] = [
   ["a certificate without a key", { PADDOCK_API_TLS_CERT_FILE: "/x" }, /belong together/],
   ["a missing token file", { PADDOCK_API_TOKEN_FILE: "/nonexistent" }, /cannot be read/],
   ["a file without a certificate", { ...someTls }, /PADDOCK_API_TLS_CERT_FILE: .*no certificate/],
-  ["no credentials for the streams", { PADDOCK_STREAM_SECRET_FILE: "" }, /prove to each other who they are/],
+  ["no credentials for the streams", { PADDOCK_STREAM_SECRET_FILE: "" }, /authenticate each other/],
   [
     "credentials for the streams of both kinds",
     {
@@ -102,7 +102,7 @@ for (const [what, env] of [
   ["can be reached without TLS", { PADDOCK_API_GRPC_ADDRESS: "0.0.0.0:0", ...secret }],
   ["name no credentials for the streams", {}],
 ] as const)
-  test(`the process exits with code 78 and one line when its settings ${what}`, () => {
+  test(`the process exits with code 78 and one line if its settings ${what}`, () => {
     const { status, stderr } = spawnSync(
       process.execPath,
       [fileURLToPath(new URL("./main.ts", import.meta.url))],

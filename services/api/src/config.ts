@@ -1,4 +1,4 @@
-/** Settings of the api, by environment, in two steps: `readEnv` takes the texts that are set, `parseConfig` says what they mean. */
+/** Settings of the api, from the environment, in two steps: `readEnv` takes the texts that are set, `parseConfig` parses them. */
 import { BUS_SETTINGS, parseBusSettings } from "@paddock/bus";
 import {
   ConfigError,
@@ -51,10 +51,10 @@ type Texts = SettingTexts<typeof API_SETTINGS>;
 
 export type Config = ReturnType<typeof parseConfig>;
 
-/** The settings that are set. Throws `ConfigError` for a PADDOCK_ name that does not exist. */
+/** The texts that are set. Throws `ConfigError` for a PADDOCK_ name that does not exist. */
 export const readEnv = (env: NodeJS.ProcessEnv): Texts => readSettingTexts(API_SETTINGS, env);
 
-/** The settings with defaults. Throws `ConfigError` for values that make no sense or are not safe. */
+/** The settings with defaults. Throws `ConfigError` for values that are invalid or unsafe. */
 export function parseConfig(texts: Texts) {
   const values = parseSettings(API_SETTINGS, texts);
   const nats = parseBusSettings(texts);
@@ -67,11 +67,11 @@ export function parseConfig(texts: Texts) {
     httpAddress: values.PADDOCK_API_HTTP_ADDRESS,
     tls: tls(values.PADDOCK_API_TLS_CERT_FILE, values.PADDOCK_API_TLS_KEY_FILE),
     tokenFile: values.PADDOCK_API_TOKEN_FILE,
-    /** Credentials by which the api and the nodes know each other. */
+    /** Credentials with which the api and the nodes authenticate each other. */
     stream: peerFiles(texts),
-    /** Names by which the HTTP port may be called, besides its own. */
+    /** Names of the HTTP port that requests may use, besides its own. */
     allowedHosts: values.PADDOCK_API_ALLOWED_HOSTS,
-    /** Origins of web pages that may call, besides the HTTP port itself. */
+    /** Origins of web pages that may call, besides the HTTP port's own. */
     corsOrigins: values.PADDOCK_API_CORS_ORIGINS,
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
   };

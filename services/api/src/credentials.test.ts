@@ -20,7 +20,7 @@ const put = (from: string, to: string) => {
   renameSync(`${to}.new`, to);
 };
 
-/** The serial number of the certificate that a port shows. */
+/** The serial number of the certificate that a port presents. */
 function shownBy(address: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const [host = "", port] = address.split(":");
@@ -63,7 +63,7 @@ test("a replaced token and certificate are used at once, the old token is refuse
   await eventually(() =>
     assert.ok(bench.logs.some((line) => /PADDOCK_API_TOKEN_FILE.*16 to 512/.test(line))),
   );
-  assert.ok((await version("first-token-0000")).version, "the old one stays");
+  assert.ok((await version("first-token-0000")).version, "the old one is still in use");
   putToken("second-token-000");
   await eventually(() => version("second-token-000"));
   await assert.rejects(version("first-token-0000"), { reason: "BAD_TOKEN" });
@@ -72,13 +72,13 @@ test("a replaced token and certificate are used at once, the old token is refuse
   await eventually(() =>
     assert.ok(bench.logs.some((line) => /PADDOCK_API_TLS_CERT_FILE.*not the private key/.test(line))),
   );
-  for (const port of ports) assert.equal(await shownBy(port), shownAtFirst, "the old pair stays");
+  for (const port of ports) assert.equal(await shownBy(port), shownAtFirst, "the old pair is still in use");
   put(second.keyFile, tls.keyFile);
   for (const port of ports) await eventually(async () => assert.notEqual(await shownBy(port), shownAtFirst));
-  assert.ok((await version("second-token-000")).version, "connections of before go on");
+  assert.ok((await version("second-token-000")).version, "earlier connections continue");
 });
 
-test("a secret of streams that is replaced counts for the next connection to a node", async () => {
+test("a replaced secret of streams is used for the next connection to a node", async () => {
   const secretFile = join(directory, "stream.secret");
   const putSecret = (text: string) => {
     writeFileSync(`${secretFile}.text`, text, { mode: 0o600 });
@@ -100,7 +100,7 @@ test("a secret of streams that is replaced counts for the next connection to a n
     return (await answers).at(-1)?.message.case;
   };
   await eventually(() =>
-    assert.rejects(importImage(), { reason: "NODE_UNAVAILABLE", message: /prove to each other/ }),
+    assert.rejects(importImage(), { reason: "NODE_UNAVAILABLE", message: /authenticate each other/ }),
   );
   putSecret(STREAM_SECRET);
   await eventually(async () => assert.equal(await importImage(), "image"));

@@ -1,6 +1,6 @@
 /**
- * Credentials of the api, from files that may be replaced while it runs. When the new files cannot be used together, the previous
- * ones stay in force.
+ * Credentials of the api, from files that may be replaced while it runs. If the new files cannot be used together, the previous
+ * ones stay in use.
  */
 import {
   certificateOf,
@@ -34,13 +34,13 @@ export type Credentials = Disposable & {
   readonly stream: Replaceable<PeerCredentials>;
 };
 
-/** Told of replaced files, by the setting that names them. */
+/** Called for replaced files, with the setting that names them. */
 export type CredentialNews = {
   changed(setting: string): void;
   unusable(setting: string, error: Error): void;
 };
 
-/** Reads the files and watches them. Throws an Error for the operator when one cannot be used. */
+/** Reads the files and watches them. Throws an Error for the operator if a file cannot be used. */
 export function openCredentials(
   { tls, tokenFile, stream }: CredentialFiles,
   news: CredentialNews,

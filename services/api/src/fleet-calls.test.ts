@@ -40,7 +40,7 @@ const sandboxes = () => bench.connection.service(SandboxService);
 const images = () => bench.connection.service(ImageService);
 const nodes = () => bench.connection.service(NodeService);
 
-/** A node that has these sandboxes and answers at most two at a time. */
+/** A node that has these sandboxes and lists at most two at a time. */
 const holding =
   (...ids: string[]) =>
   async ({ pageToken }: { readonly pageToken: string }) => {
@@ -143,7 +143,10 @@ test("an image is deleted on each node that has it; if no node has it, the call 
   await assert.rejects(images().deleteImage({ requestId: "d3", image: "x" }), { reason: "IMAGE_IN_USE" });
 });
 
-/** A node that has these images and removes the one whose id begins so, as a node's store does; it remembers its requests. */
+/**
+ * A node that has these images. It removes the one whose id has the given prefix, as a node's store does, and remembers its
+ * requests.
+ */
 const holdingImages = (node: FakeNode, images: { imageId: string; names?: string[] }[]) => {
   const done = new Map<string, string>();
   let left = images;
@@ -183,7 +186,7 @@ test("an id prefix that matches different images on different nodes deletes none
   assert.equal(again.imageId, "sha256:abcd000000002", "the same request has the same outcome");
 });
 
-test("a short name of hex digits is a name on every node, even where an id begins with it", async () => {
+test("a short name of hex digits is a name on every node, even if an id begins with it", async () => {
   holdingImages(n1, [{ imageId: "sha256:0001", names: ["cafe:latest"] }]);
   holdingImages(n2, [{ imageId: "sha256:cafe1" }]);
   assert.equal((await images().deleteImage({ requestId: "a3", image: "cafe" })).imageId, "sha256:0001");
@@ -208,7 +211,7 @@ const importing = (digests: Map<string, string>, nodeId: string) =>
     });
   };
 
-test("what nodes find odd about an image is told once each, with the image", async () => {
+test("each warning of the nodes about an image is returned once, with the image", async () => {
   const finding = (warnings: string[]) =>
     async function* (requests: AsyncIterable<ImportImageRequest>) {
       for await (const _ of requests);
@@ -283,7 +286,7 @@ test("the log level changes at the api and on the nodes, and nodes that fail are
   assert.equal(bench.app.log.level, "warn");
 });
 
-test("the api tells its version and its protocols", async () => {
+test("the api reports its version and its protocols", async () => {
   const { version, runtimeVersion, apiVersions } = await bench.connection
     .service(SystemService)
     .getVersion({});

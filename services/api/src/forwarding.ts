@@ -1,6 +1,6 @@
 /**
- * Calls that the node of a sandbox answers: the api forwards them unchanged. A unary call is sent as a command, a call that streams its
- * answer uses the gRPC connection to the node.
+ * Calls that the node of a sandbox answers: the api forwards them unchanged. A unary call is sent as a command; a call with a
+ * streamed answer uses the gRPC connection to the node.
  */
 import type { DescMethod, DescMethodServerStreaming, DescService, Message } from "@bufbuild/protobuf";
 import {
@@ -16,7 +16,9 @@ import { sandboxStream } from "./streams/sandbox-stream.ts";
 
 type Named = Message & { readonly sandboxId: string };
 
-/** The methods of a service: those with a handler of the api, the others forwarded. Throws an Error when one cannot be forwarded. */
+/**
+ * The methods of a service: those with a handler of the api, the others forwarded. Throws an Error if one cannot be forwarded.
+ */
 export function forwarding<S extends DescService>(
   api: ApiContext,
   service: S,

@@ -19,7 +19,7 @@ const nodes = () => bench.connection.service(NodeService);
 
 const hostile = ["../x", "a/b", "a\0b", "x".repeat(129), "-rf", "$(id)", "*", ">", ".", " ", "é", "a\n"];
 for (const id of hostile) {
-  test(`the hostile id ${JSON.stringify(id.slice(0, 8))} is refused in every field that takes an id, by the path of the field`, async () => {
+  test(`the hostile id ${JSON.stringify(id.slice(0, 8))} is refused in every field with an id, and the error has the path of the field`, async () => {
     const spec = { containers: [{ containerId: id, image: "x" }] };
     const create = await caught(sandboxes().createSandbox({ requestId: "r", sandboxId: id, spec }));
     assert.deepEqual([...new Set(create.violations.map(({ field }) => field))].sort(), [

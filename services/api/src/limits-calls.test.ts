@@ -70,7 +70,7 @@ test("an update reaches the node with the limits that are set, and its outcomes 
   assert.equal(outcomes[0]?.effect, ResourceEffect.NEXT_START);
 });
 
-test("limits out of range are refused by their names, and the node is not asked", async () => {
+test("limits out of range are refused with their names, and the node is not asked", async () => {
   const before = node.seen.length;
   const error = await caught(
     containers().updateContainer({
@@ -107,7 +107,7 @@ test("limits out of range are refused by their names, and the node is not asked"
   assert.equal(node.seen.length, before);
 });
 
-test("the maximum size of a VM is checked by its field, and is not demanded of a node at boot", async () => {
+test("the maximum size of a VM is checked, and is not demanded of a node at boot", async () => {
   const odd = await caught(
     sandboxes().createSandbox({
       requestId: "g1",
@@ -123,7 +123,7 @@ test("the maximum size of a VM is checked by its field, and is not demanded of a
   await sandboxes().createSandbox({ requestId: "g2", sandboxId: "g", spec: { resources } });
 });
 
-test("a maximum below the size at boot is refused by its field, before any node is asked", async () => {
+test("a maximum below the size at boot is refused with its field before any node is asked", async () => {
   const before = node.seen.length;
   const contradictions = [
     ["spec.resources.max_vcpus", { vcpus: 4, maxVcpus: 3 }],
@@ -142,7 +142,7 @@ test("a maximum below the size at boot is refused by its field, before any node 
   assert.equal(node.seen.length, before);
 });
 
-test("a malformed list of CPUs is refused by its field, and a list is accepted", async () => {
+test("a malformed list of CPUs is refused with its field, and a valid one is accepted", async () => {
   const create = (cpusetCpus: string) => {
     const requestId = `cpus-${process.hrtime.bigint()}`;
     const spec = { containers: [{ containerId: "c", image: "i", resources: { cpusetCpus } }] };
@@ -159,7 +159,7 @@ test("a malformed list of CPUs is refused by its field, and a list is accepted",
   for (const text of ["", "3", "0-3,8", "8191,0-1"]) await create(text);
 });
 
-test("a node whose sandboxes have grown takes no sandbox that no longer fits, after its next heartbeat", async () => {
+test("a node whose sandboxes have grown gets no sandbox that no longer fits, after its next heartbeat", async () => {
   await node.beat(15n * GIB);
   const spec = { resources: { memoryBytes: 2n * GIB } };
   await eventually(async () => {

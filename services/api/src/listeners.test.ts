@@ -112,7 +112,7 @@ test("a server stream works over HTTP/1.1, a bidirectional one over HTTP/2 witho
   assert.deepEqual(echoed, [7]);
 });
 
-test("a Connect client that leaves aborts the node's stream", async () => {
+test("a Connect client that disconnects aborts the node's stream", async () => {
   const aborted = Promise.withResolvers<void>();
   n1.streams.readLogs = async function* (_request, ctx) {
     ctx.signal.addEventListener("abort", () => aborted.resolve());
@@ -139,7 +139,7 @@ test("a body beyond 4 MiB is refused on the HTTP port too", async () => {
   assert.equal(((await response.json()) as { code: string }).code, "resource_exhausted");
 });
 
-test("a connection that sends garbage does no harm", async () => {
+test("a connection that sends garbage does not affect others", async () => {
   await new Promise<void>((resolve) => {
     const [host, port] = bench.app.httpAddress.split(":");
     const request = http.request({ host, port, method: "GET", path: "/healthz" });
@@ -162,7 +162,7 @@ test("metrics name methods and codes, and no sandboxes", async () => {
   assert.ok(!text.includes("nope"));
 });
 
-/** One reflection request by a client without our proto files: field numbers are those of grpc/reflection/v1. */
+/** One reflection request of a client without our proto files: field numbers are those of grpc/reflection/v1. */
 function reflect(version: string, request: Buffer): Promise<Buffer> {
   const client = new Client(bench.app.grpcAddress, credentials.createInsecure());
   const call = client.makeBidiStreamRequest<Buffer, Buffer>(
@@ -230,7 +230,7 @@ function healthOf(address: string, service: string, options = credentials.create
   });
 }
 
-test("without NATS the api is not ready and says so everywhere, and is ready again when NATS is back", async () => {
+test("without NATS the api reports everywhere that it is not ready, and is ready again when NATS is back", async () => {
   await using own = await ApiBench.start(startNats);
   const readyz = async () => (await fetch(`http://${own.app.httpAddress}/readyz`)).status;
   await eventually(async () => assert.equal(await readyz(), 200));

@@ -83,13 +83,13 @@ test("every stream has the generation of the sandbox's placement", async () => {
   });
 });
 
-test("a malformed address in a heartbeat, or one of another host without certificates, is not dialled", async () => {
+test("the api does not connect to a malformed address in a heartbeat, or without certificates to one of another host", async () => {
   const direct = node.streamAddress;
   const port = direct.split(":")[1];
   const wrong = {
-    "unix:/run/docker.sock": /no host and port/,
-    [`ipv4:${direct}`]: /no host and port/,
-    "127.0.0.1:0": /no host and port/,
+    "unix:/run/docker.sock": /not a host and port/,
+    [`ipv4:${direct}`]: /not a host and port/,
+    "127.0.0.1:0": /not a host and port/,
     [`0.0.0.0:${port}`]: /PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS/,
     [`[::]:${port}`]: /PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS/,
     "169.254.169.254:80": /on another host, which needs certificates/,
@@ -108,7 +108,7 @@ test("a malformed address in a heartbeat, or one of another host without certifi
   await node.advertise(direct);
 });
 
-test("another server at a node's address receives nothing, and the client is told the cause", async () => {
+test("another server at a node's address receives nothing, and the client gets the cause", async () => {
   const direct = node.streamAddress;
   await using other = await bench.node("n2");
   let asked = 0;
@@ -120,11 +120,11 @@ test("another server at a node's address receives nothing, and the client is tol
   await eventually(async () => {
     await assert.rejects(drained(processes().readLogs({ sandboxId: "s", containerId: "c" })), (error) => {
       assert.ok(error instanceof PaddockError && error.reason === "NODE_UNAVAILABLE", String(error));
-      assert.match(error.message, /could not prove to each other who they are/);
+      assert.match(error.message, /could not authenticate each other/);
       return true;
     });
   });
   assert.equal(asked, 0);
-  assert.ok(bench.logs.some((line) => line.includes("one of the two is not who it should be")));
+  assert.ok(bench.logs.some((line) => line.includes("one side failed to authenticate the other")));
   await node.advertise(direct);
 });

@@ -19,7 +19,7 @@ import type { FakeNode } from "./testing/fake-node.ts";
 let bench: ApiBench;
 let n1: FakeNode;
 let n2: FakeNode;
-/** How far the clock of claims is ahead. */
+/** How far the clock of claims is ahead, in milliseconds. */
 let aheadMs = 0;
 const sandboxes = () => bench.connection.service(SandboxService);
 const seen = (node: FakeNode) => node.seen.map(({ method }) => method.split("/")[1]);
@@ -56,7 +56,7 @@ const refuse = (error: unknown) => async () => {
 };
 const request = (sandboxId: string, requestId = `by-${sandboxId}`) => ({ requestId, sandboxId, spec: {} });
 
-test("a repeat that fails, for any reason, keeps the id of the sandbox that an earlier attempt made", async () => {
+test("a repeat that fails, for any reason, keeps the id of the sandbox that an earlier attempt created", async () => {
   n1.commands.createSandbox = made("n1");
   await sandboxes().createSandbox(request("s1"));
   n1.commands.getSandbox = found("n1");
@@ -117,7 +117,7 @@ for (const reason of ["IMAGE_NOT_FOUND", "VM_UNAVAILABLE"] as const)
     assert.deepEqual(n2.seen, []);
   });
 
-test("an old claim of a sandbox that its node does not know is released by the next create, and kept while the node does not answer", async () => {
+test("the next create releases an old claim of a sandbox that its node does not have, and keeps it while the node does not answer", async () => {
   await using bus = new Bus({ url: bench.nats.url, name: "test" });
   await bus.ready;
   await using registry = new PlacementRegistry(bus);
@@ -135,7 +135,7 @@ test("an old claim of a sandbox that its node does not know is released by the n
   await claim("old");
   const early = await caught(sandboxes().createSandbox(request("old")));
   assert.equal(early.reason, "SANDBOX_EXISTS");
-  assert.deepEqual(seen(n2), [], "a claim is young when it has just been heard of");
+  assert.deepEqual(seen(n2), [], "a claim that was just received is young");
   aheadMs += 600_000;
   n1.commands.createSandbox = made("n1");
   for (const error of [new PaddockError("TOO_MANY", "busy"), undefined]) {

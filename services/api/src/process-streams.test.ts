@@ -62,7 +62,7 @@ test("a client that does not read stops the node, and only output that it took i
     before = yielded;
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
-  assert.ok(yielded < 8 * MIB, `${yielded} bytes are under way to a client that does not read`);
+  assert.ok(yielded < 8 * MIB, `${yielded} bytes are in flight to a client that does not read`);
   assert.ok(acked <= BigInt(yielded) && acked < 4n * BigInt(MIB), `${acked} bytes are acknowledged`);
   await iterator.return?.();
 });
@@ -113,7 +113,7 @@ test("a client that half-closes at once gets all output, acknowledged on its beh
   assert.equal(bytes, MIB);
 });
 
-test("a client's cancellation and its deadline reach the node", async () => {
+test("the cancellation and the deadline of a client reach the node", async () => {
   const contexts: CallContext[] = [];
   node.streams.exec = async function* (_requests, ctx) {
     contexts.push(ctx);
@@ -198,7 +198,7 @@ test("an error of the node on a stream reaches the client with its metadata", as
 
 test("waits, logs and statistics are forwarded as they arrive", async () => {
   node.streams.waitProcess = async (_request, ctx) => {
-    assert.equal(ctx.deadline, undefined, "a wait lasts as long as the client wants");
+    assert.equal(ctx.deadline, undefined, "the client decides how long a wait lasts");
     return create(WaitProcessResponseSchema, { status: { code: 3 } });
   };
   const { status } = await processes().waitProcess({ sandboxId: "s", containerId: "c", execId: "e" });
@@ -219,7 +219,7 @@ test("waits, logs and statistics are forwarded as they arrive", async () => {
   }
 });
 
-test("statistics of a sandbox arrive as its node reads them until the client leaves; an interval out of range is refused", async () => {
+test("statistics of a sandbox arrive as its node reads them until the client disconnects; an interval out of range is refused", async () => {
   const asked: (number | undefined)[] = [];
   const left = Promise.withResolvers<void>();
   node.streams.watchSandboxStats = async function* ({ interval }, ctx) {
@@ -245,7 +245,7 @@ test("statistics of a sandbox arrive as its node reads them until the client lea
   );
 });
 
-test("a node that is lost during a stream is NODE_UNAVAILABLE by name, and the next stream reaches it again", async () => {
+test("a node that is lost during a stream gives NODE_UNAVAILABLE with its name, and the next stream reaches it again", async () => {
   const direct = node.streamAddress;
   const wire = await cuttableWire(direct);
   await node.advertise(wire.address);
@@ -257,7 +257,7 @@ test("a node that is lost during a stream is NODE_UNAVAILABLE by name, and the n
     const early = processes().exec();
     await early.write(start());
     for await (const _ of early) break;
-    assert.ok(wire.used(), "the api has taken the new address");
+    assert.ok(wire.used(), "the api uses the new address");
   });
   const call = processes().exec();
   await call.write(start());

@@ -22,7 +22,7 @@ before(async () => {
 after(() => bench[Symbol.asyncDispose]());
 const sandboxes = () => bench.connection.service(SandboxService);
 
-test("sandboxes that a lost registry lacks are claimed for their node, with their generation", async () => {
+test("sandboxes that are missing after a loss of the registry are claimed for their node, with their generation", async () => {
   node.commands.listSandboxes = async () =>
     create(ListSandboxesResponseSchema, {
       sandboxes: [
@@ -53,7 +53,7 @@ test("the node decides whether a create repeats the request of a rebuilt placeme
   await sandboxes().getSandbox({ sandboxId: "kept" });
 });
 
-test("a sandbox that its node counts and the registry lacks is claimed, even without a restart of the daemon", async () => {
+test("a sandbox that its node counts but the registry lacks is claimed even without a restart of the daemon", async () => {
   const listing = (ids: string[]) => async () =>
     create(ListSandboxesResponseSchema, {
       sandboxes: ids.map((sandboxId) => ({

@@ -31,7 +31,7 @@ async function restarted(own: string, port: number) {
   return { url: nats.url, [Symbol.asyncDispose]: () => nats.kill() };
 }
 
-/** A node with one sandbox; `listed` is called when it is asked for its sandboxes, and answers when that has settled. */
+/** A node with one sandbox. `listed` is called when the node is asked for its sandboxes; the answer waits for its result. */
 function hasOne(node: FakeNode, sandboxId: string, generation: bigint, listed = async () => {}) {
   node.sandboxes = 1;
   node.commands.listSandboxes = async () => {
@@ -46,7 +46,7 @@ function hasOne(node: FakeNode, sandboxId: string, generation: bigint, listed = 
     });
 }
 
-test("an api that starts without JetStream is not ready, says why, and a list waits or fails but is never empty", async () => {
+test("an api that starts without JetStream is not ready and reports why; a list waits or fails but is never empty", async () => {
   let port = 0;
   const own = join(directory, "none");
   await using bench = await ApiBench.start(async () => {
@@ -133,7 +133,7 @@ test("an api that survives the loss of the store keeps its nodes and placements,
     ),
   );
   const { sandbox } = await eventually(() => sandboxes.getSandbox({ sandboxId: "kept" }));
-  assert.equal(sandbox?.generation, 42n, "a sandbox that was known is found meanwhile");
+  assert.equal(sandbox?.generation, 42n, "a known sandbox is found in the meantime");
   await eventually(() => n1.beat());
   await eventually(async () => assert.match(await readyz(bench), /^200/));
   const { nodes } = await bench.connection.service(NodeService).listNodes({});
@@ -164,7 +164,7 @@ test("a placement with an earlier generation than its node's is raised to that g
   await eventually(async () => assert.equal(await generation(), 9n));
 });
 
-test("a generation is above every one that was seen, even if the clock of another api was ahead", async () => {
+test("a generation is above every generation seen before, even if the clock of another api was ahead", async () => {
   await using bench = await ApiBench.start(startNats);
   const n1 = await bench.node("n1");
   const ahead = BigInt(Date.now() + 86_400_000);

@@ -116,7 +116,7 @@ const foreign = () => [
   "",
 ];
 
-test("a request for a host that is ours is served, over HTTP/1.1 and HTTP/2", async () => {
+test("a request for a known host is served, over HTTP/1.1 and HTTP/2", async () => {
   for (const name of known()) {
     assert.equal((await one({ headers: [host(name)] })).status, 200, name);
     assert.equal((await two({ headers: [authority(name)] })).status, 200, name);
@@ -130,7 +130,7 @@ test("a request for another host is refused on every path, and the message names
     const { code, message, hint } = JSON.parse(text);
     assert.equal(code, "permission_denied");
     assert.match(`${message} ${hint}`, /host.*PADDOCK_API_ALLOWED_HOSTS/);
-    // What is no authority at all ends by itself.
+    // A malformed authority ends the request by itself.
     const status2 = await two({ headers: [authority(name)] }).then(
       (answer) => answer.status,
       () => 421,
@@ -174,7 +174,7 @@ test("a request that names no host, two hosts, or another host in its target is 
   assert.match((await raw(`GET /healthz HTTP/1.1\r\nhost: ${ours()}\r\n${closing}`)) ?? "", / 200 /);
 });
 
-test("a web page of another origin is refused before any work, one of our origin is served", async () => {
+test("a web page of another origin is refused before any work, one of the api's origin is served", async () => {
   const calls = async () => {
     const text = (await one({ path: "/metrics", method: "GET", headers: [host(ours())] })).text;
     return Number(/GetVersion",code="OK"\} (\d+)/.exec(text)?.[1] ?? 0);

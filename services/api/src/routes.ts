@@ -1,4 +1,4 @@
-/** All calls of the public API and their handlers. Calls of a sandbox that are not listed here are forwarded to its node. */
+/** All calls of the public API and their handlers. Calls about a sandbox that are not listed here are forwarded to its node. */
 import {
   ContainerService,
   EventService,

@@ -91,7 +91,7 @@ test("an id that is taken is refused before any node is asked, with a hint", asy
   assert.equal(n1.seen.length, 0);
 });
 
-test("the same request id is the same sandbox, also with a generated id and with the body in another order", async () => {
+test("the same request id returns the same sandbox, even with a generated id and the body in another order", async () => {
   n1.commands.createSandbox = accept;
   const first = await sandboxes().createSandbox({ requestId: "c4", spec: { labels: { a: "1", b: "2" } } });
   const second = await sandboxes().createSandbox({ requestId: "c4", spec: { labels: { b: "2", a: "1" } } });
@@ -114,7 +114,7 @@ test("a request id with another body, or for another call, is refused", async ()
   assert.equal(run.reason, "REQUEST_ID_REUSED");
 });
 
-test("a create that certainly failed frees the id", async () => {
+test("a create that has definitely failed frees the id", async () => {
   n1.commands.createSandbox = refuse(new PaddockError("NO_DISK_SPACE", "the disk is full"));
   assert.equal(
     (await caught(sandboxes().createSandbox({ requestId: "c7", sandboxId: "s7", spec: {} }))).reason,
@@ -124,7 +124,7 @@ test("a create that certainly failed frees the id", async () => {
   await sandboxes().createSandbox({ requestId: "c8", sandboxId: "s7", spec: {} });
 });
 
-test("a create whose outcome is unknown keeps the id, and the same request settles it", async () => {
+test("a create whose outcome is unknown keeps the id, and a repeat of the request settles it", async () => {
   const never = Promise.withResolvers<never>();
   n1.commands.createSandbox = () => never.promise;
   const deadline = new Date(Date.now() + 400);
@@ -139,7 +139,7 @@ test("a create whose outcome is unknown keeps the id, and the same request settl
   assert.equal(sandbox?.sandboxId, "s9");
 });
 
-test("a client that leaves a create aborts it on the node, and the id is free once the node has undone it", async () => {
+test("a client that cancels a create aborts it on the node, and the id is free once the node has undone it", async () => {
   const started = Promise.withResolvers<void>();
   n1.commands.createSandbox = (_body, _command, { signal }) =>
     new Promise((_resolve, reject) => {
@@ -211,7 +211,7 @@ test("a container's status is the one in the sandbox's status, and an unknown co
   assert.equal(error.reason, "CONTAINER_NOT_FOUND");
 });
 
-test("calls that do not exist yet are UNIMPLEMENTED by name", async () => {
+test("calls that do not exist yet are UNIMPLEMENTED with their names", async () => {
   const sandbox = { requestId: "r", sandboxId: "s" };
   const node = { nodeId: "n1" };
   const device = { deviceId: "d", source: { case: "volume" as const, value: { name: "v" } } };
@@ -284,7 +284,7 @@ test("a full node is skipped, and the sandbox is on the node that accepted it", 
   assert.equal((await caught(sandboxes().getSandbox({ sandboxId: "m5" }))).reason, "SANDBOX_NOT_FOUND");
 });
 
-test("a node that has left is UNAVAILABLE at once, by name", async () => {
+test("a node that is down is UNAVAILABLE at once, with its name", async () => {
   const n3 = await bench.node("n3");
   await nodeIsKnown("n3");
   n3.commands.createSandbox = async (body, command) => created(body, command, "n3");

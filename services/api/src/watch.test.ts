@@ -46,7 +46,7 @@ async function publish(eventId: string, sandboxId = "s1"): Promise<void> {
   await stream.publish({ eventId, nodeId, sandboxId, bytes });
 }
 
-/** One more api, which is connected. */
+/** Another api, connected. */
 async function anotherApi() {
   const config = parseConfig({
     PADDOCK_NATS_URL: nats.url,
@@ -63,7 +63,7 @@ async function anotherApi() {
 
 type Watch = { seen: string[]; token: string };
 
-/** Takes responses until one has this event, or "." for a bookmark. Cancels the watch then. */
+/** Reads responses until one has this event, or "." for a bookmark. Then cancels the watch. */
 async function until(
   responses: AsyncIterable<WatchResponse>,
   last: string,
@@ -80,7 +80,7 @@ async function until(
 }
 const events = ({ seen }: Watch) => seen.filter((id) => id !== ".");
 
-test("a watch without a token begins now, and can be resumed from its first bookmark", async () => {
+test("a watch without a token starts now, and can be resumed from its first bookmark", async () => {
   await publish("a0");
   const first = await until(service().watch({}), ".");
   assert.deepEqual(first.seen, ["."]);
@@ -90,7 +90,7 @@ test("a watch without a token begins now, and can be resumed from its first book
   assert.deepEqual(events(resumed), ["a1", "a2"]);
 });
 
-test("a token works for another client at another api, at any event", async () => {
+test("a token of any event works for another client at another api", async () => {
   const { token } = await until(service().watch({}), ".");
   for (const id of ids("b", 10)) await publish(id);
   const half = await until(service().watch({ resumeToken: token }), "b4");
@@ -139,7 +139,7 @@ test("killing NATS during a watch loses and repeats no event", async () => {
   assert.deepEqual(events(watch), expected);
 });
 
-test("a client that does not read for a while misses nothing", async () => {
+test("a client that does not read for a while misses no event", async () => {
   const { token } = await until(service().watch({}), ".");
   const expected = ids("e", 1500);
   await Promise.all(expected.map((id) => publish(id)));

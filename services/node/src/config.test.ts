@@ -108,5 +108,5 @@ for (const address of ["127.0.0.1:0", "0.0.0.0:0"])
       },
     );
     assert.equal(status, 78, stderr);
-    assert.match(stderr, /^api and node daemon must be able to prove to each other who they are.*\n$/);
+    assert.match(stderr, /^api and node daemon must be able to authenticate each other.*\n$/);
   });

@@ -1,18 +1,18 @@
 /**
- * How far an output of a process has been written.
+ * The position up to which an output of a process has been written.
  *
- * Chunks carry the offset of their first byte. Bytes before the cursor were written already, by an earlier stream that broke,
- * and are dropped. The cursor moves only when the sink has taken the bytes. So an output that is attached again from the
- * cursor has no gaps and no repeats.
+ * Chunks have the offset of their first byte. Bytes before the cursor were written already, by an earlier stream that broke, and
+ * are dropped. The cursor moves only when the sink has accepted the bytes. So an output that is attached again at the cursor has
+ * no gaps and no repeats.
  */
 
 /**
- * Takes the bytes of an output. Resolves when it has them, which slows the process down while it does not; rejects with
- * `OutputClosedError` when nobody reads them any more.
+ * Writes bytes of an output. Resolves when the bytes are accepted, which slows the process down until then. Rejects with
+ * `OutputClosedError` if nobody reads the output any more.
  */
 export type OutputSink = (data: Uint8Array) => Promise<void>;
 
-/** The reader of an output has left, as `head` does in `paddock logs … | head`. */
+/** The reader of an output has closed it, as `head` does in `paddock logs … | head`. */
 export class OutputClosedError extends Error {
   override readonly name = "OutputClosedError";
 }
@@ -28,12 +28,12 @@ export class OutputCursor {
     this.#offset = offset;
   }
 
-  /** First byte not written yet. */
+  /** The first byte that is not written yet. */
   get offset(): bigint {
     return this.#offset;
   }
 
-  /** Whether bytes are passed over rather than written. */
+  /** Whether bytes are skipped instead of written. */
   get isDiscarding(): boolean {
     return this.#isDiscarding;
   }
@@ -48,12 +48,12 @@ export class OutputCursor {
     return missing;
   }
 
-  /** From now on passes over bytes without writing them: nobody reads them. */
+  /** From now on skips bytes without writing them, because nobody reads them. */
   discard(): void {
     this.#isDiscarding = true;
   }
 
-  /** Goes on at `offset`. Returns the number of bytes passed over, 0 when `offset` is not ahead of the cursor. */
+  /** Continues at `offset`. Returns the number of skipped bytes, 0 if `offset` is not ahead of the cursor. */
   skipTo(offset: bigint): bigint {
     if (offset <= this.#offset) return 0n;
     const skipped = offset - this.#offset;

@@ -14,7 +14,7 @@ const ADDRESS = { sandboxId: "web", containerId: "main", execId: "e1" };
 const EXEC: Opening = { kind: "exec", process: { args: ["job"] } };
 const ATTACH: Opening = { kind: "attach", stdoutOffset: undefined, stderrOffset: undefined };
 
-/** A session whose outputs are gathered, and whose readers may leave. */
+/** A session that collects its outputs. Their readers may close them. */
 function sessionOf(client: ApiClient, options: Partial<ProcessSessionOptions> = {}) {
   const gathered = { stdout: "", stderr: "" };
   const left = new Set<string>();
@@ -49,7 +49,7 @@ function sessionOf(client: ApiClient, options: Partial<ProcessSessionOptions> = 
 
 for (const [place, serve] of Object.entries(SERVED)) {
   describe(`a process session ${place}`, () => {
-    test("gathers both outputs and the exit status", async () => {
+    test("collects both outputs and the exit status", async () => {
       await using served = await serve();
       new FakeProcess().write("stdout", "to out\n").write("stderr", "to err\n").end(42).serve(served.api);
       const { session, gathered } = sessionOf(served.client);
@@ -77,7 +77,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       assert.deepEqual(notices.slice(0, 2), ["connection_lost", "connected_again"]);
     });
 
-    test("sends stdin again from what was acknowledged when its stream is cut", async () => {
+    test("sends stdin again from the acknowledged offset when its stream is cut", async () => {
       await using served = await serve();
       const process = new FakeProcess();
       process.serve(served.api);
@@ -104,7 +104,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       const process = new FakeProcess();
       let started = 0;
       process.serve(served.api);
-      // The connection is cut at the moment the process exists, before anyone could be told.
+      // The connection is cut when the process exists, before the client can be told.
       Object.defineProperty(process, "executions", {
         get: () => started,
         set: (value: number) => {
@@ -119,7 +119,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       assert.ok(served.api.calls.includes("Attach"));
     });
 
-    test("closes an output of an exec whose reader has left, again on a new stream, and reads on", async () => {
+    test("closes an output of an exec that its reader closed, also on a new stream, and reads the other", async () => {
       await using served = await serve();
       const process = new FakeProcess().write("stdout", "y\n");
       process.serve(served.api);
@@ -138,7 +138,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       assert.deepEqual(gathered, { stdout: "y\n", stderr: "told\n" });
     });
 
-    test("ends when the reader of an attached process has left, and leaves the process alone", async () => {
+    test("ends when the output of an attached process is closed, without an effect on the process", async () => {
       await using served = await serve();
       const process = FakeProcess.init("e1").write("stdout", "y\n");
       process.serve(served.api);
@@ -151,11 +151,11 @@ for (const [place, serve] of Object.entries(SERVED)) {
       assert.deepEqual(process.closes, []);
     });
 
-    test("acknowledges what was written", async () => {
+    test("acknowledges the bytes that were written", async () => {
       await using served = await serve();
       const process = new FakeProcess().write("stdout", "12345").write("stderr", "123");
       process.serve(served.api);
-      // It ends only when it has heard of all that was written.
+      // It ends only when all written bytes are acknowledged.
       process.onInput = () => {
         if (process.acked.stdout === 5n && process.acked.stderr === 3n) process.end(9);
       };
@@ -163,7 +163,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       assert.equal((await session.run()).code, 9);
     });
 
-    test("sends signals and the last size once there is a stream", async () => {
+    test("sends signals and the last size once a stream is open", async () => {
       await using served = await serve();
       const process = new FakeProcess();
       process.serve(served.api);
@@ -186,7 +186,7 @@ for (const [place, serve] of Object.entries(SERVED)) {
       await assert.rejects(sessionOf(served.client).session.run(), { reason: "WRONG_STATE" });
     });
 
-    test("ends with its signal, also while a sink takes nothing", async () => {
+    test("ends with its signal, even while a sink accepts no bytes", async () => {
       await using served = await serve();
       new FakeProcess().write("stdout", "y\n").serve(served.api);
       const reached = Promise.withResolvers<void>();

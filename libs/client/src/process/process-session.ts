@@ -1,15 +1,15 @@
 /**
- * Follows a process to its end, over as many streams as it takes.
+ * Follows a process to its end, over any number of streams.
  *
  *   open ──started──> follow ──exited──> done
  *    ^                  │
  *    └──wait a moment───┘  the stream broke
  *
- * The session keeps what must survive a broken stream: how far each output was written, which stdin the process has not
+ * The session keeps the state that must survive a broken stream: how far each output was written, which stdin the process has not
  * acknowledged, and the id of the process. An Exec whose outcome is unknown is sent again under the same id: either it never
  * arrived and runs now, or it fails with ALREADY_EXISTS and is attached to. So a command never runs twice.
  *
- * When the reader of an output leaves (`paddock exec web yes | head -1`), an exec closes that output, as a pipe between two
+ * When the reader of an output closes it (`paddock exec web yes | head -1`), an exec closes that output, as a pipe between two
  * programs does, and is followed to its end. The output of a container's init process stays open.
  */
 import type { CallOptions } from "@connectrpc/connect";
@@ -29,23 +29,23 @@ import {
 } from "./process-stream.ts";
 import type { StdinWindow } from "./stdin-window.ts";
 
-/** Written bytes are acknowledged when there are this many, or when this much time has passed. */
+/** Written bytes are acknowledged when there are this many, or after `ACK_MS`. */
 const ACK_BYTES = 262_144n;
 const ACK_MS = 5;
 /** How long a session tries to resume a broken stream. */
 const RESUME_MS = 30_000;
-/** The same when the api says that the VM itself is gone. */
+/** The same if the api reports that the VM itself is lost. */
 const RESUME_LOST_VM_MS = 5_000;
 const CLOSABLE = [OutputStream.STDOUT, OutputStream.STDERR] as const;
-/** How long the api may take to close a stream whose process has ended. */
+/** How long the api may take to close a stream after its process has ended. */
 const CLOSE_MS = 1_000;
 
-/** What happens to a session on its way, for the user to see. */
+/** An event of a session that the user should see. */
 export type SessionNotice =
   /** The stream broke and is about to be resumed. */
   | { readonly kind: "connection_lost" }
   | { readonly kind: "connected_again" }
-  /** Bytes of an output that nothing holds any more. */
+  /** Bytes of an output that are no longer held anywhere. */
   | { readonly kind: "output_lost"; readonly output: "stdout" | "stderr"; readonly bytes: bigint };
 
 export type ProcessSessionOptions = {
@@ -54,11 +54,11 @@ export type ProcessSessionOptions = {
   readonly opening: Opening;
   readonly stdout: OutputCursor;
   readonly stderr: OutputCursor;
-  /** Stdin of the process; without it the process gets none from here. */
+  /** Stdin of the process; if absent, none is sent. */
   readonly stdin?: StdinWindow | undefined;
-  /** How long one stream may last, in milliseconds; without end by default. */
+  /** How long one stream may last, in milliseconds; unlimited by default. */
   readonly timeoutMs?: number | undefined;
-  /** Ends the session with the signal's reason. The process goes on. */
+  /** Ends the session with the signal's reason. The process continues. */
   readonly signal?: AbortSignal | undefined;
   readonly onNotice?: (notice: SessionNotice) => void;
 };
@@ -72,7 +72,7 @@ export class ProcessSession {
   #attempt = 0;
   #acked = { stdout: 0n, stderr: 0n };
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The last terminal size, and the signals to send once there is a stream. */
+  /** The last terminal size, and the signals to send once a stream is open. */
   #resize: ProcessInputInit | undefined;
   #signals: ProcessInputInit[] = [];
 
@@ -82,13 +82,13 @@ export class ProcessSession {
   }
 
   /**
-   * Follows the process to its end. Throws `PaddockError` when it cannot, and `OutputClosedError` when the reader of an attached
-   * process has left.
+   * Follows the process to its end. Throws `PaddockError` if that fails, and `OutputClosedError` if the reader of an attached
+   * process has closed the output.
    */
   async run(): Promise<ExitStatus> {
     const { signal } = this.#options;
     if (!signal) return this.#followToEnd();
-    // A sink that takes nothing must not keep an aborted session waiting.
+    // A sink that accepts no bytes must not keep an aborted session waiting.
     const aborted = Promise.withResolvers<never>();
     const abort = () => aborted.reject(signal.reason);
     if (signal.aborted) abort();
@@ -111,7 +111,7 @@ export class ProcessSession {
     }
   }
 
-  /** Sends a signal to the process, by name such as "SIGTERM". Kept while there is no stream. */
+  /** Sends a signal to the process, by name such as "SIGTERM". Queued while no stream is open. */
   sendSignal(name: string): void {
     this.#control({ case: "signal", value: name }, (input) => this.#signals.push(input));
   }
@@ -196,7 +196,7 @@ export class ProcessSession {
     for (const input of this.#signals.splice(0)) void stream.send(input);
   }
 
-  /** Without offsets in the request, the output begins where the process says. */
+  /** Without offsets in the request, the output begins where the process reports. */
   #skipUnheld(started: ProcessStarted): void {
     if (this.#opening.kind !== "attach") return;
     if (this.#opening.stdoutOffset === undefined) this.#options.stdout.skipTo(started.stdoutOffset);
@@ -274,7 +274,7 @@ export class ProcessSession {
     clearTimeout(timer);
   }
 
-  /** Decides how to go on after a broken stream. Throws when the session cannot. */
+  /** Decides how to continue after a broken stream. Throws if the session cannot. */
   async #recover(error: PaddockError): Promise<void> {
     const { signal, stdout, stderr } = this.#options;
     if (signal?.aborted) throw error;

@@ -1,4 +1,4 @@
-/** One Exec or one Attach behind one interface: inputs go in, outputs come out. */
+/** One Exec or one Attach behind one interface of inputs and outputs. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
 import { createWritableIterable } from "@connectrpc/connect/protocol";
@@ -11,7 +11,7 @@ import type {
 } from "@paddock/protocol";
 import type { ApiClient } from "../api-client.ts";
 
-/** Ids of a process. `execId` is the container's id for its init process, else the id of its Exec. */
+/** Ids of a process. `execId` is the container's id for its init process, otherwise the id of its Exec. */
 export type ProcessAddress = {
   readonly sandboxId: string;
   readonly containerId: string;
@@ -20,7 +20,7 @@ export type ProcessAddress = {
 
 export type ProcessInputInit = NonNullable<MessageInitShape<typeof ProcessInputSchema>["input"]>;
 
-/** How to reach the process: start it, or join one from byte offsets. An offset that is not set means the oldest byte held. */
+/** How to reach the process: start it, or attach at byte offsets. A missing offset means the oldest byte held. */
 export type Opening =
   | { readonly kind: "exec"; readonly process: MessageInitShape<typeof ProcessSpecSchema> }
   | {
@@ -30,7 +30,7 @@ export type Opening =
     };
 
 export interface ProcessStream {
-  /** Resolves when the transport has taken the input. Never rejects: `outputs` reports a broken call. */
+  /** Resolves when the transport has accepted the input. Never rejects: `outputs` reports a broken call. */
   send(input: ProcessInputInit): Promise<void>;
   /** No more inputs. */
   end(): void;

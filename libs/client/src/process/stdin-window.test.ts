@@ -62,7 +62,7 @@ test("waiting for stdin ends when the stream does", async () => {
   assert.equal(await waiting, undefined);
 });
 
-test("bytes that were written before are not written again, and missing ones are counted", async () => {
+test("bytes that were written are not written again, and missing ones are counted", async () => {
   const printed: Uint8Array[] = [];
   const cursor = new OutputCursor(async (data) => void printed.push(data));
   assert.equal(await cursor.take(0n, Buffer.from("abc")), 0n);

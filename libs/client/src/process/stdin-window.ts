@@ -1,8 +1,8 @@
 /**
  * The part of stdin that the process has not acknowledged.
  *
- * It is kept so that a broken stream can be resumed where the process stopped reading. At most `capacity` bytes are kept,
- * and one more piece of the source: then the source is not read, which slows its writer down.
+ * It is kept so that a broken stream can be resumed where the process stopped reading. At most `capacity` bytes are kept, plus
+ * one piece of the source. Beyond that the source is not read, which slows its writer down.
  */
 const PIECE_BYTES = 64 * 1024;
 const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
@@ -21,9 +21,7 @@ export class StdinWindow {
   #ended = false;
   #change = Promise.withResolvers<void>();
 
-  /**
-   * `source` is read when a piece is asked for, one `next` at a time; a source that fails ends stdin. `capacity` is in bytes.
-   */
+  /** `source` is read on demand, one `next` at a time; a source that fails ends stdin. `capacity` is in bytes. */
   constructor(source: AsyncIterable<Uint8Array>, capacity = DEFAULT_CAPACITY_BYTES) {
     this.#source = source[Symbol.asyncIterator]();
     this.#capacity = capacity;
@@ -45,7 +43,7 @@ export class StdinWindow {
     void this.#fill();
   }
 
-  /** The bytes at `offset`; waits for them. Undefined when `signal` is aborted first. */
+  /** The bytes at `offset`. Waits for them. Undefined if `signal` is aborted first. */
   async at(offset: bigint, signal: AbortSignal): Promise<StdinPiece | undefined> {
     const wake = () => this.#changed();
     signal.addEventListener("abort", wake, { once: true });

@@ -1,8 +1,8 @@
 /**
- * An api for tests: a real gRPC server with the answers that a test gives, behind a connection that can be cut.
+ * An api for tests: a real gRPC server whose answers the test defines, behind a connection that can be cut.
  *
- * Clients connect through a TCP relay. When it cuts their connections they see what they see in production: a connection that
- * dies in the middle of a call.
+ * Clients connect through a TCP relay. When it cuts their connections, they see the same as in production: a connection that
+ * breaks during a call.
  */
 import { once } from "node:events";
 import { connect, createServer, type Server as NetServer, type Socket } from "node:net";

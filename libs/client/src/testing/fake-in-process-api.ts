@@ -1,4 +1,4 @@
-/** An api for tests within the process: `transport` takes calls to the answers that a test gives. */
+/** An api for tests within the process: `transport` passes calls to the answers that a test defines. */
 import {
   create,
   type DescMessage,

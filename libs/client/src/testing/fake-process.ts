@@ -15,7 +15,7 @@ import type { FakeServer, Incoming } from "./fake-server.ts";
 
 type Output = NonNullable<MessageInitShape<typeof ProcessOutputSchema>["output"]>;
 
-/** The stream of an Exec or an Attach, as this process sees it. */
+/** The stream of an Exec or an Attach, seen from this process. */
 type Line = { send(output: Output): void; readonly closed: Promise<unknown> };
 
 const lineOf = (call: {
@@ -39,7 +39,7 @@ export class FakeProcess {
   readonly sizes: { rows: number; columns: number }[] = [];
   acked = { stdout: 0n, stderr: 0n };
   lastStart: ExecRequest | AttachRequest | undefined;
-  /** Called with each input after it was taken. */
+  /** Called with each input after it was handled. */
   onInput: (input: ProcessInput) => void = () => {};
   /** Called before each chunk that is sent. */
   onChunk: (offset: number) => void = () => {};
@@ -58,7 +58,7 @@ export class FakeProcess {
     return this.#changed();
   }
 
-  /** Ends the process. `reason` says why it could not be executed. */
+  /** Ends the process. `reason` is why it could not be executed. */
   end(code: number, reason = ""): this {
     this.exit = create(ExitStatusSchema, { code, reason });
     return this.#changed();

@@ -1,4 +1,4 @@
-/** What the fakes of an api have in common: answers that a test gives, and connections that it can cut. */
+/** The common part of the fakes of an api: answers that a test defines, and connections that it can cut. */
 import type {
   DescMessage,
   DescMethodBiDiStreaming,
@@ -11,14 +11,14 @@ import type {
 export type Incoming<I extends DescMessage, O extends DescMessage> = {
   readonly requests: AsyncIterable<MessageShape<I>>;
   send(message: MessageInitShape<O>): void;
-  /** Resolves when the client has left or the connection was cut. */
+  /** Resolves when the client has disconnected or the connection was cut. */
   readonly closed: Promise<unknown>;
 };
 
 export interface FakeServer {
   /** Names of the methods called, in order. */
   readonly calls: string[];
-  /** What came as `authorization` with each call that had one. */
+  /** The `authorization` header of each call that had one. */
   readonly authorizations: string[];
   unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -32,6 +32,6 @@ export interface FakeServer {
     method: DescMethodBiDiStreaming<I, O>,
     answer: (call: Incoming<I, O>) => Promise<void>,
   ): this;
-  /** Cuts every connection. New ones are taken. */
+  /** Cuts every connection. New ones are accepted. */
   cut(): void;
 }

@@ -1,4 +1,4 @@
-/** A client and the fake api that it talks to, within the process or over gRPC, for tests that must hold for both. */
+/** A client and the fake api that it uses, within the process or over gRPC, for tests that must hold for both. */
 import { GrpcConnection, grpcTransport } from "@paddock/rpc";
 import { type ApiClient, createApiClient } from "../api-client.ts";
 import { FakeApi } from "./fake-api.ts";
@@ -30,7 +30,7 @@ const overGrpc: Serve = async (options = {}) => {
   return { api, client, [Symbol.asyncDispose]: close };
 };
 
-/** Ways to serve a client, by what a test title calls them. */
+/** Ways to serve a client, by their name in test titles. */
 export const SERVED: Readonly<Record<string, Serve>> = {
   "within the process": inProcess,
   "over gRPC": overGrpc,

@@ -1,4 +1,4 @@
-/** A certificate authority for tests, by the same openssl commands as the README gives. */
+/** A certificate authority for tests, with the openssl commands that the README documents. */
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ export class TestAuthority {
   readonly #keyFile: string;
   #issued = 0;
 
-  /** Makes its key and certificate in the directory; `name` sets its files apart from another's. */
+  /** Creates its key and certificate in the directory; `name` distinguishes its files from those of another authority. */
   constructor(directory: string, name = "ca") {
     this.#directory = directory;
     this.caFile = join(directory, `${name}.crt`);

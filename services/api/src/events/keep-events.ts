@@ -1,4 +1,4 @@
-/** Keeps the stream of events in existence. Nodes publish to it and usually may not create it. */
+/** Creates the stream of events when it is missing. Nodes publish to it and usually may not create it. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { EventStream } from "@paddock/bus";
 
@@ -8,7 +8,7 @@ const LOOK_MS = 5_000;
 export async function keepEvents(events: EventStream, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     using changed = events.bus.untilChange(signal);
-    // A failure is tried again. Readers and publishers are told the cause.
+    // A failure is retried. Readers and publishers get the cause.
     if (events.bus.connected) await events.open().catch(() => {});
     await pause(LOOK_MS, undefined, { signal: changed.signal }).catch(() => undefined);
   }

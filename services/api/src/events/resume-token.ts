@@ -1,7 +1,8 @@
 /**
- * Token with which a client resumes a watch: a position in the stream of events, in an opaque form.
+ * The token with which a client resumes a watch: a position in the stream of events, in an opaque form.
  *
- * It contains the stream's time of creation, so that a token of a lost stream is refused and not read as a position in the new one.
+ * It contains the stream's creation time, so that a token of a lost stream is refused instead of being read as a position in the
+ * new one.
  */
 import type { EventPosition } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";

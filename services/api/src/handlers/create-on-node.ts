@@ -7,7 +7,7 @@ import { askNode } from "../nodes/ask-node.ts";
 import { placeSandbox } from "../sandboxes/place-sandbox.ts";
 import { sandboxIdOf } from "../sandboxes/sandbox-id.ts";
 
-/** A request that makes a sandbox from a spec. */
+/** A request that creates a sandbox from a spec. */
 type CreateShape = Message & {
   readonly sandboxId: string;
   readonly requestId: string;
@@ -16,7 +16,7 @@ type CreateShape = Message & {
 
 /**
  * CreateSandbox and RunSandbox: sends the request to a node with room for the sandbox. The node boots its VM, creates its
- * containers and, for RunSandbox, starts them. Throws what `placeSandbox` and `askNode` throw.
+ * containers and, for RunSandbox, starts them. Throws the errors of `placeSandbox` and `askNode`.
  */
 export const createOnNode =
   <I extends DescMessage, O extends DescMessage>(api: ApiContext, method: DescMethodUnary<I, O>) =>

@@ -6,8 +6,8 @@ import { askEveryNode } from "../lists/ask-every-node.ts";
 import { everyImage } from "../lists/every-image.ts";
 
 /**
- * Removes an image from all nodes. A node that does not have it is no failure. When a node refuses, its error is the answer, and the
- * image is removed from the other nodes.
+ * Removes an image from all nodes. A node without the image is not a failure. If a node refuses, the call fails with its error,
+ * and the image is removed from the other nodes.
  */
 export const deleteImage =
   (api: ApiContext) =>
@@ -40,9 +40,9 @@ export const deleteImage =
 const ID_PREFIX = /^(?:sha256:(?=[0-9a-f]{1,63}$)|(?=[0-9a-f]{12,63}$))([0-9a-f]+)$/;
 
 /**
- * The nodes that have the image that a prefix of an id stands for in the whole fleet; on each node alone it could stand for another one.
- * Undefined for other references, and when no node has the image any more: nodes that deleted it still know the answer. Nodes are asked
- * by the reference itself, so that a repeated call is the same request to them. Throws AMBIGUOUS_REFERENCE.
+ * The nodes that have the image that a prefix of an id matches in the whole fleet; on a single node it could match another image.
+ * Undefined for other references, and if no node has the image any more: nodes that deleted it still know the answer. Nodes are
+ * asked with the reference itself, so that a repeated call is the same request for them. Throws AMBIGUOUS_REFERENCE.
  */
 async function nodesWith(
   api: ApiContext,

@@ -7,13 +7,13 @@ import { noSandbox } from "../sandboxes/locate-sandbox.ts";
 
 const METHOD = SandboxService.method.deleteSandbox;
 
-/** Removes a sandbox, and its id from the registry. */
+/** Deletes a sandbox, and removes its id from the registry. */
 export const deleteSandbox =
   (api: ApiContext) =>
   async (request: DeleteSandboxRequest, ctx: CallContext): Promise<DeleteSandboxResponse> => {
     let placed = await api.placements.read(request.sandboxId);
     if (placed === undefined) {
-      // After a loss of the registry the sandbox may not have been claimed again yet.
+      // After the registry was lost, the sandbox may not have been claimed again yet.
       await api.sight.seen(ctx);
       placed = await api.placements.read(request.sandboxId);
     }
@@ -23,7 +23,7 @@ export const deleteSandbox =
     return response;
   };
 
-/** The registry has no such sandbox. If it was deleted by this very request, the node that deleted it still knows the answer. */
+/** The registry has no such sandbox. If this very request deleted it earlier, the node that deleted it still knows the answer. */
 async function deletedBefore(
   api: ApiContext,
   ctx: CallContext,

@@ -11,7 +11,7 @@ import type { ApiContext } from "../api-context.ts";
 import { askSandbox } from "../sandboxes/ask-sandbox.ts";
 import { noSandbox } from "../sandboxes/locate-sandbox.ts";
 
-/** Reports the status of a sandbox, which is a part of what its node reports. */
+/** Reports the status of a sandbox, a part of its node's report. */
 export const getSandboxStatus =
   (api: ApiContext) =>
   async ({ sandboxId }: GetSandboxStatusRequest, ctx: CallContext): Promise<GetSandboxStatusResponse> => {

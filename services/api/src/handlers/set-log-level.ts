@@ -11,7 +11,7 @@ import { LOG_LEVELS, setLogLevel as setLevel } from "@paddock/telemetry";
 import type { ApiContext } from "../api-context.ts";
 import { askEveryNode } from "../lists/ask-every-node.ts";
 
-/** Changes what is logged here and on every node that answers. */
+/** Changes the log level here and on every node that answers. */
 export const setLogLevel =
   (api: ApiContext) =>
   async (body: SetLogLevelRequest, ctx: CallContext): Promise<SetLogLevelResponse> => {

@@ -3,7 +3,7 @@ import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { sandboxStream } from "../streams/sandbox-stream.ts";
 
-/** Answers when a process has ended. It uses the connection to the node instead of the bus, because it may wait for days. */
+/** Answers when a process has ended. Uses the connection to the node instead of the bus, because it may wait for days. */
 export const waitProcess =
   (api: ApiContext) =>
   async (request: WaitProcessRequest, ctx: CallContext): Promise<WaitProcessResponse> => {

@@ -7,8 +7,8 @@ import type { ApiContext } from "../api-context.ts";
 import { positionOf, tokenOf } from "../events/resume-token.ts";
 
 /**
- * Streams events from a position on, and a bookmark when all past events are sent, so that a client that has seen no event can resume
- * too. A client that reads slowly delays its own reader only, which then asks the bus for no more.
+ * Streams events from a position on, and a bookmark when all past events are sent, so that a client that has received no event
+ * can also resume. A client that reads slowly delays only its own reader, which then requests no more from the bus.
  */
 export const watch = (api: ApiContext) =>
   async function* (request: WatchRequest, ctx: CallContext): AsyncGenerator<WatchResponse> {

@@ -1,6 +1,6 @@
 /**
- * Which web pages may call. A browser sends the page's origin in `Origin`. Without the setting only pages of the api's own origin may
- * call; with it, pages of the named origins too, by the rules of CORS.
+ * Which web pages may call. A browser sends the page's origin in `Origin`. Without the setting only pages of the api's own origin
+ * may call; with it, also pages of the named origins, by the rules of CORS.
  */
 import { cors } from "@connectrpc/connect";
 
@@ -33,7 +33,7 @@ export function isSameOrigin({ origin, authority, isSecure }: FromPage): boolean
 export const isCorsOrigin = (origin: string, origins: CorsOrigins): boolean =>
   origins === "*" || origins.has(origin);
 
-/** Headers that our clients send in addition to those of the protocols. */
+/** Headers that Paddock's clients send in addition to those of the protocols. */
 const REQUEST_HEADERS = ["authorization", "paddock-request-id", "traceparent", "tracestate"];
 /** How long a browser may cache a preflight answer. */
 const PREFLIGHT_AGE_S = 600;

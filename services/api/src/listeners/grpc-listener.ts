@@ -15,7 +15,7 @@ import { refuseBrowsers } from "./refuse-browsers.ts";
 
 export type GrpcListenerOptions = ListenerOptions & { readonly health: Health };
 
-/** Listens on the address. Rejects when that fails. */
+/** Listens on the address. Rejects if that fails. */
 export async function listenGrpc(options: GrpcListenerOptions): Promise<Listener> {
   const { address, tls, checkToken, methods, edge, health } = options;
   const tokens = checkToken === undefined ? [] : [tokenInterceptor(checkToken)];

@@ -3,7 +3,7 @@ import type { Replaceable, Tls } from "../credentials.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** TLS for a grpc-js server whose certificate may be replaced: new connections use the newest. */
+/** TLS for a grpc-js server whose certificate may be replaced: new connections use the newest one. */
 export class ReplaceableServerCredentials extends ServerCredentials {
   readonly #forget: () => void;
 
@@ -16,7 +16,7 @@ export class ReplaceableServerCredentials extends ServerCredentials {
     return this === other;
   }
 
-  /** Stops following changes; the current certificate stays in use. */
+  /** Stops following changes. The current certificate stays in use. */
   release(): void {
     this.#forget();
   }

@@ -38,7 +38,7 @@ const FIRST_BYTES_TIMEOUT_MS = 10_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const PREFACE = Buffer.from("PRI ");
 
-/** Listens on the address. Rejects when that fails. */
+/** Listens on the address. Rejects if that fails. */
 export async function listenHttp(options: HttpListenerOptions): Promise<Listener> {
   const { address: listen, allowedHosts, corsOrigins } = options;
   const handler = gated(handlerOf(options), {
@@ -151,11 +151,13 @@ function sniff(socket: Socket, decided: (isHttp2: boolean) => void): void {
   });
 }
 
-/** Tracks the sessions of a server. The result makes each take no new streams (GOAWAY) and lets open ones end. */
+/**
+ * Tracks the sessions of a server. The returned function makes each session refuse new streams (GOAWAY) and lets open ones end.
+ */
 function trackSessions(server: http2.Http2Server | http2.Http2SecureServer): () => void {
   const sessions = new Set<http2.ServerHttp2Session>();
   server.on("session", (session: http2.ServerHttp2Session) => {
-    // The window of the connection, apart from those of its streams, begins at 64 KiB.
+    // The connection's own window, apart from those of its streams, starts at 64 KiB.
     session.setLocalWindowSize(FLOW_CONTROL_WINDOW_BYTES);
     sessions.add(session);
     session.once("close", () => sessions.delete(session));

@@ -1,13 +1,13 @@
 /**
- * Host names that the HTTP port answers to.
+ * The host names that the HTTP port answers to.
  *
- * A web page can make its own host name resolve to our address (DNS rebinding); the browser then lets the page call everything here.
- * Such a request still carries the page's host name. So a request for a host that is not ours is refused, on every path. An IP
- * address cannot be rebound, so the address at which a connection arrived is always ours.
+ * A web page can make its own host name resolve to the api's address (DNS rebinding); the browser then lets the page call
+ * everything here. Such a request still carries the page's host name. So a request for an unknown host is refused, on every path.
+ * An IP address cannot be rebound, so the address at which a connection arrived is always accepted.
  */
 import { type HostPort, isLoopback, parseHost, parseHostPort } from "@paddock/rpc";
 
-/** A host of the settings; without a port it is allowed with every port. */
+/** A host of the settings. Without a port it is allowed with every port. */
 export type AllowedHost = { readonly host: string; readonly port: number | undefined };
 
 /** One item of the setting: a host, or a host and a port. Undefined if it is neither. */
@@ -28,7 +28,7 @@ export type KnownHosts = {
   readonly allowed: readonly AllowedHost[];
 };
 
-/** Whether a request for the host `asked`, on a connection to the address `local`, is for us. */
+/** Whether the api answers to the host `asked`, on a connection to the address `local`. */
 export function isKnownHost(asked: HostPort, local: HostPort, { listen, allowed }: KnownHosts): boolean {
   const isOurs = isLoopback(asked.host) || asked.host === listen || asked.host === withoutMapping(local.host);
   if (isOurs && asked.port === local.port) return true;

@@ -3,9 +3,9 @@ import type { TokenCheck } from "@paddock/rpc";
 
 /** Pages that operators and probes read over plain HTTP. */
 export type OperatorPages = {
-  /** Whether the api takes calls. */
+  /** Whether the api accepts calls. */
   readonly isReady: () => boolean;
-  /** What is missing, when the api has not seen the registry. */
+  /** What is missing while the api is not ready; undefined if it is. */
   readonly notReady: () => string | undefined;
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
 };
@@ -22,7 +22,7 @@ const plain = (status: number, text: string): Page => ({
   text,
 });
 
-/** /healthz: the process runs. /readyz: the api takes calls. /metrics: for Prometheus; needs the token if one is set. */
+/** /healthz: the process runs. /readyz: the api accepts calls. /metrics: for Prometheus; needs the token if one is set. */
 export function serveOperatorPage(
   request: Request,
   response: Response,

@@ -1,6 +1,6 @@
 /**
- * Checks each request before the HTTP port serves it, pages and calls alike. It refuses requests for a host that is not ours and
- * requests of web pages of other origins. Errors have the form of the Connect protocol, which clients and people can read.
+ * Checks each request before the HTTP port serves it, both pages and calls. Refuses requests for an unknown host and requests of
+ * web pages of other origins. Errors have the form of the Connect protocol, which clients and people can read.
  */
 
 import { errorToJson } from "@connectrpc/connect/protocol-connect";
@@ -28,11 +28,11 @@ export type GateRules = {
   readonly isSecure: boolean;
 };
 
-/** How a request is served: a preflight is answered with the headers alone. */
+/** How a request is served. A preflight is answered with the headers alone. */
 type Passed = { readonly isPreflight: boolean; readonly headers: Readonly<Record<string, string>> };
 const PASSED: Passed = { isPreflight: false, headers: {} };
 
-/** The handler, with the check before it. */
+/** The handler, preceded by the check. */
 export const gated =
   (handler: Handler, rules: GateRules): Handler =>
   (request, response) => {
@@ -61,7 +61,7 @@ function judge(request: Request, rules: GateRules): Passed | PaddockError {
   return { isPreflight, headers: isPreflight ? preflightHeaders(origin) : corsHeaders(origin) };
 }
 
-/** The host that a request names, in all places that can name it. Undefined when it names none, or several. */
+/** The host that a request names, from all places that can name it. Undefined if it names none or several. */
 function authorityOf(request: Request): string | undefined {
   const named = [...valuesOf(request, ":authority"), ...valuesOf(request, "host")];
   if (request.httpVersionMajor < 2 && named.length !== 1) return undefined;
@@ -84,7 +84,7 @@ function valuesOf({ rawHeaders }: Request, wanted: string): string[] {
   );
 }
 
-/** A page can make its browser send a GET without `origin`, as for an image. A person who follows a link is no such case. */
+/** A page can make its browser send a GET without `origin`, as for an image. A person who follows a link is not refused. */
 function isFromOtherSite({ headers, method }: Request): boolean {
   const site = headers["sec-fetch-site"];
   if (site !== "cross-site" && site !== "same-site") return false;

@@ -5,7 +5,7 @@ import type { CallContext } from "@paddock/rpc";
 import type { ApiContext } from "../api-context.ts";
 import { askNode } from "../nodes/ask-node.ts";
 
-/** Time a node has to answer. A list does not wait for a silent node until the client's deadline. */
+/** How long a node has to answer. A list does not wait for a silent node until the client's deadline. */
 const NODE_PATIENCE_MS = 5_000;
 
 export type EveryAnswer<O extends DescMessage> = {

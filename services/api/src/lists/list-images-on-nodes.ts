@@ -5,7 +5,7 @@ import type { ApiContext } from "../api-context.ts";
 import { joinImages } from "./join-images.ts";
 import { listOnNodes } from "./list-on-nodes.ts";
 
-/** One page of the images of all nodes, by id; one that several nodes have is listed once, with these nodes. */
+/** One page of the images of all nodes, by id. An image of several nodes is listed once, with these nodes. */
 export const listImagesOnNodes = (api: ApiContext, ctx: CallContext, request: ListImagesRequest) =>
   listOnNodes(api, ctx, request, {
     method: ImageService.method.listImages,

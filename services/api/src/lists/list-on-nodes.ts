@@ -9,7 +9,7 @@ import { type ItemRules, mergePages, type NodePage } from "./merge-pages.ts";
 /** A list that is spread over nodes. */
 export type NodeList<I extends DescMessage, O extends DescMessage, T> = ItemRules<T> & {
   readonly method: DescMethodUnary<I, O>;
-  /** The page in the answer of a node. */
+  /** The page in a node's answer. */
   readonly pageOf: (answer: MessageShape<O>, nodeId: string) => NodePage<T>;
 };
 
@@ -20,7 +20,7 @@ type ListRequest = Message & {
 };
 
 /**
- * One page of the items of all nodes, or of the node that the request names, by id. Nodes that do not answer are named, and do not
+ * One page of the items of all nodes, or of the node that the request names, by id. Nodes that do not answer are named and do not
  * fail the list. Throws NODE_NOT_FOUND, and the error of a node that answers with one.
  */
 export async function listOnNodes<I extends DescMessage, O extends DescMessage, T>(
@@ -38,7 +38,7 @@ export async function listOnNodes<I extends DescMessage, O extends DescMessage, 
   return { ...listPage(pages, request, rules), unreachableNodes: [...unreachable] };
 }
 
-/** The request as a node takes it: from an id on, with the default size filled in. */
+/** The request in the form for a node: starting after an id, with the default size filled in. */
 export const nodeRequest = <R extends ListRequest>(request: R): R => ({
   ...request,
   pageSize: pageSizeOf(request.pageSize),
@@ -48,7 +48,7 @@ export const nodeRequest = <R extends ListRequest>(request: R): R => ({
 /** A page as the fields of a response. */
 export type ListPage<T> = { readonly items: T[]; readonly nextPageToken: string };
 
-/** The page that the request asks for, of the pages of nodes. */
+/** The page that the request asks for, from the pages of the nodes. */
 export function listPage<T>(
   pages: readonly NodePage<T>[],
   { pageSize }: ListRequest,
@@ -58,7 +58,7 @@ export function listPage<T>(
   return { items, nextPageToken: nextAfter === undefined ? "" : pageTokenAfter(nextAfter) };
 }
 
-/** Selects the node of an id, or all nodes for an empty one. Throws NODE_NOT_FOUND. */
+/** Selects the node with an id, or all nodes if the id is empty. Throws NODE_NOT_FOUND. */
 export function wantedNode(api: ApiContext, nodeId = ""): (record: NodeRecord) => boolean {
   if (nodeId === "") return () => true;
   if (api.nodes.get(nodeId) !== undefined) return (record) => record.nodeId === nodeId;

@@ -9,7 +9,7 @@ const pageOf = (ids: readonly string[], after: string, limit: number): NodePage<
   return { items: left.slice(0, limit), more: left.length > limit };
 };
 
-test("paging gives every id once and in order, even if nodes answer with short pages", () => {
+test("paging returns every id once and in order, even if nodes answer with short pages", () => {
   const node = fc.record({
     ids: fc.uniqueArray(fc.stringMatching(/^[a-c]{1,4}$/), { maxLength: 20 }),
     limit: fc.integer({ min: 1, max: 5 }),
@@ -26,7 +26,7 @@ test("paging gives every id once and in order, even if nodes answer with short p
           { idOf: (id) => id, bytesOf: () => 1 },
         );
         assert.ok(page.items.length <= pageSize);
-        assert.ok(page.nextAfter === undefined || page.nextAfter > from, "every page goes on");
+        assert.ok(page.nextAfter === undefined || page.nextAfter > from, "every page advances");
         seen.push(...page.items);
         after = page.nextAfter;
       }

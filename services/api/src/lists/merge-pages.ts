@@ -1,18 +1,18 @@
 /**
  * One page of a list that is spread over nodes.
  *
- * Each node answers with its items after the same id, in order, and may answer with fewer than it was asked for. The list is complete
- * only up to the smallest id at which a node stopped. Items after that id belong to the next page.
+ * Each node answers with its items after the same id, in order, and may return fewer than requested. The list is complete only up
+ * to the smallest id at which a node stopped. Items after that id belong to the next page.
  */
 
-/** The answer of one node. `more`: it has items after its last one. */
+/** The answer of one node. `more` means that it has items after its last one. */
 export type NodePage<T> = { readonly items: readonly T[]; readonly more: boolean };
 
 export type ItemRules<T> = {
   readonly idOf: (item: T) => string;
   /** Size of an item in the response, in bytes. */
   readonly bytesOf: (item: T) => number;
-  /** Joins two items with the same id, such as an image on several nodes. Without it the first is taken. */
+  /** Joins two items with the same id, such as an image on several nodes. Without it the first item is used. */
   readonly join?: (a: T, b: T) => T;
 };
 

@@ -19,17 +19,17 @@ export type Ask<I extends DescMessage, O extends DescMessage> = {
   readonly method: DescMethodUnary<I, O>;
   readonly body: MessageShape<I>;
   readonly generation?: bigint;
-  /** When the client leaves, still wait for the answer of the node, because the caller must know the outcome of the command. */
+  /** If the client leaves, still wait for the node's answer, because the caller must know the outcome of the command. */
   readonly awaitOutcome?: boolean;
 };
 
 /** The node gets a little less time than the client has, so that its answer arrives in time. */
 const MARGIN_MS = 500;
 const NO_DEADLINE_MS = 30_000;
-/** How much longer than the client the api waits when it must know the outcome of a command. */
+/** How much longer than the client the api waits if it must know the outcome of a command. */
 const OUTCOME_GRACE_MS = 5_000;
 
-/** Sends a command and returns its response. Throws what `requestCommand` throws, and the error of the node. */
+/** Sends a command and returns its response. Throws the errors of `requestCommand`, and the node's error. */
 export async function askNode<I extends DescMessage, O extends DescMessage>(
   api: NodesContext,
   ctx: CallContext,
@@ -55,7 +55,7 @@ export async function askNode<I extends DescMessage, O extends DescMessage>(
   });
   if (outcome.case === "error") throw fromStatus(outcome.value);
   if (outcome.case === "response") return fromBinary(method.output, outcome.value);
-  throw new PaddockError("INTERNAL", `node ${nodeId} answered ${method.name} with nothing`);
+  throw new PaddockError("INTERNAL", `node ${nodeId} sent an empty answer to ${method.name}`);
 }
 
 const requestIdIn = (request: Message): string =>

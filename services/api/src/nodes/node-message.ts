@@ -9,7 +9,7 @@ const STATES: Readonly<Record<Liveness, NodeState>> = {
   down: NodeState.DOWN,
 };
 
-/** A node as the api reports it: its own report, with its id and the state that follows from its heartbeats. */
+/** A node as the api reports it: the node's own report, its id, and the state derived from its heartbeats. */
 export function nodeMessage({ nodeId, heartbeat, liveness }: NodeRecord): Node {
   const message = heartbeat.node ? clone(NodeSchema, heartbeat.node) : create(NodeSchema);
   message.nodeId = nodeId;

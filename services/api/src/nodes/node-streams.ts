@@ -1,9 +1,9 @@
 /**
- * gRPC connections to nodes: one for each node, kept open, because connecting would delay an exec. The connection of a node that is
- * removed, or has another address now, is closed.
+ * gRPC connections to nodes: one per node, kept open, because connecting would delay an exec. The connection is closed when its
+ * node is removed or has a new address.
  *
- * A heartbeat is the node's own word. The api connects to the address in it only when it is a host and a port, and when the credentials
- * allow it: a secret is for nodes on this host. The server there must prove that it is that node.
+ * A node writes its heartbeat itself. So the api connects to the address in it only if it is a host and a port, and if the
+ * credentials allow it: a secret is for nodes on this host. The server at the address must prove that it is that node.
  */
 import type { NodeRecord, NodeView } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
@@ -16,7 +16,7 @@ import {
   type HostPort,
   isLoopback,
   isWildcard,
-  NOT_PROVEN,
+  NOT_AUTHENTICATED,
   PeerChannelCredentials,
   type PeerCredentials,
   parseHostPort,
@@ -44,7 +44,7 @@ export class NodeStreams implements Disposable {
     this.#forget = nodes.onChange(() => this.#sweep());
   }
 
-  /** The connection to a node. Throws `PaddockError` NODE_UNAVAILABLE when its address is not known or not allowed. */
+  /** The connection to a node. Throws `PaddockError` NODE_UNAVAILABLE if its address is unknown or not allowed. */
   connection(nodeId: string): GrpcConnection {
     const address = addressOf(this.#nodes.get(nodeId));
     if (address === undefined) throw unreachable(nodeId, "it has not been seen");
@@ -69,7 +69,10 @@ export class NodeStreams implements Disposable {
       credentials: this.#credentials,
       nodeId,
       onRefused: (err) =>
-        this.#log.warn({ err, nodeId }, "no stream to a node: one of the two is not who it should be"),
+        this.#log.warn(
+          { err, nodeId },
+          "cannot open a stream to a node: one side failed to authenticate the other",
+        ),
     });
   }
 
@@ -82,7 +85,7 @@ export class NodeStreams implements Disposable {
   }
 }
 
-/** Deadline, cancellation and metadata of a call to a node. `generation` is that of the placement the call is about. */
+/** Deadline, cancellation and metadata of a call to a node. `generation` is that of the call's placement. */
 export const forwarded = (ctx: CallContext, generation?: bigint): CallOptions => ({
   deadline: ctx.deadline,
   signal: ctx.signal,
@@ -94,11 +97,11 @@ export const forwarded = (ctx: CallContext, generation?: bigint): CallOptions =>
   },
 });
 
-/** The error for the client of a failed call to a node: a broken connection is NODE_UNAVAILABLE. */
+/** Converts the error of a failed call to a node for the client: a broken connection is NODE_UNAVAILABLE. */
 export function nodeFailure(error: unknown, nodeId: string): unknown {
   if (!(error instanceof PaddockError) || error.reason !== "UNAVAILABLE") return error;
-  const why = error.message.includes(NOT_PROVEN)
-    ? "it and the api could not prove to each other who they are; the log of the api says why"
+  const why = error.message.includes(NOT_AUTHENTICATED)
+    ? "it and the api could not authenticate each other; the log of the api has the reason"
     : "its stream address does not answer";
   return unreachable(nodeId, why, error);
 }
@@ -111,11 +114,11 @@ const unreachable = (nodeId: string, why: string, cause?: unknown): PaddockError
     cause,
   });
 
-/** Why the api does not connect to the address in a heartbeat; undefined when it does. */
+/** Why the api does not connect to the address in a heartbeat; undefined if it does. */
 export function addressProblem(address: string, credentials: PeerCredentials["kind"]): string | undefined {
   const parsed = parseHostPort(address);
   if (parsed === undefined || parsed.port === 0)
-    return `${JSON.stringify(address.slice(0, 100))}, its stream address, is no host and port`;
+    return `${JSON.stringify(address.slice(0, 100))}, its stream address, is not a host and port`;
   if (isWildcard(parsed.host))
     return `${address}, its stream address, is not that of a host: set PADDOCK_NODE_STREAM_ADVERTISE_ADDRESS`;
   if (credentials === "secret" && !isLoopback(parsed.host))
@@ -123,7 +126,7 @@ export function addressProblem(address: string, credentials: PeerCredentials["ki
   return undefined;
 }
 
-/** Without a scheme grpc-js may take the host for one. */
+/** Without a scheme grpc-js may mistake the host for one. */
 const dialled = (address: string): string => `dns:${formatHostPort(parseHostPort(address) as HostPort)}`;
 
 const addressOf = (record: NodeRecord | undefined): string | undefined =>

@@ -2,7 +2,7 @@ import type { Bus, NodeView } from "@paddock/bus";
 import type { Logger } from "@paddock/telemetry";
 import type { NodeStreams } from "./node-streams.ts";
 
-/** What calls to nodes use. */
+/** The parts of the api that calls to nodes use. */
 export type NodesContext = {
   readonly bus: Bus;
   readonly nodes: NodeView;

@@ -6,8 +6,8 @@ import { isMisplaced, locateSandbox, settle } from "./locate-sandbox.ts";
 import type { PlacementContext } from "./placement-context.ts";
 
 /**
- * Sends a command to the node that has the sandbox, and to another one when the registry meanwhile names another. Throws
- * `PaddockError` SANDBOX_NOT_FOUND, and what `askNode` throws.
+ * Sends a command to the node that has the sandbox, and to another one if the registry names another in the meantime. Throws
+ * `PaddockError` SANDBOX_NOT_FOUND, and the errors of `askNode`.
  */
 export async function askSandbox<I extends DescMessage, O extends DescMessage>(
   api: PlacementContext,

@@ -1,4 +1,4 @@
-/** Finds the node of a sandbox, and settles the claim when that node does not know the sandbox. */
+/** Finds the node of a sandbox, and settles the claim if that node does not have the sandbox. */
 import { create } from "@bufbuild/protobuf";
 import type { PlacedSandbox } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
@@ -8,8 +8,8 @@ import { askNode } from "../nodes/ask-node.ts";
 import type { PlacementContext } from "./placement-context.ts";
 
 /**
- * Age of a claim, since this api has known it, after which the node's answer that it has no such sandbox is final. A node knows of
- * a create under way long before.
+ * Age of a claim, counted from when this api received it, after which the node's answer that it has no such sandbox is final. By
+ * then a node knows of every create in progress.
  */
 const CLAIM_SETTLES_AFTER_MS = 150_000;
 
@@ -21,7 +21,7 @@ export async function locateSandbox(
 ): Promise<PlacedSandbox> {
   const placed = await api.placements.lookup(sandboxId);
   if (placed !== undefined) return placed;
-  // After a loss of the registry the sandbox may not have been claimed again yet.
+  // After the registry was lost, the sandbox may not have been claimed again yet.
   if (api.sight.missing === undefined) throw noSandbox(sandboxId);
   await api.sight.seen(ctx);
   const found = await api.placements.lookup(sandboxId);
@@ -34,14 +34,14 @@ export const noSandbox = (sandboxId: string): PaddockError =>
     metadata: { sandbox_id: sandboxId },
   });
 
-/** Whether the error says that the node asked does not have the sandbox, or no longer has it. */
+/** Whether the error means that the node does not have the sandbox, or no longer has it. */
 export const isMisplaced = (error: unknown): boolean =>
   error instanceof PaddockError &&
   (error.reason === "SANDBOX_NOT_FOUND" || error.reason === "STALE_GENERATION");
 
 /**
- * Reads the registry again after an error for which `isMisplaced` holds. Answers the placement to ask instead, or undefined if it has
- * not changed. An old claim of a create whose outcome was never learned is released.
+ * Reads the registry again after an error for which `isMisplaced` holds. Returns the placement to ask instead, or undefined if it
+ * has not changed. Releases an old claim of a create whose outcome is unknown.
  */
 export async function settle(
   api: PlacementContext,
@@ -56,13 +56,13 @@ export async function settle(
   }
   const isGone = error instanceof PaddockError && error.reason === "SANDBOX_NOT_FOUND";
   if (isGone && api.placements.ageMs(current) > CLAIM_SETTLES_AFTER_MS) {
-    api.log.info({ sandboxId, nodeId: current.placement.nodeId }, "released a claim that has no sandbox");
+    api.log.info({ sandboxId, nodeId: current.placement.nodeId }, "released a claim without a sandbox");
     await api.placements.release(current);
   }
   return undefined;
 }
 
-/** Whether a claim is old and its node says that it has no such sandbox. Then the claim is released and the id is free. */
+/** Whether a claim is old and its node reports that it has no such sandbox. If so, the claim is released and the id is free. */
 export async function isVacant(
   api: PlacementContext,
   ctx: CallContext,

@@ -1,21 +1,21 @@
 /**
- * Placing a sandbox: claim its id in the registry, then ask one node after another until one takes it. Every call that makes a
- * sandbox on a node goes this way; they differ in what they demand and in what they ask the node for.
+ * Placing a sandbox: claims its id in the registry, then asks one node after another until one accepts it. Every call that
+ * creates a sandbox on a node uses this; the calls differ in their demand and in their request to the node.
  *
- *   claim ──> ask node ──made──> answer; the claim stays as the placement
+ *   claim ──> ask node ──created──> answer; the claim stays as the placement
  *     │          ├──refused, for a reason another node may not have──> move the claim there, ask that node
- *     │          ├──failed for sure──> release the claim, answer the error
- *     │          └──outcome unknown (timeout, connection lost, internal error)──> keep the claim, answer the error
+ *     │          ├──definitely failed──> release the claim, return the error
+ *     │          └──outcome unknown (timeout, connection lost, internal error)──> keep the claim, return the error
  *     └──taken──> by the same request: renew the claim, ask that node again, whose ledger knows the outcome; keep the claim
  *                 by the same request id with another body: REQUEST_ID_REUSED
  *                 by another request: SANDBOX_EXISTS
  *
- * Only the call that made a claim releases it. A failure of a repeat says nothing of what an earlier attempt has made or is making.
- * A repeat renews the claim before it asks, so an earlier attempt that has failed meanwhile cannot release it. A kept claim is
- * settled later, by the next create or read of the id (`settle`).
+ * Only the call that made a claim releases it. The failure of a repeat does not tell whether an earlier attempt has created the
+ * sandbox or is creating it. A repeat renews the claim before it asks, so an earlier attempt that fails in the meantime cannot
+ * release it. A kept claim is settled later, by the next create or read of the id (`settle`).
  *
- * The generation is the wall clock in milliseconds, raised above every one that was seen before, as the clock of another api may be
- * ahead. It must keep rising when the registry has been lost and rebuilt from the nodes; a revision of the bucket would not.
+ * The generation is the wall clock in milliseconds, raised above every generation seen before, because the clock of another api
+ * may be ahead. It must keep rising after the registry was lost and rebuilt from the nodes; a revision of the bucket would not.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -31,15 +31,15 @@ import type { PlacementContext } from "./placement-context.ts";
 export type Placing<T> = {
   readonly sandboxId: string;
   readonly requestId: string;
-  /** Digest of the request; a repeat has the same. */
+  /** Digest of the request. A repeat has the same digest. */
   readonly digest: Uint8Array;
-  /** What it demands of a node. Called when a node must be chosen; what it throws fails the call. */
+  /** The demand on a node. Called when a node must be chosen; its errors fail the call. */
   readonly demand: () => Demand;
   /** Asks the node of a placement for the sandbox. */
   readonly ask: (placement: nodepb.Placement) => Promise<T>;
 };
 
-/** Reasons of a node for which another node may still take the sandbox. */
+/** A node's reasons for which another node may still accept the sandbox. */
 const TRY_NEXT: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
   "NO_CAPACITY",
   "NO_DISK_SPACE",
@@ -51,7 +51,7 @@ const TRY_NEXT: ReadonlySet<ErrorReason> = new Set<ErrorReason>([
   "SHUTTING_DOWN",
 ]);
 
-/** Places the sandbox on a node and answers what the node answers. Throws `PaddockError` as above, and NO_NODES or NO_CAPACITY. */
+/** Places the sandbox on a node and returns the node's answer. Throws `PaddockError` as above, and NO_NODES or NO_CAPACITY. */
 export async function placeSandbox<T>(
   api: PlacementContext,
   ctx: CallContext,
@@ -59,7 +59,7 @@ export async function placeSandbox<T>(
 ): Promise<T> {
   const { sandboxId } = placing;
   ctx.signal.throwIfAborted();
-  // An id that the registry lacks is free only when it lacks nothing.
+  // An id that the registry lacks is free only if the registry is complete.
   await api.sight.seen(ctx);
   const existing = await api.placements.read(sandboxId);
   if (existing !== undefined && !(await isVacant(api, ctx, existing)))
@@ -70,7 +70,7 @@ export async function placeSandbox<T>(
   return askInTurn(api, ctx, placing, claim.placed, others);
 }
 
-/** The id is claimed. If by this request, the same node is asked again. */
+/** The id is claimed. If this request claimed it, asks the same node again. */
 async function repeat<T>(
   api: PlacementContext,
   ctx: CallContext,
@@ -80,12 +80,12 @@ async function repeat<T>(
   requireSameRequest(placing, placed.placement);
   const claimedAt = timestampFromMs(api.now());
   const renewed = await api.placements.move({ ...placed.placement, claimedAt }, placed.revision);
-  // Another call has changed the claim meanwhile.
+  // Another call has changed the claim in the meantime.
   return renewed === undefined ? placeSandbox(api, ctx, placing) : placing.ask(renewed.placement);
 }
 
 function requireSameRequest(placing: Placing<unknown>, claimed: nodepb.Placement): void {
-  // A placement that was rebuilt from its node does not know its request. The node does.
+  // A placement that was rebuilt from its node has no request. The node knows it.
   if (claimed.requestId === "") return;
   const { sandboxId, requestId, digest } = placing;
   if (claimed.requestId !== requestId)
@@ -100,7 +100,7 @@ function requireSameRequest(placing: Placing<unknown>, claimed: nodepb.Placement
     });
 }
 
-/** Asks the node of a claim that this call has made, then the others. */
+/** Asks the node of a claim that this call has made, then the other nodes. */
 async function askInTurn<T>(
   api: PlacementContext,
   ctx: CallContext,
@@ -123,17 +123,17 @@ async function askInTurn<T>(
       const { nodeId, generation } = placed.placement;
       api.log.info(
         { sandboxId: placing.sandboxId, nodeId, next, err: error },
-        "node refused, trying the next",
+        "a node refused a sandbox, trying the next node",
       );
       const moved = await api.placements.move(claimFor(api, placing, next, generation), placed.revision);
-      // Another call has changed the claim meanwhile.
+      // Another call has changed the claim in the meantime.
       if (moved === undefined) return placeSandbox(api, ctx, placing);
       placed = moved;
     }
   }
 }
 
-/** Whether the error says that the node has no such sandbox and will make none. An internal error does not say it. */
+/** Whether the error means that the node has no such sandbox and will not create it. An internal error does not. */
 const hasMadeNothing = (error: unknown): boolean =>
   error instanceof PaddockError && error.reason !== "INTERNAL" && !isOutcomeUnknown(error);
 

@@ -1,11 +1,11 @@
 /**
  * Rebuilds the registry from the nodes.
  *
- * The nodes know what runs; JetStream may lose its last minute, or everything. So the sandboxes of a node are listed when the node
- * appears, when its daemon has restarted, when it counts more sandboxes than are placed on it, and when the registry is a new one.
- * Sandboxes that the registry lacks, or has with an earlier generation, are claimed for the node. A claim is a compare-and-set: it
- * never takes an id from another node, and several apis can do this at the same time. The request that created the sandbox is not
- * known here and stays empty; `placeSandbox` lets the node decide about a repeated request.
+ * The nodes know which sandboxes exist; JetStream may lose its last minute, or everything. So the sandboxes of a node are listed
+ * when the node appears, when its daemon has restarted, when it counts more sandboxes than are placed on it, and when the
+ * registry is a new one. Sandboxes that the registry lacks, or has with an earlier generation, are claimed for the node. A claim
+ * is a compare-and-set: it never takes an id from another node, and several apis can do this at the same time. The request that
+ * created the sandbox is unknown here and stays empty; `placeSandbox` lets the node decide about a repeated request.
  */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -28,7 +28,7 @@ const LIST = SandboxService.method.listSandboxes;
 const PAGE_SIZE = 200;
 /** Time for one page. */
 const PAGE_DEADLINE_MS = 10_000;
-/** The claim of a sandbox in another state is the business of the call that creates or deletes it. */
+/** In any other state, the call that creates or deletes the sandbox owns its claim. */
 const SETTLED: ReadonlySet<SandboxState | undefined> = new Set([
   SandboxState.READY,
   SandboxState.RUNNING,
@@ -47,14 +47,14 @@ export function rebuildRegistry(api: PlacementContext, signal: AbortSignal): voi
       await claimLacking(api, record, signal);
       failed.delete(nodeId);
     } catch (error) {
-      // The next heartbeat tries again.
+      // The next heartbeat retries.
       failed.set(nodeId, instanceOf(record));
       api.log.debug({ nodeId, err: error }, "cannot compare the sandboxes of a node with the registry");
     } finally {
       underWay.delete(nodeId);
     }
     api.sight.compared(record);
-    // The daemon may have restarted meanwhile, and its heartbeat was ignored.
+    // The daemon may have restarted in the meantime, and its heartbeat was ignored.
     const now = api.nodes.get(nodeId);
     if (now?.liveness === "up" && instanceOf(now) !== instanceOf(record)) await compare(now);
   };
@@ -111,7 +111,7 @@ async function claimOne(api: PlacementContext, nodeId: string, sandbox: Sandbox)
     claimedAt: timestampFromMs(api.now()),
   });
   if (known === undefined) return (await api.placements.claim(placement)).kind === "claimed";
-  // The registry lost a later placement. The node refuses commands of the earlier generation.
+  // The registry lost a later placement. The node refuses commands with the earlier generation.
   const request = known.placement.nodeId === nodeId ? known.placement : placement;
   const { requestId, requestDigest } = request;
   return (
@@ -119,7 +119,7 @@ async function claimOne(api: PlacementContext, nodeId: string, sandbox: Sandbox)
   );
 }
 
-/** Context of a call that no client made. */
+/** Context of a call that the api itself makes. */
 const ownCall = (api: PlacementContext, signal: AbortSignal): CallContext => ({
   method: LIST,
   signal,

@@ -1,9 +1,10 @@
 /**
- * Whether this api has seen the registry: it knows all nodes and placements, so that a list is complete and an unknown id is free.
+ * Whether this api has seen the registry: it knows all nodes and placements, so that a list is complete and an unknown id is
+ * free.
  *
- * The registry has been seen when NATS is connected, both views have received all that was stored, and every node that is up has
- * been asked for its sandboxes, once for each registry. A registry that was lost is another registry: then the nodes that were known
- * are waited for, until they send a heartbeat or count as down.
+ * The registry has been seen when NATS is connected, both views have received all stored entries, and every node that is up has
+ * been asked for its sandboxes, once per registry. After a loss, the new registry counts as another one: the api then waits for
+ * the known nodes until they send a heartbeat or count as down.
  */
 import type { Bus, NodeRecord, NodeView, PlacementRegistry } from "@paddock/bus";
 import { PaddockError } from "@paddock/domain";
@@ -16,18 +17,18 @@ export type SightOptions = {
 
 export type Patience = { readonly signal: AbortSignal; readonly deadline?: Date | undefined };
 
-/** No event tells that a node counts as down, so this looks again. */
+/** No event reports that a node counts as down, so this checks at intervals. */
 const LOOK_AGAIN_MS = 1_000;
-/** How long a call waits at most. */
+/** The longest that a call waits. */
 const PATIENCE_MS = 10_000;
-/** Time of a call that is kept for its answer. */
+/** Part of a call's time that is reserved for its answer. */
 const MARGIN_MS = 500;
 
 export class RegistrySight implements Disposable {
   readonly #options: SightOptions;
   readonly #forget: readonly (() => void)[];
   readonly #listeners = new Set<() => void>();
-  /** The daemon instance of each node that was asked, with the registry its sandboxes were compared with. */
+  /** The daemon instance of each node that was asked, with the registry that its sandboxes were compared with. */
   readonly #compared = new Map<string, string>();
   #settled: string | undefined;
   #missing: string | undefined = "there is no connection to NATS";
@@ -44,23 +45,25 @@ export class RegistrySight implements Disposable {
     this.look();
   }
 
-  /** What is missing, in words; undefined when the registry has been seen. */
+  /** What is missing, as text; undefined if the registry has been seen. */
   get missing(): string | undefined {
     return this.#missing;
   }
 
-  /** Calls `listener` when `missing` changes. The result unsubscribes. */
+  /** Calls `listener` when `missing` changes. The returned function unsubscribes. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Whether the node's sandboxes were compared, or that failed, since its daemon started and this registry was created. */
+  /**
+   * Whether the node's sandboxes were compared, or the comparison failed, since its daemon started and this registry was created.
+   */
   isCompared(record: NodeRecord): boolean {
     return this.#compared.get(record.nodeId) === this.#keyOf(record);
   }
 
-  /** Records that a node was asked. A failure counts too, so that nothing waits without end. */
+  /** Records that a node was asked. A failure counts, too, so that nothing waits forever. */
   compared(record: NodeRecord): void {
     this.#compared.set(record.nodeId, this.#keyOf(record));
     this.look();
@@ -70,7 +73,7 @@ export class RegistrySight implements Disposable {
   async seen({ signal, deadline }: Patience): Promise<void> {
     const { bus, nodes } = this.#options;
     if (this.#missing === undefined) return;
-    // While NATS is not connected, the last known state is shown.
+    // While NATS is not connected, the last known state is used.
     if (!bus.connected && this.#settled !== undefined && nodes.all().length > 0) return;
     const leftMs = deadline === undefined ? PATIENCE_MS : deadline.getTime() - Date.now() - MARGIN_MS;
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 
 /**
- * The id of a sandbox whose request names none: a UUID version 8 (RFC 9562, section 5.8) of the request id's SHA-256. It follows from
- * the request, so a repeated request means the same sandbox at every api, without a table of requests.
+ * The id of a sandbox whose request names none: a UUID version 8 (RFC 9562, section 5.8) of the request id's SHA-256. It follows
+ * from the request, so a repeated request means the same sandbox at every api, without a table of requests.
  */
 export function sandboxIdOf(requestId: string): string {
   const bytes = createHash("sha256").update(`paddock.v1 sandbox\n${requestId}`).digest().subarray(0, 16);

@@ -1,9 +1,9 @@
 /**
  * One import, streamed to several nodes at the same time.
  *
- * A piece of the archive is read from the client when every node has taken the one before: the slowest node sets the pace, and one
- * piece is kept here. The first node that fails ends the import. Nodes that have the image keep it, and a repeated import gives the same
- * id. Progress is that of the slowest node; progress that comes faster than the client reads is left out.
+ * A chunk of the archive is read from the client when every node has accepted the previous one: the slowest node sets the pace,
+ * and one chunk is kept here. The first node that fails ends the import. Nodes that have the image keep it, and a repeated import
+ * returns the same id. Progress is that of the slowest node; progress that is faster than the client reads is dropped.
  */
 import { create } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
@@ -54,7 +54,7 @@ export async function* importEverywhere(
     };
     done.then(end, end);
     for (;;) {
-      // What changes several times before the client reads is one change.
+      // Several changes before the client reads count as one.
       await change.promise;
       change = Promise.withResolvers();
       if (isOver) break;
@@ -75,7 +75,7 @@ async function pump(
   first: ImportImageRequest,
   rest: AsyncIterable<ImportImageRequest>,
 ): Promise<void> {
-  // A write fails when the node has ended the call; `follow` then says why.
+  // A write fails when the node has ended the call; `follow` then returns the reason.
   const writeAll = (request: ImportImageRequest) =>
     Promise.all(imports.map(({ call }) => call.write(request).catch(() => {})));
   await writeAll(first);
@@ -109,6 +109,6 @@ function slowest(imports: readonly NodeImport[]): ImportProgress | undefined {
 function joined(imports: readonly NodeImport[]): Image {
   const images = imports.flatMap(({ nodeId, image }) => (image ? [{ ...image, nodeIds: [nodeId] }] : []));
   const [first, ...others] = images;
-  if (first === undefined) throw new PaddockError("INTERNAL", "an import without nodes");
+  if (first === undefined) throw new PaddockError("INTERNAL", "an import has no nodes");
   return others.reduce<Image>(joinImages, first);
 }

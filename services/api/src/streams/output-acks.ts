@@ -1,14 +1,14 @@
 /**
- * Acknowledges output for a client that does not: bytes that the client's transport has taken count as received.
+ * Acknowledges output for a client that does not: bytes that the client's transport has accepted count as received.
  *
- * Acks are coalesced: one every 256 KiB, or when nothing came for 20 ms, and never two under way at the same time.
+ * Acks are coalesced: one every 256 KiB, or after 20 ms without output, and never two in flight at the same time.
  */
 import { OutputStream, type ProcessOutput } from "@paddock/protocol";
 
 const ACK_EVERY_BYTES = 256 * 1024;
 const IDLE_MS = 20;
 
-/** Bytes of each stream that were taken, counted from the start of the process. */
+/** Accepted bytes of each stream, counted from the start of the process. */
 export type TakenOffsets = { readonly stdoutOffset: bigint; readonly stderrOffset: bigint };
 
 export class OutputAcks implements Disposable {
@@ -20,12 +20,12 @@ export class OutputAcks implements Disposable {
   #sending = false;
   #disposed = false;
 
-  /** `send` writes an ack to the process. It fails only when the call does, which ends by itself. */
+  /** `send` writes an ack to the process. It fails only if the call fails, which ends by itself. */
   constructor(send: (taken: TakenOffsets) => Promise<void>) {
     this.#send = send;
   }
 
-  /** The client's transport has taken this output. */
+  /** Records that the client's transport has accepted this output. */
   taken({ output }: ProcessOutput): void {
     switch (output.case) {
       case "chunk":

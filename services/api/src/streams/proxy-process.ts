@@ -1,11 +1,11 @@
 /**
- * Carries a process's input and output between a client and its node, for Exec and Attach alike.
+ * Carries a process's input and output between a client and its node, for both Exec and Attach.
  *
  *   client --requests--> pump --write (awaits the node's transport)--> node
  *   client <--yield (awaits the client's transport)-- here <--responses-- node
  *
- * Each direction keeps one message here at most; the rest waits in the flow control windows and then in the guest's ring. The request
- * side to the node stays open after the client's half-close, because acks for the client still use it.
+ * Each direction holds at most one message here; the rest waits in the flow control windows and then in the guest's ring. The
+ * request side to the node stays open after the client's half-close, because acks for the client still use it.
  */
 import type { ProcessOutput } from "@paddock/protocol";
 import type { DuplexCall } from "@paddock/rpc";
@@ -15,7 +15,7 @@ export type ProcessProxy<Request, Response> = {
   readonly call: DuplexCall<Request | AckRequest, Response>;
   /** Whether the client acknowledges output itself. */
   readonly explicitAck: boolean;
-  /** The error for the client when the call to the node fails. */
+  /** Converts the error of a failed call to the node for the client. */
   readonly failure: (error: unknown) => unknown;
 };
 
@@ -43,7 +43,7 @@ export async function* proxyProcess<
     }
     if (explicitAck) call.end();
   };
-  // A write fails when the call has ended, and then the responses say why.
+  // A write fails when the call has ended, and then the responses contain the reason.
   pump().catch(() => {});
   using acks = explicitAck ? undefined : new OutputAcks((taken) => call.write(ackRequest(taken)));
   try {

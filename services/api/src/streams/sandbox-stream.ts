@@ -3,12 +3,12 @@ import type { ApiContext } from "../api-context.ts";
 import { forwarded, nodeFailure } from "../nodes/node-streams.ts";
 import { isMisplaced, locateSandbox, settle } from "../sandboxes/locate-sandbox.ts";
 
-/** The connection to the node of a sandbox, for calls that stream. */
+/** The connection to the node of a sandbox, for streaming calls. */
 export type SandboxStream = {
   readonly connection: GrpcConnection;
   /** Deadline, signal and metadata of the call, with the generation of the placement. */
   readonly options: CallOptions;
-  /** The error for the client when a call to the node fails. */
+  /** Converts the error of a failed call to a node for the client. */
   readonly failure: (error: unknown) => unknown;
 };
 
@@ -24,7 +24,7 @@ export async function sandboxStream(
     connection: api.streams.connection(nodeId),
     options: forwarded(ctx, generation),
     failure: (error) => {
-      // The stream has begun and cannot be asked elsewhere, but the next one can.
+      // The stream has begun and cannot move to another node, but the next one can.
       if (isMisplaced(error)) void settle(api, placed, error).catch(() => {});
       return nodeFailure(error, nodeId);
     },

@@ -57,7 +57,7 @@ export class ApiBench implements AsyncDisposable {
     return new ApiBench(nats, app, logs, undo.move());
   }
 
-  /** Starts a node; the api knows of it soon after. */
+  /** Starts a node. The api learns of it soon after. */
   async node(nodeId: string): Promise<FakeNode> {
     return this.#cleanUp.use(await FakeNode.start(nodeId, this.nats.url));
   }
@@ -74,7 +74,7 @@ export function streamSecretFile(directory: string): string {
   return path;
 }
 
-/** Places sandbox "s" on `node`, which creates any sandbox it is asked for. */
+/** Places sandbox "s" on `node`, which creates any sandbox on request. */
 export async function placeSandbox(connection: GrpcConnection, node: FakeNode): Promise<void> {
   node.commands.createSandbox = async ({ sandboxId }) =>
     create(CreateSandboxResponseSchema, { sandbox: { sandboxId } });
@@ -96,7 +96,7 @@ export async function eventually<T>(check: () => T | Promise<T>): Promise<T> {
   }
 }
 
-/** The error that a call fails with; fails when it succeeds. */
+/** The error that a call fails with. Fails if the call succeeds. */
 export async function caught(call: Promise<unknown>): Promise<PaddockError> {
   try {
     await call;

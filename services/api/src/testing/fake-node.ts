@@ -1,6 +1,6 @@
 /**
- * A node without a host: the commands and streams of a node daemon, answered by functions of the test. It stands behind
- * the same NATS subjects and the same gRPC service as a real one.
+ * A node without a host: the commands and streams of a node daemon, answered by functions of the test. It uses the same NATS
+ * subjects and the same gRPC service as a real one.
  */
 import { create, fromBinary, type Message, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Server } from "@grpc/grpc-js";
@@ -71,7 +71,7 @@ export class FakeNode implements AsyncDisposable {
   sandboxes = 0;
   /** Every command that a client's call caused, in order. */
   readonly seen: nodepb.CommandRequest[] = [];
-  /** The deadline of each of them, by the clock of this process. */
+  /** The deadline of each command, by the clock of this process. */
   readonly deadlines: (Date | undefined)[] = [];
   readonly #bus: Bus;
   readonly #server = new Server(SERVER_OPTIONS);
@@ -166,7 +166,7 @@ export class FakeNode implements AsyncDisposable {
     await this.beat();
   }
 
-  /** Takes no more commands. */
+  /** Accepts no more commands. */
   async closeCommands(): Promise<void> {
     await this.#commandServer?.stop(0);
   }
@@ -184,7 +184,7 @@ export class FakeNode implements AsyncDisposable {
     }
     const method = METHODS.find((each) => methodPath(each) === request.method);
     if (method === undefined) throw new Error(`no method is called ${request.method}`);
-    // The map above ties each answer to its method; that tie cannot be written for one picked at run time.
+    // The map above ties each answer to its method; TypeScript cannot express that for a method picked at run time.
     const answer = this.commands[method.localName as Unary] as
       | ((body: Message, request: nodepb.CommandRequest, ctx: CommandContext) => Promise<Message>)
       | undefined;
