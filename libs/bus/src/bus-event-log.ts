@@ -1,7 +1,7 @@
-/** Logs the events of the connection. A failure has its cause as `err`, which pino prints with a stack. */
+/** Logs the events of the connection. The cause of a failure is logged as `err`, which pino prints with a stack. */
 import type { BusEvent } from "./bus.ts";
 
-/** The part of a pino logger in use. */
+/** The methods of a pino logger that are used here. */
 export type BusLog = {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
@@ -9,7 +9,7 @@ export type BusLog = {
 
 const LINES = {
   connected: { level: "info", text: "connected to NATS" },
-  "connect-failed": { level: "warn", text: "cannot connect to NATS, trying again" },
+  "connect-failed": { level: "warn", text: "cannot connect to NATS, will retry" },
   lost: { level: "warn", text: "lost the connection to NATS, reconnecting" },
   refused: { level: "warn", text: "NATS refused a request of this connection" },
 } as const satisfies Record<BusEvent["kind"], object>;

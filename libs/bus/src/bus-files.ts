@@ -1,8 +1,8 @@
 /**
- * The credentials of a client of NATS, from files. They are read again at each connect, so a new certificate or key takes effect with
- * a reconnect, without a restart.
+ * The credentials of a NATS client, from files. They are read again at each connect, so a new certificate or key takes effect
+ * with a reconnect, without a restart.
  *
- * A file with a secret must be accessible to its owner alone, as ssh demands of keys: the bus commands daemons that run as root.
+ * A file with a secret must be accessible only to its owner, as ssh requires of keys: the bus commands daemons that run as root.
  */
 import { readFileSync, statSync } from "node:fs";
 import { type Authenticator, credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";

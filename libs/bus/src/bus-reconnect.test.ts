@@ -27,7 +27,7 @@ after(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** A server that reads its configuration again cuts off who has no right any more. */
+/** A server that reloads its configuration disconnects clients that are no longer authorized. */
 async function reload(text: string): Promise<void> {
   const before = written("Reloaded server configuration");
   password(text);
@@ -36,12 +36,12 @@ async function reload(text: string): Promise<void> {
 }
 const address = () => nats.url.replace("//", "//node:right-password@");
 
-test("a bus connects after many refusals when its password is right again", async () => {
+test("a bus connects after many refusals once its password is correct again", async () => {
   await using bus = new Bus({ url: address(), name: "refused" });
   await bus.ready;
   await reload("another-password");
   await eventually(() => assert.equal(bus.connected, false));
-  // With the client library alone the second refusal is the last.
+  // With the client library alone the second refusal would be final.
   const before = written(REFUSED);
   await eventually(() => assert.ok(written(REFUSED) >= before + 4));
   assert.equal(bus.connected, false);
@@ -61,7 +61,7 @@ test("a bus with a wrong password is ready when the server accepts it", async ()
   await bus.connection().flush();
 });
 
-test("a closed connection is followed by another, and subscribers get it", async () => {
+test("a closed connection is replaced by a new one, and subscribers get it", async () => {
   await using bus = new Bus({ url: address(), name: "closed" });
   await bus.ready;
   let connections = 0;
@@ -106,7 +106,7 @@ test("a failure is logged once for each cause, with the cause as err and without
   }
 });
 
-test("the bus uses the one of several servers that answers", async () => {
+test("the bus uses the server of its list that answers", async () => {
   await using bus = new Bus({ url: `nats://127.0.0.1:1,${address()}`, name: "second" });
   await bus.ready;
 });

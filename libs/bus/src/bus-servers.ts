@@ -1,8 +1,8 @@
 /**
  * Addresses of NATS servers: one or several, separated by commas, such as "tls://host-1:password@bus-1:4222,tls://bus-2:4222".
  *
- * "tls://" is a demand: a server without TLS, or with a certificate that is not valid for the host in its address, is refused. So all
- * servers of a list are either "tls://" or "nats://": one plain server would undo the security of the others.
+ * "tls://" is a requirement: a server without TLS, or with a certificate that is not valid for the host in its address, is
+ * refused. So all servers of a list are either "tls://" or "nats://": one plain server would defeat the security of the others.
  */
 import { isIP } from "node:net";
 
@@ -10,7 +10,7 @@ import { isIP } from "node:net";
 export type BusServer = {
   readonly host: string;
   readonly port: number;
-  /** Whether TLS is demanded. */
+  /** Whether TLS is required. */
   readonly isTls: boolean;
   readonly login: BusLogin | undefined;
 };
@@ -21,13 +21,13 @@ export type BusLogin = { readonly user: string; readonly password: string } | { 
 const DEFAULT_PORT = 4222;
 
 /**
- * The servers of a list. A server without a login uses the first login of the list. Throws an Error whose text has no part of the
- * address that may be a password.
+ * The servers of a list. A server without a login uses the first login of the list. Throws an Error whose text contains no part
+ * of the address that may be a password.
  */
 export function parseBusServers(urls: string): BusServer[] {
   const servers = urls.split(",").map((url, index) => parseServer(url.trim(), index + 1));
   if (new Set(servers.map(({ isTls }) => isTls)).size > 1)
-    throw new Error("tls:// and nats:// are mixed: one plain server would undo the TLS of the others");
+    throw new Error("tls:// and nats:// are mixed: one plain server would defeat the TLS of the others");
   const login = servers.find((each) => each.login !== undefined)?.login;
   return servers.map((server) => ({ ...server, login: server.login ?? login }));
 }
@@ -40,7 +40,7 @@ export const shownServer = ({ host, port, isTls }: BusServer): string =>
 export const hostPort = ({ host, port }: Pick<BusServer, "host" | "port">): string =>
   `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 
-/** Whether the name reaches only this host. */
+/** Whether the name refers only to this host. */
 export const isLoopbackHost = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
@@ -71,6 +71,6 @@ function loginOf({ username, password }: URL, place: number): BusLogin | undefin
     const user = decodeURIComponent(username);
     return password === "" ? { token: user } : { user, password: decodeURIComponent(password) };
   } catch {
-    throw new Error(`address ${place} has a % in its user or password that begins no %XX`);
+    throw new Error(`address ${place} has a % in its user or password that is not part of a %XX`);
   }
 }

@@ -30,7 +30,7 @@ for (const url of [
 ])
   test(`${url} is taken`, () => assert.equal(parseBusSettings({ PADDOCK_NATS_URL: url }).url, url));
 
-test("files that fit together are taken", () => {
+test("files that match each other are accepted", () => {
   const PADDOCK_NATS_URL = "tls://bus-1";
   const own = { PADDOCK_NATS_CERT_FILE: cert, PADDOCK_NATS_KEY_FILE: key };
   const settings = { PADDOCK_NATS_URL, PADDOCK_NATS_CA_FILE: cert, ...own, PADDOCK_NATS_NKEY_FILE: nkey };
@@ -40,7 +40,7 @@ test("files that fit together are taken", () => {
 const refused: [string, Parameters<typeof parseBusSettings>[0], RegExp][] = [
   ["no address", { PADDOCK_NATS_URL: "bus-1:4222" }, /PADDOCK_NATS_URL: address 1/],
   ["an address of something else", { PADDOCK_NATS_URL: "http://x" }, /PADDOCK_NATS_URL: address 1/],
-  ["a second one that is none", { PADDOCK_NATS_URL: "tls://bus-1,bus-2" }, /address 2/],
+  ["a second address that is invalid", { PADDOCK_NATS_URL: "tls://bus-1,bus-2" }, /address 2/],
   ["a password with a slash", { PADDOCK_NATS_URL: "tls://u:se/cret@bus-1" }, /%2F/],
   ["a plain server among others", { PADDOCK_NATS_URL: "tls://bus-1,nats://127.0.0.1" }, /mixed/],
   ["a password in clear to another host", { PADDOCK_NATS_URL: "nats://u:secret@bus-1" }, /use tls/],
@@ -58,9 +58,9 @@ const refused: [string, Parameters<typeof parseBusSettings>[0], RegExp][] = [
     { PADDOCK_NATS_URL: "nats://u:secret@127.0.0.1", PADDOCK_NATS_NKEY_FILE: nkey },
     /PADDOCK_NATS_URL and PADDOCK_NATS_NKEY_FILE exclude/,
   ],
-  ["a file that is not there", { PADDOCK_NATS_NKEY_FILE: "/nowhere" }, /NKEY_FILE: .*\/nowhere/],
-  ["a seed that is none", { PADDOCK_NATS_NKEY_FILE: key }, /NKEY_FILE: .*key\.pem is not the seed/],
-  ["credentials that are none", { PADDOCK_NATS_CREDS_FILE: nkey }, /CREDS_FILE: .*is not a NATS cred/],
+  ["a missing file", { PADDOCK_NATS_NKEY_FILE: "/nowhere" }, /NKEY_FILE: .*\/nowhere/],
+  ["a file that is not a seed", { PADDOCK_NATS_NKEY_FILE: key }, /NKEY_FILE: .*key\.pem is not the seed/],
+  ["a file that is not credentials", { PADDOCK_NATS_CREDS_FILE: nkey }, /CREDS_FILE: .*is not a NATS cred/],
   [
     "a seed that others can read",
     { PADDOCK_NATS_NKEY_FILE: file("open.nk", SEED, 0o644) },
@@ -68,7 +68,7 @@ const refused: [string, Parameters<typeof parseBusSettings>[0], RegExp][] = [
   ],
 ];
 for (const [what, settings, text] of refused)
-  test(`${what} is refused by the setting's name, and no secret is shown`, () => {
+  test(`${what} is refused with the name of the setting, and no secret is shown`, () => {
     assert.throws(
       () => parseBusSettings(settings),
       (error) => {
@@ -80,7 +80,7 @@ for (const [what, settings, text] of refused)
     );
   });
 
-test("a server without a login takes the first one of the list, and a lone word is a token", () => {
+test("a server without a login uses the first login of the list, and a single word is a token", () => {
   const [one, two] = parseBusServers("tls://a:b%2Cc@bus-1,tls://bus-2:1");
   assert.deepEqual(one?.login, { user: "a", password: "b,c" });
   assert.deepEqual(two, { host: "bus-2", port: 1, isTls: true, login: one?.login });

@@ -13,11 +13,11 @@ after(() => rmSync(directory, { recursive: true }));
 const authority = makeAuthority(directory);
 const stranger = makeAuthority(directory, "stranger");
 const byAddress = makeCertificate(directory, "by-address", authority, "IP:127.0.0.1,DNS:localhost");
-// What the client library checks the certificate of an IP address for, if it is left to itself.
+// By default the client library checks the certificate of an IP address for this name.
 const byName = makeCertificate(directory, "by-name", authority, "DNS:localhost");
 const client = makeCertificate(directory, "client", authority, "DNS:node");
 
-/** A server with some configuration, its "host:port", and a connection to it or why there is none. */
+/** A server with a configuration, its "host:port", and a connection to it or the reason for its failure. */
 async function server(name: string, configuration: string) {
   const own = join(directory, name);
   const configFile = `${own}.conf`;
@@ -64,7 +64,7 @@ test("a server is accepted only for the host in its address and from a trusted a
   assert.equal(await outcomeOf({ url: `tls://${named}`, files }), "connected");
 });
 
-test("a server that demands it gets the client's certificate", async () => {
+test("a server that requires it gets the client's certificate", async () => {
   await using mutual = await server("mutual", tls(byAddress, `ca_file: "${authority.cert}", verify: true`));
   const url = `tls://${mutual.host}`;
   assert.equal(await outcomeOf({ url, files: { ca: authority.cert, ...client } }), "connected");
@@ -108,7 +108,7 @@ function claim(issuer: Key, subject: Key, nats: object): string {
   return `${head}.${body}.${signature.toString("base64url")}`;
 }
 
-test("a client logs in by a credentials file, and not by one of another account", async () => {
+test("a client logs in with a credentials file, and not with one of another account", async () => {
   const [operator, account, other, user] = [
     nkeys.createOperator(),
     nkeys.createAccount(),

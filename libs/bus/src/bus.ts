@@ -5,16 +5,16 @@
  *   connecting <----- lost, refused, closed: another attempt after 250 ms, later every 2 s ------------+
  *       |                                                                                             |
  *       +--> connected ----------------------------------------------------------------------------- +
- *       close() ends it from anywhere
+ *       close() ends it from any state
  * ```
  *
- * It is established in the background and re-established until it is closed. A service starts while NATS is away and reports that it is
- * not ready. Nothing is queued for a broken connection: a message that cannot be sent now fails at once with BUS_UNAVAILABLE,
- * because a command must not be sent after its caller has given up.
+ * It is established in the background and re-established until it is closed. A service starts while NATS is unavailable and
+ * reports that it is not ready. Nothing is queued for a broken connection: a message that cannot be sent now fails at once with
+ * BUS_UNAVAILABLE, because a command must not be sent after its caller has given up.
  *
- * Each loss ends the client's connection object, and the next attempt creates another, to one server. So what ends an object for
- * good (two refused logins, an unreadable file) does not end the bus, files are read again at each attempt, and each server must
- * meet the demands of its own address. Subscribers subscribe on each connection, with `onConnection`. The bus connects only to
+ * Each loss ends the client's connection object, and the next attempt creates another, to one server. So a final end of an object
+ * (two refused logins, an unreadable file) does not end the bus, files are read again at each attempt, and each server must meet
+ * the requirements of its own address. Subscribers subscribe on each connection, with `onConnection`. The bus connects only to
  * servers in its list and ignores others that a cluster announces.
  */
 import { setTimeout as pause } from "node:timers/promises";
@@ -34,20 +34,20 @@ export type BusOptions = {
   readonly url: string;
   /** Credentials of the client, and the authority for the server. */
   readonly files?: BusFiles;
-  /** Name of the client, as NATS' monitoring shows it. */
+  /** Name of the client in NATS' monitoring. */
   readonly name: string;
   /** Prefix of reply subjects, one for each client, so that NATS permissions can distinguish clients. */
   readonly inboxPrefix?: string;
-  /** Called with events for the operator. No text in them has a secret. */
+  /** Called with events for the operator. Their texts contain no secrets. */
   readonly onEvent?: (event: BusEvent) => void;
 };
 
-/** An event for the operator. The same failure to connect is reported once a minute. */
+/** An event for the operator. A failure to connect that repeats is reported once a minute. */
 export type BusEvent =
   | { readonly kind: "connected"; readonly server: string }
   | { readonly kind: "connect-failed"; readonly server: string; readonly err: unknown }
   | { readonly kind: "lost"; readonly server: string; readonly err?: unknown }
-  /** The server refused something and kept the connection, such as a subject without permission. */
+  /** The server refused a request and kept the connection, such as for a subject without permission. */
   | { readonly kind: "refused"; readonly server: string; readonly err: unknown };
 
 type ConnectionListener = (connection: NatsConnection) => void;
@@ -57,7 +57,7 @@ const MAX_RETRY_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 const REPORT_AGAIN_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 2_000;
-/** A dead connection is noticed after three. */
+/** A dead connection is noticed after three pings. */
 const PING_INTERVAL_MS = 5_000;
 
 /** A connection to NATS that reconnects after each loss. */
@@ -81,7 +81,7 @@ export class Bus implements AsyncDisposable {
     this.#running = this.#run();
   }
 
-  /** Resolves with the first connection. Rejects when the bus is closed before. */
+  /** Resolves with the first connection. Rejects if the bus is closed before. */
   get ready(): Promise<void> {
     return this.#first.promise;
   }
@@ -91,13 +91,13 @@ export class Bus implements AsyncDisposable {
     return this.#connected;
   }
 
-  /** The current connection, another one after each loss. Throws `PaddockError` BUS_UNAVAILABLE when there is none. */
+  /** The current connection. Throws `PaddockError` BUS_UNAVAILABLE if there is none. */
   connection(): NatsConnection {
     if (this.#connection === undefined || !this.#connected) throw this.unavailable();
     return this.#connection;
   }
 
-  /** The error for a message that cannot be sent now, or whose reply cannot arrive any more. */
+  /** The error for a message that cannot be sent now, or whose reply can no longer arrive. */
   unavailable(metadata: Readonly<Record<string, string>> = {}): PaddockError {
     return new PaddockError("BUS_UNAVAILABLE", "there is no connection to NATS", {
       hint: `check that nats-server answers at ${this.#servers.map(shownServer).join(",")}`,
@@ -106,20 +106,23 @@ export class Bus implements AsyncDisposable {
     });
   }
 
-  /** Calls `listener` at each change of `connected`; the result stops that. */
+  /** Calls `listener` at each change of `connected`. The returned function unsubscribes. */
   onChange(listener: (connected: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** A signal that aborts with `signal`, or at the next change of `connected` until it is disposed of. */
+  /** A signal that aborts with `signal`, or at the next change of `connected`, until it is disposed of. */
   untilChange(signal: AbortSignal): { readonly signal: AbortSignal } & Disposable {
     const changed = new AbortController();
     const stop = this.onChange(() => changed.abort());
     return { signal: AbortSignal.any([signal, changed.signal]), [Symbol.dispose]: stop };
   }
 
-  /** Calls `listener` with the current connection and each later one, before any other use of it; the result stops that. */
+  /**
+   * Calls `listener` with the current connection and each later one, before any other use of it. The returned function
+   * unsubscribes.
+   */
   onConnection(listener: ConnectionListener): () => void {
     this.#connectionListeners.add(listener);
     if (this.#connection !== undefined && this.#connected) listener(this.#connection);
@@ -127,8 +130,8 @@ export class Bus implements AsyncDisposable {
   }
 
   /**
-   * Runs `work` with the current connection, if there is one. Settles when the work is done or the connection is lost, because the
-   * client library waits without end on a lost connection, and after 2 s without a response of the server.
+   * Runs `work` with the current connection, if there is one. Settles when the work is done or the connection is lost, because
+   * the client library waits forever on a lost connection, and after 2 s without a response from the server.
    */
   async untilLost(work: (connection: NatsConnection) => Promise<unknown>): Promise<void> {
     const connection = this.#connection;
@@ -140,7 +143,7 @@ export class Bus implements AsyncDisposable {
     clearTimeout(timer);
   }
 
-  /** Lets subscriptions finish what they received, flushes what was published, and disconnects. */
+  /** Lets subscriptions finish the messages they received, flushes published messages, and disconnects. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.untilLost((connection) => connection.drain());
@@ -172,7 +175,7 @@ export class Bus implements AsyncDisposable {
     this.#first.reject(this.unavailable());
   }
 
-  /** A connection to one server, or undefined after reporting why there is none. */
+  /** A connection to one server, or undefined after reporting why it failed. */
   async #connect(server: BusServer): Promise<NatsConnection | undefined> {
     const { name, inboxPrefix, files = {} } = this.#options;
     try {
@@ -248,11 +251,11 @@ export class Bus implements AsyncDisposable {
   }
 }
 
-/** The security options of a connection to the server. Throws when a file cannot be read. */
+/** The security options of a connection to the server. Throws if a file cannot be read. */
 function securityOf(server: BusServer, files: BusFiles): Partial<ConnectionOptions> {
   const { authenticator, ...pem } = readBusFiles(files);
   const { host, login, isTls } = server;
-  // With an options object the client demands TLS. By default it would check the certificate of an IP address for "localhost".
+  // With an options object the client requires TLS. By default it would check the certificate of an IP address for "localhost".
   const tls = {
     ...pem,
     minVersion: "TLSv1.2",

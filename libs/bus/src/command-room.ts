@@ -1,18 +1,18 @@
 /**
- * The number of commands that a node runs at the same time.
+ * Limits the commands that a node runs at the same time.
  *
- * Each of three kinds has a limit of its own, so that no kind blocks another: "changes" may wait minutes for a lock or a boot, and
- * "controls" (stop, kill, delete, pause) and "reads" are needed most while they wait. One sandbox may use only a part of each limit, so
- * that commands that wait for it do not block those for other sandboxes.
+ * Each of three kinds has its own limit, so that no kind blocks another: "changes" may wait minutes for a lock or a boot, and
+ * "controls" (stop, kill, delete, pause) and "reads" are needed most in that time. One sandbox may use only a part of each limit,
+ * so that commands that wait for it do not block those for other sandboxes.
  */
 import { PaddockError } from "@paddock/domain";
 
 export type CommandKind = "reads" | "controls" | "changes";
 
 export type CommandLimits = {
-  /** Commands of one kind at the same time. */
+  /** The most commands of one kind. */
   readonly perKind: number;
-  /** Of these, commands about one sandbox. */
+  /** The most of these about one sandbox. */
   readonly perSandbox: number;
 };
 
@@ -27,11 +27,14 @@ export class CommandRoom {
     this.#limits = limits;
   }
 
-  /** Takes room for a command; the result releases it. `sandboxId` is empty for a command about no sandbox. Throws TOO_MANY. */
+  /**
+   * Takes room for a command. The returned function releases it. `sandboxId` is empty if the command is not about a sandbox.
+   * Throws TOO_MANY.
+   */
   take(kind: CommandKind, sandboxId: string): () => void {
     const { perKind, perSandbox } = this.#limits;
     const ofKind = { key: kind, limit: perKind, of: `node ${this.#nodeId}` };
-    // No id has a blank.
+    // No id contains a blank.
     const ofSandbox = { key: `${kind} ${sandboxId}`, limit: perSandbox, of: `sandbox ${sandboxId}` };
     const shares = sandboxId === "" ? [ofKind] : [ofSandbox, ofKind];
     for (const { key, limit, of } of shares)
@@ -54,11 +57,11 @@ const WORDS: Readonly<Record<CommandKind, string>> = {
 };
 
 const tooMany = (of: string, kind: CommandKind, limit: number, sandboxId: string, nodeId: string) =>
-  new PaddockError("TOO_MANY", `${limit} ${WORDS[kind]} of ${of} are under way already`, {
+  new PaddockError("TOO_MANY", `${limit} ${WORDS[kind]} of ${of} are already in progress`, {
     hint:
       sandboxId === ""
         ? "call again when some of them have ended"
-        : "the status of the sandbox says what they wait for; call again when some of them have ended",
+        : "see the status of the sandbox for what they wait for; call again when some of them have ended",
     metadata: {
       node_id: nodeId,
       limit: String(limit),

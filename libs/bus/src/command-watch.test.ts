@@ -16,7 +16,7 @@ import { commandSubject, runningSubject } from "./subjects.ts";
 const directory = mkdtempSync(join(tmpdir(), "watch-"));
 let nats: NatsServer;
 let api: Bus;
-/** Connections of daemons. One that a failed test leaves open would keep the process running. */
+/** Connections of daemons. A connection that a failed test leaves open would keep the process running. */
 const connections: Bus[] = [];
 
 before(async () => {
@@ -37,7 +37,7 @@ async function connect(name: string): Promise<Bus> {
   return bus;
 }
 
-/** A daemon with a connection of its own, which `die` cuts as a crash does. */
+/** A daemon with its own connection, which `die` cuts as a crash does. */
 async function daemon(nodeId: string, instanceId: string, handler: CommandHandler) {
   const bus = await connect(nodeId);
   const server = serveCommands(bus, nodeId, handler, {
@@ -85,7 +85,7 @@ test("a command whose daemon dies fails within seconds, with an unknown outcome"
   await Promise.all([assertLost(call, /its daemon is gone/), dying.die()]);
 });
 
-test("a command that a daemon left behind fails as soon as the next daemon tells of itself", async () => {
+test("a command of a dead daemon fails as soon as the next daemon sends a heartbeat", async () => {
   await using view = new NodeView(api);
   const first = await daemon("reborn", "boot-1", never);
   while (view.get("reborn") === undefined) await api.connection().flush();
@@ -99,7 +99,7 @@ test("a command that a daemon left behind fails as soon as the next daemon tells
   await second.die();
 });
 
-test("a command that takes long is waited for, also when a heartbeat names its daemon only later", async () => {
+test("a caller waits for a long command, even if a heartbeat names its daemon only later", async () => {
   await using view = new NodeView(api);
   const gate = Promise.withResolvers<void>();
   const slow = await daemon("slow", "boot-1", async (request, ctx) => {
@@ -125,7 +125,7 @@ test("a command that takes long is waited for, also when a heartbeat names its d
   await slow.die();
 });
 
-test("a command to a daemon that is connected and silent fails when its heartbeats have stopped for long", async () => {
+test("a command to a daemon that is connected and silent fails when its heartbeats have stopped for long enough", async () => {
   let nowMs = 0;
   await using view = new NodeView(api, () => nowMs);
   const frozen = await connect("frozen");
@@ -138,6 +138,6 @@ test("a command to a daemon that is connected and silent fails when its heartbea
   const call = send("frozen", view);
   await received.promise;
   nowMs = 31_000;
-  await assertLost(call, /no heartbeat for long/);
+  await assertLost(call, /stopped sending heartbeats/);
   await frozen.close();
 });

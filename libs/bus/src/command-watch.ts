@@ -1,11 +1,12 @@
 /**
  * Finds out whether a node still works on a command.
  *
- * NATS reports when no node subscribes as a command is sent, but not when the node dies afterwards: the caller would wait until its
- * deadline. So while a command takes long, its node is asked once a second whether it works on it. No subscriber means that the daemon
- * or its connection is gone. "No" means that another daemon has started since. (A response that was sent before has arrived by then,
- * because the bus keeps the order of one sender.) A node that does not answer may be busy or frozen; then its heartbeats decide.
- * A heartbeat of another daemon causes a question at once and decides nothing: the command may have reached that daemon already.
+ * NATS reports when no node subscribes as a command is sent, but not when the node dies afterwards: the caller would wait until
+ * its deadline. So while a command takes long, its node is asked once a second whether it works on it. No subscriber means that
+ * the daemon or its connection is gone. "No" means that another daemon has started since. (A response that was sent before has
+ * arrived by then, because the bus keeps the order of one sender.) A node that does not answer may be busy or frozen; then its
+ * heartbeats decide. A heartbeat of another daemon only triggers a question, because the command may have reached that daemon
+ * already.
  */
 import { NoRespondersError } from "@nats-io/transport-node";
 import type { Bus } from "./bus.ts";
@@ -14,7 +15,7 @@ import { runningSubject } from "./subjects.ts";
 
 /** Pause between two questions, and time for an answer, in milliseconds. */
 const ASK_EVERY_MS = 1_000;
-/** Questions in a row without a subscriber before the daemon counts as gone: its connection may be on its way back. */
+/** Questions in a row without a subscriber before the daemon counts as gone: its connection may be about to return. */
 const MAX_UNHEARD = 2;
 
 /** The answers of a node. */
@@ -24,7 +25,7 @@ export const NOT_RUNNING = "not running";
 export type WatchedCommand = {
   readonly nodeId: string;
   readonly commandId: string;
-  /** Heartbeats of the nodes. Without them a node that is connected and silent is waited for. */
+  /** Heartbeats of the nodes. Without them the caller waits for a node that is connected and silent. */
   readonly nodes?: NodeView | undefined;
 };
 
@@ -83,8 +84,8 @@ export class CommandWatch implements Disposable {
 
   async #lostBecause(): Promise<string | undefined> {
     const { nodeId, commandId, nodes } = this.#command;
-    if (nodes?.get(nodeId)?.liveness === "down") return "it has sent no heartbeat for long";
-    // When our own connection is lost, that fails the caller.
+    if (nodes?.get(nodeId)?.liveness === "down") return "it has stopped sending heartbeats";
+    // The loss of this process's own connection already fails the caller.
     if (!this.#bus.connected) return undefined;
     try {
       const options = { timeout: ASK_EVERY_MS };

@@ -78,7 +78,7 @@ test("ids with dots are one token each, and never another id's", () => {
   assert.notEqual(commandSubject("a.b"), commandSubject("a-b"));
 });
 
-test("a node that is not connected is told at once, and nothing was done", async () => {
+test("a command to a node that is not connected fails at once without an effect", async () => {
   const began = performance.now();
   await assert.rejects(requestCommand(api, "nobody", command(), soon(30_000)), (error) => {
     assert.ok(error instanceof PaddockError);
@@ -89,7 +89,7 @@ test("a node that is not connected is told at once, and nothing was done", async
   assert.ok(performance.now() - began < 2_000);
 });
 
-test("a node that does not answer in time is a deadline with an unknown outcome", async () => {
+test("a command that is not answered in time fails with DEADLINE and an unknown outcome", async () => {
   const server = await serve("slow", () => new Promise(() => {}));
   await assert.rejects(requestCommand(api, "slow", command(), soon(100)), (error) => {
     assert.ok(error instanceof PaddockError);
@@ -99,7 +99,7 @@ test("a node that does not answer in time is a deadline with an unknown outcome"
   void server;
 });
 
-test("the time that is left for a command aborts the handler, and the node says so itself", async () => {
+test("the handler aborts when the command's time is up, and the node reports it", async () => {
   const server = await serve("strict", (_request, { signal }) => untilAborted(signal));
   const response = await requestCommand(api, "strict", command(), {
     ...soon(),
@@ -109,7 +109,7 @@ test("the time that is left for a command aborts the handler, and the node says 
   await server.stop(1_000);
 });
 
-test("a caller that leaves aborts the handler", async () => {
+test("a caller that cancels aborts the handler", async () => {
   const started = Promise.withResolvers<void>();
   const aborted = Promise.withResolvers<unknown>();
   const server = await serve("left", (_request, { signal }) => {
@@ -142,7 +142,7 @@ async function waiting(nodeId: string, perKind: number) {
 }
 const stopCommand = (sandboxId: string) => command(sandboxId, STOP);
 
-test("one command more than a node takes at a time is refused, not queued", async () => {
+test("a command above the limit of a node is refused, not queued", async () => {
   const { server, open } = await waiting("busy", 2);
   const calls = ["a", "b", "c"].map((id) => requestCommand(api, "busy", command(id), soon()));
   const third = await calls[2];
@@ -152,7 +152,7 @@ test("one command more than a node takes at a time is refused, not queued", asyn
   await server.stop(1_000);
 });
 
-test("a node that is full of commands of one kind takes those of another", async () => {
+test("a node at its limit for one kind of commands accepts other kinds", async () => {
   const { server, open } = await waiting("full", 2);
   const changes = ["a", "b"].map((id) => requestCommand(api, "full", stopCommand(id), soon()));
   const refused = await requestCommand(api, "full", stopCommand("c"), soon());
@@ -165,7 +165,7 @@ test("a node that is full of commands of one kind takes those of another", async
   await server.stop(1_000);
 });
 
-test("what waits for one sandbox leaves room for the others, and gives its own back", async () => {
+test("commands that wait for one sandbox leave room for others, and release theirs", async () => {
   const { server, open } = await waiting("shared", 4);
   const calls = [1, 2].map(() => requestCommand(api, "shared", command("one"), soon()));
   const refused = await requestCommand(api, "shared", command("one"), soon());
@@ -180,7 +180,7 @@ test("what waits for one sandbox leaves room for the others, and gives its own b
   await server.stop(1_000);
 });
 
-test("a command has the time that its caller has left, whatever a clock of another host says", async (t) => {
+test("a command has the time that its caller has left, regardless of the clocks of other hosts", async (t) => {
   const clocks = Promise.withResolvers<CommandContext>();
   const server = await serve("fast-clock", (_request, ctx) => {
     clocks.resolve(ctx);
@@ -188,7 +188,7 @@ test("a command has the time that its caller has left, whatever a clock of anoth
   });
   const controller = new AbortController();
   const sent = requestCommand(api, "fast-clock", command(), { ...soon(60_000), signal: controller.signal });
-  // What the node's host calls now is an hour later than what the caller's did as it sent.
+  // The node's clock is now an hour ahead of the caller's.
   t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 3_600_000 });
   const { signal, deadline } = await clocks.promise;
   const leftMs = (deadline?.getTime() ?? 0) - Date.now();
@@ -201,7 +201,7 @@ test("a command has the time that its caller has left, whatever a clock of anoth
   await server.stop(1_000);
 });
 
-test("commands are heard and answered on the next connection, and by one that began on the one before", async () => {
+test("after a reconnect commands are received and answered, including one that started before", async () => {
   const { server, open } = await waiting("again", 4);
   const early = requestCommand(api, "again", command("early"), soon(30_000));
   while (server.inFlight < 1) await api.connection().flush();
@@ -223,7 +223,7 @@ test("a handler that throws answers with its error", async () => {
   await server.stop(1_000);
 });
 
-test("a command that cannot be read is answered, and the next one is served", async () => {
+test("an unreadable command is answered, and the next one is served", async () => {
   const server = await serve("robust", async (request) => request.request);
   const raw = await api
     .connection()
@@ -233,7 +233,7 @@ test("a command that cannot be read is answered, and the next one is served", as
   await server.stop(1_000);
 });
 
-test("what the bus cannot carry is TOO_LARGE in both directions, and what cannot be answered is done", async () => {
+test("a message too large for the bus is TOO_LARGE in both directions, and a command with such an answer was carried out", async () => {
   const server = await serve("large", async () => new Uint8Array(2 * 1024 * 1024));
   const response = await requestCommand(api, "large", command(), soon());
   assert.equal(outcomeOf(response), "TOO_LARGE, outcome unknown");
@@ -243,7 +243,7 @@ test("what the bus cannot carry is TOO_LARGE in both directions, and what cannot
   await server.stop(1_000);
 });
 
-test("stopping answers what is in flight first and takes nothing new", async () => {
+test("stopping answers commands in flight first and accepts no new ones", async () => {
   const gate = Promise.withResolvers<void>();
   const server = await serve("stopping", async (request) => {
     await gate.promise;
@@ -259,7 +259,7 @@ test("stopping answers what is in flight first and takes nothing new", async () 
   await stopped;
 });
 
-test("when the grace is over, what is left is aborted and still answered", async () => {
+test("after the grace period, remaining commands are aborted and answered", async () => {
   const server = await serve("impatient", (_request, { signal }) => untilAborted(signal));
   const call = requestCommand(api, "impatient", command(), soon());
   while (server.inFlight === 0) await api.connection().flush();

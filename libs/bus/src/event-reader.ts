@@ -2,18 +2,18 @@
  * Reads the stream of events from a position on, without gaps and repeats.
  *
  * ```text
- *   away ---- connected ----> checked ---- consumer made ----> reading --+
- *    ^                           |                                |      | a batch is over
+ *   away ---- connected ----> checked ---- consumer created -> reading --+
+ *    ^                           |                                |      | a batch ended
  *    |                           v                                |<-----+
  *    +--- connection lost    EVENTS_NOT_HELD                      |
  *    +------------------------------------------------------------+
  * ```
  *
- * The reader pulls: it asks for a bounded batch, and for the next one when that batch was taken. So a slow reader delays only itself
- * and keeps at most one batch in memory. After every loss it starts again after the last event that it delivered.
+ * The reader pulls: it requests a bounded batch, and the next one when that batch is consumed. So a slow reader delays only
+ * itself and keeps at most one batch in memory. After every loss it starts again after the last event that it delivered.
  *
- * Retention may overtake a reader that is slow or was away. The server would continue silently with the oldest event it has. The reader
- * compares the oldest event with its position, and lost events are an error.
+ * Retention may overtake a reader that is slow or was disconnected. The server would continue silently with the oldest event that
+ * it has. The reader compares the oldest event with its position, and lost events are an error.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Consumer } from "@nats-io/jetstream";
@@ -23,8 +23,8 @@ import type { EventExtent, EventPosition, EventStream } from "./event-stream.ts"
 import { BATCH, fetchBatch } from "./fetch-batch.ts";
 
 /**
- * What a reader gets: an event with the position after it, or a position alone when everything up to there has been delivered: as soon
- * as that is so, and regularly while no events come.
+ * The result of a read: an event with the position after it, or a position alone when everything before it has been delivered:
+ * once at that time, and regularly while no events come.
  */
 export type StreamedEvent = { readonly position: EventPosition; readonly event?: Event };
 
@@ -38,12 +38,12 @@ export type ReadOptions = {
 
 const QUIET_MS = 30_000;
 const RETRY_MS = 250;
-/** How long the server keeps the consumer of an idle reader. A slower one creates a new consumer. */
+/** How long the server keeps the consumer of an idle reader. A slower reader creates a new consumer. */
 const FORGET_AFTER_MS = 120_000;
 
 /**
- * Events after a position, until the signal is aborted. Waits while the connection is lost. Throws `PaddockError` EVENTS_NOT_HELD when
- * events after the position are not kept any more, or the stream is another one.
+ * Events after a position, until the signal is aborted. Waits while the connection is lost. Throws `PaddockError` EVENTS_NOT_HELD
+ * if events after the position are no longer kept, or the stream is another one.
  */
 export async function* readEvents(
   stream: EventStream,
@@ -59,7 +59,7 @@ export async function* readEvents(
       }
     } catch (error) {
       if (error instanceof PaddockError && error.reason === "EVENTS_NOT_HELD") throw error;
-      // The connection is lost, the server is starting, or the consumer does not exist any more. The next attempt follows.
+      // The connection is lost, the server is starting, or the consumer no longer exists. The next attempt follows.
     }
     if (!options.signal.aborted)
       await pause(RETRY_MS, undefined, { signal: options.signal }).catch(() => undefined);
@@ -70,7 +70,7 @@ export async function* readEvents(
 export function requireHeld(position: EventPosition, extent: EventExtent): void {
   const problem = problemOf(position, extent);
   if (problem === undefined) return;
-  throw new PaddockError("EVENTS_NOT_HELD", `cannot go on after event ${position.sequence}: ${problem}`, {
+  throw new PaddockError("EVENTS_NOT_HELD", `cannot continue after event ${position.sequence}: ${problem}`, {
     metadata: {
       first_held: String(extent.firstSequence),
       last_held: String(extent.lastSequence),
@@ -80,9 +80,9 @@ export function requireHeld(position: EventPosition, extent: EventExtent): void 
 }
 
 function problemOf({ streamCreated, sequence }: EventPosition, extent: EventExtent): string | undefined {
-  if (streamCreated !== extent.streamCreated) return "the stream of events was created again since";
-  if (sequence + 1 < extent.firstSequence) return `the oldest that is kept is event ${extent.firstSequence}`;
-  if (sequence > extent.lastSequence) return `the newest that is kept is event ${extent.lastSequence}`;
+  if (streamCreated !== extent.streamCreated) return "the stream of events was recreated since";
+  if (sequence + 1 < extent.firstSequence) return `the oldest kept event is ${extent.firstSequence}`;
+  if (sequence > extent.lastSequence) return `the newest kept event is ${extent.lastSequence}`;
   return undefined;
 }
 
@@ -113,7 +113,7 @@ async function* readConnected(
         delivered += 1;
         count += 1;
         position = { ...position, sequence: message.seq };
-        // Undefined for bytes that are no event of a node.
+        // Undefined for bytes that are not an event of a node.
         const event = fromBinaryIfValid(EventSchema, message.data);
         yield event === undefined ? { position } : { position, event };
         if (isBehind && message.info.pending === 0) yield { position };

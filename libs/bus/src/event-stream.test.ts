@@ -44,7 +44,7 @@ async function here(): Promise<EventPosition> {
   return { streamCreated, sequence: lastSequence };
 }
 
-/** Reads until `enough` of what was read; the ids of events, "." for a place alone. */
+/** Reads until `enough` holds for the events read. Returns the ids of events, and "." for a position alone. */
 async function read(
   from: EventPosition,
   enough: (seen: readonly string[], position: EventPosition) => boolean | Promise<boolean>,
@@ -70,7 +70,7 @@ test("events after a position come in order, then the position of the end, then 
   assert.deepEqual(seen, ["a1", "a2", ".", "a3"]);
 });
 
-test("the current position is valid before any event", async () => {
+test("the current position is valid before the first event", async () => {
   const from = await here();
   const seen = await read(from, async (so) => {
     if (so.length === 1) await publish("b1");
@@ -79,7 +79,7 @@ test("the current position is valid before any event", async () => {
   assert.deepEqual(seen, [".", "b1"]);
 });
 
-test("a sandbox's events are those of its exact id, on all nodes, with dots too", async () => {
+test("a sandbox's events are those with its exact id, on all nodes, even if it contains dots", async () => {
   const from = await here();
   await publish("c1", "s.1", "n.1");
   await publish("c2", "s-1", "n.1");
@@ -97,14 +97,14 @@ test("an event that is published twice is stored once, and the last one of a san
   assert.equal(await stream.lastIdOf("n2", "s.d"), undefined);
 });
 
-test("a position is found by time: before all, between two events, and after the last", async () => {
+test("a position is found by time: before all events, between two, and after the last", async () => {
   await publish("t1");
   const first = await here();
   const message = await (await jetstreamManager(bus.connection())).streams.getMessage(EVENTS_STREAM, {
     seq: first.sequence,
   });
   const storedMs = Date.parse(message?.time.toISOString() ?? "");
-  // The server stores at a later millisecond from here on.
+  // From here on the server stores events at a later millisecond.
   while (Date.now() <= storedMs + 1) await publish("t1");
   await publish("t2");
   assert.deepEqual(await stream.placeAt(0), { ...first, sequence: 0 });
@@ -139,7 +139,7 @@ test("a reader that does not read gets one batch and no more", async () => {
   const delivered: number[] = [];
   for await (const { delivered: told } of manager.consumers.list(EVENTS_STREAM))
     delivered.push(told.consumer_seq);
-  // All of the batch may not be on its way yet.
+  // Part of the batch may still be in transit.
   assert.equal(delivered.length, 1);
   assert.ok((delivered[0] ?? 0) <= 256, `${delivered[0]} events were sent`);
   let count = 1;
@@ -175,7 +175,7 @@ test("a reader misses and repeats no event when the server is killed and restart
   assert.deepEqual(events(seen), expected);
 });
 
-test("a position is refused when the events after it are not kept any more", async () => {
+test("a position is refused if the events after it are no longer kept", async () => {
   const from = await here();
   for (const id of ["h1", "h2", "h3"]) await publish(id);
   const manager = await jetstreamManager(bus.connection());
@@ -201,7 +201,7 @@ test("a slow reader that retention overtakes gets an error instead of a gap", as
   );
 });
 
-test("a position of a stream that was created again, or lost its end, is refused", async () => {
+test("a position of a stream that was recreated, or has lost its end, is refused", async () => {
   await publish("k1");
   const from = await here();
   const manager = await jetstreamManager(bus.connection());
@@ -213,6 +213,6 @@ test("a position of a stream that was created again, or lost its end, is refused
   for (let count = 0; count <= from.sequence; count += 1) await publish(`k2-${count}`);
   await assert.rejects(
     read(from, () => false),
-    { reason: "EVENTS_NOT_HELD", message: /created again/ },
+    { reason: "EVENTS_NOT_HELD", message: /recreated/ },
   );
 });

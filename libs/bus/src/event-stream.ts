@@ -1,11 +1,11 @@
 /**
- * The stream of events: PADDOCK_EVENTS in JetStream, one subject for each sandbox, kept for a day.
+ * The stream of events: PADDOCK_EVENTS in JetStream, one subject per sandbox, kept for a day.
  *
- * The id of an event identifies it. JetStream drops an id that it has seen in the last two minutes. A publisher that was away for
- * longer asks for the last event of the sandbox (`lastIdOf`) before it repeats events that may be stored already.
+ * Every event has a unique id. JetStream drops an id that it has seen in the last two minutes. A publisher that was disconnected
+ * for longer asks for the last event of the sandbox (`lastIdOf`) before it repeats events that may be stored already.
  *
- * A position in the stream is a sequence number together with the creation time of the stream: a stream that was created again counts
- * from 1, and a number of the old one would mean another event.
+ * A position in the stream is a sequence number together with the creation time of the stream: a recreated stream counts from 1,
+ * and a number of the old one would mean another event.
  */
 import {
   DeliverPolicy,
@@ -21,7 +21,7 @@ import type { Bus } from "./bus.ts";
 import { NS_PER_MS, StoreStream, TIMEOUT_MS } from "./store-stream.ts";
 import { EVENTS_STREAM, EVENTS_SUBJECTS, eventSubject } from "./subjects.ts";
 
-/** An event as it is published. */
+/** An event to publish. */
 export type OutgoingEvent = {
   readonly eventId: string;
   readonly nodeId: string;
@@ -48,7 +48,9 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
 const NO_MESSAGE = 10037;
 
-/** The stream on one connection. It is created when an operation finds it missing. The limits of an existing one stay as they are. */
+/**
+ * The stream on one connection. An operation that finds it missing creates it. The limits of an existing stream do not change.
+ */
 export class EventStream {
   readonly #bus: Bus;
   readonly #stream: StoreStream;
@@ -66,7 +68,7 @@ export class EventStream {
         max_age: DAY_MS * NS_PER_MS,
         max_bytes: 256 * MIB,
         num_replicas: 1,
-        // A direct read names the subject, so that a node can have permission for its own subjects alone.
+        // A direct read names the subject, so a node can have permission for only its own subjects.
         allow_direct: true,
         allow_rollup_hdrs: false,
       },
@@ -78,7 +80,9 @@ export class EventStream {
     return this.#bus;
   }
 
-  /** Settles when the server has stored the event. Throws `PaddockError` BUS_UNAVAILABLE when it is unknown whether it was stored. */
+  /**
+   * Resolves when the server has stored the event. Throws `PaddockError` BUS_UNAVAILABLE if it is unknown whether it was stored.
+   */
   async publish({ eventId, nodeId, sandboxId, bytes }: OutgoingEvent): Promise<void> {
     await this.#stream.do(async () => {
       const client = jetstream(this.#bus.connection(), { timeout: TIMEOUT_MS });
@@ -90,7 +94,7 @@ export class EventStream {
     });
   }
 
-  /** Id of the last stored event of a sandbox on a node; undefined without one. Throws BUS_UNAVAILABLE. */
+  /** Id of the last stored event of a sandbox on a node; undefined if there is none. Throws BUS_UNAVAILABLE. */
   async lastIdOf(nodeId: string, sandboxId: string): Promise<string | undefined> {
     return await this.#stream.do(async (manager) => {
       const query = { last_by_subj: eventSubject(sandboxId, nodeId) };
@@ -124,15 +128,15 @@ export class EventStream {
   }
 
   /**
-   * The position before the events that were stored at `timeMs` (by the server's clock) or later, of those that are still kept. Throws
-   * BUS_UNAVAILABLE.
+   * The position before the events that were stored at `timeMs` (by the server's clock) or later, among those that are still
+   * kept. Throws BUS_UNAVAILABLE.
    */
   async placeAt(timeMs: number): Promise<EventPosition> {
     return await this.#stream.do(async (manager) => {
       const { streamCreated, firstSequence, lastSequence } = extentOf(
         await manager.streams.info(EVENTS_STREAM),
       );
-      // The consumer serves only to let the server find the position.
+      // The consumer is only used to let the server find the position.
       const from = {
         deliver_policy: DeliverPolicy.StartTime,
         opt_start_time: new Date(timeMs).toISOString(),

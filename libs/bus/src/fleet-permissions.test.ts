@@ -1,4 +1,4 @@
-/** The server of deploy/nats/nats-server.conf, and what an api and two nodes can do there. */
+/** The server of deploy/nats/nats-server.conf, and the permissions of an api and two nodes on it. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -82,7 +82,7 @@ const ask = (bus: Bus, nodeId: string) =>
     { deadline: new Date(Date.now() + 5_000) },
   );
 
-test("an api and two nodes can do all that is their work, with nothing refused", async () => {
+test("an api and two nodes can do all their work without a refusal", async () => {
   await using nodes = new NodeView(api);
   await using placements = new PlacementRegistry(api);
   const events = new EventStream(api);
@@ -139,7 +139,7 @@ const SUBSCRIPTIONS: readonly [string, string][] = [
   ["another node's events", "paddock.v1.evt.host-2.*"],
 ];
 for (const [what, subject] of SUBSCRIPTIONS)
-  test(`a node cannot hear ${what}`, async () => {
+  test(`a node cannot receive ${what}`, async () => {
     const refused = Promise.withResolvers<Error | null>();
     host1.connection().subscribe(subject, { callback: (error) => refused.resolve(error) });
     await host1.connection().flush();
@@ -153,14 +153,14 @@ const PUBLICATIONS: readonly [string, string][] = [
   ["write another node's heartbeat", "$KV.paddock_nodes.host-2"],
   ["write a placement", "$KV.paddock_sandboxes.s"],
   ["write another node's events", "paddock.v1.evt.host-2.s"],
-  ["answer in another's name", `${API_INBOX_PREFIX}.x`],
+  ["answer in the name of another node", `${API_INBOX_PREFIX}.x`],
   ["read heartbeats", "$JS.API.STREAM.MSG.GET.KV_paddock_nodes"],
   ["read placements", "$JS.API.STREAM.MSG.GET.KV_paddock_sandboxes"],
   ["read events of others", "$JS.API.STREAM.MSG.GET.PADDOCK_EVENTS"],
   ["read an event of another node", "$JS.API.DIRECT.GET.PADDOCK_EVENTS.paddock.v1.evt.host-2.s=1"],
   ["read events by their number", "$JS.API.DIRECT.GET.PADDOCK_EVENTS"],
-  ["read events by a consumer", "$JS.API.CONSUMER.CREATE.PADDOCK_EVENTS"],
-  ["make a stream", "$JS.API.STREAM.CREATE.PADDOCK_EVENTS"],
+  ["read events through a consumer", "$JS.API.CONSUMER.CREATE.PADDOCK_EVENTS"],
+  ["create a stream", "$JS.API.STREAM.CREATE.PADDOCK_EVENTS"],
   ["change a stream", "$JS.API.STREAM.UPDATE.KV_paddock_nodes"],
   ["purge a stream", "$JS.API.STREAM.PURGE.KV_paddock_nodes"],
   ["delete a stream", "$JS.API.STREAM.DELETE.PADDOCK_EVENTS"],
@@ -176,7 +176,7 @@ for (const [what, subject] of PUBLICATIONS)
     });
   });
 
-test("a node cannot empty the registry of nodes by a header on its own heartbeat", async () => {
+test("a node cannot empty the registry of nodes with a header of its own heartbeat", async () => {
   await putHeartbeat(host2, create(nodepb.HeartbeatSchema, { node: { nodeId: "host-2" } }));
   const rollup = headers();
   rollup.set("Nats-Rollup", "all");

@@ -1,9 +1,10 @@
 /**
  * A JetStream KV bucket with typed errors, and a watch that survives losses of the connection and the server.
  *
- * nats-server 2.9 ignores a time to live of a single key, and sends no event when a bucket's expires a value, so nothing here expires.
- * Reads go to the leader of the stream, not to a replica (`allow_direct: false`), so that they see all writes. With the header
- * "Nats-Rollup: all" a writer with permission for one key could empty the bucket, so it is off (`allow_rollup_hdrs: false`).
+ * nats-server 2.9 ignores the time to live of a single key, and sends no event when the time to live of a bucket expires a value,
+ * so nothing here expires. Reads go to the leader of the stream, not to a replica (`allow_direct: false`), so that they see all
+ * writes. With the header "Nats-Rollup: all" a writer with permission for one key could empty the bucket, so it is off
+ * (`allow_rollup_hdrs: false`).
  */
 import {
   DiscardPolicy,
@@ -18,10 +19,10 @@ import { type KvWatcher, watchBucket } from "./kv-watch.ts";
 import { StoreStream, TIMEOUT_MS } from "./store-stream.ts";
 import { keyOfId } from "./subjects.ts";
 
-/** A value with the revision of its last change, which rises with every change of the bucket. */
+/** A value with the revision of its last change. Revisions rise with every change of the bucket. */
 export type Versioned = { readonly value: Uint8Array; readonly revision: number };
 
-/** A bucket by name. It is created when an operation finds it missing. */
+/** A bucket by name. An operation that finds it missing creates it. */
 export class KvBucket {
   readonly #bus: Bus;
   readonly #name: string;
@@ -52,7 +53,7 @@ export class KvBucket {
     return entry === null ? undefined : versioned(entry);
   }
 
-  /** Stores a value if the id has none. Returns the new revision, or undefined when it has one. */
+  /** Stores a value if the id has none. Returns the new revision, or undefined if the id has one. */
   create(id: string, value: Uint8Array): Promise<number | undefined> {
     return this.#do((kv) => unlessWrongRevision(kv.create(keyOfId(id), value)));
   }
@@ -67,7 +68,7 @@ export class KvBucket {
     return this.#do((kv) => kv.put(keyOfId(id), value));
   }
 
-  /** Deletes the value if the revision is still `revision`. Returns whether it did. */
+  /** Deletes the value if the revision is still `revision`. Returns whether it was deleted. */
   async delete(id: string, revision: number): Promise<boolean> {
     const done = this.#do((kv) =>
       unlessWrongRevision(kv.delete(keyOfId(id), { previousSeq: revision }).then(() => 1)),

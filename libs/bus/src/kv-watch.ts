@@ -7,9 +7,9 @@
  *    +--- connection lost, stream or its consumer gone (noticed within seconds): onLost
  * ```
  *
- * After every loss the watch starts again with all values: a consumer may be gone or late after its server was away, and a new one is
- * cheap and reliable. A stream that was lost and created again counts revisions from 1, so each start says whether it is of the same
- * stream.
+ * After every loss the watch starts again with all values: after an outage of its server a consumer may be gone or late, and a
+ * new one is cheap and reliable. A stream that was lost and recreated counts revisions from 1, so each start reports whether it
+ * reads the same stream.
  *
  * Ages are differences of the server's clock alone: the creation time of the consumer minus the storage time of the value.
  */
@@ -23,18 +23,18 @@ import { idOfKey } from "./subjects.ts";
 export type WatchBegin = {
   /** Rises with each start. */
   readonly epoch: number;
-  /** Identifies the stream: its creation time, and how often it has lost its end since. */
+  /** Identifies the stream: its creation time, and how many times it has lost its end since. */
   readonly incarnation: string;
-  /** Whether the start before was of another stream, or of a longer one, whose values may be lost. */
+  /** Whether the previous start read another stream, or a longer one, whose values may be lost. */
   readonly isOtherStream: boolean;
 };
 
 export type WatchedValue = {
   readonly id: string;
-  /** Undefined when it was deleted. */
+  /** Undefined if it was deleted. */
   readonly value: Uint8Array | undefined;
   readonly revision: number;
-  /** How long ago it was stored, in milliseconds; 0 for a change that happens now. */
+  /** How long ago it was stored, in milliseconds; 0 for a new change. */
   readonly ageMs: number;
 };
 
@@ -43,14 +43,17 @@ export type KvWatcher = {
   onValue(value: WatchedValue): void;
   /** All values that existed at the start have been delivered. */
   onFilled(): void;
-  /** The watch is not current any more. It starts again as soon as possible. */
+  /** The watch is no longer current. It restarts as soon as possible. */
   onLost(): void;
 };
 
 export type WatchedBucket = { readonly bus: Bus; readonly bucket: string; readonly stream: StoreStream };
 
 const REOPEN_WAIT_MS = 300;
-/** How long one request for changes waits, in milliseconds. After each the consumer is checked: it exists and has delivered everything. */
+/**
+ * How long one request for changes waits, in milliseconds. Then the watch checks that the consumer exists and has delivered
+ * everything.
+ */
 const QUIET_MS = 4_000;
 /** How long the server keeps an idle consumer. */
 const FORGET_AFTER_MS = 60_000;
@@ -89,7 +92,7 @@ class SeenStream {
     return `${this.#created}/${this.#cuts}`;
   }
 
-  /** Whether it is another stream than before, or has lost its end. */
+  /** Whether the stream is another one than before, or has lost its end. */
   begin(created: string, lastSequence: number): boolean {
     const isOther = this.#created !== undefined && this.#created !== created;
     const isCut = !isOther && lastSequence < this.#last;
@@ -115,7 +118,7 @@ async function watchOnce(
   const filter = { deliver_policy: DeliverPolicy.LastPerSubject, filter_subject: `$KV.${bucket}.>` };
   const opened = await stream.consumer(filter, FORGET_AFTER_MS);
   try {
-    // Read after the consumer was created, so that both are of the same stream.
+    // Read after the consumer was created, so that both belong to the same stream.
     const { created, state } = await (await stream.manager()).streams.info(opened.info.stream_name);
     begin(seen.begin(String(created), state.last_seq));
     const reading = {
@@ -131,7 +134,7 @@ async function watchOnce(
   }
 }
 
-/** Delivers values and changes. Returns when a message was lost; throws when the consumer does not exist any more. */
+/** Delivers values and changes. Returns when a message was lost. Throws when the consumer no longer exists. */
 async function follow(
   { consumer, info: { num_pending: pending, created } }: Awaited<ReturnType<StoreStream["consumer"]>>,
   prefix: string,

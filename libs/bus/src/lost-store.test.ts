@@ -44,7 +44,7 @@ async function wipeAndRestart(): Promise<void> {
   nats = await startNats(directory, port);
 }
 
-/** The ways to lose what JetStream held. */
+/** The ways to lose the contents of JetStream. */
 const losses: readonly [string, () => Promise<void>][] = [
   ["a server that comes back with an empty store", wipeAndRestart],
   [
@@ -71,11 +71,11 @@ const losses: readonly [string, () => Promise<void>][] = [
 ];
 
 for (const [what, lose] of losses) {
-  test(`after ${what}, heartbeats, claims and both views go on`, async () => {
+  test(`after ${what}, heartbeats, claims and both views continue`, async () => {
     await using view = new NodeView(api);
     await using registry = new PlacementRegistry(api);
     await putHeartbeat(node, heartbeat("n1", 1));
-    // Revisions of the next bucket are below these.
+    // The revisions of the next bucket are below these.
     for (let sequence = 1; sequence <= 20; sequence++) await registry.claim(placement(`early-${sequence}`));
     const { placed } = await registry.claim(placement("kept", 42n));
     await eventually(() => assert.equal(view.get("n1")?.heartbeat.sequence, 1n));
@@ -91,7 +91,7 @@ for (const [what, lose] of losses) {
     );
     assert.deepEqual(view.awaited(), []);
     const stored = await registry.read("kept");
-    assert.equal(stored?.placement.generation, 42n, "the generation does not go back");
+    assert.equal(stored?.placement.generation, 42n, "the generation does not decrease");
     assert.equal(stored?.placement.requestId, placed.placement.requestId);
     assert.equal((await registry.claim(placement("kept"))).kind, "taken", "the id is not given away");
     await using other = new PlacementRegistry(node);
@@ -101,7 +101,7 @@ for (const [what, lose] of losses) {
     assert.equal(moved && (await registry.release(moved)), true);
   });
 
-  test(`after ${what}, events are published again, and a reader gets an error about those before`, async () => {
+  test(`after ${what}, events are published again, and a reader gets an error about the earlier ones`, async () => {
     const stream = new EventStream(api);
     const publisher = new EventStream(node);
     const publish = (eventId: string) =>
@@ -131,7 +131,7 @@ for (const [what, lose] of losses) {
   });
 }
 
-test("a registry that has lost its end counts as another one, and the missing placements are claimed again", async () => {
+test("a registry that has lost its end counts as a new one, and the missing placements are claimed again", async () => {
   let restored = 0;
   const onRestored = (count: number) => {
     restored += count;
@@ -156,7 +156,7 @@ test("a registry that has lost its end counts as another one, and the missing pl
   assert.equal((await registry.read("last"))?.placement.generation, 7n);
 });
 
-/** A registry whose claims fail while there is a refusal. */
+/** A registry whose claims fail while `refusal` is set. */
 class RefusedRegistry extends PlacementRegistry {
   refusal: Error | undefined;
   readonly refusedAtMs: number[] = [];
@@ -168,7 +168,7 @@ class RefusedRegistry extends PlacementRegistry {
   }
 }
 
-test("what cannot be claimed again is tried after longer and longer pauses, and each cause is told once", async () => {
+test("failed claims are retried after growing pauses, and each cause is reported once", async () => {
   const told: unknown[] = [];
   await using registry = new RefusedRegistry(api, { onRestoreFailed: (err) => told.push(err) });
   await registry.claim(placement("refused", 5n));

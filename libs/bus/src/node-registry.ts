@@ -1,10 +1,10 @@
 /**
  * The nodes of the fleet and their state.
  *
- * A node puts a heartbeat into the bucket every 5 s. Readers watch the bucket and measure the age of the last heartbeat by their own
- * monotonic clock: they never compare the clocks of two hosts, and nothing expires in the bucket, because that sends no event. A
- * heartbeat that was stored before the watch began has the age that the server's clock gives it, so that a node that died yesterday
- * does not look alive for 15 s at each start of an api.
+ * A node writes a heartbeat to the bucket every 5 s. Readers watch the bucket and measure the age of the last heartbeat with
+ * their own monotonic clock: they never compare the clocks of two hosts, and nothing expires in the bucket, because that sends no
+ * event. The server's clock gives the age of a heartbeat that was stored before the watch began, so that a node that died
+ * yesterday does not look alive for 15 s at each start of an api.
  */
 import { toBinary } from "@bufbuild/protobuf";
 import { fromBinaryIfValid, nodepb } from "@paddock/protocol";
@@ -16,13 +16,13 @@ import { NODES_BUCKET } from "./subjects.ts";
 
 /** Time between two heartbeats, in milliseconds. */
 export const HEARTBEAT_INTERVAL_MS = 5_000;
-/** Age of the last heartbeat, in milliseconds, from which a node is suspect, and down. */
+/** Age of the last heartbeat, in milliseconds, at which a node is suspect, and down. */
 export const SUSPECT_AFTER_MS = 15_000;
 export const DOWN_AFTER_MS = 30_000;
 
 export type Liveness = "up" | "suspect" | "down";
 
-/** What is known of a node. */
+/** The known state of a node. */
 export type NodeRecord = {
   readonly nodeId: string;
   readonly heartbeat: nodepb.Heartbeat;
@@ -31,10 +31,10 @@ export type NodeRecord = {
   readonly ageMs: number;
 };
 
-/** Stores the heartbeat of a node. Throws `PaddockError` BUS_UNAVAILABLE. */
+/** Stores a node's heartbeat. Throws `PaddockError` BUS_UNAVAILABLE. */
 export async function putHeartbeat(bus: Bus, heartbeat: nodepb.Heartbeat): Promise<void> {
   const nodeId = heartbeat.node?.nodeId;
-  if (!nodeId) throw new Error("a heartbeat without a node id");
+  if (!nodeId) throw new Error("the heartbeat has no node id");
   await new KvBucket(bus, NODES_BUCKET).put(nodeId, toBinary(nodepb.HeartbeatSchema, heartbeat));
 }
 
@@ -44,7 +44,7 @@ type Seen = {
   readonly epoch: number;
 };
 
-/** The nodes, from a watch. `nowMs` is a monotonic clock in milliseconds. Tells of each heartbeat and removal. */
+/** The nodes, from a watch. `nowMs` is a monotonic clock in milliseconds. Listeners are called at each heartbeat and removal. */
 export class NodeView extends RegistryView {
   readonly #seen = new Map<string, Seen>();
   readonly #nowMs: () => number;
@@ -91,7 +91,7 @@ export class NodeView extends RegistryView {
     this.setFilled(true);
   }
 
-  /** Each node that is alive puts its heartbeat again. */
+  /** Each node that is alive writes its heartbeat again. */
   protected override lose(): void {
     for (const nodeId of this.#seen.keys()) this.#awaited.add(nodeId);
   }

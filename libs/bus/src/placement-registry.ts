@@ -1,13 +1,13 @@
 /**
  * The node of each sandbox.
  *
- * The id of a sandbox is claimed by a compare-and-set before any node is asked, so it is unique in the fleet. Lookups for an exec are
- * answered from a local copy that a watch keeps; what the copy lacks is read from the bucket. The copy may be behind. The node that is
- * asked decides (SANDBOX_NOT_FOUND, STALE_GENERATION), and then `forget` makes the next lookup read the bucket.
+ * The id of a sandbox is claimed by a compare-and-set before any node is asked, so it is unique in the fleet. Lookups for an exec
+ * use a local copy that a watch maintains; entries missing in the copy are read from the bucket. The copy may be stale. The node
+ * that is asked decides (SANDBOX_NOT_FOUND, STALE_GENERATION), and then `forget` makes the next lookup read the bucket.
  *
- * When the bucket is lost (its stream is another one than before), only the copy is left. It continues to answer lookups, and what the
- * new bucket lacks is claimed again, with its generation and its request, before the registry counts as filled. So the id of a sandbox
- * whose node is away is not given to another sandbox.
+ * When the bucket is lost (its stream is another one than before), only the copy remains. It continues to answer lookups, and
+ * entries that the new bucket lacks are claimed again, with their generation and request, before the registry counts as filled.
+ * So the id of a sandbox on a disconnected node is not given to another sandbox.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { toBinary } from "@bufbuild/protobuf";
@@ -31,24 +31,24 @@ type Copied = PlacedSandbox & {
   readonly epoch: number;
   /** When it was stored, by the monotonic clock. */
   readonly sinceMs: number;
-  /** Whether it is of a bucket that was lost and is not in the new one yet: its revision means nothing. */
+  /** Whether it belongs to a lost bucket and is not in the new one yet: its revision has no meaning. */
   readonly isLost: boolean;
 };
 
 export type PlacementRegistryOptions = {
   /** A monotonic clock in milliseconds. */
   readonly nowMs?: () => number;
-  /** Called when the bucket was lost and its placements were claimed again, with their number. */
+  /** Called after the bucket was lost and its placements were claimed again, with their number. */
   readonly onRestored?: (count: number) => void;
-  /** Called when a placement of a lost bucket cannot be claimed again; once for each cause, until all are restored. */
+  /** Called when a placement of a lost bucket cannot be claimed again; once per cause, until all are restored. */
   readonly onRestoreFailed?: (err: unknown) => void;
 };
 
-/** Pause between two attempts to restore a placement; doubles up to the longest while they fail. */
+/** Pause between two attempts to restore a placement. Doubles up to the longest while they fail. */
 const RESTORE_PAUSE_MS = 500;
 const LONGEST_RESTORE_PAUSE_MS = 8000;
 
-/** The placements of the fleet. All methods throw `PaddockError` BUS_UNAVAILABLE when NATS is away. */
+/** The placements of the fleet. All methods throw `PaddockError` BUS_UNAVAILABLE if NATS is unavailable. */
 export class PlacementRegistry extends RegistryView {
   readonly #bucket: KvBucket;
   readonly #copy = new Map<string, Copied>();
@@ -68,7 +68,7 @@ export class PlacementRegistry extends RegistryView {
     this.#nowMs = options.nowMs ?? (() => performance.now());
   }
 
-  /** The highest generation that was seen here. The next one is above it, even when the clock is behind. */
+  /** The highest generation seen here. The next one is above it, even if the clock is behind. */
   get highestGeneration(): bigint {
     return this.#highest;
   }
@@ -85,21 +85,21 @@ export class PlacementRegistry extends RegistryView {
     }
   }
 
-  /** Replaces a placement if its revision is still `revision`. Answers undefined if it is not. */
+  /** Replaces a placement if its revision is still `revision`. Otherwise returns undefined. */
   async move(placement: nodepb.Placement, revision: number): Promise<PlacedSandbox | undefined> {
     const value = toBinary(nodepb.PlacementSchema, placement);
     const next = await this.#bucket.update(placement.sandboxId, value, revision);
     return next === undefined ? undefined : this.#keep({ placement, revision: next });
   }
 
-  /** Releases an id if its placement has not changed. Answers whether it did. */
+  /** Releases an id if its placement has not changed. Returns whether it did. */
   async release({ placement, revision }: PlacedSandbox): Promise<boolean> {
     const released = await this.#bucket.delete(placement.sandboxId, revision);
     if (released) this.forget(placement.sandboxId);
     return released;
   }
 
-  /** The placement of a sandbox from the local copy, or from the registry when the copy has none. */
+  /** The placement of a sandbox from the local copy, or from the registry if the copy has none. */
   async lookup(sandboxId: string): Promise<PlacedSandbox | undefined> {
     return this.#copy.get(sandboxId) ?? (await this.read(sandboxId));
   }
@@ -111,8 +111,8 @@ export class PlacementRegistry extends RegistryView {
   }
 
   /**
-   * The least age of a placement, in milliseconds: it counts from when this registry received its revision, and is 0 before. The clock
-   * of the api that claimed it does not count.
+   * The minimum age of a placement, in milliseconds. It counts from when this registry received its revision, and is 0 before.
+   * The clock of the api that claimed it is not used.
    */
   ageMs({ placement, revision }: PlacedSandbox): number {
     const copied = this.#copy.get(placement.sandboxId);
@@ -125,14 +125,14 @@ export class PlacementRegistry extends RegistryView {
     this.#set(sandboxId, undefined);
   }
 
-  /** The number of placements on a node in the local copy. It is counted in advance: every heartbeat asks for it. */
+  /** The number of placements on a node in the local copy. Counted in advance, because every heartbeat asks for it. */
   countOn(nodeId: string): number {
     return this.#counts.get(nodeId) ?? 0;
   }
 
   protected override take({ id, value, revision, ageMs }: WatchedValue): void {
     const copied = this.#copy.get(id);
-    // What this process wrote is in the copy at once. The watch delivers it, and what was before it, later.
+    // The writes of this process are in the copy at once. The watch delivers them, and earlier ones, later.
     if (copied !== undefined && !copied.isLost && copied.revision > revision) return;
     const placed = value && parse({ value, revision });
     if (placed === undefined) this.forget(id);
@@ -153,7 +153,7 @@ export class PlacementRegistry extends RegistryView {
     return placed;
   }
 
-  /** Sets what the local copy has of a sandbox; undefined removes it. */
+  /** Sets the entry of a sandbox in the local copy; undefined removes it. */
   #set(sandboxId: string, copied: Copied | undefined): void {
     const before = this.#copy.get(sandboxId);
     if (before !== undefined) this.#count(before, -1);
@@ -182,7 +182,7 @@ export class PlacementRegistry extends RegistryView {
     if (this.epoch === epoch && !this.stopped.aborted) this.setFilled(true);
   }
 
-  /** Claims a placement of a lost bucket again. Answers false when the watch has started again meanwhile. */
+  /** Claims a placement of a lost bucket again. Returns false if the watch has restarted in the meantime. */
   async #restore(placement: nodepb.Placement, epoch: number): Promise<boolean> {
     for (let pauseMs = RESTORE_PAUSE_MS; this.epoch === epoch && !this.stopped.aborted; ) {
       if (this.#copy.get(placement.sandboxId)?.isLost !== true) return true;

@@ -1,4 +1,4 @@
-/** A copy of a bucket that a watch keeps: what the views of nodes and of placements have in common. */
+/** A copy of a bucket that a watch maintains: the common part of the views of nodes and placements. */
 import type { KvBucket } from "./kv-bucket.ts";
 import type { WatchBegin, WatchedValue } from "./kv-watch.ts";
 
@@ -10,7 +10,7 @@ export abstract class RegistryView implements AsyncDisposable {
   #incarnation = "";
   #isFilled = false;
 
-  /** Starts to watch. Values come after the constructor of the subclass has ended. */
+  /** Starts to watch. Values are delivered after the constructor of the subclass has ended. */
   constructor(bucket: KvBucket) {
     const watcher = {
       onBegin: (begin: WatchBegin) => this.#begin(begin),
@@ -21,17 +21,17 @@ export abstract class RegistryView implements AsyncDisposable {
     this.#watching = bucket.watch(watcher, this.#stopped.signal);
   }
 
-  /** Whether everything that was stored when the watch began has been received, and the watch continues. */
+  /** Whether everything that was stored when the watch began has been received, and the watch is active. */
   get isFilled(): boolean {
     return this.#isFilled;
   }
 
-  /** Identifies the registry: another text after it was lost and created again. */
+  /** Identifies the registry: changes after it was lost and recreated. */
   get incarnation(): string {
     return this.#incarnation;
   }
 
-  /** Calls `listener` at each change that the view tells of, and when `isFilled` changes. The result unsubscribes. */
+  /** Calls `listener` at each change that the view reports, and when `isFilled` changes. The returned function unsubscribes. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -42,13 +42,13 @@ export abstract class RegistryView implements AsyncDisposable {
     await this.#watching;
   }
 
-  /** A value that is stored, or a change. */
+  /** Handles a stored value, or a change. */
   protected abstract take(value: WatchedValue): void;
 
-  /** Everything that is stored has been received. Calls `setFilled`. */
+  /** Called when everything that is stored has been received. Calls `setFilled`. */
   protected abstract fill(): void;
 
-  /** The registry was lost: what this view has of it may not be stored any more. */
+  /** Called when the registry was lost: the entries of this view may no longer be stored. */
   protected abstract lose(): void;
 
   /** The number of the current start of the watch. */

@@ -48,7 +48,7 @@ test("one of many claims of an id wins, and the others get its placement", async
   }
 });
 
-test("a released id can be claimed again, and a stale holder can neither move nor release it", async () => {
+test("a released id can be claimed again, and a stale owner can neither move nor release it", async () => {
   await using registry = new PlacementRegistry(bus);
   const first = await registry.claim(placement("s2"));
   assert.equal(first.kind, "claimed");
@@ -63,7 +63,7 @@ test("a released id can be claimed again, and a stale holder can neither move no
   assert.equal(moved && (await registry.release(moved)), true);
 });
 
-test("a lookup reads what is not in the local copy, and the copy follows other writers", async () => {
+test("a lookup reads entries that the local copy lacks, and the copy follows other writers", async () => {
   await using registry = new PlacementRegistry(bus);
   await using other = new PlacementRegistry(bus);
   const { placed } = await other.claim(placement("s3"));
@@ -73,7 +73,7 @@ test("a lookup reads what is not in the local copy, and the copy follows other w
   assert.equal(await registry.lookup("never"), undefined);
 });
 
-test("the placements of a node are counted as they come, move and go, by this copy and by others", async () => {
+test("the count of placements on a node follows claims, moves and releases, by this copy and by others", async () => {
   await using registry = new PlacementRegistry(bus);
   await using other = new PlacementRegistry(bus);
   const count = () => [registry.countOn("c1"), registry.countOn("c2")];
@@ -103,7 +103,7 @@ test("a node is up, then suspect after 15 s, then down after 30 s without a hear
   assert.deepEqual([livenessOf(14_999), livenessOf(15_000), livenessOf(30_000)], ["up", "suspect", "down"]);
 });
 
-test("a registry that begins later knows how old a placement is, by the server's clock alone", async () => {
+test("a registry that starts later computes the age of a placement from the server's clock alone", async () => {
   await using first = new PlacementRegistry(bus);
   const { placed } = await first.claim(placement("aged"));
   await new Promise((resolve) => setTimeout(resolve, 300));
@@ -148,7 +148,7 @@ test("both views recover, with all values, when the server is killed and restart
   await eventually(() => assert.equal(registry.countOn("n9"), 1, "the watch follows"));
 });
 
-test("a bus that starts before its server is ready when the server is", async () => {
+test("a bus that starts before its server becomes ready with the server", async () => {
   const port = Number(new URL(nats.url).port);
   await nats.stop();
   const early = new Bus({ url: nats.url, name: "early" });

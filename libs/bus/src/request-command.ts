@@ -1,8 +1,9 @@
 /**
  * The caller's side of commands.
  *
- * An error says whether the command may have had an effect. Its metadata has `outcome: unknown` when the command was sent and no answer
- * came, or when the node failed in the middle and could not undo everything. Otherwise the command did nothing, or was undone.
+ * An error shows whether the command may have had an effect. Its metadata has `outcome: unknown` if the command was sent and no
+ * answer came, or if the node failed in the middle and could not undo everything. Otherwise the command did nothing, or was
+ * undone.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
@@ -24,13 +25,13 @@ import { COMMAND_ID_HEADER, cancelSubject, commandSubject, TIME_LEFT_HEADER } fr
 export type RequestCommandOptions = {
   /** When the caller stops waiting, by this host's clock. */
   readonly deadline: Date;
-  /** When the node stops, by this host's clock; `deadline` by default. The time that is left is sent. */
+  /** When the node stops, by this host's clock; `deadline` by default. The remaining time is sent. */
   readonly nodeDeadline?: Date;
-  /** Cancels the command on the node when it aborts, and stops waiting. */
+  /** When it aborts, cancels the command on the node and stops waiting. */
   readonly signal?: AbortSignal;
   /** When `signal` aborts, still wait until the deadline for the outcome of the command. */
   readonly awaitOutcome?: boolean;
-  /** Heartbeats of the nodes, by which a node that is connected and silent is noticed. */
+  /** Heartbeats of the nodes. They reveal a node that is connected and silent. */
   readonly nodes?: NodeView;
   /** `traceparent` and `tracestate`. */
   readonly trace?: { readonly traceparent?: string; readonly tracestate?: string };
@@ -38,14 +39,14 @@ export type RequestCommandOptions = {
 
 /** Longest delay of a timer. */
 const MAX_WAIT_MS = 2 ** 31 - 1;
-/** Room for the headers beside the message. */
+/** Reserved for the headers. */
 const HEADER_BYTES = 1024;
 
 /**
- * Sends a command to a node and waits for its outcome, which may be an error of the node (`response.outcome.case === "error"`). Throws
- * `PaddockError`: NODE_UNAVAILABLE (at once when the node is not connected; within seconds and with an unknown outcome when its daemon
- * ends), DEADLINE, BUS_UNAVAILABLE (no connection, or lost while waiting), TOO_LARGE (more than the bus carries, usually 1 MiB), or the
- * reason of `signal`.
+ * Sends a command to a node and waits for its outcome, which may be an error of the node (`response.outcome.case === "error"`).
+ * Throws `PaddockError`: NODE_UNAVAILABLE (at once if the node is not connected; within seconds and with an unknown outcome if
+ * its daemon ends), DEADLINE, BUS_UNAVAILABLE (no connection, or lost while waiting), TOO_LARGE (more than the bus carries,
+ * usually 1 MiB), or the reason of `signal`.
  */
 export async function requestCommand(
   bus: Bus,
@@ -79,7 +80,7 @@ function encode(command: nodepb.CommandRequest, connection: NatsConnection): Uin
     "TOO_LARGE",
     `the request has ${payload.length} bytes, more than the ${limit} a command may have`,
     {
-      hint: "bring large files by an image or a volume",
+      hint: "provide large files in an image or a volume",
       metadata: { limit_bytes: String(limit) },
     },
   );
@@ -99,7 +100,7 @@ function headersOf(
 
 type Sent = RequestCommandOptions & { readonly nodeId: string; readonly commandId: string };
 
-/** The reply; or a failure as soon as the caller leaves, the connection is lost or the daemon ends. */
+/** The reply, or a failure as soon as the caller cancels, the connection is lost or the daemon ends. */
 function replyOrFailure(
   reply: Promise<Msg>,
   bus: Bus,
@@ -127,14 +128,14 @@ function decode(message: Msg, nodeId: string): nodepb.CommandResponse {
   try {
     return fromBinary(nodepb.CommandResponseSchema, message.data);
   } catch (cause) {
-    throw new PaddockError("INTERNAL", `node ${nodeId} gave an answer that cannot be read`, {
+    throw new PaddockError("INTERNAL", `node ${nodeId} sent an unreadable answer`, {
       metadata: UNKNOWN,
       cause,
     });
   }
 }
 
-/** The error of a failed request. nats.js wraps the one that matters, so causes are examined too. */
+/** The error of a failed request. nats.js wraps the relevant error, so causes are examined, too. */
 function typed(error: unknown, nodeId: string): PaddockError {
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     if (each instanceof PaddockError) return each;
@@ -158,8 +159,8 @@ const notConnected = (nodeId: string, cause: unknown) =>
   });
 
 const lost = (nodeId: string, why: string) =>
-  new PaddockError("NODE_UNAVAILABLE", `node ${nodeId} went away before it answered: ${why}`, {
-    hint: "repeat the call with the same request id: what the node did of it is finished or undone, and nothing is done twice",
+  new PaddockError("NODE_UNAVAILABLE", `node ${nodeId} was lost before it answered: ${why}`, {
+    hint: "repeat the call with the same request id: any partial work of the node is finished or undone, and nothing is done twice",
     metadata: { node_id: nodeId, ...UNKNOWN },
     retryAfterMs: 1_000,
   });

@@ -1,8 +1,9 @@
 /**
- * The node's side of commands. Each command is answered exactly once, the number that run at the same time is limited, and a shutdown
- * answers those that run before it ends.
+ * The node's side of commands. Each command is answered exactly once, the number that run at the same time is limited, and a
+ * shutdown answers running commands before it ends.
  *
- * A command carries the time that its caller still waits. It counts from the arrival of the command, because hosts' clocks differ.
+ * A command contains the time that its caller still waits. It counts from the arrival of the command, because hosts' clocks
+ * differ.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Msg, NatsConnection, Subscription } from "@nats-io/transport-node";
@@ -19,22 +20,22 @@ import {
   TIME_LEFT_HEADER,
 } from "./subjects.ts";
 
-/** What a handler knows of a command besides its request. */
+/** What a handler gets with a command besides its request. */
 export type CommandContext = {
-  /** Aborts with a `PaddockError` when the deadline passes, the caller leaves, or the server stops. */
+  /** Aborts with a `PaddockError` when the deadline passes, the caller cancels, or the server stops. */
   readonly signal: AbortSignal;
-  /** When the caller stops waiting, by this host's clock; undefined when the command does not say. */
+  /** When the caller stops waiting, by this host's clock; undefined if the command has no deadline. */
   readonly deadline: Date | undefined;
   readonly trace: { readonly traceparent?: string; readonly tracestate?: string };
 };
 
-/** Answers a command with its response in binary form. What it throws is answered as an error, by `toStatus`. */
+/** Answers a command with its response in binary form. Thrown errors are answered as an error, by `toStatus`. */
 export type CommandHandler = (command: nodepb.CommandRequest, ctx: CommandContext) => Promise<Uint8Array>;
 
 export type ServeCommandsOptions = {
-  /** Commands that run at the same time. Those beyond are answered with TOO_MANY. */
+  /** The most commands at the same time. Further ones are answered with TOO_MANY. */
   readonly limits: CommandLimits;
-  /** The kind of a command, which has a limit of its own. */
+  /** The kind of a command. Each kind has its own limit. */
   readonly kindOf: (command: nodepb.CommandRequest) => CommandKind;
   /** The Status of a thrown value (`toStatus` of `@paddock/rpc`). It may log. */
   readonly toStatus: (error: unknown, requestId: string) => Status;
@@ -44,11 +45,11 @@ export type ServeCommandsOptions = {
 
 /** A node's command server. */
 export type CommandServer = {
-  /** Commands that run now. */
+  /** Commands that are running. */
   readonly inFlight: number;
   /**
-   * Takes no more commands, waits until those in flight are answered, at most `graceMs`, then aborts the rest with
-   * SHUTTING_DOWN and waits for their answers.
+   * Accepts no more commands, waits at most `graceMs` until those in flight are answered, then aborts the rest with SHUTTING_DOWN
+   * and waits for their answers.
    */
   stop(graceMs: number): Promise<void>;
 };
@@ -95,7 +96,9 @@ export function serveCommands(
     });
     const cancels = connection.subscribe(cancelSubject(nodeId), {
       callback: (_error, message) => {
-        running.get(message.string())?.controller.abort(new PaddockError("CANCELLED", "the caller has left"));
+        running
+          .get(message.string())
+          ?.controller.abort(new PaddockError("CANCELLED", "the caller cancelled"));
       },
     });
     inquiries = connection.subscribe(runningSubject(nodeId), {
@@ -150,15 +153,15 @@ function parse(message: Msg): nodepb.CommandRequest {
     return fromBinary(nodepb.CommandRequestSchema, message.data);
   } catch (cause) {
     throw new PaddockError("INVALID_FIELD", "the command cannot be read", {
-      violations: [{ field: "command", description: "is no paddock.node.v1.CommandRequest" }],
+      violations: [{ field: "command", description: "is not a paddock.node.v1.CommandRequest" }],
       cause,
     });
   }
 }
 
 /**
- * Answers on the current connection. A response that the bus cannot carry becomes TOO_LARGE. Without a connection nothing is sent: the
- * caller's request has failed already.
+ * Answers on the current connection. A response that the bus cannot carry becomes TOO_LARGE. Without a connection nothing is
+ * sent: the caller's request has failed already.
  */
 function respond(
   bus: Bus,
@@ -190,7 +193,7 @@ const responseOf = (
 const errorResponse = (error: unknown, requestId: string, options: ServeCommandsOptions) =>
   responseOf({ case: "error", value: options.toStatus(error, requestId) }, options);
 
-/** How long the caller still waits as the command arrives, in milliseconds; undefined when the command does not say. */
+/** How long the caller still waits when the command arrives, in milliseconds; undefined if the command has no deadline. */
 function timeLeftOf(message: Msg): number | undefined {
   const text = message.headers?.get(TIME_LEFT_HEADER) ?? "";
   return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;

@@ -1,9 +1,9 @@
 /**
- * A JetStream stream that is created again after it was lost: with its server's disk, by a deletion, or because JetStream was off.
+ * A JetStream stream that is recreated after a loss: with its server's disk, by a deletion, or because JetStream was off.
  *
- * Nothing about a stream is remembered from one operation to the next. An operation that fails because the stream is missing creates
- * it and is repeated. One that gets no response is repeated for a moment, because a new stream, or one whose server has just
- * started, does not respond at first. In both cases nothing was stored.
+ * Nothing about a stream is kept from one operation to the next. An operation that fails because the stream is missing creates it
+ * and is repeated. An operation that gets no response is repeated for a short time, because a new stream, or one whose server has
+ * just started, does not respond at first. In both cases nothing was stored.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import {
@@ -31,7 +31,7 @@ const STREAM_NAME_IN_USE = 10058;
 
 export type StoreStreamOptions = {
   readonly config: Partial<StreamConfig> & { readonly name: string };
-  /** Its name in errors. */
+  /** Name in errors. */
   readonly title: string;
 };
 
@@ -50,7 +50,9 @@ export class StoreStream {
     return await jetstreamManager(this.#bus.connection(), { timeout: TIMEOUT_MS, checkAPI: false });
   }
 
-  /** Runs an operation, and again after creating the stream if it is missing. Throws `PaddockError` BUS_UNAVAILABLE. */
+  /**
+   * Runs an operation. If the stream is missing, creates it and runs the operation again. Throws `PaddockError` BUS_UNAVAILABLE.
+   */
   async do<T>(operation: (manager: JetStreamManager) => Promise<T>): Promise<T> {
     try {
       const manager = await this.manager();
@@ -127,7 +129,7 @@ const isStreamMissing = (error: unknown): boolean =>
 /** No subscriber on the subject: nats.js reports this for a missing stream and for a server without JetStream. */
 const isDeaf = (error: unknown): boolean => error instanceof Error && error.name === "JetStreamNotEnabled";
 
-/** Rules that matter for permissions and that an older version may have set otherwise. Limits belong to the operator. */
+/** The rules that matter for permissions and that an older version may have set otherwise. The operator sets the limits. */
 function wrongRules(
   wanted: Partial<StreamConfig>,
   { allow_rollup_hdrs = false, allow_direct = false }: StreamConfig,

@@ -1,15 +1,15 @@
 /**
  * Names on the bus.
  *
- * Ids may contain dots, which separate the tokens of a subject. A dot is written as "=", which no id contains, so an id is one token and
- * two ids never share one. No other character of an id has a meaning to NATS: ids have no blanks and no wildcards.
+ * Ids may contain dots, which separate the tokens of a subject. A dot is written as "=", which no id contains, so an id is one
+ * token and two ids never share one. No other character of an id has a meaning in NATS: ids contain no blanks and no wildcards.
  */
 const token = (id: string): string => id.replaceAll(".", "=");
 
 /** Subject of commands to a node. */
 export const commandSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.cmd`;
 
-/** Subject that tells a node that the caller of a command has left. */
+/** Subject that informs a node that the caller of a command has cancelled. */
 export const cancelSubject = (nodeId: string): string => `paddock.v1.node.${token(nodeId)}.cancel`;
 
 /** Subject that asks a node whether it works on a command. */
@@ -37,7 +37,7 @@ export const NODES_BUCKET = "paddock_nodes";
 /** Bucket of placements, by sandbox id. */
 export const SANDBOXES_BUCKET = "paddock_sandboxes";
 
-/** Header that names a command, so that it can be cancelled. */
+/** Header with the id of a command, for its cancellation. */
 export const COMMAND_ID_HEADER = "Paddock-Command-Id";
 
 /** Header with the time that the caller of a command waits, in milliseconds from its arrival: hosts' clocks differ. */
