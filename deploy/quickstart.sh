@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets Paddock up on this machine and shows it once: starts it, imports an image, runs a container in a VM, uses and
-# removes it, stops Paddock, and looks for anything left behind. It has its own directory and ports, so it does not
-# disturb a Paddock that is running.
+# Sets up Paddock on this machine and demonstrates it once: starts it, imports an image, runs a container in a VM, uses and
+# removes it, stops Paddock, and checks that nothing is left behind. It has its own directory and ports, so it does not disturb a
+# running Paddock.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -82,7 +82,7 @@ paddock exec quickstart -- sh -c 'exit 42' && code=0 || code=$?
 [ "$code" = 42 ] || fail "the exit code of a command was 42, and paddock exec exited with $code"
 tick "the exit code of a command comes back: $code"
 sum=$(seq 1 20000 | paddock exec -i quickstart -- md5sum | cut -d' ' -f1)
-[ "$sum" = "$(seq 1 20000 | md5sum | cut -d' ' -f1)" ] || fail "the command read something else than was sent to its stdin: $sum"
+[ "$sum" = "$(seq 1 20000 | md5sum | cut -d' ' -f1)" ] || fail "the command did not read the bytes sent to its stdin: $sum"
 tick "108894 bytes of stdin arrive unchanged: md5 $sum"
 
 title "6. Show its figures, logs and processes, and change its limits"

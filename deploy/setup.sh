@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs and builds what Paddock needs: packages, tools, the agent, the guest's kernel and initramfs. Each step
-# does only what is missing, so a second run takes less than a second. Needs npm and Node 20 or later.
+# Installs and builds the requirements of Paddock: packages, tools, the agent, the guest's kernel and initramfs. Each step
+# installs only what is missing, so a second run takes less than a second. Needs npm and Node 20 or later.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

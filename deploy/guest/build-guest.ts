@@ -1,4 +1,4 @@
-/** Builds out/ from an unpacked kernel package and the agent; called by build.sh, which decides when. */
+/** Builds out/ from an unpacked kernel package and the agent. Called by build.sh, which decides when. */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -69,7 +69,7 @@ function initramfs(plan: ModulePlan, moduleDir: string, agent: Buffer): Buffer {
   return newcArchive(entries);
 }
 
-/** Written aside and renamed: a VM that is being started never sees half a file. */
+/** Writes a temporary file and renames it, so that a VM that is starting never sees half a file. */
 function publish(out: string, name: string, data: string | Buffer): { bytes: number; sha256: string } {
   const aside = join(out, `.${name}.${process.pid}`);
   writeFileSync(aside, data);

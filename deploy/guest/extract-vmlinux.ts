@@ -1,9 +1,9 @@
 /**
- * Takes the ELF kernel out of a bzImage, so that QEMU can enter it directly (PVH) and the guest need not
- * decompress it, which under emulation costs about half a second of every boot.
+ * Extracts the ELF kernel from a bzImage, so that QEMU can enter it directly (PVH) and the guest need not decompress it, which
+ * under emulation costs about half a second of every boot.
  *
- * The boot protocol header has the position of the payload (Linux, Documentation/arch/x86/boot.rst:
- * setup_sects at 0x1f1, payload_offset at 0x248, payload_length at 0x24c, protocol 2.08 and later).
+ * The boot protocol header contains the position of the payload (Linux, Documentation/arch/x86/boot.rst: setup_sects at 0x1f1,
+ * payload_offset at 0x248, payload_length at 0x24c, protocol 2.08 and later).
  */
 import { spawnSync } from "node:child_process";
 
@@ -31,20 +31,20 @@ export function kernelPayload(bzImage: Buffer): { payload: Buffer; unpackedBytes
   return { payload: payload.subarray(0, -4), unpackedBytes: payload.readUInt32LE(length - 4) };
 }
 
-/** The end of the last byte any segment or section table of the ELF names; what follows is relocation data. */
+/** The end of the last byte that a segment or section table of the ELF refers to; relocation data follows. */
 function elfBytes(elf: Buffer): number {
   const sectionTable = Number(elf.readBigUInt64LE(0x28));
   return Math.min(elf.length, sectionTable + elf.readUInt16LE(0x3a) * elf.readUInt16LE(0x3c));
 }
 
-/** True when QEMU can enter the kernel by PVH: the ELF carries a Xen PHYS32_ENTRY (18) note. */
+/** Whether QEMU can enter the kernel by PVH: the ELF has a Xen PHYS32_ENTRY (18) note. */
 export function hasPvhEntry(elf: Buffer): boolean {
   const note = Buffer.from([4, 0, 0, 0, 8, 0, 0, 0, 18, 0, 0, 0, 0x58, 0x65, 0x6e, 0]);
   const note4 = Buffer.from([4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0, 0x58, 0x65, 0x6e, 0]);
   return elf.includes(note) || elf.includes(note4);
 }
 
-/** Unpacks the kernel; fails when the file is not a bzImage, or its result is not an ELF that PVH can enter. */
+/** Unpacks the kernel. Fails if the file is not a bzImage, or its content is not an ELF that PVH can enter. */
 export function extractVmlinux(bzImage: Buffer): Buffer {
   const { payload, unpackedBytes } = kernelPayload(bzImage);
   const magic = payload.toString("hex", 0, 4);
@@ -53,7 +53,7 @@ export function extractVmlinux(bzImage: Buffer): Buffer {
   const [command, ...args] = how.argv;
   const result = spawnSync(command, args, { input: payload, maxBuffer: MAX_KERNEL_BYTES });
   if (result.error !== undefined) throw new Error(`cannot run ${command}: ${result.error.message}`);
-  // A decompressor may complain about what follows the stream; the size recorded in the image decides.
+  // A decompressor may complain about data after the stream; the size recorded in the image decides.
   if (result.stdout.length !== unpackedBytes) {
     throw new Error(
       `${how.name}: ${result.stdout.length} bytes, expected ${unpackedBytes}: ${result.stderr}`,

@@ -17,7 +17,7 @@ const tables = {
   builtin: "kernel/fs/ext4/ext4.ko\n",
 };
 
-test("every module comes once, after its dependencies", () => {
+test("every module is listed once, after its dependencies", () => {
   const plan = planModules("boot virtio_scsi\nboot virtio_ring\n", tables);
   assert.deepEqual(plan.boot.map(moduleName), [
     "scsi_common",
@@ -28,7 +28,7 @@ test("every module comes once, after its dependencies", () => {
   ]);
 });
 
-test("what is loaded at boot is not listed again on demand", () => {
+test("a module that is loaded at boot is not listed again on demand", () => {
   const plan = planModules("boot virtio # first\ndemand erofs\n\n# nothing else\n", tables);
   assert.deepEqual(plan.boot.map(moduleName), ["virtio_ring", "virtio"]);
   assert.deepEqual(plan.demand, ["kernel/c/erofs.ko.xz"]);
@@ -51,7 +51,7 @@ const entries: ArchiveEntry[] = [
   { kind: "character-device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
 ];
 
-test("the archive has the same bytes whatever the order of its entries", () => {
+test("the archive has the same bytes for any order of its entries", () => {
   assert.deepEqual(newcArchive(entries), newcArchive(entries.toReversed()));
 });
 
@@ -71,11 +71,11 @@ test("the archive has the names, modes, sizes and device numbers that cpio write
   assert.equal(archive.length % 512, 0);
 });
 
-/** An ELF header with a Xen PHYS32_ENTRY note behind it, or without. */
+/** An ELF header with or without a Xen PHYS32_ENTRY note after it. */
 function elf(withNote: boolean): Buffer {
   const header = Buffer.alloc(64);
   header.write("\x7fELF", "latin1");
-  header.writeBigUInt64LE(84n, 0x28); // section table behind the note
+  header.writeBigUInt64LE(84n, 0x28); // section table after the note
   const note = Buffer.from([
     4,
     0,
@@ -98,7 +98,7 @@ function elf(withNote: boolean): Buffer {
     0,
     1,
   ]);
-  return Buffer.concat([header, note, Buffer.from("relocations that nobody needs")]);
+  return Buffer.concat([header, note, Buffer.from("unused relocations")]);
 }
 
 function bzImage(payload: Buffer, unpackedBytes: number): Buffer {
@@ -119,7 +119,7 @@ for (const argv of [
   ["xz", "-c"],
   ["gzip", "-c"],
 ] as const) {
-  test(`a kernel packed with ${argv[0]} is unpacked, and cut where its ELF ends`, () => {
+  test(`a kernel packed with ${argv[0]} is unpacked, and cut at the end of its ELF`, () => {
     const [command, ...args] = argv;
     const kernel = elf(true);
     const packed = spawnSync(command, args, { input: kernel }).stdout;

@@ -1,14 +1,14 @@
 /**
- * Which kernel modules go into the guest, and in which order they load.
+ * The kernel modules of the guest, and the order in which they load.
  *
- * The agent has no modprobe: it calls finit_module for each line of a list. So the work of modprobe
- * (dependencies, built-ins) is done here, once, from the tables that depmod writes.
+ * The agent has no modprobe: it calls finit_module for each line of a list. So the work of modprobe (dependencies, built-ins) is
+ * done here, once, from the tables that depmod writes.
  */
 
 export interface ModuleTables {
   /** Text of modules.dep: `path: dependency dependency`, dependencies nearest first. */
   readonly dep: string;
-  /** Text of modules.builtin: one path a line. */
+  /** Text of modules.builtin: one path per line. */
   readonly builtin: string;
 }
 
@@ -17,11 +17,11 @@ export interface ModulePlan {
   readonly boot: readonly string[];
   /** The same for modules that are loaded on demand; each module's own dependencies come before it. */
   readonly demand: readonly string[];
-  /** Wanted modules that the kernel has built in. */
+  /** Wanted modules that are built into the kernel. */
   readonly builtin: readonly string[];
 }
 
-/** `virtio-rng.ko.xz` and `virtio_rng` are one module: the kernel takes `-` and `_` as the same. */
+/** `virtio-rng.ko.xz` and `virtio_rng` are the same module: the kernel treats `-` and `_` as equal. */
 export function moduleName(path: string): string {
   const base = path.slice(path.lastIndexOf("/") + 1);
   return base.replace(/\.ko(\.(xz|zst|gz))?$/, "").replaceAll("-", "_");
@@ -56,7 +56,7 @@ function parseList(text: string): { boot: string[]; demand: string[] } {
   return wanted;
 }
 
-/** Orders the modules named in `list`; a name the kernel has neither as a module nor built in is an error. */
+/** Orders the modules named in `list`. A name that the kernel has neither as a module nor built in is an error. */
 export function planModules(list: string, tables: ModuleTables): ModulePlan {
   const wanted = parseList(list);
   const known = parseDep(tables.dep);

@@ -1,8 +1,8 @@
 /**
- * Writes the "newc" cpio archive the kernel unpacks as its initramfs.
+ * Writes the "newc" cpio archive that the kernel unpacks as its initramfs.
  *
- * Written here rather than with the cpio tool because the archive must be reproducible (fixed times, owners
- * and inode numbers, sorted names) and must hold a device node, for which the tool wants to be root.
+ * It does not use the cpio tool because the archive must be reproducible (fixed times, owners and inode numbers, sorted names)
+ * and must contain a device node, for which the tool needs root.
  */
 
 export type ArchiveEntry =
@@ -39,7 +39,7 @@ function record(options: {
     options.links,
     0, // mtime
     options.data.length,
-    0, // major of the device the file is on
+    0, // major of the device that has the file
     0,
     options.device.major,
     options.device.minor,
@@ -51,7 +51,7 @@ function record(options: {
   return [head, padding(head.length, 4), Buffer.from(options.data), padding(options.data.length, 4)];
 }
 
-/** The archive's bytes; the same entries give the same bytes, in whatever order they are passed. */
+/** The archive's bytes. The same entries give the same bytes, in any order. */
 export function newcArchive(entries: readonly ArchiveEntry[]): Buffer {
   const sorted = entries.toSorted((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   const none = { major: 0, minor: 0 };

@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type PackedEntry, packTar } from "@paddock/images";
 
-/** A layer as stored, with the digest of what it holds. */
+/** A layer as stored, with the digest of its content. */
 export interface OciLayer {
   readonly blob: Buffer;
   readonly mediaType: string;
@@ -17,12 +17,12 @@ export interface OciLayer {
 export interface OciImage {
   readonly name: string;
   readonly architecture: "amd64" | "arm64";
-  /** In the OCI image spec's own spelling: `Cmd`, `Env`, `User`, … */
+  /** With the field names of the OCI image spec: `Cmd`, `Env`, `User`, … */
   readonly config: Readonly<Record<string, unknown>>;
   readonly layers: readonly OciLayer[];
 }
 
-/** Writes an image as an OCI layout in a tar archive; the file appears whole or not at all. */
+/** Writes an image as an OCI layout in a tar archive. The file appears complete or not at all. */
 export async function writeOciArchive(path: string, image: OciImage): Promise<void> {
   const blobs = new Map<string, Buffer>();
   const add = (bytes: Buffer, mediaType: string) => {

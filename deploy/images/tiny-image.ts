@@ -1,6 +1,6 @@
 /**
- * A container image of about 1 MB, made from Debian's `busybox-static` package in a second: a shell and
- * the usual tools, users `root` and `app`. For the quickstart and for tests that need no more than that.
+ * A container image of about 1 MB, built from Debian's `busybox-static` package in a second: a shell and the usual tools, users
+ * `root` and `app`. For the quickstart and for tests that need no more than that.
  *
  *     node deploy/images/tiny-image.ts [directory]     prints the path of the archive
  */
@@ -15,15 +15,15 @@ import { sha256, writeOciArchive } from "./oci-archive.ts";
 
 const run = promisify(execFile);
 
-/** Raise when the recipe changes, so that a cached archive of the old one is not used. */
+/** Increase when the recipe changes, so that a cached archive of the old one is not used. */
 const recipe = 1;
 
-/** Where built images are kept unless the caller says otherwise. */
+/** Where built images are kept by default. */
 export function imageCache(): string {
   return join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "paddock", "fixtures");
 }
 
-/** Builds the image `paddock/tiny:latest` unless it is there, and returns the path of its OCI archive. */
+/** Builds the image `paddock/tiny:latest` unless it exists, and returns the path of its OCI archive. */
 export async function tinyImage(directory: string = imageCache()): Promise<string> {
   const path = join(directory, `tiny-${recipe}.tar`);
   if (await exists(path)) return path;
@@ -46,7 +46,7 @@ export async function tinyImage(directory: string = imageCache()): Promise<strin
   return path;
 }
 
-/** The static busybox of the Debian package, installed or not. */
+/** The static busybox of the Debian package, whether it is installed or not. */
 async function fetchBusybox(): Promise<{ busybox: Buffer; applets: string[] }> {
   const directory = await mkdtemp(join(tmpdir(), "tiny-image-"));
   try {
@@ -103,7 +103,7 @@ function* rootfs(busybox: Buffer, applets: readonly string[]): Generator<PackedE
   yield { ...root, type: "file", path: "bin/busybox", mode: 0o755, content: busybox };
   for (const applet of applets.filter((name) => name !== "busybox"))
     yield { ...root, type: "symlink", path: `bin/${applet}`, link: "busybox", mode: 0o777 };
-  // Scripts say #!/usr/bin/env.
+  // Scripts use #!/usr/bin/env.
   yield { ...root, type: "symlink", path: "usr/bin/env", link: "../../bin/busybox", mode: 0o777 };
 }
 

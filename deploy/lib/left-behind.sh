@@ -1,8 +1,8 @@
-# Finds what a run left on the machine, and ends its processes. Sourced.
+# Finds the leftovers of a run on the machine, and ends its processes. Sourced.
 #
-# A process belongs to a run if the run's state directory is in its command line or environment, and a control group if
-# its name begins with a hash of that directory. Links and firewall tables have no such mark: they are compared with a
-# list from before the run.
+# A process belongs to a run if the run's state directory is in its command line or environment, and a control group if its name
+# begins with a hash of that directory. Links and firewall tables have no such mark: they are compared with a list from before the
+# run.
 
 list_unsigned() {
   ls /sys/class/net | grep -E '^(paddock|pdk?)[-.0-9]' | sed 's/^/link /' || true
@@ -21,7 +21,7 @@ processes_of() {
   for entry in /proc/[0-9]*; do
     pid=${entry#/proc/}
     [ "$pid" = $$ ] || [ "$pid" = "$BASHPID" ] && continue
-    # Children of this script have it in their environment too, and end with the script.
+    # Children of this script also have it in their environment, and end with the script.
     [ "$(awk '{ print $4 }' "$entry/stat" 2>/dev/null)" = $$ ] && continue
     if tr '\0' '\n' 2>/dev/null <"$entry/cmdline" | grep -qF "$directory" ||
       tr '\0' '\n' 2>/dev/null <"$entry/environ" | grep -qF "=$directory"; then
@@ -35,7 +35,7 @@ end_processes_of() {
   for pid in $(processes_of "$1"); do kill -KILL "$pid" 2>/dev/null || true; done
 }
 
-# check_nothing_left DIRECTORY BEFORE: prints one tick for each kind of leftover that does not exist.
+# check_nothing_left DIRECTORY BEFORE: prints one tick per kind of leftover that does not exist.
 check_nothing_left() {
   local directory=$1 before=$2 status=0 found
   report_kind() {

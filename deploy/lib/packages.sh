@@ -1,8 +1,8 @@
 # System packages: the program that each is needed for, and the installation of those that are missing. Sourced, after
 # toolchain.sh.
 
-# program:package. A package counts as installed when its program is found, so other distributions and programs built
-# by hand count too.
+# program:package. A package counts as installed if its program is found, so this works on other distributions and for programs
+# built by hand.
 needed_programs=(
   qemu-system-x86_64:qemu-system-x86 # runs the guests
   nats-server:nats-server            # the bus, for development and tests
@@ -88,7 +88,7 @@ apt_install() {
   }
 }
 
-# Tells what to install by hand when this script cannot: without root, or on another distribution.
+# Explains what to install by hand if this script cannot: without root, or on another distribution.
 explain_missing() {
   if is_debian; then
     echo "Missing packages: $*"
@@ -101,7 +101,7 @@ explain_missing() {
   echo "Then run this again."
 }
 
-# install_or_explain NAME...: installs the packages, or tells how to.
+# install_or_explain NAME...: installs the packages, or explains how.
 install_or_explain() {
   if [ "$(id -u)" != 0 ] || ! is_debian; then
     explain_missing "$@"

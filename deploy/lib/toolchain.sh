@@ -1,6 +1,6 @@
-# The steps after the system packages. Each does only what is missing. Sourced, with the checkout as working directory.
+# The steps after the system packages. Each installs only what is missing. Sourced, with the checkout as working directory.
 
-# True when node_modules has the versions of package-lock.json, by npm's own record of what it installed.
+# True if node_modules has the versions of package-lock.json, by npm's own record of the installation.
 npm_is_current() {
   [ -x node_modules/.bin/node ] && [ -f node_modules/.package-lock.json ] || return 1
   [ package-lock.json -ot node_modules/.paddock-checked ] && return 0
@@ -33,7 +33,7 @@ install_npm_packages() {
 
 wanted_rust() { sed -n 's/^rust-version *= *"\(.*\)"/\1/p' services/agent/Cargo.toml; }
 
-# True when the compiler is recent enough and clippy and rustfmt are installed.
+# True if the compiler is recent enough and clippy and rustfmt are installed.
 rust_is_current() {
   local have
   have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || return 1
@@ -67,7 +67,7 @@ agent_is_current() {
 build_agent() {
   agent_is_current && return
   (cd services/agent && cargo build --release --locked --quiet)
-  # Cargo does not write the binary when its content stays the same.
+  # Cargo does not rewrite the binary if its content stays the same.
   touch "$agent_binary"
   note "built"
 }

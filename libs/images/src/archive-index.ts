@@ -20,8 +20,8 @@ const maxFiles = 20_000;
 const maxNameBytes = 1024;
 
 /**
- * The files of an OCI layout or docker archive, by name. Of two files with the same name the last counts, as when unpacking. Names
- * never become paths on the host.
+ * The files of an OCI layout or docker archive, by name. Of two files with the same name the last one is used, as when unpacking.
+ * Names never become paths on the host.
  */
 export class ArchiveIndex {
   readonly #spool: Spool;

@@ -30,7 +30,7 @@ async function conversions(): Promise<number[]> {
   return found;
 }
 
-test("a separate process makes the same image, and reports progress in order up to each total", async (t) => {
+test("a separate process creates the same image, and reports progress in order up to each total", async (t) => {
   const here = await temporaryStore(t);
   const there = await temporaryStore(t, isolated);
   const expected = await here.store.importStream(stream(image, 65_536), { name: "a" });
@@ -74,7 +74,7 @@ async function endedMidway(t: TestContext, end: (pid: number) => void, kind: str
     kind,
   });
   assert.deepEqual(await storeFiles(root), []);
-  assert.deepEqual(await processesOf(root), [], "a process is left");
+  assert.deepEqual(await processesOf(root), [], "a process is still running");
   await store.importStream(stream(image, 65_536));
 }
 

@@ -26,7 +26,7 @@ import type { LayerBlob, SourceImage } from "./source-image.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import { writeSquashfs } from "./write-squashfs.ts";
 
-/** The format of an archive. `rootfs` is a tar of a whole root file system, such as `docker export` makes. */
+/** The format of an archive. `rootfs` is a tar of a whole root file system, such as `docker export` writes. */
 export type ArchiveFormat = "auto" | "oci" | "docker" | "rootfs";
 
 /** Progress of an import. Phases come in this order; `bytesTotal` is absent while it is unknown. */
@@ -57,7 +57,7 @@ export interface ConversionOptions {
   readonly onProgress: (progress: ImportProgress) => void;
 }
 
-/** The result: an image the store has already, or a new one with its file at `squashfs`. */
+/** The result: an image that the store already has, or a new one with its file at `squashfs`. */
 export type ConversionResult = { readonly id: Digest; readonly names: readonly ImageName[] } & (
   | { readonly kind: "known" }
   | { readonly kind: "new"; readonly image: ConvertedImage; readonly squashfs: string }

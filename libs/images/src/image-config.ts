@@ -3,7 +3,7 @@ import { type Digest, parseDigest } from "./digest.ts";
 import { ImageError, invalidDocument } from "./image-error.ts";
 import { JsonObject } from "./json.ts";
 
-/** How a container of an image runs unless its creator says otherwise (OCI image spec, "config"). */
+/** How a container of an image runs by default (OCI image spec, "config"). */
 export interface ImageConfig {
   readonly entrypoint: readonly string[];
   readonly cmd: readonly string[];
@@ -54,7 +54,7 @@ export function parseImageDocument(text: string): ImageDocument {
   if (os !== "linux")
     throw new ImageError("unsupported", `an image for ${quoteText(os)}`, "only linux images can run");
   const rootfs = document.object("rootfs");
-  if (rootfs === undefined) throw invalidDocument(what, "it lists no layers (rootfs)");
+  if (rootfs === undefined) throw invalidDocument(what, "it has no list of layers (rootfs)");
   const created = Date.parse(document.text("created") ?? "");
   return {
     architecture: normalArchitecture(document.string("architecture") ?? ""),

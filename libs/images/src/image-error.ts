@@ -23,7 +23,7 @@ export type ImageErrorKind =
   | "in_use"
   | "invalid_reference";
 
-/** An error of the image store. `message` says what failed and why; `hint` says what to do about it. */
+/** An error of the image store. `message` states what failed and why; `hint` states what to do about it. */
 export class ImageError extends Error {
   readonly kind: ImageErrorKind;
   /** The message without the hint. */
@@ -51,7 +51,7 @@ export function invalidLayer(what: string): ImageError {
   return new ImageError(
     "invalid_archive",
     what,
-    "the layer was built wrong, not damaged in transit; rebuild the image",
+    "the layer was built incorrectly, not damaged in transit; rebuild the image",
   );
 }
 

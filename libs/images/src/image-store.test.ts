@@ -148,7 +148,7 @@ test("a name of hex digits is only a name, and never an id prefix", async (t) =>
   assert.equal(store.get(other.id.slice(0, 20)), undefined);
 });
 
-test("a reference with a registry digest is refused, and the error says why", async (t) => {
+test("a reference with a registry digest is refused with the reason", async (t) => {
   const { store } = await temporaryStore(t);
   await store.importStream(stream(one), { name: "a" });
   assert.throws(() => store.find(`a@sha256:${"a".repeat(64)}`), {
@@ -210,7 +210,7 @@ test("a blob shared by two images is removed with the second image", async (t) =
   await assert.rejects(stat(store.blobPath(second)), { code: "ENOENT" });
 });
 
-test("an aborted import ends at once in every phase, and leaves nothing", async (t) => {
+test("an aborted import ends at once in every phase and leaves nothing", async (t) => {
   for (const phase of ["receive", "verify", "convert", "store"] as const) {
     const { store, root } = await temporaryStore(t);
     const abort = new AbortController();

@@ -1,9 +1,9 @@
 /**
  * The images of one node: content-addressed, read-only squashfs files, each with a record.
  *
- * Imports run concurrently, each in its own directory. Only their last step, the commit, and removals are serialized. An image's id is
- * the digest of its config document, which lists the digest of every layer. So the same image has the same id, whatever archive it
- * comes from.
+ * Imports run concurrently, each in its own directory. Only their last step, the commit, and removals are serialized. An image's
+ * id is the digest of its config document, which lists the digest of every layer. So the same image has the same id, regardless
+ * of the archive it comes from.
  */
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";

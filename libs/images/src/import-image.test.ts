@@ -60,7 +60,7 @@ function expectedModes(lines: readonly string[]): string[] {
   return lines.map((line) => line.replace(/^lrw-r--r--/, "lrwxrwxrwx")).sort();
 }
 
-test("docker save archives, old and new, give the same image as the OCI layout", async (t) => {
+test("old and new docker save archives give the same image as the OCI layout", async (t) => {
   const { store } = await temporaryStore(t);
   const image = { layers: [base, top], name: "thing:1" };
   const oci = await store.importStream(stream(await archiveOf(ociFiles(image))));

@@ -112,7 +112,7 @@ test("merging any layers gives the same tree as the model", () => {
   assert.ok(nodes > 4000, "the generated layers leave too few nodes");
 });
 
-test("the squashfs of any layers equals the model, whatever the order of whiteouts in the archives", async (t) => {
+test("the squashfs of any layers equals the model, for any order of whiteouts in the archives", async (t) => {
   const { store } = await temporaryStore(t);
   await fc.assert(
     fc.asyncProperty(stack, fc.boolean(), async (layers, whiteoutsLast) => {

@@ -1,15 +1,15 @@
 /**
- * The file tree of an image, merged from its layers in memory. It has only names and attributes; the content of a file is a reference
- * to "entry n of layer m". The second pass over the layers needs no more to emit the merged entries, so nothing of an image is ever
- * unpacked on the host.
+ * The file tree of an image, merged from its layers in memory. It has only names and attributes; the content of a file is a
+ * reference to "entry n of layer m". The second pass over the layers needs no more to emit the merged entries, so nothing of an
+ * image is ever unpacked on the host.
  *
- * Layers are applied from the bottom up. Within a layer, whiteouts are applied before the entries, whatever their order in the
- * archive: a whiteout hides only lower layers (OCI image spec, "Image Layer Filesystem Changeset", whiteouts and opaque whiteouts).
- * Of two entries for one path the last wins. An entry below a non-directory of a lower layer replaces that with a directory, as an
- * overlay shows it.
+ * Layers are applied from the bottom up. Within a layer, whiteouts are applied before the entries, regardless of their order in
+ * the archive: a whiteout hides only lower layers (OCI image spec, "Image Layer Filesystem Changeset", whiteouts and opaque
+ * whiteouts). Of two entries for one path the last one is used. An entry below a non-directory of a lower layer replaces that
+ * with a directory, as an overlay shows it.
  *
- * The work for an entry is proportional to the number of components of its path, and all nodes count against the limits, including
- * implied directories. So the limits of an import bound its time and memory.
+ * The work for an entry is proportional to the number of components of its path, and all nodes count against the limits,
+ * including implied directories. So the limits of an import bound its time and memory.
  */
 import { splitPath, unsafe } from "./entry-path.ts";
 import { invalidLayer, quoteName } from "./image-error.ts";

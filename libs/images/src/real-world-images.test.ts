@@ -52,7 +52,7 @@ test("a leading slash means the image's root, in names and in hard links", async
   assert.equal(record.contentBytes, 1, "both names share one inode");
 });
 
-test("of two entries for one path in a layer the last counts, whatever their types", async (t) => {
+test("of two entries for one path in a layer the last is used, regardless of their types", async (t) => {
   const { blob } = await imported(
     t,
     await imageOf([
@@ -78,7 +78,7 @@ test("an entry below a link or file of a lower layer replaces it with a director
   ]);
 });
 
-test("from an index for linux and windows the linux image is imported, although the other is not in the archive", async (t) => {
+test("from an index for linux and windows the linux image is imported, even if the other is not in the archive", async (t) => {
   const files = await imageOf([file("a")]);
   const [mine = {}] = indexOf(files).manifests;
   const linux = { ...mine, platform: { os: "linux", architecture: "x86_64" } };

@@ -61,7 +61,7 @@ test("GNU tar's own archives, with long names, are read", async () => {
   }
 });
 
-test("binary extended attributes survive writing and reading", async () => {
+test("binary extended attributes are the same after writing and reading", async () => {
   const capability = "\x01\x00\x00\x02\x80\x00\x00\x00\x00\n\xff=".padEnd(20, "\0");
   const xattrs = new Map([["security.capability", capability]]);
   const [entry] = await readAll(await packed({ ...plain, type: "file", path: "f", xattrs }));
@@ -159,7 +159,7 @@ async function packedExtension(typeflag: string, body: string): Promise<Buffer> 
   return retyped(Buffer.concat(parts), typeflag);
 }
 
-test("for any input the reader finishes or refuses it", async () => {
+test("the reader finishes any input or refuses it", async () => {
   const base = await tarOf([
     file("a", "x".repeat(700)),
     file("b".repeat(150), "y"),

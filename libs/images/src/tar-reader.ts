@@ -1,11 +1,11 @@
 /**
  * A strict streaming reader for tar archives of unknown origin.
  *
- * It differs from general-purpose readers in what container images need. Names, link targets and extended attributes are *byte
+ * It differs from general-purpose readers as container images require. Names, link targets and extended attributes are *byte
  * strings* (one character per byte) and stay unchanged; a reader that decodes pax records as UTF-8 destroys the binary value of
- * `security.capability`. Every header checksum and pax record is verified, extension headers are bounded, and unknown features are
- * refused. Sources: POSIX.1-2017 pax "ustar Interchange Format" and "pax Header
- * File Format"; GNU tar manual, "Basic Tar Format".
+ * `security.capability`. Every header checksum and pax record is verified, extension headers are bounded, and unknown features
+ * are refused. Sources: POSIX.1-2017 pax "ustar Interchange Format" and "pax Header File Format"; GNU tar manual, "Basic Tar
+ * Format".
  */
 import { ByteReader } from "./byte-reader.ts";
 import { ImageError, invalidArchive } from "./image-error.ts";

@@ -1,8 +1,8 @@
 /**
- * Logs: one JSON object a line on stdout.
+ * Logs: one JSON object per line on stdout.
  *
- * Requests and responses are never logged, so they bring no secret of a tenant into a log. The redaction below is the second line
- * of defence, for objects that are logged as a whole by mistake.
+ * Requests and responses are never logged, so no secret of a tenant gets into a log through them. The redaction below is the
+ * second line of defence, for objects that are logged as a whole by mistake.
  */
 import { type DestinationStream, type Logger as PinoLogger, pino } from "pino";
 

@@ -49,7 +49,7 @@ export class Metrics {
     };
   }
 
-  /** Counts a bug. */
+  /** Counts an unexpected error. */
   bug(): void {
     this.#bugs.inc();
   }

@@ -1,7 +1,7 @@
 import { oneOf, type Settings, text } from "@paddock/lifecycle";
 import { LOG_LEVELS } from "./logger.ts";
 
-/** Settings of the api and the node daemon alike. */
+/** Settings of both the api and the node daemon. */
 export const TELEMETRY_SETTINGS = {
   PADDOCK_LOG_LEVEL: { ...oneOf(...LOG_LEVELS), doc: LOG_LEVELS.join(", "), default: "info" },
   OTEL_EXPORTER_OTLP_ENDPOINT: {

@@ -64,7 +64,7 @@ test("without an endpoint the SDK is not loaded, and a caller's trace is passed 
   assert.equal(contextOf({ traceparent: "rubbish" }), contextOf({}));
 });
 
-test("with an endpoint a span is a child of the caller's and its headers name it", () => {
+test("with an endpoint a span is a child of the caller's span, and its headers contain its id", () => {
   const script = `
     const { beginSpan, startTracing } = await import(${JSON.stringify(new URL("./tracing.ts", import.meta.url).href)});
     const tracing = await startTracing({ serviceName: "t", endpoint: process.env.OTEL_EXPORTER_OTLP_ENDPOINT });

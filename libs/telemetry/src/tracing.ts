@@ -1,6 +1,6 @@
 /**
- * Traces by OpenTelemetry, exported only when an OTLP endpoint is configured. Without one the SDK, which takes a second to load, is
- * not loaded, spans do nothing, and the headers of a caller's trace are still passed on.
+ * Traces with OpenTelemetry, exported only if an OTLP endpoint is configured. Without one the SDK, which takes a second to load,
+ * is not loaded, spans do nothing, and the headers of a caller's trace are still passed on.
  */
 import { type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { contextOf, headersOf, type TraceHeaders } from "./trace-headers.ts";
@@ -35,7 +35,7 @@ export async function startTracing({ serviceName, endpoint }: TracingOptions): P
 
 /** A span that has not ended. */
 export type OpenSpan = {
-  /** Headers that make further calls children of the span; the caller's own when nothing is recorded. */
+  /** Headers that make further calls children of the span; the caller's own if nothing is recorded. */
   readonly headers: TraceHeaders;
   /** Ends it; `errorType` (a gRPC code name, or a reason) marks it as failed. */
   end(errorType?: string): void;
@@ -44,8 +44,8 @@ export type OpenSpan = {
 const TRACER = "paddock";
 
 /**
- * Starts a span as a child of the caller's headers. `attributes` hold no user data except ids, and are named by the OpenTelemetry
- * conventions (`rpc.method`, …).
+ * Starts a span as a child of the caller's headers. `attributes` contain no user data except ids, and are named by the
+ * OpenTelemetry conventions (`rpc.method`, …).
  */
 export function beginSpan(
   name: string,
