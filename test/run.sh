@@ -23,7 +23,7 @@ tests=0 passed=0 failed=0 not_run=0
 # All tests but those of e2e and fleet, so that a new directory is included.
 unit_tests() { tests_below libs services deploy test | grep -vE '^test/(e2e|fleet)/'; }
 
-# Those that take longest start first: at the end of a stage nothing runs beside the last file.
+# The longest files start first, so that the last file does not run alone at the end of a stage.
 e2e_tests() {
   local long='/(creation-fails|container-creation-fails|chaos|cgroup-layouts|exec|causes|semantics|state-trouble)\.test\.ts$'
   tests_below test/e2e | grep -E "$long"
@@ -145,8 +145,8 @@ if wants check; then run_stage check bash test/check.sh; fi
 if wants agent; then run_stage agent agent_tests; fi
 # Unit tests wait for timers, disks and children about as long as they compute.
 if [ ${#unit_files[@]} -gt 0 ]; then run_stage unit node_tests unit $((cores + 2)) 300 "${unit_files[@]}"; fi
-# An emulated VM keeps a core busy while it boots, but a file also waits for deadlines and grace periods. And if others use the
-# cores, a stage gets the more of them the more files it runs at a time.
+# An emulated VM keeps a core busy while it boots, but a file also waits for deadlines and grace periods. If other programs use
+# the cores, a stage gets a larger share of them with more files at a time.
 if [ ${#e2e_files[@]} -gt 0 ]; then run_stage e2e node_tests e2e "${PADDOCK_E2E_CONCURRENCY:-$((cores + 2))}" 600 "${e2e_files[@]}"; fi
 if [ ${#fleet_files[@]} -gt 0 ]; then run_stage fleet node_tests fleet 1 900 "${fleet_files[@]}"; fi
 

@@ -4,7 +4,7 @@ import { circles, type Order, orderFaults } from "./module-arrows.ts";
 import { dependencies, type Sources } from "./rust-modules.ts";
 import { trackedFiles } from "./tracked-files.ts";
 
-/** The agent from the top, and its runtime: each room uses only those after it. */
+/** The modules of the agent and of its runtime, from the top: each uses only those after it. */
 const AGENT: Order = {
   directory: "",
   rooms: [
@@ -29,7 +29,7 @@ describe("the modules of the agent", () => {
     assert.deepEqual(circles(found), []);
   });
 
-  test("depend on one another in one direction", () => {
+  test("depend on each other in one direction", () => {
     assert.deepEqual([...orderFaults(found, AGENT), ...orderFaults(found, RUNTIME)], []);
   });
 
@@ -57,7 +57,7 @@ describe("a planted violation is reported:", () => {
     assert.deepEqual(circles(dependencies(planted)), [["a.rs", "b.rs"]]);
   });
 
-  test("a circle through a re-export, through super, and through an import under another name", () => {
+  test("circles through a re-export, through super, and through an import under another name", () => {
     const planted = crate({
       "main.rs": "mod a;",
       "a/mod.rs": "mod b; mod c; mod d; pub use b::Thing;",
@@ -76,7 +76,7 @@ describe("a planted violation is reported:", () => {
     assert.deepEqual(circles(dependencies(planted)), [["a/b.rs", "a/mod.rs"]]);
   });
 
-  test("an arrow against the order of the rooms, and a room without a place", () => {
+  test("an import against the order of the modules, and a module without a place in it", () => {
     const planted = dependencies(
       crate({
         "runtime/mod.rs": "mod error; mod filesystem; mod network; mod stage;",
@@ -94,7 +94,7 @@ describe("a planted violation is reported:", () => {
     ]);
   });
 
-  test("but not in comments, in texts, or in code that only tests compile", () => {
+  test("but not in comments, in strings, or in code that only tests compile", () => {
     const planted = crate({
       "a.rs": 'use crate::b::Thing; // crate::b\nfn f() -> &\'static str { "crate::b" }',
       "b.rs": `

@@ -15,7 +15,7 @@ describe("the arrows between packages and folders", () => {
     assert.deepEqual(await brokenArrows(repositoryRoot), []);
   });
 
-  test("each have a planted violation, and no planted violation is without a rule", () => {
+  test("each have a planted violation, and every planted violation has a rule", () => {
     assert.deepEqual(readdirSync(planted).sort(), [...ruleNames].sort());
   });
 

@@ -1,4 +1,4 @@
-/** The rules of the house style for files, as functions from a file to its faults. */
+/** The rules of the house style for files, as functions from a file to its violations. */
 
 import { basename, extname } from "node:path";
 import type { TrackedFile } from "./tracked-files.ts";
@@ -8,7 +8,7 @@ const CODE = new Set([".ts", ".mjs", ".js", ".rs", ".sh"]);
 const GENERATED = /(?:^|\/)gen\//;
 const LOCK_FILE = /(?:^|\/)(?:package-lock\.json|Cargo\.lock)$/;
 
-/** Names that do not tell what a file is about. */
+/** Names that do not describe the content of a file. */
 const EMPTY_NAMES = new Set(["utils", "util", "common", "helpers", "helper", "shared", "types", "misc"]);
 
 const KEBAB_CASE = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:test|bench|config|d))*\.m?[jt]s$/;
@@ -32,7 +32,7 @@ export function nameFaults(file: TrackedFile): string[] {
   return faults;
 }
 
-/** Hosts of package registries. They belong to the configuration of a machine, not to the repository. */
+/** Hosts of package registries. They belong in the configuration of a machine, not in the repository. */
 export function hostFaults(file: TrackedFile): string[] {
   const text = file.read();
   const hosts = [

@@ -1,4 +1,4 @@
-/** The rules for dependencies between files of a Rust crate: no circle, and one direction between rooms. */
+/** The rules for dependencies between files of a Rust crate: no circles, and one direction between modules. */
 
 import type { Dependency } from "./rust-modules.ts";
 
@@ -30,14 +30,14 @@ function reachable(start: string, dependencies: readonly Dependency[]): Set<stri
   return found;
 }
 
-/** The rooms of a directory from the top: files and directories in it, each of which may use only those after it. */
+/** The modules of a directory from the top: its files and directories, each of which may use only those after it. */
 export interface Order {
   /** The directory, with a slash at its end unless it is the root. */
   readonly directory: string;
   readonly rooms: readonly string[];
 }
 
-/** Dependencies against the order, and rooms that have no place in it. */
+/** Dependencies against the order, and modules that have no place in it. */
 export function orderFaults(dependencies: readonly Dependency[], { directory, rooms }: Order): string[] {
   const roomOf = (file: string): string =>
     file.slice(directory.length).replace(/\/.*$/, "").replace(/\.rs$/, "");

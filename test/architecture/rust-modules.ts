@@ -9,7 +9,7 @@
 /** Texts of a crate by their path below `src`. */
 export type Sources = ReadonlyMap<string, string>;
 
-/** A file that names a definition of another. */
+/** A file that refers to a definition of another. */
 export interface Dependency {
   readonly from: string;
   readonly to: string;
@@ -73,7 +73,7 @@ function withoutLiterals(text: string): string {
   );
 }
 
-/** Drops each item behind `#[cfg(test)]`: up to its semicolon, or the end of its braces. */
+/** Drops each item after `#[cfg(test)]`: up to its semicolon, or the end of its braces. */
 function withoutTests(code: string): string {
   const mark = "#[cfg(test)]";
   const at = code.indexOf(mark);
@@ -131,7 +131,7 @@ function namedFiles(module: Module, modules: Modules): string[] {
     .filter((file) => file !== undefined);
 }
 
-/** A path as it is counted from the crate's root, or undefined when it leads out of the crate. */
+/** A path relative to the crate's root, or undefined if it leads out of the crate. */
 function absolute(path: Path, module: Module, modules: Modules): Path | undefined {
   const [first = "", ...rest] = path;
   if (first === "crate") return rest;

@@ -5,13 +5,13 @@ import { join, resolve } from "node:path";
 /** The directory of the checkout. */
 export const repositoryRoot = resolve(import.meta.dirname, "../..");
 
-/** A file that is in the repository, or would be with the next `git add`. */
+/** A file that is in the repository, or would be after the next `git add`. */
 export interface TrackedFile {
   readonly path: string;
   read(): string;
 }
 
-/** Every file git tracks or would track (neither ignored nor deleted), relative to the root. */
+/** Every file that git tracks or would track (neither ignored nor deleted), relative to the root. */
 export function trackedFiles(): TrackedFile[] {
   // The checkout may belong to another user.
   const ours = ["-c", `safe.directory=${repositoryRoot}`];

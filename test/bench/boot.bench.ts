@@ -1,9 +1,10 @@
 /**
  * What Paddock adds to the boot of a VM.
  *
- * The floor is a bare QEMU that this process starts, from its start to the agent's first READY. It has the same kernel, initramfs,
- * kernel arguments and size, and no device but the agent's port. It is compared with the whole CreateSandbox of a client: api,
- * placement, NATS, journal, cgroup, privileges, boot, handshake, identity. They run alternately, one at a time.
+ * The floor is a bare QEMU that this process starts, from its start to the agent's first READY. It has the same kernel,
+ * initramfs, kernel arguments and size, and no device except the agent's port. It is compared with a client's whole
+ * CreateSandbox: api, placement, NATS, journal, cgroup, privileges, boot, handshake, identity. They run alternately, one at a
+ * time.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -62,7 +63,7 @@ function appearance(directory: string, name: string): Promise<void> {
   });
 }
 
-/** Connects, again if it is refused: QEMU binds its socket a moment before it listens. */
+/** Connects. Retries if refused: QEMU binds its socket a moment before it listens. */
 async function connectWhenListening(socketPath: string): Promise<AgentClient> {
   for (let left = 1000; ; left--) {
     try {

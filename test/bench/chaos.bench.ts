@@ -13,7 +13,7 @@ const sandboxes = Number(process.env.PADDOCK_CHAOS_SANDBOXES ?? 20);
 
 const log = (line: string) => console.error(`${new Date().toISOString()} ${line}`);
 log(`seed ${seed}`);
-// Another error than a finding is thrown, because the run has no result.
+// Any error that is not a finding is thrown, because the run then has no result.
 const outcome = await chaos({ seed, sandboxes, rounds, maxLifeMs: 8000, compareEvery: 10, log }).catch(
   (error: unknown) => {
     if (!(error instanceof ChaosFinding)) throw error;

@@ -15,7 +15,7 @@ const parallel = Number(process.env.PADDOCK_CHURN_PARALLEL ?? 2);
 /** Rounds until caches, pools and lists have their usual size. */
 const WARM_UP = Math.min(100, rounds);
 const MIB = 1024 * 1024;
-/** Finds a leak of 10 KiB a round in 1000 rounds, and allows lists of the last few thousand requests. */
+/** Detects a leak of 10 KiB per round in 1000 rounds, and allows lists of the last few thousand requests. */
 const GROWTH_LIMIT_MIB = 8;
 /** Rounds between two readings of memory. */
 const EVERY = Math.max(1, Math.floor(rounds / 20));
@@ -57,7 +57,7 @@ const both = async (): Promise<Both> => ({
   node: await stack.figures("node"),
 });
 
-/** The figures when the last connections and timers have ended. No event tells that, so the smallest of 50 readings counts. */
+/** The figures when the last connections and timers have ended. No event reports that, so the smallest of 50 readings is used. */
 async function settled(): Promise<Both> {
   let best = await both();
   for (let look = 0; look < 50; look++) {

@@ -1,14 +1,14 @@
 /**
- * Whether a sandbox gets the CPU time its containers are entitled to, by the count of the host's kernel.
+ * Whether a sandbox gets the CPU time its containers are entitled to, measured by the host's kernel.
  *
  * 1. A container that asks for more than its quota of 0.5, 1 and 2 CPUs gets the quota within 3 %. The usage of the sandbox's vCPU
  *    threads, to which the cap applies, is read over windows of 10 s from their cgroup and by GetSandboxStats. It is compared
- *    with the CPU time that was available: a quota of all CPUs of the host cannot get what QEMU itself and others use. The usage
- *    of the whole sandbox, with QEMU's own work, is printed.
+ *    with the CPU time that was available: a quota of all CPUs of the host cannot include the time that QEMU itself and others use.
+ *    The usage of the whole sandbox, including QEMU's own work, is printed.
  * 2. Two sandboxes with shares 1:3 on one CPU get 1:3 of it within 10 %.
  * 3. The cap in the kernel changes within 1 s of the start of an UpdateContainer and of a DeleteContainer.
  *
- * A busy host cannot give the whole quota. So only the quietest windows count, and the usage of others in them is printed.
+ * A busy host cannot provide the whole quota. So only the quietest windows count, and the usage of others in them is printed.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,7 +20,7 @@ import { median, report, type Series, type Target } from "./report.ts";
 const PERIOD_US = 100_000;
 const WINDOW_MS = 10_000;
 const WINDOWS = 3;
-/** Windows in which others used more than this are measured again, at most `ATTEMPTS` times. The quietest count. */
+/** Windows in which others used more than this are repeated, at most `ATTEMPTS` times. The quietest ones count. */
 const QUIET_CPUS = 0.05;
 const ATTEMPTS = 9;
 /** Time for loads to start, and for the first periods to end. */
@@ -74,7 +74,7 @@ async function held(cpus: number): Promise<void> {
   await remove(sandboxId);
 }
 
-/** Milliseconds from the beginning of `change` until the kernel's cap is `cpus`. */
+/** Milliseconds from the start of `change` until the kernel's cap is `cpus`. */
 async function untilCap(cgroup: HostCgroup, cpus: number, change: () => Promise<unknown>): Promise<number> {
   const isCap = () => {
     const { cpu } = cgroup.limits();

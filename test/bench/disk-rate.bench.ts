@@ -1,9 +1,9 @@
 /**
  * Whether a container's writable layer is as fast as its limits allow, and no faster.
  *
- * One container reads and rewrites a file past the page cache (O_DIRECT), first without a limit, then with each of the four kinds of
- * limit, set by UpdateContainer while it runs. The guest (`io.max`) and QEMU (the drive's throttle) both apply the limit, so a rate
- * shows the stricter of the two.
+ * One container reads and rewrites a file without the page cache (O_DIRECT), first without a limit, then with each of the four
+ * kinds of limit, set by UpdateContainer while it runs. The guest (`io.max`) and QEMU (the drive's throttle) both apply the
+ * limit, so a rate shows the stricter of the two.
  */
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import { inSeconds, Stack } from "../harness/stack.ts";
 import { median, report, type Series, type Target } from "./report.ts";
 
 const SAMPLES = 3;
-/** Of a rate from its limit, to either side. */
+/** The largest deviation of a rate from its limit, in either direction. */
 const DEVIATION = 0.1;
 const MIB = 1 << 20;
 const BYTES_PER_SECOND = 2 * MIB;
@@ -22,7 +22,7 @@ const OPERATIONS_PER_SECOND = 50;
 const at = { sandboxId: "disk-rate", containerId: "c1" };
 
 type Access = { readonly write: boolean; readonly blockBytes: number; readonly blocks: number };
-/** About 5 s of them at their limits. */
+/** About 5 s of I/O at the limits. */
 const STREAM = { blockBytes: 64 << 10, blocks: 160 };
 const SMALL = { blockBytes: 4 << 10, blocks: 250 };
 
@@ -33,7 +33,7 @@ const KINDS = [
   { name: "writes", write: true, ...SMALL, limit: OPERATIONS_PER_SECOND, field: "writeOperationsPerSecond" },
 ] as const;
 
-/** Seconds that it takes, to a hundredth, by the guest's clock. */
+/** The duration in seconds, to a hundredth, by the guest's clock. */
 async function secondsOf({ write, blockBytes, blocks }: Access): Promise<number> {
   const ways = write
     ? "if=/dev/zero of=/file oflag=direct conv=notrunc"

@@ -1,9 +1,9 @@
 /**
  * What Paddock's path adds to an exec.
  *
- * One VM, one container. `true` is executed many times through client, api and node; then the node daemon is stopped (the VM
- * goes on), the agent is called directly on its socket by the same client code, and the daemon is started again; three
- * rounds, so that a drift of the host meets both sides alike. The target is the difference of the medians.
+ * One VM, one container. `true` is executed many times through client, api and node. Then the node daemon is stopped (the VM
+ * keeps running), the same client code calls the agent directly on its socket, and the daemon is started again. Three rounds make
+ * a drift of the host affect both sides alike. The target is the difference of the medians.
  */
 import { randomUUID } from "node:crypto";
 import { globSync } from "node:fs";
@@ -16,7 +16,7 @@ import { median, report } from "./report.ts";
 
 const ROUNDS = 3;
 const SAMPLES_PER_ROUND = 100;
-/** The daemon is a new process in each round; before its code is compiled an exec costs it several times as much. */
+/** The daemon is a new process in each round; until its code is compiled an exec costs several times as much. */
 const WARM_UP = 150;
 const LIMIT_MS = 5;
 
@@ -24,7 +24,7 @@ type Output = ProcessOutput | agentpb.ProcessOutput;
 
 const at = { sandboxId: "bench-exec", containerId: "c1" };
 
-/** Runs `once` many times; it answers with the milliseconds until the exit code was known. */
+/** Runs `once` many times. It returns the milliseconds until the exit code was known. */
 async function sample(count: number, once: () => Promise<number>): Promise<number[]> {
   for (let left = WARM_UP; left > 0; left--) await once();
   const samples: number[] = [];
@@ -47,7 +47,7 @@ async function untilExit(
   return took;
 }
 
-/** One exec of `true` on the agent's own socket, by the client the daemon uses. */
+/** One exec of `true` on the agent's own socket, with the daemon's client code. */
 async function execDirectly(agent: Awaited<ReturnType<typeof connectAgent>>): Promise<number> {
   const begun = performance.now();
   const start = {

@@ -1,14 +1,15 @@
 /**
- * What capping a sandbox on its host does to its containers: the measurement that came with the reference's sandbox cgroup,
- * scaled to a small host.
+ * The effect of the cap of a sandbox on its containers: the measurement published with the reference's sandbox cgroup, scaled to
+ * a small host.
  *
- * Two containers of one sandbox render the same scene, one by two threads with 1.2 CPUs, one by one thread with 0.4: three to
- * one, as the reference's times are. In turn with no cap on the host (each container is held by its guest alone), with the cap
- * as the reference writes it (the sum of the quotas), and with that of the node (the sum, with a burst); what the node writes
- * is undone for the first two. The times are the programs' own, the accounting that of the vCPUs' cgroup.
+ * Two containers of one sandbox render the same scene, one with two threads and 1.2 CPUs, one with one thread and 0.4: three to
+ * one, as the reference's times. This runs in turn without a cap on the host (only the guest limits each container), with the cap
+ * of the reference (the sum of the quotas), and with that of the node (the sum, with a burst). For the first two, the values that
+ * the node writes are undone. The times are the programs' own; the accounting is that of the vCPUs' cgroup.
  *
- * A quota is a bound on speed, with and without a cap: a container that had its whole quota cannot be faster. So the part of its
- * quota that each had, by the count of the guest's kernel, is printed beside the times; it does not move with the host's speed.
+ * A quota bounds the speed, with and without a cap: a container that had its whole quota cannot be faster. So the part of its
+ * quota that each container had, by the count of the guest's kernel, is printed beside the times; it does not depend on the
+ * host's speed.
  */
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
@@ -27,15 +28,15 @@ const sandboxId = "raytrace";
 
 const MULTI = { containerId: "multi", threads: 2, cpuQuotaUs: 120_000n };
 const SINGLE = { containerId: "single", threads: 1, cpuQuotaUs: 40_000n };
-/** The reference's published seconds, by its arrangement of 6 CPUs for 6 threads and 1 CPU for one. */
+/** The reference's published seconds, from its setup of 6 CPUs for 6 threads and 1 CPU for one. */
 const REFERENCE = { before: { multi: 40, single: 122 }, after: { multi: 37, single: 124 } };
 
-/** One rendering: how long it took, and the part (0 to 1) of its quota that it had meanwhile. */
+/** One rendering: its duration, and the part (0 to 1) of its quota that it had in that time. */
 type Rendering = { readonly seconds: number; readonly ofQuota: number };
 type Account = { readonly cpuSeconds: number; readonly throttled: number; readonly periods: number };
 type Run = { readonly multi: Rendering; readonly single: Rendering } & Account;
 
-/** What the tracer in a container says of its rendering. */
+/** The output of the ray tracer in a container about its rendering. */
 async function renderingOf({ containerId, cpuQuotaUs }: typeof MULTI): Promise<Rendering> {
   let text = "";
   const call = stack.client.processes.readLogs({ sandboxId, containerId, follow: true });
@@ -73,7 +74,7 @@ async function remove({ containerId }: typeof MULTI): Promise<void> {
   );
 }
 
-/** Keeps a file at the value that stands for nothing set: what the node writes there is undone when it is written. */
+/** Keeps a file at its unset value: a value that the node writes there is undone at once. */
 function keepUnset({ path, none }: ControlFile): Disposable {
   const unset = () => {
     if (!readFileSync(path, "utf8").startsWith(none)) writeFileSync(path, none);
@@ -84,11 +85,11 @@ function keepUnset({ path, none }: ControlFile): Disposable {
 }
 
 const ARRANGEMENTS = {
-  /** Each container is held by its guest alone. */
+  /** Only the guest limits each container. */
   "no cap": (cgroup: HostCgroup) => keepUnset(cgroup.capFile()),
-  /** The sum of the quotas and no more: what the reference wrote, before and after. */
+  /** The sum of the quotas and no burst, as the reference writes it. */
   "plain cap": (cgroup: HostCgroup) => keepUnset(cgroup.burstFile()),
-  /** What the node writes. */
+  /** The values that the node writes. */
   cap: () => undefined,
 } as const;
 type Arrangement = keyof typeof ARRANGEMENTS;
@@ -113,12 +114,12 @@ async function run(image: string, cgroup: HostCgroup, arrangement: Arrangement):
   };
 }
 
-/** What the node's cap is held against. */
+/** The arrangements that the node's cap is compared with. */
 const BASELINES = ["no cap", "plain cap"] as const;
 
 const middle = (runs: readonly Run[], figure: (run: Run) => number): number => median(runs.map(figure));
 
-/** The reference's table and ours. */
+/** The reference's table and Paddock's. */
 function printTables(runs: Record<Arrangement, readonly Run[]>): void {
   const row = (cells: readonly string[]) =>
     console.log(cells.map((cell, index) => (index ? cell.padStart(14) : cell.padEnd(24))).join(""));
@@ -141,7 +142,7 @@ function printTables(runs: Record<Arrangement, readonly Run[]>): void {
   }
 }
 
-/** Of the seconds with the node's cap over those of another arrangement. */
+/** The ratio of the seconds with the node's cap to those of another arrangement. */
 const ratio = (
   runs: Record<Arrangement, readonly Run[]>,
   which: "multi" | "single",

@@ -1,8 +1,8 @@
 /**
  * The output of a benchmark.
  *
- * A target is a ratio or a difference against a floor measured in the same run, so that it means the same on a fast host, a slow
- * one, and under software emulation. One line for each target ends the output: `target NAME VALUE LIMIT ok|missed`.
+ * A target is a ratio or a difference against a floor measured in the same run, so that it has the same meaning on a fast host, a
+ * slow one, and under software emulation. The output ends with one line per target: `target NAME VALUE LIMIT ok|missed`.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,21 +10,21 @@ import { fileURLToPath } from "node:url";
 
 const results = join(dirname(fileURLToPath(import.meta.url)), "results");
 
-/** Samples of one measured thing, in one unit. */
+/** Samples of one quantity, in one unit. */
 export type Series = {
   readonly name: string;
   readonly unit: "ms" | "s" | "MiB/s" | "ops/s" | "CPUs" | "count";
   readonly samples: readonly number[];
 };
 
-/** A value that must not exceed its limit; the name ends with the unit, if there is one. */
+/** A value that must not exceed its limit. The name ends with the unit, if there is one. */
 export type Target = {
   readonly name: string;
   readonly value: number;
   readonly limit: number;
 };
 
-/** The value below which `part` (0 to 1) of the samples lie, by nearest rank. NaN when there are none. */
+/** The value below which `part` (0 to 1) of the samples are, by nearest rank. NaN if there are none. */
 export function quantile(samples: readonly number[], part: number): number {
   const sorted = [...samples].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(part * sorted.length) - 1))] ?? Number.NaN;
@@ -32,7 +32,7 @@ export function quantile(samples: readonly number[], part: number): number {
 
 export const median = (samples: readonly number[]): number => quantile(samples, 0.5);
 
-/** Prints table and targets, keeps the raw samples, and sets the exit code: 1 when a target is missed. */
+/** Prints table and targets, stores the raw samples, and sets the exit code: 1 if a target is missed. */
 export function report(
   bench: string,
   conditions: Record<string, string>,

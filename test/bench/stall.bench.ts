@@ -1,7 +1,7 @@
 /**
- * For how long a client, a guest or an archive can block the node daemon: the longest block of its event loop during an import of a
- * hostile archive, 512 execs, stdin in messages of one byte, and statistics of 128 containers. Time in which the kernel ran
- * something else does not count (see `loop-watch.ts`). The longest block of an idle daemon is printed for comparison.
+ * How long a client, a guest or an archive can block the node daemon: the longest block of its event loop during an import of a
+ * hostile archive, 512 execs, stdin in messages of one byte, and statistics of 128 containers. Time in which the kernel ran other
+ * threads does not count (see `loop-watch.ts`). The longest block of an idle daemon is printed for comparison.
  */
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

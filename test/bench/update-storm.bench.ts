@@ -1,10 +1,10 @@
 /**
- * 200 random updates of limits on 10 sandboxes with running loads. VMs grow and shrink with them. At the end host, guest, record and
- * status must agree to the byte and the microsecond, and after the deletes no cgroup may be left. The first difference ends the
- * run, and prints the seed that repeats it: PADDOCK_STORM_SEED=… npm run bench -- update-storm.
+ * 200 random updates of limits on 10 sandboxes with running loads. VMs grow and shrink with them. At the end host, guest, record
+ * and status must agree to the byte and the microsecond, and after the deletes no cgroup may be left. The first difference ends
+ * the run, and prints the seed that repeats it: PADDOCK_STORM_SEED=… npm run bench -- update-storm.
  *
- * PADDOCK_STORM_ROUNDS is the number of storms, each with the next seed. To find what happens once in a hundred times, run many
- * storms with few sandboxes and updates.
+ * PADDOCK_STORM_ROUNDS is the number of storms, each with the next seed. To find a fault that occurs once in a hundred runs, run
+ * many storms with few sandboxes and updates.
  */
 import { type StormResult, stormStack, updateStorm } from "../harness/update-storm.ts";
 import { report } from "./report.ts";

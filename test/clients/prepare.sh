@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates the Python and Go clients from proto/ by buf into DIRECTORY, with tools from their own package registries that
-# are kept in the cache: prepare.sh DIRECTORY. Prints how to run each, one line a language.
+# Generates the Python and Go clients from proto/ with buf into DIRECTORY, with tools from their own package registries, which are
+# kept in the cache: prepare.sh DIRECTORY. Prints how to run each, one line per language.
 set -euo pipefail
 target=$1
 here=$(cd "$(dirname "$0")" && pwd)

@@ -72,7 +72,7 @@ const there = rows.filter(({ asks }) => asks !== MISSING);
 const words = (cell: string): string[] => cell.split(",").flatMap((word) => word.trim() || []);
 const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** What a node does for a call; empty when the api does it without a handler of that name. */
+/** A node's source for a call; empty if the api implements it without a handler of that name. */
 function sourceOf(call: string): string {
   const name = kebab(CALLS.get(call) ?? "");
   return ["handlers", "streams"]
@@ -81,7 +81,7 @@ function sourceOf(call: string): string {
     .join("");
 }
 
-/** The questions to `decide` in a handler's source, as the table writes them. */
+/** The questions to `decide` in a handler's source, in the form of the table. */
 function questionsIn(source: string): string[] {
   const asked = [...source.matchAll(/\b(permits|permitsContainer|decide)\(([^)]*)\)/g)];
   const questions = asked.flatMap(([, by = "", asking = ""]) => {
@@ -92,7 +92,7 @@ function questionsIn(source: string): string[] {
   return questions.sort();
 }
 
-/** Names of calls whose handlers are none: the api's and the node's own lists say so. */
+/** Names of calls that are not implemented, from the lists of the api and the node. */
 const missing = new Set([
   ...[...read("services/api/src/routes.ts").matchAll(/\b(\w+): notImplemented/g)].map(([, name]) => name),
   ...[
@@ -102,7 +102,7 @@ const missing = new Set([
   ].map(([, name]) => name),
 ]);
 
-/** States in which `decide` does not refuse, as the table has them. */
+/** States in which `decide` does not refuse, in the form of the table. */
 function allowed(asks: string): { sandbox: string; container: string } {
   const shown = (states: readonly string[], all: readonly string[]) =>
     states.length === all.length ? "any" : states.join(", ");
@@ -143,7 +143,7 @@ describe("the table of the API in proto/README.md", () => {
     );
   });
 
-  test("asks decide every question there is, and allows what decide allows", () => {
+  test("contains every question of decide, and allows the same states as decide", () => {
     for (const { call, asks, sandbox, container } of there.filter((row) => row.asks !== ""))
       assert.deepEqual({ sandbox, container }, allowed(asks), `${call} asks ${asks}`);
     const asked = new Set(there.map(({ asks }) => asks));
@@ -151,7 +151,7 @@ describe("the table of the API in proto/README.md", () => {
       ...SANDBOX_REQUESTS.map((request) => `sandbox ${request}`),
       ...CONTAINER_REQUESTS.map((request) => `container ${request}`),
     ];
-    // What they guard is not there yet.
+    // The features that these guard do not exist yet.
     const waiting = ["sandbox change_hardware"];
     assert.deepEqual(
       questions.filter((question) => !asked.has(question)),
@@ -169,7 +169,7 @@ describe("the table of the API in proto/README.md", () => {
     }
   });
 
-  test("says which calls are missing, no more and no fewer", () => {
+  test("lists exactly the calls that are missing", () => {
     for (const { call, asks, reasons } of rows) {
       const isMissing = missing.has(CALLS.get(call) ?? "");
       assert.equal(asks === MISSING, isMissing, `${call} is ${isMissing ? "" : "not "}missing`);
@@ -177,14 +177,14 @@ describe("the table of the API in proto/README.md", () => {
     }
   });
 
-  test("says what the handler of each call asks decide", () => {
+  test("names the question that the handler of each call asks decide", () => {
     for (const call of new Set(there.map((row) => row.call))) {
       const asked = there.filter((row) => row.call === call).flatMap(({ asks }) => asks || []);
       assert.deepEqual(questionsIn(sourceOf(call)), asked.toSorted(), call);
     }
   });
 
-  test("says which calls take the lock", () => {
+  test("lists the calls that take the lock", () => {
     for (const { call, lock } of there) {
       const takes = /\b(locked|createSandboxEntry|lock\.with|lock\.acquire)\(/.test(sourceOf(call));
       assert.equal(lock, takes ? "write" : "none", call);

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The protocol is well formed (buf lint), breaks no client of the accepted one (buf breaking against
-# accepted-protocol.binpb), and the generated code in the repository is what it generates.
+# Checks that the protocol is well formed (buf lint), that it breaks no client of the accepted one (buf breaking against
+# accepted-protocol.binpb), and that the generated code in the repository is current.
 #
-# --accept makes today's protocol the accepted one. Do that when an addition should be kept from now on, or
-# when a break is meant, and say which in the commit.
+# --accept makes the current protocol the accepted one. Do that to keep an addition from now on, or for an intended break, and
+# state which in the commit.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD
 PATH="$root/node_modules/.bin:$PATH"
 accepted=$root/test/contract/accepted-protocol.binpb
 
-# Generation runs in a copy, so that looking changes nothing.
+# Generation runs in a copy, so that the check changes nothing.
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/libs/protocol"
@@ -38,7 +38,7 @@ if [ -f "$accepted" ]; then
   # As images: a workspace of several modules cannot be compared with one image.
   (cd "$copy/proto" && buf build --output "$copy/today.binpb" &&
     buf breaking "$copy/today.binpb" --against "$accepted" --config buf.yaml) ||
-    complain "buf breaking: clients of the accepted protocol would break; if that is meant: bash test/contract/check-protocol.sh --accept"
+    complain "buf breaking: clients of the accepted protocol would break; if that is intended: bash test/contract/check-protocol.sh --accept"
 else
   complain "there is no accepted protocol to compare with: bash test/contract/check-protocol.sh --accept"
 fi

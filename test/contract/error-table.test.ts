@@ -1,4 +1,4 @@
-/** The table of errors in the README at the top: every reason the code has, under its gRPC code, and no other. */
+/** The table of errors in the README at the top: every reason in the code, under its gRPC code, and no other. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ test("the table of errors has every reason under its code", () => {
     )
     .filter(([named]) => named.every((code) => codes.has(code)));
   const told = rows.flatMap(([named, reasons]) => reasons.map((reason) => [reason, named] as const));
-  // A reason that is the name of a code is what someone else said, who gave no reason.
+  // A reason with the name of a code stands for an error of another service, without a reason.
   const wanted = Object.entries(REASON_KINDS).filter(
     ([reason, kind]) => !codes.has(reason) || kind === "internal" || kind === "cancelled",
   );

@@ -1,4 +1,4 @@
-/** The tables of settings in the README at the top: every setting that the daemons declare, as they declare it. */
+/** The tables of settings in the README at the top: every setting that the daemons declare, as declared. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ for (const [title, rows] of Object.entries(tables))
     assert.deepEqual(told, rows, `the README must have this table:\n${tableOf(rows)}`);
   });
 
-/** The table as it is written, for the one who changes a setting. */
+/** The table in the form of the README, for the error message. */
 function tableOf(rows: (typeof tables)[keyof typeof tables]): string {
   const cells = [
     ["Setting", "What it is", "Default"],

@@ -66,7 +66,7 @@ test("missing ids and specs are refused, and the error names the field", async (
   );
 });
 
-test("an unknown sandbox, container, image and process are each NOT_FOUND with a reason of their own", async () => {
+test("an unknown sandbox, container, image and process are each NOT_FOUND with their own reason", async () => {
   const { sandboxes, containers, images } = stack.client;
   await assert.rejects(sandboxes.getSandboxStatus({ sandboxId: "nobody" }), { reason: "SANDBOX_NOT_FOUND" });
   await assert.rejects(sandboxes.startSandbox({ ...id(), sandboxId: "nobody" }), {
@@ -107,7 +107,7 @@ test("a duplicate container id and an invalid image name are refused with differ
     await assert.rejects(call, { reason });
     await assert.rejects(sandboxes.getSandbox({ sandboxId: "refused" }), { reason: "SANDBOX_NOT_FOUND" });
   }
-  // That of the test before.
+  // The sandbox of the previous test.
   const sandboxId = "some";
   await assert.rejects(containers.createContainer({ ...id(), sandboxId, spec: one }, soon()), {
     reason: "CONTAINER_EXISTS",
@@ -149,7 +149,7 @@ test("an oversized message is refused, and the service continues", async () => {
   assert.ok((await stack.client.system.getVersion({})).version);
 });
 
-/** Everything in the node's state that a sandbox leaves a trace in, without the database's own files. */
+/** All files in the node's state directory that a sandbox can change, without those of the database. */
 function filesOfState(): string[] {
   return globSync("**", { cwd: stack.stateDirectory })
     .filter((name) => !/^(node|lock)\.db/.test(name))

@@ -58,7 +58,7 @@ async function endsOf(sandboxId: string, cause: StopCause, evidence: RegExp): Pr
   assert.equal(container?.state, ContainerState.STOPPED);
   assert.equal(container?.stopCause, cause);
   assert.equal(container?.exitStatus, undefined);
-  // A sandbox that was stopped can be started. One whose VM was lost gives that as the reason.
+  // A sandbox that was stopped can be started. If its VM was lost, that is the reason.
   const reason = cause === StopCause.GUEST_UNRESPONSIVE ? "WRONG_STATE" : "VM_UNAVAILABLE";
   await assert.rejects(exec(stack.client, ["true"], { sandboxId, containerId: "c1" }), { reason });
   return event.time ? timestampMs(event.time) : Number.NaN;
@@ -152,7 +152,7 @@ describe("a stop has its cause and evidence", { concurrency: 3 }, () => {
     assert.equal(
       sandbox?.status?.containers[0]?.state,
       ContainerState.RUNNING,
-      "the other container runs on",
+      "the other container keeps running",
     );
   });
 

@@ -1,4 +1,4 @@
-/** The tests of cgroups on layouts that this host does not have: VMs with real kernels run the same tests as the host. */
+/** The tests of cgroups on layouts that this host does not have. VMs with real kernels run the same tests as the host. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -46,7 +46,7 @@ for (const [index, language] of ["python", "go"].entries()) {
   });
 }
 
-/** Calls a method knowing nothing but the address: the schema comes by reflection. */
+/** Calls a method with nothing but the address: the schema comes from reflection. */
 async function curl(method: string, body: string): Promise<{ stdout: string; stderr: string; code: number }> {
   const url = `http://${stack.grpcAddress}/${method}`;
   const args = ["curl", "--protocol", "grpc", "--http2-prior-knowledge", "-d", body, url];
@@ -84,13 +84,13 @@ test("calls work through reflection alone, and their errors have names", async (
   assert.notEqual(missing.code, 0);
   const error = JSON.parse(missing.stderr) as { code: string; details: { type: string; value: string }[] };
   assert.equal(error.code, "not_found");
-  // buf prints details as they came and looks none of them up.
+  // buf prints details as received and resolves none of them.
   const info = error.details.find(({ type }) => type === "google.rpc.ErrorInfo");
   const { reason, domain } = fromBinary(rpcpb.ErrorInfoSchema, Buffer.from(info?.value ?? "", "base64"));
   assert.deepEqual({ reason, domain }, { reason: "SANDBOX_NOT_FOUND", domain: "paddock" });
 });
 
-test("a call by Connect and JSON over plain HTTP works like one by gRPC", async () => {
+test("a call with Connect and JSON over plain HTTP works like one with gRPC", async () => {
   const response = await fetch(`http://${stack.httpAddress}/paddock.v1.SystemService/GetVersion`, {
     method: "POST",
     headers: { "content-type": "application/json" },

@@ -22,7 +22,7 @@ after(async () => {
 
 const run: CommandLine["run"] = (args, stdin) => paddock.run(args, stdin);
 
-test("run gives the command's output and its own exit code, and --rm leaves nothing", async () => {
+test("run returns the command's output and exit code, and --rm leaves nothing", async () => {
   const done = await run(
     ["run", "--rm", "-i", "paddock/tiny", "--", "sh", "-c", "tr a-z A-Z; echo err >&2; exit 7"],
     "hello\n",
@@ -45,7 +45,7 @@ test("exec exits with the command's code, 126, 127, or 128 and the signal, and w
   assert.match(away.stderr, /^hint: /m);
 });
 
-test("errors say what failed and why, with the request id; a mistyped command suggests the right one", async () => {
+test("errors show what failed, why, and the request id; a mistyped command suggests the right one", async () => {
   const missing = await run(["inspect", "nobody"]);
   assert.notEqual(missing.code, 0);
   assert.match(missing.stderr, /^error: .*nobody/m);

@@ -74,7 +74,7 @@ describe("a container whose creation is interrupted leaves its sandbox and its n
         });
       });
 
-  test("an id that is taken is refused before any step runs", async () => {
+  test("a taken id is refused before any step runs", async () => {
     const taken = { ...request(), spec: { containerId: "c1", image, process: idle } };
     const spec = { containers: [{ containerId: "c9", image, process: idle }] };
     // Any step would kill the daemon.

@@ -1,4 +1,6 @@
-/** What a container's processes are and may: users, streams, working directories, bounds; as `docker run` and `docker exec` have it. */
+/**
+ * The users, streams, working directories and limits of a container's processes, compared with `docker run` and `docker exec`.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -38,7 +40,7 @@ test("a missing working directory fails an exec and is not created", async () =>
   assert.equal((await sh("test -e /nope")).status.code, 1);
 });
 
-test("the standard streams belong to the user, who can open them again", async () => {
+test("the standard streams belong to the user, who can reopen them", async () => {
   const done = await sh("echo o >/dev/stdout; echo e >/dev/stderr", { user: "1000" });
   assert.deepEqual([done.stdout, done.stderr, done.status.code], ["o\n", "e\n", 0]);
 });
@@ -54,7 +56,7 @@ test("a user that consists of digits is a uid, even if a user has that name", as
   assert.match(done.stdout, /^4321\nGroups:\t0 ?\n$/);
 });
 
-test("ports from 0 up and pings are for every user", async () => {
+test("every user may bind low ports and ping", async () => {
   const files = "/proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range";
   assert.deepEqual((await sh(`cat ${files}`)).stdout.split(/\s+/).slice(0, 3), ["0", "0", "2147483647"]);
 });
@@ -89,7 +91,7 @@ test("exec and run name a command that does not exist, and exit with 127", async
   assert.match(attached.stderr, /cannot execute nosuch: not found/);
 });
 
-test("a command whose reader has exited gets SIGPIPE and ends", async () => {
+test("a command whose output is closed gets SIGPIPE and ends", async () => {
   const yes = spawn(PADDOCK, ["exec", "users/c1", "yes"], {
     env: paddock.env,
     stdio: ["ignore", "pipe", "inherit"],

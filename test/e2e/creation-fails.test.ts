@@ -21,7 +21,7 @@ before(async () => {
 after(() => stack?.[Symbol.asyncDispose]());
 
 describe("a sandbox whose creation is interrupted leaves the host as it was", () => {
-  // An id whose creation has no known outcome is reserved for its request for a while.
+  // After a creation with an unknown outcome, the id is reserved for its request for a while.
   const request = () => ({
     ...id(),
     sandboxId: `s-${randomUUID()}`,
@@ -29,7 +29,7 @@ describe("a sandbox whose creation is interrupted leaves the host as it was", ()
   });
   let clean: string[];
   before(async () => {
-    // The first sandbox creates what all share, such as the template of writable layers.
+    // The first sandbox creates the files that all share, such as the template of writable layers.
     await runIdle(stack, "s0");
     await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "s0", force: true }, soon());
     clean = snapshot();

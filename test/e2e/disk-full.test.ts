@@ -18,10 +18,10 @@ import { exec } from "../harness/exec.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
-/** The node's state has its own file system, which the tests can fill. The guest's kernel takes 50 MiB of it. */
+/** The node's state has its own file system, which the tests can fill. The guest's kernel uses 50 MiB of it. */
 const DISK_MIB = 192;
 const FLOOR_MIB = 64;
-/** Below the floor. It keeps running VMs running: QEMU stops a VM when the file of its disk cannot grow. */
+/** Below the floor. Running VMs continue: QEMU stops a VM only when the file of its disk cannot grow. */
 const LEFT_MIB = 48;
 
 let stack: Stack;
@@ -50,7 +50,7 @@ after(async () => {
   rmSync(mount, { recursive: true, force: true });
 });
 
-/** Leaves less than this free. In small steps, because the guest writes at the same time. */
+/** Leaves less than this free. Writes in small steps, because the guest writes at the same time. */
 function fill(freeMib: number): void {
   const step = Buffer.alloc(1 << 20);
   const free = () => {
@@ -60,7 +60,7 @@ function fill(freeMib: number): void {
   while (free() >= freeMib << 20) appendFileSync(ballast(), step);
 }
 
-test("below the floor of free space a create and an import are refused with a reason and leave nothing, and sandboxes run on", async () => {
+test("below the floor of free space a create and an import are refused with a reason and leave nothing, and sandboxes keep running", async () => {
   fill(LEFT_MIB);
   const traces = () => globSync("state/{sandboxes,images}/**", { cwd: mount }).sort();
   const before = traces();

@@ -17,7 +17,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-/** An event in a few words. */
+/** A short text for an event. */
 function words({ change, containerId, execId, cause }: Event): string {
   const why = cause === StopCause.UNSPECIFIED ? "" : ` (${StopCause[cause]})`;
   switch (change.case) {
@@ -38,7 +38,7 @@ function words({ change, containerId, execId, cause }: Event): string {
   }
 }
 
-/** The events of a sandbox, each told once and none missing by their numbers. */
+/** The events of a sandbox. Checks by their numbers that each is delivered once and none is missing. */
 function told({ events }: EventLog, sandboxId: string): string[] {
   const own = events.filter((event) => event.sandboxId === sandboxId);
   assert.deepEqual(
@@ -139,7 +139,7 @@ test("a killed VM is reported with its cause, and no exit code is invented", asy
   await remove(sandboxId);
 });
 
-test("a kill of the daemon loses no event and repeats none, and a token works for a new client", async () => {
+test("a kill of the daemon loses and repeats no event, and a token works for a new client", async () => {
   const sandboxId = "killed";
   await using log = await EventLog.start(stack.client, { sandboxId });
   const beginning = log.token;

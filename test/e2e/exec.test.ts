@@ -14,7 +14,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-test("a command's output, errors and exit code come back apart", async () => {
+test("a command's stdout, stderr and exit code are returned separately", async () => {
   const done = await exec(stack.client, ["sh", "-c", "echo out; echo err >&2; exit 7"], at);
   assert.equal(done.stdout, "out\n");
   assert.equal(done.stderr, "err\n");
@@ -22,7 +22,7 @@ test("a command's output, errors and exit code come back apart", async () => {
   assert.equal(done.status.signal, 0);
 });
 
-test("stdin reaches the command, and its end too", async () => {
+test("stdin and its end reach the command", async () => {
   const done = await exec(stack.client, ["wc", "-c"], { ...at, stdin: "x".repeat(300_000) });
   assert.equal(done.stdout.trim(), "300000");
   assert.equal(done.status.code, 0);
@@ -55,8 +55,8 @@ test("environment, working directory and user are those of the request", async (
 });
 
 test("100 MB of output arrive byte for byte through client, api, node and guest", async () => {
-  // 12,500 lines of 8 bytes, a thousand times. The guest repeats a file: under emulation that is six times as cheap as a pipe of
-  // two programs, and as much for all that carry it.
+  // 12,500 lines of 8 bytes, a thousand times. The guest repeats a file: under emulation that costs a sixth of a pipe between two
+  // programs, and the same for everything that transfers it.
   const part = Buffer.from(Array.from({ length: 12_500 }, (_, index) => `${1_000_001 + index}\n`).join(""));
   const script =
     "seq 1000001 1012500 >/part; cat $(yes /part | head -n 10) >/million; cat $(yes /million | head -n 100)";
@@ -108,7 +108,7 @@ test("an orphan that keeps stdout open does not delay the exit", async () => {
   assert.ok(process.hrtime.bigint() - begun < 60_000_000_000n);
 });
 
-test("any number of callers wait for one process and get the same exit status, also after its exit", async () => {
+test("any number of callers can wait for one process and get the same exit status, even after its exit", async () => {
   const call = stack.client.processes.exec();
   await call.write({
     message: { case: "start", value: { ...at, execId: "waited", process: { args: ["cat"], stdin: true } } },
@@ -123,7 +123,7 @@ test("any number of callers wait for one process and get the same exit status, a
   assert.equal((await stack.client.processes.waitProcess(request)).status?.code, 143);
 });
 
-test("an exec id that is taken is refused and runs nothing twice", async () => {
+test("a taken exec id is refused and runs nothing twice", async () => {
   await exec(stack.client, ["sh", "-c", "echo once >> /tmp/once"], { ...at, execId: "same" });
   await assert.rejects(
     exec(stack.client, ["sh", "-c", "echo once >> /tmp/once"], { ...at, execId: "same" }),

@@ -24,7 +24,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-/** Calls that change nothing. */
+/** Calls that only read. */
 function readings(sandboxId: string): Record<string, () => Promise<unknown>> {
   const { sandboxes, containers } = stack.client;
   const at = { sandboxId, containerId: "c1" };
@@ -39,7 +39,7 @@ function readings(sandboxId: string): Record<string, () => Promise<unknown>> {
   };
 }
 
-/** Median time of each reading over many rounds, in ms. */
+/** Median duration of each reading over many rounds, in ms. */
 async function answerTimes(sandboxId: string): Promise<Map<string, number>> {
   const medians = new Map<string, number>();
   for (const [name, read] of Object.entries(readings(sandboxId))) {

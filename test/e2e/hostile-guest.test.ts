@@ -35,13 +35,13 @@ const grpc = (stream: ServerHttp2Stream, body: Buffer) => {
 
 const BEFORE_HANDSHAKE: Attack[] = [
   { name: "hangs up", run: (socket) => socket.destroy() },
-  { name: "noise without end", run: (socket) => flood(socket, () => noise) },
+  { name: "endless noise", run: (socket) => flood(socket, () => noise) },
   {
-    name: "a line without end",
+    name: "an endless line",
     run: (socket) => flood(socket, () => Buffer.alloc(MIB, "PADDOCK/1 READY ")),
   },
   {
-    name: "READY to a nonce that nobody said, without end",
+    name: "endless READY lines with an unknown nonce",
     run: (socket) => flood(socket, () => Buffer.from(`PADDOCK/1 READY ${"0".repeat(32)}\n`.repeat(1000))),
   },
   behindHandshake("noise for HTTP/2", (socket) => flood(socket, () => noise)),
@@ -53,31 +53,31 @@ const BEHIND_HANDSHAKE: Attack[] = [
     socket.write(SETTINGS);
     flood(socket, () => frame(0, 0, 1, noise, 0xff_ffff));
   }),
-  behindHandshake("a header block without end", (socket) => {
+  behindHandshake("an endless header block", (socket) => {
     socket.write(Buffer.concat([SETTINGS, frame(1, 0, 1, Buffer.alloc(16, 0x82))]));
     const block = frame(9, 0, 1, Buffer.alloc(16_000, 0x82));
     flood(socket, () => block);
   }),
-  behindHandshake("resets of streams that nobody opened", (socket) => {
+  behindHandshake("resets of streams that were never opened", (socket) => {
     socket.write(SETTINGS);
     flood(socket, () => many(frame(3, 0, 101, Buffer.from([0, 0, 0, 8]))));
   }),
-  behindHandshake("farewells without end", (socket) => {
+  behindHandshake("endless GOAWAY frames", (socket) => {
     socket.write(SETTINGS);
     flood(socket, () => many(frame(7, 0, 0, Buffer.alloc(8))));
   }),
   inAnswers("a message that claims 4 GiB", (stream) => {
     grpc(stream, Buffer.concat([Buffer.from([0, 0xff, 0xff, 0xff, 0xff]), noise]));
   }),
-  inAnswers("a message that is no protobuf", (stream) => {
+  inAnswers("a message that is not protobuf", (stream) => {
     grpc(stream, Buffer.concat([Buffer.from([0, 0, 0, 0x10, 0]), Buffer.alloc(0x1000, 0xff)]));
     stream.end();
   }),
-  inAnswers("a compressed message that nobody asked for", (stream) => {
+  inAnswers("an unrequested compressed message", (stream) => {
     grpc(stream, Buffer.concat([Buffer.from([1, 0, 0, 0x10, 0]), noise.subarray(0, 0x1000)]));
     stream.end();
   }),
-  inAnswers("a reset for an answer", (stream) => stream.close(2)),
+  inAnswers("a reset instead of an answer", (stream) => stream.close(2)),
 ];
 
 let stack: Stack;
@@ -92,7 +92,7 @@ after(() => stack?.[Symbol.asyncDispose]());
 const inside = (sandboxId: string) =>
   exec(stack.client, ["cut", "-d ", "-f1,22", "/proc/1/stat"], { sandboxId, containerId: "c1" });
 
-/** Waits until the node has seen that the guest answers. Before that, calls to the guest fail within seconds. */
+/** Waits until the node has noticed that the guest answers. Before that, calls to the guest fail within seconds. */
 async function answersAgain(sandboxId: string): Promise<void> {
   await using log = await EventLog.start(stack.client, { sandboxId });
   const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
@@ -144,7 +144,7 @@ test("hostile bytes from a guest end only its session: the daemon's memory is bo
   }
   for (const sandboxId of ["first", "second"]) {
     await answersAgain(sandboxId);
-    assert.equal((await inside(sandboxId)).stdout, lives.get(sandboxId), "its processes ran on");
+    assert.equal((await inside(sandboxId)).stdout, lives.get(sandboxId), "its processes kept running");
   }
   await stack.client.sandboxes.stopSandbox({ requestId: randomUUID(), sandboxId: "second" }, soon());
 });
@@ -155,7 +155,7 @@ test("a QEMU process under the control of its guest changes nothing on the host,
   const victim = join(stack.stateDirectory, "victim");
   writeFileSync(victim, "of the host", { mode: 0o600 });
   const before = { names: readdirSync(dir).sort(), victim: statSync(victim) };
-  // A process with the VM's user can do what a hostile QEMU can.
+  // A process with the VM's user can do the same as a hostile QEMU.
   for (const attempt of [
     "for i in 0 1 2 3; do ln -sf $victim $vm/$i.ext4; ln -sf $victim $vm/$i.ext4.new; done",
     "for i in 1 2 3; do ln -sf $victim $vm/../$i.new; done",

@@ -35,7 +35,10 @@ const oci = async (layers: Buffer[]) =>
 const good = await tarOf([directory("etc"), file("etc/hostname", "x".repeat(200_000))]);
 
 const refusals: Record<string, { archive: () => Promise<Buffer>; reason: string }> = {
-  "that is no archive": { archive: async () => Buffer.from("hello".repeat(1000)), reason: "INVALID_ARCHIVE" },
+  "that is not an archive": {
+    archive: async () => Buffer.from("hello".repeat(1000)),
+    reason: "INVALID_ARCHIVE",
+  },
   "that is cut short": {
     archive: async () => {
       const whole = await oci([good]);
@@ -43,7 +46,7 @@ const refusals: Record<string, { archive: () => Promise<Buffer>; reason: string 
     },
     reason: "INVALID_ARCHIVE",
   },
-  "with an absolute path that climbs in a layer": {
+  "with an absolute path with .. in a layer": {
     archive: async () => oci([good, await tarOf([file("/etc/../../evil")])]),
     reason: "UNSAFE_PATH",
   },
@@ -51,7 +54,7 @@ const refusals: Record<string, { archive: () => Promise<Buffer>; reason: string 
     archive: async () => oci([good, await tarOf([file("../../evil")])]),
     reason: "UNSAFE_PATH",
   },
-  "with a file through a symlink that leads out": {
+  "with a file through a symlink out of the image": {
     archive: async () => oci([await tarOf([symlink("out", "/tmp"), file("out/evil")])]),
     reason: "UNSAFE_PATH",
   },
@@ -103,7 +106,7 @@ test("two imports of an image give one image, which is listed, used, kept while 
   assert.deepEqual((await stack.client.images.listImages({})).images, []);
 });
 
-test("a container cannot change its image for the next container", async () => {
+test("a container cannot change the image of the next container", async () => {
   await stack.importImage(await tinyImage());
   await runIdle(stack, "writer", { image: "paddock/tiny:latest" });
   const [blob = ""] = globSync("images/**/*.squashfs", { cwd: stack.stateDirectory });

@@ -78,7 +78,7 @@ test("a container is created in a running sandbox, started, listed, measured, ki
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
 });
 
-test("the same request id gives the same sandbox, and with another body is refused", async () => {
+test("the same request id returns the same sandbox, and is refused with another body", async () => {
   const { sandboxes } = stack.client;
   const requestId = randomUUID();
   const image = await stack.tinyImage();

@@ -77,7 +77,7 @@ test("an update is in force in the guest and on the host when the call returns",
   await agree();
 });
 
-test("a memory limit below the memory in use is refused by name, and nothing changes", async () => {
+test("a memory limit below the memory in use is refused with its name, and nothing changes", async () => {
   await exec(stack.client, ["sh", "-c", "head -c 24m /dev/zero >/dev/shm/held"], c1);
   const before = { guest: await inGuest("memory.max"), host: host.limits() };
   await assert.rejects(update("c1", { memoryBytes: 16n * MIB, cpuQuotaUs: 90_000n }), {
@@ -91,7 +91,7 @@ test("a memory limit below the memory in use is refused by name, and nothing cha
   assert.equal(await inGuest("memory.max"), String(48n * MIB));
 });
 
-test("a container that exceeds its memory limit is killed in its guest, and its status says so", async () => {
+test("a container that exceeds its memory limit is killed in its guest, and its status shows it", async () => {
   await addContainer("hungry", { memoryBytes: 32n * MIB }, ["sh", "-c", "x=x; while :; do x=$x$x; done"]);
   const wait = { sandboxId, containerId: "hungry", execId: "hungry" };
   const ended = await stack.client.processes.waitProcess(wait, soon());
@@ -110,7 +110,7 @@ test("a container that exceeds its memory limit is killed in its guest, and its 
   await stack.client.containers.deleteContainer({ ...id(), sandboxId, containerId: "hungry" }, soon());
 });
 
-test("the VM grows with its containers and shrinks when they are gone; beyond its maximum they are refused", async () => {
+test("the VM grows with its containers and shrinks after they are deleted; beyond its maximum they are refused", async () => {
   const small = await status();
   await addContainer("large", { cpuQuotaUs: 125_000n, memoryBytes: 256n * MIB });
   const large = await status();

@@ -1,4 +1,4 @@
-/** Network cards of QEMU machines: taps in network namespaces of this test, and a guest that tells what cards it has. */
+/** Network cards of QEMU machines: taps in network namespaces of this test, and a guest that prints its cards. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -80,7 +80,7 @@ async function seenBy(machine: Machine): Promise<string[]> {
 async function realInterfaces(): Promise<InterfaceFixture> {
   const busybox = (await run("which", ["busybox"])).stdout.trim();
   const guest = readFileSync(join(repositoryRoot, "deploy/guest/out/initramfs.cpio"));
-  // The kernel unpacks one archive after the other, and the second replaces the first's init.
+  // The kernel unpacks the archives in order, and the init of the second replaces that of the first.
   const ours = newcArchive([
     { kind: "directory", path: "bin", mode: 0o755 },
     { kind: "file", path: "bin/busybox", mode: 0o755, data: readFileSync(busybox) },
@@ -114,7 +114,7 @@ async function realInterfaces(): Promise<InterfaceFixture> {
 
 interfaceContract("interfaces of machines of QEMU", realInterfaces);
 
-test("a tap that is not there or another user's is refused, and an unplug that a paused guest delays ends later", async () => {
+test("a tap that is missing or belongs to another user is refused, and an unplug that a paused guest delays ends later", async () => {
   const signal = AbortSignal.timeout(240_000);
   await using real = await realInterfaces();
   const { host, request } = real;
@@ -139,7 +139,7 @@ test("a tap that is not there or another user's is refused, and an unplug that a
   await machine.attach(tap1, signal);
 });
 
-test("a machine whose cold tap is another user's does not start, and nothing of it is left", async () => {
+test("a machine whose cold tap belongs to another user does not start and leaves nothing", async () => {
   await using real = await realInterfaces();
   const { host, request } = real;
   const devices = [{ ...networkCard(0), tap: "tap9", added: "cold" }] as const;

@@ -1,4 +1,4 @@
-/** QEMU itself, without a daemon: what the node's machines are, with the real guest and with one of six instructions. */
+/** QEMU itself, without a daemon: the contract of the node's machines, with the real guest and with one of six instructions. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -24,7 +24,7 @@ test("a guest uses vCPUs and memory that are plugged in, until they are removed"
   const machine = await real.host.start(real.request, signal);
   await using agent = await real.agent(real.request.paths);
   const guest = async () =>
-    (await agent.sandbox.getGuest({})).guest ?? assert.fail("a guest tells of itself");
+    (await agent.sandbox.getGuest({})).guest ?? assert.fail("the answer has no guest");
   const before = await guest();
   assert.equal(before.onlineCpus, 1);
   assert.equal(await machine.setVcpus(3, signal), 3);
@@ -45,12 +45,15 @@ test("the last console output of a guest is the evidence when its QEMU is killed
   const init = talkingInit("/console", "these were the last words\n");
   const archive = newcArchive([
     { kind: "file", path: "init", mode: 0o755, data: init },
-    // The second serial port, which QEMU keeps nothing of.
+    // The second serial port, whose output QEMU does not keep.
     { kind: "character-device", path: "console", mode: 0o600, major: 4, minor: 65 },
   ]);
   await using real = await realMachine(archive);
   const machine = await real.host.start(real.request, signal);
-  await until(async () => (await machine.serialTail()).includes("these were the last words"), "it spoke");
+  await until(
+    async () => (await machine.serialTail()).includes("these were the last words"),
+    "it printed its line",
+  );
   process.kill(machine.identity.pid, "SIGKILL");
   const { cause, evidence } = await machine.ended;
   assert.equal(cause, "vm_lost");
@@ -59,15 +62,16 @@ test("the last console output of a guest is the evidence when its QEMU is killed
   assert.ok(evidence.length <= 8192);
 });
 
-test("a guest accepts new connections however many peers disconnect in the middle of answers", async (t) => {
+test("a guest accepts new connections after any number of peers disconnect in the middle of answers", async (t) => {
   const signal = AbortSignal.timeout(120_000);
   await using real = await realMachine();
   const machine = await real.host.start(real.request, signal);
   await real.answers(real.request.paths);
-  // QEMU keeps buffers of the port when a peer goes; with all of them gone only a reset of the port by the agent helps.
+  // QEMU keeps buffers of the port when a peer disconnects. Once it has kept all of them, only a reset of the port by the agent
+  // helps.
   for (let burst = 0; burst < BURSTS; burst++) {
     for (let peer = 0; peer < PEERS; peer++) await leaves(real.request.paths.agentSocket);
-    // Until QEMU has taken them all it has no room for another.
+    // Until QEMU has accepted them all it has no room for another.
     const isReached = () =>
       real.answers(real.request.paths).then(
         () => true,
@@ -79,7 +83,7 @@ test("a guest accepts new connections however many peers disconnect in the middl
   t.diagnostic(`the agent reset its port ${resets} times`);
 });
 
-/** A peer that says HELLO and goes without waiting for the answer; QEMU may have no room for it. */
+/** A peer that sends HELLO and disconnects without waiting for the answer. QEMU may have no room for it. */
 async function leaves(path: string): Promise<void> {
   const socket = connect(path);
   const closed = once(socket, "close").catch(() => undefined);

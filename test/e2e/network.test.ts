@@ -1,4 +1,4 @@
-/** A sandbox on its node's network, with a world outside that is a namespace of this test. */
+/** A sandbox on its node's network. The world outside is a namespace of this test. */
 import "../harness/own-namespace.ts";
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -58,7 +58,7 @@ async function runSandbox(sandboxId: string, network: MessageInitShape<typeof Ne
   return sandbox.status;
 }
 
-/** Without the lengths of their prefixes. */
+/** Addresses without prefix lengths. */
 const addressesOf = ({ network }: SandboxStatus): readonly string[] =>
   (network?.interfaces ?? []).flatMap(({ addresses }) => addresses).map((each) => each.split("/")[0] ?? "");
 
@@ -68,7 +68,7 @@ const remove = (sandboxId: string) =>
     { deadline: inSeconds(60) },
   );
 
-/** What a server answers to a line from a container; empty if it is not reached. */
+/** A server's answer to a line from a container; empty if the server is not reachable. */
 async function askFrom(sandboxId: string, host: string, port = 7000): Promise<string> {
   const script = `echo hello | timeout 5 nc -w 3 ${host} ${port} || true`;
   const { stdout } = await exec(stack.client, ["sh", "-c", script], { sandboxId, containerId: "c1" });
@@ -141,7 +141,7 @@ test("a published port is reached from outside, on a port that the status shows"
   await remove("web");
 });
 
-test("a policy of none lets nothing out, and mode none has no interface at all", async () => {
+test("an egress mode of none lets nothing out, and a network mode of none has no interface", async () => {
   await runSandbox("closed", { policy: { otherwise: EgressMode.NONE } });
   assert.equal(await askFrom("closed", WORLD), "");
   await remove("closed");
@@ -151,7 +151,7 @@ test("a policy of none lets nothing out, and mode none has no interface at all",
   await remove("alone");
 });
 
-test("after the last sandbox and the daemon the host is as it was", async () => {
+test("after the last sandbox and the daemon the host is as before", async () => {
   await stack.stopNode();
   assert.equal(await shell("nft list ruleset"), "");
   assert.deepEqual((await shell("ip -br link | cut -d' ' -f1 | cut -d@ -f1 | sort")).trim().split("\n"), [

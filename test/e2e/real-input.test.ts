@@ -49,7 +49,7 @@ test("a Python script reads stdin, uses two threads and exits 7", async () => {
   assert.equal(done.status.code, 7);
 });
 
-test("two containers of a sandbox talk over loopback and do not see each other's files and processes", async () => {
+test("two containers of a sandbox communicate over loopback and do not see each other's files and processes", async () => {
   const server = [
     "import socket",
     "s = socket.create_server(('127.0.0.1', 4711))",
@@ -95,7 +95,7 @@ test("two containers of a sandbox talk over loopback and do not see each other's
   assert.equal(other.stdout.split("\n").filter((line) => line === "sleep").length, 1);
 });
 
-test("a terminal has the size that was asked for and survives a resize", async () => {
+test("a terminal has the requested size and can be resized", async () => {
   const call = stack.client.processes.exec(soon());
   const script = "stty size; trap 'stty size; exit 0' WINCH; echo waiting; while :; do sleep 0.1; done";
   await call.write({

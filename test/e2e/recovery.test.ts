@@ -17,7 +17,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-test("after kill -9 of the daemon the next one takes the VM over, its processes ran on, and the attach resumes without loss", async () => {
+test("after kill -9 of the daemon the next one takes over the VM, its processes keep running, and the attach resumes without loss", async () => {
   const sandboxId = "adopted";
   await runIdle(stack, sandboxId);
   const at = { sandboxId, containerId: "c1" };
@@ -59,7 +59,7 @@ test("after kill -9 of the daemon the next one takes the VM over, its processes 
   assert.deepEqual(machinesOf(stack.stateDirectory), []);
 });
 
-test("a daemon killed in the middle of a create leaves nothing incomplete, and the same request gives the same sandbox", async () => {
+test("a daemon killed during a create leaves nothing incomplete, and the same request returns the same sandbox", async () => {
   const image = await stack.tinyImage();
   const request = {
     requestId: randomUUID(),
@@ -82,7 +82,7 @@ test("a daemon killed in the middle of a create leaves nothing incomplete, and t
   assert.deepEqual(machinesOf(stack.stateDirectory), []);
 });
 
-test("a daemon killed in the middle of a delete finishes it", async () => {
+test("a daemon killed during a delete finishes it after its restart", async () => {
   const sandboxId = "going";
   await runIdle(stack, sandboxId);
   const request = { ...id(), sandboxId, force: true };

@@ -14,7 +14,7 @@ let image: string;
 const soon = () => ({ deadline: inSeconds(120) });
 const id = () => ({ requestId: randomUUID() });
 
-/** Sends a call many times at once, and returns the one answer that all of them got. */
+/** Sends a call many times at once, and returns the single answer of all of them. */
 async function agreed<T>(call: () => Promise<T>): Promise<T> {
   const answers = await Promise.all(Array.from({ length: MANY }, call));
   const [first] = answers;
@@ -28,7 +28,7 @@ before(async () => {
 });
 after(() => stack?.[Symbol.asyncDispose]());
 
-test("a hundred calls with one request id create one sandbox and have one outcome, also after a kill of the daemon", async () => {
+test("a hundred calls with one request id create one sandbox and have one outcome, even after a kill of the daemon", async () => {
   const { sandboxes } = stack.client;
   const request = {
     ...id(),
@@ -78,7 +78,7 @@ test("a client that cancels does not affect the others with the same request", a
   first.catch(() => undefined);
   await reached;
   const others = Array.from({ length: 5 }, () => containers.createContainer(request, soon()));
-  // Behind the others on the same connection, so that they are there when it is answered.
+  // After the others on the same connection, so that they have arrived when it is answered.
   await stack.client.sandboxes.getSandbox({ sandboxId: "once" });
   client.abort();
   await assert.rejects(first, { kind: "cancelled" });

@@ -19,7 +19,7 @@ const sandboxId = "s";
 const c1 = { sandboxId, containerId: "c1" };
 const id = () => ({ requestId: randomUUID() });
 const soon = () => ({ deadline: inSeconds(60) });
-/** Catches SIGTERM and SIGUSR1, and runs on. */
+/** Handles SIGTERM and SIGUSR1, and keeps running. */
 const stubborn = { args: ["sh", "-c", "trap : TERM USR1; while :; do sleep 3600 & wait; done"] };
 
 /** Creates and starts a container in the sandbox. */
@@ -31,7 +31,7 @@ async function run(containerId: string, process: { args: string[] }) {
   return at;
 }
 
-/** The kernel's status of a process with these rights. */
+/** The kernel's status of a process with these credentials. */
 async function statusOf(process: NonNullable<ExecOptions["process"]>): Promise<Map<string, string>> {
   const { stdout } = await exec(stack.client, ["cat", "/proc/self/status"], { ...c1, process });
   const entries = stdout.split("\n").map((line) => line.split(/:\s*/, 2));
@@ -83,7 +83,7 @@ test("an exec without settings has the container's user and the default capabili
   assert.equal((await statusOf({ seccompUnconfined: true })).get("Seccomp"), "0");
 });
 
-test("a user or group that the image does not know is refused by name", async () => {
+test("a user or group that the image does not have is refused with its name", async () => {
   for (const process of [{ user: "nobody-knows" }, { additionalGroups: ["nobody-knows"] }])
     await assert.rejects(exec(stack.client, ["true"], { ...c1, process }), /nobody-knows/);
 });
@@ -95,7 +95,7 @@ test("a signal, by name or number, reaches only the init, or with all every proc
   const sleeping = async () =>
     (await containers.listProcesses(at, soon())).processes.filter(({ args }) => args[1] === "777").length;
   await containers.killContainer({ ...id(), ...at, signal: "USR1" }, soon());
-  assert.equal(await sleeping(), 2, "the init alone got it");
+  assert.equal(await sleeping(), 2, "only the init got it");
   const waits = sleepers.flatMap(({ execId }) => [
     processes.waitProcess({ ...at, execId }, soon()),
     processes.waitProcess({ ...at, execId }, soon()),
@@ -200,7 +200,7 @@ test("processes are listed with the columns of ps", async () => {
   const shell = await begin(stack.client, ["sh", "-c", "sleep 778; true"], { ...c1, process });
   const child = async () =>
     (await containers.listProcesses(c1, soon())).processes.find(({ args }) => args.join(" ") === "sleep 778");
-  // Its state is S when it sleeps.
+  // Its state is S while it sleeps.
   for (let each = await child(); each?.state !== "S"; each = await child());
   const { processes } = await containers.listProcesses(c1, soon());
   assert.deepEqual(
@@ -258,13 +258,13 @@ test("the status shows a long stop as holder of the lock; changes wait in order 
   assert.equal(other.sandbox?.status?.state, SandboxState.PAUSED);
 
   await assert.rejects(late, { reason: "DEADLINE" });
-  await until(async () => (await lock())?.waiters.length === 0, "the pause has given up");
+  await until(async () => (await lock())?.waiters.length === 0, "the pause has timed out");
   // A signal takes no lock: the long stop can be cut short.
   await containers.killContainer({ ...id(), ...at, signal: "KILL" }, soon());
   const { container } = await stopping;
   assert.equal(container?.exitStatus?.signal, 9);
   assert.equal(container?.stopCause, StopCause.REQUESTED);
-  // The limits are adjusted after the end of the container.
+  // The limits are adjusted after the container has ended.
   await until(async () => (await lock())?.holder === "", "the lock is free");
 });
 
@@ -297,22 +297,22 @@ async function answerMs(call: () => Promise<unknown>): Promise<number> {
   return times.sort((a, b) => a - b)[7] ?? 0;
 }
 
-test("removed files give their space back to the host, and the host's page cache does not count as the VM's memory", async () => {
+test("the space of removed files returns to the host, and the host's page cache does not count as the VM's memory", async () => {
   await runIdle(stack, "disk");
   const at = { sandboxId: "disk", containerId: "c1", deadline: inSeconds(180) };
   const layer = join(vmOf(stack.stateDirectory, "disk").dir, "0.ext4");
   const takenMib = () => statSync(layer).blocks / 2 / 1024;
-  // Random bytes cost an emulated CPU much: one MiB of them is copied.
+  // Random bytes cost an emulated CPU much time, so one MiB of them is copied.
   const write = "cat $(yes /random | head -n 100) > /big && sync";
   const first = `dd if=/dev/urandom of=/random bs=1M count=1 && ${write}`;
   assert.equal((await exec(stack.client, ["sh", "-c", first], at)).status.code, 0);
-  assert.ok(takenMib() > 95, `${takenMib()} MiB are taken by 100 MiB`);
+  assert.ok(takenMib() > 95, `${takenMib()} MiB are used for 100 MiB`);
   const { stats } = await stack.client.sandboxes.getSandboxStats({ sandboxId: "disk" }, soon());
   const { usageBytes, fileBytes, peakBytes } = stats?.host?.memory ?? assert.fail("no figures");
   assert.ok(usageBytes > 0n && usageBytes + fileBytes <= peakBytes + 16n * MIB);
   const again = `rm /big; sync; for i in 1 2; do ${write}; rm /big; sync; done; sync`;
   assert.equal((await exec(stack.client, ["sh", "-c", again], at)).status.code, 0);
-  // ext4 discards what a transaction has freed once that is on the disk.
+  // ext4 discards the blocks that a transaction has freed once the transaction is on the disk.
   await until(async () => {
     if (takenMib() <= 40) return true;
     await exec(stack.client, ["sync"], at);

@@ -95,7 +95,7 @@ function fillUp(): void {
 
 const makeRoom = () => rmSync(join(mount, "ballast"));
 
-test("on a full disk calls fail with a reason, sandboxes run on and are paused, resumed and deleted, and a lost VM is reported", async () => {
+test("on a full disk calls fail with a reason, sandboxes keep running and can be paused, resumed and deleted, and a lost VM is reported", async () => {
   const { sandboxes } = stack.client;
   await using log = await EventLog.start(stack.client);
   const life = await lifeOf("healthy");
@@ -163,7 +163,7 @@ test("a VM that writes on a full disk stops and reports why while others run, an
   await stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId: "writer", force: true }, soon());
 });
 
-test("an unreadable record affects only its sandbox: the VM runs on, no other VM gets its user, and a deletion with force works", async () => {
+test("an unreadable record affects only its sandbox: the VM keeps running, no other VM gets its user, and a deletion with force works", async () => {
   const { sandboxes } = stack.client;
   await runIdle(stack, "spoiled");
   const machine = machineOf("spoiled");
@@ -189,7 +189,7 @@ test("an unreadable record affects only its sandbox: the VM runs on, no other VM
   await sandboxes.deleteSandbox({ ...id(), sandboxId: "newcomer", force: true }, soon());
 });
 
-test("a daemon whose state directory is read-only does not start, says why, and leaves the VMs alone", async () => {
+test("a daemon whose state directory is read-only does not start, reports why, and does not touch the VMs", async () => {
   const life = await lifeOf("healthy");
   const machines = machinesOf(state);
   await stack.stopNode();
@@ -222,5 +222,5 @@ test("a reboot of the host is distinguished from a restart of the daemon", async
   const life = await lifeOf(sandboxId);
   await stack.stopNode();
   await stack.startNode(later);
-  assert.equal(await lifeOf(sandboxId), life, "the VM of this boot runs on");
+  assert.equal(await lifeOf(sandboxId), life, "the VM of this boot keeps running");
 });

@@ -24,7 +24,7 @@ export async function runBareGuest(initramfs: Buffer, scratch: string): Promise<
   const qemu = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "pipe", "inherit"] });
   let said = "";
   const silence = setTimeout(() => {
-    said += `\nthe VM said nothing for ${SILENCE_MS} ms and was ended\n`;
+    said += `\nthe VM printed nothing for ${SILENCE_MS} ms and was killed\n`;
     qemu.kill("SIGKILL");
   }, SILENCE_MS);
   qemu.stdout.on("data", (chunk: Buffer) => {

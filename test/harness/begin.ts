@@ -1,4 +1,4 @@
-/** Starts a command by Exec and leaves it running. */
+/** Starts a command with Exec and leaves it running. */
 import type { ExecOptions } from "./exec.ts";
 import { inSeconds, type PaddockClient } from "./stack.ts";
 
@@ -8,7 +8,7 @@ export type Running = {
   next(): Promise<string | undefined>;
 };
 
-/** Resolves when the process has started. It ends by a signal or with its container. The deadline bounds the stream. */
+/** Resolves when the process has started. The process ends by a signal or with its container. The deadline bounds the stream. */
 export async function begin(
   client: PaddockClient,
   args: string[],

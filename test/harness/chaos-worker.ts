@@ -1,9 +1,8 @@
 /**
  * A client that continues when the daemon is killed, and remembers the answers it received.
  *
- * Each operation has one request id (or exec id) and is repeated with it until it has an outcome. An acknowledged
- * outcome must hold later: a created sandbox exists, a deleted one does not, and a process that ended with a
- * code ended with that code.
+ * Each operation has one request id (or exec id) and is repeated with it until it has an outcome. An acknowledged outcome must
+ * hold later: a created sandbox exists, a deleted one does not, and a reported exit code does not change.
  */
 import { PaddockError } from "@paddock/domain";
 import { SandboxState, StopCause } from "@paddock/protocol";
@@ -19,9 +18,9 @@ const UNKNOWN: readonly string[] = ["unavailable", "deadline_exceeded", "cancell
 
 export type Known = {
   state: "absent" | "running" | "stopped";
-  /** Exit codes by exec id, of the present life of the container. */
+  /** Exit codes by exec id, since the last start of the container. */
   readonly codes: Map<string, number>;
-  /** Relative share that its container was given last. */
+  /** The CPU shares of the last update. */
   shares: bigint;
 };
 
@@ -47,7 +46,7 @@ export class ChaosWorker {
     this.#firstDone = resolve;
   }
 
-  /** Runs one operation after the other, and checks `stopping` between two. */
+  /** Runs one operation after the other, and checks `stopping` in between. */
   async run(stopping: () => boolean): Promise<void> {
     while (!stopping()) {
       await this.#step();
@@ -208,7 +207,7 @@ export class ChaosWorker {
         findSame("invented_exits", `the end of ${execId}`, done.status.code, code);
       } catch (error) {
         if (!(error instanceof PaddockError) || error.reason !== "PROCESS_EXISTS") throw error;
-        // An earlier try has started it.
+        // An earlier attempt has started it.
         const { status } = await this.#stack.client.processes.waitProcess(
           { ...at, execId },
           { deadline: inSeconds(60) },
@@ -231,7 +230,7 @@ export class ChaosWorker {
     }
   }
 
-  /** Checks that the daemon's answer about the sandbox is what this client was told. */
+  /** Checks that the daemon's answer about the sandbox matches the answers that this client received. */
   async verify(): Promise<void> {
     const { sandboxId } = this;
     const told = await this.#stack.client.sandboxes.getSandboxStatus({ sandboxId }).then(

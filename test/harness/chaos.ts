@@ -20,7 +20,7 @@ export type ChaosOptions = {
   readonly seed: number;
   readonly sandboxes: number;
   readonly rounds: number;
-  /** Longest time from a start of the daemon to its next end, in ms. */
+  /** Longest time from a start of the daemon to its next kill, in ms. */
   readonly maxLifeMs: number;
   /** Rounds from one comparison to the next; there is one at the end. */
   readonly compareEvery: number;
@@ -37,10 +37,10 @@ export type ChaosResult = {
 /** Runs the load and the kills. Throws a ChaosFinding for a fault. Every error names the seed. */
 export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   const random = seededRandom(options.seed);
-  // By default a small host does not admit so many VMs at once.
+  // By default a small host does not admit this many VMs at once.
   await using stack = await Stack.start({ PADDOCK_CPU_OVERCOMMIT: "16" });
   const image = await stack.tinyImage();
-  // What the first sandbox leaves for all others, such as the template of their writable layers, is no leak.
+  // Files that the first sandbox leaves for all others, such as the template of their writable layers, are not a leak.
   await runIdle(stack, "first");
   await deleteAll(stack);
   const clean = hostSnapshot(stack.stateDirectory);
@@ -63,7 +63,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
       for (const worker of workers) await worker.verify();
       await verifyHost(stack);
       options.log?.(
-        `round ${done} of ${options.rounds}: ${sum(workers, "operations")} operations, all as told`,
+        `round ${done} of ${options.rounds}: ${sum(workers, "operations")} operations, all consistent`,
       );
     }
     await deleteAll(stack);
@@ -81,7 +81,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosResult> {
   };
 }
 
-/** Does `work` while the workers work, and lets them finish their operations. `failed` rejects with the finding of a worker. */
+/** Does `work` while the workers run, and lets them finish their operations. `failed` rejects with the finding of a worker. */
 async function underLoad(
   workers: readonly ChaosWorker[],
   work: (failed: Promise<unknown>) => Promise<void>,
@@ -105,7 +105,9 @@ const sum = (workers: readonly ChaosWorker[], what: "operations" | "repeated") =
 const pause = (random: Random, maxMs: number) =>
   new Promise<void>((resolve) => setTimeout(resolve, random.below(maxMs)));
 
-/** Every record of a live sandbox has its VM, every VM is that of such a record, and nothing on the host is of no record. */
+/**
+ * Every record of a live sandbox has its VM, every VM belongs to such a record, and everything on the host belongs to a record.
+ */
 async function verifyHost({ client, stateDirectory }: Stack): Promise<void> {
   const { sandboxes } = await client.sandboxes.listSandboxes({ pageSize: 1000 });
   const vms = vmIds(stateDirectory);
@@ -129,7 +131,7 @@ async function verifyHost({ client, stateDirectory }: Stack): Promise<void> {
   );
 }
 
-/** What there is more of than allowed: one of each. */
+/** The names beyond the allowed ones, of which one each is allowed. */
 function surplus(names: readonly string[], allowed: ReadonlySet<string>): string[] {
   return names.filter((name, index) => !allowed.has(name) || names.indexOf(name) !== index);
 }

@@ -1,5 +1,5 @@
 /**
- * A service of Paddock as a child process: started with its own environment, ready when it reports that on a descriptor, and stopped
+ * A service of Paddock as a child process: it gets its own environment, reports on a descriptor that it is ready, and is stopped
  * by the test.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -10,25 +10,25 @@ import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
 export const repositoryRoot = join(dirname(fileURLToPath(import.meta.url)), "../..");
-/** A start takes about 2 s of CPU time, of which a busy host gives a twentieth. */
+/** A start takes about 2 s of CPU time, of which a busy host provides a twentieth. */
 const READY_DEADLINE_MS = 120_000;
 const STOP_DEADLINE_MS = 30_000;
 
 export type ChildService = {
   readonly process: ChildProcess;
-  /** What the service wrote on its ready descriptor, parsed. */
+  /** The service's message on its ready descriptor, parsed. */
   readonly ready: Readonly<Record<string, string>>;
   readonly logFile: string;
   /** Sends SIGTERM and returns the exit code. Sends SIGKILL after 30 s. */
   stop(): Promise<number | null>;
-  /** Sends SIGKILL, which is like a crash. */
+  /** Sends SIGKILL, which simulates a crash. */
   kill(): Promise<void>;
 };
 
 export type StartOptions = {
   /** A module to run in place of the service's main module, with an IPC channel to this process. */
   readonly main?: string | undefined;
-  /** Whether it tells its memory over an IPC channel, see `measured.ts`. */
+  /** Whether it reports its memory over an IPC channel; see `measured.ts`. */
   readonly measured?: boolean | undefined;
   /** A command that executes the rest of its arguments, such as `unshare`. */
   readonly prefix?: readonly string[] | undefined;
@@ -49,7 +49,7 @@ export async function startService(
     main ?? join(repositoryRoot, "services", name, "src/main.ts"),
   ];
   const child = spawn(command, args, {
-    // Not in the terminal's process group: on Ctrl-C the harness still needs it, to delete the sandboxes.
+    // Not in the terminal's process group: after Ctrl-C the harness still needs it, to delete the sandboxes.
     detached: true,
     stdio: ["ignore", log, log, "pipe", ...(main !== undefined || measured ? ["ipc" as const] : [])],
     env: {

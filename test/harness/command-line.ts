@@ -1,4 +1,4 @@
-/** The `paddock` command as a process of its own, in front of a test's stack. */
+/** The `paddock` command as a separate process, connected to a test's stack. */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +20,7 @@ export class CommandLine implements Disposable {
     this.#stack = stack;
   }
 
-  /** With a home of its own, and the stack's api. */
+  /** With its own home directory, and the stack's api. */
   get env(): NodeJS.ProcessEnv {
     return { ...process.env, PADDOCK_API: this.#stack.grpcAddress, HOME: this.#home, NO_COLOR: "1" };
   }

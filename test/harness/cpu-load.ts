@@ -1,4 +1,4 @@
-/** Sandboxes whose containers use all CPU time that they get, and what the host gives them. */
+/** Sandboxes whose containers use all CPU time that they get, and measurements of what the host gives them. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";

@@ -1,5 +1,5 @@
 /**
- * Releases what is in use when SIGINT or SIGTERM ends this process. VMs and control groups outlive the process that started them, so
+ * Releases resources when SIGINT or SIGTERM ends this process. VMs and control groups outlive the process that started them, so
  * without this an interrupted benchmark leaves them behind.
  */
 const PATIENCE_MS = 60_000;

@@ -11,7 +11,7 @@ export class EventLog implements AsyncDisposable {
   #changed = Promise.withResolvers<void>();
   #failure: unknown;
 
-  /** Begins behind a token; settles with the first response when there is none. */
+  /** Starts after a token. Settles with the first response if there is none. */
   static async start(
     client: PaddockClient,
     options: { token?: string; sandboxId?: string } = {},
@@ -29,11 +29,11 @@ export class EventLog implements AsyncDisposable {
     });
   }
 
-  /** The first event that `accept` matches, of the past or the future. Throws if none comes within 60 s. */
+  /** The first event that `accept` matches, past or future. Throws if none comes within 60 s. */
   async find(accept: (event: Event) => boolean): Promise<Event> {
     await this.#until(() => this.events.some(accept));
     const found = this.events.find(accept);
-    if (found === undefined) throw new Error("it was there a moment ago");
+    if (found === undefined) throw new Error("the event that was just found is missing");
     return found;
   }
 
@@ -66,7 +66,7 @@ export class EventLog implements AsyncDisposable {
     const gone = new Promise((resolve) => late.addEventListener("abort", resolve, { once: true }));
     while (!accept()) {
       if (this.#failure !== undefined) throw this.#failure;
-      if (late.aborted) throw new Error(`it did not come; there are ${this.events.length} events`);
+      if (late.aborted) throw new Error(`the event did not come; there are ${this.events.length} events`);
       await Promise.race([this.#changed.promise, gone]);
     }
   }

@@ -1,4 +1,4 @@
-/** Runs a command by Exec and collects its output. */
+/** Runs a command with Exec and collects its output. */
 import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ProcessSpecSchema } from "@paddock/protocol";
@@ -51,7 +51,7 @@ async function writeStdin(
   await call.write({ message: { case: "input", value: { input: { case: "stdinEof", value: {} } } } });
 }
 
-/** Reads a stream of outputs to its end, checking that no byte is missing, doubled or out of order. */
+/** Reads a stream of outputs to its end, and checks that no byte is missing, repeated or out of order. */
 export async function gather(responses: AsyncIterable<Pick<ExecResponse, "output">>): Promise<Finished> {
   const gatherer = new OutputGatherer();
   for await (const { output } of responses) if (output) gatherer.take(output);

@@ -1,7 +1,7 @@
 /**
  * The node daemon with failpoints around every step of a creation. This module wraps host resources and steps, and then starts
- * the daemon's main module. So the released code has no failpoints, and a new step has them. The parent arms a failpoint over
- * the IPC channel.
+ * the daemon's main module. So the released code contains no failpoints, and new steps have them automatically. The parent arms a
+ * failpoint over the IPC channel.
  */
 import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
 import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";

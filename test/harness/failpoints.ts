@@ -1,4 +1,4 @@
-/** Failpoints of a node daemon, from the side of the test: arms them in the child, and tells when one is reached. */
+/** Failpoints of a node daemon, from the side of the test: arms them in the child, and reports when one is reached. */
 import type { ChildProcess } from "node:child_process";
 import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
 import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";
@@ -32,8 +32,8 @@ export class Failpoints {
   }
 
   /**
-   * Arms a point once; `*` is any point. What reaches it fails (`fail`), waits for `release` (`hold`), or kills the daemon by
-   * SIGKILL (`die`). Resolves when the point is armed; `reached` resolves when it is reached.
+   * Arms a point once; `*` is any point. The code that reaches it fails (`fail`), waits for `release` (`hold`), or kills the
+   * daemon with SIGKILL (`die`). Resolves when the point is armed; `reached` resolves when it is reached.
    */
   async arm(point: string, action: FailpointAction): Promise<{ readonly reached: Promise<void> }> {
     const daemon = this.#daemon();
@@ -50,7 +50,7 @@ export class Failpoints {
     return { reached: reached.promise };
   }
 
-  /** Disarms all points, and continues what waits at one. */
+  /** Disarms all points, and continues the code that waits at one. */
   async release(): Promise<void> {
     await this.#order({ order: "release" });
   }

@@ -6,7 +6,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { vmOf } from "./vm-of.ts";
 
-/** What the kernel counted for a sandbox's vCPUs, in microseconds and periods. */
+/** The kernel's counts for a sandbox's vCPUs, in microseconds and periods. */
 export type VcpuFigures = {
   readonly usageUs: number;
   readonly periods: number;
@@ -14,7 +14,7 @@ export type VcpuFigures = {
   readonly throttledUs: number;
 };
 
-/** Limits in the kernel. Undefined is no limit. */
+/** Limits in the kernel. Undefined means no limit. */
 export type KernelLimits = {
   readonly cpu: { readonly quotaUs: number; readonly periodUs: number } | undefined;
   /** cpu.shares in v1, cpu.weight in v2. */
@@ -24,13 +24,13 @@ export type KernelLimits = {
   readonly pids: number | undefined;
 };
 
-/** A file of a cgroup, and its value if nothing is set. */
+/** A file of a cgroup, and its value if no limit is set. */
 export type ControlFile = { readonly path: string; readonly none: string };
 
 export class HostCgroup {
   readonly #directories: readonly string[];
 
-  /** Of the present VM of a sandbox, on the node with this state directory. Throws if there is none. */
+  /** The cgroups of the present VM of a sandbox, on the node with this state directory. Throws if there is none. */
   constructor(stateDirectory: string, sandboxId: string) {
     const node = createHash("sha256").update(stateDirectory).digest("hex").slice(0, 8);
     const name = `${node}-${vmOf(stateDirectory, sandboxId).id}`;
@@ -47,7 +47,7 @@ export class HostCgroup {
     return this.#usageUs("");
   }
 
-  /** Of the vCPU threads. */
+  /** The counts of the vCPU threads. */
   vcpus(): VcpuFigures {
     const count = this.#counts("vcpu/cpu.stat");
     const v1Throttled = count("throttled_time");

@@ -1,4 +1,6 @@
-/** What a node has on its host and in its store. It must be the same before and after an operation that leaves no trace. */
+/**
+ * The resources of a node on its host and in its store. They must be the same before and after an operation that leaves no trace.
+ */
 import { createHash } from "node:crypto";
 import { globSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -6,9 +8,9 @@ import { DatabaseSync } from "node:sqlite";
 import { machinesOf } from "./machines.ts";
 
 /**
- * Sorted names of: processes of sandboxes, with the files and sockets that they have open; mounts below the state directory; its
- * network devices and control groups; all files below it, with their size unless they are logs or the database; and rows of
- * sandboxes and of operations in progress.
+ * Sorted names of: processes of sandboxes, with their open files and sockets; mounts below the state directory; its network
+ * devices and control groups; all files below it, with their size unless they are logs or the database; and rows of sandboxes and
+ * of operations in progress.
  */
 export function hostSnapshot(stateDirectory: string): string[] {
   return [

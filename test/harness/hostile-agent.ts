@@ -1,13 +1,13 @@
 /**
- * A hostile peer in place of a VM's agent. It replaces the socket of a running VM, and runs the next attack on each connection
- * of the daemon. It restores the VM's own socket at the end.
+ * A hostile peer in place of a VM's agent. It replaces the socket of a running VM, and runs the next attack on each connection of
+ * the daemon. It restores the VM's own socket at the end.
  */
 
 import { chownSync, renameSync, rmSync, statSync } from "node:fs";
 import * as http2 from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 
-/** What is done to one connection of the daemon; `hello` is its first line. The connection ends with the attack. */
+/** An attack on one connection of the daemon; `hello` is the connection's first line. The connection ends with the attack. */
 export type Attack = { readonly name: string; readonly run: (socket: Socket, hello: string) => void };
 
 export class HostileAgent implements AsyncDisposable {
@@ -16,11 +16,11 @@ export class HostileAgent implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #done = Promise.withResolvers<void>();
-  /** Names of the attacks whose connection is over. */
+  /** Names of the attacks whose connection has ended. */
   readonly over: string[] = [];
   #begun = 0;
 
-  /** Takes the place of the agent behind `socketPath`, while no daemon is connected to it. */
+  /** Takes the place of the agent at `socketPath`, while no daemon is connected to it. */
   static async start(socketPath: string, attacks: readonly Attack[]): Promise<HostileAgent> {
     const agent = new HostileAgent(socketPath, attacks);
     const { uid, gid } = statSync(socketPath);
@@ -36,7 +36,7 @@ export class HostileAgent implements AsyncDisposable {
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
-  /** Settles when the connections of all attacks are over. */
+  /** Settles when the connections of all attacks have ended. */
   get done(): Promise<void> {
     return this.#done.promise;
   }
@@ -62,7 +62,7 @@ export class HostileAgent implements AsyncDisposable {
         this.over.push(attack.name);
         if (this.over.length === this.#attacks.length) this.#done.resolve();
       });
-    // Whatever comes after the attacks finds nobody.
+    // Connections after the attacks are closed at once.
     if (attack === undefined) socket.destroy();
     else socket.once("data", (hello) => attack.run(socket, hello.toString("latin1")));
   }
@@ -77,7 +77,7 @@ export function flood(socket: Socket, next: () => Buffer): void {
   more();
 }
 
-/** Does the handshake, then what `run` does. */
+/** Does the handshake, then calls `run`. */
 export const behindHandshake = (name: string, run: (socket: Socket) => void): Attack => ({
   name,
   run: (socket, hello) => {
@@ -87,7 +87,7 @@ export const behindHandshake = (name: string, run: (socket: Socket) => void): At
   },
 });
 
-/** Answers as an HTTP/2 server does, with what `answer` makes of each call; breaks off after a few. */
+/** Answers as an HTTP/2 server, with `answer` for each call. Disconnects after a few. */
 export const inAnswers = (name: string, answer: (stream: http2.ServerHttp2Stream) => void): Attack => ({
   name,
   run: (socket, hello) => {
@@ -104,7 +104,7 @@ export const inAnswers = (name: string, answer: (stream: http2.ServerHttp2Stream
   },
 });
 
-/** An HTTP/2 frame. `length` is what its header claims. */
+/** An HTTP/2 frame. Its header claims `length`. */
 export function frame(
   type: number,
   flags: number,

@@ -8,7 +8,7 @@ export const INTERRUPTIONS = [
   ["the daemon's death", "die"],
 ] as const;
 
-/** Makes a call that reaches `point` and goes no further. Settles when the daemon has undone what the call did. */
+/** Makes a call that is interrupted at `point`. Settles when the daemon has undone the call. */
 export async function interrupted(
   stack: Stack,
   point: string,
@@ -18,6 +18,6 @@ export async function interrupted(
   const { reached } = await stack.failpoints.arm(point, action);
   const isReached = reached.then(() => true);
   await assert.rejects(call());
-  assert.ok(await Promise.race([isReached, Promise.resolve(false)]), `nothing came to ${point}`);
+  assert.ok(await Promise.race([isReached, Promise.resolve(false)]), `nothing reached ${point}`);
   if (action === "die") await stack.startNode();
 }

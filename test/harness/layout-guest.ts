@@ -1,7 +1,7 @@
 /**
  * A VM that runs unit tests of this repository on a cgroup layout that the host does not have.
  *
- * Its root is an initramfs with Node, a shell, a few coreutils and the sources. It has no disk, no modules and no agent. The
+ * Its root is an initramfs with Node.js, a shell, a few coreutils and the sources. It has no disk, no modules and no agent. The
  * result is the output of its serial console.
  */
 import { execFileSync } from "node:child_process";
@@ -23,14 +23,14 @@ function programFiles(name: string, path: string): Map<string, string> {
   return files;
 }
 
-/** Types are stripped on the host. In an emulated guest that takes as long as the tests. */
+/** Types are stripped on the host. In an emulated guest that would take as long as the tests. */
 function sourceOf(path: string): Buffer {
   if (!/\.(ts|json)$/.test(path)) return readFileSync(path);
   const text = readFileSync(path, "utf8");
   return Buffer.from(path.endsWith(".json") ? asScript(text) : asScript(stripTypeScriptTypes(text)));
 }
 
-/** Replaces the paths of source files in `text` by those of the stripped files. */
+/** Replaces the paths of source files in `text` with those of the stripped files. */
 const asScript = (text: string): string => text.replaceAll(/\.ts(?=$|")/gm, ".js");
 
 function initramfs(init: string): Buffer {
@@ -78,14 +78,14 @@ function initScript(lines: readonly string[], tests: readonly string[]): string 
     "outside > /tmp/before",
     `node --test --test-isolation=none --test-reporter=tap ${tests.map(asScript).join(" ")} && echo TESTS-PASSED`,
     "echo BEFORE; cat /tmp/before; echo AFTER; outside; echo END",
-    // A reset would lose what the serial port has not sent. So the host ends the VM when it has read END.
+    // A reset would lose unsent output of the serial port. So the host ends the VM when it has read END.
     "exec sleep infinity",
     "",
   ].join("\n");
 }
 
 export interface LayoutGuest {
-  /** Shell lines that mount the cgroups, and define `outside`, which prints what must not change. */
+  /** Shell lines that mount the cgroups, and define `outside`, which prints the parts that must not change. */
   readonly prepare: readonly string[];
   /** Test files, relative to the repository. */
   readonly tests: readonly string[];

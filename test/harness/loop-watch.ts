@@ -1,9 +1,9 @@
 /**
- * The longest block of this process' event loop since the last query.
+ * The longest block of this process's event loop since the last query.
  *
- * A timer fires every few milliseconds; what passes beyond that between two of its ticks is a block, but for the time in which
- * the thread was ready to run and the kernel ran something else (`run_delay` of /proc/thread-self/schedstat): a busy host is not
- * the program's fault. Time in which the thread waits for a disk is.
+ * A timer fires every few milliseconds. The time beyond that between two of its ticks is a block, except the time in which the
+ * thread was ready to run and the kernel ran another one (`run_delay` of /proc/thread-self/schedstat): a busy host is not the
+ * program's fault. Time in which the thread waits for a disk counts.
  */
 import { readFileSync } from "node:fs";
 

@@ -1,4 +1,4 @@
-/** The VMs of a stack, as the kernel has them. */
+/** The processes of a stack's VMs, from the kernel. */
 import { readdirSync, readFileSync } from "node:fs";
 
 /** Ids of processes that were started for sandboxes below a state directory. */
@@ -10,7 +10,7 @@ function isFor(stateDirectory: string, pid: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(`${stateDirectory}/vms/`);
   } catch {
-    // It has ended meanwhile.
+    // It has ended in the meantime.
     return false;
   }
 }

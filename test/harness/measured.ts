@@ -1,6 +1,6 @@
 /**
- * Preloaded into a measured service. On a question over the IPC channel it collects garbage and answers with the memory in use; or
- * it answers with the longest block of its event loop since the last such question.
+ * Preloaded into a measured service. On a request over the IPC channel it collects garbage and answers with the memory in use, or
+ * answers with the longest block of its event loop since the last such request.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

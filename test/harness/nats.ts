@@ -12,9 +12,9 @@ export type NatsServer = {
 };
 
 export type NatsServerOptions = {
-  /** Whether it has JetStream; true unless said otherwise. */
+  /** Whether it has JetStream; true by default. */
   readonly jetstream?: boolean;
-  /** A configuration, beside the address and what is said here. */
+  /** A configuration, in addition to the address and the options here. */
   readonly configFile?: string;
   readonly env?: Readonly<Record<string, string>>;
 };

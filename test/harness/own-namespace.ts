@@ -1,6 +1,6 @@
 /**
- * A test file that imports this first runs in a network namespace of its own, with everything that it starts: the daemon's bridge,
- * rules and switches are not those of the machine, and nothing is sent anywhere else.
+ * A test file that imports this first runs in its own network namespace, with everything that it starts: the daemon's bridge,
+ * rules and switches are not those of the machine, and no packet leaves the namespace.
  */
 import { execFileSync } from "node:child_process";
 

@@ -21,7 +21,7 @@ export const VM_UID = 64_998;
 
 export type RealMachine = MachineFixture & { agent(vm: VmPaths): Promise<AgentClient> };
 
-/** A host of QEMU machines and a request, below a directory of its own. */
+/** A host of QEMU machines and a request, in a separate directory. */
 export async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   const state = mkdtempSync(join(tmpdir(), "machine-"));
   chmodSync(state, 0o711);
@@ -34,9 +34,9 @@ export async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   const host = new QemuHost({
     binary: "qemu-system-x86_64",
     accelerator: "tcg",
-    // These guests are idle when vCPUs come and go, which emulation survives.
+    // These guests are idle when vCPUs are plugged and unplugged, which works under emulation.
     vcpuControl: "plug",
-    // It brings its CPUs online first, and the host has other work.
+    // The guest brings its CPUs online first, and the host has other work.
     guestPatienceMs: 30_000,
     cpuModel: "max",
     groups: [],
@@ -49,7 +49,7 @@ export async function realMachine(initramfs?: Buffer): Promise<RealMachine> {
   const getGuest = async (vm: VmPaths) => {
     await using connected = await agent(vm);
     const { guest } = await connected.sandbox.getGuest({});
-    return guest ?? assert.fail("a guest tells of itself");
+    return guest ?? assert.fail("the answer has no guest");
   };
   return {
     host,

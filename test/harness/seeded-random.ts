@@ -1,4 +1,4 @@
-/** Random choices that a seed repeats. */
+/** Random choices that can be repeated with a seed. */
 export type Random = {
   readonly seed: number;
   /** From 0 to below 1. */

@@ -1,4 +1,4 @@
-/** The use of the host by a service that was started with `measured`. */
+/** The resource usage of a service that was started with `measured`. */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 export type ServiceFigures = {
   readonly descriptors: number;
   readonly threads: number;
-  /** Of its heap and its buffers, after garbage was collected. */
+  /** Memory of its heap and its buffers, after a garbage collection. */
   readonly heldBytes: number;
   readonly residentBytes: number;
 };
@@ -19,7 +19,7 @@ export async function figuresOf(service: ChildProcess): Promise<ServiceFigures> 
   return { descriptors: count("fd"), threads: count("task"), ...memory };
 }
 
-/** The longest time in milliseconds for which the event loop of a `measured` service was blocked since this was asked last; 0 at first. */
+/** The longest block of the event loop of a `measured` service since the last call, in milliseconds; 0 at first. */
 export async function longestBlockOf(service: ChildProcess): Promise<number> {
   const answer = once(service, "message");
   service.send("block");

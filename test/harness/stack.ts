@@ -47,7 +47,7 @@ export class Stack implements AsyncDisposable {
   readonly directory: string;
   readonly stateDirectory: string;
   readonly client: PaddockClient;
-  /** Of a node daemon that was started with them. */
+  /** The failpoints, if the node daemon was started with them. */
   readonly failpoints = new Failpoints(() => this.#node.process);
   readonly #connection: GrpcConnection;
   readonly #nats: NatsServer;
@@ -184,7 +184,7 @@ export class Stack implements AsyncDisposable {
   }
   #tiny: Promise<string> | undefined;
 
-  /** Deletes every sandbox, ends all processes and removes the directory. Logs are kept when `PADDOCK_TEST_KEEP_LOGS` is set. */
+  /** Deletes every sandbox, ends all processes and removes the directory. Keeps the logs if `PADDOCK_TEST_KEEP_LOGS` is set. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       const { sandboxes } = await this.client.sandboxes.listSandboxes({}, { deadline: inSeconds(20) });
@@ -217,8 +217,8 @@ export class Stack implements AsyncDisposable {
   }
 
   /**
-   * Resolves when the api has a heartbeat of the node that was sent after `since`. Before that, placement finds no node, or
-   * sends commands to the former daemon.
+   * Resolves when the api has a heartbeat of the node that was sent after `since`. Before that, placement finds no node, or sends
+   * commands to the former daemon.
    */
   private async nodeIsUp(since: number): Promise<void> {
     const deadline = Date.now() + 30_000;

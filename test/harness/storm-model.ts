@@ -1,7 +1,7 @@
 /**
- * What a sandbox of two containers must look like after updates of their limits. One container uses all CPU time that it gets. The
- * other is idle, and makes the VM grow and shrink. The rules are those of libs/domain, which tests them by its own tables. Here
- * host, guest, record and status are compared with the rules.
+ * The expected state of a sandbox of two containers after updates of their limits. One container uses all CPU time that it gets.
+ * The other is idle, and makes the VM grow and shrink. The rules are those of libs/domain, which has its own tests. Here host,
+ * guest, record and status are compared with the rules.
  */
 import { weightOfShares } from "@paddock/cgroups";
 import {
@@ -95,7 +95,7 @@ export function afterUpdate(
 export const wanted = (limits: Limits, size: VmSize) =>
   wantedSize(demands(limits), size, GUEST_OVERHEAD_BYTES);
 
-/** What the host's kernel must have for it; memory aside, which follows what the guest has. */
+/** The expected limits in the host's kernel, except memory, which follows the guest's memory. */
 export function expectedOnHost(limits: Limits, vcpus: number) {
   const { cpu, cpuShares, cpuset } = hostLimits(demands(limits), {
     vcpus,
@@ -105,7 +105,7 @@ export function expectedOnHost(limits: Limits, vcpus: number) {
   return { cpu, cpuShares, cpuset };
 }
 
-/** What the control files of a container in the guest must say, by name. */
+/** The expected content of a container's control files in the guest, by name. */
 export function expectedInGuest(limits: Limits, name: ContainerName, vcpus: number): Record<string, string> {
   const { cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, memoryBytes, pids, io } = limits[name];
   const union = unionOfCpuLists(CONTAINERS.map((each) => limits[each].cpusetCpus));

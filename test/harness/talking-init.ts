@@ -28,7 +28,7 @@ function pad(code: Buffer, bytes: number): Buffer {
   return Buffer.concat([code, Buffer.alloc(bytes - code.length, 0x90)]);
 }
 
-/** ELF and program header of a file that is loaded whole and entered behind them. */
+/** ELF and program header of a file that is loaded as a whole and entered after them. */
 function header(bytes: number): Buffer {
   const head = Buffer.alloc(120);
   head.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);

@@ -4,7 +4,7 @@ const PAUSE_MS = 50;
 const PATIENCE_MS = 240_000;
 
 /**
- * Asks until the answer is yes. Between two questions it pauses: on a busy host, a test that asks without a pause takes the CPU
+ * Calls `isSo` until it returns true. Pauses between two calls: on a busy host, a test that polls without a pause takes the CPU
  * from the VM that it waits for.
  */
 export async function until(isSo: () => Promise<boolean> | boolean, what: string): Promise<void> {

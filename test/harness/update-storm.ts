@@ -27,11 +27,11 @@ import {
 } from "./storm-model.ts";
 
 export type StormOptions = {
-  /** One of `stormStack`. */
+  /** A stack from `stormStack`. */
   readonly stack: Stack;
   readonly seed: number;
   readonly sandboxes: number;
-  /** Of all sandboxes together. */
+  /** The number of updates of all sandboxes together. */
   readonly updates: number;
   readonly log?: (line: string) => void;
 };
@@ -42,11 +42,11 @@ export type StormResult = {
   readonly refused: number;
   /** Milliseconds of each update. */
   readonly tookMs: readonly number[];
-  /** VMs whose guest had not given all memory back at the end. The host's limit must be what the guest has. */
+  /** VMs whose guest had not returned all memory at the end. The host's limit must match the guest's memory. */
   readonly unsettled: number;
 };
 
-/** At boot and at most: a vCPU plugged into a busy VM ends QEMU 7.2 under software emulation, see test/bench/README.md. */
+/** At boot and at most: a vCPU plugged into a busy VM crashes QEMU 7.2 under software emulation, see test/bench/README.md. */
 const VCPUS = 2;
 const UPDATE_SECONDS = 120;
 const SETTLE_MS = 60_000;
@@ -63,7 +63,7 @@ type Subject = {
 /** A stack with room for many sandboxes on a host with few CPUs. */
 export const stormStack = (): Promise<Stack> => Stack.start({ PADDOCK_CPU_OVERCOMMIT: "32" });
 
-/** Throws at the first difference, with the name of the sandbox. If there is none, all its sandboxes are deleted. */
+/** Throws at the first difference, with the name of the sandbox. Without a difference, deletes all its sandboxes. */
 export async function updateStorm(options: StormOptions): Promise<StormResult> {
   const { stack, seed, sandboxes, updates, log = () => {} } = options;
   const tally = { taken: 0, refused: 0, unsettled: 0, tookMs: [] as number[] };
@@ -189,7 +189,7 @@ async function compare(stack: Stack, { sandboxId, limits, size }: Subject): Prom
   }
 }
 
-/** The control files of a container, read in it. `io.max` has a line for each disk; the limits of all lines must be equal. */
+/** The control files of a container, read inside it. `io.max` has a line for each disk; the limits of all lines must be equal. */
 async function readGuest(
   stack: Stack,
   sandboxId: string,
@@ -258,7 +258,7 @@ function plain(resources: ContainerLimits | ContainerStatus["resources"]): Recor
   return { ...set(flat), ...(io && { io: set(io) }) };
 }
 
-/** Without undefined fields, which the API's message does not take. */
+/** Without undefined fields, which the API's message does not accept. */
 const initOf = ({ io, hugepages: _, ...flat }: ContainerLimits) => ({
   ...flat,
   ...(io && { io: { ...io } }),

@@ -1,9 +1,9 @@
-/** The VM of a sandbox, as the node's store has it. */
+/** The VM of a sandbox, from the node's store. */
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { parseVmId, type VmPaths, vmPaths } from "../../services/node/src/vm/vm-paths.ts";
 
-/** Where the VM of a sandbox keeps its files. */
+/** The paths of the files of a sandbox's VM. */
 export function vmOf(stateDirectory: string, sandboxId: string): VmPaths {
   const id = parseVmId(vmIds(stateDirectory).get(sandboxId) ?? "");
   if (id === undefined) throw new Error(`the store has no VM of sandbox ${sandboxId}`);

@@ -9,7 +9,7 @@ import { leftBehind, listBefore } from "./left-behind.ts";
 
 describe("a test run leaves behind", () => {
   const freshDirectory = () => mkdtempSync(join(tmpdir(), "run-"));
-  /** But for control groups, which tests that run at the same time come and go with. */
+  /** Leftovers except control groups, which concurrent tests create and remove. */
   const found = (directory: string) =>
     leftBehind(directory, listBefore()).filter(({ what }) => what !== "control group");
 

@@ -1,10 +1,10 @@
 /**
- * What a test run left on the machine.
+ * Finds the leftovers of a test run on the machine.
  *
- * A run has its own temporary directory, which is in the command line, environment or working directory of everything that
- * a test starts. So the owner of a process or a mount is known even if it has its own session and its parent has ended, as a
- * VM by design. Control groups, links and firewall tables do not have the directory: they are compared with a list from
- * before the run. A control group that has only processes of other runs belongs to those.
+ * A run has its own temporary directory, which is in the command line, environment or working directory of everything that a test
+ * starts. So the owner of a process or a mount is known even if it has its own session and its parent has ended, as a VM by
+ * design. Control groups, links and firewall tables do not have the directory: they are compared with a list from before the run.
+ * A control group that has only processes of other runs belongs to those.
  */
 
 import { execFileSync } from "node:child_process";
@@ -112,7 +112,7 @@ function workingDirectory(pid: string): string {
   }
 }
 
-/** What exists now and must not. */
+/** The things that exist now and must not. */
 export function leftBehind(runDirectory: string, before: readonly string[]): Leftover[] {
   const known = new Set(before);
   const fresh = unsignedThings().filter((thing) => !known.has(describe(thing)));
@@ -129,7 +129,8 @@ function describe({ what, name }: Leftover): string {
 }
 
 /**
- * What is found every time within 5 s: processes need a moment to end, and what appears only after the run is not the run's.
+ * The things that are found every time within 5 s: processes need a moment to end, and things that appear only after the run do
+ * not belong to it.
  */
 async function settled(runDirectory: string, before: readonly string[]): Promise<Leftover[]> {
   const deadline = Date.now() + 5_000;

@@ -1,6 +1,6 @@
 /**
- * Runs test files in the order of the arguments. `node --test` sorts them by name, and a long file that starts last keeps a whole
- * stage waiting.
+ * Runs test files in the order of the arguments. `node --test` sorts them by name, and a long file that starts last delays a
+ * whole stage.
  *
  *   node [OPTION of node's test runner]... run-files.ts CONCURRENCY TIMEOUT_MS TALLY FILE...
  *

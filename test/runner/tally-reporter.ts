@@ -4,8 +4,8 @@ import type { TestEvent } from "node:test/reporters";
 const SLOWEST = 12;
 
 /**
- * A reporter that writes one line when a run ends: tests, passed, failed and not really run. The slowest files follow, one a
- * line with its seconds.
+ * A reporter that writes one line when a run ends: the numbers of tests, passed, failed and not really run. The slowest files
+ * follow, one per line with its seconds.
  */
 export default async function* tallyReporter(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   let failed = 0;

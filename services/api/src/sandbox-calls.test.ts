@@ -211,7 +211,7 @@ test("a container's status is the one in the sandbox's status, and an unknown co
   assert.equal(error.reason, "CONTAINER_NOT_FOUND");
 });
 
-test("calls that do not exist yet are UNIMPLEMENTED with their names", async () => {
+test("calls that do not exist yet are UNIMPLEMENTED by name", async () => {
   const sandbox = { requestId: "r", sandboxId: "s" };
   const node = { nodeId: "n1" };
   const device = { deviceId: "d", source: { case: "volume" as const, value: { name: "v" } } };
