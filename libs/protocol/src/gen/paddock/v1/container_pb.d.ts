@@ -724,7 +724,7 @@ export declare const SharedDirectoryMountSchema: GenMessage<SharedDirectoryMount
  */
 export declare type FileMount = Message<"paddock.v1.FileMount"> & {
   /**
-   * Content of the file, at most 768 KiB: a node stores no more than that for a whole spec.
+   * Content of the file, at most 768 KiB: a node stores at most that for a whole spec.
    *
    * @generated from field: bytes content = 1;
    */
@@ -2808,7 +2808,7 @@ export declare const ContainerService: GenService<{
   },
   /**
    * UpdateContainer changes the limits of a container while it runs, and the size of its VM with them. It accepts all limits or
-   * none. The outcomes say which limits are in force. Errors: FAILED_PRECONDITION (state; a limit below what is in use),
+   * none. The outcomes show which limits are in force. Errors: FAILED_PRECONDITION (state; a limit below the usage),
    * RESOURCE_EXHAUSTED (more than the VM may grow to or the host has).
    *
    * @generated from rpc paddock.v1.ContainerService.UpdateContainer

@@ -486,8 +486,8 @@ export declare const ImportPhaseSchema: GenEnum<ImportPhase>;
  */
 export declare const ImageService: GenService<{
   /**
-   * ImportImage imports an image archive that is sent as a stream: an OCI image layout, the output of `docker save`, or the tar of a
-   * plain root file system. The first request is `start`. Importing the same image again gives the same id.
+   * ImportImage imports an image archive that is sent as a stream: an OCI image layout, the output of `docker save`, or the tar
+   * of a plain root file system. The first request is `start`. Importing the same image again returns the same id.
    * Errors: INVALID_ARGUMENT (corrupt or truncated archive, unsafe path), DATA_LOSS (a digest that does not match),
    * RESOURCE_EXHAUSTED (too large, or no disk space).
    *

@@ -27,7 +27,7 @@ export declare type NetworkSpec = Message<"paddock.v1.NetworkSpec"> & {
   mode: NetworkMode;
 
   /**
-   * What the sandbox may reach; not set means the world, without private, link-local and host addresses.
+   * The destinations that the sandbox may reach; not set means those of EGRESS_MODE_PUBLIC.
    *
    * @generated from field: paddock.v1.NetworkPolicy policy = 2;
    */
@@ -62,9 +62,9 @@ export declare type NetworkSpec = Message<"paddock.v1.NetworkSpec"> & {
 export declare const NetworkSpecSchema: GenMessage<NetworkSpec>;
 
 /**
- * NetworkPolicy says what a sandbox may reach beyond its node. Its node, its neighbours, link-local and metadata addresses cannot
- * be reached under any mode. A rule can allow link-local and metadata addresses. What a policy refuses is counted, and the last
- * refused packets are listed by ListRefusedPackets.
+ * NetworkPolicy decides which destinations beyond its node a sandbox may reach. Its node, its neighbours, link-local and metadata
+ * addresses cannot be reached in any mode. A rule can allow link-local and metadata addresses. Refused packets are counted, and
+ * ListRefusedPackets lists the last ones.
  *
  * @generated from message paddock.v1.NetworkPolicy
  */
@@ -77,7 +77,7 @@ export declare type NetworkPolicy = Message<"paddock.v1.NetworkPolicy"> & {
   rules: EgressRule[];
 
   /**
-   * What holds for destinations that no rule matches.
+   * The mode for destinations that no rule matches.
    *
    * @generated from field: paddock.v1.EgressMode otherwise = 2;
    */
@@ -91,8 +91,8 @@ export declare type NetworkPolicy = Message<"paddock.v1.NetworkPolicy"> & {
 export declare const NetworkPolicySchema: GenMessage<NetworkPolicy>;
 
 /**
- * EgressRule allows or denies connections to a destination. They are judged by the destination with which they began, so the
- * answers belong to the rule too.
+ * EgressRule allows or denies connections to a destination. The destination of a connection's first packet counts, so the rule
+ * also applies to the answers.
  *
  * @generated from message paddock.v1.EgressRule
  */
@@ -214,14 +214,14 @@ export declare const HostEntrySchema: GenMessage<HostEntry>;
  */
 export declare type Bandwidth = Message<"paddock.v1.Bandwidth"> & {
   /**
-   * What the sandbox may send, in bytes per second, at least 12500; 0 means no limit.
+   * Rate of sent data in bytes per second, at least 12500; 0 means no limit.
    *
    * @generated from field: uint64 send_bytes_per_second = 1;
    */
   sendBytesPerSecond: bigint;
 
   /**
-   * What the sandbox may receive, in bytes per second, at least 12500; 0 means no limit.
+   * Rate of received data in bytes per second, at least 12500; 0 means no limit.
    *
    * @generated from field: uint64 receive_bytes_per_second = 2;
    */
@@ -269,8 +269,7 @@ export declare type NetworkInterface = Message<"paddock.v1.NetworkInterface"> & 
   addresses: string[];
 
   /**
-   * Maximum transmission unit in bytes, 576 to 9216; 0 means the MTU of
-   * the node's way out.
+   * Maximum transmission unit in bytes, 576 to 9216; 0 means the MTU of the node's uplink.
    *
    * @generated from field: uint32 mtu = 5;
    */
@@ -297,7 +296,7 @@ export declare const NetworkInterfaceSchema: GenMessage<NetworkInterface>;
  */
 export declare type Route = Message<"paddock.v1.Route"> & {
   /**
-   * Destination as CIDR; "default" is short for 0.0.0.0/0. The route to all IPv6 addresses is "::/0".
+   * Destination as CIDR; "default" means 0.0.0.0/0. The route to all IPv6 addresses is "::/0".
    *
    * @generated from field: string destination = 1;
    */
@@ -311,7 +310,7 @@ export declare type Route = Message<"paddock.v1.Route"> & {
   gateway: string;
 
   /**
-   * Id of the interface that packets leave by.
+   * Id of the interface that the packets are sent by.
    *
    * @generated from field: string interface_id = 3;
    */
@@ -339,7 +338,7 @@ export declare type Route = Message<"paddock.v1.Route"> & {
   scope: RouteScope;
 
   /**
-   * Whether the gateway is on the link even if no address of the interface says so.
+   * Whether the gateway is on the link even if no address of the interface implies it.
    *
    * @generated from field: bool onlink = 7;
    */
@@ -353,13 +352,13 @@ export declare type Route = Message<"paddock.v1.Route"> & {
 export declare const RouteSchema: GenMessage<Route>;
 
 /**
- * NetworkStatus is the network of a sandbox as it is.
+ * NetworkStatus is the present network of a sandbox.
  *
  * @generated from message paddock.v1.NetworkStatus
  */
 export declare type NetworkStatus = Message<"paddock.v1.NetworkStatus"> & {
   /**
-   * The interfaces, the first one first. Empty for a sandbox without a network.
+   * The interfaces, in order. Empty for a sandbox without a network.
    *
    * @generated from field: repeated paddock.v1.NetworkInterface interfaces = 1;
    */
@@ -435,7 +434,7 @@ export declare type InterfaceStats = Message<"paddock.v1.InterfaceStats"> & {
 export declare const InterfaceStatsSchema: GenMessage<InterfaceStats>;
 
 /**
- * InterfaceCounters count what an interface carried since it exists. Sent and received are meant from the side of the guest.
+ * InterfaceCounters count the traffic of an interface since its creation. Sent and received are from the guest's point of view.
  *
  * @generated from message paddock.v1.InterfaceCounters
  */
@@ -504,7 +503,7 @@ export declare type InterfaceCounters = Message<"paddock.v1.InterfaceCounters"> 
 export declare const InterfaceCountersSchema: GenMessage<InterfaceCounters>;
 
 /**
- * UpdateNetworkRequest has what is to change.
+ * UpdateNetworkRequest has the changes.
  *
  * @generated from message paddock.v1.UpdateNetworkRequest
  */
@@ -524,14 +523,14 @@ export declare type UpdateNetworkRequest = Message<"paddock.v1.UpdateNetworkRequ
   sandboxId: string;
 
   /**
-   * The new policy as a whole; not set leaves the policy as it is.
+   * The new policy as a whole; if not set, the policy does not change.
    *
    * @generated from field: paddock.v1.NetworkPolicy policy = 3;
    */
   policy?: NetworkPolicy | undefined;
 
   /**
-   * The new rates, both of them; not set leaves the rates as they are.
+   * The new rates, both of them; if not set, the rates do not change.
    *
    * @generated from field: paddock.v1.Bandwidth bandwidth = 4;
    */
@@ -551,7 +550,7 @@ export declare const UpdateNetworkRequestSchema: GenMessage<UpdateNetworkRequest
  */
 export declare type UpdateNetworkResponse = Message<"paddock.v1.UpdateNetworkResponse"> & {
   /**
-   * The network as it is now.
+   * The network after the change.
    *
    * @generated from field: paddock.v1.NetworkStatus network = 1;
    */
@@ -585,14 +584,14 @@ export declare type ListRefusedPacketsRequest = Message<"paddock.v1.ListRefusedP
 export declare const ListRefusedPacketsRequestSchema: GenMessage<ListRefusedPacketsRequest>;
 
 /**
- * ListRefusedPacketsResponse has what the node refused.
+ * ListRefusedPacketsResponse has the refused packets.
  *
  * @generated from message paddock.v1.ListRefusedPacketsResponse
  */
 export declare type ListRefusedPacketsResponse = Message<"paddock.v1.ListRefusedPacketsResponse"> & {
   /**
-   * Packets that the policy refused in the last five minutes, one item for each kind, the last one first; at most 1000. When a
-   * sandbox sends many kinds, one a second is listed.
+   * Packets that the policy refused in the last five minutes, one item per kind, the most recent first; at most 1000. If a
+   * sandbox sends many kinds, one per second is listed.
    *
    * @generated from field: repeated paddock.v1.RefusedPacket packets = 1;
    */
@@ -606,8 +605,8 @@ export declare type ListRefusedPacketsResponse = Message<"paddock.v1.ListRefused
   refusedPackets: bigint;
 
   /**
-   * All frames that the node dropped in that time because the guest claimed to be someone else, or spoke a protocol that a guest
-   * may not speak.
+   * All frames that the node dropped in that time because the guest used a source address that is not its own, or a protocol that
+   * a guest may not use.
    *
    * @generated from field: uint64 forged_packets = 3;
    */
@@ -641,7 +640,7 @@ export declare type RefusedPacket = Message<"paddock.v1.RefusedPacket"> & {
   source: string;
 
   /**
-   * Address that the sandbox wanted to reach.
+   * Address that the sandbox tried to reach.
    *
    * @generated from field: string destination = 3;
    */
@@ -662,7 +661,7 @@ export declare type RefusedPacket = Message<"paddock.v1.RefusedPacket"> & {
   port: number;
 
   /**
-   * Packets of this kind that are in the list.
+   * Packets of this kind in the list.
    *
    * @generated from field: uint64 packets = 6;
    */
@@ -676,7 +675,7 @@ export declare type RefusedPacket = Message<"paddock.v1.RefusedPacket"> & {
 export declare const RefusedPacketSchema: GenMessage<RefusedPacket>;
 
 /**
- * NetworkMode says which network a sandbox is on.
+ * NetworkMode selects the network of a sandbox.
  *
  * @generated from enum paddock.v1.NetworkMode
  */
@@ -689,14 +688,14 @@ export enum NetworkMode {
   UNSPECIFIED = 0,
 
   /**
-   * The default network of the node. A node that has none refuses the sandbox.
+   * The default network of the node. A node without one refuses the sandbox.
    *
    * @generated from enum value: NETWORK_MODE_DEFAULT = 1;
    */
   DEFAULT = 1,
 
   /**
-   * No network: the guest has its loopback interface only.
+   * No network: the guest has only its loopback interface.
    *
    * @generated from enum value: NETWORK_MODE_NONE = 2;
    */
@@ -709,7 +708,7 @@ export enum NetworkMode {
 export declare const NetworkModeSchema: GenEnum<NetworkMode>;
 
 /**
- * EgressMode says what may be reached.
+ * EgressMode selects the destinations that may be reached.
  *
  * @generated from enum paddock.v1.EgressMode
  */
@@ -722,21 +721,21 @@ export enum EgressMode {
   UNSPECIFIED = 0,
 
   /**
-   * The world, without private, shared, link-local and multicast addresses. The DNS servers of the sandbox can be reached.
+   * All addresses except private, shared, link-local and multicast ones. The DNS servers of the sandbox can be reached.
    *
    * @generated from enum value: EGRESS_MODE_PUBLIC = 1;
    */
   PUBLIC = 1,
 
   /**
-   * Everything but the node, the other sandboxes, link-local and multicast addresses.
+   * All addresses except those of the node, of the other sandboxes, link-local and multicast ones.
    *
    * @generated from enum value: EGRESS_MODE_OPEN = 2;
    */
   OPEN = 2,
 
   /**
-   * Nothing. With rules, only what they allow; without rules, not even DNS servers.
+   * No address. With rules, only those that they allow; without rules, not even DNS servers.
    *
    * @generated from enum value: EGRESS_MODE_NONE = 3;
    */
@@ -822,7 +821,7 @@ export enum NetworkProtocol {
 export declare const NetworkProtocolSchema: GenEnum<NetworkProtocol>;
 
 /**
- * RouteScope says how far away the destinations of a route are.
+ * RouteScope is the distance to the destinations of a route.
  *
  * @generated from enum paddock.v1.RouteScope
  */

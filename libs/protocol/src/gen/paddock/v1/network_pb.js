@@ -134,7 +134,7 @@ export const NetworkModeSchema = /*@__PURE__*/
   enumDesc(file_paddock_v1_network, 0);
 
 /**
- * NetworkMode says which network a sandbox is on.
+ * NetworkMode selects the network of a sandbox.
  *
  * @generated from enum paddock.v1.NetworkMode
  */
@@ -148,7 +148,7 @@ export const EgressModeSchema = /*@__PURE__*/
   enumDesc(file_paddock_v1_network, 1);
 
 /**
- * EgressMode says what may be reached.
+ * EgressMode selects the destinations that may be reached.
  *
  * @generated from enum paddock.v1.EgressMode
  */
@@ -190,7 +190,7 @@ export const RouteScopeSchema = /*@__PURE__*/
   enumDesc(file_paddock_v1_network, 4);
 
 /**
- * RouteScope says how far away the destinations of a route are.
+ * RouteScope is the distance to the destinations of a route.
  *
  * @generated from enum paddock.v1.RouteScope
  */

@@ -87,7 +87,7 @@ export declare type ExecStart = Message<"paddock.v1.ExecStart"> & {
 
   /**
    * Whether the client sends `ack`. Then no byte is released before it is acknowledged. Otherwise a byte counts as acknowledged
-   * when the client's transport has taken it, and the guest keeps half a ring of bytes before that.
+   * when the client's transport has accepted it, and the guest keeps half a ring of bytes before that.
    *
    * @generated from field: bool explicit_ack = 5;
    */
@@ -369,7 +369,7 @@ export declare type OutputAck = Message<"paddock.v1.OutputAck"> & {
 export declare const OutputAckSchema: GenMessage<OutputAck>;
 
 /**
- * OutputClose closes the reading end of an output, permanently and for all clients, as when the reader of a pipe exits. The next
+ * OutputClose closes the read end of an output, permanently and for all clients, as when the reader of a pipe exits. The next
  * write of the process gets SIGPIPE or EPIPE, and the stream ends with the bytes that were read before. A terminal is hung up
  * (SIGHUP). A second close succeeds. A client that disconnects closes nothing: clients can attach to its process again.
  *
@@ -998,7 +998,7 @@ export declare const ProcessService: GenService<{
     output: typeof ResizeTtyResponseSchema;
   },
   /**
-   * ReadLogs returns the output of a container's init from the log files of the node, also after its exit.
+   * ReadLogs returns the output of a container's init from the log files of the node, even after its exit.
    *
    * @generated from rpc paddock.v1.ProcessService.ReadLogs
    */

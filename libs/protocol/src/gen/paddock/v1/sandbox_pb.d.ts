@@ -20,7 +20,7 @@ export declare const file_paddock_v1_sandbox: GenFile;
  *
  * Planned fields and their numbers: 10 devices, 11 volumes, 12 placement selector (labels of nodes), 13 required
  * isolation, 14 time to live, 15 source (a template or a snapshot, in place of a boot), 16 tenant. They are not `reserved`:
- * a number that was reserved cannot be used later without breaking the accepted protocol.
+ * a reserved number cannot be used later without breaking the accepted protocol.
  *
  * @generated from message paddock.v1.SandboxSpec
  */
@@ -102,7 +102,7 @@ export declare const SandboxSpecSchema: GenMessage<SandboxSpec>;
  */
 export declare type VmResources = Message<"paddock.v1.VmResources"> & {
   /**
-   * Virtual CPUs at boot, 1 to 240; 0 means what the containers need, at least the node's default.
+   * Virtual CPUs at boot, 1 to 240; 0 means the number that the containers need, at least the node's default.
    *
    * @generated from field: uint32 vcpus = 1;
    */
@@ -116,7 +116,7 @@ export declare type VmResources = Message<"paddock.v1.VmResources"> & {
   maxVcpus: number;
 
   /**
-   * Memory at boot in bytes, a multiple of 1 MiB, at least 96 MiB; 0 means what the containers need, at least the
+   * Memory at boot in bytes, a multiple of 1 MiB, at least 96 MiB; 0 means the amount that the containers need, at least the
    * node's default.
    *
    * @generated from field: uint64 memory_bytes = 3;
@@ -138,14 +138,14 @@ export declare type VmResources = Message<"paddock.v1.VmResources"> & {
 export declare const VmResourcesSchema: GenMessage<VmResources>;
 
 /**
- * DnsSpec is the content of /etc/resolv.conf in the containers. Without name servers in it, a sandbox with a network uses those of its
- * node, and a sandbox without a network has none.
+ * DnsSpec is the content of /etc/resolv.conf in the containers. If it has no name servers, a sandbox with a network uses those of
+ * its node, and a sandbox without a network has none.
  *
  * @generated from message paddock.v1.DnsSpec
  */
 export declare type DnsSpec = Message<"paddock.v1.DnsSpec"> & {
   /**
-   * Addresses of name servers, at most 3. The policy of the network lets the sandbox reach them at port 53.
+   * Addresses of name servers, at most 3. The network policy allows the sandbox to reach them at port 53.
    *
    * @generated from field: repeated string nameservers = 1;
    */
@@ -312,7 +312,7 @@ export declare type SandboxStatus = Message<"paddock.v1.SandboxStatus"> & {
   maxSize?: VmSize | undefined;
 
   /**
-   * Size that the containers need. It differs from `size` until the guest has taken or given back the difference.
+   * Size that the containers need. It differs from `size` until the guest has accepted or returned the difference.
    *
    * @generated from field: paddock.v1.VmSize wanted_size = 13;
    */
@@ -497,7 +497,7 @@ export declare type LockStatus = Message<"paddock.v1.LockStatus"> & {
   holder: string;
 
   /**
-   * Time since when the holder has the lock.
+   * Time at which the holder acquired the lock.
    *
    * @generated from field: google.protobuf.Timestamp held_since = 2;
    */
@@ -1140,7 +1140,7 @@ export declare const GetSandboxStatsResponseSchema: GenMessage<GetSandboxStatsRe
  */
 export declare type SandboxStats = Message<"paddock.v1.SandboxStats"> & {
   /**
-   * Use of the host by the VM, from the cgroups of the host.
+   * Resource usage of the VM on the host, from the cgroups of the host.
    *
    * @generated from field: paddock.v1.HostStats host = 1;
    */
@@ -1161,7 +1161,7 @@ export declare type SandboxStats = Message<"paddock.v1.SandboxStats"> & {
   containers: ContainerStats[];
 
   /**
-   * Statistics of the network interfaces, the first one first.
+   * Statistics of the network interfaces, in order.
    *
    * @generated from field: repeated paddock.v1.InterfaceStats interfaces = 4;
    */
@@ -1175,7 +1175,7 @@ export declare type SandboxStats = Message<"paddock.v1.SandboxStats"> & {
 export declare const SandboxStatsSchema: GenMessage<SandboxStats>;
 
 /**
- * HostStats is the use of the host by a VM, in the form of ContainerStats.
+ * HostStats is the resource usage of a VM on its host, in the form of ContainerStats.
  *
  * @generated from message paddock.v1.HostStats
  */
@@ -1885,14 +1885,14 @@ export declare const CgroupLayoutSchema: GenEnum<CgroupLayout>;
 /**
  * SandboxService creates, runs, stops and deletes sandboxes.
  *
- * A call whose repeat would change something again has a `request_id`. A repeat with the same id and body has the same outcome.
- * The same id with another body is refused (FAILED_PRECONDITION, reason REQUEST_ID_REUSED). To delete or remove an object that
- * does not exist is NOT_FOUND, for every kind of object, unless the call repeats the request that removed it. To start, stop,
- * pause, resume or kill an object that is in that state already succeeds. A limit of -1 means no limit.
+ * A call whose repeat would make another change has a `request_id`. A repeat with the same id and body has the same outcome. The
+ * same id with another body is refused (FAILED_PRECONDITION, reason REQUEST_ID_REUSED). Deleting or removing an object that does
+ * not exist is NOT_FOUND, for every kind of object, unless the call repeats the request that removed it. Starting, stopping,
+ * pausing, resuming or killing an object that is in that state already succeeds. A limit of -1 means no limit.
  *
  * Every error has a `google.rpc.ErrorInfo` with domain "paddock". The README lists all reasons. All calls can fail with
- * INVALID_ARGUMENT (with a `google.rpc.BadRequest` that names each invalid field), NOT_FOUND, DEADLINE_EXCEEDED, and
- * UNAVAILABLE (the node, the VM or its guest cannot be reached).
+ * INVALID_ARGUMENT (with a `google.rpc.BadRequest` that names each invalid field), NOT_FOUND, DEADLINE_EXCEEDED, and UNAVAILABLE
+ * (the node, the VM or its guest cannot be reached).
  *
  * Planned calls: UpdateSandbox (labels and annotations), ListDevices, CopyTo and CopyFrom (files of a container, as a stream),
  * and the calls of templates and snapshots. Each interface has an id, and routes name the interface by that id.
@@ -2007,7 +2007,7 @@ export declare const SandboxService: GenService<{
     output: typeof ResumeSandboxResponseSchema;
   },
   /**
-   * GetSandboxStats returns what the sandbox uses of its host, and what its guest reports.
+   * GetSandboxStats returns the resource usage of the sandbox on its host, and the report of its guest.
    *
    * @generated from rpc paddock.v1.SandboxService.GetSandboxStats
    */
@@ -2027,8 +2027,8 @@ export declare const SandboxService: GenService<{
     output: typeof WatchSandboxStatsResponseSchema;
   },
   /**
-   * UpdateNetwork changes the policy and the rates of a sandbox's network. They hold for open connections too when the call returns.
-   * For a stopped sandbox they hold from its next start. Errors: INVALID_ARGUMENT (the sandbox has no network).
+   * UpdateNetwork changes the policy and the rates of a sandbox's network. When the call returns they apply to open connections,
+   * too. For a stopped sandbox they apply from its next start. Errors: INVALID_ARGUMENT (the sandbox has no network).
    *
    * @generated from rpc paddock.v1.SandboxService.UpdateNetwork
    */
@@ -2038,7 +2038,7 @@ export declare const SandboxService: GenService<{
     output: typeof UpdateNetworkResponseSchema;
   },
   /**
-   * ListRefusedPackets lists what the policy of a sandbox refused lately.
+   * ListRefusedPackets lists the packets of a sandbox that its policy refused in the last minutes.
    *
    * @generated from rpc paddock.v1.SandboxService.ListRefusedPackets
    */

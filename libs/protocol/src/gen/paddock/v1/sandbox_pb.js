@@ -434,14 +434,14 @@ export const CgroupLayout = /*@__PURE__*/
 /**
  * SandboxService creates, runs, stops and deletes sandboxes.
  *
- * A call whose repeat would change something again has a `request_id`. A repeat with the same id and body has the same outcome.
- * The same id with another body is refused (FAILED_PRECONDITION, reason REQUEST_ID_REUSED). To delete or remove an object that
- * does not exist is NOT_FOUND, for every kind of object, unless the call repeats the request that removed it. To start, stop,
- * pause, resume or kill an object that is in that state already succeeds. A limit of -1 means no limit.
+ * A call whose repeat would make another change has a `request_id`. A repeat with the same id and body has the same outcome. The
+ * same id with another body is refused (FAILED_PRECONDITION, reason REQUEST_ID_REUSED). Deleting or removing an object that does
+ * not exist is NOT_FOUND, for every kind of object, unless the call repeats the request that removed it. Starting, stopping,
+ * pausing, resuming or killing an object that is in that state already succeeds. A limit of -1 means no limit.
  *
  * Every error has a `google.rpc.ErrorInfo` with domain "paddock". The README lists all reasons. All calls can fail with
- * INVALID_ARGUMENT (with a `google.rpc.BadRequest` that names each invalid field), NOT_FOUND, DEADLINE_EXCEEDED, and
- * UNAVAILABLE (the node, the VM or its guest cannot be reached).
+ * INVALID_ARGUMENT (with a `google.rpc.BadRequest` that names each invalid field), NOT_FOUND, DEADLINE_EXCEEDED, and UNAVAILABLE
+ * (the node, the VM or its guest cannot be reached).
  *
  * Planned calls: UpdateSandbox (labels and annotations), ListDevices, CopyTo and CopyFrom (files of a container, as a stream),
  * and the calls of templates and snapshots. Each interface has an id, and routes name the interface by that id.

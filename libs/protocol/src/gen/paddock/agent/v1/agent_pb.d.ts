@@ -112,7 +112,7 @@ export declare type ConfigureSandboxRequest = Message<"paddock.agent.v1.Configur
   sharePidNamespace: boolean;
 
   /**
-   * The network; not set leaves it as it is. If it cannot be applied, the guest is not configured.
+   * The network; if not set, it does not change. If it cannot be applied, the guest is not configured.
    *
    * @generated from field: paddock.agent.v1.NetworkConfig network = 8;
    */
@@ -167,7 +167,7 @@ export declare type DnsConfig = Message<"paddock.agent.v1.DnsConfig"> & {
 export declare const DnsConfigSchema: GenMessage<DnsConfig>;
 
 /**
- * NetworkConfig is the network of the sandbox. Interfaces that it does not name stay as they are.
+ * NetworkConfig is the network of the sandbox. Interfaces that it does not name do not change.
  *
  * @generated from message paddock.agent.v1.NetworkConfig
  */
@@ -209,15 +209,15 @@ export declare const NetworkConfigSchema: GenMessage<NetworkConfig>;
  */
 export declare type Interface = Message<"paddock.agent.v1.Interface"> & {
   /**
-   * Address of the device on the guest's PCI bus, such as "0000:00:08.0"; empty for a device that is not on it.
+   * Address of the device on the guest's PCI bus, such as "0000:00:08.0"; empty for a device that is not on that bus.
    *
    * @generated from field: string pci_address = 1;
    */
   pciAddress: string;
 
   /**
-   * The MAC that the device has from the host, such as "02:00:00:00:00:01", whatever MAC is set. For a device that has none of its
-   * own, its present MAC.
+   * The MAC that the host gave the device, such as "02:00:00:00:00:01", regardless of the MAC that is set. For a device without
+   * one, its present MAC.
    *
    * @generated from field: string permanent_mac = 2;
    */
@@ -231,14 +231,14 @@ export declare type Interface = Message<"paddock.agent.v1.Interface"> & {
   name: string;
 
   /**
-   * MAC to set, unicast; empty leaves it as it is.
+   * MAC to set, unicast; if empty, it does not change.
    *
    * @generated from field: string mac = 4;
    */
   mac: string;
 
   /**
-   * MTU, 68 to 65535; 0 leaves it as it is. IPv6 needs 1280.
+   * MTU, 68 to 65535; if 0, it does not change. IPv6 needs 1280.
    *
    * @generated from field: uint32 mtu = 5;
    */
@@ -315,14 +315,14 @@ export declare type Route = Message<"paddock.agent.v1.Route"> & {
   scope: RouteScope;
 
   /**
-   * Whether the gateway is on the link although no address of the interface says so.
+   * Whether the gateway is on the link even if no address of the interface implies it.
    *
    * @generated from field: bool onlink = 7;
    */
   onlink: boolean;
 
   /**
-   * Whether the kernel made the route from an address. A request ignores such a route.
+   * Whether the kernel created the route for an address. Ignored in a request.
    *
    * @generated from field: bool from_kernel = 8;
    */
@@ -444,13 +444,13 @@ export declare type UpdateInterfaceResponse = Message<"paddock.agent.v1.UpdateIn
 export declare const UpdateInterfaceResponseSchema: GenMessage<UpdateInterfaceResponse>;
 
 /**
- * InterfaceStatus is an interface with what the kernel says of it.
+ * InterfaceStatus is an interface with its state in the kernel.
  *
  * @generated from message paddock.agent.v1.InterfaceStatus
  */
 export declare type InterfaceStatus = Message<"paddock.agent.v1.InterfaceStatus"> & {
   /**
-   * Its configuration now, with all fields set that the device has.
+   * Its present configuration, with all fields set that the device has.
    *
    * @generated from field: paddock.agent.v1.Interface interface = 1;
    */
@@ -491,7 +491,7 @@ export declare type RemoveInterfaceRequest = Message<"paddock.agent.v1.RemoveInt
   pciAddress: string;
 
   /**
-   * The MAC that the device has from the host.
+   * The MAC that the host gave the device.
    *
    * @generated from field: string permanent_mac = 2;
    */
@@ -633,7 +633,7 @@ export declare const ListRoutesResponseSchema: GenMessage<ListRoutesResponse>;
  */
 export declare type UpdateDnsRequest = Message<"paddock.agent.v1.UpdateDnsRequest"> & {
   /**
-   * Hostname of the sandbox, at most 64 bytes. Containers with a hostname of their own keep it.
+   * Hostname of the sandbox, at most 64 bytes. Containers with their own hostname keep it.
    *
    * @generated from field: string hostname = 1;
    */
@@ -3344,9 +3344,9 @@ export declare type OutputAck = Message<"paddock.agent.v1.OutputAck"> & {
 export declare const OutputAckSchema: GenMessage<OutputAck>;
 
 /**
- * OutputClose closes the reading end of an output, permanently and for all clients. The next write of the process gets SIGPIPE or
- * EPIPE, and the stream ends (`eof`) with the bytes that were read before. A terminal is hung up: SIGHUP, and the end of its stdin,
- * too. A second close succeeds. A client that disconnects closes nothing: clients can attach to its process again.
+ * OutputClose closes the read end of an output, permanently and for all clients. The next write of the process gets SIGPIPE or
+ * EPIPE, and the stream ends (`eof`) with the bytes that were read before. A terminal is hung up: SIGHUP, and the end of its
+ * stdin, too. A second close succeeds. A client that disconnects closes nothing: clients can attach to its process again.
  *
  * @generated from message paddock.agent.v1.OutputClose
  */
@@ -3845,7 +3845,7 @@ export enum FailureReason {
   EXHAUSTED = 12,
 
   /**
-   * A memory limit is below what is in use and cannot be reclaimed. FAILED_PRECONDITION.
+   * A memory limit is below the usage, which cannot be reclaimed. FAILED_PRECONDITION.
    *
    * @generated from enum value: FAILURE_REASON_LIMIT_BELOW_USE = 13;
    */
@@ -4060,8 +4060,8 @@ export declare const StreamSchema: GenEnum<Stream>;
  */
 export declare const SandboxService: GenService<{
   /**
-   * ConfigureSandbox gives the guest its identity: entropy, time, hostname, name resolution, network. It is
-   * the first call. A node may repeat it, after a restore or a resume, to renew the identity.
+   * ConfigureSandbox gives the guest its identity: entropy, time, hostname, name resolution, network. It is the first call. A
+   * node may repeat it, after a restore or a resume, to renew the identity.
    * Errors: INVALID_ARGUMENT, NOT_FOUND (an interface), FAILED_PRECONDITION (a gateway that cannot be reached).
    *
    * @generated from rpc paddock.agent.v1.SandboxService.ConfigureSandbox
@@ -4082,9 +4082,9 @@ export declare const SandboxService: GenService<{
     output: typeof GetGuestResponseSchema;
   },
   /**
-   * SetOnlineCpus sets how many CPUs are online. It takes the last CPUs offline first, and CPU 0 stays online. The response says
-   * how many are online afterwards, which may differ from the request. It is for VMs that have all vCPUs from the start: the agent
-   * brings hot-plugged CPUs online without a call. Errors: INVALID_ARGUMENT (0).
+   * SetOnlineCpus sets how many CPUs are online. It takes the last CPUs offline first, and CPU 0 stays online. The response has
+   * the resulting number, which may differ from the request. It is for VMs that have all vCPUs from the start: the agent brings
+   * hot-plugged CPUs online without a call. Errors: INVALID_ARGUMENT (0).
    *
    * @generated from rpc paddock.agent.v1.SandboxService.SetOnlineCpus
    */
@@ -4116,17 +4116,17 @@ export declare const SandboxService: GenService<{
 }>;
 
 /**
- * NetworkService configures the guest's network. Calls that change something are executed one after the other, and a call that
- * fails leaves everything as it was. The guest accepts no router advertisements and configures no addresses by itself.
+ * NetworkService configures the guest's network. Calls that change it are executed one after the other, and a call that fails
+ * changes nothing. The guest accepts no router advertisements and configures no addresses by itself.
  *
  * @generated from service paddock.agent.v1.NetworkService
  */
 export declare const NetworkService: GenService<{
   /**
    * UpdateInterface sets name, MAC, MTU, addresses and state of an interface. Addresses that are not in the request are removed,
-   * except for the kernel's link-local ones. Routes stay, and an update that a route cannot survive is refused. The agent waits for
+   * except the kernel's link-local ones. Routes are kept, and an update that would remove a route is refused. The agent waits for
    * a device that was just plugged in.
-   * Errors: NOT_FOUND (no such device), INVALID_ARGUMENT, FAILED_PRECONDITION (a gateway could not be reached any more).
+   * Errors: NOT_FOUND (no such device), INVALID_ARGUMENT, FAILED_PRECONDITION (a gateway would become unreachable).
    *
    * @generated from rpc paddock.agent.v1.NetworkService.UpdateInterface
    */
@@ -4147,7 +4147,7 @@ export declare const NetworkService: GenService<{
     output: typeof RemoveInterfaceResponseSchema;
   },
   /**
-   * ListInterfaces returns all interfaces but the loopback, with statistics.
+   * ListInterfaces returns all interfaces except the loopback, with statistics.
    *
    * @generated from rpc paddock.agent.v1.NetworkService.ListInterfaces
    */
@@ -4157,7 +4157,7 @@ export declare const NetworkService: GenService<{
     output: typeof ListInterfacesResponseSchema;
   },
   /**
-   * UpdateRoutes replaces the routes of the main table. Routes that the kernel made from addresses stay.
+   * UpdateRoutes replaces the routes of the main table. Routes that the kernel created for addresses are kept.
    * Errors: NOT_FOUND (an interface), INVALID_ARGUMENT, FAILED_PRECONDITION (a gateway that cannot be reached).
    *
    * @generated from rpc paddock.agent.v1.NetworkService.UpdateRoutes
@@ -4168,7 +4168,7 @@ export declare const NetworkService: GenService<{
     output: typeof UpdateRoutesResponseSchema;
   },
   /**
-   * ListRoutes returns the routes of the main table, those of the kernel included.
+   * ListRoutes returns the routes of the main table, including those of the kernel.
    *
    * @generated from rpc paddock.agent.v1.NetworkService.ListRoutes
    */
@@ -4178,8 +4178,8 @@ export declare const NetworkService: GenService<{
     output: typeof ListRoutesResponseSchema;
   },
   /**
-   * UpdateDns replaces the resolver, the additional hosts and the hostname. /etc/resolv.conf, /etc/hosts and /etc/hostname of all
-   * containers follow. Errors: INVALID_ARGUMENT.
+   * UpdateDns replaces the resolver, the additional hosts and the hostname, also in /etc/resolv.conf, /etc/hosts and
+   * /etc/hostname of all containers. Errors: INVALID_ARGUMENT.
    *
    * @generated from rpc paddock.agent.v1.NetworkService.UpdateDns
    */
@@ -4284,7 +4284,7 @@ export declare const ContainerService: GenService<{
   },
   /**
    * UpdateContainer replaces the limits that are set in the request, all of them or none. Errors: NOT_FOUND, INVALID_ARGUMENT,
-   * FAILED_PRECONDITION (a memory limit below what is in use and cannot be reclaimed).
+   * FAILED_PRECONDITION (a memory limit below the usage, which cannot be reclaimed).
    *
    * @generated from rpc paddock.agent.v1.ContainerService.UpdateContainer
    */

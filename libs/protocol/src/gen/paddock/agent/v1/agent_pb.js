@@ -843,8 +843,8 @@ export const SandboxService = /*@__PURE__*/
   serviceDesc(file_paddock_agent_v1_agent, 0);
 
 /**
- * NetworkService configures the guest's network. Calls that change something are executed one after the other, and a call that
- * fails leaves everything as it was. The guest accepts no router advertisements and configures no addresses by itself.
+ * NetworkService configures the guest's network. Calls that change it are executed one after the other, and a call that fails
+ * changes nothing. The guest accepts no router advertisements and configures no addresses by itself.
  *
  * @generated from service paddock.agent.v1.NetworkService
  */

@@ -58,7 +58,7 @@ export declare type CommandRequest = Message<"paddock.node.v1.CommandRequest"> &
   sandboxId: string;
 
   /**
-   * The method, as in the path of a gRPC call: "paddock.v1.SandboxService/CreateSandbox". A node that does not serve it answers
+   * The method, as in the path of a gRPC call: "paddock.v1.SandboxService/CreateSandbox". A node without that method answers
    * UNIMPLEMENTED.
    *
    * @generated from field: string method = 5;
