@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Copies the third-party protos that ours import to proto/vendor (not committed), from pinned packages:
+# Copies the third-party protos that Paddock's import to proto/vendor (not committed), from pinned packages:
 # buf/validate from the crate prost-protovalidate-types, google/rpc from the npm package google-proto-files.
 set -euo pipefail
 cd "$(dirname "$0")"
