@@ -20,7 +20,7 @@ durations=()
 began=$SECONDS
 tests=0 passed=0 failed=0 not_run=0
 
-# All tests but those of e2e and fleet, so that a new directory is included.
+# All tests except those of e2e and fleet, so that a new directory is included.
 unit_tests() { tests_below libs services deploy test | grep -vE '^test/(e2e|fleet)/'; }
 
 # The longest files start first, so that the last file does not run alone at the end of a stage.
@@ -117,7 +117,7 @@ if wants fleet; then mapfile -t fleet_files < <(tests_below test/fleet); fi
 run_directory=$(mktemp -d /tmp/pdXXXXXX)
 chmod 0711 "$run_directory"
 scratch=$(mktemp -d)
-# An interrupted run ends what it started.
+# An interrupted run ends the processes that it started.
 finish() {
   rm -rf "$scratch"
   rm -rf --one-file-system "$run_directory"

@@ -95,7 +95,7 @@ explain_missing() {
     echo "As root: apt-get update && apt-get install --no-install-recommends $*"
   else
     echo "This is $(system_name), and this script installs packages on Debian 12 only. Install them by hand."
-    echo "Debian has what is missing in: $*"
+    echo "The Debian packages with the missing programs: $*"
     echo "Its programs: $(missing_programs)"
   fi
   echo "Then run this again."
@@ -124,7 +124,7 @@ install_packages() {
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] && return
   install_or_explain "${missing[@]}"
-  note "installed ${#missing[@]} and what they need"
+  note "installed ${#missing[@]} and their dependencies"
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -eq 0 ] || {
     echo "Still missing after the installation: ${missing[*]}"

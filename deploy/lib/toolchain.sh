@@ -25,7 +25,7 @@ install_npm_packages() {
   npm ci --no-audit --no-fund --loglevel=error ||
     npm install --no-save --no-audit --no-fund --loglevel=error
   npm_is_current || {
-    echo "node_modules differs from package-lock.json; run npm install and see what it changes in the lock file"
+    echo "node_modules differs from package-lock.json; run npm install and check its changes to the lock file"
     return 1
   }
   note "installed"

@@ -24,7 +24,7 @@ export function nameFaults(file: TrackedFile): string[] {
   const faults = file.path
     .split("/")
     .filter((part) => EMPTY_NAMES.has(part.replace(/\..*$/, "")))
-    .map((part) => `${file.path}: "${part}" does not say what it is about`);
+    .map((part) => `${file.path}: "${part}" does not describe its content`);
   const name = basename(file.path);
   if (/\.m?[jt]s$/.test(name) && !name.startsWith(".") && !KEBAB_CASE.test(name)) {
     faults.push(`${file.path}: not in kebab-case`);

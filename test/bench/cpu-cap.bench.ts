@@ -55,15 +55,15 @@ async function held(cpus: number): Promise<void> {
   others.push(...samples("others"));
   series.push(
     { name: `quota ${cpus}: vCPUs, host's cgroup`, unit: "CPUs", samples: samples("vcpus") },
-    { name: `quota ${cpus}: vCPUs, HostStats`, unit: "CPUs", samples: samples("told") },
+    { name: `quota ${cpus}: vCPUs, HostStats`, unit: "CPUs", samples: samples("reported") },
     { name: `quota ${cpus}: sandbox, host's cgroup`, unit: "CPUs", samples: samples("sandbox") },
     { name: `quota ${cpus}: others on the host`, unit: "CPUs", samples: samples("others") },
     { name: `quota ${cpus}: periods throttled`, unit: "count", samples: samples("throttled") },
   );
-  const toBeHad = median(uses.map((use) => hostCpus() - use.others - (use.sandbox - use.vcpus)));
+  const availableCpus = median(uses.map((use) => hostCpus() - use.others - (use.sandbox - use.vcpus)));
   const deviations = {
-    vcpus: median(samples("vcpus")) / Math.min(cpus, toBeHad) - 1,
-    told: median(samples("told")) / Math.min(cpus, toBeHad) - 1,
+    vcpus: median(samples("vcpus")) / Math.min(cpus, availableCpus) - 1,
+    reported: median(samples("reported")) / Math.min(cpus, availableCpus) - 1,
   };
   for (const [figure, deviation] of Object.entries(deviations))
     targets.push({

@@ -17,13 +17,16 @@ test("the table of errors has every reason under its code", () => {
         [codes.split(", "), reasons.match(/\b[A-Z][A-Z_]+\b/g) ?? []] as const,
     )
     .filter(([named]) => named.every((code) => codes.has(code)));
-  const told = rows.flatMap(([named, reasons]) => reasons.map((reason) => [reason, named] as const));
+  const reported = rows.flatMap(([named, reasons]) => reasons.map((reason) => [reason, named] as const));
   // A reason with the name of a code stands for an error of another service, without a reason.
   const wanted = Object.entries(REASON_KINDS).filter(
     ([reason, kind]) => !codes.has(reason) || kind === "internal" || kind === "cancelled",
   );
-  assert.deepEqual(told.map(([reason]) => reason).toSorted(), wanted.map(([reason]) => reason).toSorted());
-  for (const [reason, named] of told) {
+  assert.deepEqual(
+    reported.map(([reason]) => reason).toSorted(),
+    wanted.map(([reason]) => reason).toSorted(),
+  );
+  for (const [reason, named] of reported) {
     const kind = REASON_KINDS[reason as keyof typeof REASON_KINDS];
     assert.ok(named.includes(codeOf(kind)), `${reason} is ${kind}`);
   }

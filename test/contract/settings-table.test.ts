@@ -21,11 +21,11 @@ for (const [title, rows] of Object.entries(tables))
   test(`the README has the ${title.toLowerCase()} as they are declared`, () => {
     const readme = readFileSync(join(repositoryRoot, "README.md"), "utf8");
     const section = readme.split(`\n### ${title}\n`)[1]?.split(/\n#/)[0] ?? "";
-    const told = section.split("\n").flatMap((line) => {
+    const reported = section.split("\n").flatMap((line) => {
       const [, name, meaning, text] = /^\| `([A-Z0-9_]+)` +\| (.*?) *\| (.*?) *\|$/.exec(line) ?? [];
       return name === undefined ? [] : [[name, meaning, text]];
     });
-    assert.deepEqual(told, rows, `the README must have this table:\n${tableOf(rows)}`);
+    assert.deepEqual(reported, rows, `the README must have this table:\n${tableOf(rows)}`);
   });
 
 /** The table in the form of the README, for the error message. */

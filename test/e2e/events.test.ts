@@ -39,7 +39,7 @@ function words({ change, containerId, execId, cause }: Event): string {
 }
 
 /** The events of a sandbox. Checks by their numbers that each is delivered once and none is missing. */
-function told({ events }: EventLog, sandboxId: string): string[] {
+function reported({ events }: EventLog, sandboxId: string): string[] {
   const own = events.filter((event) => event.sandboxId === sandboxId);
   assert.deepEqual(
     own.map(({ sequence }) => Number(sequence)),
@@ -84,7 +84,7 @@ test("events report the states of a sandbox and the exits of its inits and execs
   await stack.client.sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
   await remove(sandboxId);
   await log.find(isState(sandboxId, SandboxState.DELETED));
-  assert.deepEqual(told(log, sandboxId), [
+  assert.deepEqual(reported(log, sandboxId), [
     "CREATING",
     "c1 READY",
     "READY",
@@ -118,7 +118,7 @@ test("a container that exceeds its memory limit is reported as out of memory", a
     ({ containerId, change }) =>
       containerId === "c2" && change.case === "containerState" && change.value === ContainerState.STOPPED,
   );
-  const own = told(log, sandboxId).filter((text) => text.startsWith("c2"));
+  const own = reported(log, sandboxId).filter((text) => text.startsWith("c2"));
   assert.deepEqual(own, [
     "c2 READY",
     "c2 RUNNING",
@@ -135,7 +135,7 @@ test("a killed VM is reported with its cause, and no exit code is invented", asy
   await runIdle(stack, sandboxId);
   process.kill(machine(), "SIGKILL");
   await log.find(isState(sandboxId, SandboxState.STOPPED));
-  assert.deepEqual(told(log, sandboxId).slice(-2), ["c1 STOPPED (VM_LOST)", "STOPPED (VM_LOST)"]);
+  assert.deepEqual(reported(log, sandboxId).slice(-2), ["c1 STOPPED (VM_LOST)", "STOPPED (VM_LOST)"]);
   await remove(sandboxId);
 });
 
@@ -162,7 +162,7 @@ test("a kill of the daemon loses and repeats no event, and a token works for a n
   await log.find(({ execId }) => execId === "meanwhile");
   await remove(sandboxId);
   await log.find(isState(sandboxId, SandboxState.DELETED));
-  const all = told(log, sandboxId);
+  const all = reported(log, sandboxId);
   const exits = all.filter((text) => /^c1 e\d+ /.test(text));
   assert.deepEqual(
     exits,
@@ -171,7 +171,7 @@ test("a kill of the daemon loses and repeats no event, and a token works for a n
   assert.equal(all.filter((text) => text === "c1 meanwhile 9 (EXITED)").length, 1);
   await using again = await EventLog.start(stack.client, { token: beginning, sandboxId });
   await again.find(isState(sandboxId, SandboxState.DELETED));
-  assert.deepEqual(told(again, sandboxId), all);
+  assert.deepEqual(reported(again, sandboxId), all);
   assert.deepEqual(
     again.events.map(({ eventId }) => eventId),
     log.events.map(({ eventId }) => eventId),

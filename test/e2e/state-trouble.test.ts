@@ -113,11 +113,11 @@ test("on a full disk calls fail with a reason, sandboxes keep running and can be
   process.kill(machineOf("other"), "SIGKILL");
   await assert.rejects(lifeOf("other"), PaddockError);
   for (let round = 0; round < 10; round++) assert.equal(await lifeOf("healthy"), life);
-  const told = await log.find(
+  const reported = await log.find(
     ({ sandboxId, change }) =>
       sandboxId === "other" && change.case === "sandboxState" && change.value === SandboxState.STOPPED,
   );
-  assert.equal(told.cause, StopCause.VM_LOST);
+  assert.equal(reported.cause, StopCause.VM_LOST);
   assert.equal(stack.nodePid, daemon);
   await sandboxes.deleteSandbox({ ...id(), sandboxId: "other" }, soon());
   makeRoom();

@@ -29,6 +29,6 @@ export function findNone(kind: ChaosFindingKind, what: readonly string[]): void 
 }
 
 /** Throws if the reported value is not the expected one. */
-export function findSame(kind: ChaosFindingKind, about: string, told: unknown, was: unknown): void {
-  if (told !== was) throw new ChaosFinding(kind, [`${about} is ${String(told)}, not ${String(was)}`]);
+export function findSame(kind: ChaosFindingKind, about: string, reported: unknown, was: unknown): void {
+  if (reported !== was) throw new ChaosFinding(kind, [`${about} is ${String(reported)}, not ${String(was)}`]);
 }

@@ -233,7 +233,7 @@ export class ChaosWorker {
   /** Checks that the daemon's answer about the sandbox matches the answers that this client received. */
   async verify(): Promise<void> {
     const { sandboxId } = this;
-    const told = await this.#stack.client.sandboxes.getSandboxStatus({ sandboxId }).then(
+    const reported = await this.#stack.client.sandboxes.getSandboxStatus({ sandboxId }).then(
       (answer) => answer.status,
       (error: unknown) => {
         if (error instanceof PaddockError && error.reason === "SANDBOX_NOT_FOUND") return undefined;
@@ -243,14 +243,14 @@ export class ChaosWorker {
     const wanted = { absent: undefined, running: SandboxState.RUNNING, stopped: SandboxState.STOPPED }[
       this.known.state
     ];
-    findSame("lost_results", `the state of ${sandboxId}`, told?.state, wanted);
-    if (told === undefined) return;
-    const ids = told.containers.map(({ containerId }) => containerId);
+    findSame("lost_results", `the state of ${sandboxId}`, reported?.state, wanted);
+    if (reported === undefined) return;
+    const ids = reported.containers.map(({ containerId }) => containerId);
     findSame("lost_results", `the containers of ${sandboxId}`, ids.join(), "c1");
-    const [c1] = told.containers;
+    const [c1] = reported.containers;
     findSame("lost_results", `the shares of ${sandboxId}`, c1?.resources?.cpuShares ?? 0n, this.known.shares);
     const wantedCause = this.known.state === "stopped" ? StopCause.REQUESTED : StopCause.UNSPECIFIED;
-    findSame("invented_exits", `the cause of ${sandboxId}'s end`, told.stopCause, wantedCause);
+    findSame("invented_exits", `the cause of ${sandboxId}'s end`, reported.stopCause, wantedCause);
     findSame("invented_exits", `the cause of the end of c1 of ${sandboxId}`, c1?.stopCause, wantedCause);
     if (this.known.state === "running") await this.#checkWaits();
   }

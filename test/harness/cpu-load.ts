@@ -41,7 +41,7 @@ export type CpuUse = {
   /** Of the vCPU threads, by the kernel's count. */
   readonly vcpus: number;
   /** The same by GetSandboxStats. */
-  readonly told: number;
+  readonly reported: number;
   /** Of the whole sandbox with QEMU's own threads, by the kernel's count. */
   readonly sandbox: number;
   /** Of everything else on the host. A cap is not at fault if the host has no CPU time left. */
@@ -57,18 +57,18 @@ export async function cpuUse(
   cgroup: HostCgroup,
   windowMs: number,
 ): Promise<CpuUse> {
-  const before = { ...(await toldOf(stack, sandboxId)), ...readAll(cgroup) };
+  const before = { ...(await reportedOf(stack, sandboxId)), ...readAll(cgroup) };
   await delay(windowMs);
-  const told = await toldOf(stack, sandboxId);
-  const after = { ...told, ...readAll(cgroup) };
+  const reported = await reportedOf(stack, sandboxId);
+  const after = { ...reported, ...readAll(cgroup) };
   const us = after.atUs - before.atUs;
-  const toldUs = after.toldAtUs - before.toldAtUs;
+  const reportedUs = after.toldAtUs - before.toldAtUs;
   const vcpus = (after.vcpus.usageUs - before.vcpus.usageUs) / us;
   const sandbox = (after.sandboxUs - before.sandboxUs) / us;
   const periods = after.vcpus.periods - before.vcpus.periods;
   return {
     vcpus,
-    told: (after.toldVcpuUs - before.toldVcpuUs) / toldUs,
+    reported: (after.reportedVcpuUs - before.reportedVcpuUs) / reportedUs,
     sandbox,
     others: Math.max(0, (after.hostUs - before.hostUs) / us - sandbox),
     throttled: periods && (after.vcpus.throttledPeriods - before.vcpus.throttledPeriods) / periods,
@@ -82,12 +82,12 @@ const readAll = (cgroup: HostCgroup) => ({
   atUs: performance.now() * 1000,
 });
 
-async function toldOf(stack: Stack, sandboxId: string) {
+async function reportedOf(stack: Stack, sandboxId: string) {
   const { stats } = await stack.client.sandboxes.getSandboxStats({ sandboxId }, { deadline: inSeconds(30) });
   const { time, vcpuUsageUs = 0n }: Partial<HostStats> = stats?.host ?? {};
   if (!time) throw new Error(`no host figures of ${sandboxId}`);
   const toldAtUs = Number(time.seconds) * 1e6 + time.nanos / 1000;
-  return { toldAtUs, toldVcpuUs: Number(vcpuUsageUs) };
+  return { toldAtUs, reportedVcpuUs: Number(vcpuUsageUs) };
 }
 
 /** Time that the host's CPUs were not idle, in microseconds. User time includes that of guests. */

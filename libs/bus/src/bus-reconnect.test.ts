@@ -98,8 +98,8 @@ test("a failure is logged once for each cause, with the cause as err and without
   await eventually(() => assert.equal(bus.connected, true));
   const failures = events.filter(({ kind }) => kind === "connect-failed");
   assert.equal(failures.length, 1);
-  const told = lines.filter(({ level }) => level === "warn");
-  assert.ok(told.some(({ fields }) => "err" in fields && /authorization/i.test(String(fields.err))));
+  const reported = lines.filter(({ level }) => level === "warn");
+  assert.ok(reported.some(({ fields }) => "err" in fields && /authorization/i.test(String(fields.err))));
   for (const { fields, text } of lines) {
     const { err, ...rest } = fields as { err?: Error };
     assert.doesNotMatch(`${text} ${JSON.stringify(rest)} ${err?.stack}`, /password@|right-password/);

@@ -137,8 +137,8 @@ test("a reader that does not read gets one batch and no more", async () => {
   await bus.connection().flush();
   const manager = await jetstreamManager(bus.connection());
   const delivered: number[] = [];
-  for await (const { delivered: told } of manager.consumers.list(EVENTS_STREAM))
-    delivered.push(told.consumer_seq);
+  for await (const { delivered: reported } of manager.consumers.list(EVENTS_STREAM))
+    delivered.push(reported.consumer_seq);
   // Part of the batch may still be in transit.
   assert.equal(delivered.length, 1);
   assert.ok((delivered[0] ?? 0) <= 256, `${delivered[0]} events were sent`);

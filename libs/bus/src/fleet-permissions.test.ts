@@ -119,8 +119,8 @@ test("an api and two nodes can do all their work without a refusal", async () =>
   assert.equal(await placements.release(placed), true);
   const seen: string[] = [];
   const signal = AbortSignal.timeout(20_000);
-  for await (const { event: told } of readEvents(events, { streamCreated, sequence: 0 }, { signal })) {
-    if (told !== undefined) seen.push(told.eventId);
+  for await (const { event: reported } of readEvents(events, { streamCreated, sequence: 0 }, { signal })) {
+    if (reported !== undefined) seen.push(reported.eventId);
     if (seen.length === 2) break;
   }
   assert.deepEqual(seen, ["of-host-1", "of-host-2"]);

@@ -117,7 +117,7 @@ for (const [what, lose] of losses) {
     const from = { streamCreated: extent.streamCreated, sequence: extent.lastSequence };
     const reader = readEvents(stream, from, { signal: AbortSignal.timeout(60_000) });
     await reader.next();
-    const told = assert.rejects(
+    const reported = assert.rejects(
       (async () => {
         for await (const _ of reader);
       })(),
@@ -125,7 +125,7 @@ for (const [what, lose] of losses) {
     );
     await lose();
     await eventually(() => publish(`after-${id}`));
-    await told;
+    await reported;
     assert.equal(await publisher.lastIdOf("n1", "s"), `after-${id}`);
     assert.equal((await stream.extent()).lastSequence, 1);
   });
@@ -169,8 +169,8 @@ class RefusedRegistry extends PlacementRegistry {
 }
 
 test("failed claims are retried after growing pauses, and each cause is reported once", async () => {
-  const told: unknown[] = [];
-  await using registry = new RefusedRegistry(api, { onRestoreFailed: (err) => told.push(err) });
+  const reported: unknown[] = [];
+  await using registry = new RefusedRegistry(api, { onRestoreFailed: (err) => reported.push(err) });
   await registry.claim(placement("refused", 5n));
   await eventually(() => assert.ok(registry.isFilled));
   const [first, second] = [new Error("no permission"), new Error("no leader")];
@@ -179,10 +179,10 @@ test("failed claims are retried after growing pauses, and each cause is reported
   await eventually(() => assert.ok(registry.refusedAtMs.length >= 3));
   const [one = 0, two = 0, three = 0] = registry.refusedAtMs;
   assert.ok(two - one > 450 && three - two > 950, `${registry.refusedAtMs}`);
-  assert.deepEqual(told, [first]);
+  assert.deepEqual(reported, [first]);
   assert.equal(registry.isFilled, false);
   registry.refusal = second;
-  await eventually(() => assert.deepEqual(told, [first, second]));
+  await eventually(() => assert.deepEqual(reported, [first, second]));
   registry.refusal = undefined;
   await eventually(() => assert.ok(registry.isFilled));
   assert.equal((await registry.read("refused"))?.placement.generation, 5n);

@@ -81,7 +81,7 @@ export class NodeView extends RegistryView {
     this.#awaited.delete(id);
     if (heartbeat === undefined) this.#seen.delete(id);
     else this.#seen.set(id, { heartbeat, seenAtMs: this.#nowMs() - ageMs, epoch: this.epoch });
-    this.tell();
+    this.notify();
   }
 
   /** A node that was not received has been removed, unless the registry was lost. */

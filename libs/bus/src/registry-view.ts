@@ -63,10 +63,10 @@ export abstract class RegistryView implements AsyncDisposable {
   protected setFilled(isFilled: boolean): void {
     if (this.#isFilled === isFilled) return;
     this.#isFilled = isFilled;
-    this.tell();
+    this.notify();
   }
 
-  protected tell(): void {
+  protected notify(): void {
     for (const listener of this.#listeners) listener();
   }
 

@@ -223,9 +223,9 @@ test("each warning of the nodes about an image is returned once, with the image"
   const call = images().importImage();
   await call.write({ message: { case: "start", value: { name: "odd" } } });
   call.end();
-  const told = (await Array.fromAsync(call)).at(-1);
-  assert.equal(told?.message.case, "image");
-  assert.deepEqual(told?.warnings, ["the root is closed", "no variable"]);
+  const reported = (await Array.fromAsync(call)).at(-1);
+  assert.equal(reported?.message.case, "image");
+  assert.deepEqual(reported?.warnings, ["the root is closed", "no variable"]);
 });
 
 test("an image is imported unchanged on all nodes at once, with progress and then the image", async () => {

@@ -132,7 +132,7 @@ test("the cancellation and the deadline of a client reach the node", async () =>
   const unlimited = processes().exec();
   await unlimited.write(start());
   for await (const _ of unlimited) break;
-  assert.equal(contexts[1]?.deadline, undefined, "a stream has no deadline of its own");
+  assert.equal(contexts[1]?.deadline, undefined, "a stream has no default deadline");
 });
 
 test("a stream without start, or with a second start, is INVALID_FIELD, and the call to the node is cancelled", async () => {
@@ -230,10 +230,10 @@ test("statistics of a sandbox arrive as its node reads them until the client dis
   };
   const sandboxes = bench.connection.service(SandboxService);
   const watch = (nanos: number) => sandboxes.watchSandboxStats({ sandboxId: "s", interval: { nanos } });
-  const told: number[] = [];
-  for await (const { cpuPercent } of watch(200_000_000)) if (told.push(cpuPercent) === 3) break;
+  const reported: number[] = [];
+  for await (const { cpuPercent } of watch(200_000_000)) if (reported.push(cpuPercent) === 3) break;
   await left.promise;
-  assert.deepEqual([told, asked], [[0, 25, 50], [200_000_000]]);
+  assert.deepEqual([reported, asked], [[0, 25, 50], [200_000_000]]);
   const error = await drained(watch(1_000)).then(
     () => undefined,
     (thrown: unknown) => thrown,

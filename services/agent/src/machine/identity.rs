@@ -185,7 +185,7 @@ fn add_entropy(entropy: &[u8]) -> Result<(), IdentityError> {
 
 fn prepare_dirs(machine: &Machine, shm_bytes: u64) -> Result<(), IdentityError> {
     for dir in [machine.shm_dir(), machine.shared_root()] {
-        std::fs::create_dir_all(&dir).map_err(system("make a directory for containers"))?;
+        std::fs::create_dir_all(&dir).map_err(system("create a directory for containers"))?;
     }
     mount_shm(&machine.shm_dir(), shm_bytes).map_err(system("mount the shared memory"))
 }

@@ -30,7 +30,7 @@ pub struct Ends {
 impl Ends {
     /// Creates three pipes. Without stdin, the process reads end-of-file at once.
     pub fn pipes(with_stdin: bool) -> Result<(Self, Stdio), ProcessError> {
-        let make = || pipe_with(PipeFlags::CLOEXEC).map_err(ProcessError::system("make a pipe"));
+        let make = || pipe_with(PipeFlags::CLOEXEC).map_err(ProcessError::system("create a pipe"));
         let (stdin_read, stdin_write) = make()?;
         let (stdout_read, stdout_write) = make()?;
         let (stderr_read, stderr_write) = make()?;

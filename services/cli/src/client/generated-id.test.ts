@@ -26,7 +26,7 @@ test("an id that the api generates is recognized; a UUID of a client is a chosen
   assert.ok(!isShortFor("0b1c2d3e", "0b1c2d3e-4f50-7a6b-9c7d-8e9fa0b1c2d3"));
 });
 
-test("a chosen name is never shortened, however much it looks like an id", () => {
+test("a chosen name is never shortened, even if it looks like an id", () => {
   for (const name of [
     "job-10",
     "deadbeef",

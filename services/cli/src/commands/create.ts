@@ -5,7 +5,7 @@ import { isImagePath } from "../image-source.ts";
 import { importImage } from "../import-image.ts";
 
 export const createCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("create", "create a container in a VM of its own, without starting it", [
+  const command = describedCommand("create", "create a container in its own VM, without starting it", [
     "create --name job python:3.11 python3 /job.py",
     "create --sandbox job --name helper debian:bookworm sleep inf",
   ])

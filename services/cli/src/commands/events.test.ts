@@ -139,12 +139,12 @@ test("each event is printed once and in order, even if connections break or stre
   const run = startCli(api, ["events", "-q", "--no-follow", "--since-token", "t0", "-o", "json"]);
   started.resolve(run);
   assert.equal(await run.exit, 0);
-  const told = run
+  const reported = run
     .out()
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line).event?.sequence);
-  assert.deepEqual(told, [...Array.from({ length: last }, (_, i) => String(i + 1)), undefined]);
+  assert.deepEqual(reported, [...Array.from({ length: last }, (_, i) => String(i + 1)), undefined]);
   assert.ok(api.calls.length >= 5, `${api.calls.length} connections`);
 });
 

@@ -31,10 +31,7 @@ export const eventsCommand: CommandDefinition = (bind) => {
     .option("--since <time>", 'first event, such as "10m" (ago) or "2026-01-31T12:00:00Z"; may be a token')
     .option("--until <time>", "end there")
     .option("--since-token <token>", "continue after the response with this resumeToken (see -o json)")
-    .option(
-      "--sandbox <id>",
-      "only this sandbox: its full id, also of one that is deleted or does not exist yet",
-    );
+    .option("--sandbox <id>", "only this sandbox: its full id, even if it is deleted or does not exist yet");
   return bind(command, async (run) => {
     const nowMs = Date.now();
     const options = command.opts<EventsOptions>();

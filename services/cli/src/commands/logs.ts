@@ -19,7 +19,7 @@ type LogsOptions = {
 };
 
 export const logsCommand: CommandDefinition = (bind) => {
-  const command = describedCommand("logs", "show the output of a container, also after its end", [
+  const command = describedCommand("logs", "show the output of a container, even after its end", [
     "logs web",
     "logs -f --tail 20 -t web",
     "logs --since 10m --stream stderr web/main",

@@ -22,7 +22,7 @@ export const restartCommand = targetCommand<GraceOptions>(
   addGrace,
 );
 
-/** The request with a request id of its own. */
+/** The request with a new request id. */
 const stopping = <T extends { readonly requestId: string }>(request: T): T => ({
   ...request,
   requestId: `${request.requestId}.stop`,

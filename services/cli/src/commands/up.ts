@@ -13,7 +13,7 @@ import { type FleetSettings, nodeBinary } from "../local-fleet/fleet-settings.ts
 import { type FleetEvents, LocalFleet, type Report } from "../local-fleet/local-fleet.ts";
 import { logLine } from "../local-fleet/log-line.ts";
 import { isFleetUp, stopFleet } from "../local-fleet/stop-fleet.ts";
-import { CHANNEL_FD, channelReport, followStart, tellFailed, tellReady } from "../local-fleet/up-channel.ts";
+import { CHANNEL_FD, channelReport, followStart, sendFailed, sendReady } from "../local-fleet/up-channel.ts";
 import { formatSpan } from "../output/quantities.ts";
 import { stateDirOf } from "../settings.ts";
 
@@ -53,7 +53,7 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
   const { busPort: bus, apiPort: api, httpPort: http, streamPort: stream } = options;
   const stateDir = resolve(options.stateDir ?? stateDirOf(run.around.env));
   if (process.getuid?.() !== 0) {
-    throw new CliError("only root can give each VM a user and a control group of its own", {
+    throw new CliError("only root can give each VM its own user and control group", {
       hint: "use sudo",
     });
   }
@@ -127,12 +127,12 @@ async function inBackground(run: CommandRun, settings: FleetSettings): Promise<v
     const fleet = new LocalFleet(settings, events);
     using _lastWords = run.beforeExit(() => fleet.kill());
     await fleet.start(run.signal);
-    tellReady();
+    sendReady();
     closeSync(CHANNEL_FD);
     await stopSignal(run);
     await fleet.stop();
   } catch (error) {
-    tellFailed(error);
+    sendFailed(error);
     throw error;
   }
 }

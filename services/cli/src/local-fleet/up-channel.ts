@@ -21,7 +21,7 @@ type Message = {
   };
 };
 
-const tell = (message: Message): void => {
+const send = (message: Message): void => {
   try {
     writeSync(CHANNEL_FD, `${JSON.stringify(message)}\n`);
   } catch {
@@ -31,18 +31,18 @@ const tell = (message: Message): void => {
 
 /** The side of the background process. */
 export const channelReport: Report = async (label, work, done) => {
-  tell({ begin: label });
+  send({ begin: label });
   const value = await work();
-  tell({ done: done(value) });
+  send({ done: done(value) });
   return value;
 };
 
-export const tellReady = (): void => tell({ ready: true });
+export const sendReady = (): void => send({ ready: true });
 
-export function tellFailed(error: unknown): void {
+export function sendFailed(error: unknown): void {
   const known =
     error instanceof CliError ? error : new CliError(error instanceof Error ? error.message : String(error));
-  tell({ failed: { message: known.message, hint: known.hint, details: known.details } });
+  send({ failed: { message: known.message, hint: known.hint, details: known.details } });
 }
 
 /** The side of the foreground process: shows each phase until the fleet is ready. Throws the error that the start failed with. */

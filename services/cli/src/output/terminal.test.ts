@@ -55,7 +55,7 @@ test("with -it the terminal is raw, its size is sent, and Ctrl-C is a byte for t
   shell.end(130);
   await terminal.exit;
   assert.ok(terminal.shown().includes("first\r\ndown\nhere\r\n$ "), "output comes as the process wrote it");
-  assert.match(terminal.shown(), /code 130\r\n/, "the terminal is as it was, for output");
+  assert.match(terminal.shown(), /code 130\r\n/, "the terminal is restored for output");
   assert.match(terminal.shown(), / icanon/, "and for input");
   assert.deepEqual(shell.signals, []);
 });

@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(reads_of("1000:7", &["8"], false), (1000, 7, (0, 0)), "all of it is given");
         assert_eq!(reads_of("1000:7", &[], true), (1000, 7, (1, 0)), "the home directory is not");
         assert_eq!(reads_of("1000:7", &["audio"], false), (1000, 7, (0, 1)), "a group's number is not");
-        assert_eq!(reads_of("4242", &[], false), (4242, 0, (1, 0)), "one without a name is no member of a group");
+        assert_eq!(reads_of("4242", &[], false), (4242, 0, (1, 0)), "a user without a name is not a member of a group");
         assert_eq!(reads_of("1000", &[], false), (1000, 1001, (1, 1)));
         assert_eq!(reads_of("app:7", &[], false), (1000, 7, (1, 0)));
     }

@@ -42,7 +42,7 @@ fn drop_rights() -> Result<()> {
         for (first, last) in [(0, CHANNEL - 1), (CHANNEL + 1, i32::MAX)] {
             crate::runtime::raw::sys!(libc::SYS_close_range, first, last, CLOSE);
         }
-        unshare_unsafe(UnshareFlags::NEWNS).attempt(|| "make a mount namespace")?;
+        unshare_unsafe(UnshareFlags::NEWNS).attempt(|| "create a mount namespace")?;
     }
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).attempt(|| "make mounts private")?;

@@ -84,7 +84,7 @@ fn build(spec: &StageSpec, member: &OwnedFd) -> Result<Built> {
     rustix::process::umask(Mode::empty());
     rustix::system::sethostname(spec.hostname.as_bytes()).attempt(|| "set the hostname")?;
     // SAFETY: this process has one thread, so no other one loses state that it relies on.
-    unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.attempt(|| "make a cgroup namespace")?;
+    unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.attempt(|| "create a cgroup namespace")?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).attempt(|| "make mounts private")?;
     let root = rootfs::mount(&spec.filesystem)?;

@@ -22,8 +22,8 @@ fn a_process_runs_as_its_user_with_its_groups_and_home() {
     process.cwd = "/home/app".into();
     let expected = "uid=1000(app) gid=1001(app) groups=1001(app),44(video),77\n/home/app\n/home/app\n0022\nsandbox-1\n";
     let ended = container.run(&process);
-    let told = ended.stdout.replace("groups=44(video),77,1001(app)", "groups=1001(app),44(video),77");
-    assert_eq!(told.replace("groups=44(video),77", "groups=1001(app),44(video),77"), expected, "{ended:?}");
+    let output = ended.stdout.replace("groups=44(video),77,1001(app)", "groups=1001(app),44(video),77");
+    assert_eq!(output.replace("groups=44(video),77", "groups=1001(app),44(video),77"), expected, "{ended:?}");
     process.user = "nobody-here".into();
     assert_eq!(container.outcome(&process).unwrap_err().reason(), FailureReason::Invalid);
 }
@@ -119,8 +119,8 @@ fn a_process_leads_a_session_and_has_its_oom_score_and_limits() {
     assert_eq!(default.lines().nth(1), Some("1024"));
     process.oom_score_adj = 321;
     process.rlimits = vec![pb::Rlimit { r#type: "RLIMIT_NOFILE".into(), soft: 64, hard: 128 }];
-    let told = container.run(&process).stdout;
-    let mut lines = told.lines();
+    let output = container.run(&process).stdout;
+    let mut lines = output.lines();
     assert_eq!((lines.next(), lines.next(), lines.next()), (Some("321"), Some("64"), Some("128")));
     let stat: Vec<&str> = lines.next().unwrap().split(' ').collect();
     assert_eq!((stat[0], stat[0]), (stat[4], stat[5]), "pid, process group, session");
