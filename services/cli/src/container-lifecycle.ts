@@ -1,5 +1,5 @@
 /** Creates and removes containers together with their sandboxes. */
-import { PaddockError } from "@paddock/domain";
+import { type ErrorKind, PaddockError } from "@paddock/domain";
 import {
   type ContainerStatus,
   type CreateSandboxResponse,
@@ -9,17 +9,43 @@ import {
 } from "@paddock/protocol";
 import { CliError } from "./cli-error.ts";
 import type { CommandRun } from "./command-run.ts";
-import { type ContainerOptions, type ContainerPlace, containerSpec } from "./container-options.ts";
+import { type ContainerOptions, type ContainerPlace, containerSpec, newPlace } from "./container-options.ts";
+import { isImagePath } from "./image-source.ts";
+import { importImage } from "./import-image.ts";
 import { printable } from "./output/printable.ts";
 import { formatSpan } from "./output/quantities.ts";
 import { vmResources } from "./vm-options.ts";
 
+/** A container as the command line describes it, and where it goes. */
 export type NewContainer = {
-  readonly options: ContainerOptions;
   readonly place: ContainerPlace;
   readonly image: string;
-  readonly args: readonly string[];
+  readonly container: ReturnType<typeof containerSpec>;
+  /** What a new sandbox has besides the container. */
+  readonly sandbox: ReturnType<typeof vmResources>;
 };
+
+/** Reads all options. Throws a usage error when one is wrong or they contradict each other: nothing was sent or made yet. */
+export function newContainer(
+  run: CommandRun,
+  options: ContainerOptions,
+  { image, args }: { readonly image: string; readonly args: readonly string[] },
+): NewContainer {
+  const place = newPlace(options);
+  return {
+    place,
+    image,
+    container: containerSpec(run, options, { containerId: place.containerId, args }),
+    sandbox: vmResources(options, place.isNewSandbox),
+  };
+}
+
+/** The same with the id of its image, which is imported first when it is an archive. */
+export async function withImported(run: CommandRun, wanted: NewContainer): Promise<NewContainer> {
+  if (!isImagePath(wanted.image)) return wanted;
+  const { imageId } = await importImage(run, wanted.image);
+  return { ...wanted, image: imageId };
+}
 
 /** Creates and starts a container, in a new sandbox or in an existing one. Returns its status, if the api sent it. */
 export async function runContainer(
@@ -35,7 +61,7 @@ export async function runContainer(
     );
     return started.container;
   }
-  const { sandbox: spec } = specsOf(run, container);
+  const spec = sandboxOf(container);
   const { sandbox: created } = await run.change(
     {
       what: `run "${printable(container.image)}"`,
@@ -51,7 +77,7 @@ export async function runContainer(
 export async function createContainer(run: CommandRun, container: NewContainer): Promise<void> {
   const { sandboxId, isNewSandbox } = container.place;
   if (!isNewSandbox) return createInSandbox(run, container);
-  const { sandbox: spec } = specsOf(run, container);
+  const spec = sandboxOf(container);
   await run.change(
     {
       what: `create a sandbox for "${printable(container.image)}"`,
@@ -64,7 +90,7 @@ export async function createContainer(run: CommandRun, container: NewContainer):
 
 async function createInSandbox(run: CommandRun, container: NewContainer): Promise<void> {
   const { sandboxId, containerId } = container.place;
-  const { container: spec } = specsOf(run, container);
+  const spec = containerOf(container);
   await run.change(
     {
       what: `create container "${containerId}" in sandbox "${sandboxId}"`,
@@ -75,12 +101,9 @@ async function createInSandbox(run: CommandRun, container: NewContainer): Promis
   );
 }
 
-/** Throws a usage error when options contradict each other. */
-function specsOf(run: CommandRun, { options, place, image, args }: NewContainer) {
-  const container = containerSpec(run, options, { containerId: place.containerId, image, args });
-  const resources = vmResources(options, place.isNewSandbox);
-  return { container, sandbox: { containers: [container], ...(resources && { resources }) } };
-}
+const containerOf = ({ container, image }: NewContainer) => ({ ...container, image });
+
+const sandboxOf = (wanted: NewContainer) => ({ ...wanted.sandbox, containers: [containerOf(wanted)] });
 
 /** Removes the objects that `run` created, in any state. Succeeds if they do not exist. */
 export async function removePlace(run: CommandRun, place: ContainerPlace): Promise<void> {
@@ -103,8 +126,13 @@ export async function deleteSandbox(run: CommandRun, sandboxId: string): Promise
   );
 }
 
-const isNotFound = (error: unknown): boolean =>
-  error instanceof CliError && error.cause instanceof PaddockError && error.cause.kind === "not_found";
+const isNotFound = (error: unknown): boolean => kindOf(error) === "not_found";
+
+/** Whether a failure says that the name belongs to a sandbox or a container that was there before. */
+export const isNameTaken = (error: unknown): boolean => kindOf(error) === "already_exists";
+
+const kindOf = (error: unknown): ErrorKind | undefined =>
+  error instanceof CliError && error.cause instanceof PaddockError ? error.cause.kind : undefined;
 
 function bootText(sandbox: Sandbox | undefined): string {
   const boot = sandbox?.status?.bootDuration;

@@ -1,6 +1,6 @@
 /** Options for a new container: the same for `run` and `create`. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ContainerSpecSchema } from "@paddock/protocol";
+import type { ContainerSpec, ContainerSpecSchema } from "@paddock/protocol";
 import type { Command } from "commander";
 import { chosenName, newId } from "./client/generated-id.ts";
 import { MAIN_CONTAINER } from "./client/targets.ts";
@@ -57,14 +57,14 @@ export function printPlace(run: CommandRun, place: ContainerPlace): void {
   else run.print(`${nameOf(place)}\n`);
 }
 
+/** The container without its image, which may have to be imported first. Throws a usage error. */
 export function containerSpec(
   run: CommandRun,
   options: ContainerOptions,
-  what: { readonly containerId: string; readonly image: string; readonly args: readonly string[] },
-): MessageInitShape<typeof ContainerSpecSchema> {
+  what: { readonly containerId: string; readonly args: readonly string[] },
+): Exclude<MessageInitShape<typeof ContainerSpecSchema>, ContainerSpec> {
   return {
     containerId: what.containerId,
-    image: what.image,
     process: processSpec(run, options, []),
     ...(options.entrypoint === undefined
       ? {}

@@ -1,6 +1,6 @@
 /** Options that size the VM of a new sandbox, for `run` and `create`. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { VmResourcesSchema } from "@paddock/protocol";
+import type { SandboxSpec, SandboxSpecSchema } from "@paddock/protocol";
 import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
 import { wholeNumber } from "./limit-options.ts";
@@ -30,24 +30,25 @@ export const addVmOptions = (command: Command): Command =>
       "memory it may grow to: from 96m, in whole MiB (default: the node's limit)",
     );
 
-/** The requested size, or undefined. `isNewSandbox` tells whether a VM is created. */
+/** The part of the spec of a sandbox that sizes its VM. `isNewSandbox` tells whether a VM is created. */
 export function vmResources(
   { vcpus, maxVcpus, vmMemory, maxMemory }: VmOptions,
   isNewSandbox: boolean,
-): MessageInitShape<typeof VmResourcesSchema> | undefined {
-  if ([vcpus, maxVcpus, vmMemory, maxMemory].every((text) => text === undefined)) return undefined;
+): Pick<Exclude<MessageInitShape<typeof SandboxSpecSchema>, SandboxSpec>, "resources"> {
+  if ([vcpus, maxVcpus, vmMemory, maxMemory].every((text) => text === undefined)) return {};
   if (!isNewSandbox) {
     throw usageError(
       "the VM of --sandbox has its size already",
       "it grows with the limits of its containers, up to the maximum it was created with",
     );
   }
-  return {
+  const resources = {
     ...(vcpus === undefined ? {} : { vcpus: wholeNumber("--vcpus", vcpus, 1, MAX_VCPUS) }),
     ...(maxVcpus === undefined ? {} : { maxVcpus: wholeNumber("--max-vcpus", maxVcpus, 1, MAX_VCPUS) }),
     ...(vmMemory === undefined ? {} : { memoryBytes: wholeMib("--vm-memory", vmMemory) }),
     ...(maxMemory === undefined ? {} : { maxMemoryBytes: wholeMib("--max-memory", maxMemory) }),
   };
+  return { resources };
 }
 
 function wholeMib(option: string, text: string): bigint {

@@ -1,8 +1,6 @@
 import { type CommandDefinition, commandWords, describedCommand } from "../command-definition.ts";
-import { createContainer } from "../container-lifecycle.ts";
-import { addContainerOptions, type ContainerOptions, newPlace, printPlace } from "../container-options.ts";
-import { isImagePath } from "../image-source.ts";
-import { importImage } from "../import-image.ts";
+import { createContainer, newContainer, withImported } from "../container-lifecycle.ts";
+import { addContainerOptions, type ContainerOptions, printPlace } from "../container-options.ts";
 
 export const createCommand: CommandDefinition = (bind) => {
   const command = describedCommand("create", "create a container in its own VM, without starting it", [
@@ -17,9 +15,8 @@ export const createCommand: CommandDefinition = (bind) => {
     .passThroughOptions();
   return bind(addContainerOptions(command), async (run, { args: [image = "", ...operands], opts }) => {
     const options: ContainerOptions = opts.call(command);
-    const place = newPlace(options);
-    const imageId = isImagePath(image) ? (await importImage(run, image)).imageId : image;
-    await createContainer(run, { options, place, image: imageId, args: commandWords(operands) });
-    printPlace(run, place);
+    const wanted = newContainer(run, options, { image, args: commandWords(operands) });
+    await createContainer(run, await withImported(run, wanted));
+    printPlace(run, wanted.place);
   });
 };

@@ -191,6 +191,15 @@ test("a sandbox that could not be run exits 125, and --rm reports no second fail
   );
 });
 
+test("run --rm under a name that is taken deletes nothing", async () => {
+  await using f = await fixture(() => {
+    throw new PaddockError("SANDBOX_EXISTS", 'sandbox "web" exists');
+  });
+  const { code, err } = await cli(f.api, ["run", "--rm", "--name", "web", "tiny"]);
+  assert.deepEqual([code, f.deleted], [125, []]);
+  assert.match(err, /sandbox "web" exists/);
+});
+
 test("run --sandbox adds a container to an existing sandbox, and --rm removes only the container", async () => {
   const side = FakeProcess.init("side").write("stdout", "beside\n").end(0);
   await using api = await FakeApi.start();

@@ -2,17 +2,20 @@ import type { Command } from "commander";
 import { CliError, EXIT_NOT_RUN, usageError } from "../cli-error.ts";
 import { type CommandDefinition, commandWords, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
-import { removePlace, runContainer } from "../container-lifecycle.ts";
+import {
+  isNameTaken,
+  newContainer,
+  removePlace,
+  runContainer,
+  withImported,
+} from "../container-lifecycle.ts";
 import {
   addContainerOptions,
   type ContainerOptions,
   type ContainerPlace,
   nameOf,
-  newPlace,
   printPlace,
 } from "../container-options.ts";
-import { isImagePath } from "../image-source.ts";
-import { importImage } from "../import-image.ts";
 import { printable } from "../output/printable.ts";
 import { runInForeground } from "../process/foreground-process.ts";
 
@@ -50,16 +53,18 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
       "leave out -i and -t, and use paddock exec",
     );
   }
-  const place = newPlace(options);
-  const imageId = isImagePath(image) ? (await importImage(run, image)).imageId : image;
-  const spec = { options, place, image: imageId, args: commandWords(operands) };
+  const wanted = newContainer(run, options, { image, args: commandWords(operands) });
+  const { place } = wanted;
+  const container = await withImported(run, wanted);
   await using undo = new AsyncDisposableStack();
   if (options.rm) undo.defer(() => run.cleanUp(() => removePlace(run, place)));
   let started: Awaited<ReturnType<typeof runContainer>>;
   try {
-    started = await runContainer(run, spec);
+    started = await runContainer(run, container);
   } catch (error) {
-    if (!options.rm && run.interruptedBy) await run.cleanUp(() => removePlace(run, place));
+    // What has the name already is not ours to delete.
+    if (isNameTaken(error)) undo.move();
+    else if (!options.rm && run.interruptedBy) await run.cleanUp(() => removePlace(run, place));
     throw error;
   }
   if (options.detach) {
