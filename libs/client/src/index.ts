@@ -9,6 +9,7 @@ export * from "./list-all.ts";
 export * from "./process/output-cursor.ts";
 export * from "./process/process-session.ts";
 export type { Opening, ProcessAddress } from "./process/process-stream.ts";
+export * from "./process/start-process.ts";
 export * from "./process/stdin-window.ts";
 export * from "./read-logs.ts";
 export * from "./request-id.ts";

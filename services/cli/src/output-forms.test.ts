@@ -74,6 +74,7 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true }[] 
   { words: ["run", "-d", "tiny"], quiet: "ids" },
   { words: ["run", "--name", "new", "tiny"], quiet: "data", init: true },
   { words: ["exec", "web", "true"], quiet: "data" },
+  { words: ["exec", "-d", "web", "true"], quiet: "ids" },
   { words: ["attach", "web"], quiet: "data", init: true },
   { words: ["create", "tiny"], quiet: "ids" },
   { words: ["ps"], quiet: "ids" },

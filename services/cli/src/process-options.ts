@@ -1,7 +1,7 @@
 /** Options of a process: the same for init processes and execs. */
 import { readFileSync } from "node:fs";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ProcessSpecSchema } from "@paddock/protocol";
+import type { ProcessSpec, ProcessSpecSchema } from "@paddock/protocol";
 import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
 import { collect } from "./command-definition.ts";
@@ -34,7 +34,7 @@ export function processSpec(
   run: CommandRun,
   options: ProcessOptions,
   args: readonly string[],
-): MessageInitShape<typeof ProcessSpecSchema> {
+): Exclude<MessageInitShape<typeof ProcessSpecSchema>, ProcessSpec> {
   const { stdin, stdout, env } = run.around;
   const terminal = options.tty === true;
   if (terminal && options.interactive && !isTerminal(stdin)) {

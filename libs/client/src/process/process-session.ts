@@ -61,6 +61,8 @@ export type ProcessSessionOptions = {
   /** Ends the session with the signal's reason. The process continues. */
   readonly signal?: AbortSignal | undefined;
   readonly onNotice?: (notice: SessionNotice) => void;
+  /** Called when the process is known to have started, again after each break of the stream. Its PID is 0 when it has ended. */
+  readonly onStarted?: (started: ProcessStarted) => void;
 };
 
 export class ProcessSession {
@@ -194,6 +196,7 @@ export class ProcessSession {
     if (this.#resize) void stream.send(this.#resize);
     for (const name of CLOSABLE) if (this.#cursor(name).isDiscarding) this.#closeOutput(stream, name);
     for (const input of this.#signals.splice(0)) void stream.send(input);
+    this.#options.onStarted?.(started);
   }
 
   /** Without offsets in the request, the output begins where the process reports. */

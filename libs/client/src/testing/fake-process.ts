@@ -116,7 +116,7 @@ export class FakeProcess {
       case: "started",
       value: {
         execId: this.#execId ?? "",
-        pid: 7,
+        pid: this.exit ? 0 : 7,
         stdinOffset: BigInt(this.stdin.length),
         stdoutOffset: BigInt(at.stdout),
         stderrOffset: BigInt(at.stderr),

@@ -70,7 +70,7 @@ export async function runInForeground(run: CommandRun, process: ForegroundProces
 }
 
 /** The command is missing in the image or cannot be executed. Scripts get the code, 126 or 127; users see this message. */
-const notExecuted = ({ reason, code }: ExitStatus): CliError =>
+export const notExecuted = ({ reason, code }: ExitStatus): CliError =>
   new CliError(`cannot execute ${printable(reason)}`, { exitCode: code });
 
 const statusJson = (status: ExitStatus): JsonValue =>
@@ -79,7 +79,7 @@ const statusJson = (status: ExitStatus): JsonValue =>
 const firstOffset = (opening: Opening, key: "stdoutOffset" | "stderrOffset"): bigint =>
   opening.kind === "attach" ? (opening[key] ?? 0n) : 0n;
 
-function noticeText(notice: SessionNotice): string {
+export function noticeText(notice: SessionNotice): string {
   switch (notice.kind) {
     case "connection_lost":
       return CONNECTION_LOST;
