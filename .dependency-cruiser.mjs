@@ -34,10 +34,11 @@ const rooms = {
   cli: {
     output: ["cli-error.ts"],
     client: ["output", "command-run.ts", "each-operand.ts"],
+    network: ["output"],
     process: ["output", "command-run.ts", "signals.ts"],
     doctor: ["output"],
     "local-fleet": ["output"],
-    commands: ["client", "process", "doctor", "local-fleet", "*.ts"],
+    commands: ["client", "network", "process", "doctor", "local-fleet", "*.ts"],
   },
   node: {
     agent: [],

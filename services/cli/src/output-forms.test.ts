@@ -18,7 +18,7 @@ import {
 import { identify } from "@paddock/qemu";
 import { COMMANDS } from "./commands/all.ts";
 import { writeFleetRecord } from "./local-fleet/fleet-record.ts";
-import { fakeSandbox, serveSandboxes } from "./testing/fake-sandbox.ts";
+import { serveNetwork } from "./testing/fake-network.ts";
 import { cli } from "./testing/run-in-process.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "paddock-forms-"));
@@ -33,7 +33,7 @@ writeFleetRecord(up, { version: 1, ...at, supervisor, parts: [], ports });
 /** An api with a sandbox "web" that answers all calls of the commands below. */
 async function wholeApi(): Promise<FakeApi> {
   const api = await FakeApi.start();
-  serveSandboxes(api, [fakeSandbox("web")]);
+  serveNetwork(api);
   const { runSandbox, createSandbox, ...sandbox } = SandboxService.method;
   const made = ({ sandboxId }: { sandboxId: string }) => ({ sandbox: { sandboxId } });
   api.unary(runSandbox, made).unary(createSandbox, made);
@@ -91,6 +91,7 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true }[] 
   { words: ["kill", "web"], quiet: "ids" },
   { words: ["wait", "web"], quiet: "ids" },
   { words: ["inspect", "web", "gone"], quiet: "data" },
+  { words: ["port", "web"], quiet: "data" },
   { words: ["rm", "-f", "web", "gone"], quiet: "ids" },
   { words: ["image", "import", "-"], quiet: "ids" },
   { words: ["image", "ls"], quiet: "ids" },

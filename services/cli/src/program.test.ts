@@ -23,9 +23,7 @@ test("the help of every command has at least one example", async () => {
   const names = [...out.matchAll(/^ {2}([a-z]+)(?:\|[a-z]+)?(?: \[| +[a-z])/gm)].map(
     (match) => match[1] ?? "",
   );
-  const commands = names.filter(
-    (name) => name !== "help" && name !== "container" && name !== "image" && name !== "node",
-  );
+  const commands = names.filter((name) => !["help", "container", "image", "node"].includes(name));
   assert.ok(commands.length >= COMMANDS.length - 2, out);
   const nested = [
     ["image", "import"],
@@ -93,10 +91,13 @@ test("ps prints one row for each container, and an array as JSON", async () => {
   await using api = await FakeApi.start();
   serveSandboxes(api, [fakeSandbox("web", ["main", "helper"])]);
   const table = await cli(api, ["ps"]);
-  assert.match(table.out, /^SANDBOX +CONTAINER +IMAGE +CREATED +STATUS +RESTARTS +VM +NODE +ISOLATION\n/);
   assert.match(
     table.out,
-    /\nweb +main +tiny:1 +.* ago +Up 2 minutes +0 +Up +host-1 +tcg \(no guarantee\)\nweb +helper /,
+    /^SANDBOX +CONTAINER +IMAGE +CREATED +STATUS +PORTS +RESTARTS +VM +NODE +ISOLATION\n/,
+  );
+  assert.match(
+    table.out,
+    /\nweb +main +tiny:1 +.* ago +Up 2 minutes +- +0 +Up +host-1 +tcg \(no guarantee\)\nweb +helper /,
   );
   const json = JSON.parse((await cli(api, ["ps", "-o", "json"])).out);
   assert.equal(json[0].sandboxId, "web");

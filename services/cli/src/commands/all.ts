@@ -16,6 +16,7 @@ import { killCommand } from "./kill.ts";
 import { logsCommand } from "./logs.ts";
 import { nodeCommand } from "./node.ts";
 import { pauseCommand } from "./pause.ts";
+import { portCommand } from "./port.ts";
 import { psCommand } from "./ps.ts";
 import { restartCommand } from "./restart.ts";
 import { resumeCommand } from "./resume.ts";
@@ -52,6 +53,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   killCommand,
   waitCommand,
   inspectCommand,
+  portCommand,
   rmCommand,
   imageCommand,
   nodeCommand,

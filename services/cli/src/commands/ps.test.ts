@@ -3,7 +3,8 @@ import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { FakeApi } from "@paddock/client/testing";
 import { CgroupLayout, ContainerState, SandboxState, type SandboxStatusSchema } from "@paddock/protocol";
-import { serveSandboxes } from "../testing/fake-sandbox.ts";
+import { serveNetwork } from "../testing/fake-network.ts";
+import { fakeSandbox, serveSandboxes } from "../testing/fake-sandbox.ts";
 import { cli } from "../testing/run-in-process.ts";
 
 const MIB = 1024n * 1024n;
@@ -116,3 +117,39 @@ test("inspect shows limits as requested and in force, wanted and current sizes, 
   assert.equal(status.containers[0].resources.cpuQuotaUs, "150000");
   assert.equal(status.containers[0].resourcesInForce.cpuQuotaUs, "50000");
 });
+
+test("ps shows published ports as docker does", async () => {
+  await using api = await FakeApi.start();
+  serveNetwork(api);
+  const [heading, web, alone] = (await cli(api, ["ps"])).out.trimEnd().split("\n").map(cells);
+  assert.equal(heading?.at(-5), "PORTS");
+  assert.equal(web?.at(-5), "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 127.0.0.1:5353->53/udp");
+  assert.equal(alone?.at(-5), "-");
+});
+
+test("ps --format fills docker's fields into a template, as lines or as a table", async () => {
+  await using api = await FakeApi.start();
+  serveSandboxes(api, [fakeSandbox("web", ["main", "side"]), { ...fakeSandbox("db\x1b"), nodeId: "" }]);
+  const lines = await cli(api, ["ps", "--format", "{{.Names}}\\t{{ .State }}:{{.Ports}}|{{.Node}}"]);
+  assert.equal(lines.out, "web\tup:|host-1\nweb/side\tup:|host-1\ndb\\x1b\tup:|-\n");
+  const table = await cli(api, ["ps", "--format", "table {{.Names}}\\t{{.Image}} {{.Container}}"]);
+  assert.equal(
+    table.out,
+    "NAMES      IMAGE CONTAINER\nweb        tiny:1 main\nweb/side   tiny:1 side\ndb\\x1b     tiny:1 main\n",
+  );
+});
+
+for (const { words, says } of [
+  { words: ["--format", "json"], says: /--format does not print JSON\nhint: write -o json/ },
+  { words: ["--format", "{{json .}}"], says: /hint: write -o json/ },
+  { words: ["--format", "{{.Command}}"], says: /there is no field "\.Command"\nhint: one of \.ID, / },
+  { words: ["--format", "{{if .ID}}x{{end}}"], says: /is not supported.*\nhint: use -o json and jq/ },
+  { words: ["--format", "{{.ID}}", "-o", "json"], says: /--format and -o json exclude each other/ },
+]) {
+  test(`"ps ${words.join(" ")}" is refused before any call`, async () => {
+    await using api = await FakeApi.start();
+    const { code, err } = await cli(api, ["ps", ...words]);
+    assert.deepEqual([code, api.calls], [2, []]);
+    assert.match(err, says);
+  });
+}

@@ -5,10 +5,9 @@ import { listSandboxes } from "../client/targets.ts";
 import { type CommandDefinition, collect, describedCommand } from "../command-definition.ts";
 import { columns } from "../output/columns.ts";
 import { toJsonArray } from "../output/json.ts";
-import { limitsText, vmSizeText, waitingText } from "../output/limits-text.ts";
 import { printable } from "../output/printable.ts";
-import { formatAge } from "../output/quantities.ts";
-import { containerStatusText, isolationText, sandboxStateText } from "../output/status-text.ts";
+import { parseRowTemplate, type RowTemplate } from "../output/row-template.ts";
+import { COLUMNS, FIELDS, LIMITS_COLUMNS, type RowView } from "../sandbox-columns.ts";
 import { parseFilter, rowsOf, type SandboxRow } from "../sandbox-filter.ts";
 
 type PsOptions = {
@@ -18,10 +17,8 @@ type PsOptions = {
   readonly last?: string;
   readonly latest?: boolean;
   readonly trunc?: boolean;
+  readonly format?: string;
 };
-
-const HEADING = ["SANDBOX", "CONTAINER", "IMAGE", "CREATED", "STATUS", "RESTARTS", "VM", "NODE", "ISOLATION"];
-const LIMITS_HEADING = [...HEADING, "LIMITS", "VM SIZE"];
 
 export const psCommand: CommandDefinition = (bind) => {
   const command = describedCommand("ps", "list sandboxes and their containers", [
@@ -30,6 +27,7 @@ export const psCommand: CommandDefinition = (bind) => {
     "ps --limits",
     "ps -a -q --filter status=exited",
     "ps --filter image=python:3.11 --filter label=team=web",
+    "ps --format '{{.Names}} {{.Ports}}'",
     "ps -o json",
   ])
     .alias("ls")
@@ -42,19 +40,35 @@ export const psCommand: CommandDefinition = (bind) => {
     .option("-n, --last <number>", "only the last ones created, including stopped ones")
     .option("-l, --latest", "only the last one created")
     .option("--no-trunc", "full ids of images")
-    .option("--limits", "show limits of containers, and sizes and maxima of VMs");
+    .option("--limits", "show limits of containers, and sizes and maxima of VMs")
+    .option(
+      "--format <template>",
+      `rows as docker's, such as "table {{.Names}}\\t{{.Status}}"; fields: ${[...FIELDS.keys()].join(", ")}`,
+    );
   return bind(command, async (run) => {
     const options = command.opts<PsOptions>();
     const wanted = selectionOf(options);
+    const template = options.format === undefined ? undefined : parseRowTemplate(options.format, FIELDS);
+    if (template !== undefined && run.isJson)
+      throw usageError("--format and -o json exclude each other", "give one of them");
     const shown = wanted(await listSandboxes(run));
     const sandboxes = [...new Set(shown.map(({ sandbox }) => sandbox))];
     if (run.isJson) return run.print(toJsonArray(SandboxSchema, sandboxes));
     if (run.settings.quiet) return run.print(sandboxes.map(({ sandboxId }) => `${sandboxId}\n`).join(""));
-    const rows = shown.map((row) => rowOf(row, Date.now(), options.trunc !== false));
-    const width = options.limits ? LIMITS_HEADING.length : HEADING.length;
-    run.print(columns([LIMITS_HEADING, ...rows].map((row) => row.slice(0, width))));
+    const view = { nowMs: Date.now(), isShort: options.trunc !== false };
+    if (template !== undefined) return run.print(filled(template, shown, view));
+    const shownColumns = options.limits ? LIMITS_COLUMNS : COLUMNS;
+    const rows = shown.map((row) => shownColumns.map(([, cell]) => printable(cell(row, view))));
+    run.print(columns([shownColumns.map(([heading]) => heading), ...rows]));
   });
 };
+
+function filled(template: RowTemplate, rows: readonly SandboxRow[], view: RowView): string {
+  const lines = rows.map((row) => template.fill((field) => printable(FIELDS.get(field)?.(row, view) ?? "")));
+  if (!template.isTable) return lines.map((line) => `${line}\n`).join("");
+  const heading = template.fill((field) => field.toUpperCase());
+  return columns([heading, ...lines].map((line) => line.split("\t")));
+}
 
 function selectionOf({ all, filter, last, latest }: PsOptions): (all: readonly Sandbox[]) => SandboxRow[] {
   const { isMet, hasStatus } = parseFilter(filter ?? []);
@@ -77,29 +91,4 @@ function selectionOf({ all, filter, last, latest }: PsOptions): (all: readonly S
 function newest<T extends { readonly sandbox: Sandbox }>(found: readonly T[], count: number): T[] {
   const bornMs = ({ sandbox }: T) => (sandbox.status?.createdAt ? timestampMs(sandbox.status.createdAt) : 0);
   return [...found].sort((a, b) => bornMs(b) - bornMs(a)).slice(0, count);
-}
-
-/** The cells of all columns, those of --limits last. */
-function rowOf({ sandbox, container }: SandboxRow, nowMs: number, isShort: boolean): string[] {
-  const { sandboxId, nodeId, status } = sandbox;
-  const state = sandboxStateText(status?.state ?? SandboxState.UNSPECIFIED);
-  const waiting = status && waitingText(status);
-  const created = status?.createdAt ? `${formatAge(nowMs - timestampMs(status.createdAt))} ago` : "-";
-  const health = status?.health?.healthy === false ? " (unhealthy)" : "";
-  const vm = [`${state}${health}`, ...(waiting === undefined ? [] : [waiting])].join(", ");
-  const place = [vm, nodeId || "-", status ? isolationText(status.isolation) : "-"];
-  const size = status ? vmSizeText(status) : "-";
-  const row = (cells: readonly string[], limits: string) =>
-    [sandboxId, ...cells, ...place, limits, size].map(printable);
-  if (!container) return row(["-", "-", created, state, "-"], "-");
-  return row(
-    [
-      container.containerId,
-      container.image || (isShort ? container.imageId.slice(0, 19) : container.imageId),
-      container.createdAt ? `${formatAge(nowMs - timestampMs(container.createdAt))} ago` : created,
-      containerStatusText(container, nowMs),
-      String(container.restartCount),
-    ],
-    limitsText(container),
-  );
 }

@@ -5,6 +5,7 @@ import { PaddockError } from "@paddock/domain";
 import {
   ContainerState,
   Isolation,
+  type NetworkStatusSchema,
   type SandboxSchema,
   SandboxService,
   SandboxState,
@@ -12,7 +13,11 @@ import {
 
 type SandboxInit = MessageInitShape<typeof SandboxSchema>;
 
-export function fakeSandbox(sandboxId: string, containerIds: readonly string[] = ["main"]): SandboxInit {
+export function fakeSandbox(
+  sandboxId: string,
+  containerIds: readonly string[] = ["main"],
+  network?: MessageInitShape<typeof NetworkStatusSchema>,
+): SandboxInit {
   return {
     sandboxId,
     nodeId: "host-1",
@@ -27,6 +32,7 @@ export function fakeSandbox(sandboxId: string, containerIds: readonly string[] =
         state: ContainerState.RUNNING,
         startedAt: { seconds: BigInt(Math.floor(Date.now() / 1000) - 120) },
       })),
+      ...(network && { network }),
     },
   };
 }
