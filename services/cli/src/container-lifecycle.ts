@@ -12,6 +12,7 @@ import type { CommandRun } from "./command-run.ts";
 import { type ContainerOptions, type ContainerPlace, containerSpec, newPlace } from "./container-options.ts";
 import { isImagePath } from "./image-source.ts";
 import { importImage } from "./import-image.ts";
+import { networkParts } from "./network-options.ts";
 import { printable } from "./output/printable.ts";
 import { formatSpan } from "./output/quantities.ts";
 import { vmResources } from "./vm-options.ts";
@@ -22,7 +23,7 @@ export type NewContainer = {
   readonly image: string;
   readonly container: ReturnType<typeof containerSpec>;
   /** What a new sandbox has besides the container. */
-  readonly sandbox: ReturnType<typeof vmResources>;
+  readonly sandbox: ReturnType<typeof vmResources> & ReturnType<typeof networkParts>;
 };
 
 /** Reads all options. Throws a usage error when one is wrong or they contradict each other: nothing was sent or made yet. */
@@ -36,7 +37,10 @@ export function newContainer(
     place,
     image,
     container: containerSpec(run, options, { containerId: place.containerId, args }),
-    sandbox: vmResources(options, place.isNewSandbox),
+    sandbox: {
+      ...vmResources(options, place.isNewSandbox),
+      ...networkParts(options, place.isNewSandbox),
+    },
   };
 }
 

@@ -7,12 +7,14 @@ import { MAIN_CONTAINER } from "./client/targets.ts";
 import { collect } from "./command-definition.ts";
 import type { CommandRun } from "./command-run.ts";
 import { addLimitOptions, type LimitOptions, parseLimits, withSwap } from "./limit-options.ts";
+import { addNetworkOptions, type NetworkOptions } from "./network-options.ts";
 import { addProcessOptions, type ProcessOptions, processSpec } from "./process-options.ts";
 import { addVmOptions, type VmOptions } from "./vm-options.ts";
 
 export type ContainerOptions = ProcessOptions &
   LimitOptions &
-  VmOptions & {
+  VmOptions &
+  NetworkOptions & {
     readonly name?: string;
     readonly sandbox?: string;
     readonly label?: readonly string[];
@@ -29,7 +31,7 @@ export function addContainerOptions(command: Command): Command {
     .option("--entrypoint <program>", 'what to execute in place of the image\'s entrypoint; "" for none')
     .option("--hostname <name>", "its hostname (default: the sandbox's)")
     .option("--read-only", "make its root file system read-only");
-  return addVmOptions(addLimitOptions(command));
+  return addVmOptions(addLimitOptions(addNetworkOptions(command)));
 }
 
 /** The location of a new container. */

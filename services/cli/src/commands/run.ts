@@ -25,8 +25,9 @@ export const runCommand: CommandDefinition = (bind) => {
   const command = describedCommand("run", "run a command in a new container, in a VM of its own", [
     "run --rm python:3.11 python3 -c 'print(42)'",
     "run --rm -it --cpus 2 --memory 512m debian:bookworm bash",
-    "run -d --name web ./web.tar",
+    "run -d --name web -p 8080:80 ./web.tar",
     "run -d --name db --cpus 0.5 --memory 256m --max-vcpus 4 --max-memory 2g debian:bookworm sleep inf",
+    "run --rm --egress none --allow 10.0.0.7:5432/tcp job:1",
     "run --rm --sandbox web debian:bookworm ps aux",
     "run --rm -it --entrypoint sh web:1 -x",
   ])
