@@ -55,6 +55,13 @@ const OF_A_SANDBOX = [
   ["inspect"],
   ["top"],
   ["stats", "--no-stream"],
+  ["port"],
+  ["network", "ls"],
+  ["network", "inspect"],
+  ["network", "log"],
+  ["network", "update", "--egress", "none"],
+  ["network", "connect"],
+  ["network", "route", "ls"],
 ];
 const line = (words: readonly string[], target: string) =>
   words[0] === "exec" ? ["exec", target, "true"] : [...words, target];

@@ -14,6 +14,7 @@ import { imageRmCommand } from "./image-rm.ts";
 import { inspectCommand } from "./inspect.ts";
 import { killCommand } from "./kill.ts";
 import { logsCommand } from "./logs.ts";
+import { networkCommand } from "./network.ts";
 import { nodeCommand } from "./node.ts";
 import { pauseCommand } from "./pause.ts";
 import { portCommand } from "./port.ts";
@@ -56,12 +57,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
   portCommand,
   rmCommand,
   imageCommand,
+  networkCommand,
   nodeCommand,
   versionCommand,
 ];
 
 const NOT_OF_CONTAINERS: ReadonlySet<CommandDefinition> = new Set([
-  ...[upCommand, downCommand, doctorCommand, eventsCommand, imageCommand, nodeCommand, versionCommand],
+  ...[upCommand, downCommand, doctorCommand, eventsCommand, imageCommand, networkCommand],
+  ...[nodeCommand, versionCommand],
 ]);
 
 /** The commands about containers under "container", as in docker: "container ls". */
