@@ -47,10 +47,10 @@ impl Network {
     /// Checks the parts of a request that need no kernel state.
     pub fn check(config: &pb::NetworkConfig) -> Result<()> {
         wanted::interfaces(&config.interfaces)?;
-        // Until the interfaces are known, any interface name is accepted.
+        // Until the interfaces are known, any interface name is accepted, and each means another interface.
         let named = config.routes.iter().map(|route| &route.interface);
-        let named = named.chain(config.neighbours.iter().map(|neighbour| &neighbour.interface));
-        let names = named.map(|name| (name.clone(), 0)).collect();
+        let named: BTreeSet<_> = named.chain(config.neighbours.iter().map(|neighbour| &neighbour.interface)).collect();
+        let names = named.into_iter().cloned().zip(0..).collect();
         wanted::routes(&config.routes, &names)?;
         wanted::neighbours(&config.neighbours, &names).map(drop)
     }

@@ -101,3 +101,26 @@ fn a_removed_interface_is_down_and_has_no_address_and_no_route() {
         assert_eq!(error.to_string(), "there is no network interface with the permanent MAC 02:00:00:00:00:02");
     });
 }
+
+#[test]
+fn two_interfaces_have_one_neighbour_each_with_the_same_address() {
+    in_namespace(async |network: Network| {
+        plug(1).await;
+        plug(2).await;
+        let own = [interface(1, "pd1", &["10.0.0.2/32"]), interface(2, "pd2", &["10.0.0.3/32"])];
+        let gateway = |name: &str| pb::Neighbour {
+            interface: name.to_owned(),
+            address: "10.0.0.1".to_owned(),
+            mac: "02:dd:00:00:00:01".to_owned(),
+        };
+        let with = |names: &[&str]| pb::NetworkConfig {
+            neighbours: names.iter().copied().map(gateway).collect(),
+            ..config(&own, &[])
+        };
+        Network::check(&with(&["pd1", "pd2"])).unwrap();
+        network.configure(&with(&["pd1", "pd2"])).await.unwrap();
+        let all = State::read(&connect().unwrap()).await.unwrap().neighbours;
+        assert_eq!(all.len(), 2);
+        assert!(Network::check(&with(&["pd1", "pd1"])).is_err());
+    });
+}
