@@ -164,6 +164,12 @@ test("a network card runs no script and loads no boot ROM", () => {
   });
 });
 
+test("a card without a port is on the root bus, of which no device is unplugged", () => {
+  const { port: _, ...fixed } = card;
+  const device = JSON.parse(added({ devices: [fixed] })[2] ?? "");
+  assert.deepEqual([device.bus, device.addr], ["pcie.0", "0xa"]);
+});
+
 test("a comma in a machine's name stays part of the name", () => {
   const words = qemuArguments({ ...spec, name: "/run/a,process=x/vm" });
   assert.ok(words.includes("guest=/run/a,,process=x/vm,debug-threads=on"));

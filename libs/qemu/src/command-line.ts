@@ -196,7 +196,8 @@ const scsiController = (): string[] => ["-device", `virtio-scsi-pci,id=${SCSI_CO
 
 function devices({ devices: cold, hotplugPorts }: MachineSpec): string[] {
   for (const device of cold)
-    if (device.kind === "interface") integer(device.port, 0, hotplugPorts - 1, "network port");
+    if (device.kind === "interface" && device.port !== undefined)
+      integer(device.port, 0, hotplugPorts - 1, "network port");
   return cold.flatMap(deviceArguments);
 }
 

@@ -13,6 +13,8 @@ const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 const TAP = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/;
 /** Most root ports that a machine has. */
 export const MAX_PORTS = 16;
+/** Where on the root bus the card without a port is. Root ports are at 0x8 and 0x9, other devices below. */
+const ROOT_BUS_SLOT = "0xa";
 
 /** How backends of a kind are added and removed. */
 type Backends = {
@@ -92,10 +94,14 @@ function networkCard(spec: InterfaceSpec): JsonObject {
     id: deviceId(spec.id),
     netdev: spec.id,
     mac: spec.mac,
-    // The only place behind a root port that the guest looks at. Without an address, QEMU would put a second card beside it.
-    bus: `port${integer(spec.port, 0, MAX_PORTS - 1, "network port")}`,
-    addr: "0x0",
+    ...cardPlace(spec),
     // No boot ROM: nothing boots from the network.
     romfile: "",
   };
 }
+
+/** Address 0 is the only place behind a root port that the guest looks at. Without it, QEMU would put a second card beside it. */
+const cardPlace = ({ port }: InterfaceSpec): { readonly bus: string; readonly addr: string } =>
+  port === undefined
+    ? { bus: "pcie.0", addr: ROOT_BUS_SLOT }
+    : { bus: `port${integer(port, 0, MAX_PORTS - 1, "network port")}`, addr: "0x0" };

@@ -42,8 +42,11 @@ export interface InterfaceSpec {
   readonly mac: string;
   /** A tap device that belongs to QEMU's user, in QEMU's network namespace. */
   readonly tap: string;
-  /** Root port of the card, 0 to `hotplugPorts - 1`; a card behind a root port can be unplugged. */
-  readonly port: number;
+  /**
+   * Root port of the card, 0 to `hotplugPorts - 1`; a card behind a root port can be unplugged. Undefined: on the root bus, from the
+   * start of the machine to its end, without the boot time that a port costs. There is room for one.
+   */
+  readonly port?: number | undefined;
 }
 
 export type DeviceSpec = DiskSpec | InterfaceSpec;

@@ -49,6 +49,8 @@ export class FakeMachines implements MachineHost {
   onAdopt: () => Promise<void> = async () => undefined;
   /** The same before a device is plugged in. */
   onAttach: (device: MachineDevice) => Promise<void> = async () => undefined;
+  /** The same before a device is unplugged. */
+  onDetach: () => Promise<void> = async () => undefined;
   /** For machines started or taken over from now on. */
   vcpuControl: Machine["vcpuControl"] = "plug";
   /** The guest's reaction to a requested number of vCPUs, and to requested memory. */
@@ -143,12 +145,14 @@ export class FakeMachines implements MachineHost {
       attach: async (device) => {
         await this.onAttach(device);
         const isTaken = ({ kind, id, ...at }: MachineDevice) =>
-          id === device.id || ("port" in at && "port" in device && at.port === device.port);
+          id === device.id ||
+          ("port" in at && "port" in device && at.port !== undefined && at.port === device.port);
         if ([...devices.values()].some(isTaken))
           throw new QemuError("qmp-refused", `the id or the port of ${device.id} is taken`);
         devices.set(device.id, device);
       },
       detach: async ({ id }) => {
+        await this.onDetach();
         devices.delete(id);
         linksUp.delete(id);
       },

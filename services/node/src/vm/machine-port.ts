@@ -30,8 +30,11 @@ export type MachineInterface = {
   readonly mac: string;
   /** Name of the tap. */
   readonly tap: string;
-  /** 0 to one less than the `interfacePorts` of the machine; one interface each. */
-  readonly port: number;
+  /**
+   * 0 to one less than the `interfacePorts` of the machine; one interface each. Undefined: a cold interface that is never unplugged;
+   * a machine has one at most.
+   */
+  readonly port?: number | undefined;
 };
 
 /** A device of a machine, from its start or added later. */
@@ -48,7 +51,7 @@ export type MachineRequest = {
   readonly maxMemoryBytes: number;
   /** Command prefix that places the process in its cgroup. */
   readonly placement: readonly string[];
-  /** Ports for interfaces, cold or plugged. Each makes the boot longer. */
+  /** Ports for interfaces that can be unplugged, cold or plugged. Each makes the boot longer. */
   readonly interfacePorts: number;
   readonly origin: MachineOrigin;
   /**

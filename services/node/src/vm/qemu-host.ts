@@ -127,7 +127,7 @@ export class QemuHost implements MachineHost {
       binary,
       args: qemuArguments(spec),
       privileges,
-      prefix: [...request.placement, ...(request.interfacePorts > 0 ? tunPrefix(privileges) : [])],
+      prefix: [...request.placement, ...(opensTaps(request) ? tunPrefix(privileges) : [])],
       descriptors,
     });
     this.#known.add({ vm: paths.id, identity: qemu.identity });
@@ -256,6 +256,9 @@ export class QemuHost implements MachineHost {
     };
   }
 }
+
+const opensTaps = ({ interfacePorts, devices }: MachineRequest): boolean =>
+  interfacePorts > 0 || devices.some(({ kind }) => kind === "interface");
 
 function memoryBacking(origin: MachineOrigin): MemoryBacking {
   if (origin.kind === "restore") return { kind: "file-private", path: origin.saved.memoryPath };

@@ -1,5 +1,6 @@
 import type { PaddockError } from "@paddock/domain";
 import type { AgentLink } from "../agent/agent-link.ts";
+import type { AgentClient } from "../agent/connect-agent.ts";
 import type { HostLimits, Machine, MachineSize } from "./machine-port.ts";
 
 /** What is in force for a VM: what the guest has taken, what it should have, and the limits as the host's kernel has them. */
@@ -23,6 +24,8 @@ export class RunningVm {
   endExpected = false;
   /** Containers whose end a client has asked for: their end is then no accident. */
   readonly stopRequests = new Set<string>();
+  /** The connection over which the guest's network was compared with its record last. */
+  configuredOver: AgentClient | undefined;
   /** Whether its limits are about to be adjusted. */
   resizePending = false;
   /** Settles when what a container's end takes from the cap is taken; never rejects. */
