@@ -1,10 +1,13 @@
 /**
- * The node daemon with failpoints around every step of a creation. This module wraps host resources and steps, and then starts
- * the daemon's main module. So the released code contains no failpoints, and new steps have them automatically. The parent arms a
- * failpoint over the IPC channel.
+ * The node daemon with failpoints around every step of a creation, and of changes of interfaces and routes. This module wraps host
+ * resources and steps, and then starts the daemon's main module. So the released code contains no failpoints, and new steps have
+ * them automatically. The parent arms a failpoint over the IPC channel.
  */
+import { INTERFACE_STEPS } from "../../services/node/src/lifecycle/add-interface.ts";
 import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
 import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";
+import { REMOVAL_STEPS } from "../../services/node/src/lifecycle/remove-interface.ts";
+import { ROUTES_STEPS } from "../../services/node/src/lifecycle/update-routes.ts";
 import { HOST_RESOURCES } from "../../services/node/src/resources/host-resources.ts";
 import type { FailpointAction, FailpointAnswer, FailpointOrder } from "./failpoints.ts";
 
@@ -60,4 +63,7 @@ for (const resource of HOST_RESOURCES) {
 }
 wrap("sandbox", GUEST_STEPS);
 wrap("container", CONTAINER_STEPS);
+wrap("interface", INTERFACE_STEPS);
+wrap("routes", ROUTES_STEPS);
+wrap("interface-removal", REMOVAL_STEPS);
 await import("../../services/node/src/main.ts");

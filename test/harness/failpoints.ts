@@ -1,7 +1,10 @@
 /** Failpoints of a node daemon, from the side of the test: arms them in the child, and reports when one is reached. */
 import type { ChildProcess } from "node:child_process";
+import { INTERFACE_STEPS } from "../../services/node/src/lifecycle/add-interface.ts";
 import { GUEST_STEPS } from "../../services/node/src/lifecycle/boot.ts";
 import { CONTAINER_STEPS } from "../../services/node/src/lifecycle/create-container.ts";
+import { REMOVAL_STEPS } from "../../services/node/src/lifecycle/remove-interface.ts";
+import { ROUTES_STEPS } from "../../services/node/src/lifecycle/update-routes.ts";
 import { HOST_RESOURCES } from "../../services/node/src/resources/host-resources.ts";
 
 export type FailpointAction = "fail" | "die" | "hold";
@@ -23,6 +26,10 @@ const pointsOf = (list: string, steps: readonly { readonly name: string }[]): st
 export const SANDBOX_POINTS: readonly string[] = pointsOf("sandbox", [...HOST_RESOURCES, ...GUEST_STEPS]);
 /** After each step of a container's creation in a running sandbox. */
 export const CONTAINER_POINTS: readonly string[] = pointsOf("container", CONTAINER_STEPS);
+/** After each step of the addition of an interface, of an update of routes, and of the removal of an interface. */
+export const INTERFACE_POINTS: readonly string[] = pointsOf("interface", INTERFACE_STEPS);
+export const ROUTES_POINTS: readonly string[] = pointsOf("routes", ROUTES_STEPS);
+export const REMOVAL_POINTS: readonly string[] = pointsOf("interface-removal", REMOVAL_STEPS);
 
 export class Failpoints {
   readonly #daemon: () => ChildProcess;

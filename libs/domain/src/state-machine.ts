@@ -43,6 +43,7 @@ const SANDBOX_RULES = {
   stats: WITH_VM,
   create_container: READY_OR_RUNNING,
   change_hardware: READY_OR_RUNNING,
+  change_network: READY_OR_RUNNING,
 } as const satisfies Record<string, Rule<SandboxState>>;
 export type SandboxRequest = keyof typeof SANDBOX_RULES;
 

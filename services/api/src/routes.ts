@@ -50,11 +50,6 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     listSandboxes: listSandboxes(api),
     addDevice: notImplemented,
     removeDevice: notImplemented,
-    addInterface: notImplemented,
-    removeInterface: notImplemented,
-    listInterfaces: notImplemented,
-    updateRoutes: notImplemented,
-    listRoutes: notImplemented,
   }),
   ...forwarding(api, ContainerService, {
     getContainerStatus: getContainerStatus(api),

@@ -221,12 +221,6 @@ test("calls that do not exist yet are UNIMPLEMENTED by name", async () => {
   const calls: Record<string, () => Promise<unknown>> = {
     "SandboxService.AddDevice": () => sandboxes().addDevice({ ...sandbox, device }),
     "SandboxService.RemoveDevice": () => sandboxes().removeDevice({ ...sandbox, deviceId: "d" }),
-    "SandboxService.AddInterface": () =>
-      sandboxes().addInterface({ ...sandbox, interface: { interfaceId: "i" } }),
-    "SandboxService.RemoveInterface": () => sandboxes().removeInterface({ ...sandbox, interfaceId: "i" }),
-    "SandboxService.ListInterfaces": () => sandboxes().listInterfaces({ sandboxId: "s" }),
-    "SandboxService.UpdateRoutes": () => sandboxes().updateRoutes(sandbox),
-    "SandboxService.ListRoutes": () => sandboxes().listRoutes({ sandboxId: "s" }),
     "NodeService.CordonNode": () => nodes().cordonNode(node),
     "NodeService.UncordonNode": () => nodes().uncordonNode(node),
     "NodeService.DrainNode": drained,

@@ -53,7 +53,7 @@ export type NodeContext = {
   readonly logs: Pick<LogBook, "follow" | "stop" | "remove">;
   /** Undefined: sandboxes of this node have no network. */
   readonly network: NetworkOfHost | undefined;
-  readonly ports: Pick<HostPorts, "reserve" | "release">;
+  readonly ports: Pick<HostPorts, "reserve" | "change" | "release">;
   /** All resources taken from the host, in order of acquisition. */
   readonly resources: readonly HostResource[];
   readonly log: NodeLog;

@@ -4,6 +4,7 @@ import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
 import { invalidFields, methodPath } from "@paddock/rpc";
 import type { Command } from "./command.ts";
+import { addInterface } from "./handlers/add-interface.ts";
 import { createContainer } from "./handlers/create-container.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
 import { deleteContainer } from "./handlers/delete-container.ts";
@@ -16,11 +17,14 @@ import { getSandboxStats } from "./handlers/get-sandbox-stats.ts";
 import { killContainer } from "./handlers/kill-container.ts";
 import { listContainers } from "./handlers/list-containers.ts";
 import { listImages } from "./handlers/list-images.ts";
+import { listInterfaces } from "./handlers/list-interfaces.ts";
 import { listProcesses } from "./handlers/list-processes.ts";
 import { listRefusedPackets } from "./handlers/list-refused-packets.ts";
+import { listRoutes } from "./handlers/list-routes.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
 import { pauseContainer } from "./handlers/pause-container.ts";
 import { pauseSandbox } from "./handlers/pause-sandbox.ts";
+import { removeInterface } from "./handlers/remove-interface.ts";
 import { resizeTty } from "./handlers/resize-tty.ts";
 import { resumeContainer } from "./handlers/resume-container.ts";
 import { resumeSandbox } from "./handlers/resume-sandbox.ts";
@@ -33,6 +37,7 @@ import { stopContainer } from "./handlers/stop-container.ts";
 import { stopSandbox } from "./handlers/stop-sandbox.ts";
 import { updateContainer } from "./handlers/update-container.ts";
 import { updateNetwork } from "./handlers/update-network.ts";
+import { updateRoutes } from "./handlers/update-routes.ts";
 
 const LIST: readonly Command[] = [
   createSandbox,
@@ -47,6 +52,11 @@ const LIST: readonly Command[] = [
   getSandboxStats,
   updateNetwork,
   listRefusedPackets,
+  addInterface,
+  removeInterface,
+  listInterfaces,
+  updateRoutes,
+  listRoutes,
   getContainer,
   listContainers,
   createContainer,

@@ -6,10 +6,10 @@ import { locked } from "./call.ts";
 
 export const updateNetwork = command(
   SandboxService.method.updateNetwork,
-  async (ctx, { sandboxId, policy, bandwidth }, call) =>
+  async (ctx, { sandboxId, policy, bandwidth, publishedPorts }, call) =>
     await locked(ctx, sandboxId, call, async (entry) => {
       const network = requireNetwork(ctx, entry);
-      await updateNetworkOf(ctx, entry, { policy, bandwidth }, call.signal);
+      await updateNetworkOf(ctx, entry, { policy, bandwidth, publishedPorts }, call.signal);
       return { network: networkStatus(entry.record, network) };
     }),
 );

@@ -26,7 +26,7 @@ import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
 import { newVmId, type VmId } from "../vm/vm-paths.ts";
 import { checkContainerSpec } from "../wire/guest-container.ts";
 import { stopSignalOf } from "../wire/init-process.ts";
-import { publishedPorts, wantsNetwork } from "../wire/network-spec.ts";
+import { interfaceSlots, publishedPorts, wantsNetwork } from "../wire/network-spec.ts";
 import { creation, followLogs, ready } from "./boot.ts";
 import { forget } from "./delete-sandbox.ts";
 import { bootOf } from "./steps/boot-context.ts";
@@ -155,6 +155,7 @@ async function networkOf(
   const { mac, v4 } = guestInterface(network.network, first);
   return {
     interfaces: [{ interfaceId: "eth0", name: "eth0", index: first, mac }],
+    slots: interfaceSlots(spec.network),
     published: await ports.reserve(vmId, publishedPorts(spec.network), formatAddress(v4)),
   };
 }

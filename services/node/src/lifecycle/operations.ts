@@ -8,19 +8,38 @@
  * | stop               | operation          | finished, by recovery                  |
  * | add-container      | operation          | undone                                 |
  * | update-container   | operation          | undone                                 |
+ * | add-interface      | operation          | undone                                 |
+ * | remove-interface   | operation          | finished, by recovery                  |
+ * | update-routes      | operation          | undone                                 |
  */
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { interfaceAddition } from "./add-interface.ts";
 import { containerCreation } from "./create-container.ts";
+import type { Work } from "./operation.ts";
+import { finishRemoval, type Removal } from "./remove-interface.ts";
 import { containerUpdate } from "./update-container.ts";
+import { routesUpdate } from "./update-routes.ts";
 
-const NOTED = {
+const UNDONE = {
   "add-container": containerCreation,
   "update-container": containerUpdate,
+  "add-interface": interfaceAddition,
+  "update-routes": routesUpdate,
 } as const;
 
-/** Undoes what the record notes. A stop that is noted beside a phase without a machine is over. Needs the lock, or a sandbox that nobody else works on. */
+/** Undoes or finishes what the record notes. A stop that is noted beside a phase without a machine is over. Needs the lock, or a sandbox that nobody else works on. */
 export async function undoNoted(node: NodeContext, entry: SandboxEntry): Promise<void> {
   for (const note of entry.record.operations)
-    if (note.kind !== "stop") await NOTED[note.kind].undo({ node, entry }, note);
+    if (note.kind === "remove-interface") await finishOne({ node, entry }, note);
+    else if (note.kind !== "stop") await UNDONE[note.kind].undo({ node, entry }, note);
+}
+
+/** A failure is logged. The next call or the next start tries again. */
+async function finishOne(work: Work, note: Removal): Promise<void> {
+  try {
+    await finishRemoval(work, note);
+  } catch (error) {
+    work.entry.log.error({ operation: note.kind, err: error }, "an interface could not be removed yet");
+  }
 }

@@ -3,30 +3,11 @@ import { createServer } from "node:net";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { NetworkError, requireAddress } from "@paddock/network";
-import { EgressAction, EgressMode, NetworkMode, type NetworkSpecSchema } from "@paddock/protocol";
-import { FakeNetwork } from "../testing/fake-network.ts";
-import type { NamedOutcome } from "../testing/named-command.ts";
-import { sandboxIn, TestNode } from "../testing/test-node.ts";
+import { EgressAction, EgressMode, NetworkMode, type PublishedPortSchema } from "@paddock/protocol";
+import { creation, errorOf, networkedNode } from "../testing/networked-node.ts";
+import { sandboxIn } from "../testing/test-node.ts";
 
-type Network = MessageInitShape<typeof NetworkSpecSchema>;
-
-const containers = [{ containerId: "c1", image: "tiny" }];
-const creation = (network?: Network) =>
-  ({
-    case: "createSandbox",
-    value: { spec: { containers, ...(network !== undefined && { network }) } },
-  }) as const;
 const deletion = { case: "deleteSandbox", value: { force: true } } as const;
-
-async function networkedNode(): Promise<{ node: TestNode; network: FakeNetwork }> {
-  const node = await TestNode.start();
-  const network = new FakeNetwork();
-  node.network = network;
-  await node.crash();
-  return { node, network };
-}
-
-const errorOf = (outcome: NamedOutcome): string => (outcome.case === "error" ? outcome.value.message : "");
 
 test("a sandbox is connected before its VM starts, its guest is told, and its deletion disconnects it", async () => {
   const { node: started, network } = await networkedNode();
@@ -41,7 +22,6 @@ test("a sandbox is connected before its VM starts, its guest is told, and its de
           id: "net0",
           tap: "paddock0-2",
           mac: "02:50:0a:58:00:02",
-          port: 0,
           added: "cold",
         },
       ],
@@ -235,4 +215,52 @@ test("refused packets are listed with their time, without those of an earlier ow
     [["10.88.0.2", "10.0.0.1", "tcp", 22]],
   );
   assert.deepEqual([refusedPackets, forgedPackets], [7n, 2n]);
+});
+
+test("published ports change while the sandbox runs, and a conflict or a refusal of the host leaves them as they were", async () => {
+  const { node: started, network } = await networkedNode();
+  await using node = started;
+  const { status } = sandboxIn(await node.ask(creation({ publishedPorts: [{ guestPort: 80 }] })));
+  const [first] = status?.network?.publishedPorts ?? [];
+  assert.ok(first !== undefined);
+  const inRules = () =>
+    network.connected
+      .get("paddock0-2")
+      ?.rules.published.filter(({ family }) => family === 4)
+      .map(({ hostPort, guestPort }) => [hostPort, guestPort]);
+  const change = (ports: MessageInitShape<typeof PublishedPortSchema>[]) =>
+    node.ask({ case: "updateNetwork", value: { publishedPorts: { ports } } });
+  const changed = await change([{ guestPort: 80 }, { guestPort: 81 }]);
+  assert.ok(changed.case === "updateNetwork", errorOf(changed));
+  const shown = changed.value.network?.publishedPorts ?? [];
+  assert.equal(shown[0]?.hostPort, first.hostPort);
+  assert.deepEqual(
+    inRules(),
+    shown.map(({ hostPort, guestPort }) => [hostPort, guestPort]),
+  );
+  const other = sandboxIn(
+    await node.ask(creation({ publishedPorts: [{ guestPort: 80 }] }), { sandboxId: "s2" }),
+  );
+  const [taken] = other.status?.network?.publishedPorts ?? [];
+  assert.match(
+    errorOf(await change([{ guestPort: 9, hostPort: taken?.hostPort ?? 0 }])),
+    /the port is in use/,
+  );
+  const former = network.change.bind(network);
+  network.change = async () => {
+    throw new NetworkError("refused", "no");
+  };
+  assert.equal((await change([])).case, "error");
+  network.change = former;
+  const kept = shown.map(({ hostPort, guestPort }) => [hostPort, guestPort]);
+  assert.deepEqual(inRules(), kept);
+  await node.crash();
+  const now =
+    sandboxIn(await node.ask({ case: "getSandbox", value: {} })).status?.network?.publishedPorts ?? [];
+  assert.deepEqual(
+    now.map(({ hostPort, guestPort }) => [hostPort, guestPort]),
+    kept,
+  );
+  assert.equal((await change([])).case, "updateNetwork");
+  assert.deepEqual(inRules(), []);
 });

@@ -4,6 +4,7 @@ import { startContainer } from "../containers/start-container.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { boot, followLogs, ready } from "./boot.ts";
+import { undoNoted } from "./operations.ts";
 import { bootOf } from "./steps/boot-context.ts";
 
 /** Boots the sandbox if it is `stopped`, starts its `ready` containers, and leaves it `running`. Needs the lock. */
@@ -12,7 +13,11 @@ export async function startSandboxEntry(
   entry: SandboxEntry,
   signal: AbortSignal,
 ): Promise<void> {
-  if (entry.record.phase.kind === "stopped") await bootAgain(ctx, entry, signal);
+  if (entry.record.phase.kind === "stopped") {
+    // Operations that could not be undone or finished before: without a VM they need no guest.
+    await undoNoted(ctx, entry);
+    await bootAgain(ctx, entry, signal);
+  }
   for (const { containerId, phase } of entry.record.containers)
     if (phase.kind === "ready") await startContainer(entry, containerId, ctx.nowMs, signal);
   const startedAtMs = ctx.nowMs();

@@ -1,17 +1,23 @@
 import { clone, create } from "@bufbuild/protobuf";
 import { invalidField } from "@paddock/domain";
+import { formatAddress, guestInterface } from "@paddock/network";
 import {
   type Bandwidth,
   type NetworkPolicy,
   NetworkSpecSchema,
+  type PublishedPorts,
   type SandboxSpec,
   SandboxSpecSchema,
 } from "@paddock/protocol";
+import type { Connection } from "../network/host-network.ts";
+import type { PortChange } from "../network/host-ports.ts";
 import type { NetworkOfHost, NodeContext } from "../node-context.ts";
 import { checkRecordSize } from "../record/record-size.ts";
+import { interfacesInGuest } from "../record/sandbox-interfaces.ts";
 import { machineOf, type SandboxRecord } from "../record/sandbox-record.ts";
 import { connectionsOf } from "../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { changedPorts, egressPolicy } from "../wire/network-spec.ts";
 
 /** The network that the sandbox is on. Throws INVALID_FIELD for a sandbox that is on none. */
 export function requireNetwork({ network }: NodeContext, { record, sandboxId }: SandboxEntry): NetworkOfHost {
@@ -23,11 +29,13 @@ export function requireNetwork({ network }: NodeContext, { record, sandboxId }: 
 export type NetworkChange = {
   readonly policy: NetworkPolicy | undefined;
   readonly bandwidth: Bandwidth | undefined;
+  readonly publishedPorts: PublishedPorts | undefined;
 };
 
 /**
- * Changes the policy and the rates. The record comes first: a daemon that dies in between writes the rules of the record at its next
- * start. If the host refuses the change, the record is as it was. Needs the lock.
+ * Changes the policy, the rates and the published ports. New ports are listened on first, as one that is taken refuses all of it. Then comes
+ * the record: a daemon that dies in between writes the rules of the record at its next start. If the host refuses the change, the record
+ * is as it was. Needs the lock.
  */
 export async function updateNetworkOf(
   ctx: NodeContext,
@@ -37,28 +45,83 @@ export async function updateNetworkOf(
 ): Promise<void> {
   const { record: before } = entry;
   const spec = changedSpec(before, change);
-  const wanted = { ...before, spec };
   // Throws for a policy that cannot be.
-  const after = connectionsOf(ctx, wanted);
-  checkRecordSize(wanted, before);
-  entry.update((record) => ({ ...record, spec }));
-  if (machineOf(before) === undefined) return;
+  egressPolicy(spec.network?.policy);
+  checkRecordSize({ ...before, spec }, before);
+  await using ports = await portsOf(ctx, before, change);
+  const network = { ...before.network, published: ports?.published ?? before.network.published };
+  entry.update((record) => ({ ...record, spec, network }));
   try {
-    for (const [at, connection] of connectionsOf(ctx, before).entries()) {
-      const next = after[at];
-      if (next !== undefined) await ctx.network?.change(connection, next, signal);
+    if (machineOf(before) !== undefined) {
+      const [old, after] = [connectionsOf(ctx, before), connectionsOf(ctx, entry.record)];
+      await changeAll(ctx, entry, { before: old, after, signal });
     }
   } catch (error) {
-    entry.update((record) => ({ ...record, spec: before.spec }));
+    entry.update((record) => ({ ...record, spec: before.spec, network: before.network }));
     throw error;
+  }
+  await ports?.commit();
+}
+
+/** The ports that are to be published, listened on; undefined when they stay. */
+async function portsOf(
+  { network: host, ports }: NodeContext,
+  { network, vm }: SandboxRecord,
+  { publishedPorts }: NetworkChange,
+): Promise<PortChange | undefined> {
+  const [first] = network.interfaces;
+  if (publishedPorts === undefined || host === undefined || first === undefined) return undefined;
+  const guest = formatAddress(guestInterface(host.network, first.index).v4);
+  return await ports.change(vm.id, changedPorts(publishedPorts.ports, network.published), guest);
+}
+
+type Change = {
+  readonly before: readonly Connection[];
+  readonly after: readonly Connection[];
+  readonly signal: AbortSignal;
+};
+
+/** For undoing what was changed when one interface could not be. */
+const UNDO_TIMEOUT_MS = 10_000;
+
+/** Changes all interfaces or none. */
+async function changeAll(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  { before, after, signal }: Change,
+): Promise<void> {
+  const whole = new Set(interfacesInGuest(entry.record).map(({ index }) => index));
+  const changed: [Connection, Connection][] = [];
+  for (const [at, old] of before.entries()) {
+    const next = after[at];
+    if (next === undefined) continue;
+    try {
+      await ctx.network?.change(old, next, signal);
+      changed.unshift([next, old]);
+    } catch (error) {
+      // The host may have nothing any more of one that could not be removed, or not be added.
+      if (!whole.has(old.rules.guest.index)) continue;
+      for (const [from, to] of changed)
+        await ctx.network?.change(from, to, AbortSignal.timeout(UNDO_TIMEOUT_MS)).catch((err: unknown) => {
+          entry.log.error(
+            { err },
+            "the rules of an interface could not be restored; the next start writes them",
+          );
+        });
+      throw error;
+    }
   }
 }
 
-function changedSpec({ spec }: SandboxRecord, { policy, bandwidth }: NetworkChange): SandboxSpec {
+function changedSpec(
+  { spec }: SandboxRecord,
+  { policy, bandwidth, publishedPorts }: NetworkChange,
+): SandboxSpec {
   const changed = clone(SandboxSpecSchema, spec);
   const network = changed.network ?? create(NetworkSpecSchema);
   if (policy !== undefined) network.policy = policy;
   if (bandwidth !== undefined) network.bandwidth = bandwidth;
+  if (publishedPorts !== undefined) network.publishedPorts = publishedPorts.ports;
   changed.network = network;
   return changed;
 }

@@ -75,3 +75,31 @@ test("a connection to a guest that refuses it is reset", async () => {
   const [error] = await once(socket, "error");
   assert.equal(error.code, "ECONNRESET");
 });
+
+test("a change keeps what is listened on already, and nothing changes before it is committed", async () => {
+  await using ports = new HostPorts();
+  const [first, second] = await ports.reserve("a", [tcp, tcp], "127.0.0.1");
+  assert.ok(first !== undefined && second !== undefined);
+  await using change = await ports.change("a", [{ ...first, guestPort: 81 }, tcp], "127.0.0.1");
+  const [kept, added] = change.published;
+  assert.deepEqual(kept, { ...first, guestPort: 81 });
+  assert.ok(added !== undefined && added.hostPort !== second.hostPort);
+  await assert.rejects(ports.reserve("b", [second], "127.0.0.1"), { kind: "taken" });
+  await change.commit();
+  for (const port of [kept, added])
+    await assert.rejects(ports.reserve("b", [port], "127.0.0.1"), { kind: "taken" });
+  assert.deepEqual(await ports.reserve("b", [second], "127.0.0.1"), [second]);
+});
+
+test("a change that is not committed, or that a taken port refuses, releases what was new", async () => {
+  await using ports = new HostPorts();
+  const [own] = await ports.reserve("a", [tcp], "127.0.0.1");
+  const [taken] = await ports.reserve("b", [tcp], "127.0.0.1");
+  assert.ok(own !== undefined && taken !== undefined);
+  await assert.rejects(ports.change("a", [own, taken], "127.0.0.1"), { kind: "taken" });
+  await assert.rejects(ports.change("a", [own, own], "127.0.0.1"), { kind: "taken" });
+  const change = await ports.change("a", [tcp], "127.0.0.1");
+  await change[Symbol.asyncDispose]();
+  assert.deepEqual(await ports.reserve("c", change.published, "127.0.0.1"), change.published);
+  await assert.rejects(ports.reserve("c", [own], "127.0.0.1"), { kind: "taken" });
+});

@@ -11,36 +11,74 @@ import { connect, createServer, type Socket } from "node:net";
 import { NetworkError } from "@paddock/network";
 import type { PublishedPort } from "../record/network-record.ts";
 
-type Listener = { readonly port: number } & AsyncDisposable;
+/** A listening port. Its connections go to `port.guestPort` of the guest, which may change. */
+type Listener = { port: PublishedPort } & AsyncDisposable;
+
+/** New ports of an owner, not in use yet. */
+export type PortChange = {
+  readonly published: readonly PublishedPort[];
+  /** Replaces the owner's former ports, and releases those that are not among the new ones. */
+  commit(): Promise<void>;
+  /** Releases the new ports, unless they were committed. */
+} & AsyncDisposable;
 
 /** Ports are tried so often when any will do: one that is free for TCP on IPv4 may be taken for IPv6. */
 const TRIES = 5;
 
-export class HostPorts implements AsyncDisposable {
-  readonly #owners = new Map<string, AsyncDisposableStack>();
+/** Where a port is listened on. */
+const placeOf = ({ hostAddress, protocol, hostPort }: PublishedPort): string =>
+  `${hostAddress} ${protocol} ${hostPort}`;
 
-  /** Listens on the ports for an owner, on any that is free for port 0, and answers with the numbers. Throws `taken`, and then nothing is held. */
+export class HostPorts implements AsyncDisposable {
+  readonly #owners = new Map<string, readonly Listener[]>();
+
+  /**
+   * Listens on the ports for an owner, in place of its former ports, and returns them with the port numbers. Port 0 means any free port.
+   * Throws `taken`, and then the owner keeps its former ports.
+   */
   async reserve(
     owner: string,
     ports: readonly PublishedPort[],
     guest: string,
   ): Promise<readonly PublishedPort[]> {
-    await using stack = new AsyncDisposableStack();
-    const reserved: PublishedPort[] = [];
+    await using change = await this.change(owner, ports, guest);
+    await change.commit();
+    return change.published;
+  }
+
+  /** Like `reserve`, but the former ports stay until the change is committed. A port that the owner listens on stays open. */
+  async change(owner: string, ports: readonly PublishedPort[], guest: string): Promise<PortChange> {
+    await using opened = new AsyncDisposableStack();
+    const own = new Map((this.#owners.get(owner) ?? []).map((each) => [placeOf(each.port), each]));
+    const next: { readonly listener: Listener; readonly port: PublishedPort }[] = [];
     for (const port of ports) {
-      const listener = stack.use(await listen(port, guest));
-      reserved.push({ ...port, hostPort: listener.port });
+      const known = own.get(placeOf(port));
+      // A second port of the list at the same place is refused, because it is taken.
+      own.delete(placeOf(port));
+      const listener = known ?? opened.use(await listen(port, guest));
+      next.push({ listener, port: { ...port, hostPort: listener.port.hostPort } });
     }
-    await this.release(owner);
-    this.#owners.set(owner, stack.move());
-    return reserved;
+    const held = opened.move();
+    return {
+      published: next.map(({ port }) => port),
+      commit: async () => {
+        held.move();
+        for (const { listener, port } of next) listener.port = port;
+        this.#owners.set(
+          owner,
+          next.map(({ listener }) => listener),
+        );
+        await Promise.all([...own.values()].map((each) => each[Symbol.asyncDispose]()));
+      },
+      [Symbol.asyncDispose]: () => held.disposeAsync(),
+    };
   }
 
   /** Gives the ports of an owner back. Safe to repeat. */
   async release(owner: string): Promise<void> {
-    const stack = this.#owners.get(owner);
+    const listeners = this.#owners.get(owner) ?? [];
     this.#owners.delete(owner);
-    await stack?.disposeAsync();
+    await Promise.all(listeners.map((each) => each[Symbol.asyncDispose]()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -68,11 +106,11 @@ const reasonOf = (cause: unknown): string => {
   return code === "EADDRNOTAVAIL" ? "the host does not have the address" : code;
 };
 
-async function listenTcp(
-  { hostAddress, hostPort, guestPort }: PublishedPort,
-  guest: string,
-): Promise<Listener> {
-  const server = createServer({ allowHalfOpen: true }, (socket) => passOn(socket, guest, guestPort));
+async function listenTcp(port: PublishedPort, guest: string): Promise<Listener> {
+  const { hostAddress, hostPort } = port;
+  const server = createServer({ allowHalfOpen: true }, (socket) =>
+    passOn(socket, guest, listener.port.guestPort),
+  );
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   server.listen({ port: hostPort, host: hostAddress || anyAddress() }, resolve);
@@ -80,12 +118,13 @@ async function listenTcp(
   server.on("error", () => undefined);
   server.unref();
   const address = server.address();
-  return {
-    port: typeof address === "object" && address !== null ? address.port : hostPort,
+  const listener: Listener = {
+    port: { ...port, hostPort: typeof address === "object" && address !== null ? address.port : hostPort },
     [Symbol.asyncDispose]: async () => {
       server.close();
     },
   };
+  return listener;
 }
 
 /** Both directions, each to its own end. */
@@ -101,7 +140,8 @@ function passOn(socket: Socket, host: string, port: number): void {
   }
 }
 
-async function listenUdp({ hostAddress, hostPort }: PublishedPort): Promise<Listener> {
+async function listenUdp(port: PublishedPort): Promise<Listener> {
+  const { hostAddress, hostPort } = port;
   const address = hostAddress || anyAddress();
   const socket = createSocket({ type: address.includes(":") ? "udp6" : "udp4" });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -116,7 +156,7 @@ async function listenUdp({ hostAddress, hostPort }: PublishedPort): Promise<List
   socket.on("error", () => undefined);
   socket.unref();
   return {
-    port: socket.address().port,
+    port: { ...port, hostPort: socket.address().port },
     [Symbol.asyncDispose]: async () => {
       socket.close();
     },

@@ -5,7 +5,7 @@ import type { ContainerId, SandboxId, VmSize } from "@paddock/domain";
 import type { ContainerSpec, SandboxSpec } from "@paddock/protocol";
 import type { MachineIdentity } from "../vm/machine-port.ts";
 import type { VmId } from "../vm/vm-paths.ts";
-import type { NetworkRecord } from "./network-record.ts";
+import type { InterfaceRecord, NetworkRecord } from "./network-record.ts";
 
 export const STOP_CAUSES = [
   "exited",
@@ -140,17 +140,27 @@ export type Operation =
   | { readonly kind: "stop" }
   /** Before its creation, the container is in no other part of the record. */
   | { readonly kind: "add-container"; readonly container: ContainerRecord }
-  | { readonly kind: "update-container"; readonly containerId: ContainerId };
+  | { readonly kind: "update-container"; readonly containerId: ContainerId }
+  /** As with a container. */
+  | { readonly kind: "add-interface"; readonly interface: InterfaceRecord }
+  /** It is finished and not undone. With the request, which has succeeded then. */
+  | { readonly kind: "remove-interface"; readonly interfaceId: string; readonly requestId: string }
+  | { readonly kind: "update-routes" };
 
 /** The object of an operation: a sandbox has at most one operation of each. */
 function subjectOf(operation: Operation): string {
   switch (operation.kind) {
     case "stop":
+    case "update-routes":
       return operation.kind;
     case "add-container":
       return `${operation.kind} ${operation.container.containerId}`;
     case "update-container":
       return `${operation.kind} ${operation.containerId}`;
+    case "add-interface":
+      return `${operation.kind} ${operation.interface.interfaceId}`;
+    case "remove-interface":
+      return `${operation.kind} ${operation.interfaceId}`;
     default:
       return operation satisfies never;
   }

@@ -1,5 +1,6 @@
 import type { Connection } from "../network/host-network.ts";
 import type { NodeContext } from "../node-context.ts";
+import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { interfacePlans } from "../wire/network-rules.ts";
@@ -17,7 +18,15 @@ export const ownerOf = (ctx: NodeContext, entry: SandboxEntry): ResourceOwner =>
   connections: connectionsOf(ctx, entry.record),
 });
 
-/** The interfaces of a sandbox's VM, as the host arranges them. */
+/** The interface of an id, also one that is noted to be added, as the host arranges it. */
+export function hostInterface(ctx: NodeContext, record: SandboxRecord, interfaceId: string): Connection {
+  const at = interfacesOnHost(record).findIndex((each) => each.interfaceId === interfaceId);
+  const connection = connectionsOf(ctx, record)[at];
+  if (connection === undefined) throw new Error(`no interface ${interfaceId} is known`);
+  return connection;
+}
+
+/** The interfaces of a sandbox's VM, as the host arranges them: also one that is noted to be added. */
 export function connectionsOf(ctx: NodeContext, record: SandboxRecord): readonly Connection[] {
   const { network, vmUidBase } = ctx;
   if (network === undefined) return [];

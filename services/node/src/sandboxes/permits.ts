@@ -43,6 +43,7 @@ const WORDS: Readonly<Partial<Record<SandboxRequest | ContainerRequest, string>>
   stats: "read the figures of",
   create_container: "create a container in",
   change_hardware: "change the hardware of",
+  change_network: "change the network of",
   list_processes: "list the processes of",
   signal_process: "signal a process of",
   resize_tty: "resize a terminal of",

@@ -7,10 +7,11 @@
 import { type Amount, PaddockError } from "@paddock/domain";
 import { promisedSize } from "../record/entitled.ts";
 import { refuseStale } from "../record/fence-generation.ts";
+import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import { hostName } from "../record/sandbox-paths.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import type { VmId } from "../vm/vm-paths.ts";
-import type { AddressLeases } from "./address-leases.ts";
+import type { AddressLeases, InterfaceLease, WantedLease } from "./address-leases.ts";
 import type { LiveSandboxes } from "./live-sandbox.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { type Slot, SlotPool } from "./slot-pool.ts";
@@ -151,6 +152,11 @@ export class SandboxRegistry implements LiveSandboxes {
     return { slot, indexes, [Symbol.dispose]: () => holdings.dispose() };
   }
 
+  /** Sets an address and a MAC address aside until disposed of. Throws ADDRESS_IN_USE, and NetworkError `exhausted`. */
+  claimInterface(wanted: WantedLease): InterfaceLease {
+    return this.#requireLeases().takeInterface(wanted);
+  }
+
   /** Sets room for a sandbox, or for its growth, aside until disposed of. */
   claimRoom({ milliCpus, memoryBytes }: Amount): Disposable {
     this.#promised.milliCpus += milliCpus;
@@ -206,7 +212,8 @@ export class SandboxRegistry implements LiveSandboxes {
         const isSame =
           record.containers === counted.containers &&
           record.size === counted.size &&
-          record.network === counted.network;
+          record.network === counted.network &&
+          record.operations === counted.operations;
         if (isSame) return;
         // The new ones first, so that what stays is never free in between.
         const next = this.#holdingsOf(record);
@@ -226,7 +233,10 @@ export class SandboxRegistry implements LiveSandboxes {
     );
     for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));
     // A node whose network is turned off keeps the records.
-    for (const { index } of record.network.interfaces) holdings.use(this.#leases?.reserve(index));
+    for (const { index, mac } of interfacesOnHost(record)) {
+      holdings.use(this.#leases?.reserve(index));
+      holdings.use(this.#leases?.reserveMac(mac));
+    }
     return holdings;
   }
 }

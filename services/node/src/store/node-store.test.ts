@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
+import type { NetworkRecord } from "../record/network-record.ts";
 import { hostName } from "../record/sandbox-paths.ts";
 import type { Operation } from "../record/sandbox-record.ts";
 import { countSyncs } from "../testing/count-syncs.ts";
@@ -37,9 +38,43 @@ test("noted operations are decoded with the input of their undo", () => {
     { kind: "stop" },
     { kind: "add-container", container: { ...container, targets: { image: 7 } } },
     { kind: "update-container", containerId: container.containerId },
+    { kind: "add-interface", interface: lan },
+    { kind: "remove-interface", interfaceId: "lan", requestId: "r2" },
+    { kind: "update-routes" },
   ];
   const noted = { ...record, operations };
   assert.deepEqual(decodeRecord("s1", encodeRecord(noted)), noted);
+});
+
+const lan = {
+  interfaceId: "lan",
+  name: "net1",
+  index: 3,
+  mac: "02:50:0a:58:00:03",
+  added: { port: 0, requestId: "r1", mtu: 1300 },
+};
+
+test("interfaces, routes and published ports are decoded, and a network of the former version has no slot and no routes", () => {
+  const eth0 = { interfaceId: "eth0", name: "eth0", index: 2, mac: "02:50:0a:58:00:02" };
+  const route = {
+    destination: "0.0.0.0/0",
+    gateway: "10.88.0.1",
+    interfaceId: "eth0",
+    source: "",
+    metric: 5,
+  };
+  const former = {
+    interfaces: [eth0],
+    published: [{ hostAddress: "", protocol: "tcp" as const, hostPort: 8080, guestPort: 80 }],
+  };
+  const network: NetworkRecord = {
+    ...former,
+    interfaces: [eth0, lan],
+    slots: 2,
+    routes: [{ ...route, scope: "global", onlink: true }],
+  };
+  for (const each of [former, network])
+    assert.deepEqual(decodeRecord("s1", encodeRecord({ ...record, network: each })).network, each);
 });
 
 test("a record of the former version is converted, with its VM's name and its disks' targets", () => {

@@ -10,12 +10,6 @@
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
 import { ContainerSpecSchema, SandboxSpecSchema } from "@paddock/protocol";
-import {
-  type InterfaceRecord,
-  type NetworkRecord,
-  NO_NETWORK,
-  type PublishedPort,
-} from "../record/network-record.ts";
 import { hostName } from "../record/sandbox-paths.ts";
 import {
   type ContainerPhase,
@@ -31,6 +25,7 @@ import {
 import type { MachineIdentity } from "../vm/machine-port.ts";
 import { parseVmId, type VmId } from "../vm/vm-paths.ts";
 import { Fields } from "./fields.ts";
+import { parseInterface, parseNetwork } from "./network-codec.ts";
 
 const SCHEMA = 2;
 const FORMER_SCHEMA = 1;
@@ -94,8 +89,7 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
       ...(size.has("maxMemoryBytes") && { maxMemoryBytes: size.integer("maxMemoryBytes") }),
     },
     vm: schema === FORMER_SCHEMA ? formerVm(id, fields) : parseVm(fields.object("vm")),
-    // Missing in rows of a daemon whose sandboxes had none.
-    network: fields.has("network") ? parseNetwork(fields.object("network")) : NO_NETWORK,
+    network: parseNetwork(fields),
     createdAtMs: fields.number("createdAtMs"),
     bootDurationMs: fields.number("bootDurationMs"),
     agentSequence: fields.integer("agentSequence"),
@@ -124,34 +118,29 @@ function requireVmId(text: string): VmId {
   return id;
 }
 
-const parseNetwork = (fields: Fields): NetworkRecord => ({
-  interfaces: fields.objects("interfaces").map(parseInterface),
-  published: fields.objects("published").map(parsePublished),
-});
-
-const parseInterface = (fields: Fields): InterfaceRecord => ({
-  interfaceId: fields.string("interfaceId"),
-  name: fields.string("name"),
-  index: fields.integer("index"),
-  mac: fields.string("mac"),
-});
-
-const parsePublished = (fields: Fields): PublishedPort => ({
-  hostAddress: fields.string("hostAddress"),
-  protocol: fields.oneOf("protocol", ["tcp", "udp"]),
-  hostPort: fields.integer("hostPort"),
-  guestPort: fields.integer("guestPort"),
-});
+const OPERATIONS = [
+  "stop",
+  "add-container",
+  "update-container",
+  "add-interface",
+  "remove-interface",
+  "update-routes",
+] as const satisfies readonly Operation["kind"][];
 
 function parseOperation(fields: Fields): Operation {
-  const kind = fields.oneOf("kind", ["stop", "add-container", "update-container"]);
+  const kind = fields.oneOf("kind", OPERATIONS);
   switch (kind) {
     case "stop":
+    case "update-routes":
       return { kind };
     case "add-container":
       return { kind, container: parseContainer(fields.object("container"), SCHEMA) };
     case "update-container":
       return { kind, containerId: requireContainerId(fields) };
+    case "add-interface":
+      return { kind, interface: parseInterface(fields.object("interface")) };
+    case "remove-interface":
+      return { kind, interfaceId: fields.string("interfaceId"), requestId: fields.string("requestId") };
     default:
       throw new Error(`no such operation: ${kind satisfies never}`);
   }

@@ -4,10 +4,12 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
 import { FakeAgent } from "./fake-agent.ts";
+import { FakeGuestNetwork, type NetworkCall } from "./fake-guest-network.ts";
 import { guestRefusal } from "./guest-refusal.ts";
 
 type FakeContainer = { state: agentpb.ContainerState; instance: string; exit?: agentpb.ExitStatus };
 type CallName =
+  | NetworkCall
   | "getGuest"
   | "listContainers"
   | "configureSandbox"
@@ -22,6 +24,7 @@ type CallName =
 
 export class FakeGuest implements AsyncDisposable {
   readonly containers = new Map<string, FakeContainer>();
+  readonly network = new FakeGuestNetwork();
   /** The limits of each container, as last set. */
   readonly limits = new Map<string, agentpb.Resources>();
   /** Whether a list with execs, which may be long, was requested. */
@@ -51,6 +54,7 @@ export class FakeGuest implements AsyncDisposable {
   /** Boots again: all containers and events are gone. */
   reboot(): void {
     this.containers.clear();
+    this.network.clear();
     this.#events.length = 0;
   }
 
@@ -104,8 +108,9 @@ export class FakeGuest implements AsyncDisposable {
         guest.onlineCpus = cpus;
         return { onlineCpus: cpus };
       },
-      configureSandbox: async () => {
+      configureSandbox: async ({ network }) => {
         await guest.onCall("configureSandbox");
+        if (network !== undefined) guest.network.configure(network);
         return { guest: { configured: true, bootId: "boot" } };
       },
       shutdown: () => {
@@ -122,6 +127,7 @@ export class FakeGuest implements AsyncDisposable {
         }
       },
     });
+    guest.network.serve(router, (name) => guest.onCall(name));
     router.service(agentpb.ContainerService, {
       createContainer: async ({ containerId, instance, resources }) => {
         await guest.onCall("createContainer");

@@ -10,6 +10,8 @@ export class FakeNetwork implements NetworkOfHost {
   readonly connected = new Map<string, Connection>();
   /** Called when an interface is about to be connected; may throw or never settle. */
   onConnect: () => Promise<void> = async () => undefined;
+  /** The same for an interface that is about to be disconnected. */
+  onDisconnect: () => Promise<void> = async () => undefined;
   /** What the last daemon wrote at its start. */
   restored: readonly string[] = [];
 
@@ -31,6 +33,7 @@ export class FakeNetwork implements NetworkOfHost {
   }
 
   async disconnect({ rules }: Pick<Connection, "rules">): Promise<void> {
+    await this.onDisconnect();
     this.connected.delete(rules.guest.tap);
   }
 

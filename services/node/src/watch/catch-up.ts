@@ -11,7 +11,7 @@ const CLOCK_PATIENCE_MS = 10_000;
 export async function catchUp(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm): Promise<void> {
   try {
     const client = await vm.link.client({ deadlineMs: CLOCK_PATIENCE_MS });
-    await configureGuest(client, ctx, entry.record, AbortSignal.timeout(CLOCK_PATIENCE_MS));
+    await configureGuest(client, ctx, entry.record, { signal: AbortSignal.timeout(CLOCK_PATIENCE_MS) });
   } catch (error) {
     entry.log.warn({ err: error }, "a resumed guest did not set its clock");
   }

@@ -11,25 +11,39 @@ import type { NodeContext } from "../node-context.ts";
 import { guestHostname } from "../record/guest-hostname.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { guestDns, guestHosts, guestNetwork, type NodeSide } from "../wire/guest-network.ts";
+import { withKeptRoutes } from "../wire/guest-routes.ts";
 
-const TIMEOUT_MS = 10_000;
+/** Longer than the guest waits for a card that was just plugged in. */
+const TIMEOUT_MS = 20_000;
+
+type ConfigureOptions = {
+  readonly signal: AbortSignal;
+  /** Routes that are the guest's own affair and stay. */
+  readonly kept?: readonly agentpb.Route[];
+};
 
 /** Sets the guest's identity; returns the guest's description of itself. */
 export async function configureGuest(
   { sandbox }: Pick<AgentClient, "sandbox">,
   { nowMs, network }: Pick<NodeContext, "nowMs" | "network">,
   record: SandboxRecord,
-  signal: AbortSignal,
+  { signal, kept = [] }: ConfigureOptions,
 ): Promise<agentpb.Guest | undefined> {
   const options = { signal, timeoutMs: TIMEOUT_MS };
-  const { guest } = await sandbox.configureSandbox(identity(record, nowMs(), network), options);
+  const request = identity(record, { nowMs: nowMs(), side: network, kept });
+  const { guest } = await sandbox.configureSandbox(request, options);
   return guest;
 }
 
+type Circumstances = {
+  readonly nowMs: number;
+  readonly side: NodeSide | undefined;
+  readonly kept: readonly agentpb.Route[];
+};
+
 function identity(
   record: SandboxRecord,
-  nowMs: number,
-  side: NodeSide | undefined,
+  { nowMs, side, kept }: Circumstances,
 ): MessageInitShape<typeof agentpb.ConfigureSandboxRequestSchema> {
   const { sandboxId, spec } = record;
   return {
@@ -42,6 +56,11 @@ function identity(
     sharePidNamespace: spec.sharePidNamespace,
     extraHosts: guestHosts(spec),
     ...(side !== undefined &&
-      record.network.interfaces.length > 0 && { network: guestNetwork(record, side) }),
+      record.network.interfaces.length > 0 && { network: withRoutes(guestNetwork(record, side), kept) }),
   };
 }
+
+const withRoutes = (config: agentpb.NetworkConfig, kept: readonly agentpb.Route[]) => ({
+  ...config,
+  routes: withKeptRoutes(config.routes, kept),
+});

@@ -21,6 +21,7 @@ import type { MachineEnd } from "../vm/machine-port.ts";
 import type { RunningVm } from "../vm/running-vm.ts";
 import { afterGuestEvents, afterGuestList, type FactContext } from "../wire/guest-facts.ts";
 import type { Change } from "../wire/sandbox-events.ts";
+import { restoreNetworkOf } from "./guest-network.ts";
 import { watchHealth } from "./watch-health.ts";
 
 const LIST_TIMEOUT_MS = 5000;
@@ -122,6 +123,7 @@ async function followGuest(ctx: NodeContext, entry: SandboxEntry, vm: RunningVm)
     const signal = AbortSignal.any([lifetime, again.signal]);
     try {
       const client = await link.client({ signal: lifetime });
+      void restoreNetworkOf(ctx, entry, vm, client);
       const { sandbox } = client;
       const listed = await listContainers(client, entry.record, lifetime);
       if (lifetime.aborted) return;

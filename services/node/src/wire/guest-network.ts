@@ -11,7 +11,9 @@ import {
 } from "@paddock/network";
 import { agentpb } from "@paddock/protocol";
 import type { InterfaceRecord } from "../record/network-record.ts";
+import { interfacesInGuest } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
+import { declaredRoutes, guestRoutes } from "./guest-routes.ts";
 import { dnsServers } from "./network-rules.ts";
 
 /** What the node knows of its network. */
@@ -20,61 +22,45 @@ export type NodeSide = {
   readonly resolver: { readonly nameservers: readonly string[]; readonly searches: readonly string[] };
 };
 
+/** An interface in the guest, with its addresses. */
+export type GuestCard = InterfaceRecord & { readonly at: GuestInterface };
+
+/** The interfaces that the guest is to have, the first one first. */
+export const guestCards = (record: NetworkParts, network: NodeNetwork): readonly GuestCard[] =>
+  interfacesInGuest(record).map((each) => ({
+    ...each,
+    at: guestInterface(network, each.index, parseMac(each.mac)),
+  }));
+
+type NetworkParts = Parameters<typeof interfacesInGuest>[0];
+
 /**
  * Interfaces, routes and neighbours. A guest has each address alone, without a subnet: everything else is behind the gateway, whose
  * MAC address it is told, so that it asks nobody.
  */
-export function guestNetwork(
-  { network: own }: Pick<SandboxRecord, "network">,
-  { network }: NodeSide,
-): agentpb.NetworkConfig {
-  const interfaces = own.interfaces.map((each) => ({
-    ...each,
-    at: guestInterface(network, each.index, parseMac(each.mac)),
-  }));
-  const [first] = interfaces;
+export function guestNetwork(record: NetworkParts, { network }: NodeSide): agentpb.NetworkConfig {
+  const cards = guestCards(record, network);
   return create(agentpb.NetworkConfigSchema, {
-    interfaces: interfaces.map((each) => guestCard(each, network.mtu)),
-    // Of two default routes the kernel would take one by chance.
-    routes: first === undefined ? [] : defaultRoutes(first, network),
-    neighbours: interfaces.flatMap(({ name }) =>
+    interfaces: cards.map((each) => guestCard(each, network.mtu)),
+    routes: guestRoutes(declaredRoutes(record.network, network), cards),
+    neighbours: cards.flatMap(({ name }) =>
       gateways(network).map((gateway) => ({ ...gateway, interface: name })),
     ),
   });
 }
 
-type Card = InterfaceRecord & { readonly at: GuestInterface };
-
 const guestCard = (
-  { name, mac, at }: Card,
+  { name, mac, at, added }: GuestCard,
   mtu: number,
 ): MessageInitShape<typeof agentpb.InterfaceSchema> => ({
   permanentMac: mac,
   name,
   mac,
-  mtu,
+  mtu: added?.mtu ?? mtu,
   addresses: [at.v4, at.v6].filter((address) => address !== undefined).map(alone),
 });
 
 const alone = (address: Address): string => `${formatAddress(address)}/${address.family === 4 ? 32 : 128}`;
-
-function defaultRoutes(
-  { name, at }: Card,
-  network: NodeNetwork,
-): MessageInitShape<typeof agentpb.RouteSchema>[] {
-  const { v4, v6 } = gatewayOf(network);
-  const route = (destination: string, gateway: Address, source: Address) => ({
-    destination,
-    interface: name,
-    gateway: formatAddress(gateway),
-    source: formatAddress(source),
-    onlink: true,
-  });
-  return [
-    route("0.0.0.0/0", v4, at.v4),
-    ...(v6 === undefined || at.v6 === undefined ? [] : [route("::/0", v6, at.v6)]),
-  ];
-}
 
 function gateways(network: NodeNetwork): readonly { address: string; mac: string }[] {
   const { mac, v4, v6 } = gatewayOf(network);

@@ -10,6 +10,7 @@ import {
   parseMac,
 } from "@paddock/network";
 import type { PublishedPort } from "../record/network-record.ts";
+import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { egressPolicy } from "./network-spec.ts";
 
@@ -19,17 +20,18 @@ export type InterfacePlan = {
   readonly receiveBytesPerSecond: number | undefined;
 };
 
-/** Each interface of the sandbox. `nameservers` are those of the host, for a sandbox that names none. */
+/** Each interface that the host has something for. `nameservers` are those of the host, for a sandbox that names none. */
 export function interfacePlans(
-  { network, spec }: Pick<SandboxRecord, "network" | "spec">,
+  record: Pick<SandboxRecord, "network" | "spec"> & Partial<Pick<SandboxRecord, "operations">>,
   node: NodeNetwork,
   nameservers: readonly string[],
 ): readonly InterfacePlan[] {
+  const { network, spec } = record;
   const { sendBytesPerSecond = 0n, receiveBytesPerSecond = 0n } = spec.network?.bandwidth ?? {};
   const dns = dnsServers(spec, nameservers)
     .map(parseAddress)
     .filter((address) => address !== undefined);
-  return network.interfaces.map(({ index, mac }, at) => {
+  return interfacesOnHost(record).map(({ index, mac, added }) => {
     const guest = guestInterface(node, index, parseMac(mac));
     return {
       rules: {
@@ -37,7 +39,7 @@ export function interfacePlans(
         policy: egressPolicy(spec.network?.policy),
         dns,
         // They lead to the first interface.
-        published: at === 0 ? network.published.flatMap((port) => publications(port, guest)) : [],
+        published: added === undefined ? network.published.flatMap((port) => publications(port, guest)) : [],
         peers: [],
         sendBytesPerSecond: Number(sendBytesPerSecond) || undefined,
       },

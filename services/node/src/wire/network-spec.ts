@@ -8,6 +8,7 @@ import {
   type NetworkPolicy,
   NetworkProtocol,
   type NetworkSpec,
+  type PublishedPort as WirePort,
   type EgressRule as WireRule,
 } from "@paddock/protocol";
 import type { PublishedPort } from "../record/network-record.ts";
@@ -36,8 +37,19 @@ export function wantsNetwork(network: NetworkSpec | undefined, hasNetwork: boole
   }
 }
 
-const asksForMore = ({ policy, publishedPorts, extraHosts, bandwidth }: NetworkSpec): boolean =>
-  policy !== undefined || bandwidth !== undefined || publishedPorts.length > 0 || extraHosts.length > 0;
+const asksForMore = (network: NetworkSpec): boolean =>
+  network.policy !== undefined ||
+  network.bandwidth !== undefined ||
+  network.publishedPorts.length > 0 ||
+  network.extraHosts.length > 0 ||
+  network.interfaceSlots > 0;
+
+/** Each port makes the boot longer. */
+const DEFAULT_INTERFACE_SLOTS = 1;
+
+/** How many interfaces can be added to a sandbox on a network. */
+export const interfaceSlots = (network: NetworkSpec | undefined): number =>
+  network?.interfaceSlots || DEFAULT_INTERFACE_SLOTS;
 
 const noNetwork = (): PaddockError =>
   new PaddockError("NOT_IMPLEMENTED", "the sandbox cannot have a network: its node offers none", {
@@ -95,11 +107,30 @@ function checked<T>(field: string, work: () => T): T {
   }
 }
 
-/** The published ports of a spec, each as it was asked for. */
-export const publishedPorts = (network: NetworkSpec | undefined): readonly PublishedPort[] =>
+/** Published ports, each as it was asked for. */
+export const publishedPorts = (
+  network: { readonly publishedPorts: readonly WirePort[] } | undefined,
+): readonly PublishedPort[] =>
   (network?.publishedPorts ?? []).map(({ hostAddress, protocol, hostPort, guestPort }) => ({
     hostAddress,
     protocol: protocol === NetworkProtocol.UDP ? "udp" : "tcp",
     hostPort,
     guestPort,
   }));
+
+/** The same, with the number that was chosen before in place of a 0. */
+export function changedPorts(
+  asked: readonly WirePort[],
+  before: readonly PublishedPort[],
+): readonly PublishedPort[] {
+  const free = [...before];
+  return publishedPorts({ publishedPorts: asked }).map((port) => {
+    if (port.hostPort !== 0) return port;
+    const at = free.findIndex(
+      ({ hostAddress, protocol, guestPort }) =>
+        hostAddress === port.hostAddress && protocol === port.protocol && guestPort === port.guestPort,
+    );
+    const [known] = at < 0 ? [] : free.splice(at, 1);
+    return known ?? port;
+  });
+}

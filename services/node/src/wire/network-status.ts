@@ -1,21 +1,35 @@
 /** The network of a sandbox, as the public API shows it. Pure. */
-import { create } from "@bufbuild/protobuf";
-import { NetworkProtocol, type NetworkStatus, NetworkStatusSchema } from "@paddock/protocol";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type NetworkInterfaceSchema,
+  NetworkProtocol,
+  type NetworkStatus,
+  NetworkStatusSchema,
+} from "@paddock/protocol";
+import { interfacesInGuest } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { guestDns, guestNetwork, type NodeSide } from "./guest-network.ts";
+
+/** The interfaces of a sandbox with their addresses, the first one first. */
+export function shownInterfaces(
+  record: Pick<SandboxRecord, "network" | "operations">,
+  side: NodeSide,
+): MessageInitShape<typeof NetworkInterfaceSchema>[] {
+  const known = interfacesInGuest(record);
+  return guestNetwork(record, side).interfaces.map(({ name, mac, mtu, addresses }, at) => ({
+    interfaceId: known[at]?.interfaceId ?? "",
+    name,
+    macAddress: mac,
+    mtu,
+    addresses,
+  }));
+}
 
 /** Interfaces with their addresses, published ports with the numbers that were chosen, and what is in force. */
 export function networkStatus(record: SandboxRecord, side: NodeSide): NetworkStatus {
   const { network, spec } = record;
-  const { interfaces } = guestNetwork(record, side);
   return create(NetworkStatusSchema, {
-    interfaces: interfaces.map(({ name, mac, mtu, addresses }, at) => ({
-      interfaceId: network.interfaces[at]?.interfaceId ?? "",
-      name,
-      macAddress: mac,
-      mtu,
-      addresses,
-    })),
+    interfaces: shownInterfaces(record, side),
     publishedPorts: network.published.map(({ protocol, ...port }) => ({
       ...port,
       protocol: protocol === "udp" ? NetworkProtocol.UDP : NetworkProtocol.TCP,

@@ -1,13 +1,13 @@
 import type { ImageRecord } from "@paddock/images";
 import type { Step } from "@paddock/lifecycle";
-import type { GuestInterface } from "@paddock/network";
 import type { NodeContext } from "../../node-context.ts";
 import { layerBytes, machineDisks } from "../../record/container-disks.ts";
 import { promisedSize } from "../../record/entitled.ts";
 import type { ResourcePlan } from "../../resources/host-resource.ts";
 import { ownerOf } from "../../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../../sandboxes/sandbox-entry.ts";
-import type { MachineInterface } from "../../vm/machine-port.ts";
+import { guestCards } from "../../wire/guest-network.ts";
+import { networkCard } from "../../wire/network-card.ts";
 import type { Work } from "../operation.ts";
 
 /** What the steps of a boot work on. */
@@ -29,7 +29,7 @@ export function bootOf(
   const { size, vm, containers } = record;
   const imagePath = (imageId: string) => node.images.blobPath(imageOf({ images }, imageId));
   const owner = ownerOf(node, entry);
-  const cards = (owner.connections ?? []).map(({ rules }, port) => networkCard(rules.guest, port));
+  const cards = node.network === undefined ? [] : guestCards(record, node.network.network).map(networkCard);
   const plan: ResourcePlan = {
     ...owner,
     sandboxId: entry.sandboxId,
@@ -42,7 +42,7 @@ export function bootOf(
       ...size,
       vcpus: promisedSize(record, node.sizeDefaults.guestOverheadBytes).vcpus,
       maxMemoryBytes: size.maxMemoryBytes ?? size.memoryBytes,
-      interfacePorts: cards.length,
+      interfacePorts: cards.length === 0 ? 0 : (record.network.slots ?? 0),
       origin: { kind: "boot" },
       devices: [
         ...containers.flatMap((container) => machineDisks(container, imagePath(container.imageId), vmPaths)),
@@ -52,17 +52,6 @@ export function bootOf(
   };
   return { node, entry, images, plan };
 }
-
-/** The network card of an interface. The number is its place among the sandbox's interfaces. */
-const networkCard = ({ tap, mac }: GuestInterface, port: number): MachineInterface => ({
-  kind: "interface",
-  id: cardId(port),
-  mac,
-  tap,
-  port,
-});
-
-export const cardId = (port: number): string => `net${port}`;
 
 /** The image of a container's record. */
 export function imageOf({ images }: Pick<Boot, "images">, imageId: string): ImageRecord {

@@ -2,7 +2,7 @@ import { hasReason, PaddockError } from "@paddock/domain";
 import type { RunningVm } from "../../vm/running-vm.ts";
 import { configureGuest } from "../../watch/configure-guest.ts";
 import { watchGuest } from "../../watch/supervise.ts";
-import { type BootStep, cardId } from "./boot-context.ts";
+import type { BootStep } from "./boot-context.ts";
 
 /** Bytes of the serial console in an error. They are part of a status's details, which are bounded. */
 const EVIDENCE_IN_ERROR = 2048;
@@ -20,15 +20,16 @@ export const guest: BootStep = {
     const begun = node.nowMs();
     const client = await answered(vm, node.bootTimeoutMs, signal);
     const answeredAfterMs = node.nowMs() - begun;
-    const told = await configureGuest(client, node, entry.record, signal);
+    const told = await configureGuest(client, node, entry.record, { signal });
     entry.update((record) => ({
       ...record,
       bootDurationMs: answeredAfterMs,
       agentSequence: 0,
       guestBootId: (told?.bootId ?? "").slice(0, 64),
     }));
-    for (const [port] of (plan.connections ?? []).entries())
-      await vm.machine.setLink(cardId(port), true, signal);
+    for (const { kind, id } of plan.machineRequest.devices)
+      if (kind === "interface") await vm.machine.setLink(id, true, signal);
+    vm.configuredOver = client;
     watchGuest(node, entry, vm);
   },
 };

@@ -53,6 +53,13 @@ export declare type NetworkSpec = Message<"paddock.v1.NetworkSpec"> & {
    * @generated from field: paddock.v1.Bandwidth bandwidth = 5;
    */
   bandwidth?: Bandwidth | undefined;
+
+  /**
+   * How many interfaces AddInterface can add to the first one, at most 8; 0 means 1. Each makes the boot about 4 % longer.
+   *
+   * @generated from field: uint32 interface_slots = 6;
+   */
+  interfaceSlots: number;
 };
 
 /**
@@ -208,20 +215,20 @@ export declare type HostEntry = Message<"paddock.v1.HostEntry"> & {
 export declare const HostEntrySchema: GenMessage<HostEntry>;
 
 /**
- * Bandwidth limits the rates of a sandbox.
+ * Bandwidth limits the rates of a sandbox. Each of its interfaces may send and receive that much.
  *
  * @generated from message paddock.v1.Bandwidth
  */
 export declare type Bandwidth = Message<"paddock.v1.Bandwidth"> & {
   /**
-   * Rate of sent data in bytes per second, at least 12500; 0 means no limit.
+   * Rate of sent data of an interface in bytes per second, at least 12500; 0 means no limit.
    *
    * @generated from field: uint64 send_bytes_per_second = 1;
    */
   sendBytesPerSecond: bigint;
 
   /**
-   * Rate of received data in bytes per second, at least 12500; 0 means no limit.
+   * Rate of received data of an interface in bytes per second, at least 12500; 0 means no limit.
    *
    * @generated from field: uint64 receive_bytes_per_second = 2;
    */
@@ -235,48 +242,52 @@ export declare type Bandwidth = Message<"paddock.v1.Bandwidth"> & {
 export declare const BandwidthSchema: GenMessage<Bandwidth>;
 
 /**
- * NetworkInterface is a network interface of a guest.
+ * NetworkInterface is a network interface of a sandbox. The first one, "eth0", is there from the boot and cannot be removed.
  *
  * @generated from message paddock.v1.NetworkInterface
  */
 export declare type NetworkInterface = Message<"paddock.v1.NetworkInterface"> & {
   /**
-   * Id of the interface.
+   * Id of the interface, unique in the sandbox.
    *
    * @generated from field: string interface_id = 1;
    */
   interfaceId: string;
 
   /**
-   * Name in the guest, at most 15 characters; empty means the next "ethN".
+   * Name in the guest, at most 15 characters, unique in the sandbox; empty means the next "netN". Names of the form "ethN" are
+   * the kernel's for cards that were just plugged in, and are refused.
    *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
-   * MAC address; empty means a generated one.
+   * MAC address, unicast, unique on the node; empty means one that belongs to the address.
    *
    * @generated from field: string mac_address = 3;
    */
   macAddress: string;
 
   /**
-   * Addresses as CIDR, at most 16; empty means addresses that the node chooses.
+   * Addresses as CIDR; empty means addresses that the node chooses. An interface has one address of the node's IPv4 range, and the
+   * IPv6 address with the same place in its range if the node has one. One of the two is enough. A guest has each address alone, so
+   * the prefix is /32 or /128.
    *
    * @generated from field: repeated string addresses = 4;
    */
   addresses: string[];
 
   /**
-   * Maximum transmission unit in bytes, 576 to 9216; 0 means the MTU of the node's uplink.
+   * Maximum transmission unit in bytes, at least 576, or 1280 on a node with IPv6, and at most the MTU of the node's uplink; 0 means
+   * the MTU of the node's uplink.
    *
    * @generated from field: uint32 mtu = 5;
    */
   mtu: number;
 
   /**
-   * Network of the node to join; empty means the default network.
+   * Network of the node to join. A node has one, the default network, so the name is empty.
    *
    * @generated from field: string network = 6;
    */
@@ -296,14 +307,15 @@ export declare const NetworkInterfaceSchema: GenMessage<NetworkInterface>;
  */
 export declare type Route = Message<"paddock.v1.Route"> & {
   /**
-   * Destination as CIDR; "default" means 0.0.0.0/0. The route to all IPv6 addresses is "::/0".
+   * Destination as CIDR without bits after the prefix; "default" means 0.0.0.0/0. The route to all IPv6 addresses is "::/0".
    *
    * @generated from field: string destination = 1;
    */
   destination: string;
 
   /**
-   * Address of the gateway; empty means that the destination is on the link.
+   * Address of the gateway; empty means that the destination is on the link. The gateway must be in a destination on the link of the
+   * same interface, or `onlink` be set: a guest has each address alone.
    *
    * @generated from field: string gateway = 2;
    */
@@ -317,14 +329,15 @@ export declare type Route = Message<"paddock.v1.Route"> & {
   interfaceId: string;
 
   /**
-   * Preferred source address; empty means the kernel's choice.
+   * Preferred source address, one of the interface; empty means the kernel's choice.
    *
    * @generated from field: string source = 4;
    */
   source: string;
 
   /**
-   * Preference: of two routes to a destination the one with the lower metric is used. 0 means the kernel's default.
+   * Preference: of two routes to a destination the one with the lower metric is used. 0 means the kernel's default, 1024 for IPv6.
+   * Destination and metric together are unique.
    *
    * @generated from field: uint32 metric = 5;
    */
@@ -350,6 +363,40 @@ export declare type Route = Message<"paddock.v1.Route"> & {
  * Use `create(RouteSchema)` to create a new message.
  */
 export declare const RouteSchema: GenMessage<Route>;
+
+/**
+ * NetworkDrift is a difference between what is declared of a sandbox's network and what its guest reports.
+ *
+ * @generated from message paddock.v1.NetworkDrift
+ */
+export declare type NetworkDrift = Message<"paddock.v1.NetworkDrift"> & {
+  /**
+   * What differs, such as "interface net1" or "route 0.0.0.0/0 metric 0".
+   *
+   * @generated from field: string subject = 1;
+   */
+  subject: string;
+
+  /**
+   * What is declared; empty for a route that is not declared.
+   *
+   * @generated from field: string declared = 2;
+   */
+  declared: string;
+
+  /**
+   * What the guest reports; empty if the guest does not have it. It is not reliable.
+   *
+   * @generated from field: string reported = 3;
+   */
+  reported: string;
+};
+
+/**
+ * Describes the message paddock.v1.NetworkDrift.
+ * Use `create(NetworkDriftSchema)` to create a new message.
+ */
+export declare const NetworkDriftSchema: GenMessage<NetworkDrift>;
 
 /**
  * NetworkStatus is the present network of a sandbox.
@@ -535,6 +582,14 @@ export declare type UpdateNetworkRequest = Message<"paddock.v1.UpdateNetworkRequ
    * @generated from field: paddock.v1.Bandwidth bandwidth = 4;
    */
   bandwidth?: Bandwidth | undefined;
+
+  /**
+   * The new published ports, all of them; if not set, the ports do not change. A port 0 of the node keeps the number that was
+   * chosen for the same port of the sandbox. A port that is taken is refused before anything is changed.
+   *
+   * @generated from field: paddock.v1.PublishedPorts published_ports = 5;
+   */
+  publishedPorts?: PublishedPorts | undefined;
 };
 
 /**
@@ -542,6 +597,26 @@ export declare type UpdateNetworkRequest = Message<"paddock.v1.UpdateNetworkRequ
  * Use `create(UpdateNetworkRequestSchema)` to create a new message.
  */
 export declare const UpdateNetworkRequestSchema: GenMessage<UpdateNetworkRequest>;
+
+/**
+ * PublishedPorts are all published ports of a sandbox.
+ *
+ * @generated from message paddock.v1.PublishedPorts
+ */
+export declare type PublishedPorts = Message<"paddock.v1.PublishedPorts"> & {
+  /**
+   * The ports, at most 64; none means that no port is published.
+   *
+   * @generated from field: repeated paddock.v1.PublishedPort ports = 1;
+   */
+  ports: PublishedPort[];
+};
+
+/**
+ * Describes the message paddock.v1.PublishedPorts.
+ * Use `create(PublishedPortsSchema)` to create a new message.
+ */
+export declare const PublishedPortsSchema: GenMessage<PublishedPorts>;
 
 /**
  * UpdateNetworkResponse has the network.

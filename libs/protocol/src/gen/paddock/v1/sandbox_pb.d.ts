@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ContainerSpec, ContainerStats, ContainerStatus, CpuStats, MemoryStats, PidsStats, StopCause } from "./container_pb.js";
-import type { InterfaceStats, ListRefusedPacketsRequestSchema, ListRefusedPacketsResponseSchema, NetworkInterface, NetworkSpec, NetworkStatus, Route, UpdateNetworkRequestSchema, UpdateNetworkResponseSchema } from "./network_pb.js";
+import type { InterfaceStats, ListRefusedPacketsRequestSchema, ListRefusedPacketsResponseSchema, NetworkDrift, NetworkInterface, NetworkSpec, NetworkStatus, Route, UpdateNetworkRequestSchema, UpdateNetworkResponseSchema } from "./network_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -1634,11 +1634,32 @@ export declare const ListInterfacesRequestSchema: GenMessage<ListInterfacesReque
  */
 export declare type ListInterfacesResponse = Message<"paddock.v1.ListInterfacesResponse"> & {
   /**
-   * The interfaces, by name.
+   * The interfaces as they are declared, the first one first, others in the order in which they were added.
    *
    * @generated from field: repeated paddock.v1.NetworkInterface interfaces = 1;
    */
   interfaces: NetworkInterface[];
+
+  /**
+   * The same interfaces as the guest reports them, without those that it does not have. It is not reliable.
+   *
+   * @generated from field: repeated paddock.v1.NetworkInterface reported = 2;
+   */
+  reported: NetworkInterface[];
+
+  /**
+   * Where the two differ. Empty if the guest agrees or was not asked.
+   *
+   * @generated from field: repeated paddock.v1.NetworkDrift drift = 3;
+   */
+  drift: NetworkDrift[];
+
+  /**
+   * Whether the guest answered. One without a running VM cannot.
+   *
+   * @generated from field: bool guest_answered = 4;
+   */
+  guestAnswered: boolean;
 };
 
 /**
@@ -1668,7 +1689,7 @@ export declare type UpdateRoutesRequest = Message<"paddock.v1.UpdateRoutesReques
   sandboxId: string;
 
   /**
-   * The routes, at most 256.
+   * The routes, at most 256; none means that the sandbox has no routes.
    *
    * @generated from field: repeated paddock.v1.Route routes = 3;
    */
@@ -1688,7 +1709,7 @@ export declare const UpdateRoutesRequestSchema: GenMessage<UpdateRoutesRequest>;
  */
 export declare type UpdateRoutesResponse = Message<"paddock.v1.UpdateRoutesResponse"> & {
   /**
-   * The routes that are in force.
+   * The routes, which are in force.
    *
    * @generated from field: repeated paddock.v1.Route routes = 1;
    */
@@ -1728,11 +1749,33 @@ export declare const ListRoutesRequestSchema: GenMessage<ListRoutesRequest>;
  */
 export declare type ListRoutesResponse = Message<"paddock.v1.ListRoutesResponse"> & {
   /**
-   * The routes.
+   * The routes as they are declared.
    *
    * @generated from field: repeated paddock.v1.Route routes = 1;
    */
   routes: Route[];
+
+  /**
+   * The routes by interfaces of the sandbox that the guest reports, without those that its kernel made of addresses. It is not
+   * reliable.
+   *
+   * @generated from field: repeated paddock.v1.Route reported = 2;
+   */
+  reported: Route[];
+
+  /**
+   * Where the two differ. Empty if the guest agrees or was not asked.
+   *
+   * @generated from field: repeated paddock.v1.NetworkDrift drift = 3;
+   */
+  drift: NetworkDrift[];
+
+  /**
+   * Whether the guest answered. One without a running VM cannot.
+   *
+   * @generated from field: bool guest_answered = 4;
+   */
+  guestAnswered: boolean;
 };
 
 /**
@@ -2027,8 +2070,9 @@ export declare const SandboxService: GenService<{
     output: typeof WatchSandboxStatsResponseSchema;
   },
   /**
-   * UpdateNetwork changes the policy and the rates of a sandbox's network. When the call returns they apply to open connections,
-   * too. For a stopped sandbox they apply from its next start. Errors: INVALID_ARGUMENT (the sandbox has no network).
+   * UpdateNetwork changes the policy, the rates and the published ports of a sandbox's network. When the call returns the policy
+   * applies to open connections, too. For a stopped sandbox the changes apply from its next start. Errors: INVALID_ARGUMENT (the
+   * sandbox has no network), FAILED_PRECONDITION (a port of the node is taken).
    *
    * @generated from rpc paddock.v1.SandboxService.UpdateNetwork
    */
@@ -2068,7 +2112,10 @@ export declare const SandboxService: GenService<{
     output: typeof RemoveDeviceResponseSchema;
   },
   /**
-   * AddInterface adds a network interface to the VM and configures it in the guest. Errors: ALREADY_EXISTS, RESOURCE_EXHAUSTED.
+   * AddInterface adds a network interface to the running VM and configures it in the guest. The interface has the policy and the rates
+   * of the sandbox, and keeps its id, MAC address and addresses when the sandbox is stopped and started. Routes do not change: name the
+   * interface in UpdateRoutes. Errors: INVALID_ARGUMENT, ALREADY_EXISTS (id, name, MAC or IP address), RESOURCE_EXHAUSTED (no slot,
+   * see NetworkSpec.interface_slots, or no address), FAILED_PRECONDITION (not running).
    *
    * @generated from rpc paddock.v1.SandboxService.AddInterface
    */
@@ -2078,7 +2125,10 @@ export declare const SandboxService: GenService<{
     output: typeof AddInterfaceResponseSchema;
   },
   /**
-   * RemoveInterface removes a network interface.
+   * RemoveInterface removes a network interface that was added, with the routes that name it. The guest is told first. The first
+   * interface stays: the name, the DNS servers and the published ports of the sandbox belong to it, and EGRESS_MODE_NONE cuts it off.
+   * A removal that has begun is not undone: after an error with an unknown outcome the node finishes it at its next start, or when
+   * the call is repeated. Errors: NOT_FOUND, FAILED_PRECONDITION (the first interface, or not running).
    *
    * @generated from rpc paddock.v1.SandboxService.RemoveInterface
    */
@@ -2088,7 +2138,8 @@ export declare const SandboxService: GenService<{
     output: typeof RemoveInterfaceResponseSchema;
   },
   /**
-   * ListInterfaces lists the guest's network interfaces.
+   * ListInterfaces lists the network interfaces of a sandbox in any state, as they are declared, and while the guest answers also as
+   * the guest has them.
    *
    * @generated from rpc paddock.v1.SandboxService.ListInterfaces
    */
@@ -2098,7 +2149,10 @@ export declare const SandboxService: GenService<{
     output: typeof ListInterfacesResponseSchema;
   },
   /**
-   * UpdateRoutes replaces the guest's routes.
+   * UpdateRoutes replaces the routes of a sandbox, all or none. They are kept when the sandbox is stopped and started, and restored if
+   * the guest has others when the node connects to it. Before the first call a sandbox has a default route for each family. Routes
+   * that do not leave by an interface of the sandbox, such as those of a tunnel in the guest, are not affected.
+   * Errors: INVALID_ARGUMENT (also a gateway that cannot be reached), NOT_FOUND (an interface), FAILED_PRECONDITION (not running).
    *
    * @generated from rpc paddock.v1.SandboxService.UpdateRoutes
    */
@@ -2108,7 +2162,7 @@ export declare const SandboxService: GenService<{
     output: typeof UpdateRoutesResponseSchema;
   },
   /**
-   * ListRoutes lists the guest's routes.
+   * ListRoutes lists the routes of a sandbox in any state, as they are declared, and while the guest answers also as the guest has them.
    *
    * @generated from rpc paddock.v1.SandboxService.ListRoutes
    */

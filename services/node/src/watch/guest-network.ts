@@ -1,0 +1,96 @@
+/**
+ * Reads the network of a guest, and sets it to that of the record.
+ *
+ * The agent applies a network as a whole or not at all. But programs in the guest can change it, and a daemon can die between the change
+ * of the guest and that of the record. So the node compares the two on each new connection to the guest, and sets what differs.
+ */
+import type { agentpb, NetworkDrift } from "@paddock/protocol";
+import type { AgentClient } from "../agent/connect-agent.ts";
+import type { NodeContext } from "../node-context.ts";
+import type { SandboxRecord } from "../record/sandbox-record.ts";
+import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import type { RunningVm } from "../vm/running-vm.ts";
+import type { NodeSide } from "../wire/guest-network.ts";
+import { interfaceDrift, type ReportedRoutes, reportedRoutes, routeDrift } from "../wire/network-drift.ts";
+import { configureGuest } from "./configure-guest.ts";
+
+const READ_TIMEOUT_MS = 5000;
+/** Timeout of a comparison, with the wait for the lock. */
+const RESTORE_PATIENCE_MS = 60_000;
+
+/** What a guest reports. */
+export type GuestNetwork = {
+  readonly interfaces: readonly agentpb.InterfaceStatus[];
+  readonly routes: ReportedRoutes;
+};
+
+/** Asks the guest for its interfaces and routes. */
+export async function readGuestNetwork(
+  { network }: Pick<AgentClient, "network">,
+  record: SandboxRecord,
+  side: NodeSide,
+  signal: AbortSignal,
+): Promise<GuestNetwork> {
+  const options = { signal, timeoutMs: READ_TIMEOUT_MS };
+  const { interfaces } = await network.listInterfaces({}, options);
+  const { routes } = await network.listRoutes({}, options);
+  return { interfaces, routes: reportedRoutes(record, side, routes) };
+}
+
+/** Sets the guest's network to that of the record. Keeps routes by interfaces that programs in the guest made. */
+export async function applyNetwork(
+  client: Pick<AgentClient, "network" | "sandbox">,
+  ctx: NodeContext,
+  record: SandboxRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  if (ctx.network === undefined) return;
+  const { routes } = await readGuestNetwork(client, record, ctx.network, signal);
+  await configureGuest(client, ctx, record, { signal, kept: routes.foreign });
+}
+
+/**
+ * Sets what differs in the guest's network. The first comparison takes no lock; if something differs, it is repeated with the lock,
+ * because a call on the sandbox may be the cause. Never throws.
+ */
+export async function restoreNetworkOf(
+  ctx: NodeContext,
+  entry: SandboxEntry,
+  vm: RunningVm,
+  client: AgentClient,
+): Promise<void> {
+  const { network } = ctx;
+  if (network === undefined || vm.configuredOver === client || entry.record.network.interfaces.length === 0)
+    return;
+  vm.configuredOver = client;
+  const signal = AbortSignal.any([vm.lifetime, AbortSignal.timeout(RESTORE_PATIENCE_MS)]);
+  const differences = async () => {
+    // A resume configures the guest.
+    const isAsked = entry.vm === vm && entry.record.phase.kind !== "paused";
+    return isAsked ? await driftOf(client, entry.record, network, signal) : [];
+  };
+  try {
+    if ((await differences()).length === 0) return;
+    await ctx.lock.with(entry.sandboxId, { name: "restore the network of the guest", signal }, async () => {
+      const drift = await differences();
+      if (drift.length === 0) return;
+      entry.log.warn(
+        { drift: drift.map(({ subject }) => subject) },
+        "the network of a guest differs, it is set again",
+      );
+      await applyNetwork(client, ctx, entry.record, signal);
+    });
+  } catch (error) {
+    if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "the network of a guest could not be compared");
+  }
+}
+
+async function driftOf(
+  client: AgentClient,
+  record: SandboxRecord,
+  side: NodeSide,
+  signal: AbortSignal,
+): Promise<readonly NetworkDrift[]> {
+  const { interfaces, routes } = await readGuestNetwork(client, record, side, signal);
+  return [...interfaceDrift(record, side, interfaces), ...routeDrift(record, side, routes.own)];
+}
