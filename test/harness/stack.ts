@@ -99,6 +99,8 @@ export class Stack implements AsyncDisposable {
       PADDOCK_STATE_DIR: join(directory, "state"),
       PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:0",
       PADDOCK_ACCELERATOR: "tcg",
+      // Stacks run side by side on one host, and the tests of the network turn it on in a namespace of their own.
+      PADDOCK_NETWORK: "off",
       ...secret,
       ...nodeEnv,
     };

@@ -3,11 +3,10 @@ import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { usageError } from "./cli-error.ts";
 import { requireAddress } from "./client/open-api.ts";
-import { readFleetRecord } from "./local-fleet/fleet-record.ts";
+import { DEFAULT_STATE_DIR, readFleetRecord } from "./local-fleet/fleet-record.ts";
 import { parseSpan } from "./output/quantities.ts";
 
 export const DEFAULT_API = "127.0.0.1:7070";
-export const DEFAULT_STATE_DIR = "/var/lib/paddock";
 
 export type Settings = ReturnType<typeof readSettings>;
 

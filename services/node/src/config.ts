@@ -135,8 +135,8 @@ export const NODE_SETTINGS = {
   },
   PADDOCK_NETWORK: {
     ...oneOf("on", "off"),
-    doc: "on gives sandboxes a network",
-    default: "off",
+    doc: "on gives each sandbox a network, off none",
+    default: "on",
   },
   PADDOCK_NETWORK_BRIDGE: {
     ...text,

@@ -14,6 +14,7 @@ import {
 } from "../doctor/host-checks.ts";
 import { networkCheck } from "../doctor/network-check.ts";
 import { natsCheck, programCheck, qemuCheck } from "../doctor/program-checks.ts";
+import { fleetNetwork } from "../local-fleet/fleet-network.ts";
 import { stateDirOf } from "../settings.ts";
 
 type DoctorOptions = { readonly stateDir?: string };
@@ -28,7 +29,7 @@ export const doctorCommand: CommandDefinition = (bind) => {
     const { env } = run.around;
     const stateDir = resolve(command.opts<DoctorOptions>().stateDir ?? stateDirOf(env));
     const findings: Finding[] = [];
-    const network = env.PADDOCK_NETWORK === "on" ? networkChecks(env.PADDOCK_NETWORK_BRIDGE) : [];
+    const network = env.PADDOCK_NETWORK === "off" ? [] : networkChecks(bridgeOf(stateDir, env));
     for (const check of [...checksOf(stateDir, guestDirectory(env)), ...network]) {
       const finding = await perform(check);
       findings.push(finding);
@@ -57,7 +58,10 @@ const checksOf = (stateDir: string, guestDir: string): HostCheck[] => [
   diskCheck(stateDir),
 ];
 
-const networkChecks = (bridge = "paddock0"): HostCheck[] => [
+const bridgeOf = (stateDir: string, env: Readonly<Record<string, string | undefined>>): string =>
+  fleetNetwork(stateDir, env).PADDOCK_NETWORK_BRIDGE ?? env.PADDOCK_NETWORK_BRIDGE ?? "paddock0";
+
+const networkChecks = (bridge: string): HostCheck[] => [
   ...(["ip", "bridge", "tc", "nft", "sysctl"] as const).map(programCheck),
   networkCheck(bridge),
 ];

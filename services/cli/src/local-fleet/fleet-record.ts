@@ -12,6 +12,9 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import type { ProcessIdentity } from "@paddock/qemu";
 
+/** The state directory of a fleet that names no other. */
+export const DEFAULT_STATE_DIR = "/var/lib/paddock";
+
 export type PartName = "bus" | "api" | "node";
 
 export type FleetPorts = {

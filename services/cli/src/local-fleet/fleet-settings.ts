@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { fleetNetwork } from "./fleet-network.ts";
 import { type FleetPorts, fleetPaths } from "./fleet-record.ts";
 
 export type FleetSettings = {
@@ -89,6 +90,7 @@ export function nodeEnv(settings: FleetSettings, natsUrl: string): NodeJS.Proces
   return {
     ...inherited(env, (name) => !name.startsWith("PADDOCK_API_")),
     ...streamCredentials(settings),
+    ...fleetNetwork(stateDir, env),
     PADDOCK_STATE_DIR: fleetPaths(stateDir).node,
     PADDOCK_NODE_STREAM_ADDRESS: env.PADDOCK_NODE_STREAM_ADDRESS ?? `${LOOPBACK}:${ports.stream}`,
     PADDOCK_NATS_URL: natsUrl,

@@ -3,10 +3,12 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { planNetwork } from "@paddock/network";
 import pc from "picocolors";
 import { CliError } from "../cli-error.ts";
 import { BoundedLog } from "./bounded-log.ts";
 import { lockFleet } from "./fleet-lock.ts";
+import { fleetNetwork } from "./fleet-network.ts";
 import { readFleetRecord, writeFleetRecord } from "./fleet-record.ts";
 import { apiEnv, newBusAccess, nodeEnv, writeBusConfig, writeStreamSecret } from "./fleet-settings.ts";
 import { logLine } from "./log-line.ts";
@@ -121,11 +123,29 @@ test("each daemon gets only the settings that it accepts", () => {
   assert.deepEqual(nodeEnv(settings, "nats://x"), {
     PATH: "/bin",
     PADDOCK_ACCELERATOR: "tcg",
+    PADDOCK_NETWORK_BRIDGE: "paddock31",
+    PADDOCK_NETWORK_IPV4: "10.214.49.0/24",
+    PADDOCK_NETWORK_IPV6: "fd5a:9c1d:7b3f:31::/64",
     PADDOCK_STATE_DIR: "/s/node",
     PADDOCK_NODE_STREAM_ADDRESS: "127.0.0.1:4",
     PADDOCK_STREAM_SECRET_FILE: "/s/stream.secret",
     PADDOCK_NATS_URL: "nats://x",
   });
+});
+
+test("a fleet in another directory has a network of its own, unless the operator has set it", () => {
+  assert.deepEqual(fleetNetwork("/var/lib/paddock", {}), {});
+  assert.deepEqual(fleetNetwork("/s", { PADDOCK_NETWORK_IPV4: "10.1.0.0/24" }), {});
+  const [one, other] = [fleetNetwork("/srv/one", {}), fleetNetwork("/srv/other", {})];
+  assert.notEqual(one.PADDOCK_NETWORK_BRIDGE, other.PADDOCK_NETWORK_BRIDGE);
+  assert.notEqual(one.PADDOCK_NETWORK_IPV4, other.PADDOCK_NETWORK_IPV4);
+  for (const each of [one, other])
+    planNetwork({
+      bridge: each.PADDOCK_NETWORK_BRIDGE ?? "",
+      mtu: 1500,
+      v4: each.PADDOCK_NETWORK_IPV4 ?? "",
+      v6: each.PADDOCK_NETWORK_IPV6,
+    });
 });
 
 test("the daemons share a secret that only root can read, new at each start, unless their settings name other credentials", async () => {

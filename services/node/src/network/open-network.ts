@@ -1,4 +1,14 @@
-import { commandRunner, HostReader, HostWriter, planNetwork } from "@paddock/network";
+import { ConfigError } from "@paddock/lifecycle";
+import {
+  type Command,
+  commandRunner,
+  HostReader,
+  HostWriter,
+  NetworkError,
+  type NodeNetwork,
+  planNetwork,
+  type RunCommand,
+} from "@paddock/network";
 import type { NodeLog } from "../node-log.ts";
 import { HostNetwork } from "./host-network.ts";
 import { hostResolver } from "./resolvers.ts";
@@ -17,20 +27,17 @@ const DEFAULT_MTU = 1500;
 /** IPv6 needs it. */
 const LEAST_MTU = 1280;
 
-/** The network of the settings. Nothing is changed yet. Throws NetworkError for a range that is in use on this host. */
+/**
+ * The network of the settings. Nothing is changed yet. Throws `ConfigError` for a range that is in use on this host, and when a program
+ * is not installed.
+ */
 export async function openNetwork(
   settings: NetworkConfig,
   { stateDir, log }: { readonly stateDir: string; readonly log: NodeLog },
 ): Promise<HostNetwork> {
   const run = commandRunner();
   const reader = new HostReader(run);
-  const [ways, used, resolver] = await Promise.all([
-    reader.waysOut(),
-    reader.routedRanges(settings),
-    hostResolver(),
-  ]);
-  const mtu = Math.max(LEAST_MTU, ways[0]?.mtu ?? DEFAULT_MTU);
-  const network = planNetwork({ ...settings, mtu, used });
+  const [network, resolver] = await Promise.all([usableNetwork(settings, run, reader), hostResolver()]);
   return new HostNetwork({
     network,
     resolver,
@@ -41,4 +48,32 @@ export async function openNetwork(
     onDownFailed: (error) =>
       log.error({ err: error }, "the network could not be taken down; the next start tries again"),
   });
+}
+
+/** The host's programs that are first needed when a sandbox is created. */
+const PROGRAMS: readonly Command[] = [
+  { program: "nft", args: ["--version"] },
+  { program: "tc", args: ["-V"] },
+  { program: "bridge", args: ["-V"] },
+];
+
+async function usableNetwork(
+  settings: NetworkConfig,
+  run: RunCommand,
+  reader: HostReader,
+): Promise<NodeNetwork> {
+  try {
+    const [ways, used] = await Promise.all([
+      reader.waysOut(),
+      reader.routedRanges(settings),
+      ...PROGRAMS.map((each) => run(each)),
+    ]);
+    const mtu = Math.max(LEAST_MTU, ways[0]?.mtu ?? DEFAULT_MTU);
+    return planNetwork({ ...settings, mtu, used });
+  } catch (error) {
+    if (!(error instanceof NetworkError)) throw error;
+    throw new ConfigError(
+      `no network for the sandboxes of this node: ${error.message}; PADDOCK_NETWORK_IPV4 and PADDOCK_NETWORK_IPV6 choose other addresses, and PADDOCK_NETWORK=off starts the node without a network`,
+    );
+  }
 }
