@@ -127,6 +127,28 @@ test("a sandbox keeps its network while the daemon is killed, and when it is sto
   await remove("one");
 });
 
+test("two sandboxes that name each other can talk, and none that only one of them names", async () => {
+  const [one] = addressesOf(await runSandbox("one", { peers: ["two"] }));
+  const [two = ""] = addressesOf(await runSandbox("two", { peers: ["one", "three"] }));
+  const [three = ""] = addressesOf(await runSandbox("three"));
+  const serve = "nc -ll -p 7000 -e echo hello </dev/null >/dev/null 2>&1 &";
+  for (const id of ["one", "two", "three"]) await inContainer(id, serve);
+  assert.equal(await askFrom("one", two), "hello");
+  assert.equal(await askFrom("two", one ?? ""), "hello");
+  assert.equal(await askFrom("two", three), "");
+  await stack.client.sandboxes.updateNetwork({
+    requestId: randomUUID(),
+    sandboxId: "three",
+    peers: { sandboxIds: ["two"] },
+  });
+  assert.equal(await askFrom("two", three), "hello");
+  await stack.client.sandboxes.updateNetwork({ requestId: randomUUID(), sandboxId: "one", peers: {} });
+  assert.equal(await askFrom("two", one ?? ""), "");
+  assert.equal(await askFrom("one", two), "");
+  for (const id of ["one", "two", "three"]) await remove(id);
+  assert.equal(await shell("nft list set inet paddock0 peers4 | grep -c ' \\. ' || true"), "1\n");
+});
+
 test("a published port is reached from outside, on a port that the status shows", async () => {
   const status = await runSandbox("web", {
     publishedPorts: [{ guestPort: 80 }, { guestPort: 53, protocol: NetworkProtocol.UDP, hostPort: 5353 }],

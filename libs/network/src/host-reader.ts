@@ -3,11 +3,15 @@ import { type Address, parseAddress } from "./address.ts";
 import { REFUSED_KEPT_SECONDS } from "./inet-ruleset.ts";
 import { array, each, number, record, string } from "./json.ts";
 import { type Mac, parseMac } from "./mac.ts";
+import { type NetnsNetwork, netnsNetwork } from "./netns-links.ts";
 import { indexOfTap, type NodeNetwork } from "./node-network.ts";
 import type { RunCommand } from "./run-command.ts";
 
 /** A tap of the network, as the kernel has it. */
 export type FoundTap = { readonly tap: string; readonly index: number; readonly label: string };
+
+/** A link with the label that its maker gave it. */
+export type LabelledLink = { readonly name: string; readonly index: number; readonly label: string };
 
 /** A way out of the host: an interface with a default route. */
 export type WayOut = { readonly name: string; readonly mtu: number };
@@ -94,6 +98,40 @@ export class HostReader {
       const mtu = mtus.get(name);
       return mtu === undefined ? [] : [{ name, mtu }];
     });
+  }
+
+  /** The network that somebody set up in the namespace in which the programs run. Throws `exhausted`, see `netnsNetwork`. */
+  async netns(signal?: AbortSignal): Promise<NetnsNetwork> {
+    const ip = (...args: string[]) => this.#json({ program: "ip", args: ["-j", ...args] }, signal);
+    const [addresses, routes4, routes6, neighbours] = await Promise.all([
+      ip("-d", "address", "show"),
+      ip("-4", "route", "show", "table", "main"),
+      ip("-6", "route", "show", "table", "main"),
+      ip("neighbor", "show", "nud", "permanent"),
+    ]);
+    return netnsNetwork({ addresses, routes4, routes6, neighbours });
+  }
+
+  /** All links with their numbers and their labels, which are empty for links without one. */
+  async links(signal?: AbortSignal): Promise<readonly LabelledLink[]> {
+    const links = await this.#json({ program: "ip", args: ["-j", "link", "show"] }, signal);
+    return array(links)
+      .map(record)
+      .map(({ ifname, ifindex, ifalias }) => ({
+        name: string(ifname),
+        index: number(ifindex),
+        label: string(ifalias),
+      }));
+  }
+
+  /** Where the filters of a link's ingress queue send packets, each by the name of the link, or empty for one that does something else. */
+  async ingressTargets(link: string, signal?: AbortSignal): Promise<readonly string[]> {
+    const args = ["-j", "filter", "show", "dev", link, "ingress"];
+    const filters = await this.#json({ program: "tc", args }, signal);
+    return array(filters)
+      .map((filter) => record(record(filter).options))
+      .filter(({ actions }) => actions !== undefined)
+      .map(({ actions }) => string(record(array(actions)[0]).to_dev));
   }
 
   /** The values of the settings; one that the kernel does not have is missing. */

@@ -28,6 +28,14 @@ export {
   tapRemoved,
 } from "./link-plan.ts";
 export { linkLocalOf, type Mac, macOf, parseMac } from "./mac.ts";
+export { linkOfMirror, mirrorLines, mirrorQueues, mirrorQueuesRemoved, mirrorTap } from "./mirror-plan.ts";
+export {
+  NETNS_BOUNDS,
+  type NetnsLink,
+  type NetnsNeighbour,
+  type NetnsNetwork,
+  type NetnsRoute,
+} from "./netns-links.ts";
 export { NetworkError, type NetworkErrorKind } from "./network-error.ts";
 export {
   type GuestInterface,
@@ -44,7 +52,10 @@ export {
   addInterface,
   changeInterface,
   type InterfaceRules,
+  type PeerPair,
   type Publication,
+  peersAdded,
+  peersRemoved,
   removeInterface,
   removeRuleset,
   ruleset,

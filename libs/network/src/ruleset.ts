@@ -93,6 +93,26 @@ export function changeInterface(
   ];
 }
 
+/** A guest's consent to talk to another one: `from` names `to`. Both directions are needed. */
+export type PeerPair = { readonly from: Address; readonly to: Address };
+
+/** Adds elements of pairs. Safe to repeat. */
+export const peersAdded = (network: NodeNetwork, pairs: readonly PeerPair[]): readonly string[] =>
+  pairs.map((pair) => elementLine("add", network, peerElement(pair)));
+
+/** Takes back what `peersAdded` added, all of it or what is there of it. */
+export const peersRemoved = (network: NodeNetwork, pairs: readonly PeerPair[]): readonly string[] =>
+  pairs.flatMap((pair) => [
+    elementLine("add", network, peerElement(pair)),
+    elementLine("delete", network, peerElement(pair)),
+  ]);
+
+const peerElement = ({ from, to }: PeerPair): Element => ({
+  of: "inet",
+  set: `peers${from.family}`,
+  text: `${formatAddress(from)} . ${formatAddress(to)}`,
+});
+
 const elementLine = (verb: "add" | "delete", { bridge }: NodeNetwork, { of, set, text }: Element): string =>
   `${verb} element ${of} ${bridge} ${set} { ${text} }`;
 
@@ -114,7 +134,10 @@ const chainRemoved = ({ bridge }: NodeNetwork, rules: InterfaceRules): readonly 
     ? [`flush chain inet ${bridge} ${chainOf(rules)}`, `delete chain inet ${bridge} ${chainOf(rules)}`]
     : [];
 
-/** A guest that was idle may send what it is allowed in a tenth of a second, and at least two of the largest packets. */
+/**
+ * A tenth of a second, and at least two of the largest packets. The kernel adds a second to it (`nft_limit_init`), so a guest that was
+ * idle may at once send what it is allowed in 1.1 seconds.
+ */
 const burstBytes = (bytesPerSecond: number): number => Math.max(131_072, Math.ceil(bytesPerSecond / 10));
 
 const rateAdded = ({ bridge }: NodeNetwork, { guest, sendBytesPerSecond: rate }: InterfaceRules) =>
@@ -155,7 +178,7 @@ function elementsOf(rules: InterfaceRules): readonly Element[] {
     ...addresses.flatMap((each) =>
       peers
         .filter(({ family }) => family === each.family)
-        .map((peer) => inet(`peers${each.family}`, `${formatAddress(each)} . ${formatAddress(peer)}`)),
+        .map((peer) => peerElement({ from: each, to: peer })),
     ),
   ];
 }

@@ -32,14 +32,21 @@ export type PolicyOptions = {
   readonly bandwidthIn?: string;
 };
 
-export type NetworkOptions = PolicyOptions & {
-  readonly network?: string;
+/** Lists that `network update` replaces as a whole. */
+export type ListOptions = {
   readonly publish?: readonly string[];
-  readonly addHost?: readonly string[];
-  readonly dns?: readonly string[];
-  readonly dnsSearch?: readonly string[];
-  readonly dnsOption?: readonly string[];
+  readonly peer?: readonly string[];
 };
+
+export type NetworkOptions = PolicyOptions &
+  ListOptions & {
+    readonly network?: string;
+    readonly interfaceSlots?: string;
+    readonly addHost?: readonly string[];
+    readonly dns?: readonly string[];
+    readonly dnsSearch?: readonly string[];
+    readonly dnsOption?: readonly string[];
+  };
 
 export function addPolicyOptions(command: Command): Command {
   const rules: RuleWords[] = [];
@@ -65,14 +72,29 @@ export function addPolicyOptions(command: Command): Command {
     .option("--bandwidth-in <size>", "the same for what it may receive");
 }
 
+export const addListOptions = (command: Command): Command =>
+  command
+    .option(
+      "-p, --publish <[ADDRESS:][HOST:]GUEST[/udp]>",
+      'lead a port of the node to a port in it, such as "8080:80", "127.0.0.1:8080:80" or "8000-8010:80-90"; without HOST, or with 0, a free one; may be repeated',
+      collect,
+    )
+    .option(
+      "--peer <sandbox>",
+      "let it talk to this sandbox of the same node, which must name it too; may be repeated",
+      collect,
+    );
+
 export const addNetworkOptions = (command: Command): Command =>
   addPolicyOptions(
-    command
-      .option("--network <mode>", '"default" for the network of the node (the default), or "none"')
+    addListOptions(command)
       .option(
-        "-p, --publish <[ADDRESS:][HOST:]GUEST[/udp]>",
-        'lead a port of the node to a port in it, such as "8080:80", "127.0.0.1:8080:80" or "8000-8010:80-90"; without HOST, or with 0, a free one; may be repeated',
-        collect,
+        "--network <mode>",
+        '"default" for the network of the node (the default), "none", or "ns:NAME" for the network namespace NAME of the node',
+      )
+      .option(
+        "--interface-slots <n>",
+        'how many interfaces "network connect" can add: 1 to 8 (the default is 1)',
       )
       .option("--add-host <NAME:ADDRESS>", "line of /etc/hosts; may be repeated", collect)
       .option("--dns <address>", "DNS server, in place of those of the node; may be repeated", collect)
@@ -92,15 +114,19 @@ export function networkParts(options: NetworkOptions, isNewSandbox: boolean): Ne
 }
 
 function networkSpec(options: NetworkOptions): NetworkParts {
-  const { publish, addHost } = options;
+  const { publish, peer, addHost, interfaceSlots } = options;
   const policy = parsePolicy(options, undefined);
   const bandwidth = parseBandwidth(options, undefined);
   const network = {
     ...(policy && { policy }),
     ...(bandwidth && { bandwidth }),
     ...(publish && { publishedPorts: parsePublished(publish) }),
+    ...(peer && { peers: parsePeers(peer) }),
+    ...(interfaceSlots && { interfaceSlots: parseCount("--interface-slots", interfaceSlots, 8) }),
     ...(addHost && { extraHosts: atMost("--add-host", 64, addHost).map(hostEntry) }),
   };
+  const named = /^ns:(.*)$/s.exec(options.network ?? "")?.[1];
+  if (named !== undefined) return { network: { ...network, ...parseNamespace(named) } };
   const mode = parseNetworkMode(options.network);
   if (mode === NetworkMode.NONE && Object.keys(network).length > 0)
     throw usageError(
@@ -109,6 +135,28 @@ function networkSpec(options: NetworkOptions): NetworkParts {
     );
   if (mode === undefined && Object.keys(network).length === 0) return {};
   return { network: { ...network, ...(mode !== undefined && { mode }) } };
+}
+
+function parseNamespace(namespace: string) {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(namespace))
+    throw usageError(
+      `--network: "${printable(namespace)}" is not the name of a network namespace`,
+      'write "ns:" and a name of "ip netns list" on the node',
+    );
+  return { mode: NetworkMode.NAMESPACE, namespace };
+}
+
+/** Ids of sandboxes, each once. */
+export function parsePeers(texts: readonly string[]): string[] {
+  const odd = texts.find((text) => !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/.test(text));
+  if (odd !== undefined) throw usageError(`--peer: "${printable(odd)}" is not the id of a sandbox`);
+  return [...atMost("--peer", 64, [...new Set(texts)])];
+}
+
+function parseCount(option: string, text: string, most: number): number {
+  const count = /^[1-9][0-9]{0,3}$/.test(text) ? Number(text) : Number.NaN;
+  if (count <= most) return count;
+  throw usageError(`${option}: "${printable(text)}" is not a number from 1 to ${most}`);
 }
 
 function parseNetworkMode(text: string | undefined): NetworkMode | undefined {
@@ -122,7 +170,7 @@ function parseNetworkMode(text: string | undefined): NetworkMode | undefined {
     default:
       throw usageError(
         `--network: there is no network "${printable(text)}"`,
-        'write "default" for the network of the node, or "none"',
+        'write "default" for the network of the node, "none", or "ns:NAME" for a network namespace of it',
       );
   }
 }

@@ -25,6 +25,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import { freeBytes } from "./host/disk-space.ts";
 import { type Host, readBootId, readHost } from "./host/host-facts.ts";
 import { LogBook } from "./logs/log-book.ts";
+import { CallerNamespaces } from "./network/caller-namespaces.ts";
 import { HostPorts } from "./network/host-ports.ts";
 import { openNetwork } from "./network/open-network.ts";
 import type { NodeContext } from "./node-context.ts";
@@ -176,6 +177,8 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
   const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
   return {
     ...opened,
+    namespaces: new CallerNamespaces(),
+    allowsNamespaces: config.allowsNamespaces,
     nodeId,
     stateDir,
     bootId: readBootId(),

@@ -153,6 +153,11 @@ export const NODE_SETTINGS = {
     doc: "IPv6 addresses of the sandboxes, /48 to /112, or none",
     default: "fd5a:9c1d:7b3e::/64",
   },
+  PADDOCK_NETWORK_NAMESPACES: {
+    ...oneOf("on", "off"),
+    doc: "on lets clients name a network namespace in /run/netns for a sandbox",
+    default: "off",
+  },
   ...PEER_SETTINGS,
   ...BUS_SETTINGS,
   ...TELEMETRY_SETTINGS,
@@ -201,6 +206,7 @@ export function parseConfig(texts: Texts) {
     labels: Object.fromEntries(values.PADDOCK_NODE_LABELS),
     /** Undefined: sandboxes have no network. */
     network: network(values),
+    allowsNamespaces: values.PADDOCK_NETWORK_NAMESPACES === "on",
     natsUrl: nats.url,
     natsFiles: nats.files,
     logLevel: values.PADDOCK_LOG_LEVEL,

@@ -4,6 +4,7 @@ import type { KeyedLock } from "@paddock/lifecycle";
 import type { Isolation } from "@paddock/protocol";
 import type { AgentLink } from "./agent/agent-link.ts";
 import type { LogBook } from "./logs/log-book.ts";
+import type { CallerNamespaces } from "./network/caller-namespaces.ts";
 import type { HostNetwork } from "./network/host-network.ts";
 import type { HostPorts } from "./network/host-ports.ts";
 import type { NodeLog } from "./node-log.ts";
@@ -22,6 +23,8 @@ export type NetworkOfHost = Pick<
   | "connect"
   | "change"
   | "disconnect"
+  | "join"
+  | "part"
   | "owners"
   | "drop"
   | "refused"
@@ -54,6 +57,9 @@ export type NodeContext = {
   /** Undefined: sandboxes of this node have no network. */
   readonly network: NetworkOfHost | undefined;
   readonly ports: Pick<HostPorts, "reserve" | "change" | "release">;
+  readonly namespaces: Pick<CallerNamespaces, "read" | "connect" | "disconnect" | "owners" | "prefix">;
+  /** Whether a client may name a network namespace of this host for its sandbox. */
+  readonly allowsNamespaces: boolean;
   /** All resources taken from the host, in order of acquisition. */
   readonly resources: readonly HostResource[];
   readonly log: NodeLog;

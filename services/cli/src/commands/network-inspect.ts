@@ -22,17 +22,21 @@ export const networkInspectCommand: CommandDefinition = (bind) => {
 
 /** A name and a value in each row. The rules are in their order, in the words of `--allow` and `--deny`. */
 export function networkRows(sandboxId: string, network: NetworkStatus): string[][] {
-  const { interfaces, publishedPorts, policy, bandwidth, dnsServers } = network;
+  const { interfaces, publishedPorts, policy, bandwidth, dnsServers, namespace, peers } = network;
+  const ofNode = [
+    ["ports", portsText(publishedPorts) || "none"],
+    ...(peers.length > 0 ? [["peers", peers.join(", ")]] : []),
+    ...(policy?.rules ?? []).map((rule, at) => [`rule ${at + 1}`, ruleText(rule)]),
+    ["egress", modeText(policy?.otherwise)],
+    ["bandwidth", bandwidthText(bandwidth)],
+  ];
   return [
     ["sandbox", sandboxId],
     ...interfaces.map((each) => [
       `interface ${each.interfaceId}`,
       [each.name, ...each.addresses, each.macAddress, `mtu ${each.mtu}`].join(", "),
     ]),
-    ["ports", portsText(publishedPorts) || "none"],
-    ...(policy?.rules ?? []).map((rule, at) => [`rule ${at + 1}`, ruleText(rule)]),
-    ["egress", modeText(policy?.otherwise)],
-    ["bandwidth", bandwidthText(bandwidth)],
+    ...(namespace === "" ? ofNode : [["namespace", namespace]]),
     ["dns servers", dnsServers.join(", ") || "none"],
   ].map((row) => row.map(printable));
 }

@@ -104,6 +104,24 @@ test("network update --egress without rules removes the rules", async () => {
   assert.equal(f.asked.updates[0]?.policy?.otherwise, EgressMode.OPEN);
 });
 
+test("network update replaces ports and peers as a whole, and none removes them", async () => {
+  await using f = await fixture();
+  await f.run("update", "web", "-p", "8080:80", "--peer", "db", "--peer", "db", "--rescan");
+  await f.run("update", "web", "-p", "none", "--peer", "none");
+  assert.deepEqual(
+    f.asked.updates.map(({ publishedPorts, peers, rescan, policy }) => [
+      publishedPorts?.ports.map(({ hostPort, guestPort }) => [hostPort, guestPort]),
+      peers?.sandboxIds,
+      rescan,
+      policy,
+    ]),
+    [
+      [[[8080, 80]], ["db"], true, undefined],
+      [[], [], false, undefined],
+    ],
+  );
+});
+
 test("network update of one rate keeps the other, and the policy", async () => {
   await using f = await fixture();
   assert.equal((await f.run("update", "web", "--bandwidth-in", "2m", "-q")).out, "web\n");

@@ -128,3 +128,23 @@ for (const { words, says } of [
     assert.match(err, says);
   });
 }
+
+test("run can name a network namespace of the node, peers and slots for interfaces", async () => {
+  await using f = await fixture();
+  assert.equal((await cli(f.api, ["run", "-d", "--network", "ns:pod-1", "tiny"])).code, 0);
+  const words = ["run", "-d", "--peer", "db", "--peer", "cache", "--interface-slots", "3", "tiny"];
+  assert.equal((await cli(f.api, words)).code, 0);
+  const [inNamespace, withPeers] = f.specs.map((spec) => spec?.network);
+  assert.deepEqual([inNamespace?.mode, inNamespace?.namespace], [NetworkMode.NAMESPACE, "pod-1"]);
+  assert.deepEqual([withPeers?.peers, withPeers?.interfaceSlots], [["db", "cache"], 3]);
+  for (const [option, value] of [
+    ["--network", "ns:../etc"],
+    ["--peer", "no id"],
+    ["--interface-slots", "9"],
+  ] as const) {
+    const { code, err } = await cli(f.api, ["run", "-d", option, value, "tiny"]);
+    assert.equal(code, 2, err);
+    assert.match(err, new RegExp(option));
+  }
+  assert.equal(f.specs.length, 2);
+});

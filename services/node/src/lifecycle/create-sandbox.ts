@@ -26,8 +26,9 @@ import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
 import { newVmId, type VmId } from "../vm/vm-paths.ts";
 import { checkContainerSpec } from "../wire/guest-container.ts";
 import { stopSignalOf } from "../wire/init-process.ts";
-import { interfaceSlots, publishedPorts, wantsNetwork } from "../wire/network-spec.ts";
+import { callersNamespace, interfaceSlots, publishedPorts, wantsNetwork } from "../wire/network-spec.ts";
 import { creation, followLogs, ready } from "./boot.ts";
+import { networkInNamespace } from "./caller-namespace.ts";
 import { forget } from "./delete-sandbox.ts";
 import { bootOf } from "./steps/boot-context.ts";
 
@@ -71,6 +72,8 @@ export async function createSandboxEntry<T>(
   ctx.sandboxes.requireFree(sandboxId);
   checkContainerIds(spec.containers);
   const interfaces = wantsNetwork(spec.network, ctx.network !== undefined) ? 1 : 0;
+  const netns = callersNamespace(spec.network, ctx.allowsNamespaces);
+  const inNetns = netns === undefined ? undefined : await networkFor(ctx, netns, spec, call.signal);
   checkRecordSize({ spec, containers: spec.containers.map((each) => ({ spec: each })) });
   const size = sandboxVmSize(spec, ctx.sizeDefaults);
   const demand: Amount = {
@@ -95,7 +98,7 @@ export async function createSandboxEntry<T>(
     const vm = { id: newVmId(), slot: claim.slot };
     await using reserved = new AsyncDisposableStack();
     reserved.defer(() => ctx.ports.release(vm.id));
-    const network = await networkOf(ctx, { spec, indexes: claim.indexes, vmId: vm.id });
+    const network = inNetns ?? (await networkOf(ctx, { spec, indexes: claim.indexes, vmId: vm.id }));
     const record: SandboxRecord = {
       sandboxId,
       version: 1,
@@ -138,6 +141,9 @@ async function bringUp<T>(
     throw isGone ? error : withUnknownOutcome(error);
   }
 }
+
+const networkFor = (ctx: NodeContext, name: string, { network }: SandboxSpec, signal: AbortSignal) =>
+  networkInNamespace(ctx, { name, slots: interfaceSlots(network) }, signal);
 
 type NetworkClaim = {
   readonly spec: SandboxSpec;

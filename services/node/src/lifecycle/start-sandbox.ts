@@ -3,7 +3,9 @@ import { requireImageOfId } from "../containers/require-image.ts";
 import { startContainer } from "../containers/start-container.ts";
 import type { NodeContext } from "../node-context.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { interfaceSlots } from "../wire/network-spec.ts";
 import { boot, followLogs, ready } from "./boot.ts";
+import { networkInNamespace } from "./caller-namespace.ts";
 import { undoNoted } from "./operations.ts";
 import { bootOf } from "./steps/boot-context.ts";
 
@@ -32,7 +34,17 @@ async function bootAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSig
   const images = new Map<string, ImageRecord>();
   for (const { imageId } of entry.record.containers)
     if (!images.has(imageId)) images.set(imageId, requireImageOfId(ctx, imageId));
+  await readNamespaceAgain(ctx, entry, signal);
   const context = bootOf(ctx, entry, images);
   await boot.run(context, { signal, done: (record) => ready(record, context) });
   followLogs(context);
+}
+
+/** The namespace may be another one than at the last boot. */
+async function readNamespaceAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSignal): Promise<void> {
+  const { network, spec } = entry.record;
+  if (network.netns === undefined) return;
+  const { name } = network.netns;
+  const now = await networkInNamespace(ctx, { name, slots: interfaceSlots(spec.network) }, signal);
+  entry.update((record) => ({ ...record, network: now }));
 }

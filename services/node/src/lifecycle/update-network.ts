@@ -3,6 +3,7 @@ import { invalidField } from "@paddock/domain";
 import { formatAddress, guestInterface } from "@paddock/network";
 import {
   type Bandwidth,
+  type NetworkPeers,
   type NetworkPolicy,
   NetworkSpecSchema,
   type PublishedPorts,
@@ -15,7 +16,7 @@ import type { NetworkOfHost, NodeContext } from "../node-context.ts";
 import { checkRecordSize } from "../record/record-size.ts";
 import { interfacesInGuest } from "../record/sandbox-interfaces.ts";
 import { machineOf, type SandboxRecord } from "../record/sandbox-record.ts";
-import { connectionsOf } from "../resources/release-sandbox.ts";
+import { connectionsOf, peerPairsOf } from "../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { changedPorts, egressPolicy } from "../wire/network-spec.ts";
 
@@ -30,6 +31,7 @@ export type NetworkChange = {
   readonly policy: NetworkPolicy | undefined;
   readonly bandwidth: Bandwidth | undefined;
   readonly publishedPorts: PublishedPorts | undefined;
+  readonly peers: NetworkPeers | undefined;
 };
 
 /**
@@ -55,12 +57,25 @@ export async function updateNetworkOf(
     if (machineOf(before) !== undefined) {
       const [old, after] = [connectionsOf(ctx, before), connectionsOf(ctx, entry.record)];
       await changeAll(ctx, entry, { before: old, after, signal });
+      if (change.peers !== undefined) await changePeers(ctx, before, entry.record, signal);
     }
   } catch (error) {
     entry.update((record) => ({ ...record, spec: before.spec, network: before.network }));
     throw error;
   }
   await ports?.commit();
+}
+
+/** Lets the sandbox and its new peers talk to each other, and no other. */
+async function changePeers(
+  ctx: NodeContext,
+  before: SandboxRecord,
+  after: SandboxRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  const [old, wanted] = [peerPairsOf(ctx, before), peerPairsOf(ctx, after)];
+  if (old.length > 0) await ctx.network?.part(old, signal);
+  if (wanted.length > 0) await ctx.network?.join(wanted, signal);
 }
 
 /** The ports that are to be published, listened on; undefined when they stay. */
@@ -115,13 +130,14 @@ async function changeAll(
 
 function changedSpec(
   { spec }: SandboxRecord,
-  { policy, bandwidth, publishedPorts }: NetworkChange,
+  { policy, bandwidth, publishedPorts, peers }: NetworkChange,
 ): SandboxSpec {
   const changed = clone(SandboxSpecSchema, spec);
   const network = changed.network ?? create(NetworkSpecSchema);
   if (policy !== undefined) network.policy = policy;
   if (bandwidth !== undefined) network.bandwidth = bandwidth;
   if (publishedPorts !== undefined) network.publishedPorts = publishedPorts.ports;
+  if (peers !== undefined) network.peers = peers.sandboxIds;
   changed.network = network;
   return changed;
 }

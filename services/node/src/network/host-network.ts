@@ -31,7 +31,10 @@ import {
   type NodeNetwork,
   neighboursAdded,
   neighboursRemoved,
+  type PeerPair,
   parseInterfaceCounters,
+  peersAdded,
+  peersRemoved,
   planForwarding,
   type RefusedPacket,
   receiveRateLines,
@@ -161,6 +164,16 @@ export class HostNetwork implements AsyncDisposable {
     await this.#writer.rules(changeInterface(this.network, before.rules, after.rules), signal);
     if (before.receiveBytesPerSecond !== after.receiveBytesPerSecond)
       await this.#writer.queues(receiveRateLines(after.rules.guest, after.receiveBytesPerSecond), signal);
+  }
+
+  /** Lets pairs of connected interfaces talk to each other. Safe to repeat. */
+  async join(pairs: readonly PeerPair[], signal: AbortSignal): Promise<void> {
+    await this.#writer.rules(peersAdded(this.network, pairs), signal);
+  }
+
+  /** Takes back what `join` did, all of it or what is there of it. */
+  async part(pairs: readonly PeerPair[], signal: AbortSignal): Promise<void> {
+    if (await this.#isOurs(signal)) await this.#writer.rules(peersRemoved(this.network, pairs), signal);
   }
 
   /** Takes the interface away, all of it or what is there of it. */

@@ -1,4 +1,5 @@
 /** What a record keeps of a sandbox's network. What the client asked for at the creation is in the spec. */
+import type { NetnsLink, NetnsNeighbour, NetnsRoute } from "@paddock/network";
 
 /** An interface of the sandbox. Addresses and the name of the tap follow from the index. */
 export type InterfaceRecord = {
@@ -48,6 +49,23 @@ export type RouteRecord = {
   readonly onlink: boolean;
 };
 
+/** A link of a network namespace with its card in the VM. */
+export type MirroredLink = NetnsLink & {
+  /** Root port of its card. Missing in the first link, whose card is never unplugged. */
+  readonly port?: number | undefined;
+};
+
+/** A network namespace of the host in which the VM takes the place of other programs, as it was read last. */
+export type NetnsRecord = {
+  /** Name in /run/netns, and inode: another namespace may get the name. */
+  readonly name: string;
+  readonly inode: string;
+  /** In the order of their cards. */
+  readonly links: readonly MirroredLink[];
+  readonly routes: readonly NetnsRoute[];
+  readonly neighbours: readonly NetnsNeighbour[];
+};
+
 export type NetworkRecord = {
   /** The first interface first. */
   readonly interfaces: readonly InterfaceRecord[];
@@ -56,6 +74,8 @@ export type NetworkRecord = {
   readonly slots?: number | undefined;
   /** Undefined: the node's default routes, by the first interface. */
   readonly routes?: readonly RouteRecord[] | undefined;
+  /** Undefined: the sandbox is in no namespace of somebody else. */
+  readonly netns?: NetnsRecord | undefined;
 };
 
 /** Of a sandbox without a network. */
@@ -71,7 +91,14 @@ export const withoutInterface = (network: NetworkRecord, interfaceId: string): N
 });
 
 /** The lowest root port without a card; undefined when each has one. */
-export function freePort(slots: number, interfaces: readonly InterfaceRecord[]): number | undefined {
-  const taken = new Set(interfaces.map(({ added }) => added?.port));
-  return Array.from({ length: slots }, (_, port) => port).find((port) => !taken.has(port));
+export const freePort = (slots: number, interfaces: readonly InterfaceRecord[]): number | undefined =>
+  freeSlot(
+    slots,
+    interfaces.map(({ added }) => added?.port),
+  );
+
+/** The lowest of the slots that is not among the taken ones. */
+export function freeSlot(slots: number, taken: readonly (number | undefined)[]): number | undefined {
+  const used = new Set(taken);
+  return Array.from({ length: slots }, (_, port) => port).find((port) => !used.has(port));
 }

@@ -6,8 +6,11 @@
  * sweep releases the strays. So a new resource is one file and one line of the list.
  */
 
+import type { PeerPair } from "@paddock/network";
+import type { CallerNamespaces } from "../network/caller-namespaces.ts";
 import type { Connection, HostNetwork } from "../network/host-network.ts";
 import type { HostPorts } from "../network/host-ports.ts";
+import type { NetnsRecord } from "../record/network-record.ts";
 import type { SandboxPaths } from "../record/sandbox-paths.ts";
 import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "../vm/machine-port.ts";
 import type { VmPaths } from "../vm/vm-paths.ts";
@@ -20,8 +23,11 @@ export type ResourceHost = {
   readonly cgroups: MachineCgroups;
   readonly layers: Pick<WritableLayers, "create">;
   /** Undefined: sandboxes of this node have no network. */
-  readonly network: Pick<HostNetwork, "connect" | "disconnect" | "owners" | "drop"> | undefined;
+  readonly network:
+    | Pick<HostNetwork, "connect" | "disconnect" | "owners" | "drop" | "join" | "part">
+    | undefined;
   readonly ports: Pick<HostPorts, "release">;
+  readonly namespaces: Pick<CallerNamespaces, "connect" | "disconnect" | "owners" | "prefix">;
 };
 
 /** The owner of resources. After a crash, a daemon knows only the paths. */
@@ -34,6 +40,10 @@ export type ResourceOwner = {
   machine?: Machine | undefined;
   /** Interfaces on the host's network. Undefined for a VM without a record. */
   readonly connections?: readonly Connection[] | undefined;
+  /** The network namespace of somebody else that the VM is in. Undefined for a VM without a record. */
+  readonly netns?: NetnsRecord | "none" | undefined;
+  /** Consent of the sandbox and its peers to talk to each other. */
+  readonly pairs?: readonly PeerPair[] | undefined;
 };
 
 /** An owner whose VM is about to start. */

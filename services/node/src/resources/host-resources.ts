@@ -1,7 +1,9 @@
+import { callerNamespace } from "./caller-namespace.ts";
 import { cgroup } from "./cgroup.ts";
 import type { HostResource } from "./host-resource.ts";
 import { layers } from "./layers.ts";
 import { network } from "./network.ts";
+import { peers } from "./peers.ts";
 import { process } from "./process.ts";
 import { publishedPorts } from "./published-ports.ts";
 import { sandboxDirectory } from "./sandbox-directory.ts";
@@ -15,5 +17,7 @@ export const HOST_RESOURCES: readonly HostResource[] = [
   cgroup,
   publishedPorts,
   network,
+  peers,
+  callerNamespace,
   process,
 ];

@@ -1,4 +1,4 @@
-import type { HostResource } from "./host-resource.ts";
+import type { HostResource, ResourcePlan } from "./host-resource.ts";
 import { straysOf } from "./strays.ts";
 
 /** The VM's process and its sockets. A process that an interrupted boot left behind has the sockets, so it is ended first. */
@@ -8,7 +8,7 @@ export const process: HostResource = {
   async acquire(plan, signal) {
     const { host, vm, uid, machineRequest } = plan;
     await host.machines.killStrays(vm, signal);
-    const placement = host.cgroups.placement(vm.id);
+    const placement = [...host.cgroups.placement(vm.id), ...namespaceOf(plan)];
     plan.machine = await host.machines.start({ ...machineRequest, paths: vm, uid, placement }, signal);
   },
   async release({ host, vm, machine }, signal) {
@@ -17,3 +17,7 @@ export const process: HostResource = {
   },
   listStrays: async (host, owned) => straysOf(host, await host.machines.running(), owned),
 };
+
+/** QEMU opens its taps by name, so it runs where they are. */
+const namespaceOf = ({ host, netns }: ResourcePlan): readonly string[] =>
+  netns === undefined || netns === "none" ? [] : host.namespaces.prefix(netns);

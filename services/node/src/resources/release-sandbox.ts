@@ -1,8 +1,10 @@
+import type { PeerPair } from "@paddock/network";
 import type { Connection } from "../network/host-network.ts";
 import type { NodeContext } from "../node-context.ts";
 import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { firstAddresses, mutualPeers, pairsOf } from "../wire/network-peers.ts";
 import { interfacePlans } from "../wire/network-rules.ts";
 import type { ResourceOwner } from "./host-resource.ts";
 import { type Extent, releaseResources } from "./walks.ts";
@@ -16,6 +18,8 @@ export const ownerOf = (ctx: NodeContext, entry: SandboxEntry): ResourceOwner =>
   sandbox: entry.paths,
   machine: entry.vm?.machine,
   connections: connectionsOf(ctx, entry.record),
+  netns: entry.record.network.netns ?? "none",
+  pairs: peerPairsOf(ctx, entry.record),
 });
 
 /** The interface of an id, also one that is noted to be added, as the host arranges it. */
@@ -26,11 +30,19 @@ export function hostInterface(ctx: NodeContext, record: SandboxRecord, interface
   return connection;
 }
 
+const peersIn = ({ sandboxes }: NodeContext, record: SandboxRecord) =>
+  mutualPeers(record, (id) => sandboxes.find(id)?.record);
+
+/** The consent of a sandbox and those of its peers that are on this node. */
+export const peerPairsOf = (ctx: NodeContext, record: SandboxRecord): readonly PeerPair[] =>
+  ctx.network === undefined ? [] : pairsOf(record, peersIn(ctx, record), ctx.network.network);
+
 /** The interfaces of a sandbox's VM, as the host arranges them: also one that is noted to be added. */
 export function connectionsOf(ctx: NodeContext, record: SandboxRecord): readonly Connection[] {
   const { network, vmUidBase } = ctx;
   if (network === undefined) return [];
-  return interfacePlans(record, network.network, network.resolver.nameservers).map((plan) => ({
+  const peers = peersIn(ctx, record).flatMap((peer) => firstAddresses(peer, network.network));
+  return interfacePlans(record, network.network, network.resolver.nameservers, peers).map((plan) => ({
     ...plan,
     uid: vmUidBase + record.vm.slot,
     owner: record.vm.id,

@@ -59,6 +59,13 @@ export class Fields {
     return value.map((item, index) => Fields.#of(item, `${name}[${index}]`));
   }
 
+  strings(name: string): string[] {
+    const value = this.#get(name);
+    if (!Array.isArray(value) || !value.every((item) => typeof item === "string"))
+      throw new Error(`${name} is no list of strings`);
+    return value;
+  }
+
   oneOf<T extends string>(name: string, allowed: readonly T[]): T {
     const value = this.string(name);
     const found = allowed.find((candidate) => candidate === value);

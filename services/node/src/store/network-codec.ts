@@ -1,6 +1,7 @@
 /** The network of a sandbox in a stored record. */
 import {
   type InterfaceRecord,
+  type NetnsRecord,
   type NetworkRecord,
   NO_NETWORK,
   type PublishedPort,
@@ -18,6 +19,7 @@ export function parseNetwork(record: Fields): NetworkRecord {
     published: fields.objects("published").map(parsePublished),
     ...(fields.has("slots") && { slots: fields.integer("slots") }),
     ...(fields.has("routes") && { routes: fields.objects("routes").map(parseRoute) }),
+    ...(fields.has("netns") && { netns: parseNetns(fields.object("netns")) }),
   };
 }
 
@@ -50,4 +52,31 @@ const parseRoute = (fields: Fields): RouteRecord => ({
   metric: fields.integer("metric"),
   scope: fields.oneOf("scope", ROUTE_SCOPES),
   onlink: fields.boolean("onlink"),
+});
+
+const parseNetns = (fields: Fields): NetnsRecord => ({
+  name: fields.string("name"),
+  inode: fields.string("inode"),
+  links: fields.objects("links").map((link) => ({
+    name: link.string("name"),
+    index: link.integer("index"),
+    mac: link.string("mac"),
+    mtu: link.integer("mtu"),
+    addresses: link.strings("addresses"),
+    ...(link.has("port") && { port: link.integer("port") }),
+  })),
+  routes: fields.objects("routes").map((route) => ({
+    link: route.string("link"),
+    destination: route.string("destination"),
+    gateway: route.has("gateway") ? route.string("gateway") : undefined,
+    source: route.has("source") ? route.string("source") : undefined,
+    metric: route.integer("metric"),
+    scope: route.oneOf("scope", ROUTE_SCOPES),
+    onlink: route.boolean("onlink"),
+  })),
+  neighbours: fields.objects("neighbours").map((neighbour) => ({
+    link: neighbour.string("link"),
+    address: neighbour.string("address"),
+    mac: neighbour.string("mac"),
+  })),
 });

@@ -1,4 +1,4 @@
-import { NetworkError, planNetwork } from "@paddock/network";
+import { formatAddress, NetworkError, type PeerPair, planNetwork } from "@paddock/network";
 import type { Connection, Refused } from "../network/host-network.ts";
 import type { NetworkOfHost } from "../node-context.ts";
 
@@ -35,6 +35,17 @@ export class FakeNetwork implements NetworkOfHost {
   async disconnect({ rules }: Pick<Connection, "rules">): Promise<void> {
     await this.onDisconnect();
     this.connected.delete(rules.guest.tap);
+  }
+
+  /** The consents that are in force, as "from to". */
+  readonly consents = new Set<string>();
+
+  async join(pairs: readonly PeerPair[]): Promise<void> {
+    for (const { from, to } of pairs) this.consents.add(`${formatAddress(from)} ${formatAddress(to)}`);
+  }
+
+  async part(pairs: readonly PeerPair[]): Promise<void> {
+    for (const { from, to } of pairs) this.consents.delete(`${formatAddress(from)} ${formatAddress(to)}`);
   }
 
   async owners(): Promise<readonly string[]> {

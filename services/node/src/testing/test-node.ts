@@ -15,6 +15,7 @@ import { EventSchema, Isolation, type Sandbox, toStatus } from "@paddock/protoco
 import { createRequestCheck } from "@paddock/rpc";
 import { AgentLink } from "../agent/agent-link.ts";
 import { commandHandler } from "../command-handler.ts";
+import { CallerNamespaces } from "../network/caller-namespaces.ts";
 import { HostPorts } from "../network/host-ports.ts";
 import type { NodeContext } from "../node-context.ts";
 import { sandboxesDir } from "../record/sandbox-paths.ts";
@@ -56,6 +57,9 @@ export class TestNode implements AsyncDisposable {
   /** The network of daemons from the next `crash` on; undefined means none. */
   network: NodeContext["network"];
   readonly ports = new HostPorts();
+  /** Of daemons from the next `crash` on. */
+  namespaces: NodeContext["namespaces"] = new CallerNamespaces("/nonexistent");
+  allowsNamespaces = false;
   bootId = "this boot";
   context: NodeContext;
   #handle: ReturnType<typeof commandHandler>;
@@ -205,6 +209,8 @@ export class TestNode implements AsyncDisposable {
       layers: { create: () => this.onLayer() },
       network: this.network,
       ports: this.ports,
+      namespaces: this.namespaces,
+      allowsNamespaces: this.allowsNamespaces,
       resources: this.resources,
       logs: { follow: () => undefined, stop: async () => undefined, remove: async () => undefined },
       log: { ...SILENT },

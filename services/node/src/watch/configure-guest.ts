@@ -12,6 +12,7 @@ import { guestHostname } from "../record/guest-hostname.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { guestDns, guestHosts, guestNetwork, type NodeSide } from "../wire/guest-network.ts";
 import { withKeptRoutes } from "../wire/guest-routes.ts";
+import { netnsConfig } from "../wire/netns-network.ts";
 
 /** Longer than the guest waits for a card that was just plugged in. */
 const TIMEOUT_MS = 20_000;
@@ -55,9 +56,19 @@ function identity(
     shmSizeBytes: spec.shmSizeBytes,
     sharePidNamespace: spec.sharePidNamespace,
     extraHosts: guestHosts(spec),
-    ...(side !== undefined &&
-      record.network.interfaces.length > 0 && { network: withRoutes(guestNetwork(record, side), kept) }),
+    ...networkOf(record, side, kept),
   };
+}
+
+function networkOf(
+  record: SandboxRecord,
+  side: NodeSide | undefined,
+  kept: readonly agentpb.Route[],
+): { network?: MessageInitShape<typeof agentpb.NetworkConfigSchema> } {
+  const { netns, interfaces } = record.network;
+  if (netns !== undefined) return { network: withRoutes(netnsConfig(netns), kept) };
+  if (side === undefined || interfaces.length === 0) return {};
+  return { network: withRoutes(guestNetwork(record, side), kept) };
 }
 
 const withRoutes = (config: agentpb.NetworkConfig, kept: readonly agentpb.Route[]) => ({

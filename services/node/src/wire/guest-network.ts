@@ -75,7 +75,8 @@ export function guestDns(
   side: NodeSide | undefined,
 ): { nameservers: string[]; searches: string[]; options: string[] } {
   const { nameservers = [], searches = [], options = [] } = spec.dns ?? {};
-  if (side === undefined || own.interfaces.length === 0) return { nameservers, searches, options };
+  if (side === undefined || (own.interfaces.length === 0 && own.netns === undefined))
+    return { nameservers, searches, options };
   const { resolver } = side;
   const isOwn = nameservers.length > 0;
   return {

@@ -20,11 +20,15 @@ export type InterfacePlan = {
   readonly receiveBytesPerSecond: number | undefined;
 };
 
-/** Each interface that the host has something for. `nameservers` are those of the host, for a sandbox that names none. */
+/**
+ * Each interface that the host has something for. `nameservers` are those of the host, for a sandbox that names none; `peers` are the
+ * addresses of those that it may talk to.
+ */
 export function interfacePlans(
   record: Pick<SandboxRecord, "network" | "spec"> & Partial<Pick<SandboxRecord, "operations">>,
   node: NodeNetwork,
   nameservers: readonly string[],
+  peers: readonly Address[] = [],
 ): readonly InterfacePlan[] {
   const { network, spec } = record;
   const { sendBytesPerSecond = 0n, receiveBytesPerSecond = 0n } = spec.network?.bandwidth ?? {};
@@ -40,7 +44,7 @@ export function interfacePlans(
         dns,
         // They lead to the first interface.
         published: added === undefined ? network.published.flatMap((port) => publications(port, guest)) : [],
-        peers: [],
+        peers: added === undefined ? peers : [],
         sendBytesPerSecond: Number(sendBytesPerSecond) || undefined,
       },
       receiveBytesPerSecond: Number(receiveBytesPerSecond) || undefined,

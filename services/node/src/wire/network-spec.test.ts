@@ -10,7 +10,7 @@ import {
   NetworkProtocol,
   NetworkSpecSchema,
 } from "@paddock/protocol";
-import { egressPolicy, publishedPorts, wantsNetwork } from "./network-spec.ts";
+import { callersNamespace, egressPolicy, publishedPorts, wantsNetwork } from "./network-spec.ts";
 
 test("a spec that says nothing has the network of its node, if there is one", () => {
   for (const spec of [undefined, create(NetworkSpecSchema)])
@@ -110,4 +110,38 @@ test("a published port is TCP unless it says otherwise", () => {
     { hostAddress: "", protocol: "tcp", hostPort: 0, guestPort: 80 },
     { hostAddress: "127.0.0.1", protocol: "udp", hostPort: 53, guestPort: 53 },
   ]);
+});
+
+const inNamespace = (more: MessageInitShape<typeof NetworkSpecSchema> = {}) =>
+  create(NetworkSpecSchema, { mode: NetworkMode.NAMESPACE, namespace: "pod", ...more });
+
+test("a sandbox in a network namespace is not on the network of its node", () => {
+  assert.equal(wantsNetwork(inNamespace(), true), false);
+  assert.equal(callersNamespace(inNamespace(), true), "pod");
+  assert.equal(callersNamespace(create(NetworkSpecSchema), true), undefined);
+});
+
+test("a node that does not allow its network namespaces refuses them", () => {
+  assert.throws(() => callersNamespace(inNamespace(), false), {
+    reason: "NOT_IMPLEMENTED",
+    hint: /NAMESPACES=on/,
+  });
+});
+
+const contradicting: readonly [string, MessageInitShape<typeof NetworkSpecSchema>][] = [
+  ["no name", { namespace: "" }],
+  ["a policy", { policy: {} }],
+  ["a rate", { bandwidth: {} }],
+  ["a published port", { publishedPorts: [{ guestPort: 80 }] }],
+  ["a peer", { peers: ["other"] }],
+];
+
+for (const [name, more] of contradicting)
+  test(`a network namespace with ${name} is an invalid field`, () => {
+    assert.throws(() => callersNamespace(inNamespace(more), true), { reason: "INVALID_FIELD" });
+  });
+
+test("the name of a network namespace needs its mode", () => {
+  const spec = create(NetworkSpecSchema, { namespace: "pod" });
+  assert.throws(() => wantsNetwork(spec, true), { reason: "INVALID_FIELD" });
 });

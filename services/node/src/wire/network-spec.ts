@@ -19,11 +19,17 @@ import type { PublishedPort } from "../record/network-record.ts";
  */
 export function wantsNetwork(network: NetworkSpec | undefined, hasNetwork: boolean): boolean {
   const { mode = NetworkMode.UNSPECIFIED } = network ?? {};
-  if (network !== undefined) egressPolicy(network.policy);
+  if (network !== undefined) {
+    egressPolicy(network.policy);
+    if (network.namespace !== "" && mode !== NetworkMode.NAMESPACE)
+      throw invalid("namespace", "needs NETWORK_MODE_NAMESPACE");
+  }
   switch (mode) {
     case NetworkMode.NONE:
-      if (network !== undefined && asksForMore(network))
+      if (network !== undefined && (asksForMore(network) || network.namespace !== ""))
         throw invalid("mode", "is none, so nothing else of the network may be set");
+      return false;
+    case NetworkMode.NAMESPACE:
       return false;
     case NetworkMode.UNSPECIFIED:
       if (hasNetwork) return true;
@@ -37,11 +43,29 @@ export function wantsNetwork(network: NetworkSpec | undefined, hasNetwork: boole
   }
 }
 
+/**
+ * The name of the network namespace that the sandbox is to be in; undefined for a sandbox that wants none. Throws INVALID_FIELD for a
+ * spec that contradicts itself, and NOT_IMPLEMENTED on a node that does not allow it.
+ */
+export function callersNamespace(network: NetworkSpec | undefined, isAllowed: boolean): string | undefined {
+  if (network?.mode !== NetworkMode.NAMESPACE) return undefined;
+  if (network.namespace === "") throw invalid("namespace", "must name a network namespace of the node");
+  const { policy, bandwidth, publishedPorts: ports, peers } = network;
+  if (policy !== undefined || bandwidth !== undefined || ports.length > 0 || peers.length > 0)
+    throw invalid("mode", "is a namespace, whose owner decides on policy, published ports, rates and peers");
+  if (!isAllowed)
+    throw new PaddockError("NOT_IMPLEMENTED", "the node does not let sandboxes use its network namespaces", {
+      hint: "PADDOCK_NETWORK_NAMESPACES=on of the node allows it",
+    });
+  return network.namespace;
+}
+
 const asksForMore = (network: NetworkSpec): boolean =>
   network.policy !== undefined ||
   network.bandwidth !== undefined ||
   network.publishedPorts.length > 0 ||
   network.extraHosts.length > 0 ||
+  network.peers.length > 0 ||
   network.interfaceSlots > 0;
 
 /** Each port makes the boot longer. */

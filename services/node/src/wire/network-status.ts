@@ -6,6 +6,7 @@ import {
   type NetworkStatus,
   NetworkStatusSchema,
 } from "@paddock/protocol";
+import type { NetnsRecord } from "../record/network-record.ts";
 import { interfacesInGuest } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { guestDns, guestNetwork, type NodeSide } from "./guest-network.ts";
@@ -25,6 +26,22 @@ export function shownInterfaces(
   }));
 }
 
+/** The network of a sandbox in a namespace of somebody else: its links by their names. */
+export function netnsStatus(
+  record: SandboxRecord,
+  netns: NetnsRecord,
+  side: NodeSide | undefined,
+): NetworkStatus {
+  return create(NetworkStatusSchema, {
+    interfaces: netns.links.map(({ name, mac, mtu, addresses }) => ({
+      ...{ interfaceId: name, name, macAddress: mac, mtu },
+      addresses: [...addresses],
+    })),
+    dnsServers: guestDns(record, side).nameservers,
+    namespace: netns.name,
+  });
+}
+
 /** Interfaces with their addresses, published ports with the numbers that were chosen, and what is in force. */
 export function networkStatus(record: SandboxRecord, side: NodeSide): NetworkStatus {
   const { network, spec } = record;
@@ -36,6 +53,7 @@ export function networkStatus(record: SandboxRecord, side: NodeSide): NetworkSta
     })),
     policy: spec.network?.policy ?? {},
     bandwidth: spec.network?.bandwidth ?? {},
+    peers: spec.network?.peers ?? [],
     dnsServers: guestDns(record, side).nameservers,
   });
 }

@@ -14,6 +14,7 @@ import {
   HealthSchema,
   HostLimitsSchema,
   type Isolation,
+  type NetworkStatus,
   type Sandbox,
   SandboxSchema,
   type SandboxStatus,
@@ -36,7 +37,7 @@ import {
 import type { HostLimits, MachineCgroups, MachineSize } from "../vm/machine-port.ts";
 import type { Applied } from "../vm/running-vm.ts";
 import type { NodeSide } from "./guest-network.ts";
-import { networkStatus } from "./network-status.ts";
+import { netnsStatus, networkStatus } from "./network-status.ts";
 import { shownContainerSpec, shownSpec } from "./shown-spec.ts";
 
 export type StatusContext = {
@@ -82,8 +83,7 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
     maxSize: vmSizeOf({ vcpus: size.maxVcpus, memoryBytes: size.maxMemoryBytes ?? size.memoryBytes }),
     wantedSize: vmSizeOf(applied?.wanted ?? size),
     ...(applied && { limits: hostLimitsOf(applied.limits, context) }),
-    ...(context.network !== undefined &&
-      record.network.interfaces.length > 0 && { network: networkStatus(record, context.network) }),
+    ...shownNetwork(record, context.network),
     ...(machineOf(record) !== undefined && { health: healthOf(context.unhealthy ?? record.unhealthy) }),
     bootDuration: durationFromMs(Math.round(record.bootDurationMs)),
     lock: {
@@ -92,6 +92,13 @@ function sandboxStatusOf(record: SandboxRecord, context: StatusContext): Sandbox
       waiters: lock.waiters.slice(0, 64),
     },
   });
+}
+
+function shownNetwork(record: SandboxRecord, side: NodeSide | undefined): { network?: NetworkStatus } {
+  const { netns, interfaces } = record.network;
+  if (netns !== undefined) return { network: netnsStatus(record, netns, side) };
+  if (side === undefined || interfaces.length === 0) return {};
+  return { network: networkStatus(record, side) };
 }
 
 /** When a sandbox or a container started and stopped, and why it stopped. */

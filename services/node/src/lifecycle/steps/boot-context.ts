@@ -3,10 +3,13 @@ import type { Step } from "@paddock/lifecycle";
 import type { NodeContext } from "../../node-context.ts";
 import { layerBytes, machineDisks } from "../../record/container-disks.ts";
 import { promisedSize } from "../../record/entitled.ts";
+import type { SandboxRecord } from "../../record/sandbox-record.ts";
 import type { ResourcePlan } from "../../resources/host-resource.ts";
 import { ownerOf } from "../../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../../sandboxes/sandbox-entry.ts";
+import type { MachineInterface } from "../../vm/machine-port.ts";
 import { guestCards } from "../../wire/guest-network.ts";
+import { mirrorCard } from "../../wire/netns-network.ts";
 import { networkCard } from "../../wire/network-card.ts";
 import type { Work } from "../operation.ts";
 
@@ -29,7 +32,7 @@ export function bootOf(
   const { size, vm, containers } = record;
   const imagePath = (imageId: string) => node.images.blobPath(imageOf({ images }, imageId));
   const owner = ownerOf(node, entry);
-  const cards = node.network === undefined ? [] : guestCards(record, node.network.network).map(networkCard);
+  const cards = cardsOf(node, record);
   const plan: ResourcePlan = {
     ...owner,
     sandboxId: entry.sandboxId,
@@ -51,6 +54,12 @@ export function bootOf(
     },
   };
   return { node, entry, images, plan };
+}
+
+function cardsOf({ network }: NodeContext, record: SandboxRecord): readonly MachineInterface[] {
+  const { netns } = record.network;
+  if (netns !== undefined) return netns.links.map(mirrorCard);
+  return network === undefined ? [] : guestCards(record, network.network).map(networkCard);
 }
 
 /** The image of a container's record. */

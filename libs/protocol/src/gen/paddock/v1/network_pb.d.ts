@@ -60,6 +60,24 @@ export declare type NetworkSpec = Message<"paddock.v1.NetworkSpec"> & {
    * @generated from field: uint32 interface_slots = 6;
    */
   interfaceSlots: number;
+
+  /**
+   * With NETWORK_MODE_NAMESPACE, name of the network namespace in /run/netns of the node. Each link of it that is up and has an address
+   * becomes an interface of the guest, at most 8, with its MAC address, addresses, routes and permanent neighbours. Policy, published
+   * ports and rates cannot be set: they belong to the owner of the namespace. The sandbox sees a later change of the namespace when it is
+   * started again, or after UpdateNetwork with `rescan`.
+   *
+   * @generated from field: string namespace = 7;
+   */
+  namespace: string;
+
+  /**
+   * Ids of sandboxes that this one may talk to, at most 64. Two sandboxes can reach each other, by the addresses of their first
+   * interfaces, while both name the other and both are on the same node. They need not exist yet.
+   *
+   * @generated from field: repeated string peers = 8;
+   */
+  peers: string[];
 };
 
 /**
@@ -438,6 +456,21 @@ export declare type NetworkStatus = Message<"paddock.v1.NetworkStatus"> & {
    * @generated from field: repeated string dns_servers = 5;
    */
   dnsServers: string[];
+
+  /**
+   * Name of the network namespace that the sandbox is in; empty on the network of the node. The interfaces have the ids and names of
+   * its links then.
+   *
+   * @generated from field: string namespace = 6;
+   */
+  namespace: string;
+
+  /**
+   * The sandboxes that this one names as its peers.
+   *
+   * @generated from field: repeated string peers = 7;
+   */
+  peers: string[];
 };
 
 /**
@@ -590,6 +623,21 @@ export declare type UpdateNetworkRequest = Message<"paddock.v1.UpdateNetworkRequ
    * @generated from field: paddock.v1.PublishedPorts published_ports = 5;
    */
   publishedPorts?: PublishedPorts | undefined;
+
+  /**
+   * For a sandbox in a network namespace: reads the namespace again and gives the guest what has changed. A link that is new needs
+   * one of the sandbox's interface slots. Policy and rates cannot be set for such a sandbox.
+   *
+   * @generated from field: bool rescan = 6;
+   */
+  rescan: boolean;
+
+  /**
+   * The new peers, all of them; if not set, the peers do not change.
+   *
+   * @generated from field: paddock.v1.NetworkPeers peers = 7;
+   */
+  peers?: NetworkPeers | undefined;
 };
 
 /**
@@ -617,6 +665,26 @@ export declare type PublishedPorts = Message<"paddock.v1.PublishedPorts"> & {
  * Use `create(PublishedPortsSchema)` to create a new message.
  */
 export declare const PublishedPortsSchema: GenMessage<PublishedPorts>;
+
+/**
+ * NetworkPeers are sandboxes that another one may talk to.
+ *
+ * @generated from message paddock.v1.NetworkPeers
+ */
+export declare type NetworkPeers = Message<"paddock.v1.NetworkPeers"> & {
+  /**
+   * Ids, at most 64; see NetworkSpec.peers.
+   *
+   * @generated from field: repeated string sandbox_ids = 1;
+   */
+  sandboxIds: string[];
+};
+
+/**
+ * Describes the message paddock.v1.NetworkPeers.
+ * Use `create(NetworkPeersSchema)` to create a new message.
+ */
+export declare const NetworkPeersSchema: GenMessage<NetworkPeers>;
 
 /**
  * UpdateNetworkResponse has the network.
@@ -775,6 +843,14 @@ export enum NetworkMode {
    * @generated from enum value: NETWORK_MODE_NONE = 2;
    */
   NONE = 2,
+
+  /**
+   * A network namespace that somebody has made on the node, as CNI plugins do: the VM takes the place of its programs. The node must
+   * allow it.
+   *
+   * @generated from enum value: NETWORK_MODE_NAMESPACE = 3;
+   */
+  NAMESPACE = 3,
 }
 
 /**

@@ -1,0 +1,50 @@
+/** The network of a sandbox that is in the place of a namespace's programs, as its guest and its VM get it. Pure. */
+import { create } from "@bufbuild/protobuf";
+import { mirrorTap, type NetnsNetwork } from "@paddock/network";
+import { agentpb } from "@paddock/protocol";
+import type { MirroredLink, NetnsRecord } from "../record/network-record.ts";
+import type { MachineInterface } from "../vm/machine-port.ts";
+
+const SCOPES = {
+  global: agentpb.RouteScope.GLOBAL,
+  link: agentpb.RouteScope.LINK,
+  host: agentpb.RouteScope.HOST,
+} as const;
+
+/** Interfaces, routes and neighbours, with the names of the links. */
+export const netnsConfig = ({ links, routes, neighbours }: NetnsRecord): agentpb.NetworkConfig =>
+  create(agentpb.NetworkConfigSchema, {
+    interfaces: links.map(({ name, mac, mtu, addresses }) => ({
+      permanentMac: mac,
+      name,
+      mac,
+      mtu,
+      addresses: [...addresses],
+    })),
+    routes: routes.map(({ link, destination, gateway = "", source = "", metric, scope, onlink }) => ({
+      ...{ destination, interface: link, gateway, source, metric, onlink },
+      scope: SCOPES[scope],
+    })),
+    neighbours: neighbours.map(({ link, address, mac }) => ({ interface: link, address, mac })),
+  });
+
+/** The card of a link. The first one needs no port: it is there from the boot to the end. */
+export const mirrorCard = (link: MirroredLink): MachineInterface => ({
+  kind: "interface",
+  id: `netns${link.index}`,
+  mac: link.mac,
+  tap: mirrorTap(link),
+  ...(link.port !== undefined && { port: link.port }),
+});
+
+/**
+ * The links in the order of their cards: "eth0", "eth1" and so on first, as the guest's kernel names cards, so that none has to take a
+ * name that another card still has.
+ */
+export function placedLinks({ links }: Pick<NetnsNetwork, "links">): readonly MirroredLink[] {
+  const number = ({ name }: { readonly name: string }) =>
+    /^eth[0-9]{1,4}$/.test(name) ? Number(name.slice(3)) : Number.POSITIVE_INFINITY;
+  return links
+    .toSorted((a, b) => (number(a) === number(b) ? a.index - b.index : number(a) - number(b)))
+    .map((link, at) => (at === 0 ? link : { ...link, port: at - 1 }));
+}
