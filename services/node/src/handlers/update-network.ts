@@ -7,7 +7,7 @@ import type { NodeContext } from "../node-context.ts";
 import type { NetnsRecord } from "../record/network-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { netnsStatus, networkStatus } from "../wire/network-status.ts";
-import { type Call, locked, permits } from "./call.ts";
+import { type Call, locked } from "./call.ts";
 
 export const updateNetwork = command(SandboxService.method.updateNetwork, async (ctx, request, call) => {
   const { sandboxId, policy, bandwidth, publishedPorts, peers, rescan } = request;
@@ -35,9 +35,6 @@ async function updateInNamespace(
   for (const field of ["policy", "bandwidth", "publishedPorts", "peers"] as const)
     if (request[field] !== undefined)
       throw invalidField(field, "is the business of the owner of the network namespace");
-  if (request.rescan) {
-    permits(entry, "change_network");
-    await rescanNamespace(ctx, entry, netns, call.signal);
-  }
+  if (request.rescan) await rescanNamespace(ctx, entry, netns, call.signal);
   return { network: netnsStatus(entry.record, entry.record.network.netns ?? netns, ctx.network) };
 }

@@ -39,8 +39,8 @@ type Change = {
 
 /**
  * Gives a running sandbox what has changed in its namespace: links that are gone go first, then come new ones, then the guest is told
- * all addresses, routes and neighbours. Safe to repeat after a failure in between. Throws WRONG_STATE when the namespace was
- * replaced by another, and NO_CAPACITY when a new link has no root port. Needs the lock.
+ * all addresses, routes and neighbours. Safe to repeat after a failure in between. Throws WRONG_STATE when the sandbox does not
+ * run or the namespace was replaced by another, and NO_CAPACITY when a new link has no root port. Needs the lock.
  */
 export async function rescanNamespace(
   node: NodeContext,
@@ -48,6 +48,11 @@ export async function rescanNamespace(
   netns: NetnsRecord,
   signal: AbortSignal,
 ): Promise<void> {
+  const { kind } = entry.record.phase;
+  if (kind !== "ready" && kind !== "running")
+    throw new PaddockError("WRONG_STATE", `sandbox ${entry.sandboxId} is ${kind}`, {
+      hint: "a stopped sandbox reads its network namespace when it starts",
+    });
   const change: Change = { node, entry, netns, signal };
   const { inode, network } = await node.namespaces.read(netns.name, signal);
   if (inode !== netns.inode)
