@@ -1,10 +1,10 @@
 /**
- * How many calls on one guest may be in progress, by kind.
+ * How many calls to one guest may be in progress, by kind.
  *
- * Streams of clients last as long as clients like, and a guest that answers nothing holds every call until its deadline. So no
- * kind of call may take the room of another: health, stops and kills get through however many execs are open, and so do the
- * logs of 128 containers. Together they are fewer than the streams an agent serves at one time (1024, `link/mod.rs` of the
- * agent), because HTTP/2 would silently queue the streams beyond that.
+ * Streams of clients last as long as clients like, and a guest that does not answer holds every call until its deadline. So no
+ * kind of call may take the room of another: health checks, stops, kills and the logs of 128 containers work however many execs
+ * are open. The sum is below the number of streams that an agent serves at a time (1024, `link/mod.rs` of the agent), because
+ * HTTP/2 would silently queue more.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
@@ -12,9 +12,9 @@ import { agentpb } from "@paddock/protocol";
 
 const { ContainerService, ProcessService } = agentpb;
 
-/** Header by which a call names its lane; it does not leave the session. */
+/** Header that names the lane of a call. It is removed before the call is sent. */
 export const LANE_HEADER = "paddock-lane";
-/** The lane of the followers of containers' logs, whose attaches the daemon makes itself. */
+/** The lane of log followers: the daemon attaches to containers itself. */
 export const LOG_LANE = "log";
 
 const CLIENT_LANE = "client";
@@ -31,7 +31,7 @@ const CLIENT_STREAMS: ReadonlySet<string> = new Set(
   [ProcessService.method.exec, ProcessService.method.attach, ProcessService.method.waitProcess].map(pathOf),
 );
 
-/** Methods that clients may call in any number at one time. */
+/** Methods that clients may call often at the same time. */
 const OFTEN: ReadonlyMap<string, number> = new Map([
   [pathOf(ContainerService.method.killContainer), 64],
   [pathOf(ProcessService.method.signalProcess), 64],
@@ -42,7 +42,7 @@ const OFTEN: ReadonlyMap<string, number> = new Map([
 export class CallLanes {
   readonly #underWay = new Map<string, number>();
 
-  /** Counts a call in; the result counts it out. Throws TOO_MANY when there is no room for another of its kind. */
+  /** Takes a place for a call; the result gives it back. Throws TOO_MANY when its kind has no place left. */
   enter(path: string, named: unknown): () => void {
     const lane = laneOf(path, named);
     const count = this.#underWay.get(lane) ?? 0;
@@ -69,8 +69,8 @@ function full(lane: string, most: number): PaddockError {
       hint: "end some of them first, or let one process do the work of several",
     });
   const name = lane.slice(lane.lastIndexOf("/") + 1);
-  return new PaddockError("TOO_MANY", `the guest of the sandbox has ${most} calls of ${name} to answer`, {
-    hint: "try again when some were answered",
+  return new PaddockError("TOO_MANY", `the guest of the sandbox has ${most} unanswered calls of ${name}`, {
+    hint: "try again when some have been answered",
     retryAfterMs: 1000,
   });
 }

@@ -15,7 +15,7 @@ test("a million pieces of one byte are kept in a few blocks, and read in a few",
   assert.equal(buffer.blocks, 0);
 });
 
-test("a large message is not kept for a few bytes of it", () => {
+test("a few remaining bytes do not keep a large message in memory", () => {
   const buffer = new StdinBuffer();
   buffer.append(new Uint8Array(4 * 1024 * 1024).subarray(0, 1));
   assert.ok(buffer.read(0, 1).buffer.byteLength <= 4096);

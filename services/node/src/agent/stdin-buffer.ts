@@ -1,8 +1,9 @@
 /**
  * Bytes of stdin in order, without holes, released at the front and read from any offset that is kept.
  *
- * A client chooses the sizes of its messages, so neither memory nor time may grow with their number: they are copied into
- * blocks, and each is filled before the next one begins. Blocks grow with what is kept, so that a short stdin takes little memory.
+ * A client chooses the sizes of its messages, so neither memory nor time may grow with their number: bytes are copied into
+ * blocks, and each block is filled before the next one begins. Blocks grow with the amount kept, so that a short stdin takes
+ * little memory.
  */
 const MIN_BLOCK_BYTES = 4 * 1024;
 const MAX_BLOCK_BYTES = 64 * 1024;
@@ -13,7 +14,7 @@ export class StdinBuffer {
   /** Blocks in order; those before `#first` are empty and are removed together. */
   #blocks: Block[] = [];
   #first = 0;
-  /** The block that was read last: reading goes forward, so the next byte is in it or shortly after it. */
+  /** The block that was read last. Reading moves forward, so the next byte is in it or shortly after it. */
   #reading = 0;
   #end = 0;
 
@@ -22,7 +23,7 @@ export class StdinBuffer {
     return this.#end;
   }
 
-  /** Blocks that are kept. */
+  /** Number of blocks that are kept. */
   get blocks(): number {
     return this.#blocks.length - this.#first;
   }
@@ -55,7 +56,7 @@ export class StdinBuffer {
   /** At most `maxBytes` from `offset` on, as a view of one block; empty at the end. */
   read(offset: number, maxBytes: number): Uint8Array {
     let at = Math.max(this.#reading, this.#first);
-    // Stdin that is sent again after a lost connection begins in an earlier block.
+    // Stdin that is sent again after a lost connection is in an earlier block.
     if ((this.#blocks[at]?.offset ?? 0) > offset) at = this.#first;
     for (let block = this.#blocks[at]; block !== undefined; at += 1, block = this.#blocks[at]) {
       const from = offset - block.offset;
@@ -66,7 +67,7 @@ export class StdinBuffer {
     return new Uint8Array(0);
   }
 
-  /** The last block if it has room, else another. */
+  /** The last block if it has room, otherwise a new one. */
   #roomy(): Block {
     const last = this.#blocks.at(-1);
     if (this.blocks > 0 && last !== undefined && last.used < last.bytes.length) return last;

@@ -50,8 +50,8 @@ export function connectionsOf(ctx: NodeContext, record: SandboxRecord): readonly
 }
 
 /**
- * Gives back what a sandbox has of its host, after its logs are finished: all of it, or what it does not keep while it is stopped.
- * Idempotent; needs no guest and no record of the process.
+ * Releases a sandbox's host resources after its logs are finished: all of them, or those that it does not keep while stopped.
+ * Idempotent; needs neither the guest nor a record of the process.
  */
 export async function releaseSandbox(
   ctx: NodeContext,

@@ -2,7 +2,7 @@ import { PaddockError } from "@paddock/domain";
 import { formatAddress, guestInterface, LeasePool, type Mac, type NodeNetwork } from "@paddock/network";
 import { UseCount } from "./use-count.ts";
 
-/** The number of an interface on the node's network, taken until it is disposed of. */
+/** The number of an interface on the node's network, leased until it is disposed of. */
 export type Lease = { readonly index: number } & Disposable;
 
 /** The number and the MAC address of an interface, taken until they are disposed of. */
@@ -23,12 +23,12 @@ export class AddressLeases {
     this.#pool = new LeasePool(network);
   }
 
-  /** Takes a number that nobody has. Throws NetworkError `exhausted`. */
+  /** Takes a free number. Throws NetworkError `exhausted`. */
   take(): Lease {
     return this.#hold(this.#pool.lease());
   }
 
-  /** Takes this number. */
+  /** Takes this number, which may be in use. */
   reserve(index: number): Lease {
     if (!this.#uses.has(index)) this.#pool.leaseIndex(index);
     return this.#hold(index);

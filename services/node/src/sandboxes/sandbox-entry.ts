@@ -204,7 +204,7 @@ export class SandboxEntry implements LiveSandbox {
     this.#lost = error;
     const vm = this.#vm;
     this.#vm = undefined;
-    vm?.leave(error);
+    vm?.close(error);
   }
 
   async endRecorded(containerId: string): Promise<void> {

@@ -1,8 +1,8 @@
 /**
- * All sandboxes of this node, those whose record cannot be read too, and what they were promised.
+ * All sandboxes of this node, including those with unreadable records, and their allocations.
  *
- * Every creation and every heartbeat asks here, so no question costs more with more sandboxes: names, slots, uses of images and
- * promises are kept up to date by each change of one sandbox.
+ * Every creation and every heartbeat calls this, so no call may cost more with more sandboxes: names, slots, uses of images and
+ * allocations are updated by each change of a sandbox.
  */
 import { type Amount, PaddockError } from "@paddock/domain";
 import { promisedSize } from "../record/entitled.ts";
@@ -17,14 +17,14 @@ import type { SandboxEntry } from "./sandbox-entry.ts";
 import { type Slot, SlotPool } from "./slot-pool.ts";
 import { UseCount } from "./use-count.ts";
 
-/** Memory that a VM's process needs beside its guest's, in bytes; measured, see the README. */
+/** Memory that a VM's process needs beyond the guest's, in bytes; measured, see the README. */
 export const VM_OVERHEAD_BYTES = 64 * 1024 * 1024;
 
 type Known = { readonly entry: SandboxEntry; readonly holdings: Disposable };
-/** What is known of the VM of a record that cannot be read. The slot is undefined when there is no VM. */
+/** The VM of an unreadable record. The slot is undefined when there is no VM. */
 type CorruptVm = { readonly id: VmId; readonly slot: number | undefined };
 type Corrupt = { readonly error: PaddockError; readonly vmId: VmId; readonly holdings: Disposable };
-/** What is set aside for a sandbox: the slot of its VM, and a number for each of its interfaces. */
+/** Reserved for a new sandbox: the slot of its VM, and a number for each of its interfaces. */
 export type Claim = Slot & { readonly indexes: readonly number[] };
 
 export type RegistryOptions = {
@@ -37,7 +37,7 @@ export class SandboxRegistry implements LiveSandboxes {
   /** Ids of `#known`, sorted. */
   readonly #ids: string[] = [];
   readonly #corrupt = new Map<string, Corrupt>();
-  /** Sandboxes that are admitted and have no entry yet, by id. */
+  /** Admitted sandboxes without an entry yet, by id. */
   readonly #claims = new Map<string, Disposable>();
   readonly #names = new UseCount<string>();
   readonly #slots = new SlotPool();
@@ -47,7 +47,10 @@ export class SandboxRegistry implements LiveSandboxes {
   readonly #leases: AddressLeases | undefined;
   readonly #nameOf: (sandboxId: string) => string;
 
-  /** `guestOverheadBytes` is what a guest needs beside its containers. Without leases no sandbox has an interface. */
+  /**
+   * `guestOverheadBytes` is the memory that a guest needs in addition to its containers. Without leases no sandbox has an
+   * interface.
+   */
   constructor(guestOverheadBytes: number, { leases, nameOf = hostName }: RegistryOptions = {}) {
     this.#guestOverheadBytes = guestOverheadBytes;
     this.#leases = leases;
@@ -77,7 +80,7 @@ export class SandboxRegistry implements LiveSandboxes {
     return this.#known.size;
   }
 
-  /** Those whose id comes after this one, by id. */
+  /** Sandboxes whose id comes after this one, in order of id. */
   *after(sandboxId: string): Generator<SandboxEntry> {
     for (let at = this.#placeAfter(sandboxId); at < this.#ids.length; at++) {
       const entry = this.find(this.#ids[at] ?? "");
@@ -85,7 +88,7 @@ export class SandboxRegistry implements LiveSandboxes {
     }
   }
 
-  /** All of them, by id. */
+  /** All sandboxes, in order of id. */
   list(): SandboxEntry[] {
     return [...this.after("")];
   }
@@ -105,7 +108,7 @@ export class SandboxRegistry implements LiveSandboxes {
     this.#claims.get(sandboxId)?.[Symbol.dispose]();
   }
 
-  /** The VM may run on, so nobody else gets its slot. */
+  /** The VM may still run, so its slot stays taken. */
   addCorrupt(sandboxId: string, error: PaddockError, { id: vmId, slot }: CorruptVm): void {
     const holdings = new DisposableStack();
     holdings.use(this.#names.add(this.#nameOf(sandboxId)));
@@ -113,7 +116,7 @@ export class SandboxRegistry implements LiveSandboxes {
     this.#corrupt.set(sandboxId, { error, vmId, holdings });
   }
 
-  /** The VM of a sandbox whose record cannot be read; undefined for any other. */
+  /** The VM of a sandbox with an unreadable record; undefined for any other. */
   corruptVm(sandboxId: string): VmId | undefined {
     return this.#corrupt.get(sandboxId)?.vmId;
   }
@@ -125,18 +128,20 @@ export class SandboxRegistry implements LiveSandboxes {
     this.#corrupt.delete(sandboxId);
   }
 
-  /** The host name of a free id. Throws SANDBOX_EXISTS when the id is taken, or its host name, which two ids share once in 2^64. */
+  /**
+   * The host name of a free id. Throws SANDBOX_EXISTS when the id is taken, or its host name, which two ids share once in 2^64.
+   */
   requireFree(sandboxId: string): string {
     const name = this.#nameOf(sandboxId);
     if (this.#names.has(name))
       throw new PaddockError("SANDBOX_EXISTS", `sandbox ${sandboxId} exists`, {
-        hint: "choose another id, or leave it empty to have one made",
+        hint: "choose another id, or leave it empty to get a new one",
       });
     return name;
   }
 
   /**
-   * Sets a free id, a slot and a number for each interface aside until an entry is added or the claim is disposed of. Throws
+   * Reserves a free id, a slot and a number for each interface until an entry is added or the claim is disposed of. Throws
    * SANDBOX_EXISTS, and NetworkError `exhausted`.
    */
   claim(sandboxId: string, demand: Amount, interfaces = 0): Claim {
@@ -169,17 +174,17 @@ export class SandboxRegistry implements LiveSandboxes {
     return room;
   }
 
-  /** What all sandboxes were promised. A stopped one keeps its promise: it must be able to start again. */
+  /** The allocation of all sandboxes. A stopped sandbox keeps its allocation, so that it can start again. */
   allocated(): Amount {
     return { ...this.#promised, diskBytes: 0 };
   }
 
-  /** Keeps an image from being deleted while a container is being made of it. */
+  /** Keeps an image from being deleted while a container is created from it. */
   pinImage(imageId: string): Disposable {
     return this.#images.add(imageId);
   }
 
-  /** Whether a container of any sandbox is made of the image, or about to be. */
+  /** Whether a container of any sandbox uses the image, or is about to. */
   usesImage(imageId: string): boolean {
     return this.#images.has(imageId);
   }
@@ -189,7 +194,7 @@ export class SandboxRegistry implements LiveSandboxes {
     return this.#leases;
   }
 
-  /** Where the first id that comes after this one is in `#ids`. */
+  /** Index of the first id in `#ids` that comes after this one. */
   #placeAfter(sandboxId: string): number {
     let [from, to] = [0, this.#ids.length];
     while (from < to) {
@@ -200,7 +205,7 @@ export class SandboxRegistry implements LiveSandboxes {
     return from;
   }
 
-  /** Counts what the sandbox was promised and the images and addresses it uses, as its record changes. */
+  /** Tracks the allocation, images and addresses of the sandbox as its record changes. */
   #follow(entry: SandboxEntry): Disposable {
     let counted = entry.record;
     let holdings = this.#holdingsOf(counted);
@@ -215,7 +220,7 @@ export class SandboxRegistry implements LiveSandboxes {
           record.network === counted.network &&
           record.operations === counted.operations;
         if (isSame) return;
-        // The new ones first, so that what stays is never free in between.
+        // The new ones first, so that kept ones are never free in between.
         const next = this.#holdingsOf(record);
         holdings[Symbol.dispose]();
         counted = record;

@@ -1,11 +1,11 @@
 /**
- * A sandbox record as the text of a row, and back.
+ * Encodes a sandbox record as the text of a row, and decodes it.
  *
- * The text contains a schema number. A decoded record is checked field by field: the file outlives the program, and an incomplete
- * record must not become an incomplete sandbox.
+ * The text contains a schema number. A decoded record is checked field by field: the file outlives the program, and an
+ * incomplete record must not become an incomplete sandbox.
  *
- * Schema 2 has an id for the VM and targets for disks. A record of schema 1 is read as what it meant: its VM was named after the
- * sandbox, and the disks of container n were at targets 2n and 2n+1. So a daemon takes over the VMs of the version before it.
+ * Schema 2 has an id for the VM and targets for disks. A record of schema 1 is converted: its VM was named after the sandbox,
+ * and the disks of container n were at targets 2n and 2n+1. So a daemon takes over the VMs of the former version.
  */
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { PaddockError, parseContainerId, parseSandboxId } from "@paddock/domain";
@@ -51,16 +51,16 @@ const encodeContainer = (container: ContainerRecord) => ({
   spec: specText(ContainerSpecSchema, container.spec),
 });
 
-/** The id of a sandbox's VM in a version that named it after the sandbox. */
+/** The id of a sandbox's VM in the version that named VMs after their sandboxes. */
 export const formerVmId = (sandboxId: string): VmId => requireVmId(hostName(sandboxId));
 
-/** The record of a text. Throws RECORD_CORRUPT with the sandbox and the reason. */
+/** Decodes a record. Throws RECORD_CORRUPT with the sandbox and the reason. */
 export function decodeRecord(sandboxId: string, text: string): SandboxRecord {
   try {
     return parseRecord(Fields.parse(text), sandboxId);
   } catch (error) {
     throw new PaddockError("RECORD_CORRUPT", `the record of sandbox ${sandboxId} cannot be read`, {
-      hint: "delete the sandbox with force to give its resources back",
+      hint: "delete the sandbox with force to release its resources",
       cause: error,
     });
   }
@@ -73,7 +73,7 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
       `this daemon reads records of schema ${FORMER_SCHEMA} and ${SCHEMA}, and this is schema ${schema}`,
     );
   const sandboxId = parseSandboxId(fields.string("sandboxId"));
-  if (sandboxId === undefined || sandboxId !== id) throw new Error("it has another id");
+  if (sandboxId === undefined || sandboxId !== id) throw new Error("it is of another sandbox");
   const size = fields.object("size");
   return {
     sandboxId,
@@ -114,7 +114,7 @@ const parseVm = (fields: Fields): VmRecord => ({
 
 function requireVmId(text: string): VmId {
   const id = parseVmId(text);
-  if (id === undefined) throw new Error("the VM has no proper id");
+  if (id === undefined) throw new Error("the VM's id is invalid");
   return id;
 }
 
@@ -185,7 +185,7 @@ function parseMachine(fields: Fields): MachineIdentity {
 
 function requireContainerId(fields: Fields) {
   const containerId = parseContainerId(fields.string("containerId"));
-  if (containerId === undefined) throw new Error("a container has no proper id");
+  if (containerId === undefined) throw new Error("a container's id is invalid");
   return containerId;
 }
 
@@ -194,7 +194,7 @@ function parseContainer(fields: Fields, schema: number): ContainerRecord {
   const spec = fromBinary(ContainerSpecSchema, fields.bytes("spec"));
   return {
     containerId: requireContainerId(fields),
-    // Missing in rows of a daemon whose containers had none; its guests report none.
+    // Missing in rows of a daemon without instances; its guests report none.
     instance: fields.has("instance") ? fields.string("instance") : "",
     requestId: fields.string("requestId"),
     spec,
@@ -208,7 +208,7 @@ function parseContainer(fields: Fields, schema: number): ContainerRecord {
         : parseTargets(fields.object("targets")),
     createdAtMs: fields.number("createdAtMs"),
     oomKillCount: fields.integer("oomKillCount"),
-    // Missing in rows of a daemon that could not start a container again.
+    // Missing in rows of a daemon that could not restart a container.
     restarts: fields.has("restarts") ? fields.integer("restarts") : 0,
     ...(fields.has("startRequestId") && { startRequestId: fields.string("startRequestId") }),
     phase: parseContainerPhase(fields.object("phase")),

@@ -13,7 +13,7 @@ import { mirrorCard } from "../../wire/netns-network.ts";
 import { networkCard } from "../../wire/network-card.ts";
 import type { Work } from "../operation.ts";
 
-/** What the steps of a boot work on. */
+/** Input of the steps of a boot. */
 export type Boot = Work & {
   /** Images of the containers, by id. */
   readonly images: ReadonlyMap<string, ImageRecord>;
@@ -22,7 +22,10 @@ export type Boot = Work & {
 
 export type BootStep = Step<Boot>;
 
-/** A boot of the sandbox's VM with all its containers, as the record has them. Every disk is there from the start: that is quicker than plugging it in. */
+/**
+ * A boot of the sandbox's VM with all containers of its record. All disks are on the command line, which is faster than
+ * plugging them in.
+ */
 export function bootOf(
   node: NodeContext,
   entry: SandboxEntry,
