@@ -38,7 +38,7 @@ test("a sandbox is connected before its VM starts, its guest is told, and its de
   assert.deepEqual([network.connected.size, node.leftovers()], [0, []]);
 });
 
-test("a sandbox keeps its address through a stop, a start and a crash of the daemon", async () => {
+test("a sandbox keeps its address across a stop, a start and a crash of the daemon", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask({ ...creation(), case: "createSandbox" }));
@@ -55,7 +55,7 @@ test("a sandbox keeps its address through a stop, a start and a crash of the dae
   assert.deepEqual([...network.connected.keys()], ["paddock0-2", "paddock0-3"]);
 });
 
-test("a sandbox without a network has no card, also on a node with one", async () => {
+test("a sandbox without a network has no card, even on a node with one", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   const { status } = sandboxIn(await node.ask(creation({ mode: NetworkMode.NONE })));
@@ -63,7 +63,7 @@ test("a sandbox without a network has no card, also on a node with one", async (
   assert.equal(node.machines.only.request.interfacePorts, 0);
 });
 
-test("a creation that fails when it is connected, or after, leaves no interface and no address in use", async () => {
+test("a creation that fails during or after the connection leaves no interface and no address in use", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   network.onConnect = async () => {
@@ -78,7 +78,7 @@ test("a creation that fails when it is connected, or after, leaves no interface 
   assert.deepEqual([network.connected.size, node.leftovers()], [0, []]);
 });
 
-test("what a daemon died over is taken back by the next one", async () => {
+test("the next daemon undoes a connection that a crash interrupted", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   const reached = Promise.withResolvers<void>();
@@ -94,7 +94,7 @@ test("what a daemon died over is taken back by the next one", async () => {
   creating.catch(() => undefined);
 });
 
-test("an interface of a VM that no record knows is swept", async () => {
+test("an interface of a VM without a record is swept", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation()));
@@ -105,7 +105,7 @@ test("an interface of a VM that no record knows is swept", async () => {
   assert.deepEqual([...network.connected.keys()], ["paddock0-2"]);
 });
 
-test("a pool without a free address is NO_CAPACITY, and a deleted sandbox gives its address back", async () => {
+test("a pool without a free address is NO_CAPACITY, and a deleted sandbox releases its address", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   const leases = Array.from({ length: 253 }, () =>
@@ -119,7 +119,7 @@ test("a pool without a free address is NO_CAPACITY, and a deleted sandbox gives 
 
 const NOTHING = { milliCpus: 0, memoryBytes: 0, diskBytes: 0 };
 
-test("a free port is chosen and shown, and a port that is taken is refused before anything is made", async () => {
+test("a free port is chosen and shown, and a port in use is refused before any change", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   const { status } = sandboxIn(await node.ask(creation({ publishedPorts: [{ guestPort: 80 }] })));
@@ -133,7 +133,7 @@ test("a free port is chosen and shown, and a port that is taken is refused befor
   sandboxIn(await node.ask(same, { sandboxId: "s2" }));
 });
 
-test("a port that another program has is refused", async () => {
+test("a port that another program uses is refused", async () => {
   const { node: started } = await networkedNode();
   await using node = started;
   const server = createServer();
@@ -145,14 +145,14 @@ test("a port that another program has is refused", async () => {
   server.close();
 });
 
-test("a policy reaches the host's rules", async () => {
+test("a policy is applied to the host's rules", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation({ policy: { otherwise: EgressMode.NONE } })));
   assert.deepEqual(network.connected.get("paddock0-2")?.rules.policy, { kind: "none" });
 });
 
-test("a change of policy is in the host's rules and in the record, and what the host refuses changes nothing", async () => {
+test("a change of policy applies to the host's rules and the record, and one that the host refuses changes nothing", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation()));
@@ -172,7 +172,7 @@ test("a change of policy is in the host's rules and in the record, and what the 
   assert.equal(status?.network?.policy?.otherwise, EgressMode.NONE);
 });
 
-test("a policy that contradicts itself is refused, and a sandbox without a network has none to change", async () => {
+test("a contradictory policy is refused, and so is a policy for a sandbox without a network", async () => {
   const { node: started } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation()));

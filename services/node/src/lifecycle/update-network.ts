@@ -20,13 +20,13 @@ import { connectionsOf, peerPairsOf } from "../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { changedPorts, egressPolicy } from "../wire/network-spec.ts";
 
-/** The network that the sandbox is on. Throws INVALID_FIELD for a sandbox that is on none. */
+/** The network of the sandbox. Throws INVALID_FIELD for a sandbox without one. */
 export function requireNetwork({ network }: NodeContext, { record, sandboxId }: SandboxEntry): NetworkOfHost {
   if (network !== undefined && record.network.interfaces.length > 0) return network;
   throw invalidField("sandbox_id", `sandbox ${sandboxId} has no network`);
 }
 
-/** What is to change; undefined leaves it as it is. */
+/** The changes; undefined means no change. */
 export type NetworkChange = {
   readonly policy: NetworkPolicy | undefined;
   readonly bandwidth: Bandwidth | undefined;

@@ -1,6 +1,6 @@
 import type { ForwardingPlan, Sysctl } from "@paddock/network";
 
-/** The plan of a text; undefined if the text is not one. */
+/** Parses a stored plan; undefined if the text is not one. */
 export function parseForwarding(text: string): ForwardingPlan | undefined {
   const parsed = parsedJson(text);
   if (typeof parsed !== "object" || parsed === null) return undefined;

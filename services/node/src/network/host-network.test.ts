@@ -10,7 +10,7 @@ import { type Connection, HostNetwork } from "./host-network.ts";
 
 const network = planNetwork({ bridge: "paddock0", mtu: 1400, v4: "10.88.0.0/24", v6: "fd70:88::/64" });
 
-/** A host in a namespace, with a way out, on which daemons open their network. */
+/** A host in a namespace, with a default route, on which daemons open their network. */
 class TestHost implements AsyncDisposable {
   readonly namespace: Namespace;
   readonly stateDir: string;
@@ -41,7 +41,7 @@ class TestHost implements AsyncDisposable {
     });
   }
 
-  /** Everything that the network changes on the host. */
+  /** Everything on the host that the network changes. */
   picture(): Promise<string> {
     return this.namespace.shell(`
       nft list ruleset; ip -br link; ip neigh; ip route; bridge fdb show | grep -v permanent || true
@@ -70,7 +70,7 @@ const connection = (index: number, owner = `vm${index}`): Connection => ({
 
 const signal = () => AbortSignal.timeout(10_000);
 
-test("the first interface brings the network up, and when the last is gone the host is as it was", async () => {
+test("the first interface sets the network up, and after the last one the host is restored", async () => {
   await using host = await TestHost.create();
   const before = await host.picture();
   {
@@ -86,7 +86,7 @@ test("the first interface brings the network up, and when the last is gone the h
   assert.equal(await host.picture(), before);
 });
 
-test("the network goes down by itself when it was idle for a while", async () => {
+test("an idle network is torn down after a while", async () => {
   await using host = await TestHost.create();
   const before = await host.picture();
   await using daemon = host.daemon({ idleMs: 50 });
@@ -96,7 +96,7 @@ test("the network goes down by itself when it was idle for a while", async () =>
   assert.equal(await host.picture(), before);
 });
 
-test("interfaces survive the daemon, and the next one restores the host when they are gone", async () => {
+test("interfaces survive the daemon, and the next one restores the host after the last interface", async () => {
   await using host = await TestHost.create();
   const before = await host.picture();
   {
@@ -114,7 +114,7 @@ test("interfaces survive the daemon, and the next one restores the host when the
   assert.equal(await host.picture(), before);
 });
 
-test("a daemon that finds its network without a sandbox takes it down, with what is astray in it", async () => {
+test("a daemon that finds its network without a sandbox tears it down, with its strays", async () => {
   await using host = await TestHost.create();
   const before = await host.picture();
   await host.daemon().connect(connection(2), signal());
@@ -124,7 +124,7 @@ test("a daemon that finds its network without a sandbox takes it down, with what
   assert.equal(await host.picture(), before);
 });
 
-test("what is astray is dropped by its owner, and what is connected stays", async () => {
+test("strays are dropped by owner, and connected interfaces stay", async () => {
   await using host = await TestHost.create();
   const former = host.daemon();
   await former.connect(connection(2), signal());
@@ -137,7 +137,7 @@ test("what is astray is dropped by its owner, and what is connected stays", asyn
   assert.doesNotMatch(await host.picture(), /10\.88\.0\.3 \}/);
 });
 
-test("connecting is safe to repeat, and the last one counts", async () => {
+test("connecting can be repeated, and the last call counts", async () => {
   await using host = await TestHost.create();
   await using daemon = host.daemon();
   await daemon.connect(connection(2, "former"), signal());
@@ -146,7 +146,7 @@ test("connecting is safe to repeat, and the last one counts", async () => {
   await daemon.disconnect(connection(2), signal());
 });
 
-test("disconnecting is safe to repeat, and needs nothing to be there", async () => {
+test("disconnecting can be repeated, and succeeds without an interface", async () => {
   await using host = await TestHost.create();
   await using daemon = host.daemon();
   await daemon.disconnect(connection(2), signal());
@@ -163,7 +163,7 @@ test("a bridge of another daemon is left alone", async () => {
   await using other = host.daemon({ stateDir: "/nonexistent" });
   await assert.rejects(other.connect(connection(3), signal()), {
     kind: "refused",
-    message: /is not of this node/,
+    message: /does not belong to this node/,
   });
   assert.deepEqual(await other.owners(), []);
   assert.equal(await host.picture(), before);

@@ -1,9 +1,9 @@
 /**
  * The network of this host's sandboxes: one bridge, two tables of rules, the forwarding switches.
  *
- *     down ──(the first interface)──> up ──(the last interface is gone for a while)──> down
+ *     down ──(the first interface)──> up ──(no interface for a while)──> down
  *
- * While it is up, a file in the state directory says how to set the host's switches back, so that a later daemon can. A bridge of
+ * While it is up, a file in the state directory has the host's former switches, so that a later daemon can restore them. A bridge of
  * another daemon is left alone: its label says whose it is.
  */
 import { createHash } from "node:crypto";
@@ -50,36 +50,36 @@ import type { Resolver } from "./resolvers.ts";
 /** How old a reading of the counters may be, in milliseconds. */
 const COUNTERS_KEPT_MS = 50;
 
-/** An interface of a VM, as the host has to arrange it. */
+/** An interface of a VM on the host's network. */
 export type Connection = {
   readonly rules: InterfaceRules;
   /** User of the VM. */
   readonly uid: number;
   /** Id of the VM. */
   readonly owner: string;
-  /** What the guest may receive, in bytes a second. */
+  /** Limit on what the guest receives, in bytes per second. */
   readonly receiveBytesPerSecond: number | undefined;
 };
 
-/** What was refused of some interfaces. */
+/** Refused packets of some interfaces. */
 export type Refused = {
-  /** The last ones, the newest first. */
+  /** The last ones, newest first. */
   readonly packets: readonly RefusedPacket[];
   readonly refused: number;
-  /** Frames that claimed to be someone else's. */
+  /** Frames with a forged source. */
   readonly forged: number;
 };
 
 export type HostNetworkOptions = {
   readonly network: NodeNetwork;
-  /** What guests ask for names. */
+  /** The name servers for guests. */
   readonly resolver: Resolver;
   readonly writer: HostWriter;
   readonly reader: HostReader;
   readonly stateDir: string;
   /** How long the network stays up without an interface, in milliseconds. */
   readonly idleMs: number;
-  /** Told when it could not be taken down. */
+  /** Called when it could not be torn down. */
   readonly onDownFailed: (error: unknown) => void;
 };
 
@@ -92,12 +92,12 @@ export class HostNetwork implements AsyncDisposable {
   readonly #forwardingFile: string;
   readonly #idleMs: number;
   readonly #onDownFailed: (error: unknown) => void;
-  /** Names of the taps that are connected. */
+  /** Names of the connected taps. */
   readonly #connected = new Set<string>();
   #isUp = false;
   #counters: Promise<ReadonlyMap<string, InterfaceCounters>> = Promise.resolve(new Map());
   #countersReadMs = Number.NEGATIVE_INFINITY;
-  /** The last change of the whole network; the next one waits for it. */
+  /** The last change of the whole network; the next change waits for it. */
   #changing: Promise<void> = Promise.resolve();
   #idle: NodeJS.Timeout | undefined;
 
@@ -112,11 +112,14 @@ export class HostNetwork implements AsyncDisposable {
     this.#onDownFailed = onDownFailed;
   }
 
-  /** Takes over what an earlier daemon left: writes the rules of these interfaces, or takes the network down if there are none. */
+  /**
+   * Takes over the network of an earlier daemon: writes the rules of these interfaces, or tears the network down if there are
+   * none.
+   */
   async restore(connections: readonly Connection[]): Promise<void> {
     const found = await this.#reader.bridgeLabel(this.network);
     if (connections.length === 0 && found !== this.#label) {
-      // Of a network that a reboot of the host has ended.
+      // The file of a network that ended with a reboot of the host.
       await rm(this.#forwardingFile, { force: true });
       return;
     }
@@ -126,7 +129,7 @@ export class HostNetwork implements AsyncDisposable {
     );
   }
 
-  /** Makes the tap and lets the interface take part. Safe to repeat. */
+  /** Creates the tap and the rules of an interface. Safe to repeat. */
   async connect(connection: Connection, signal: AbortSignal): Promise<void> {
     const { rules, uid, owner, receiveBytesPerSecond } = connection;
     const { guest } = rules;
@@ -135,7 +138,7 @@ export class HostNetwork implements AsyncDisposable {
     await this.#inTurn(async () => {
       if (!this.#isUp) await this.#setUp([]);
     });
-    // Without rules nothing of a tap passes, so the order of the two does not matter.
+    // Without rules nothing passes a tap, so the order of the two does not matter.
     await Promise.all([
       this.#writer.rules(addInterface(this.network, rules), signal),
       this.#makeTap({ rules, uid, owner, receiveBytesPerSecond }, signal),
@@ -149,7 +152,7 @@ export class HostNetwork implements AsyncDisposable {
     const { guest } = rules;
     const lines = tapLines(this.network, guest, { uid, label: owner });
     await this.#writer.links(lines, signal).catch(async (error: unknown) => {
-      // One that an earlier try has made, perhaps in part.
+      // An earlier attempt has created it, perhaps partly.
       if (!(await this.#hasTap(guest.tap, signal))) throw error;
       await this.#removeTap(guest.tap, signal);
       await this.#writer.links(lines, signal);
@@ -187,20 +190,20 @@ export class HostNetwork implements AsyncDisposable {
     this.#forget(guest.tap);
   }
 
-  /** Taps of the network with the VM that each belongs to. */
+  /** The VM ids of the network's taps. */
   async owners(): Promise<readonly string[]> {
     if (!(await this.#isOurs())) return [];
     return (await this.#reader.taps(this.network)).map(({ label }) => label);
   }
 
-  /** Removes the taps of a VM that no record knows. Their rules ended when the rules were written at the start. */
+  /** Removes the taps of a VM without a record. Their rules ended when the rules were written at the start. */
   async drop(owner: string, signal: AbortSignal): Promise<void> {
     if (!(await this.#isOurs(signal))) return;
     for (const { tap, label } of await this.#reader.taps(this.network, signal))
       if (label === owner) await this.#removeTap(tap, signal);
   }
 
-  /** What each interface of the host carried, by name. All readers of a moment share one reading. */
+  /** The traffic of each interface of the host, by name. Concurrent readers share one reading. */
   counters(): Promise<ReadonlyMap<string, InterfaceCounters>> {
     if (performance.now() - this.#countersReadMs > COUNTERS_KEPT_MS) {
       this.#countersReadMs = performance.now();
@@ -209,7 +212,7 @@ export class HostNetwork implements AsyncDisposable {
     return this.#counters;
   }
 
-  /** What was refused of these interfaces: the last packets, and how many there were. */
+  /** The refused packets of these interfaces: the last ones, and their number. */
   async refused(guests: readonly GuestInterface[], signal: AbortSignal): Promise<Refused> {
     const [packets, refused, forged] = await Promise.all([
       this.#reader.refusedPackets(this.network, signal),
@@ -231,7 +234,7 @@ export class HostNetwork implements AsyncDisposable {
     };
   }
 
-  /** Takes the network down if it has no interface. Interfaces of running VMs stay as they are. */
+  /** Tears the network down if it has no interface. Interfaces of running VMs stay. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#idle);
     await this.#inTurn(() => this.#tearDownIfIdle()).catch(this.#onDownFailed);
@@ -248,7 +251,7 @@ export class HostNetwork implements AsyncDisposable {
     this.#idle.unref();
   }
 
-  /** Removes the tap, and what else the lines say. What is not there is no error. */
+  /** Removes the tap, and the links in the lines. Missing links are not an error. */
   async #removeTap(tap: string, signal: AbortSignal, lines: readonly string[] = []): Promise<void> {
     try {
       await this.#writer.removeLinks([...lines, ...tapRemoved({ tap })], signal);
@@ -282,7 +285,7 @@ export class HostNetwork implements AsyncDisposable {
     if (found !== undefined && found !== this.#label)
       throw new NetworkError(
         "refused",
-        `the interface ${network.bridge} is not of this node: choose another name with PADDOCK_NETWORK_BRIDGE`,
+        `the interface ${network.bridge} does not belong to this node: choose another name with PADDOCK_NETWORK_BRIDGE`,
       );
     await this.#writer.links([
       ...(found === undefined ? bridgeAdded(network) : []),
@@ -296,7 +299,7 @@ export class HostNetwork implements AsyncDisposable {
     this.#isUp = true;
   }
 
-  /** The plan that is in force, or a new one that is written down first: only the first one knows how the host was before. */
+  /** The plan in force, or a new one that is stored first: only the first plan has the host's original state. */
   async #forwarding(): Promise<ForwardingPlan> {
     const known = await this.#storedForwarding();
     if (known !== undefined) return known;

@@ -27,7 +27,7 @@ test("port 0 finds a free port for each protocol, and a port belongs to one owne
   assert.deepEqual(await ports.reserve("b", reserved, "127.0.0.1"), reserved);
 });
 
-test("when one port is taken, none is held", async () => {
+test("when one port is in use, none is reserved", async () => {
   await using ports = new HostPorts();
   const server = createServer();
   const hostPort = await listening(server);
@@ -47,10 +47,10 @@ test("an address that the host does not have is refused", async () => {
   });
 });
 
-test("a connection that the rules did not translate is passed on, with each side's end on its own", async () => {
+test("a connection that the rules did not translate is forwarded, and each direction ends on its own", async () => {
   await using ports = new HostPorts();
   const server = createServer({ allowHalfOpen: true }, (socket: Socket) => {
-    // Answers when it has read everything.
+    // Answers after it has read everything.
     let read = "";
     socket.setEncoding("utf8").on("data", (chunk: string) => {
       read += chunk;

@@ -1,9 +1,9 @@
 /**
- * The host's ports that lead to sandboxes.
+ * The published ports of the host.
  *
- * The rules of the host translate packets to such a port before any socket sees them. The daemon listens on each port all the same:
- * so no other program takes it, and a port that is taken is found before anything is made. Connections that the rules cannot
- * translate, those to [::1], arrive here and are passed on.
+ * The host's rules translate packets to such a port before any socket sees them. The daemon listens on each port all the same,
+ * so that no other program can take it, and a port in use is found before any change. Connections that the rules cannot
+ * translate, those to [::1], arrive here and are forwarded.
  */
 import { createSocket } from "node:dgram";
 import { existsSync } from "node:fs";
@@ -22,7 +22,7 @@ export type PortChange = {
   /** Releases the new ports, unless they were committed. */
 } & AsyncDisposable;
 
-/** Ports are tried so often when any will do: one that is free for TCP on IPv4 may be taken for IPv6. */
+/** Attempts to find a port that is free everywhere: one that is free for TCP on IPv4 may be in use on IPv6. */
 const TRIES = 5;
 
 /** Where a port is listened on. */
@@ -74,7 +74,7 @@ export class HostPorts implements AsyncDisposable {
     };
   }
 
-  /** Gives the ports of an owner back. Safe to repeat. */
+  /** Releases the ports of an owner. Safe to repeat. */
   async release(owner: string): Promise<void> {
     const listeners = this.#owners.get(owner) ?? [];
     this.#owners.delete(owner);
@@ -97,7 +97,7 @@ async function listen(port: PublishedPort, guest: string): Promise<Listener> {
     }
 }
 
-/** Also takes IPv4, on a host that has both. */
+/** Includes IPv4 on a host with both. */
 const anyAddress = (): string => (existsSync("/proc/net/if_inet6") ? "::" : "0.0.0.0");
 
 const reasonOf = (cause: unknown): string => {
@@ -127,8 +127,8 @@ async function listenTcp(port: PublishedPort, guest: string): Promise<Listener> 
   return listener;
 }
 
-/** Both directions, each to its own end. */
-function passOn(socket: Socket, host: string, port: number): void {
+/** Forwards both directions, each to its own end. */
+function forward(socket: Socket, host: string, port: number): void {
   const guest = connect({ host, port, allowHalfOpen: true });
   for (const [from, to] of [
     [socket, guest],

@@ -19,12 +19,12 @@ export type NetworkConfig = {
   readonly v6: string | undefined;
 };
 
-/** How long the network stays up without a sandbox: a sandbox that is created soon after another finds it up. */
+/** How long the network stays up without a sandbox: a sandbox that is created soon after another one finds it up. */
 const IDLE_MS = 30_000;
 
-/** Of a host without a way out. */
+/** For a host without a default route. */
 const DEFAULT_MTU = 1500;
-/** IPv6 needs it. */
+/** The minimum of IPv6. */
 const LEAST_MTU = 1280;
 
 /**
@@ -46,7 +46,7 @@ export async function openNetwork(
     stateDir,
     idleMs: IDLE_MS,
     onDownFailed: (error) =>
-      log.error({ err: error }, "the network could not be taken down; the next start tries again"),
+      log.error({ err: error }, "tearing the network down failed; the next start tries again"),
   });
 }
 

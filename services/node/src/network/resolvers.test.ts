@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { hostResolver, parseResolver } from "./resolvers.ts";
 
-test("name servers and search domains are read, without those that only the host can reach", () => {
+test("name servers and search domains are read, without name servers that only the host can reach", () => {
   const text =
     "# made by hand\nsearch a.example b.example\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver 2001:db8::53\n";
   assert.deepEqual(parseResolver(text), {
@@ -14,7 +14,7 @@ test("name servers and search domains are read, without those that only the host
   });
 });
 
-test("behind a stub the real name servers are found, and without any there are none", async () => {
+test("behind a stub resolver the real name servers are found, if there are any", async () => {
   const directory = await mkdtemp(join(tmpdir(), "resolvers-"));
   const [stub, real] = [join(directory, "stub"), join(directory, "real")];
   await writeFile(stub, "nameserver 127.0.0.53\n");

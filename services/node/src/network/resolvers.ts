@@ -1,21 +1,21 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 
-/** Where a stub resolver keeps the addresses of the real ones. */
+/** Files in which the real name servers are, behind a stub resolver or not. */
 const FILES = [
   "/etc/resolv.conf",
   "/run/systemd/resolve/resolv.conf",
   "/run/NetworkManager/no-stub-resolv.conf",
 ];
 
-/** Most name servers that a resolver asks. */
+/** Maximum number of name servers that a resolver asks. */
 const MOST = 3;
 
 export type Resolver = { readonly nameservers: readonly string[]; readonly searches: readonly string[] };
 
 /**
- * The name servers of this host, for its guests: those of the first file that has one that a guest could reach. A stub on a loopback
- * address is the host's own and of no use to a guest.
+ * The host's name servers for its guests: those of the first file with one that a guest can reach. A stub on a loopback address
+ * works only on the host.
  */
 export async function hostResolver(files: readonly string[] = FILES): Promise<Resolver> {
   for (const file of files) {
@@ -25,7 +25,7 @@ export async function hostResolver(files: readonly string[] = FILES): Promise<Re
   return { nameservers: [], searches: [] };
 }
 
-/** What a resolv.conf says, without servers on loopback and link-local addresses. */
+/** Parses a resolv.conf, without servers on loopback and link-local addresses. */
 export function parseResolver(text: string): Resolver {
   const lines = text.split("\n").map((line) => line.trim().split(/\s+/));
   const nameservers = lines

@@ -7,7 +7,7 @@ export type InterfaceRecord = {
   readonly interfaceId: string;
   /** Name in the guest. */
   readonly name: string;
-  /** Number on the node's network; no two sandboxes of the node have one. */
+  /** Number on the node's network, unique among the node's sandboxes. */
   readonly index: number;
   /** Unique on the node. */
   readonly mac: string;
@@ -25,12 +25,12 @@ type AddedInterface = {
   readonly mtu?: number | undefined;
 };
 
-/** A port of the host that leads to the sandbox. */
+/** A port of the host that is published for the sandbox. */
 export type PublishedPort = {
-  /** Empty: all addresses of the host. */
+  /** Empty means all addresses of the host. */
   readonly hostAddress: string;
   readonly protocol: "tcp" | "udp";
-  /** In a record the port that was chosen. */
+  /** In a record, the port that was chosen. */
   readonly hostPort: number;
   readonly guestPort: number;
 };
@@ -78,7 +78,7 @@ export type NetworkRecord = {
   readonly netns?: NetnsRecord | undefined;
 };
 
-/** Of a sandbox without a network. */
+/** For a sandbox without a network. */
 export const NO_NETWORK: NetworkRecord = { interfaces: [], published: [] };
 
 /** The network without an interface, and without the routes by it. */

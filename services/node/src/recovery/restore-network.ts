@@ -1,4 +1,4 @@
-/** The network of the VMs that an earlier daemon left running. */
+/** Restores the network of VMs that an earlier daemon left running. */
 import { formatAddress } from "@paddock/network";
 import type { NodeContext } from "../node-context.ts";
 import { machineOf } from "../record/sandbox-record.ts";
@@ -6,9 +6,9 @@ import { connectionsOf } from "../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 
 /**
- * Writes the rules of all VMs that may run, so that they hold whatever an earlier daemon was in the middle of, and reserves the
- * published ports of all sandboxes. A port that another program has taken meanwhile is logged: the rules lead to the sandbox
- * all the same.
+ * Writes the rules of all VMs that may run, so that they do not depend on where an earlier daemon stopped, and reserves the
+ * published ports of all sandboxes. A port that another program has taken in the meantime is logged: the rules lead to the
+ * sandbox all the same.
  */
 export async function restoreNetwork(ctx: NodeContext, entries: readonly SandboxEntry[]): Promise<void> {
   const { network, ports } = ctx;
@@ -22,6 +22,6 @@ export async function restoreNetwork(ctx: NodeContext, entries: readonly Sandbox
     const guest = formatAddress(connection.rules.guest.v4);
     await ports
       .reserve(vm.id, own.published, guest)
-      .catch((err: unknown) => entry.log.warn({ err }, "a published port could not be reserved"));
+      .catch((err: unknown) => entry.log.warn({ err }, "reserving a published port failed"));
   }
 }

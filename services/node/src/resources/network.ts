@@ -1,7 +1,7 @@
 import type { HostResource } from "./host-resource.ts";
 import { straysOf } from "./strays.ts";
 
-/** The taps of the VM, and the rules for them. They are there before the process, which opens the taps. */
+/** The taps of the VM, and their rules. They are created before the process, which opens the taps. */
 export const network: HostResource = {
   name: "network",
   outlivesStop: false,

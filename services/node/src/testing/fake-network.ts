@@ -2,20 +2,20 @@ import { formatAddress, NetworkError, type PeerPair, planNetwork } from "@paddoc
 import type { Connection, Refused } from "../network/host-network.ts";
 import type { NetworkOfHost } from "../node-context.ts";
 
-/** A network that exists in memory. It outlives a daemon, as the real one does. */
+/** A network in memory. Like the real one, it outlives a daemon. */
 export class FakeNetwork implements NetworkOfHost {
   readonly network = planNetwork({ bridge: "paddock0", mtu: 1400, v4: "10.88.0.0/24", v6: "fd70:88::/64" });
   readonly resolver = { nameservers: ["192.0.2.53"], searches: [] };
-  /** What is connected, by tap. */
+  /** Connected interfaces, by tap. */
   readonly connected = new Map<string, Connection>();
-  /** Called when an interface is about to be connected; may throw or never settle. */
+  /** Called before an interface is connected; may throw or never settle. */
   onConnect: () => Promise<void> = async () => undefined;
   /** The same for an interface that is about to be disconnected. */
   onDisconnect: () => Promise<void> = async () => undefined;
   /** What the last daemon wrote at its start. */
   restored: readonly string[] = [];
 
-  /** What it says of every interface. */
+  /** Reported for every interface. */
   refusedNow: Refused = { packets: [], refused: 0, forged: 0 };
 
   async restore(connections: readonly Connection[]): Promise<void> {

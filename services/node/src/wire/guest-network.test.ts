@@ -14,7 +14,7 @@ const own = {
   published: [{ hostAddress: "", protocol: "tcp" as const, hostPort: 8080, guestPort: 80 }],
 };
 
-test("a guest has its addresses alone, a default route, and the MAC address of its gateway", () => {
+test("a guest has its addresses without subnets, a default route, and the MAC address of its gateway", () => {
   const { interfaces, routes, neighbours } = guestNetwork({ network: own }, side);
   assert.deepEqual(
     interfaces.map(({ permanentMac, name, mtu, addresses }) => ({ permanentMac, name, mtu, addresses })),
@@ -43,19 +43,19 @@ test("a guest has its addresses alone, a default route, and the MAC address of i
   );
 });
 
-test("a sandbox without a network has no interface, and the name servers of its spec alone", () => {
+test("a sandbox without a network has no interface, and only the name servers of its spec", () => {
   assert.deepEqual(guestNetwork({ network: NO_NETWORK }, side).interfaces, []);
   assert.deepEqual(guestDns({ network: NO_NETWORK, spec: create(SandboxSpecSchema) }, side).nameservers, []);
 });
 
-test("a sandbox asks its node's name servers, unless it names its own", () => {
+test("a sandbox has its node's name servers, unless its spec names others", () => {
   const dns = (nameservers: string[]) =>
     guestDns({ network: own, spec: create(SandboxSpecSchema, { dns: { nameservers } }) }, side);
   assert.deepEqual(dns([]), { nameservers: ["192.0.2.53"], searches: ["example.org"], options: [] });
   assert.deepEqual(dns(["192.0.2.1"]), { nameservers: ["192.0.2.1"], searches: [], options: [] });
 });
 
-test("a port published on all addresses leads to both of the guest's, and a rate of 0 is none", () => {
+test("a port published on all addresses leads to both addresses of the guest, and a rate of 0 means no limit", () => {
   const spec = create(SandboxSpecSchema, {
     network: { bandwidth: { sendBytesPerSecond: 0n, receiveBytesPerSecond: 20_000n } },
   });

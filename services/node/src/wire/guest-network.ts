@@ -1,4 +1,4 @@
-/** The network of a sandbox, as its guest is told. Pure. */
+/** The network of a sandbox, as configured in its guest. Pure. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type Address,
@@ -16,7 +16,7 @@ import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { declaredRoutes, guestRoutes } from "./guest-routes.ts";
 import { dnsServers } from "./network-rules.ts";
 
-/** What the node knows of its network. */
+/** The node's side of the network. */
 export type NodeSide = {
   readonly network: NodeNetwork;
   readonly resolver: { readonly nameservers: readonly string[]; readonly searches: readonly string[] };
@@ -35,8 +35,8 @@ export const guestCards = (record: NetworkParts, network: NodeNetwork): readonly
 type NetworkParts = Parameters<typeof interfacesInGuest>[0];
 
 /**
- * Interfaces, routes and neighbours. A guest has each address alone, without a subnet: everything else is behind the gateway, whose
- * MAC address it is told, so that it asks nobody.
+ * Interfaces, routes and neighbours. A guest has each address without a subnet: everything else is behind the gateway, whose
+ * MAC address is configured, so that the guest needs no ARP or neighbour discovery.
  */
 export function guestNetwork(record: NetworkParts, { network }: NodeSide): agentpb.NetworkConfig {
   const cards = guestCards(record, network);
@@ -69,7 +69,7 @@ function gateways(network: NodeNetwork): readonly { address: string; mac: string
     .map((address) => ({ address: formatAddress(address), mac }));
 }
 
-/** Name resolution in the containers. A sandbox with a network and no name servers of its own asks those of its node. */
+/** Name resolution in the containers. A sandbox with a network and without name servers of its own uses those of its node. */
 export function guestDns(
   { network: own, spec }: Pick<SandboxRecord, "network" | "spec">,
   side: NodeSide | undefined,

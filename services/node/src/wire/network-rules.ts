@@ -14,7 +14,7 @@ import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import { egressPolicy } from "./network-spec.ts";
 
-/** What the host has to arrange for an interface. */
+/** The host's side of an interface. */
 export type InterfacePlan = {
   readonly rules: InterfaceRules;
   readonly receiveBytesPerSecond: number | undefined;
@@ -52,7 +52,7 @@ export function interfacePlans(
   });
 }
 
-/** The name servers that a sandbox's containers ask. */
+/** The name servers of a sandbox's containers. */
 export const dnsServers = (
   { dns }: Pick<SandboxRecord["spec"], "dns">,
   nameservers: readonly string[],

@@ -12,12 +12,12 @@ import {
 } from "@paddock/protocol";
 import { callersNamespace, egressPolicy, publishedPorts, wantsNetwork } from "./network-spec.ts";
 
-test("a spec that says nothing has the network of its node, if there is one", () => {
+test("a spec without a mode uses the network of its node, if there is one", () => {
   for (const spec of [undefined, create(NetworkSpecSchema)])
     assert.deepEqual([wantsNetwork(spec, true), wantsNetwork(spec, false)], [true, false]);
 });
 
-test("a sandbox that wants no network gets none", () => {
+test("a sandbox in mode none has no network", () => {
   assert.equal(wantsNetwork(create(NetworkSpecSchema, { mode: NetworkMode.NONE }), true), false);
 });
 
@@ -30,7 +30,7 @@ const asking: readonly [string, MessageInitShape<typeof NetworkSpecSchema>][] = 
 ];
 
 for (const [name, spec] of asking)
-  test(`${name} is refused by a node without a network, and makes no sense in mode none`, () => {
+  test(`${name} is refused by a node without a network, and in mode none`, () => {
     assert.equal(wantsNetwork(create(NetworkSpecSchema, spec), true), true);
     assert.throws(() => wantsNetwork(create(NetworkSpecSchema, spec), false), { reason: "NOT_IMPLEMENTED" });
     if (name !== "the default network")
@@ -42,14 +42,14 @@ for (const [name, spec] of asking)
       );
   });
 
-test("a policy without rules is its mode, and public without a mode", () => {
+test("a policy without rules is its mode, or public without a mode", () => {
   assert.deepEqual(egressPolicy(undefined), { kind: "public" });
   assert.deepEqual(egressPolicy(create(NetworkPolicySchema, { otherwise: EgressMode.NONE })), {
     kind: "none",
   });
 });
 
-test("rules keep their order, and one port stands for itself", () => {
+test("rules keep their order, and a single port is a range of one", () => {
   const policy = create(NetworkPolicySchema, {
     rules: [
       {
@@ -99,7 +99,7 @@ for (const [name, rule, field] of [
     );
   });
 
-test("a published port is TCP unless it says otherwise", () => {
+test("a published port is TCP by default", () => {
   const spec = create(NetworkSpecSchema, {
     publishedPorts: [
       { guestPort: 80 },

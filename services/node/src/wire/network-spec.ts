@@ -1,4 +1,4 @@
-/** What a spec says about the network, in the terms of the host. Pure. */
+/** The network part of a spec, in terms of the host. Pure. */
 import { PaddockError } from "@paddock/domain";
 import { checkPolicy, type EgressPolicy, type EgressRule, NetworkError, parseCidr } from "@paddock/network";
 import {
@@ -14,8 +14,8 @@ import {
 import type { PublishedPort } from "../record/network-record.ts";
 
 /**
- * Whether a sandbox of this spec is on the node's network. Throws INVALID_FIELD for a spec that contradicts itself, and
- * NOT_IMPLEMENTED for one that needs a network on a node that has none.
+ * Whether a sandbox of this spec is on the node's network. Throws INVALID_FIELD for a contradictory spec, and NOT_IMPLEMENTED
+ * for one that needs a network on a node without one.
  */
 export function wantsNetwork(network: NetworkSpec | undefined, hasNetwork: boolean): boolean {
   const { mode = NetworkMode.UNSPECIFIED } = network ?? {};
@@ -76,8 +76,8 @@ export const interfaceSlots = (network: NetworkSpec | undefined): number =>
   network?.interfaceSlots || DEFAULT_INTERFACE_SLOTS;
 
 const noNetwork = (): PaddockError =>
-  new PaddockError("NOT_IMPLEMENTED", "the sandbox cannot have a network: its node offers none", {
-    hint: "PADDOCK_NETWORK of the node turns it on",
+  new PaddockError("NOT_IMPLEMENTED", "the sandbox cannot have a network: its node has none", {
+    hint: "set PADDOCK_NETWORK=on on the node",
   });
 
 const invalid = (field: string, description: string): PaddockError =>
@@ -92,7 +92,7 @@ const OTHERWISE = {
   [EgressMode.NONE]: "none",
 } as const satisfies Record<EgressMode, string>;
 
-/** The policy of a message. Throws INVALID_FIELD. */
+/** Parses the policy of a message. Throws INVALID_FIELD. */
 export function egressPolicy(policy: NetworkPolicy | undefined): EgressPolicy {
   const otherwise = OTHERWISE[policy?.otherwise ?? EgressMode.UNSPECIFIED];
   if (policy === undefined || policy.rules.length === 0) return { kind: otherwise };
