@@ -2,8 +2,8 @@
  * Keeps the end of the output of a guest's second serial port, in this process, so that it survives when QEMU is killed.
  *
  * QEMU writes byte by byte, so a flooding guest would wake the reader for each byte. Reads are paced instead: further output
- * waits in the socket, which has room for about 280 bytes, and then the guest's next byte waits. The guest's kernel continues
- * after 10 ms without it. Without a connected client, QEMU drops the output.
+ * waits in the socket, which has room for about 280 bytes, and then the guest's next byte waits. The guest's kernel stops
+ * waiting after 10 ms and continues. Without a connected client, QEMU drops the output.
  */
 import { createConnection, type Socket } from "node:net";
 

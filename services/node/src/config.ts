@@ -242,7 +242,7 @@ function hostNodeId(): string {
 }
 
 /**
- * An address that other hosts can reach needs certificates, and the api is never told a wildcard address. The files are read once
+ * An address that other hosts can reach needs certificates, and the api never gets a wildcard address. The files are read once
  * here, so that the daemon does not start with files it cannot use.
  */
 function streams(values: Values, credentials: PeerFiles, id: string): StreamSettings {

@@ -27,7 +27,7 @@ export async function startContainer(
     });
   if (container === undefined)
     throw new PaddockError("GUEST_UNAVAILABLE", "the guest's answer has no container");
-  // The answer is about this container, whatever names the guest sends.
+  // The answer is about this container, regardless of the names that the guest sends.
   const facts = { nowMs: nowMs(), stopRequested: () => false };
   const told = { ...container, containerId, instance: "" };
   entry.update((record) => afterGuestContainer(record, told, facts));

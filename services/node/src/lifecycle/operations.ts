@@ -4,7 +4,7 @@
  * | operation          | noted as           | after a crash                          |
  * | ------------------ | ------------------ | -------------------------------------- |
  * | create             | phase `creating`   | the sandbox is deleted                 |
- * | boot               | phase `stopped`    | resources that a stopped VM does not keep are released |
+ * | boot               | phase `stopped`    | resources of the boot are released     |
  * | stop               | operation          | finished, by recovery                  |
  * | add-container      | operation          | undone                                 |
  * | update-container   | operation          | undone                                 |

@@ -304,7 +304,7 @@ test("an unfinished reserve of a daemon that died is removed", () => {
   });
 });
 
-test("only what must outlive a crash of the host waits for the disk", (t) => {
+test("only data that must survive a crash of the host waits for the disk", (t) => {
   using store = new NodeStore(newFile());
   const syncs = countSyncs(t);
   const costOf = (write: () => void): number => {
