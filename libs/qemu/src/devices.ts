@@ -13,7 +13,7 @@ const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 const TAP = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/;
 /** Most root ports that a machine has. */
 export const MAX_PORTS = 16;
-/** Where on the root bus the card without a port is. Root ports are at 0x8 and 0x9, other devices below. */
+/** Slot of the root bus for the card without a port. Root ports are at 0x8 and 0x9, other devices below. */
 const ROOT_BUS_SLOT = "0xa";
 
 /** How backends of a kind are added and removed. */
@@ -100,7 +100,7 @@ function networkCard(spec: InterfaceSpec): JsonObject {
   };
 }
 
-/** Address 0 is the only place behind a root port that the guest looks at. Without it, QEMU would put a second card beside it. */
+/** The guest looks only at address 0 behind a root port. Without an address, QEMU would put a second card beside the first. */
 const cardPlace = ({ port }: InterfaceSpec): { readonly bus: string; readonly addr: string } =>
   port === undefined
     ? { bus: "pcie.0", addr: ROOT_BUS_SLOT }

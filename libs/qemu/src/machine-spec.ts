@@ -43,8 +43,8 @@ export interface InterfaceSpec {
   /** A tap device that belongs to QEMU's user, in QEMU's network namespace. */
   readonly tap: string;
   /**
-   * Root port of the card, 0 to `hotplugPorts - 1`; a card behind a root port can be unplugged. Undefined: on the root bus, from the
-   * start of the machine to its end, without the boot time that a port costs. There is room for one.
+   * Root port of the card, 0 to `hotplugPorts - 1`; a card behind a root port can be unplugged. Undefined means on the root
+   * bus, for the lifetime of the machine and without the boot time of a port; only one card fits there.
    */
   readonly port?: number | undefined;
 }

@@ -22,7 +22,7 @@ export const addInterface = command(
       const known = entry.record.network.interfaces.find((each) => each.interfaceId === interfaceId);
       if (known?.added?.requestId === call.requestId) return shown();
       permits(entry, "change_network");
-      // What an earlier call could not undo or finish may have the id, the port or the address.
+      // An operation that an earlier call could not undo or finish may hold the id, the port or the address.
       await undoNoted(ctx, entry);
       const { name, port, mtu, ...asked } = declareInterface(wanted, entry.record.network, network.network);
       using lease = ctx.sandboxes.claimInterface(asked);

@@ -4,7 +4,7 @@ import { type GuestNetwork, readGuestNetwork } from "../watch/guest-network.ts";
 import type { NodeSide } from "../wire/guest-network.ts";
 import { type Call, guestOf } from "./call.ts";
 
-/** The network as the guest reports it; undefined when there is no guest that answers. */
+/** The network that the guest reports; undefined without a guest that answers. */
 export async function reportedNetwork(
   { log }: Pick<NodeContext, "log">,
   entry: SandboxEntry,
@@ -17,7 +17,7 @@ export async function reportedNetwork(
     return await readGuestNetwork(await guestOf(entry, call), entry.record, side, call.signal);
   } catch (error) {
     call.signal.throwIfAborted();
-    log.debug({ sandbox: entry.sandboxId, err: error }, "the network of a guest could not be read");
+    log.debug({ sandbox: entry.sandboxId, err: error }, "reading the network of a guest failed");
     return undefined;
   }
 }

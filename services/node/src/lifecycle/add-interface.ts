@@ -1,4 +1,6 @@
-/** Adds an interface to a sandbox whose VM runs: the tap and its rules, then the card, then the guest. */
+/**
+ * Adds an interface to a sandbox whose VM runs: creates the tap and its rules, plugs in the card, then configures the guest.
+ */
 import type { Step } from "@paddock/lifecycle";
 import type { InterfaceRecord } from "../record/network-record.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
@@ -63,7 +65,7 @@ export const interfaceAddition = operation<InterfaceBirth>({
   },
 });
 
-/** Adds the interface; on failure nothing of it remains. Needs the lock. */
+/** Adds the interface; on failure nothing of it is left. Needs the lock. */
 export async function addInterfaceEntry(birth: InterfaceBirth, signal: AbortSignal): Promise<void> {
   const { interface: added } = birth;
   await interfaceAddition.run(birth, {

@@ -8,7 +8,7 @@ import { sandboxIn, type TestNode } from "../testing/test-node.ts";
 
 type Wanted = MessageInitShape<typeof NetworkInterfaceSchema>;
 
-/** Everything that the sandbox has for its network: in the host, the VM, the guest and the record. */
+/** The sandbox's whole network: on the host, in the VM, in the guest and in the record. */
 async function everywhere(node: TestNode, network: FakeNetwork) {
   const listed = await node.ask({ case: "listInterfaces", value: {} });
   assert.ok(listed.case === "listInterfaces", errorOf(listed));
@@ -59,7 +59,7 @@ async function remove(node: TestNode, interfaceId = "lan") {
   assert.equal(outcome.case, "removeInterface", errorOf(outcome));
 }
 
-test("an interface is added and removed, round after round, and everything is as before", async () => {
+test("adding and removing an interface repeatedly leaves everything as before", async () => {
   const { node: started, network } = await networkedSandbox();
   await using node = started;
   assert.deepEqual(await everywhere(node, network), ALONE);
@@ -72,7 +72,7 @@ test("an interface is added and removed, round after round, and everything is as
   }
 });
 
-test("an interface keeps id, addresses, MAC address, name and MTU through a crash, and a stop and a start", async () => {
+test("an interface keeps id, addresses, MAC address, name and MTU across a crash, and a stop and a start", async () => {
   const { node: started, network } = await networkedSandbox();
   await using node = started;
   const macAddress = "02:00:00:00:00:77";
@@ -96,7 +96,7 @@ test("an interface keeps id, addresses, MAC address, name and MTU through a cras
   assert.deepEqual(await everywhere(node, network), ALONE);
 });
 
-test("the policy and the rates of a sandbox hold for an interface that is added, and change with it", async () => {
+test("the policy and the rates of a sandbox apply to an added interface, and change for it", async () => {
   const { node: started, network } = await networkedSandbox({
     policy: { otherwise: EgressMode.OPEN },
     bandwidth: { sendBytesPerSecond: 30_000n },
@@ -116,7 +116,7 @@ test("the policy and the rates of a sandbox hold for an interface that is added,
   );
 });
 
-test("a change of policy that one interface refuses is in force for none", async () => {
+test("a change of policy that fails for one interface applies to none", async () => {
   const { node: started, network } = await networkedSandbox();
   await using node = started;
   await add(node);
@@ -130,7 +130,7 @@ test("a change of policy that one interface refuses is in force for none", async
   for (const { rules } of network.connected.values()) assert.deepEqual(rules.policy, { kind: "public" });
 });
 
-/** What goes wrong, by the step of the addition. */
+/** The faults of an addition, by step. */
 const ADDITION = {
   "host-network": (network, _node, work) => {
     network.onConnect = work;
@@ -145,7 +145,7 @@ const ADDITION = {
   },
 } as const satisfies Record<string, Break>;
 
-/** The same of the removal. */
+/** The faults of a removal, by step. */
 const REMOVAL = {
   "guest-interface": (_network, node, work) => {
     node.guest.onCall = async (name) => {
@@ -172,7 +172,7 @@ const broken = async () => {
 };
 
 for (const [step, breakIt] of Object.entries(ADDITION)) {
-  test(`when the step ${step} of an addition fails, everything is as before, and the address is free`, async () => {
+  test(`when step ${step} of an addition fails, everything is as before and the address is free`, async () => {
     const { node: started, network } = await networkedSandbox();
     await using node = started;
     breakIt(network, node, broken);
@@ -184,7 +184,7 @@ for (const [step, breakIt] of Object.entries(ADDITION)) {
     assert.deepEqual(await everywhere(node, network), WITH_LAN);
   });
 
-  test(`when the daemon dies in the step ${step} of an addition, the next one undoes it`, async () => {
+  test(`when the daemon dies in step ${step} of an addition, the next one undoes it`, async () => {
     const { node: started, network } = await networkedSandbox();
     await using node = started;
     await dieIn(node, network, breakIt, () => node.ask(addition({ interfaceId: "lan" })));
@@ -193,7 +193,7 @@ for (const [step, breakIt] of Object.entries(ADDITION)) {
 }
 
 for (const [step, breakIt] of Object.entries(REMOVAL))
-  test(`when the daemon dies in the step ${step} of a removal, the next one finishes it`, async () => {
+  test(`when the daemon dies in step ${step} of a removal, the next one finishes it`, async () => {
     const { node: started, network } = await networkedSandbox();
     await using node = started;
     await add(node);
@@ -216,7 +216,7 @@ async function dieIn(node: TestNode, network: FakeNetwork, breakIt: Break, call:
   assert.equal((await node.crash()).failed, 0);
 }
 
-test("a removal that the guest refuses at its beginning leaves the interface, and one that fails later is finished by a repeat", async () => {
+test("a removal that the guest refuses at the start keeps the interface, and a repeat finishes one that fails later", async () => {
   const { node: started, network } = await networkedSandbox();
   await using node = started;
   await add(node);
@@ -232,7 +232,7 @@ test("a removal that the guest refuses at its beginning leaves the interface, an
   assert.deepEqual(await everywhere(node, network), ALONE);
 });
 
-test("a removal that could not be finished is finished by a stop and a start, and by a deletion", async () => {
+test("a failed removal is finished by a stop and a start, and by a deletion", async () => {
   const { node: started, network } = await networkedSandbox();
   await using node = started;
   await add(node);
@@ -251,7 +251,7 @@ test("a removal that could not be finished is finished by a stop and a start, an
   assert.deepEqual([network.connected.size, node.leftovers()], [0, []]);
 });
 
-test("a repeated addition answers with the interface, and another one of its id is ALREADY_EXISTS", async () => {
+test("a repeated addition returns the interface, and another one with its id is ALREADY_EXISTS", async () => {
   const { node: started } = await networkedSandbox({ interfaceSlots: 3 });
   await using node = started;
   const call = { requestId: "r-add" };
@@ -269,7 +269,7 @@ const REFUSED: readonly [string, Wanted, RegExp][] = [
   ["the address of the gateway", { addresses: ["10.88.0.1/32"] }, /not an address that guests can have/],
   ["an address with a shorter prefix", { addresses: ["10.88.0.9/24"] }, /prefix \/32 or \/128/],
   ["addresses of two places", { addresses: ["10.88.0.9/32", "fd70:88::8/128"] }, /the same place/],
-  ["an address that is given twice", { addresses: ["10.88.0.9/32", "10.88.0.9/32"] }, /twice/],
+  ["a duplicate address", { addresses: ["10.88.0.9/32", "10.88.0.9/32"] }, /twice/],
   ["a MAC address of another interface", { macAddress: "02:50:0a:58:00:02" }, /belongs to another address/],
   ["the MAC address of the gateway", { macAddress: "02:50:0a:58:00:01" }, /belongs to another address/],
   ["a multicast MAC address", { macAddress: "01:00:5e:00:00:01" }, /multicast/],
@@ -280,7 +280,7 @@ const REFUSED: readonly [string, Wanted, RegExp][] = [
 ];
 
 for (const [what, wanted, message] of REFUSED)
-  test(`${what} is refused, and nothing is changed`, async () => {
+  test(`${what} is refused, and nothing changes`, async () => {
     const { node: started, network } = await networkedSandbox();
     await using node = started;
     assert.match(errorOf(await node.ask(addition({ interfaceId: "lan", ...wanted }))), message);
@@ -316,7 +316,7 @@ test("a VM without a free slot, and a node without a free address, refuse an int
   assert.match(errorOf(await node.ask(addition({ interfaceId: "three" }))), /was made for 2/);
 });
 
-test("a thousand leases are taken and given back, and none is left", async () => {
+test("a thousand leases are taken and released, and none is left", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   const { sandboxes } = node.context;
@@ -340,7 +340,7 @@ test("the first interface cannot be removed, and an unknown one is NOT_FOUND", a
   assert.deepEqual(await everywhere(node, network), ALONE);
 });
 
-test("a paused or stopped sandbox lists its interfaces, and none can be added or removed", async () => {
+test("a paused or stopped sandbox lists its interfaces, but none can be added or removed", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   await add(node);

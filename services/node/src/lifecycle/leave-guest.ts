@@ -3,8 +3,8 @@ import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 const TIMEOUT_MS = 10_000;
 
 /**
- * Asks the guest to take an interface down, with its addresses and routes. `mac` is the MAC address of the card. Succeeds if there is no VM,
- * or no such interface in the guest.
+ * Makes the guest take down an interface, with its addresses and routes. `mac` is the MAC address of the card. Succeeds without
+ * a VM, or if the guest has no such interface.
  */
 export async function leaveGuest(entry: SandboxEntry, mac: string, signal: AbortSignal): Promise<void> {
   if (entry.vm === undefined) return;

@@ -28,18 +28,24 @@ const UNDONE = {
   "update-routes": routesUpdate,
 } as const;
 
-/** Undoes or finishes what the record notes. A stop that is noted beside a phase without a machine is over. Needs the lock, or a sandbox that nobody else works on. */
+/**
+ * Undoes or finishes the operations noted in the record. A noted stop beside a phase without a machine is complete. Needs the
+ * lock, or exclusive use of the sandbox.
+ */
 export async function undoNoted(node: NodeContext, entry: SandboxEntry): Promise<void> {
   for (const note of entry.record.operations)
     if (note.kind === "remove-interface") await finishOne({ node, entry }, note);
     else if (note.kind !== "stop") await UNDONE[note.kind].undo({ node, entry }, note);
 }
 
-/** A failure is logged. The next call or the next start tries again. */
+/** Logs a failure. The next call or the next start tries again. */
 async function finishOne(work: Work, note: Removal): Promise<void> {
   try {
     await finishRemoval(work, note);
   } catch (error) {
-    work.entry.log.error({ operation: note.kind, err: error }, "an interface could not be removed yet");
+    work.entry.log.error(
+      { operation: note.kind, err: error },
+      "finishing the removal of an interface failed; the next start tries again",
+    );
   }
 }

@@ -1,9 +1,10 @@
 /**
- * Removes an interface from a sandbox whose VM runs: the guest takes it down, then the card is unplugged, then the host's tap and rules go.
+ * Removes an interface from a sandbox whose VM runs: the guest takes it down, the card is unplugged, and the host's tap and
+ * rules are removed.
  *
- * After the guest has taken it down, a removal is finished and never undone, because the guest may release the card at any later time.
- * A removal that fails is continued by the next call that adds or removes an interface, by the next start of the sandbox, and by the
- * next daemon. Each step may be repeated.
+ * Once the guest has taken it down, a removal is finished and never undone, because the guest may release the card at any later
+ * time. A failed removal is continued by the next call that adds or removes an interface, by the next start of the sandbox, and
+ * by the next daemon. Each step may be repeated.
  */
 import { PaddockError, withUnknownOutcome } from "@paddock/domain";
 import type { Step } from "@paddock/lifecycle";
@@ -18,7 +19,7 @@ import type { Work } from "./operation.ts";
 export type Removal = Extract<Operation, { readonly kind: "remove-interface" }>;
 type InterfaceEnd = Work & { readonly interface: InterfaceRecord };
 
-/** The guest has some seconds to release a card, see `Machine.detach`. */
+/** The guest has some seconds to release a card; see `Machine.detach`. */
 const STEP_TIMEOUT_MS = 20_000;
 
 const guestStep: Step<InterfaceEnd> = {
@@ -40,7 +41,7 @@ export const REMOVAL_STEPS: readonly Step<InterfaceEnd>[] = [
   },
 ];
 
-/** Removes the interface. It stays if the guest refuses at the beginning. Needs the lock. */
+/** Removes the interface. It is kept if the guest refuses at the start. Needs the lock. */
 export async function removeInterfaceEntry(
   work: Work,
   removed: InterfaceRecord,
@@ -62,7 +63,7 @@ export async function removeInterfaceEntry(
   });
 }
 
-/** Finishes a noted removal, at whichever step it stopped. Needs the lock, or a sandbox that nobody else works on. */
+/** Finishes a noted removal from any step. Needs the lock, or exclusive use of the sandbox. */
 export async function finishRemoval(work: Work, note: Removal): Promise<void> {
   const { entry } = work;
   const leaving = entry.record.network.interfaces.find((each) => isOf(note, each));

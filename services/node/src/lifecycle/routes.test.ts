@@ -18,7 +18,7 @@ async function set(node: TestNode, routes: Wanted[]): Promise<void> {
   assert.equal(outcome.value.routes.length, routes.length);
 }
 
-/** Destinations of the declared routes and of the guest's, and what differs. */
+/** Destinations of the declared and of the guest's routes, and the differences. */
 async function listed(node: TestNode) {
   const outcome = await node.ask({ case: "listRoutes", value: {} });
   assert.ok(outcome.case === "listRoutes", errorOf(outcome));
@@ -35,7 +35,7 @@ const same = (...destinations: string[]) => ({ routes: destinations, reported: d
 
 const DEFAULT = same("0.0.0.0/0", "::/0");
 
-test("a sandbox has a default route for each family until other routes are declared", async () => {
+test("a sandbox has a default route for each address family until other routes are declared", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   assert.deepEqual(await listed(node), DEFAULT);
@@ -59,7 +59,7 @@ test("a sandbox has a default route for each family until other routes are decla
   assert.deepEqual(await listed(node), same());
 });
 
-test("declared routes are kept through a crash, and a stop and a start", async () => {
+test("declared routes are kept across a crash, and a stop and a start", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   await set(node, [{ ...GATEWAY, destination: "192.0.2.0/24" }]);
@@ -72,7 +72,7 @@ test("declared routes are kept through a crash, and a stop and a start", async (
   assert.deepEqual(await listed(node), same("192.0.2.0/24"));
 });
 
-test("routes that the guest refuses, or that the daemon dies over, change nothing", async () => {
+test("an update of routes that the guest refuses or a crash interrupts changes nothing", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   const routes = update([{ ...GATEWAY, destination: "192.0.2.0/24" }]);
@@ -96,7 +96,7 @@ test("routes that the guest refuses, or that the daemon dies over, change nothin
   assert.deepEqual([await listed(node), node.operations()], [DEFAULT, []]);
 });
 
-test("a route by an interface that is removed goes with it, and another stays", async () => {
+test("the routes of a removed interface are removed with it, and others stay", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   assert.equal((await node.ask(addition({ interfaceId: "lan" }))).case, "addInterface");
@@ -110,7 +110,7 @@ test("a route by an interface that is removed goes with it, and another stays", 
 
 const tunnel = create(agentpb.RouteSchema, { destination: "10.9.0.0/16", interface: "wg0" });
 
-test("what differs in the guest is shown, and set again when the node connects to it or routes are declared", async () => {
+test("differences in the guest are shown, and corrected when the node connects to it or routes are declared", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   const spoil = () => {
@@ -137,7 +137,7 @@ test("what differs in the guest is shown, and set again when the node connects t
   assert.ok(node.guest.network.routes.some(({ interface: name }) => name === "wg0"));
 });
 
-test("an interface that the guest has lost its address of is shown, and set again after a crash of the daemon", async () => {
+test("an address that an interface has lost in the guest is shown, and set again after a crash of the daemon", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   const [mac, found] = [...node.guest.network.interfaces][0] ?? assert.fail("the guest has an interface");
@@ -194,14 +194,14 @@ const REFUSED: readonly [string, Wanted[], RegExp][] = [
 ];
 
 for (const [what, routes, message] of REFUSED)
-  test(`routes with ${what} are refused, and nothing is changed`, async () => {
+  test(`routes with ${what} are refused, and nothing changes`, async () => {
     const { node: started } = await networkedSandbox();
     await using node = started;
     assert.match(errorOf(await node.ask(update(routes))), message);
     assert.deepEqual([await listed(node), node.operations()], [DEFAULT, []]);
   });
 
-test("a gateway on the link by another route is accepted only if that route is a narrow one", async () => {
+test("a gateway on the link by another route is accepted only if that route does not have global scope", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;
   const behind = { ...OWN, destination: "198.51.100.0/24", gateway: "203.0.113.1" };

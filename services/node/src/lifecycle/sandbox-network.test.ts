@@ -9,7 +9,7 @@ import { sandboxIn } from "../testing/test-node.ts";
 
 const deletion = { case: "deleteSandbox", value: { force: true } } as const;
 
-test("a sandbox is connected before its VM starts, its guest is told, and its deletion disconnects it", async () => {
+test("a sandbox is connected before its VM starts, its guest is configured, and its deletion disconnects it", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   node.machines.onStart = async ({ devices }) => {
@@ -217,7 +217,7 @@ test("refused packets are listed with their time, without those of an earlier ow
   assert.deepEqual([refusedPackets, forgedPackets], [7n, 2n]);
 });
 
-test("published ports change while the sandbox runs, and a conflict or a refusal of the host leaves them as they were", async () => {
+test("published ports can change while the sandbox runs, and a conflict or a refusal of the host changes nothing", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   const { status } = sandboxIn(await node.ask(creation({ publishedPorts: [{ guestPort: 80 }] })));

@@ -16,7 +16,7 @@ export async function startSandboxEntry(
   signal: AbortSignal,
 ): Promise<void> {
   if (entry.record.phase.kind === "stopped") {
-    // Operations that could not be undone or finished before: without a VM they need no guest.
+    // Operations that could not be undone or finished earlier: without a VM they need no guest.
     await undoNoted(ctx, entry);
     await bootAgain(ctx, entry, signal);
   }

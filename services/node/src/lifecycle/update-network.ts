@@ -35,9 +35,9 @@ export type NetworkChange = {
 };
 
 /**
- * Changes the policy, the rates and the published ports. New ports are listened on first, as one that is taken refuses all of it. Then comes
- * the record: a daemon that dies in between writes the rules of the record at its next start. If the host refuses the change, the record
- * is as it was. Needs the lock.
+ * Changes the policy, the rates and the published ports. The daemon first listens on new ports, because one in use refuses the
+ * whole change. Then the record changes: if the daemon dies in between, the next one writes the rules of the record. If the
+ * host refuses the change, the record is reverted. Needs the lock.
  */
 export async function updateNetworkOf(
   ctx: NodeContext,
@@ -47,7 +47,7 @@ export async function updateNetworkOf(
 ): Promise<void> {
   const { record: before } = entry;
   const spec = changedSpec(before, change);
-  // Throws for a policy that cannot be.
+  // Throws for an invalid policy.
   egressPolicy(spec.network?.policy);
   checkRecordSize({ ...before, spec }, before);
   await using ports = await portsOf(ctx, before, change);
@@ -96,7 +96,7 @@ type Change = {
   readonly signal: AbortSignal;
 };
 
-/** For undoing what was changed when one interface could not be. */
+/** Timeout to undo a change that failed for one interface. */
 const UNDO_TIMEOUT_MS = 10_000;
 
 /** Changes all interfaces or none. */
@@ -114,7 +114,7 @@ async function changeAll(
       await ctx.network?.change(old, next, signal);
       changed.unshift([next, old]);
     } catch (error) {
-      // The host may have nothing any more of one that could not be removed, or not be added.
+      // The host may have nothing left of an interface whose removal or addition failed.
       if (!whole.has(old.rules.guest.index)) continue;
       for (const [from, to] of changed)
         await ctx.network?.change(from, to, AbortSignal.timeout(UNDO_TIMEOUT_MS)).catch((err: unknown) => {

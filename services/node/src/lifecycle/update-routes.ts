@@ -49,7 +49,7 @@ export const routesUpdate = operation<RoutesUpdate>({
   recovered: (work, note) => (note.kind === "update-routes" ? { ...work, routes: undefined } : undefined),
 });
 
-/** Sets the routes in the guest and records them. On failure they are as before. Needs the lock. */
+/** Sets the routes in the guest and records them. On failure nothing changes. Needs the lock. */
 export async function updateRoutesOf(
   work: Work,
   routes: readonly RouteRecord[],

@@ -76,7 +76,7 @@ test("a connection to a guest that refuses it is reset", async () => {
   assert.equal(error.code, "ECONNRESET");
 });
 
-test("a change keeps what is listened on already, and nothing changes before it is committed", async () => {
+test("a change keeps ports that are already open, and takes effect only when it is committed", async () => {
   await using ports = new HostPorts();
   const [first, second] = await ports.reserve("a", [tcp, tcp], "127.0.0.1");
   assert.ok(first !== undefined && second !== undefined);
@@ -91,7 +91,7 @@ test("a change keeps what is listened on already, and nothing changes before it 
   assert.deepEqual(await ports.reserve("b", [second], "127.0.0.1"), [second]);
 });
 
-test("a change that is not committed, or that a taken port refuses, releases what was new", async () => {
+test("a change that is not committed or fails because a port is taken releases its new ports", async () => {
   await using ports = new HostPorts();
   const [own] = await ports.reserve("a", [tcp], "127.0.0.1");
   const [taken] = await ports.reserve("b", [tcp], "127.0.0.1");

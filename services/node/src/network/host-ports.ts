@@ -11,7 +11,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { NetworkError } from "@paddock/network";
 import type { PublishedPort } from "../record/network-record.ts";
 
-/** A listening port. Its connections go to `port.guestPort` of the guest, which may change. */
+/** A listening port. It forwards connections to `port.guestPort` of the guest, which may change. */
 type Listener = { port: PublishedPort } & AsyncDisposable;
 
 /** New ports of an owner, not in use yet. */
@@ -25,7 +25,7 @@ export type PortChange = {
 /** Attempts to find a port that is free everywhere: one that is free for TCP on IPv4 may be in use on IPv6. */
 const TRIES = 5;
 
-/** Where a port is listened on. */
+/** The address, protocol and number of a listening port. */
 const placeOf = ({ hostAddress, protocol, hostPort }: PublishedPort): string =>
   `${hostAddress} ${protocol} ${hostPort}`;
 
@@ -33,8 +33,8 @@ export class HostPorts implements AsyncDisposable {
   readonly #owners = new Map<string, readonly Listener[]>();
 
   /**
-   * Listens on the ports for an owner, in place of its former ports, and returns them with the port numbers. Port 0 means any free port.
-   * Throws `taken`, and then the owner keeps its former ports.
+   * Listens on the ports for an owner, in place of its former ports, and returns them with their numbers. Port 0 means any free
+   * port. Throws `taken`; the owner then keeps its former ports.
    */
   async reserve(
     owner: string,
@@ -53,7 +53,7 @@ export class HostPorts implements AsyncDisposable {
     const next: { readonly listener: Listener; readonly port: PublishedPort }[] = [];
     for (const port of ports) {
       const known = own.get(placeOf(port));
-      // A second port of the list at the same place is refused, because it is taken.
+      // A second port of the list at the same place is refused as taken.
       own.delete(placeOf(port));
       const listener = known ?? opened.use(await listen(port, guest));
       next.push({ listener, port: { ...port, hostPort: listener.port.hostPort } });
@@ -109,7 +109,7 @@ const reasonOf = (cause: unknown): string => {
 async function listenTcp(port: PublishedPort, guest: string): Promise<Listener> {
   const { hostAddress, hostPort } = port;
   const server = createServer({ allowHalfOpen: true }, (socket) =>
-    passOn(socket, guest, listener.port.guestPort),
+    forward(socket, guest, listener.port.guestPort),
   );
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);

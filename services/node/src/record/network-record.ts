@@ -11,11 +11,11 @@ export type InterfaceRecord = {
   readonly index: number;
   /** Unique on the node. */
   readonly mac: string;
-  /** Missing in the first interface, which is never unplugged. */
+  /** Absent for the first interface, which is never unplugged. */
   readonly added?: AddedInterface;
 };
 
-/** What a record keeps of an interface that was added to a running VM. */
+/** The record of an interface that was added to a running VM. */
 type AddedInterface = {
   /** Root port of its card. */
   readonly port: number;
@@ -37,7 +37,7 @@ export type PublishedPort = {
 
 export const ROUTE_SCOPES = ["global", "link", "host"] as const;
 
-/** A route of the guest. Texts are canonical, and empty for what is not set. */
+/** A route of the guest. Texts are canonical, and empty for unset values. */
 export type RouteRecord = {
   readonly destination: string;
   readonly gateway: string;
@@ -70,7 +70,7 @@ export type NetworkRecord = {
   /** The first interface first. */
   readonly interfaces: readonly InterfaceRecord[];
   readonly published: readonly PublishedPort[];
-  /** Root ports of the VM, for interfaces that are added; undefined means none. */
+  /** Root ports of the VM for added interfaces; undefined means none. */
   readonly slots?: number | undefined;
   /** Undefined: the node's default routes, by the first interface. */
   readonly routes?: readonly RouteRecord[] | undefined;
@@ -81,7 +81,7 @@ export type NetworkRecord = {
 /** For a sandbox without a network. */
 export const NO_NETWORK: NetworkRecord = { interfaces: [], published: [] };
 
-/** The network without an interface, and without the routes by it. */
+/** The network without an interface, and without its routes. */
 export const withoutInterface = (network: NetworkRecord, interfaceId: string): NetworkRecord => ({
   ...network,
   interfaces: network.interfaces.filter((each) => each.interfaceId !== interfaceId),

@@ -11,7 +11,7 @@ export function interfacesOnHost({ network, operations = [] }: Parts): readonly 
   return [...network.interfaces, ...noted.filter(({ interfaceId }) => !known.has(interfaceId))];
 }
 
-/** The interfaces that the guest should have: without one that is being removed. */
+/** The interfaces that the guest should have: all except one that is being removed. */
 export function interfacesInGuest({ network, operations = [] }: Parts): readonly InterfaceRecord[] {
   const leaving = new Set(
     operations.flatMap((each) => (each.kind === "remove-interface" ? [each.interfaceId] : [])),

@@ -22,7 +22,7 @@ export const ownerOf = (ctx: NodeContext, entry: SandboxEntry): ResourceOwner =>
   pairs: peerPairsOf(ctx, entry.record),
 });
 
-/** The interface of an id, also one that is noted to be added, as the host arranges it. */
+/** The interface with this id on the host's network, including one that is noted to be added. */
 export function hostInterface(ctx: NodeContext, record: SandboxRecord, interfaceId: string): Connection {
   const at = interfacesOnHost(record).findIndex((each) => each.interfaceId === interfaceId);
   const connection = connectionsOf(ctx, record)[at];

@@ -5,13 +5,13 @@ import { UseCount } from "./use-count.ts";
 /** The number of an interface on the node's network, leased until it is disposed of. */
 export type Lease = { readonly index: number } & Disposable;
 
-/** The number and the MAC address of an interface, taken until they are disposed of. */
+/** The number and the MAC address of an interface, leased until they are disposed of. */
 export type InterfaceLease = Lease & { readonly mac: Mac };
 
 /** The wanted number and MAC address; undefined means any. */
 export type WantedLease = { readonly index: number | undefined; readonly mac: Mac | undefined };
 
-/** Numbers and MAC addresses of interfaces. One that is taken twice is free when it was released twice. */
+/** Numbers and MAC addresses of interfaces. One that is reserved twice is free when both leases are disposed of. */
 export class AddressLeases {
   readonly #network: NodeNetwork;
   readonly #pool: LeasePool;
@@ -34,7 +34,7 @@ export class AddressLeases {
     return this.#hold(index);
   }
 
-  /** Takes this MAC address. */
+  /** Takes this MAC address, which may be in use. */
   reserveMac(mac: string): Disposable {
     return this.#macs.add(mac);
   }

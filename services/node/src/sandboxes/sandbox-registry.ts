@@ -157,12 +157,12 @@ export class SandboxRegistry implements LiveSandboxes {
     return { slot, indexes, [Symbol.dispose]: () => holdings.dispose() };
   }
 
-  /** Sets an address and a MAC address aside until disposed of. Throws ADDRESS_IN_USE, and NetworkError `exhausted`. */
+  /** Reserves an address and a MAC address until disposed of. Throws ADDRESS_IN_USE, and NetworkError `exhausted`. */
   claimInterface(wanted: WantedLease): InterfaceLease {
     return this.#requireLeases().takeInterface(wanted);
   }
 
-  /** Sets room for a sandbox, or for its growth, aside until disposed of. */
+  /** Reserves room for a sandbox, or for its growth, until disposed of. */
   claimRoom({ milliCpus, memoryBytes }: Amount): Disposable {
     this.#promised.milliCpus += milliCpus;
     this.#promised.memoryBytes += memoryBytes;
@@ -237,7 +237,7 @@ export class SandboxRegistry implements LiveSandboxes {
       this.claimRoom({ milliCpus: vcpus * 1000, memoryBytes: memoryBytes + VM_OVERHEAD_BYTES, diskBytes: 0 }),
     );
     for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));
-    // A node whose network is turned off keeps the records.
+    // A node whose network was turned off still has the records.
     for (const { index, mac } of interfacesOnHost(record)) {
       holdings.use(this.#leases?.reserve(index));
       holdings.use(this.#leases?.reserveMac(mac));

@@ -10,7 +10,7 @@ import {
 } from "../record/network-record.ts";
 import type { Fields } from "./fields.ts";
 
-/** The network of a record. Rows of a daemon whose sandboxes had none lack it. */
+/** Decodes the network of a record. Rows of a daemon without networks lack it. */
 export function parseNetwork(record: Fields): NetworkRecord {
   if (!record.has("network")) return NO_NETWORK;
   const fields = record.object("network");

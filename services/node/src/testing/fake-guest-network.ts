@@ -1,4 +1,4 @@
-/** The network of a guest that exists in memory. */
+/** The network of a fake guest, in memory. */
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
@@ -21,7 +21,7 @@ export class FakeGuestNetwork {
     this.routes = routes;
   }
 
-  /** A fresh boot. */
+  /** Like a new boot. */
   clear(): void {
     this.interfaces.clear();
     this.routes = [];

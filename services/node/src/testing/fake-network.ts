@@ -10,9 +10,9 @@ export class FakeNetwork implements NetworkOfHost {
   readonly connected = new Map<string, Connection>();
   /** Called before an interface is connected; may throw or never settle. */
   onConnect: () => Promise<void> = async () => undefined;
-  /** The same for an interface that is about to be disconnected. */
+  /** The same before an interface is disconnected. */
   onDisconnect: () => Promise<void> = async () => undefined;
-  /** What the last daemon wrote at its start. */
+  /** The interfaces that the last daemon restored. */
   restored: readonly string[] = [];
 
   /** Reported for every interface. */

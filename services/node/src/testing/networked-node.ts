@@ -5,7 +5,7 @@ import { FakeNetwork } from "./fake-network.ts";
 import type { NamedOutcome } from "./named-command.ts";
 import { sandboxIn, TestNode } from "./test-node.ts";
 
-/** A node whose next daemon, too, has the network. */
+/** A node with a network, which later daemons also have. */
 export async function networkedNode(): Promise<{ node: TestNode; network: FakeNetwork }> {
   const node = await TestNode.start();
   const network = new FakeNetwork();

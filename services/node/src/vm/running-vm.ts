@@ -24,7 +24,7 @@ export class RunningVm {
   endExpected = false;
   /** Containers whose end a client has requested. */
   readonly stopRequests = new Set<string>();
-  /** The connection over which the guest's network was compared with its record last. */
+  /** The connection on which the guest's network was last compared with the record. */
   configuredOver: AgentClient | undefined;
   /** Whether its limits are about to be adjusted. */
   resizePending = false;

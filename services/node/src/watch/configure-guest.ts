@@ -14,12 +14,12 @@ import { guestDns, guestHosts, guestNetwork, type NodeSide } from "../wire/guest
 import { withKeptRoutes } from "../wire/guest-routes.ts";
 import { netnsConfig } from "../wire/netns-network.ts";
 
-/** Longer than the guest waits for a card that was just plugged in. */
+/** Longer than the guest waits for a newly plugged card. */
 const TIMEOUT_MS = 20_000;
 
 type ConfigureOptions = {
   readonly signal: AbortSignal;
-  /** Routes that are the guest's own affair and stay. */
+  /** Routes of programs in the guest, which are kept. */
   readonly kept?: readonly agentpb.Route[];
 };
 

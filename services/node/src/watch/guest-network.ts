@@ -1,8 +1,9 @@
 /**
- * Reads the network of a guest, and sets it to that of the record.
+ * Reads the network of a guest, and corrects it according to the record.
  *
- * The agent applies a network as a whole or not at all. But programs in the guest can change it, and a daemon can die between the change
- * of the guest and that of the record. So the node compares the two on each new connection to the guest, and sets what differs.
+ * The agent applies a network as a whole or not at all. But programs in the guest can change it, and a daemon can die between
+ * the change in the guest and that of the record. So the node compares the two on each new connection to the guest, and
+ * corrects differences.
  */
 import type { agentpb, NetworkDrift } from "@paddock/protocol";
 import type { AgentClient } from "../agent/connect-agent.ts";
@@ -15,10 +16,10 @@ import { interfaceDrift, type ReportedRoutes, reportedRoutes, routeDrift } from 
 import { configureGuest } from "./configure-guest.ts";
 
 const READ_TIMEOUT_MS = 5000;
-/** Timeout of a comparison, with the wait for the lock. */
+/** Timeout of a comparison, including the wait for the lock. */
 const RESTORE_PATIENCE_MS = 60_000;
 
-/** What a guest reports. */
+/** The network that a guest reports. */
 export type GuestNetwork = {
   readonly interfaces: readonly agentpb.InterfaceStatus[];
   readonly routes: ReportedRoutes;
@@ -37,7 +38,7 @@ export async function readGuestNetwork(
   return { interfaces, routes: reportedRoutes(record, side, routes) };
 }
 
-/** Sets the guest's network to that of the record. Keeps routes by interfaces that programs in the guest made. */
+/** Sets the guest's network to that of the record. Keeps routes by interfaces that programs in the guest created. */
 export async function applyNetwork(
   client: Pick<AgentClient, "network" | "sandbox">,
   ctx: NodeContext,
@@ -50,8 +51,8 @@ export async function applyNetwork(
 }
 
 /**
- * Sets what differs in the guest's network. The first comparison takes no lock; if something differs, it is repeated with the lock,
- * because a call on the sandbox may be the cause. Never throws.
+ * Corrects differences in the guest's network. The first comparison takes no lock. If it finds differences, it is repeated with
+ * the lock, because a call on the sandbox may be their cause. Never throws.
  */
 export async function restoreNetworkOf(
   ctx: NodeContext,
@@ -76,12 +77,13 @@ export async function restoreNetworkOf(
       if (drift.length === 0) return;
       entry.log.warn(
         { drift: drift.map(({ subject }) => subject) },
-        "the network of a guest differs, it is set again",
+        "the network of a guest differs from its record, correcting it",
       );
       await applyNetwork(client, ctx, entry.record, signal);
     });
   } catch (error) {
-    if (!vm.lifetime.aborted) entry.log.warn({ err: error }, "the network of a guest could not be compared");
+    if (!vm.lifetime.aborted)
+      entry.log.warn({ err: error }, "comparing the network of a guest with its record failed");
   }
 }
 

@@ -18,7 +18,7 @@ import {
 import type { NetworkInterface } from "@paddock/protocol";
 import { freePort, type InterfaceRecord, type NetworkRecord } from "../record/network-record.ts";
 
-/** An interface as it was asked for. What is undefined is the node's choice. */
+/** A requested interface. The node chooses undefined values. */
 type DeclaredInterface = {
   readonly interfaceId: string;
   readonly name: string;
@@ -28,7 +28,10 @@ type DeclaredInterface = {
   readonly mtu: number | undefined;
 };
 
-/** Throws INVALID_FIELD, INTERFACE_EXISTS for an id or a name of the sandbox, and TOO_MANY when the VM has no port for it. */
+/**
+ * Throws INVALID_FIELD, INTERFACE_EXISTS for an id or a name that is in use in the sandbox, and TOO_MANY when the VM has no
+ * free port.
+ */
 export function declareInterface(
   wanted: NetworkInterface,
   { interfaces, slots = 0 }: NetworkRecord,
@@ -59,7 +62,7 @@ export function declareInterface(
   return { ...declared, port };
 }
 
-/** The kernel gives the first kind to new cards, so that a rename could fail; the others are directories of its settings. */
+/** The kernel names new cards ethN, so that a rename could fail; the other names are directories of its settings. */
 const KERNEL_NAMES = /^(eth\d+|lo|all|default)$/;
 
 function nameOf({ name }: NetworkInterface, interfaces: readonly InterfaceRecord[]): string {
@@ -77,7 +80,7 @@ function nameOf({ name }: NetworkInterface, interfaces: readonly InterfaceRecord
 }
 
 const LEAST_MTU = 576;
-/** Below, the kernel takes IPv6 from the interface. */
+/** Below this, the kernel disables IPv6 on the interface. */
 const LEAST_MTU_WITH_IPV6 = 1280;
 
 function mtuOf({ mtu }: NetworkInterface, network: NodeNetwork): number | undefined {
@@ -88,7 +91,7 @@ function mtuOf({ mtu }: NetworkInterface, network: NodeNetwork): number | undefi
   return mtu;
 }
 
-/** The place in the node's ranges that all the addresses name; undefined for none. */
+/** The index in the node's ranges that all the addresses have; undefined without addresses. */
 function indexOf(addresses: readonly string[], network: NodeNetwork): number | undefined {
   const indexes = addresses.map((text, at) => {
     const field = `interface.addresses[${at}]`;
@@ -116,7 +119,7 @@ function macFor(text: string, network: NodeNetwork, index: number | undefined): 
   return mac;
 }
 
-/** Whether the node gives this MAC address to its gateway or to the interface with some address. */
+/** Whether the node uses this MAC address for its gateway, or for the interface with some address. */
 function belongsToAddress(mac: Mac, network: NodeNetwork): boolean {
   if (mac === gatewayOf(network).mac) return true;
   const value = BigInt(`0x${mac.split(":").slice(2).join("")}`);

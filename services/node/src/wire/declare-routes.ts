@@ -110,12 +110,13 @@ function scopeOf({ scope, gateway }: Route, { family }: Cidr): RouteRecord["scop
   }
 }
 
-/** A route of this scope leads to no gateway, also without one of its own. */
+/** An IPv4 route of this scope does not put a gateway on the link. */
 const isWide = ({ route, to }: Wanted): boolean => to.family === 4 && route.scope === RouteScope.GLOBAL;
 
 /**
- * A guest has each address alone, so a gateway is on the link if the route says so, or if another route of the request leads to it without a
- * gateway. The guest would find out too, but only with the routes that it has now, and the next boot begins without any.
+ * A guest has each address without a subnet, so a gateway is on the link only if the route says so, or if another route of the
+ * request leads to it without a gateway. The guest would check this too, but only against its present routes, and the next boot
+ * begins without any.
  */
 function requireGateway(
   { field, route, gateway, card }: Wanted,

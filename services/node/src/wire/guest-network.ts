@@ -25,7 +25,7 @@ export type NodeSide = {
 /** An interface in the guest, with its addresses. */
 export type GuestCard = InterfaceRecord & { readonly at: GuestInterface };
 
-/** The interfaces that the guest is to have, the first one first. */
+/** The interfaces that the guest should have, the first one first. */
 export const guestCards = (record: NetworkParts, network: NodeNetwork): readonly GuestCard[] =>
   interfacesInGuest(record).map((each) => ({
     ...each,

@@ -1,20 +1,20 @@
-/** Routes of a record: those that are declared, and as the guest is told. Pure. */
+/** The routes of a record: as declared, and as configured in the guest. Pure. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Address, formatAddress, gatewayOf, guestInterface, type NodeNetwork } from "@paddock/network";
 import { agentpb, type RouteSchema, RouteScope } from "@paddock/protocol";
 import type { InterfaceRecord, NetworkRecord, RouteRecord } from "../record/network-record.ts";
 
-/** What the kernel gives an IPv6 route without a metric. */
+/** The kernel's metric of an IPv6 route without one. */
 export const DEFAULT_IPV6_METRIC = 1024;
 
-/** The routes that a sandbox is to have: those that were declared, or the node's default routes. */
+/** The routes that a sandbox should have: the declared ones, or the node's default routes. */
 export function declaredRoutes(
   { interfaces, routes }: NetworkRecord,
   network: NodeNetwork,
 ): readonly RouteRecord[] {
   if (routes !== undefined) return routes;
   const [first] = interfaces;
-  // Of two default routes the kernel would take one by chance.
+  // With two default routes, the kernel would choose one arbitrarily.
   return first === undefined ? [] : defaultRoutes(first, network);
 }
 
@@ -44,7 +44,7 @@ const AGENT_SCOPES = {
   host: agentpb.RouteScope.HOST,
 } as const satisfies Record<RouteRecord["scope"], agentpb.RouteScope>;
 
-/** The routes as the guest is told, without those by an interface that it is not to have. */
+/** The routes for the guest, without those by an interface that it should not have. */
 export const guestRoutes = (
   routes: readonly RouteRecord[],
   interfaces: readonly Named[],
@@ -60,18 +60,18 @@ const SHOWN_SCOPES = {
   host: RouteScope.HOST,
 } as const satisfies Record<RouteRecord["scope"], RouteScope>;
 
-/** A route as the public API shows it. */
+/** A route as shown by the public API. */
 export const shownRoute = ({ scope, ...route }: RouteRecord): MessageInitShape<typeof RouteSchema> => ({
   ...route,
   scope: SHOWN_SCOPES[scope],
 });
 
-/** What the guest takes in one request. */
+/** Maximum number of routes in one request to the guest. */
 const MOST_GUEST_ROUTES = 1024;
 
 /**
- * The declared routes, then those of programs in the guest: as many as fit, without one that is in the way of another. The guest refuses two
- * with one destination and metric.
+ * The declared routes, then those of programs in the guest: as many as fit, without duplicates. The guest refuses two routes
+ * with the same destination and metric.
  */
 export function withKeptRoutes<T extends KeyOfRoute>(declared: readonly T[], kept: readonly T[]): T[] {
   const keyOf = ({ destination = "", metric = 0 }: KeyOfRoute) =>

@@ -3,7 +3,7 @@ import type { InterfaceRecord } from "../record/network-record.ts";
 import type { MachineInterface } from "../vm/machine-port.ts";
 import type { GuestCard } from "./guest-network.ts";
 
-/** The first interface is there from the boot to the end, so its card needs no port. */
+/** The first interface exists from the boot to the end, so its card needs no port. */
 export const networkCard = (card: GuestCard): MachineInterface => ({
   kind: "interface",
   id: cardId(card),
@@ -12,6 +12,6 @@ export const networkCard = (card: GuestCard): MachineInterface => ({
   ...(card.added !== undefined && { port: card.added.port }),
 });
 
-/** Names the card in its VM. */
+/** The name of the card in its VM. */
 export const cardId = ({ added }: Pick<InterfaceRecord, "added">): string =>
   added === undefined ? "net0" : `net${added.port + 1}`;

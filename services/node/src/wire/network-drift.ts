@@ -1,4 +1,4 @@
-/** What a guest reports of its network, beside what is declared. Pure. The guest may report anything. */
+/** The network that a guest reports, compared with the declared one. Pure. The guest may report anything. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { formatAddress, formatCidr, NetworkError, parseAddress, parseCidr } from "@paddock/network";
 import {
@@ -15,16 +15,16 @@ import { DEFAULT_IPV6_METRIC, declaredRoutes } from "./guest-routes.ts";
 
 type Parts = Pick<SandboxRecord, "network" | "operations">;
 
-/** Characters of a text of the guest, and differences, that are shown. */
+/** Bounds on what is shown: characters of a guest's text, and differences. */
 const MOST_CHARACTERS = 64;
 const MOST_DRIFT = 64;
-/** Addresses of an interface, and routes, that are shown. */
+/** Bounds on what is shown: addresses of an interface, and routes. */
 const MOST_ADDRESSES = 64;
 const MOST_ROUTES = 1024;
 
 type Shown = MessageInitShape<typeof NetworkInterfaceSchema>;
 
-/** The guest's interfaces that belong to declared ones, by their cards. */
+/** The guest's interfaces that belong to declared ones, matched by card. */
 export function reportedInterfaces(
   record: Parts,
   side: NodeSide,
@@ -47,7 +47,7 @@ export function reportedInterfaces(
 
 const text = (raw: string): string => guestText(raw, MOST_CHARACTERS);
 
-/** Differences of the interfaces. Link-local addresses, which the kernel makes, are none. */
+/** Differences of the interfaces. The link-local addresses that the kernel adds do not count. */
 export function interfaceDrift(record: Parts, side: NodeSide, reported: readonly agentpb.InterfaceStatus[]) {
   const { interfaces } = guestNetwork(record, side);
   const drift = interfaces.flatMap((declared) => {
@@ -72,13 +72,16 @@ const isGlobal = (cidr: string): boolean => !/^fe[89ab]/.test(cidr);
 const drifted = (subject: string, declared: string, reported: string): NetworkDrift =>
   create(NetworkDriftSchema, { subject, declared, reported });
 
-/** The routes of the guest: those by interfaces of the sandbox, and those that programs in the guest made for interfaces of their own. */
+/**
+ * The routes of the guest: those by interfaces of the sandbox, and those that programs in the guest created for interfaces of
+ * their own.
+ */
 export type ReportedRoutes = {
   readonly own: readonly RouteRecord[];
   readonly foreign: readonly agentpb.Route[];
 };
 
-/** What the guest reports, without the kernel's routes and those that make no sense. */
+/** The routes that the guest reports, without the kernel's own and invalid ones. */
 export function reportedRoutes(
   record: Parts,
   { network }: NodeSide,
@@ -132,7 +135,7 @@ function canonical(raw: string): string {
   return address === undefined ? "" : formatAddress(address);
 }
 
-/** Differences of the routes, with those that the guest has and that are not declared. */
+/** Differences of the routes, including routes of the guest that are not declared. */
 export function routeDrift(record: Parts, side: NodeSide, own: readonly RouteRecord[]): NetworkDrift[] {
   const ids = new Set(guestCards(record, side.network).map(({ interfaceId }) => interfaceId));
   const declared = declaredRoutes(record.network, side.network).filter(({ interfaceId }) =>

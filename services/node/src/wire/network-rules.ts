@@ -42,7 +42,7 @@ export function interfacePlans(
         guest,
         policy: egressPolicy(spec.network?.policy),
         dns,
-        // They lead to the first interface.
+        // Published ports lead to the first interface.
         published: added === undefined ? network.published.flatMap((port) => publications(port, guest)) : [],
         peers: added === undefined ? peers : [],
         sendBytesPerSecond: Number(sendBytesPerSecond) || undefined,

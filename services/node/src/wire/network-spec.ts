@@ -71,7 +71,7 @@ const asksForMore = (network: NetworkSpec): boolean =>
 /** Each port makes the boot longer. */
 const DEFAULT_INTERFACE_SLOTS = 1;
 
-/** How many interfaces can be added to a sandbox on a network. */
+/** The number of interfaces that can be added to a sandbox with a network. */
 export const interfaceSlots = (network: NetworkSpec | undefined): number =>
   network?.interfaceSlots || DEFAULT_INTERFACE_SLOTS;
 
@@ -131,7 +131,7 @@ function checked<T>(field: string, work: () => T): T {
   }
 }
 
-/** Published ports, each as it was asked for. */
+/** Published ports, as requested. */
 export const publishedPorts = (
   network: { readonly publishedPorts: readonly WirePort[] } | undefined,
 ): readonly PublishedPort[] =>
@@ -142,7 +142,7 @@ export const publishedPorts = (
     guestPort,
   }));
 
-/** The same, with the number that was chosen before in place of a 0. */
+/** The same, with the former number in place of a 0. */
 export function changedPorts(
   asked: readonly WirePort[],
   before: readonly PublishedPort[],

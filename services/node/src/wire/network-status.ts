@@ -1,4 +1,4 @@
-/** The network of a sandbox, as the public API shows it. Pure. */
+/** The network of a sandbox, as shown by the public API. Pure. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type NetworkInterfaceSchema,
