@@ -137,6 +137,21 @@ test("differences in the guest are shown, and corrected when the node connects t
   assert.ok(node.guest.network.routes.some(({ interface: name }) => name === "wg0"));
 });
 
+test("a resume sets the declared routes, and keeps those of a tunnel in the guest", async () => {
+  const { node: started } = await networkedSandbox();
+  await using node = started;
+  node.guest.network.routes = [tunnel];
+  sandboxIn(await node.ask({ case: "pauseSandbox", value: {} }));
+  const configured = Promise.withResolvers<void>();
+  node.guest.onCall = async (name) => {
+    if (name === "configureSandbox") configured.resolve();
+  };
+  sandboxIn(await node.ask({ case: "resumeSandbox", value: {} }));
+  await configured.promise;
+  assert.deepEqual(await listed(node), DEFAULT);
+  assert.ok(node.guest.network.routes.some(({ interface: name }) => name === "wg0"));
+});
+
 test("an address that an interface has lost in the guest is shown, and set again after a crash of the daemon", async () => {
   const { node: started } = await networkedSandbox();
   await using node = started;

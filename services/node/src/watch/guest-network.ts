@@ -18,6 +18,8 @@ import { configureGuest } from "./configure-guest.ts";
 const READ_TIMEOUT_MS = 5000;
 /** Timeout of a comparison, including the wait for the lock. */
 const RESTORE_PATIENCE_MS = 60_000;
+/** Timeout of the part with the lock: a guest that does not answer must not hold up other calls on its sandbox for longer. */
+const LOCKED_MS = 10_000;
 
 /** The network that a guest reports. */
 export type GuestNetwork = {
@@ -45,9 +47,21 @@ export async function applyNetwork(
   record: SandboxRecord,
   signal: AbortSignal,
 ): Promise<void> {
-  if (ctx.network === undefined) return;
-  const { routes } = await readGuestNetwork(client, record, ctx.network, signal);
-  await configureGuest(client, ctx, record, { signal, kept: routes.foreign });
+  await configureGuest(client, ctx, record, {
+    signal,
+    kept: await foreignRoutes(client, ctx, record, signal),
+  });
+}
+
+/** Routes by interfaces that programs in the guest made. */
+export async function foreignRoutes(
+  client: Pick<AgentClient, "network">,
+  { network }: Pick<NodeContext, "network">,
+  record: SandboxRecord,
+  signal: AbortSignal,
+): Promise<readonly agentpb.Route[]> {
+  if (network === undefined || record.network.interfaces.length === 0) return [];
+  return (await readGuestNetwork(client, record, network, signal)).routes.foreign;
 }
 
 /**
@@ -65,21 +79,22 @@ export async function restoreNetworkOf(
     return;
   vm.configuredOver = client;
   const signal = AbortSignal.any([vm.lifetime, AbortSignal.timeout(RESTORE_PATIENCE_MS)]);
-  const differences = async () => {
+  const differences = async (bound: AbortSignal) => {
     // A resume configures the guest.
     const isAsked = entry.vm === vm && entry.record.phase.kind !== "paused";
-    return isAsked ? await driftOf(client, entry.record, network, signal) : [];
+    return isAsked ? await driftOf(client, entry.record, network, bound) : [];
   };
   try {
-    if ((await differences()).length === 0) return;
+    if ((await differences(signal)).length === 0) return;
     await ctx.lock.with(entry.sandboxId, { name: "restore the network of the guest", signal }, async () => {
-      const drift = await differences();
+      const bound = AbortSignal.any([signal, AbortSignal.timeout(LOCKED_MS)]);
+      const drift = await differences(bound);
       if (drift.length === 0) return;
       entry.log.warn(
         { drift: drift.map(({ subject }) => subject) },
         "the network of a guest differs from its record, correcting it",
       );
-      await applyNetwork(client, ctx, entry.record, signal);
+      await applyNetwork(client, ctx, entry.record, bound);
     });
   } catch (error) {
     if (!vm.lifetime.aborted)
