@@ -37,6 +37,12 @@ export class HostWriter {
     await this.#batch("tc", lines, signal);
   }
 
+  /** Runs all lines of `tc`, also after one that the kernel refuses. Throws `refused` at the end if there was one. */
+  async queuesInAnyState(lines: Lines, signal?: AbortSignal): Promise<void> {
+    const args = ["-force", "-batch", "-"];
+    if (lines.length > 0) await this.#run({ program: "tc", args, input: text(lines) }, signal);
+  }
+
   async sysctls(settings: readonly Sysctl[], signal?: AbortSignal): Promise<void> {
     if (settings.length === 0) return;
     const input = text(settings.map(({ key, value }) => `${key} = ${value}`));

@@ -114,6 +114,43 @@ test("interfaces survive the daemon, and the next one restores the host after th
   assert.equal(await host.picture(), before);
 });
 
+test("the next daemon sets and lifts the rates of a change in which the one before died", async () => {
+  await using host = await TestHost.create();
+  const rates = async () =>
+    [...(await host.namespace.shell("tc qdisc show")).matchAll(/dev (\S+) root .*rate (\S+)/g)].map(
+      ([, tap, rate]) => `${tap} ${rate}`,
+    );
+  const at = (index: number, receiveBytesPerSecond?: number) => ({
+    ...connection(index),
+    receiveBytesPerSecond,
+  });
+  await using former = host.daemon();
+  for (const each of [at(2, 125_000), at(3), at(4, 125_000)]) await former.connect(each, signal());
+  assert.deepEqual(await rates(), ["paddock0-2 1Mbit", "paddock0-4 1Mbit"]);
+  await using daemon = host.daemon();
+  await daemon.restore([at(2), at(3, 250_000), at(4, 250_000)]);
+  assert.deepEqual((await rates()).toSorted(), ["paddock0-3 2Mbit", "paddock0-4 2Mbit"]);
+  for (const index of [2, 3, 4]) await daemon.disconnect(connection(index), signal());
+  for (const index of [2, 3, 4]) await former.disconnect(connection(index), signal());
+});
+
+test("rules that are refused leave the rate as it was", async () => {
+  await using host = await TestHost.create();
+  await using daemon = host.daemon();
+  const before = { ...connection(2), receiveBytesPerSecond: 125_000 };
+  await daemon.connect(before, signal());
+  // The host has no rules of this interface: their change is refused.
+  const unknown = { ...before.rules, policy: { kind: "open" } as const, guest: guestInterface(network, 3) };
+  const change = daemon.change(
+    { ...before, rules: { ...unknown, guest: { ...unknown.guest, tap: "paddock0-2" } } },
+    { ...before, receiveBytesPerSecond: 250_000 },
+    signal(),
+  );
+  await assert.rejects(change, { kind: "refused" });
+  assert.match(await host.namespace.shell("tc qdisc show dev paddock0-2"), /rate 1Mbit/);
+  await daemon.disconnect(before, signal());
+});
+
 test("a daemon that finds its network without a sandbox tears it down, with its strays", async () => {
   await using host = await TestHost.create();
   const before = await host.picture();

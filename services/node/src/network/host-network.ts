@@ -15,12 +15,10 @@ import {
   bridgeLines,
   bridgeRemoved,
   bridgeSysctls,
-  type Count,
   changeInterface,
   closedRules,
   type ForwardingPlan,
   fdbLines,
-  formatAddress,
   forwardingKeys,
   type GuestInterface,
   type HostReader,
@@ -36,7 +34,6 @@ import {
   peersAdded,
   peersRemoved,
   planForwarding,
-  type RefusedPacket,
   receiveRateLines,
   removeInterface,
   removeRuleset,
@@ -45,6 +42,7 @@ import {
   tapRemoved,
 } from "@paddock/network";
 import { parseForwarding } from "./forwarding-file.ts";
+import { type Refused, readRefused } from "./refused.ts";
 import type { Resolver } from "./resolvers.ts";
 
 /** How old a reading of the counters may be, in milliseconds. */
@@ -59,15 +57,6 @@ export type Connection = {
   readonly owner: string;
   /** Limit on what the guest receives, in bytes per second. */
   readonly receiveBytesPerSecond: number | undefined;
-};
-
-/** Refused packets of some interfaces. */
-export type Refused = {
-  /** The last ones, newest first. */
-  readonly packets: readonly RefusedPacket[];
-  readonly refused: number;
-  /** Frames with a forged source. */
-  readonly forged: number;
 };
 
 export type HostNetworkOptions = {
@@ -127,6 +116,15 @@ export class HostNetwork implements AsyncDisposable {
     await this.#inTurn(() =>
       connections.length === 0 ? this.#tearDown() : this.#setUp(connections.map(({ rules }) => rules)),
     );
+    await this.#restoreRates(connections);
+  }
+
+  /** An earlier daemon may have died in a change of rates. A rate that is not set cannot be lifted, which is no error. */
+  async #restoreRates(connections: readonly Connection[]): Promise<void> {
+    const lines = connections.flatMap(({ rules, receiveBytesPerSecond }) =>
+      receiveRateLines(rules.guest, receiveBytesPerSecond),
+    );
+    await this.#writer.queuesInAnyState(lines).catch(() => undefined);
   }
 
   /** Creates the tap and the rules of an interface. Safe to repeat. */
@@ -162,11 +160,18 @@ export class HostNetwork implements AsyncDisposable {
       await this.#writer.queues(receiveRateLines(guest, receiveBytesPerSecond), signal);
   }
 
-  /** Changes the rules and the rates of a connected interface. */
+  /** Changes the rules and the rates of a connected interface, or nothing of them. */
   async change(before: Connection, after: Connection, signal: AbortSignal): Promise<void> {
-    await this.#writer.rules(changeInterface(this.network, before.rules, after.rules), signal);
-    if (before.receiveBytesPerSecond !== after.receiveBytesPerSecond)
-      await this.#writer.queues(receiveRateLines(after.rules.guest, after.receiveBytesPerSecond), signal);
+    const hasNewRate = before.receiveBytesPerSecond !== after.receiveBytesPerSecond;
+    const setRate = ({ rules, receiveBytesPerSecond }: Connection) =>
+      this.#writer.queues(receiveRateLines(rules.guest, receiveBytesPerSecond), signal);
+    if (hasNewRate) await setRate(after);
+    try {
+      await this.#writer.rules(changeInterface(this.network, before.rules, after.rules), signal);
+    } catch (error) {
+      if (hasNewRate) await setRate(before).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Lets pairs of connected interfaces talk to each other. Safe to repeat. */
@@ -213,25 +218,8 @@ export class HostNetwork implements AsyncDisposable {
   }
 
   /** The refused packets of these interfaces: the last ones, and their number. */
-  async refused(guests: readonly GuestInterface[], signal: AbortSignal): Promise<Refused> {
-    const [packets, refused, forged] = await Promise.all([
-      this.#reader.refusedPackets(this.network, signal),
-      this.#reader.refused(this.network, signal),
-      this.#reader.spoofed(this.network, signal),
-    ]);
-    const addresses = new Set(
-      guests.flatMap(({ v4, v6 }) => (v6 === undefined ? [v4] : [v4, v6])).map(formatAddress),
-    );
-    const sum = (counts: ReadonlyMap<string, Count>, keys: Iterable<string>) =>
-      [...keys].reduce((total, key) => total + (counts.get(key)?.packets ?? 0), 0);
-    return {
-      packets: packets.filter(({ from }) => addresses.has(formatAddress(from))),
-      refused: sum(refused, addresses),
-      forged: sum(
-        forged,
-        guests.map(({ tap }) => tap),
-      ),
-    };
+  refused(guests: readonly GuestInterface[], signal: AbortSignal): Promise<Refused> {
+    return readRefused(this.#reader, { network: this.network, guests }, signal);
   }
 
   /** Tears the network down if it has no interface. Interfaces of running VMs stay. */

@@ -1,5 +1,6 @@
 import { formatAddress, NetworkError, type PeerPair, planNetwork } from "@paddock/network";
-import type { Connection, Refused } from "../network/host-network.ts";
+import type { Connection } from "../network/host-network.ts";
+import type { Refused } from "../network/refused.ts";
 import type { NetworkOfHost } from "../node-context.ts";
 
 /** A network in memory. Like the real one, it outlives a daemon. */
