@@ -160,6 +160,17 @@ test("a published port is reached from outside, on a port that the status shows"
   const answer = `timeout 5 bash -c 'exec 3<>/dev/tcp/${HOST}/${tcp.hostPort}; head -c 6 <&3'`;
   assert.equal(await outside.shell(answer), "hello\n");
   assert.equal(await shell(answer.replace(HOST, "127.0.0.1")), "hello\n");
+  const { network } = await stack.client.sandboxes.updateNetwork({
+    requestId: randomUUID(),
+    sandboxId: "web",
+    publishedPorts: { ports: [{ guestPort: 80, hostPort: 8080 }] },
+  });
+  assert.deepEqual(
+    network?.publishedPorts.map(({ hostPort }) => hostPort),
+    [8080],
+  );
+  assert.equal(await outside.shell(answer.replace(`${tcp.hostPort}`, "8080")), "hello\n");
+  await assert.rejects(outside.shell(answer));
   await remove("web");
 });
 
