@@ -1,7 +1,7 @@
 import { SandboxService } from "@paddock/protocol";
 import { command } from "../command.ts";
 import { interfaceDrift, reportedInterfaces } from "../wire/network-drift.ts";
-import { shownInterfaces } from "../wire/network-status.ts";
+import { netnsInterfaces, shownInterfaces } from "../wire/network-status.ts";
 import { reportedNetwork } from "./reported-network.ts";
 
 export const listInterfaces = command(
@@ -9,6 +9,8 @@ export const listInterfaces = command(
   async (ctx, { sandboxId }, call) => {
     const entry = ctx.sandboxes.require(sandboxId);
     const { network: side } = ctx;
+    const { netns } = entry.record.network;
+    if (netns !== undefined) return { interfaces: netnsInterfaces(netns) };
     if (side === undefined || entry.record.network.interfaces.length === 0) return {};
     const reported = await reportedNetwork(ctx, entry, side, call);
     const { record } = entry;

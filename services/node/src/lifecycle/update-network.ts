@@ -23,7 +23,13 @@ import { changedPorts, egressPolicy } from "../wire/network-spec.ts";
 /** The network of the sandbox. Throws INVALID_FIELD for a sandbox without one. */
 export function requireNetwork({ network }: NodeContext, { record, sandboxId }: SandboxEntry): NetworkOfHost {
   if (network !== undefined && record.network.interfaces.length > 0) return network;
-  throw invalidField("sandbox_id", `sandbox ${sandboxId} has no network`);
+  const { netns } = record.network;
+  throw invalidField(
+    "sandbox_id",
+    netns === undefined
+      ? `sandbox ${sandboxId} has no network`
+      : `the network of sandbox ${sandboxId} is that of the network namespace ${netns.name}, whose owner changes it`,
+  );
 }
 
 /** The changes; undefined means no change. */

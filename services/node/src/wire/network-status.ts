@@ -26,17 +26,21 @@ export function shownInterfaces(
   }));
 }
 
-/** The network of a sandbox in a namespace of somebody else: its links by their names. */
+/** The links of a network namespace, by their names. */
+export const netnsInterfaces = ({ links }: NetnsRecord): MessageInitShape<typeof NetworkInterfaceSchema>[] =>
+  links.map(({ name, mac, mtu, addresses }) => ({
+    ...{ interfaceId: name, name, macAddress: mac, mtu },
+    addresses: [...addresses],
+  }));
+
+/** The network of a sandbox in a namespace of somebody else. */
 export function netnsStatus(
   record: SandboxRecord,
   netns: NetnsRecord,
   side: NodeSide | undefined,
 ): NetworkStatus {
   return create(NetworkStatusSchema, {
-    interfaces: netns.links.map(({ name, mac, mtu, addresses }) => ({
-      ...{ interfaceId: name, name, macAddress: mac, mtu },
-      addresses: [...addresses],
-    })),
+    interfaces: netnsInterfaces(netns),
     dnsServers: guestDns(record, side).nameservers,
     namespace: netns.name,
   });
