@@ -15,7 +15,7 @@ export const updateNetwork = command(SandboxService.method.updateNetwork, async 
     const { netns } = entry.record.network;
     if (netns !== undefined) return await updateInNamespace(ctx, entry, { netns, request, call });
     const network = requireNetwork(ctx, entry);
-    if (rescan) throw invalidField("rescan", `sandbox ${sandboxId} is in no network namespace of its node`);
+    if (rescan) throw invalidField("rescan", `sandbox ${sandboxId} is not in a network namespace of its node`);
     await updateNetworkOf(ctx, entry, { policy, bandwidth, publishedPorts, peers }, call.signal);
     return { network: networkStatus(entry.record, network) };
   });
@@ -34,7 +34,7 @@ async function updateInNamespace(
 ) {
   for (const field of ["policy", "bandwidth", "publishedPorts", "peers"] as const)
     if (request[field] !== undefined)
-      throw invalidField(field, "is the business of the owner of the network namespace");
+      throw invalidField(field, "is up to the owner of the network namespace");
   if (request.rescan) await rescanNamespace(ctx, entry, netns, call.signal);
   return { network: netnsStatus(entry.record, entry.record.network.netns ?? netns, ctx.network) };
 }

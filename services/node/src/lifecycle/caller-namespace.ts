@@ -1,4 +1,4 @@
-/** A sandbox in a network namespace that somebody else made: what it is given of it, at its boot and when the namespace has changed. */
+/** A sandbox in a caller's network namespace: its network at boot, and after a change of the namespace. */
 import { PaddockError } from "@paddock/domain";
 import type { NetnsNetwork } from "@paddock/network";
 import type { agentpb } from "@paddock/protocol";
@@ -27,7 +27,7 @@ export async function networkInNamespace(
   return { interfaces: [], published: [], slots: links.length - 1 + slots, netns };
 }
 
-/** For the guest to see a card and be configured. */
+/** Timeout for the guest to see a card and to be configured. */
 const GUEST_PATIENCE_MS = 30_000;
 
 type Change = {
@@ -38,9 +38,9 @@ type Change = {
 };
 
 /**
- * Gives a running sandbox what has changed in its namespace: links that are gone go first, then come new ones, then the guest is told
- * all addresses, routes and neighbours. Safe to repeat after a failure in between. Throws WRONG_STATE when the sandbox does not
- * run or the namespace was replaced by another, and NO_CAPACITY when a new link has no root port. Needs the lock.
+ * Applies changes of the namespace to a running sandbox: removes links that are gone, adds new ones, then sends the guest all
+ * addresses, routes and neighbours. Safe to repeat after a failure in between. Throws WRONG_STATE when the sandbox does not run
+ * or the namespace was replaced by another, and NO_CAPACITY when a new link has no root port. Needs the lock.
  */
 export async function rescanNamespace(
   node: NodeContext,
@@ -72,7 +72,7 @@ export async function rescanNamespace(
   entry.update((record) => ({ ...record, network: after }));
 }
 
-/** Routes that programs in the guest made for interfaces of their own, such as tunnels. */
+/** Routes that programs in the guest created for interfaces of their own, such as tunnels. */
 async function foreignRoutes(
   { network }: Pick<AgentClient, "network">,
   links: readonly MirroredLink[],
@@ -106,7 +106,7 @@ function linksNow(netns: NetnsRecord, { links }: NetnsNetwork, slots: number): r
   return placed;
 }
 
-/** The card of the first link cannot be unplugged, so its link goes down. */
+/** The card of the first link cannot be unplugged, so its link is set down. */
 async function takeAway({ node, entry, netns, signal }: Change, link: MirroredLink): Promise<void> {
   const card = mirrorCard(link);
   await leaveGuest(entry, link.mac, signal);

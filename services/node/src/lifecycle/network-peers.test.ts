@@ -23,7 +23,7 @@ const deletion = { case: "deleteSandbox", value: { force: true } } as const;
 const naming = (...sandboxIds: string[]) =>
   ({ case: "updateNetwork", value: { peers: { sandboxIds } } }) as const;
 
-test("two sandboxes that name each other are joined, whichever comes first, until one of them goes", async () => {
+test("two sandboxes that name each other are joined, in either order, until one of them is deleted", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation("two"), { sandboxId: "one" }));
@@ -36,7 +36,7 @@ test("two sandboxes that name each other are joined, whichever comes first, unti
   assert.equal(network.consents.size, 4);
 });
 
-test("a sandbox that only one side names is not joined, and neither is one with itself", async () => {
+test("a sandbox that only one side names is not joined, and no sandbox is joined with itself", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation("one", "two"), { sandboxId: "one" }));
@@ -44,7 +44,7 @@ test("a sandbox that only one side names is not joined, and neither is one with 
   assert.deepEqual([...network.consents], []);
 });
 
-test("a sandbox joins and parts while it runs, and its status shows whom it names", async () => {
+test("a sandbox is joined and separated while it runs, and its status shows its peers", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation("two"), { sandboxId: "one" }));
@@ -57,7 +57,7 @@ test("a sandbox joins and parts while it runs, and its status shows whom it name
   assert.deepEqual([...network.consents], []);
 });
 
-test("a stopped sandbox is parted, and a start joins it again", async () => {
+test("a stopped sandbox is separated, and a start joins it again", async () => {
   const { node: started, network } = await networkedNode();
   await using node = started;
   sandboxIn(await node.ask(creation("two"), { sandboxId: "one" }));

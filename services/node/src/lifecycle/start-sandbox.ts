@@ -40,7 +40,7 @@ async function bootAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSig
   followLogs(context);
 }
 
-/** The namespace may be another one than at the last boot. */
+/** The name may belong to another namespace than at the last boot. */
 async function readNamespaceAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSignal): Promise<void> {
   const { network, spec } = entry.record;
   if (network.netns === undefined) return;

@@ -72,7 +72,7 @@ export async function updateNetworkOf(
   await ports?.commit();
 }
 
-/** Lets the sandbox and its new peers talk to each other, and no other. */
+/** Lets the sandbox talk to its new peers, and to no others. */
 async function changePeers(
   ctx: NodeContext,
   before: SandboxRecord,
@@ -84,7 +84,7 @@ async function changePeers(
   if (wanted.length > 0) await ctx.network?.join(wanted, signal);
 }
 
-/** The ports that are to be published, listened on; undefined when they stay. */
+/** The new published ports, with the daemon listening on them; undefined when they do not change. */
 async function portsOf(
   { network: host, ports }: NodeContext,
   { network, vm }: SandboxRecord,

@@ -1,4 +1,4 @@
-/** Real namespaces with names, in a directory of this test. */
+/** Tests on real named namespaces, in a directory of their own. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
@@ -18,7 +18,7 @@ let directory: string;
 let namespaces: CallerNamespaces;
 let pod: Namespace;
 
-/** Gives a namespace a name, as `ip netns` does. */
+/** Gives a namespace a name, like `ip netns`. */
 async function name(namespace: Namespace, as: string): Promise<void> {
   const path = join(directory, as);
   await writeFile(path, "");
@@ -41,7 +41,7 @@ after(() => resources.disposeAsync());
 
 const signal = AbortSignal.timeout(60_000);
 
-test("the links of a namespace get taps, which go without a trace", async () => {
+test("the links of a namespace get taps, which are removed without a trace", async () => {
   const { network, ...netns } = await namespaces.read("pod");
   const [link] = network.links;
   assert.ok(link !== undefined && network.links.length === 1);
@@ -57,7 +57,7 @@ test("the links of a namespace get taps, which go without a trace", async () => 
   assert.deepEqual(await namespaces.owners(), []);
 });
 
-test("what is half made is taken away, and a queue of somebody else stays", async () => {
+test("incomplete taps are removed, and another program's queue stays", async () => {
   const { network, ...netns } = await namespaces.read("pod");
   for (const [queue, left] of [
     ["tc qdisc add dev eth0 ingress", ""],
@@ -76,7 +76,7 @@ test("what is half made is taken away, and a queue of somebody else stays", asyn
   await pod.shell("tc qdisc delete dev eth0 ingress");
 });
 
-test("nothing is a namespace but what is in the directory, and is not the host's own", async () => {
+test("only files in the directory that are not the host's own namespace are accepted", async () => {
   await writeFile(join(directory, "file"), "");
   await symlink("/proc/self/ns/net", join(directory, "host"));
   for (const each of [
@@ -97,7 +97,7 @@ test("a namespace without an address is refused", async () => {
   await assert.rejects(namespaces.read("bare"), { kind: "invalid", message: /has an address/ });
 });
 
-test("a name that was given to another namespace is refused, and nothing of the other is touched", async () => {
+test("a name that was given to another namespace is refused, and that namespace is not changed", async () => {
   const { network, ...netns } = await namespaces.read("pod");
   await namespaces.connect(netns, network.links, OWNER, signal);
   const earlier = { ...netns, inode: "1" };

@@ -1,10 +1,10 @@
 /**
- * Network namespaces that somebody else has made and set up, as CNI plugins do. The VM of a sandbox takes the place of the programs of
- * such a namespace: each link that has an address gets a tap, and the guest gets the link's MAC address, addresses, routes and permanent
- * neighbours. Policies, published ports and rates are the business of the namespace's owner.
+ * Network namespaces that another program has created and configured, as CNI plugins do. The VM of a sandbox takes the place of
+ * the programs in such a namespace: each link with an address gets a tap, and the guest gets the link's MAC address, addresses,
+ * routes and permanent neighbours. Policies, published ports and rates are up to the namespace's owner.
  *
- * A namespace is known by its name below `/run/netns` and by its inode: under a name that was given to another namespace nothing of
- * an earlier one is left.
+ * A namespace is identified by its name below `/run/netns` and by its inode: if a name was given to another namespace, nothing
+ * of the earlier one is left.
  */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,28 +24,28 @@ import {
 
 export const NETNS_DIRECTORY = "/run/netns";
 
-/** Names that a request may give. It is no path: `ip netns` makes files in one directory. */
+/** Valid names. A name is not a path: `ip netns` creates files in one directory. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/;
 
-/** A namespace as it was found. */
+/** An existing namespace. */
 export type Netns = { readonly name: string; readonly inode: string };
 
 export class CallerNamespaces {
   readonly #directory: string;
 
-  /** `directory` is another one in tests only. */
+  /** Only tests use another `directory`. */
   constructor(directory: string = NETNS_DIRECTORY) {
     this.#directory = directory;
   }
 
-  /** What stands before a command that runs in the namespace. */
+  /** Command prefix that runs a command in the namespace. */
   prefix({ name }: Pick<Netns, "name">): readonly string[] {
     return ["nsenter", `--net=${join(this.#directory, name)}`, "--"];
   }
 
   /**
-   * The namespace of that name and its network. Throws `invalid` for a name without a namespace, for the host's own, and for one
-   * without a link that has an address, and `exhausted`, see `netnsNetwork`.
+   * The namespace with this name, and its network. Throws `invalid` for a name without a namespace, for the host's own
+   * namespace, and for one without a link that has an address, and `exhausted`; see `netnsNetwork`.
    */
   async read(name: string, signal?: AbortSignal): Promise<Netns & { readonly network: NetnsNetwork }> {
     const inode = NAME.test(name) ? await this.#inodeOf(name) : undefined;
@@ -68,7 +68,7 @@ export class CallerNamespaces {
     return { name, inode, network };
   }
 
-  /** Puts a tap in the place of each link. Throws `refused` for a link with an ingress queue of somebody else. */
+  /** Creates a tap for each link. Throws `refused` for a link with another program's ingress queue. */
   async connect(
     netns: Netns,
     links: readonly NetnsLink[],
@@ -84,8 +84,8 @@ export class CallerNamespaces {
   }
 
   /**
-   * Takes the taps of an owner away, all or what is there of them, or that of one link alone. The links stay as the owner of the
-   * namespace left them.
+   * Removes the taps of an owner, complete or not, or only that of one link. The links stay as the owner of the namespace left
+   * them.
    */
   async disconnect(
     netns: Netns,
@@ -112,7 +112,7 @@ export class CallerNamespaces {
     return found.flat();
   }
 
-  /** A link's queue without filters is of a daemon that died between two lines. */
+  /** A link's queue without filters was left by a daemon that died between two lines. */
   async #isOurs(reader: HostReader, link: string, tap: string, signal?: AbortSignal): Promise<boolean> {
     const targets = await reader.ingressTargets(link, signal);
     return targets.every((each) => each === tap);
@@ -143,7 +143,7 @@ export class CallerNamespaces {
       throw new NetworkError("invalid", `the network namespace ${JSON.stringify(netns.name)} was replaced`);
   }
 
-  /** Undefined if there is no namespace of that name. */
+  /** Undefined if there is no namespace with this name. */
   async #inodeOf(name: string): Promise<string | undefined> {
     const [found, host] = await Promise.all([identityOf(join(this.#directory, name)), hostIdentity()]);
     return found?.device === host.device ? found.inode : undefined;

@@ -179,12 +179,12 @@ export class HostNetwork implements AsyncDisposable {
     await this.#writer.rules(peersAdded(this.network, pairs), signal);
   }
 
-  /** Takes back what `join` did, all of it or what is there of it. */
+  /** Undoes `join`, whether it was done completely or partly. */
   async part(pairs: readonly PeerPair[], signal: AbortSignal): Promise<void> {
     if (await this.#isOurs(signal)) await this.#writer.rules(peersRemoved(this.network, pairs), signal);
   }
 
-  /** Takes the interface away, all of it or what is there of it. */
+  /** Removes an interface, whether it exists completely or partly. */
   async disconnect({ rules }: Pick<Connection, "rules">, signal: AbortSignal): Promise<void> {
     const { guest } = rules;
     if (await this.#isOurs(signal))

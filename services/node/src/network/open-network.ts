@@ -28,8 +28,8 @@ const DEFAULT_MTU = 1500;
 const LEAST_MTU = 1280;
 
 /**
- * The network of the settings. Nothing is changed yet. Throws `ConfigError` for a range that is in use on this host, and when a program
- * is not installed.
+ * Opens the network of the settings, without any change yet. Throws `ConfigError` for a range that is in use on this host, and
+ * when a program is not installed.
  */
 export async function openNetwork(
   settings: NetworkConfig,
@@ -50,7 +50,7 @@ export async function openNetwork(
   });
 }
 
-/** The host's programs that are first needed when a sandbox is created. */
+/** The host's programs that are needed only when a sandbox is created. */
 const PROGRAMS: readonly Command[] = [
   { program: "nft", args: ["--version"] },
   { program: "tc", args: ["-V"] },

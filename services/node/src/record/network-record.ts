@@ -1,4 +1,4 @@
-/** What a record keeps of a sandbox's network. What the client asked for at the creation is in the spec. */
+/** A sandbox's network in its record. The client's request at the creation is in the spec. */
 import type { NetnsLink, NetnsNeighbour, NetnsRoute } from "@paddock/network";
 
 /** An interface of the sandbox. Addresses and the name of the tap follow from the index. */
@@ -51,13 +51,13 @@ export type RouteRecord = {
 
 /** A link of a network namespace with its card in the VM. */
 export type MirroredLink = NetnsLink & {
-  /** Root port of its card. Missing in the first link, whose card is never unplugged. */
+  /** Root port of its card. Absent for the first link, whose card is never unplugged. */
   readonly port?: number | undefined;
 };
 
-/** A network namespace of the host in which the VM takes the place of other programs, as it was read last. */
+/** A caller's network namespace, in which the VM takes the place of other programs, as last read. */
 export type NetnsRecord = {
-  /** Name in /run/netns, and inode: another namespace may get the name. */
+  /** Name in /run/netns, and inode: the name may be given to another namespace. */
   readonly name: string;
   readonly inode: string;
   /** In the order of their cards. */
@@ -74,7 +74,7 @@ export type NetworkRecord = {
   readonly slots?: number | undefined;
   /** Undefined: the node's default routes, by the first interface. */
   readonly routes?: readonly RouteRecord[] | undefined;
-  /** Undefined: the sandbox is in no namespace of somebody else. */
+  /** Undefined: the sandbox is not in a caller's namespace. */
   readonly netns?: NetnsRecord | undefined;
 };
 

@@ -1,7 +1,7 @@
 import type { HostResource } from "./host-resource.ts";
 import { straysOf } from "./strays.ts";
 
-/** Taps in a network namespace that somebody else made, for a VM in the place of its programs. */
+/** Taps in a caller's network namespace, for a VM in the place of its programs. */
 export const callerNamespace: HostResource = {
   name: "caller-namespace",
   outlivesStop: false,

@@ -40,7 +40,7 @@ export type ResourceOwner = {
   machine?: Machine | undefined;
   /** Interfaces on the host's network. Undefined for a VM without a record. */
   readonly connections?: readonly Connection[] | undefined;
-  /** The network namespace of somebody else that the VM is in. Undefined for a VM without a record. */
+  /** The caller's network namespace that the VM is in. Undefined for a VM without a record. */
   readonly netns?: NetnsRecord | "none" | undefined;
   /** Consent of the sandbox and its peers to talk to each other. */
   readonly pairs?: readonly PeerPair[] | undefined;

@@ -1,8 +1,8 @@
 import type { HostResource } from "./host-resource.ts";
 
 /**
- * The rules that let a sandbox and its peers talk to each other. A daemon writes all rules at its start, those of its records alone, so
- * none is ever astray.
+ * The rules that let a sandbox and its peers talk to each other. At its start a daemon writes the rules of its records only, so
+ * there are no strays.
  */
 export const peers: HostResource = {
   name: "peers",

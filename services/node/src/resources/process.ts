@@ -18,6 +18,6 @@ export const process: HostResource = {
   listStrays: async (host, owned) => straysOf(host, await host.machines.running(), owned),
 };
 
-/** QEMU opens its taps by name, so it runs where they are. */
+/** QEMU opens its taps by name, so it runs in their namespace. */
 const namespaceOf = ({ host, netns }: ResourcePlan): readonly string[] =>
   netns === undefined || netns === "none" ? [] : host.namespaces.prefix(netns);

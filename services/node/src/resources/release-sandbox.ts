@@ -33,11 +33,11 @@ export function hostInterface(ctx: NodeContext, record: SandboxRecord, interface
 const peersIn = ({ sandboxes }: NodeContext, record: SandboxRecord) =>
   mutualPeers(record, (id) => sandboxes.find(id)?.record);
 
-/** The consent of a sandbox and those of its peers that are on this node. */
+/** The consents of a sandbox and its peers on this node. */
 export const peerPairsOf = (ctx: NodeContext, record: SandboxRecord): readonly PeerPair[] =>
   ctx.network === undefined ? [] : pairsOf(record, peersIn(ctx, record), ctx.network.network);
 
-/** The interfaces of a sandbox's VM, as the host arranges them: also one that is noted to be added. */
+/** The interfaces of a sandbox's VM on the host's network, including one that is noted to be added. */
 export function connectionsOf(ctx: NodeContext, record: SandboxRecord): readonly Connection[] {
   const { network, vmUidBase } = ctx;
   if (network === undefined) return [];

@@ -38,7 +38,7 @@ export class FakeNetwork implements NetworkOfHost {
     this.connected.delete(rules.guest.tap);
   }
 
-  /** The consents that are in force, as "from to". */
+  /** The consents in force, as "from to". */
   readonly consents = new Set<string>();
 
   async join(pairs: readonly PeerPair[]): Promise<void> {

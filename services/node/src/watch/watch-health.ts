@@ -74,9 +74,9 @@ async function untilDue(
   for (let leftMs = intervalMs; ; leftMs -= pingEveryMs) {
     await pause(Math.min(leftMs, pingEveryMs), undefined, { signal }).catch(() => undefined);
     if (signal.aborted || leftMs <= pingEveryMs) return;
-    const standsStill = isPaused(entry) || entry.held !== undefined;
+    const isSuspended = isPaused(entry) || entry.held !== undefined;
     const wasSilent = entry.record.unhealthy !== undefined;
-    if (!standsStill && (await answersPing(vm)) === wasSilent) return;
+    if (!isSuspended && (await answersPing(vm)) === wasSilent) return;
   }
 }
 

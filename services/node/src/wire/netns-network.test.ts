@@ -26,7 +26,7 @@ test("cards have the order in which the guest's kernel names them, and only the 
   ]);
 });
 
-test("a guest is told the addresses, routes and neighbours of the links", () => {
+test("a guest gets the addresses, routes and neighbours of the links", () => {
   const config = netnsConfig({
     name: "pod",
     inode: "1",

@@ -1,4 +1,4 @@
-/** The network of a sandbox that is in the place of a namespace's programs, as its guest and its VM get it. Pure. */
+/** The network of a sandbox in a caller's namespace, as configured in its guest and its VM. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { mirrorTap, type NetnsNetwork } from "@paddock/network";
 import { agentpb } from "@paddock/protocol";
@@ -28,7 +28,7 @@ export const netnsConfig = ({ links, routes, neighbours }: NetnsRecord): agentpb
     neighbours: neighbours.map(({ link, address, mac }) => ({ interface: link, address, mac })),
   });
 
-/** The card of a link. The first one needs no port: it is there from the boot to the end. */
+/** The card of a link. The first card needs no port: it exists from the boot to the end. */
 export const mirrorCard = (link: MirroredLink): MachineInterface => ({
   kind: "interface",
   id: `netns${link.index}`,
@@ -38,8 +38,8 @@ export const mirrorCard = (link: MirroredLink): MachineInterface => ({
 });
 
 /**
- * The links in the order of their cards: "eth0", "eth1" and so on first, as the guest's kernel names cards, so that none has to take a
- * name that another card still has.
+ * The links in the order of their cards: "eth0", "eth1" and so on first, as the guest's kernel names cards, so that no card
+ * needs a name that another card still has.
  */
 export function placedLinks({ links }: Pick<NetnsNetwork, "links">): readonly MirroredLink[] {
   const number = ({ name }: { readonly name: string }) =>

@@ -1,10 +1,10 @@
-/** The sandboxes of a node that may talk to each other: two that name each other. Pure. */
+/** Sandboxes of a node that may talk to each other: two that name each other. Pure. */
 import { type Address, guestInterface, type NodeNetwork, type PeerPair } from "@paddock/network";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 
 type Party = Pick<SandboxRecord, "sandboxId" | "spec" | "network">;
 
-/** The peers of a sandbox that name it too, and have an interface. */
+/** The peers of a sandbox that also name it, and have an interface. */
 export const mutualPeers = (party: Party, find: (sandboxId: string) => Party | undefined): readonly Party[] =>
   (party.spec.network?.peers ?? [])
     .filter((id) => id !== party.sandboxId)
@@ -12,7 +12,7 @@ export const mutualPeers = (party: Party, find: (sandboxId: string) => Party | u
     .filter((peer) => peer !== undefined)
     .filter(({ spec }) => spec.network?.peers.includes(party.sandboxId) ?? false);
 
-/** Addresses of the first interface. */
+/** The addresses of the first interface. */
 export function firstAddresses({ network }: Pick<Party, "network">, node: NodeNetwork): readonly Address[] {
   const [first] = network.interfaces;
   if (first === undefined) return [];

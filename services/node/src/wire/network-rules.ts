@@ -21,8 +21,8 @@ export type InterfacePlan = {
 };
 
 /**
- * Each interface that the host has something for. `nameservers` are those of the host, for a sandbox that names none; `peers` are the
- * addresses of those that it may talk to.
+ * The plan of each interface that the host may have resources for. `nameservers` are the host's, for a sandbox that names none;
+ * `peers` are the addresses of the peers that it may talk to.
  */
 export function interfacePlans(
   record: Pick<SandboxRecord, "network" | "spec"> & Partial<Pick<SandboxRecord, "operations">>,

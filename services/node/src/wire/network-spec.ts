@@ -44,8 +44,8 @@ export function wantsNetwork(network: NetworkSpec | undefined, hasNetwork: boole
 }
 
 /**
- * The name of the network namespace that the sandbox is to be in; undefined for a sandbox that wants none. Throws INVALID_FIELD for a
- * spec that contradicts itself, and NOT_IMPLEMENTED on a node that does not allow it.
+ * The name of the network namespace that the sandbox is to run in; undefined for a sandbox without one. Throws INVALID_FIELD
+ * for a contradictory spec, and NOT_IMPLEMENTED on a node that does not allow it.
  */
 export function callersNamespace(network: NetworkSpec | undefined, isAllowed: boolean): string | undefined {
   if (network?.mode !== NetworkMode.NAMESPACE) return undefined;
@@ -55,7 +55,7 @@ export function callersNamespace(network: NetworkSpec | undefined, isAllowed: bo
     throw invalid("mode", "is a namespace, whose owner decides on policy, published ports, rates and peers");
   if (!isAllowed)
     throw new PaddockError("NOT_IMPLEMENTED", "the node does not let sandboxes use its network namespaces", {
-      hint: "PADDOCK_NETWORK_NAMESPACES=on of the node allows it",
+      hint: "set PADDOCK_NETWORK_NAMESPACES=on on the node",
     });
   return network.namespace;
 }

@@ -46,7 +46,7 @@ export function netnsStatus(
   });
 }
 
-/** Interfaces with their addresses, published ports with the numbers that were chosen, and what is in force. */
+/** Interfaces with their addresses, published ports with their chosen numbers, and the policy and rates in force. */
 export function networkStatus(record: SandboxRecord, side: NodeSide): NetworkStatus {
   const { network, spec } = record;
   return create(NetworkStatusSchema, {
