@@ -15,7 +15,8 @@ export const updateNetwork = command(SandboxService.method.updateNetwork, async 
     const { netns } = entry.record.network;
     if (netns !== undefined) return await updateInNamespace(ctx, entry, { netns, request, call });
     const network = requireNetwork(ctx, entry);
-    if (rescan) throw invalidField("rescan", `sandbox ${sandboxId} is not in a network namespace of its node`);
+    if (rescan)
+      throw invalidField("rescan", `sandbox ${sandboxId} is not in a network namespace of its node`);
     await updateNetworkOf(ctx, entry, { policy, bandwidth, publishedPorts, peers }, call.signal);
     return { network: networkStatus(entry.record, network) };
   });
