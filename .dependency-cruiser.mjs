@@ -36,9 +36,10 @@ const rooms = {
     client: ["output", "command-run.ts", "each-operand.ts"],
     network: ["output"],
     process: ["output", "command-run.ts", "signals.ts"],
+    ports: ["cli-error.ts"],
     doctor: ["output"],
     "local-fleet": ["output"],
-    commands: ["client", "network", "process", "doctor", "local-fleet", "*.ts"],
+    commands: ["client", "network", "process", "ports", "doctor", "local-fleet", "*.ts"],
   },
   node: {
     agent: [],

@@ -9,7 +9,7 @@ const AGENT: Order = {
   directory: "",
   rooms: [
     ...["main", "serve", "link", "rpc", "operations", "agent", "container", "machine", "network"],
-    ...["process", "runtime", "events", "uevent", "pb", "log", "sync"],
+    ...["forward", "process", "runtime", "events", "uevent", "pb", "log", "sync"],
   ],
 };
 const RUNTIME: Order = {

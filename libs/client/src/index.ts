@@ -5,6 +5,7 @@
 export type { CallOptions, Client, Transport } from "@connectrpc/connect";
 export * from "./api-client.ts";
 export * from "./call-failure.ts";
+export * from "./forward-connection.ts";
 export * from "./list-all.ts";
 export * from "./process/output-cursor.ts";
 export * from "./process/process-session.ts";

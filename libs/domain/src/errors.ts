@@ -52,6 +52,7 @@ export const REASON_KINDS = {
   IMAGE_IN_USE: "failed_precondition",
   NO_TERMINAL: "failed_precondition",
   PORT_IN_USE: "failed_precondition",
+  PORT_REFUSED: "failed_precondition",
   FIRST_INTERFACE: "failed_precondition",
   NO_NODES: "resource_exhausted",
   NO_CAPACITY: "resource_exhausted",

@@ -41,6 +41,7 @@ const SANDBOX_RULES = {
   pause,
   resume,
   stats: WITH_VM,
+  port_forward: RUNNING,
   create_container: READY_OR_RUNNING,
   change_hardware: READY_OR_RUNNING,
   change_network: READY_OR_RUNNING,

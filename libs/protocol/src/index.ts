@@ -19,6 +19,7 @@ export * from "./gen/paddock/v1/image_pb.js";
 export * from "./gen/paddock/v1/method_options_pb.js";
 export * from "./gen/paddock/v1/network_pb.js";
 export * from "./gen/paddock/v1/node_pb.js";
+export * from "./gen/paddock/v1/port_forward_pb.js";
 export * from "./gen/paddock/v1/process_pb.js";
 export { file_paddock_v1_rules as sharedRules } from "./gen/paddock/v1/rules_pb.js";
 export * from "./gen/paddock/v1/sandbox_pb.js";

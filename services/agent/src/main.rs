@@ -3,6 +3,7 @@
 mod agent;
 mod container;
 mod events;
+mod forward;
 #[cfg(test)]
 mod fuzzing;
 mod link;

@@ -8,6 +8,8 @@ mod closing;
 mod harness;
 #[path = "processes/networks.rs"]
 mod networks;
+#[path = "processes/ports.rs"]
+mod ports;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

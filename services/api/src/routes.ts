@@ -25,6 +25,7 @@ import { listContainers } from "./handlers/list-containers.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listNodes } from "./handlers/list-nodes.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
+import { portForward } from "./handlers/port-forward.ts";
 import { setLogLevel } from "./handlers/set-log-level.ts";
 import { waitProcess } from "./handlers/wait-process.ts";
 import { watch } from "./handlers/watch.ts";
@@ -48,6 +49,7 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     deleteSandbox: deleteSandbox(api),
     getSandboxStatus: getSandboxStatus(api),
     listSandboxes: listSandboxes(api),
+    portForward: portForward(api),
     addDevice: notImplemented,
     removeDevice: notImplemented,
   }),

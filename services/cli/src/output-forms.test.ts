@@ -19,7 +19,7 @@ import { identify } from "@paddock/qemu";
 import { COMMANDS } from "./commands/all.ts";
 import { writeFleetRecord } from "./local-fleet/fleet-record.ts";
 import { serveNetwork } from "./testing/fake-network.ts";
-import { cli } from "./testing/run-in-process.ts";
+import { cli, startCli } from "./testing/run-in-process.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "paddock-forms-"));
 after(() => rm(directory, { recursive: true }));
@@ -66,8 +66,11 @@ async function wholeApi(): Promise<FakeApi> {
 
 const ID = /^[a-zA-Z0-9][a-zA-Z0-9_.:/-]*$/;
 
-/** `quiet` is what -q prints: ids, or requested data, which it does not change. */
-const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true }[] = [
+/**
+ * `quiet` is what -q prints: ids, or requested data, which it does not change. An `endless` command is interrupted when it has
+ * printed something.
+ */
+const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true; endless?: true }[] = [
   { words: ["up", "--state-dir", up], quiet: "ids" },
   { words: ["down", "--state-dir", down], quiet: "ids" },
   { words: ["doctor", "--state-dir", down], quiet: "ids" },
@@ -76,6 +79,7 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true }[] 
   { words: ["exec", "web", "true"], quiet: "data" },
   { words: ["exec", "-d", "web", "true"], quiet: "ids" },
   { words: ["attach", "web"], quiet: "data", init: true },
+  { words: ["port-forward", "web", ":80"], quiet: "ids", endless: true },
   { words: ["create", "tiny"], quiet: "ids" },
   { words: ["ps"], quiet: "ids" },
   { words: ["logs", "web"], quiet: "data" },
@@ -124,19 +128,27 @@ function parsed(out: string): unknown {
   }
 }
 
-for (const { words, quiet, init } of CASES) {
+async function interrupted(api: FakeApi, words: string[]): ReturnType<typeof cli> {
+  const started = startCli(api, words);
+  await started.shows("\n");
+  started.signals.emit("SIGINT");
+  return { code: await started.exit, out: started.out(), err: started.err() };
+}
+
+for (const { words, quiet, init, endless } of CASES) {
+  const run = endless ? interrupted : cli;
   test(`"${words.join(" ")}" prints JSON alone with -o json, and ${quiet} alone with -q`, async () => {
     await using api = await wholeApi();
     const process = init ? FakeProcess.init("main") : new FakeProcess();
     process.serve(api).write("stdout", "hello\n").end(0);
     const [first = "", ...rest] = words;
-    const json = await cli(api, ["-o", "json", first, ...rest]);
+    const json = await run(api, ["-o", "json", first, ...rest]);
     assert.notEqual(json.code, 2, json.err);
     assert.equal(typeof parsed(json.out), "object");
     await using another = await wholeApi();
     const again = init ? FakeProcess.init("main") : new FakeProcess();
     again.serve(another).write("stdout", "hello\n").end(0);
-    const { out, err } = await cli(another, ["-q", first, ...rest]);
+    const { out, err } = await run(another, ["-q", first, ...rest]);
     if (quiet === "ids") for (const line of out.split("\n").slice(0, -1)) assert.match(line, ID);
     assert.ok(!/✓|note:/.test(err), err);
   });

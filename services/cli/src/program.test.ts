@@ -20,7 +20,7 @@ test("an unknown command exits with 2 and suggests a similar one", async () => {
 
 test("the help of every command has at least one example", async () => {
   const { out } = await cli(undefined, ["--help"]);
-  const names = [...out.matchAll(/^ {2}([a-z]+)(?:\|[a-z]+)?(?: \[| +[a-z])/gm)].map(
+  const names = [...out.matchAll(/^ {2}([a-z][a-z-]*)(?:\|[a-z]+)?(?: \[| +[a-z])/gm)].map(
     (match) => match[1] ?? "",
   );
   const commands = names.filter((name) => !["help", "container", "image", "network", "node"].includes(name));

@@ -1,5 +1,6 @@
 //! Why a call about a container or process is refused.
 
+use crate::forward::ForwardError;
 use crate::machine::identity::IdentityError;
 use crate::network::NetworkError;
 use crate::pb::FailureReason;
@@ -40,6 +41,8 @@ pub enum ContainerError {
     #[error("{0}")]
     Network(#[from] NetworkError),
     #[error("{0}")]
+    Forward(#[from] ForwardError),
+    #[error("{0}")]
     Identity(#[from] IdentityError),
     #[error("cannot {0}: internal error of the agent")]
     Failed(&'static str),
@@ -67,6 +70,7 @@ impl ContainerError {
             Self::Runtime { source, .. } => source.reason(),
             Self::Process { source, .. } => source.reason(),
             Self::Network(error) => error.reason(),
+            Self::Forward(error) => error.reason(),
             Self::Identity(error) => error.reason(),
             Self::Failed(_) => FailureReason::Internal,
         }

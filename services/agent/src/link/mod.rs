@@ -53,7 +53,7 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes of all request streams that may be in flight.
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// The most concurrent calls.
-const MAX_STREAMS: u32 = 1024;
+const MAX_STREAMS: u32 = 2048;
 /// Response bytes buffered for one stream.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 

@@ -2,6 +2,7 @@
 
 mod container;
 mod network;
+mod port_forward;
 mod process;
 mod sandbox;
 mod status;

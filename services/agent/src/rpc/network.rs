@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::port_forward::{self, PortForwardStream};
 use super::status::invalid;
 use crate::agent::Agent;
 use crate::container::error::ContainerError;
@@ -18,6 +19,8 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl NetworkService for Networks {
+    type PortForwardStream = PortForwardStream;
+
     async fn update_interface(
         &self,
         request: Request<pb::UpdateInterfaceRequest>,
@@ -60,5 +63,9 @@ impl NetworkService for Networks {
         self.0.sandbox()?;
         network::update_dns(self.0.clone(), request.into_inner()).await?;
         Ok(Response::new(pb::UpdateDnsResponse {}))
+    }
+
+    async fn port_forward(&self, request: Request<Streaming<pb::PortForwardRequest>>) -> Answer<PortForwardStream> {
+        port_forward::serve(&self.0, request.into_inner()).await
     }
 }

@@ -55,7 +55,8 @@ fn code(reason: FailureReason) -> Code {
         | FailureReason::WrongState
         | FailureReason::NoTerminal
         | FailureReason::LimitBelowUse
-        | FailureReason::GatewayUnreachable => Code::FailedPrecondition,
+        | FailureReason::GatewayUnreachable
+        | FailureReason::PortRefused => Code::FailedPrecondition,
         FailureReason::ContainerNotFound
         | FailureReason::ProcessNotFound
         | FailureReason::DiskNotFound

@@ -49,6 +49,7 @@ type StreamName =
   | "waitProcess"
   | "readLogs"
   | "importImage"
+  | "portForward"
   | `watch${"Sandbox" | "Container"}Stats`;
 type StreamHandlers = { [N in StreamName]: MethodHandler<Methods[N]> };
 
@@ -144,6 +145,7 @@ export class FakeNode implements AsyncDisposable {
         }),
         ...bindMethods(SandboxService, {
           watchSandboxStats: (request, ctx) => handler("watchSandboxStats")(request, ctx),
+          portForward: (requests, ctx) => handler("portForward")(requests, ctx),
         }),
         ...bindMethods(ImageService, {
           importImage: (requests, ctx) => handler("importImage")(requests, ctx),

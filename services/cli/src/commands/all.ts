@@ -18,6 +18,7 @@ import { networkCommand } from "./network.ts";
 import { nodeCommand } from "./node.ts";
 import { pauseCommand } from "./pause.ts";
 import { portCommand } from "./port.ts";
+import { portForwardCommand } from "./port-forward.ts";
 import { psCommand } from "./ps.ts";
 import { restartCommand } from "./restart.ts";
 import { resumeCommand } from "./resume.ts";
@@ -44,6 +45,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   statsCommand,
   topCommand,
   attachCommand,
+  portForwardCommand,
   createCommand,
   updateCommand,
   startCommand,
@@ -64,7 +66,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
 
 const NOT_OF_CONTAINERS: ReadonlySet<CommandDefinition> = new Set([
   ...[upCommand, downCommand, doctorCommand, eventsCommand, imageCommand, networkCommand],
-  ...[nodeCommand, versionCommand],
+  ...[nodeCommand, portForwardCommand, versionCommand],
 ]);
 
 /** The commands about containers under "container", as in docker: "container ls". */

@@ -3,14 +3,14 @@
  *
  * Streams of clients last as long as clients like, and a guest that does not answer holds every call until its deadline. So no
  * kind of call may take the room of another: health checks, stops, kills and the logs of 128 containers work however many execs
- * are open. The sum is below the number of streams that an agent serves at a time (1024, `link/mod.rs` of the agent), because
+ * are open. The sum is below the number of streams that an agent serves at a time (2048, `link/mod.rs` of the agent), because
  * HTTP/2 would silently queue more.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 
-const { ContainerService, ProcessService } = agentpb;
+const { ContainerService, NetworkService, ProcessService } = agentpb;
 
 /** Header that names the lane of a call. It is removed before the call is sent. */
 export const LANE_HEADER = "paddock-lane";
@@ -20,6 +20,8 @@ export const LOG_LANE = "log";
 const CLIENT_LANE = "client";
 /** Streams of clients: Exec, Attach, WaitProcess. */
 const MAX_CLIENT_STREAMS = 512;
+/** Connections to ports: each is a stream of its own, so they leave room for the execs. */
+const MAX_PORT_STREAMS = 256;
 /** One for each of 128 containers, and some that end while the next ones start. */
 const MAX_LOG_STREAMS = 160;
 /** Calls of each other method. */
@@ -31,8 +33,11 @@ const CLIENT_STREAMS: ReadonlySet<string> = new Set(
   [ProcessService.method.exec, ProcessService.method.attach, ProcessService.method.waitProcess].map(pathOf),
 );
 
+const PORT_STREAM = pathOf(NetworkService.method.portForward);
+
 /** Methods that clients may call often at the same time. */
 const OFTEN: ReadonlyMap<string, number> = new Map([
+  [PORT_STREAM, MAX_PORT_STREAMS],
   [pathOf(ContainerService.method.killContainer), 64],
   [pathOf(ProcessService.method.signalProcess), 64],
   [pathOf(ProcessService.method.resizeTty), 64],
@@ -67,6 +72,11 @@ function full(lane: string, most: number): PaddockError {
   if (lane === CLIENT_LANE)
     return new PaddockError("TOO_MANY", `the sandbox has ${most} streams of exec, attach and wait open`, {
       hint: "end some of them first, or let one process do the work of several",
+    });
+  if (lane === PORT_STREAM)
+    return new PaddockError("TOO_MANY", `the sandbox has ${most} forwarded connections open`, {
+      hint: "close some of them first",
+      retryAfterMs: 1000,
     });
   const name = lane.slice(lane.lastIndexOf("/") + 1);
   return new PaddockError("TOO_MANY", `the guest of the sandbox has ${most} unanswered calls of ${name}`, {

@@ -19,6 +19,8 @@ export type AgentClient = Pick<GuestSession, "answersPing" | "closed" | "end" | 
     readonly network: Client<typeof agentpb.NetworkService>;
     readonly containers: Client<typeof agentpb.ContainerService>;
     readonly processes: Client<typeof agentpb.ProcessService>;
+    /** Steal time of the VM, for deadlines within streams. */
+    readonly steal: StealReader;
   };
 
 export type ConnectAgentOptions = Omit<HandshakeOptions, "signal"> & {
@@ -77,6 +79,7 @@ function agentClient(session: GuestSession, steal: StealReader): AgentClient {
     network: createClient(agentpb.NetworkService, transport),
     containers: createClient(agentpb.ContainerService, transport),
     processes: createClient(agentpb.ProcessService, transport),
+    steal,
     answersPing: (patienceMs) => session.answersPing(patienceMs),
     closed: session.closed,
     get end() {

@@ -34,6 +34,7 @@ const REASONS: Readonly<Record<agentpb.FailureReason, ErrorReason>> = {
   [FailureReason.INTERNAL]: "GUEST_FAILED",
   [FailureReason.INTERFACE_NOT_FOUND]: "GUEST_FAILED",
   [FailureReason.GATEWAY_UNREACHABLE]: "INVALID_FIELD",
+  [FailureReason.PORT_REFUSED]: "PORT_REFUSED",
 };
 
 /** Methods that wait for nothing in the guest: a guest that does not answer them in time is unavailable. */

@@ -11,8 +11,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { Changes } from "@paddock/lifecycle";
 import { agentpb } from "@paddock/protocol";
+import { ByteQueue } from "./byte-queue.ts";
 import type { ByteOffsets, OutputName } from "./process-output.ts";
-import { StdinBuffer } from "./stdin-buffer.ts";
 
 type Input = NonNullable<MessageInitShape<typeof agentpb.ProcessInputSchema>["input"]>;
 export type InputMessage = { readonly input: Input };
@@ -26,7 +26,7 @@ const STREAMS = { stdout: agentpb.Stream.STDOUT, stderr: agentpb.Stream.STDERR }
 
 export class ProcessInputs {
   /** Stdin that the guest has not accepted, in order, without holes. */
-  readonly #kept = new StdinBuffer();
+  readonly #kept = new ByteQueue();
   #accepted = 0;
   #sent = 0;
   /** Whether the guest has said at which offset stdin continues. */

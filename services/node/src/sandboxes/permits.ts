@@ -42,6 +42,7 @@ export function requireContainer({ record, sandboxId }: Recorded, containerId: s
 const WORDS: Readonly<Partial<Record<SandboxRequest | ContainerRequest, string>>> = {
   stats: "read the figures of",
   create_container: "create a container in",
+  port_forward: "connect to a port of",
   change_hardware: "change the hardware of",
   change_network: "change the network of",
   list_processes: "list the processes of",

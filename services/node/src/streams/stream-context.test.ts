@@ -35,6 +35,11 @@ const calls: Record<string, (streams: Streams, options: CallOptions) => Promise<
   WaitProcess: (streams, options) => streams.waitProcess({ ...request, execId: CONTAINER }, options),
   ReadLogs: (streams, options) => all(streams.readLogs(request, options)),
   WatchContainerStats: (streams, options) => all(streams.watchContainerStats(request, options)),
+  PortForward: async (streams, options) => {
+    const call = streams.portForward(options);
+    await call.write({ message: { case: "start", value: { sandboxId: SANDBOX, port: 80 } } });
+    await all(call);
+  },
   WatchSandboxStats: (streams, options) => all(streams.watchSandboxStats({ sandboxId: SANDBOX }, options)),
 };
 

@@ -4,6 +4,7 @@ import { type BoundMethod, bindMethods } from "@paddock/rpc";
 import { attach } from "./attach.ts";
 import { exec } from "./exec.ts";
 import { importImage } from "./import-image.ts";
+import { portForward } from "./port-forward.ts";
 import { readLogs } from "./read-logs.ts";
 import type { StreamContext } from "./stream-context.ts";
 import { waitProcess } from "./wait-process.ts";
@@ -23,6 +24,7 @@ export const streamMethods = (context: StreamContext): BoundMethod[] => [
   }),
   ...bindMethods(SandboxService, {
     watchSandboxStats: (request, call) => watchSandboxStats(context, request, call),
+    portForward: (requests, call) => portForward(context, requests, call),
   }),
   ...bindMethods(ImageService, { importImage: (requests, call) => importImage(context, requests, call) }),
 ];

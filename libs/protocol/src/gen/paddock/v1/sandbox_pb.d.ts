@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { ContainerSpec, ContainerStats, ContainerStatus, CpuStats, MemoryStats, PidsStats, StopCause } from "./container_pb.js";
 import type { InterfaceStats, ListRefusedPacketsRequestSchema, ListRefusedPacketsResponseSchema, NetworkDrift, NetworkInterface, NetworkSpec, NetworkStatus, Route, UpdateNetworkRequestSchema, UpdateNetworkResponseSchema } from "./network_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { PortForwardRequestSchema, PortForwardResponseSchema } from "./port_forward_pb.js";
 
 /**
  * Describes the file paddock/v1/sandbox.proto.
@@ -2090,6 +2091,24 @@ export declare const SandboxService: GenService<{
     methodKind: "unary";
     input: typeof ListRefusedPacketsRequestSchema;
     output: typeof ListRefusedPacketsResponseSchema;
+  },
+  /**
+   * PortForward connects to a TCP port of a running sandbox, from inside it: to 127.0.0.1, or to ::1 if nothing listens there. It
+   * needs no network interface, and opens no port of the host. One stream is one connection. The first request is `start`, and the
+   * first response is `connected`. Each side then sends `data`, and `eof` when it has no more. The other direction stays open. When
+   * both directions have ended, the stream ends with OK. A client that cancels the call resets the connection. A side that reads
+   * slowly slows the other one. An idle connection stays open. Like Exec, the call needs bidirectional streams, which browsers do
+   * not have.
+   * Errors: FAILED_PRECONDITION (not running; or nothing listens on the port: reason PORT_REFUSED), RESOURCE_EXHAUSTED (256
+   * connections are open to the sandbox), DEADLINE_EXCEEDED (no connection within 10 s), UNAVAILABLE (the sandbox stopped, or its VM,
+   * its guest or its node was lost).
+   *
+   * @generated from rpc paddock.v1.SandboxService.PortForward
+   */
+  portForward: {
+    methodKind: "bidi_streaming";
+    input: typeof PortForwardRequestSchema;
+    output: typeof PortForwardResponseSchema;
   },
   /**
    * AddDevice attaches a device to the running VM. Errors: ALREADY_EXISTS, FAILED_PRECONDITION, RESOURCE_EXHAUSTED.

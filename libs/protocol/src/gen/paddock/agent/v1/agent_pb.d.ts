@@ -3748,6 +3748,212 @@ export declare type ResizeTtyResponse = Message<"paddock.agent.v1.ResizeTtyRespo
 export declare const ResizeTtyResponseSchema: GenMessage<ResizeTtyResponse>;
 
 /**
+ * PortForwardRequest is one message to a connection.
+ *
+ * @generated from message paddock.agent.v1.PortForwardRequest
+ */
+export declare type PortForwardRequest = Message<"paddock.agent.v1.PortForwardRequest"> & {
+  /**
+   * The message. The first message is `start`.
+   *
+   * @generated from oneof paddock.agent.v1.PortForwardRequest.message
+   */
+  message: {
+    /**
+     * The connection to make.
+     *
+     * @generated from field: paddock.agent.v1.PortForwardStart start = 1;
+     */
+    value: PortForwardStart;
+    case: "start";
+  } | {
+    /**
+     * Bytes for the port, at least 1.
+     *
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | {
+    /**
+     * No more bytes follow.
+     *
+     * @generated from field: paddock.agent.v1.PortForwardEof eof = 3;
+     */
+    value: PortForwardEof;
+    case: "eof";
+  } | {
+    /**
+     * The host has taken bytes.
+     *
+     * @generated from field: paddock.agent.v1.PortForwardAck ack = 4;
+     */
+    value: PortForwardAck;
+    case: "ack";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message paddock.agent.v1.PortForwardRequest.
+ * Use `create(PortForwardRequestSchema)` to create a new message.
+ */
+export declare const PortForwardRequestSchema: GenMessage<PortForwardRequest>;
+
+/**
+ * PortForwardStart names a port.
+ *
+ * @generated from message paddock.agent.v1.PortForwardStart
+ */
+export declare type PortForwardStart = Message<"paddock.agent.v1.PortForwardStart"> & {
+  /**
+   * The TCP port, 1 to 65535.
+   *
+   * @generated from field: uint32 port = 1;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message paddock.agent.v1.PortForwardStart.
+ * Use `create(PortForwardStartSchema)` to create a new message.
+ */
+export declare const PortForwardStartSchema: GenMessage<PortForwardStart>;
+
+/**
+ * PortForwardResponse is one message from a connection.
+ *
+ * @generated from message paddock.agent.v1.PortForwardResponse
+ */
+export declare type PortForwardResponse = Message<"paddock.agent.v1.PortForwardResponse"> & {
+  /**
+   * The message. The first message is `connected`.
+   *
+   * @generated from oneof paddock.agent.v1.PortForwardResponse.message
+   */
+  message: {
+    /**
+     * The connection is made.
+     *
+     * @generated from field: paddock.agent.v1.PortForwardConnected connected = 1;
+     */
+    value: PortForwardConnected;
+    case: "connected";
+  } | {
+    /**
+     * Bytes from the port, 1 to 65536.
+     *
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | {
+    /**
+     * No more bytes follow.
+     *
+     * @generated from field: paddock.agent.v1.PortForwardEof eof = 3;
+     */
+    value: PortForwardEof;
+    case: "eof";
+  } | {
+    /**
+     * The port has taken bytes.
+     *
+     * @generated from field: paddock.agent.v1.PortForwardAck ack = 4;
+     */
+    value: PortForwardAck;
+    case: "ack";
+  } | {
+    /**
+     * The last message: the connection was reset.
+     *
+     * @generated from field: paddock.agent.v1.PortForwardReset reset = 5;
+     */
+    value: PortForwardReset;
+    case: "reset";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message paddock.agent.v1.PortForwardResponse.
+ * Use `create(PortForwardResponseSchema)` to create a new message.
+ */
+export declare const PortForwardResponseSchema: GenMessage<PortForwardResponse>;
+
+/**
+ * PortForwardConnected describes a connection.
+ *
+ * @generated from message paddock.agent.v1.PortForwardConnected
+ */
+export declare type PortForwardConnected = Message<"paddock.agent.v1.PortForwardConnected"> & {
+  /**
+   * The address that was connected to: "127.0.0.1" or "::1".
+   *
+   * @generated from field: string address = 1;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message paddock.agent.v1.PortForwardConnected.
+ * Use `create(PortForwardConnectedSchema)` to create a new message.
+ */
+export declare const PortForwardConnectedSchema: GenMessage<PortForwardConnected>;
+
+/**
+ * PortForwardEof ends one direction.
+ *
+ * @generated from message paddock.agent.v1.PortForwardEof
+ */
+export declare type PortForwardEof = Message<"paddock.agent.v1.PortForwardEof"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.PortForwardEof.
+ * Use `create(PortForwardEofSchema)` to create a new message.
+ */
+export declare const PortForwardEofSchema: GenMessage<PortForwardEof>;
+
+/**
+ * PortForwardAck acknowledges bytes of one direction.
+ *
+ * @generated from message paddock.agent.v1.PortForwardAck
+ */
+export declare type PortForwardAck = Message<"paddock.agent.v1.PortForwardAck"> & {
+  /**
+   * Number of bytes that were taken since the start of the connection.
+   *
+   * @generated from field: uint64 offset = 1;
+   */
+  offset: bigint;
+};
+
+/**
+ * Describes the message paddock.agent.v1.PortForwardAck.
+ * Use `create(PortForwardAckSchema)` to create a new message.
+ */
+export declare const PortForwardAckSchema: GenMessage<PortForwardAck>;
+
+/**
+ * PortForwardReset says that the connection was reset.
+ *
+ * @generated from message paddock.agent.v1.PortForwardReset
+ */
+export declare type PortForwardReset = Message<"paddock.agent.v1.PortForwardReset"> & {
+  /**
+   * Why, for people.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message paddock.agent.v1.PortForwardReset.
+ * Use `create(PortForwardResetSchema)` to create a new message.
+ */
+export declare const PortForwardResetSchema: GenMessage<PortForwardReset>;
+
+/**
  * FailureReason is why the agent refuses a call. A node treats a reason that it does not know as a failure of the guest.
  *
  * @generated from enum paddock.agent.v1.FailureReason
@@ -3892,6 +4098,13 @@ export enum FailureReason {
    * @generated from enum value: FAILURE_REASON_GATEWAY_UNREACHABLE = 19;
    */
   GATEWAY_UNREACHABLE = 19,
+
+  /**
+   * Nothing listens on the port. FAILED_PRECONDITION.
+   *
+   * @generated from enum value: FAILURE_REASON_PORT_REFUSED = 20;
+   */
+  PORT_REFUSED = 20,
 }
 
 /**
@@ -4187,6 +4400,22 @@ export declare const NetworkService: GenService<{
     methodKind: "unary";
     input: typeof UpdateDnsRequestSchema;
     output: typeof UpdateDnsResponseSchema;
+  },
+  /**
+   * PortForward connects to a TCP port of the guest, on 127.0.0.1 or, if nothing listens there, on ::1. One stream is one
+   * connection. The first request is `start`, and the first response is `connected`, within 10 s. The stream ends when both
+   * directions have ended, or after `reset`. If the stream ends before that, the connection is reset.
+   *
+   * Each direction has a window of 128 KiB: a side sends no more bytes than that beyond the last `ack` of the other side. So both
+   * sides can always read the stream, and an acknowledgement never waits behind bytes that nobody takes.
+   * Errors: FAILED_PRECONDITION (nothing listens on the port), DEADLINE_EXCEEDED, INVALID_ARGUMENT, RESOURCE_EXHAUSTED.
+   *
+   * @generated from rpc paddock.agent.v1.NetworkService.PortForward
+   */
+  portForward: {
+    methodKind: "bidi_streaming";
+    input: typeof PortForwardRequestSchema;
+    output: typeof PortForwardResponseSchema;
   },
 }>;
 

@@ -1,8 +1,8 @@
 /**
- * Bytes of stdin in order, without holes, released at the front and read from any offset that is kept.
+ * Bytes of a stream in order, without holes, released at the front and read from any offset that is kept.
  *
- * A client chooses the sizes of its messages, so neither memory nor time may grow with their number: bytes are copied into
- * blocks, and each block is filled before the next one begins. Blocks grow with the amount kept, so that a short stdin takes
+ * A client or a guest chooses the sizes of its messages, so neither memory nor time may grow with their number: bytes are copied
+ * into blocks, and each block is filled before the next one begins. Blocks grow with the amount kept, so that few bytes take
  * little memory.
  */
 const MIN_BLOCK_BYTES = 4 * 1024;
@@ -10,7 +10,7 @@ const MAX_BLOCK_BYTES = 64 * 1024;
 
 type Block = { readonly offset: number; readonly bytes: Uint8Array; used: number };
 
-export class StdinBuffer {
+export class ByteQueue {
   /** Blocks in order; those before `#first` are empty and are removed together. */
   #blocks: Block[] = [];
   #first = 0;
@@ -56,7 +56,7 @@ export class StdinBuffer {
   /** At most `maxBytes` from `offset` on, as a view of one block; empty at the end. */
   read(offset: number, maxBytes: number): Uint8Array {
     let at = Math.max(this.#reading, this.#first);
-    // Stdin that is sent again after a lost connection is in an earlier block.
+    // What is sent again after a lost connection is in an earlier block.
     if ((this.#blocks[at]?.offset ?? 0) > offset) at = this.#first;
     for (let block = this.#blocks[at]; block !== undefined; at += 1, block = this.#blocks[at]) {
       const from = offset - block.offset;

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { StdinBuffer } from "./stdin-buffer.ts";
+import { ByteQueue } from "./byte-queue.ts";
 
 test("a million pieces of one byte are kept in a few blocks, and read in a few", () => {
-  const buffer = new StdinBuffer();
+  const buffer = new ByteQueue();
   const piece = Uint8Array.of(7);
   for (let count = 0; count < 1_000_000; count += 1) buffer.append(piece);
   assert.ok(buffer.blocks <= 24, `${buffer.blocks} blocks`);
@@ -16,7 +16,7 @@ test("a million pieces of one byte are kept in a few blocks, and read in a few",
 });
 
 test("a few remaining bytes do not keep a large message in memory", () => {
-  const buffer = new StdinBuffer();
+  const buffer = new ByteQueue();
   buffer.append(new Uint8Array(4 * 1024 * 1024).subarray(0, 1));
   assert.ok(buffer.read(0, 1).buffer.byteLength <= 4096);
 });
@@ -26,7 +26,7 @@ test("each offset keeps its byte while bytes are added, released and read again"
   const step = fc.record({ add: fc.nat(9000), release: fc.nat(9000), back: fc.nat(9000) });
   fc.assert(
     fc.property(fc.nat(100), fc.array(step, { maxLength: 60 }), (start, steps) => {
-      const buffer = new StdinBuffer();
+      const buffer = new ByteQueue();
       buffer.release(start);
       let released = start;
       for (const { add, release, back } of steps) {
