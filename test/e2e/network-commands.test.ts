@@ -77,3 +77,30 @@ test("exec -d starts a process that keeps running, and fails if the command is n
   const { code, stderr } = await paddock.run(["exec", "-d", "web", "no-such-command"]);
   assert.deepEqual([code, /error: cannot execute no-such-command/.test(stderr)], [127, true]);
 });
+
+test("network connect adds an interface, network route set its routes, and network disconnect removes both", async () => {
+  assert.equal(await out("network", "connect", "-q", "web", "--name", "lan1"), "web/lan1\n");
+  assert.match(
+    await out("network", "ls", "web"),
+    /^web +lan1 +lan1 +10\.213\.\S+\/32, fd5a:\S+\/128 +02:50:/m,
+  );
+  assert.match(await out("exec", "web", "ip", "addr"), /lan1/);
+  const before = (await out("network", "route", "ls", "-q", "web")).trim().split(/\s/);
+  const set = await out(
+    "network",
+    "route",
+    "set",
+    "web",
+    ...before,
+    "192.0.2.0/24",
+    "dev",
+    "lan1",
+    "metric",
+    "7",
+  );
+  assert.match(set, /^192\.0\.2\.0\/24 +- +lan1 +- +7 /m);
+  assert.match(await out("exec", "web", "ip", "route"), /^192\.0\.2\.0\/24 dev lan1 .*metric 7/m);
+  assert.equal(await out("network", "disconnect", "web/lan1"), "web/lan1\n");
+  assert.doesNotMatch(await out("exec", "web", "ip", "addr"), /lan1/);
+  assert.deepEqual((await out("network", "route", "ls", "-q", "web")).trim().split(/\s/), before);
+});

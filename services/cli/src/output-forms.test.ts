@@ -109,7 +109,7 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true; end
   { words: ["network", "log", "web"], quiet: "data" },
   { words: ["network", "update", "--egress", "none", "web"], quiet: "ids" },
   { words: ["network", "connect", "web"], quiet: "ids" },
-  { words: ["network", "disconnect", "web", "eth1"], quiet: "ids" },
+  { words: ["network", "disconnect", "web", "net1"], quiet: "ids" },
   { words: ["network", "route", "ls", "web"], quiet: "data" },
   { words: ["network", "route", "set", "web", "default dev eth0"], quiet: "data" },
   { words: ["node", "ls"], quiet: "ids" },

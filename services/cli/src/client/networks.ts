@@ -1,5 +1,5 @@
 /** Finds the network of a sandbox, and its interfaces by id or by their names in the guest. */
-import type { NetworkInterface, NetworkStatus } from "@paddock/protocol";
+import type { NetworkDrift, NetworkInterface, NetworkStatus } from "@paddock/protocol";
 import { CliError } from "../cli-error.ts";
 import type { CommandRun } from "../command-run.ts";
 import { printable } from "../output/printable.ts";
@@ -41,3 +41,13 @@ const itHas = (interfaces: readonly NetworkInterface[]): string =>
   interfaces.length === 0
     ? "it has none"
     : `it has ${interfaces.map(({ interfaceId }) => printable(interfaceId)).join(", ")}`;
+
+/** Notes where the guest reports something else than what is declared. */
+export function warnOfDrift(run: CommandRun, sandboxId: string, drift: readonly NetworkDrift[]): void {
+  for (const { subject, declared, reported } of drift) {
+    const [is, should] = [reported, declared].map((text) =>
+      text === "" ? "nothing" : `"${printable(text)}"`,
+    );
+    run.warn(`${printable(subject)}: the guest of "${sandboxId}" reports ${is}, and ${should} is declared`);
+  }
+}

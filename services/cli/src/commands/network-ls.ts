@@ -1,6 +1,6 @@
 import { toJson } from "@bufbuild/protobuf";
 import { type NetworkInterface, NetworkInterfaceSchema } from "@paddock/protocol";
-import { findNetwork } from "../client/networks.ts";
+import { findNetwork, warnOfDrift } from "../client/networks.ts";
 import { listSandboxes } from "../client/targets.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
@@ -14,7 +14,7 @@ export const networkLsCommand: CommandDefinition = (bind) => {
     "network ls",
     "network ls web db",
     "network ls -o json",
-  ]).argument("[sandbox...]", "only of these, as their guests have them");
+  ]).argument("[sandbox...]", "only of these; notes tell where a guest has something else");
   return bind(command, async (run, { args }) => {
     const found = args.length === 0 ? await allInterfaces(run) : await interfacesOf(run, args);
     const all = found.flatMap(({ sandboxId, interfaces }) => interfaces.map((each) => ({ sandboxId, each })));
@@ -40,9 +40,10 @@ async function interfacesOf(run: CommandRun, names: readonly string[]): Promise<
   for (const name of names) {
     const { sandboxId } = await findNetwork(run, name);
     const what = `list the interfaces of sandbox "${sandboxId}"`;
-    const { interfaces } = await run.call({ what }, (api, options) =>
+    const { interfaces, drift } = await run.call({ what }, (api, options) =>
       api.sandboxes.listInterfaces({ sandboxId }, options),
     );
+    warnOfDrift(run, sandboxId, drift);
     found.push({ sandboxId, interfaces });
   }
   return found;

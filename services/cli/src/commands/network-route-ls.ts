@@ -1,5 +1,5 @@
 import { type Route, RouteSchema } from "@paddock/protocol";
-import { findNetwork } from "../client/networks.ts";
+import { findNetwork, warnOfDrift } from "../client/networks.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
 import { routeText, scopeText } from "../network/route-words.ts";
@@ -18,9 +18,10 @@ export const networkRouteLsCommand: CommandDefinition = (bind) => {
   return bind(command, async (run, { args: [target = ""] }) => {
     const { sandboxId } = await findNetwork(run, target);
     const what = `list the routes of sandbox "${sandboxId}"`;
-    const { routes } = await run.call({ what }, (api, options) =>
+    const { routes, drift } = await run.call({ what }, (api, options) =>
       api.sandboxes.listRoutes({ sandboxId }, options),
     );
+    warnOfDrift(run, sandboxId, drift);
     printRoutes(run, routes);
   });
 };

@@ -24,12 +24,17 @@ const rowsOf = (table: string): string[][] =>
 
 const HEADING = ["SANDBOX", "INTERFACE", "NAME", "ADDRESSES", "MAC", "MTU"];
 const FIRST = ["web", "eth0", "eth0", "10.213.0.2/32, fd5a:9c1d:7b3e::2/128", "02:50:0a:d5:00:02", "1400"];
-const SECOND = ["web", "lan0", "eth1", "10.214.0.2/32", "02:50:0a:d5:00:02", "1400"];
+const SECOND = ["web", "lan0", "net1", "10.214.0.2/32", "02:50:0a:d5:00:02", "1400"];
 
-test("network ls lists the interfaces of all sandboxes, and those of one as its guest has them", async () => {
+test("network ls lists the interfaces of all sandboxes, and notes where the guest of a named one differs", async () => {
   await using f = await fixture();
   assert.deepEqual(rowsOf((await f.run("ls")).out), [HEADING, FIRST, SECOND]);
-  assert.deepEqual(rowsOf((await f.run("ls", "web")).out), [HEADING, SECOND, FIRST]);
+  const named = await f.run("ls", "web");
+  assert.deepEqual(rowsOf(named.out), [HEADING, FIRST, SECOND]);
+  assert.equal(
+    named.err,
+    'note: interface net1: the guest of "web" reports nothing, and "net1 mtu 1400" is declared\n',
+  );
   assert.equal((await f.run("ls", "-q")).out, "web/eth0\nweb/lan0\n");
   const [first] = JSON.parse((await f.run("ls", "-o", "json")).out);
   assert.deepEqual([first.sandboxId, first.interfaceId, first.mtu], ["web", "eth0", 1400]);
@@ -40,7 +45,7 @@ test("network inspect shows interfaces, ports, rules in order, rates and DNS ser
   assert.deepEqual(rowsOf((await f.run("inspect", "web")).out), [
     ["sandbox", "web"],
     ["interface eth0", "eth0, 10.213.0.2/32, fd5a:9c1d:7b3e::2/128, 02:50:0a:d5:00:02, mtu 1400"],
-    ["interface lan0", "eth1, 10.214.0.2/32, 02:50:0a:d5:00:02, mtu 1400"],
+    ["interface lan0", "net1, 10.214.0.2/32, 02:50:0a:d5:00:02, mtu 1400"],
     ["ports", "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 127.0.0.1:5353->53/udp"],
     ["rule 1", "allow 10.0.0.0/8:443/tcp"],
     ["egress", "none"],
@@ -155,7 +160,7 @@ test("network connect adds an interface under its name or a generated id", async
 
 test("network disconnect takes an id, or a name in the guest, or what network ls -q prints", async () => {
   await using f = await fixture();
-  for (const words of [["web", "lan0"], ["web", "eth1"], ["web/lan0"]])
+  for (const words of [["web", "lan0"], ["web", "net1"], ["web/lan0"]])
     assert.equal((await f.run("disconnect", ...words)).out, "web/lan0\n");
   assert.deepEqual(
     f.asked.removed.map(({ interfaceId }) => interfaceId),
@@ -174,6 +179,8 @@ test("network route ls lists routes, and with -q in the words that route set tak
     ["10.213.0.0/16", "-", "eth0", "10.213.0.2", "-", "link", "-"],
     ["::/0", "fe80::1", "eth0", "-", "-", "-", "yes"],
   ]);
+  const { err } = await f.run("route", "ls", "web");
+  assert.match(err, /^note: route ::\/0 metric 0: .* reports "via fe80::2\\x07", and nothing is declared\n$/);
   const { out } = await f.run("route", "ls", "-q", "web");
   assert.equal(
     out,
@@ -185,7 +192,7 @@ test("network route ls lists routes, and with -q in the words that route set tak
 
 test("network route set finds interfaces by id and by their names in the guest", async () => {
   await using f = await fixture();
-  const { code } = await f.run("route", "set", "web", "default", "via", "10.213.0.1", "dev", "eth1");
+  const { code } = await f.run("route", "set", "web", "default", "via", "10.213.0.1", "dev", "net1");
   assert.equal(code, 0);
   assert.equal(f.asked.routes[0]?.routes[0]?.interfaceId, "lan0");
   const vague = await f.run("route", "set", "web", "default via 10.213.0.1");
@@ -201,6 +208,7 @@ test("network route set finds interfaces by id and by their names in the guest",
 
 for (const { words, says } of [
   { words: ["network", "update", "web"], says: /there is nothing to change/ },
+  { words: ["network", "update", "web", "-p", "70000"], says: /ports are from 1 to 65535/ },
   { words: ["network", "update", "web", "--egress", "all"], says: /"all" is not what a sandbox may reach/ },
   {
     words: ["network", "update", "web", "--bandwidth-out", "1k"],

@@ -56,17 +56,24 @@ export type NetworkAsked = {
   readonly routes: UpdateRoutesRequest[];
 };
 
-/** Serves "web", with the network above and an interface "lan0" that its guest calls "eth1", and "alone", which has no network. */
+/** Serves "web", with the network above and an interface "lan0" that its guest calls "net1", and "alone", which has no network. */
 export function serveNetwork(api: FakeApi): NetworkAsked {
   const asked: NetworkAsked = { updates: [], added: [], removed: [], routes: [] };
-  const second = { ...FIRST, interfaceId: "lan0", name: "eth1", addresses: ["10.214.0.2/32"] };
+  const second = { ...FIRST, interfaceId: "lan0", name: "net1", addresses: ["10.214.0.2/32"] };
   const network = { ...NETWORK, interfaces: [FIRST, second] };
   serveSandboxes(api, [fakeSandbox("web", ["main"], network), fakeSandbox("alone")]);
   const { method } = SandboxService;
   api.unary(method.updateNetwork, (request) => {
     asked.updates.push(request);
-    const { policy, bandwidth } = request;
-    return { network: { ...network, ...(policy && { policy }), ...(bandwidth && { bandwidth }) } };
+    const { policy, bandwidth, publishedPorts } = request;
+    return {
+      network: {
+        ...network,
+        ...(policy && { policy }),
+        ...(bandwidth && { bandwidth }),
+        ...(publishedPorts && { publishedPorts: publishedPorts.ports }),
+      },
+    };
   });
   api.unary(method.listRefusedPackets, () => ({
     packets: [
@@ -83,11 +90,14 @@ export function serveNetwork(api: FakeApi): NetworkAsked {
     refusedPackets: 12n,
     forgedPackets: 2n,
   }));
-  api.unary(method.listInterfaces, () => ({ interfaces: [second, FIRST] }));
+  api.unary(method.listInterfaces, () => ({
+    interfaces: [FIRST, second],
+    drift: [{ subject: "interface net1", declared: "net1 mtu 1400", reported: "" }],
+  }));
   api.unary(method.addInterface, (request) => {
     asked.added.push(request);
     const { interfaceId = "", name = "" } = request.interface ?? {};
-    return { interface: { ...FIRST, interfaceId, name: name || "eth2" } };
+    return { interface: { ...FIRST, interfaceId, name: name || "net2" } };
   });
   api.unary(method.removeInterface, (request) => {
     asked.removed.push(request);
@@ -98,7 +108,8 @@ export function serveNetwork(api: FakeApi): NetworkAsked {
     { destination: "10.213.0.0/16", interfaceId: "eth0", source: "10.213.0.2", scope: RouteScope.LINK },
     { destination: "::/0", gateway: "fe80::1", interfaceId: "eth0", onlink: true },
   ];
-  api.unary(method.listRoutes, () => ({ routes }));
+  const drift = [{ subject: "route ::/0 metric 0", declared: "", reported: "via fe80::2\x07" }];
+  api.unary(method.listRoutes, () => ({ routes, drift }));
   api.unary(method.updateRoutes, (request) => {
     asked.routes.push(request);
     if (request.routes.some(({ gateway }) => gateway === "192.0.2.1"))
