@@ -46,7 +46,7 @@ const inContainer = async (script: string) =>
 
 /** Whether the container reaches a server outside. */
 const reaches = async (address: string) =>
-  (await inContainer(`echo hello | timeout 5 nc -w 3 ${address} 7000 || true`)).trim() === "hello";
+  (await inContainer(`echo hello | timeout 40 nc -w 30 ${address} 7000 || true`)).trim() === "hello";
 
 /** Whether the guest answers outside. */
 const answers = (address: string) => outside.shell(`busybox ping -c 2 -W 5 ${address} >/dev/null`);
