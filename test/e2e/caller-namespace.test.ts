@@ -72,6 +72,11 @@ test("a sandbox is in the place of a namespace's programs, with the addresses an
     [{ interfaceId: "eth0", mtu: 1400, addresses: ["10.9.0.2/24", "fd00:9::2/64"] }],
   );
   assert.match(await inContainer("ip route"), /default via 10\.9\.0\.1 dev eth0/);
+  const { routes } = await stack.client.sandboxes.listRoutes({ sandboxId });
+  assert.deepEqual(
+    routes.map(({ destination, gateway, interfaceId }) => [destination, gateway, interfaceId]),
+    [["0.0.0.0/0", "10.9.0.1", "eth0"]],
+  );
   for (const address of ["10.9.0.1", "fd00:9::1"]) assert.ok(await reaches(address));
   await answers("10.9.0.2");
 });

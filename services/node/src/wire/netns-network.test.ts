@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { NetnsLink } from "@paddock/network";
 import { agentpb } from "@paddock/protocol";
-import { mirrorCard, netnsConfig, placedLinks } from "./netns-network.ts";
+import { mirrorCard, netnsConfig, netnsRoutes, placedLinks } from "./netns-network.ts";
 
 const link = (name: string, index: number): NetnsLink => ({
   name,
@@ -53,4 +53,12 @@ test("a guest gets the addresses, routes and neighbours of the links", () => {
     config.neighbours.map(({ interface: name, address }) => [name, address]),
     [["eth0", "10.9.4.1"]],
   );
+});
+
+test("routes are shown by the names of the links", () => {
+  const route = { destination: "10.0.0.0/8", metric: 0, scope: "link", onlink: false } as const;
+  const routes = [{ ...route, link: "eth0", gateway: undefined, source: "10.9.4.2" }];
+  assert.deepEqual(netnsRoutes({ name: "pod", inode: "1", links: [], routes, neighbours: [] }), [
+    { ...route, interfaceId: "eth0", gateway: "", source: "10.9.4.2" },
+  ]);
 });

@@ -2,7 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { mirrorTap, type NetnsNetwork } from "@paddock/network";
 import { agentpb } from "@paddock/protocol";
-import type { MirroredLink, NetnsRecord } from "../record/network-record.ts";
+import type { MirroredLink, NetnsRecord, RouteRecord } from "../record/network-record.ts";
 import type { MachineInterface } from "../vm/machine-port.ts";
 
 const SCOPES = {
@@ -27,6 +27,15 @@ export const netnsConfig = ({ links, routes, neighbours }: NetnsRecord): agentpb
     })),
     neighbours: neighbours.map(({ link, address, mac }) => ({ interface: link, address, mac })),
   });
+
+/** The routes of a namespace, by the names of its links. */
+export const netnsRoutes = ({ routes }: NetnsRecord): readonly RouteRecord[] =>
+  routes.map(({ link, gateway = "", source = "", ...route }) => ({
+    ...route,
+    interfaceId: link,
+    gateway,
+    source,
+  }));
 
 /** The card of a link. The first card needs no port: it exists from the boot to the end. */
 export const mirrorCard = (link: MirroredLink): MachineInterface => ({
