@@ -6,8 +6,8 @@ import type { ServerHttp2Stream } from "node:http2";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { PaddockError } from "@paddock/domain";
 import { SandboxState } from "@paddock/protocol";
-import { EventLog } from "../harness/event-log.ts";
 import { exec } from "../harness/exec.ts";
 import {
   type Attack,
@@ -19,6 +19,7 @@ import {
 } from "../harness/hostile-agent.ts";
 import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
+import { until } from "../harness/until.ts";
 import { vmOf } from "../harness/vm-of.ts";
 
 const MIB = 1024 * 1024;
@@ -92,12 +93,20 @@ after(() => stack?.[Symbol.asyncDispose]());
 const inside = (sandboxId: string) =>
   exec(stack.client, ["cut", "-d ", "-f1,22", "/proc/1/stat"], { sandboxId, containerId: "c1" });
 
-/** Waits until the node has noticed that the guest answers. Before that, calls to the guest fail within seconds. */
+/**
+ * Waits until calls reach the guest. A link that broke often is opened again after a pause of seconds, and until then calls to the
+ * guest fail within seconds, whether or not the node has already reported the guest as silent.
+ */
 async function answersAgain(sandboxId: string): Promise<void> {
-  await using log = await EventLog.start(stack.client, { sandboxId });
-  const { status } = await stack.client.sandboxes.getSandboxStatus({ sandboxId }, soon());
-  if (status?.health?.healthy === false)
-    await log.find(({ change }) => change.case === "health" && change.value.healthy);
+  const isReached = () =>
+    inside(sandboxId).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof PaddockError && error.reason === "GUEST_UNAVAILABLE") return false;
+        throw error;
+      },
+    );
+  await until(isReached, `calls reach the guest of sandbox ${sandboxId}`);
 }
 
 /** A figure of the daemon's memory, in bytes. */
