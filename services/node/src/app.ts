@@ -177,7 +177,7 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
   const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
   return {
     ...opened,
-    namespaces: new CallerNamespaces(),
+    namespaces: new CallerNamespaces(stateDir),
     allowsNamespaces: config.allowsNamespaces,
     nodeId,
     stateDir,

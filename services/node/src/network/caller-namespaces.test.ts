@@ -29,7 +29,7 @@ async function name(namespace: Namespace, as: string): Promise<void> {
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), "netns-"));
   resources.defer(() => rm(directory, { recursive: true }));
-  namespaces = new CallerNamespaces(directory);
+  namespaces = new CallerNamespaces("/state", directory);
   pod = resources.use(await Namespace.create());
   await pod.shell(`
     ip link add name eth0 type veth peer name peer0; ip link set peer0 up
@@ -103,6 +103,16 @@ test("a name that was given to another namespace is refused, and that namespace 
   const earlier = { ...netns, inode: "1" };
   await assert.rejects(namespaces.connect(earlier, network.links, OWNER, signal), { kind: "invalid" });
   await namespaces.disconnect(earlier, OWNER.label);
+  assert.equal((await namespaces.owners()).length, 1);
+  await namespaces.disconnect(netns, OWNER.label);
+});
+
+test("the taps of another node of the host are not this node's", async () => {
+  const { network, ...netns } = await namespaces.read("pod");
+  await namespaces.connect(netns, network.links, OWNER, signal);
+  const other = new CallerNamespaces("/another/state", directory);
+  assert.deepEqual(await other.owners(), []);
+  await other.disconnect(netns, OWNER.label);
   assert.equal((await namespaces.owners()).length, 1);
   await namespaces.disconnect(netns, OWNER.label);
 });

@@ -6,6 +6,7 @@
  * A namespace is identified by its name below `/run/netns` and by its inode: if a name was given to another namespace, nothing
  * of the earlier one is left.
  */
+import { createHash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -32,10 +33,13 @@ export type Netns = { readonly name: string; readonly inode: string };
 
 export class CallerNamespaces {
   readonly #directory: string;
+  /** Begins the labels of this node's taps: other nodes of the host may use the same namespaces. */
+  readonly #node: string;
 
-  /** Only tests use another `directory`. */
-  constructor(directory: string = NETNS_DIRECTORY) {
+  /** `directory` is another one in tests only. */
+  constructor(stateDir: string, directory: string = NETNS_DIRECTORY) {
     this.#directory = directory;
+    this.#node = `${createHash("sha256").update(stateDir).digest("hex").slice(0, 16)}.`;
   }
 
   /** Command prefix that runs a command in the namespace. */
@@ -78,7 +82,7 @@ export class CallerNamespaces {
     await this.#require(netns);
     const writer = new HostWriter(this.#runner(netns.name));
     for (const link of links) {
-      await writer.links(mirrorLines(link, owner), signal);
+      await writer.links(mirrorLines(link, { ...owner, label: this.#node + owner.label }), signal);
       await writer.queues(mirrorQueues(link), signal);
     }
   }
@@ -96,7 +100,7 @@ export class CallerNamespaces {
     const run = this.#runner(netns.name);
     const [reader, writer] = [new HostReader(run), new HostWriter(run)];
     const links = await reader.links(signal);
-    for (const { name: tap } of links.filter((each) => each.label === label)) {
+    for (const { name: tap } of links.filter((each) => each.label === this.#node + label)) {
       const number = linkOfMirror(tap);
       if (number === undefined || (only ?? number) !== number) continue;
       const link = links.find(({ index }) => index === number);
@@ -106,7 +110,7 @@ export class CallerNamespaces {
     }
   }
 
-  /** The labels of all taps in all namespaces, each with its namespace. */
+  /** The labels of all taps of this node in all namespaces, each with its namespace. */
   async owners(signal?: AbortSignal): Promise<readonly (Netns & { readonly label: string })[]> {
     const found = await Promise.all((await this.#names()).map((name) => this.#ownersIn(name, signal)));
     return found.flat();
@@ -125,7 +129,9 @@ export class CallerNamespaces {
     const inode = await this.#inodeOf(name);
     if (inode === undefined) return [];
     const links = await new HostReader(this.#runner(name)).links(signal);
-    const labels = links.filter((each) => linkOfMirror(each.name) !== undefined).map(({ label }) => label);
+    const labels = links
+      .filter((each) => linkOfMirror(each.name) !== undefined && each.label.startsWith(this.#node))
+      .map(({ label }) => label.slice(this.#node.length));
     return [...new Set(labels)].map((label) => ({ name, inode, label }));
   }
 

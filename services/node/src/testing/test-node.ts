@@ -58,7 +58,7 @@ export class TestNode implements AsyncDisposable {
   network: NodeContext["network"];
   readonly ports = new HostPorts();
   /** Of daemons from the next `crash` on. */
-  namespaces: NodeContext["namespaces"] = new CallerNamespaces("/nonexistent");
+  namespaces: NodeContext["namespaces"] = new CallerNamespaces("/state", "/nonexistent");
   allowsNamespaces = false;
   bootId = "this boot";
   context: NodeContext;
