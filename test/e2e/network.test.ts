@@ -14,6 +14,7 @@ import {
   type SandboxStatus,
 } from "@paddock/protocol";
 import { buildNetprobe, Namespace } from "../../libs/network/src/testing/index.ts";
+import { serve } from "../harness/container-server.ts";
 import { exec } from "../harness/exec.ts";
 import { idle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
@@ -78,6 +79,9 @@ async function askFrom(sandboxId: string, host: string, port = 7000): Promise<st
 const inContainer = async (sandboxId: string, script: string) =>
   (await exec(stack.client, ["sh", "-c", script], { sandboxId, containerId: "c1" })).stdout;
 
+const serveHello = (sandboxId: string, port: number) =>
+  serve(stack.client, { sandboxId, containerId: "c1" }, port, "echo hello");
+
 test("a container reaches the world by IPv4 and IPv6, and no private address, no host and no neighbour", async () => {
   const addresses = addressesOf(await runSandbox("one"));
   const [neighbour = ""] = addressesOf(await runSandbox("two"));
@@ -130,8 +134,7 @@ test("a sandbox keeps its network while the daemon is killed, and when it is sto
 test("two sandboxes can talk while each of them names the other", async () => {
   const [one = ""] = addressesOf(await runSandbox("one", { peers: ["two"] }));
   const [two = ""] = addressesOf(await runSandbox("two"));
-  const serve = "nc -ll -p 7000 -e echo hello </dev/null >/dev/null 2>&1 &";
-  for (const id of ["one", "two"]) await inContainer(id, serve);
+  for (const id of ["one", "two"]) await serveHello(id, 7000);
   const name = (sandboxId: string, ...sandboxIds: string[]) =>
     stack.client.sandboxes.updateNetwork({ requestId: randomUUID(), sandboxId, peers: { sandboxIds } });
   assert.equal(await askFrom("one", two), "");
@@ -151,7 +154,7 @@ test("a published port is reached from outside, on a port that the status shows"
   const [tcp, udp] = status.network?.publishedPorts ?? [];
   assert.ok(tcp !== undefined && tcp.hostPort > 0);
   assert.equal(udp?.hostPort, 5353);
-  await inContainer("web", "nc -ll -p 80 -e echo hello </dev/null >/dev/null 2>&1 &");
+  await serveHello("web", 80);
   const answer = `timeout 5 bash -c 'exec 3<>/dev/tcp/${HOST}/${tcp.hostPort}; head -c 6 <&3'`;
   assert.equal(await outside.shell(answer), "hello\n");
   assert.equal(await shell(answer.replace(HOST, "127.0.0.1")), "hello\n");

@@ -13,6 +13,7 @@ import type { Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { CommandLine, PADDOCK } from "../harness/command-line.ts";
+import { serve } from "../harness/container-server.ts";
 import { exec } from "../harness/exec.ts";
 import { runIdle } from "../harness/sandbox.ts";
 import { Stack } from "../harness/stack.ts";
@@ -57,11 +58,9 @@ before(async () => {
     i=0; while [ $i -lt ${SIZE_MIB} ]; do cat /tmp/block; i=$((i+1)); done`;
   await inBox("cat >/tmp/http", Buffer.from(http));
   // 80 serves the blocks, 81 bytes without end; 82 says what it got when its client has ended, and 83 says all again.
-  await inBox(`
-    nc -ll -p 80 -e sh /tmp/http </dev/null >/dev/null 2>&1 &
-    nc -ll -p 81 -e yes </dev/null >/dev/null 2>&1 &
-    nc -ll -p 82 -e sha256sum </dev/null >/dev/null 2>&1 &
-    nc -ll -p 83 -e cat </dev/null >/dev/null 2>&1 &`);
+  const commands = ["sh /tmp/http", "yes", "sha256sum", "cat"];
+  for (const [index, command] of commands.entries())
+    await serve(stack.client, { sandboxId: "box", containerId: "c1" }, 80 + index, command);
   const words = ["port-forward", "box", "-o", "json", ":80", ":81", ":82", ":83", ":84"];
   forwarding = spawn(PADDOCK, words, { env: paddock.env, stdio: ["ignore", "pipe", "pipe"] });
   forwarding.stderr.on("data", (said: Buffer) => {
