@@ -2,9 +2,11 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     const ROOT: &str = "../../proto";
-    const FILE: &str = "paddock/agent/v1/agent.proto";
-    println!("cargo:rerun-if-changed={ROOT}/{FILE}");
-    let descriptors = protox::compile([FILE], [ROOT])?;
+    const FILES: [&str; 2] = ["paddock/agent/v1/agent.proto", "paddock/agent/v1/file.proto"];
+    for file in FILES {
+        println!("cargo:rerun-if-changed={ROOT}/{file}");
+    }
+    let descriptors = protox::compile(FILES, [ROOT])?;
     tonic_prost_build::configure().build_client(true).build_transport(false).bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

@@ -52,6 +52,7 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     portForward: portForward(api),
     addDevice: notImplemented,
     removeDevice: notImplemented,
+    listDevices: notImplemented,
   }),
   ...forwarding(api, ContainerService, {
     getContainerStatus: getContainerStatus(api),

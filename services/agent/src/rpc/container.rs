@@ -126,4 +126,18 @@ impl ContainerService for Containers {
         let processes = control::processes(container).await?;
         Ok(Response::new(pb::ListProcessesResponse { processes }))
     }
+
+    async fn add_container_device(
+        &self,
+        _: Request<pb::AddContainerDeviceRequest>,
+    ) -> Answer<pb::AddContainerDeviceResponse> {
+        Err(Status::unimplemented("devices"))
+    }
+
+    async fn remove_container_device(
+        &self,
+        _: Request<pb::RemoveContainerDeviceRequest>,
+    ) -> Answer<pb::RemoveContainerDeviceResponse> {
+        Err(Status::unimplemented("devices"))
+    }
 }

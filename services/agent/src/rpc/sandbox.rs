@@ -92,6 +92,17 @@ impl SandboxService for Sandboxes {
         Ok(Response::new(pb::ShutdownResponse {}))
     }
 
+    async fn release_disk(
+        &self,
+        _: Request<pb::ReleaseDiskRequest>,
+    ) -> Result<Response<pb::ReleaseDiskResponse>, Status> {
+        Err(Status::unimplemented("disks"))
+    }
+
+    async fn grow_disk(&self, _: Request<pb::GrowDiskRequest>) -> Result<Response<pb::GrowDiskResponse>, Status> {
+        Err(Status::unimplemented("disks"))
+    }
+
     type WatchEventsStream = ReceiverStream<Result<pb::WatchEventsResponse, Status>>;
 
     async fn watch_events(

@@ -56,14 +56,20 @@ fn code(reason: FailureReason) -> Code {
         | FailureReason::NoTerminal
         | FailureReason::LimitBelowUse
         | FailureReason::GatewayUnreachable
-        | FailureReason::PortRefused => Code::FailedPrecondition,
+        | FailureReason::PortRefused
+        | FailureReason::FileRefused
+        | FailureReason::DeviceBusy
+        | FailureReason::BadFilesystem => Code::FailedPrecondition,
         FailureReason::ContainerNotFound
         | FailureReason::ProcessNotFound
         | FailureReason::DiskNotFound
-        | FailureReason::InterfaceNotFound => Code::NotFound,
+        | FailureReason::InterfaceNotFound
+        | FailureReason::FileNotFound
+        | FailureReason::TransferNotFound => Code::NotFound,
         FailureReason::ContainerExists | FailureReason::ProcessExists => Code::AlreadyExists,
         FailureReason::OffsetNotHeld | FailureReason::EventNotReached => Code::OutOfRange,
-        FailureReason::Exhausted => Code::ResourceExhausted,
+        FailureReason::Exhausted | FailureReason::DiskFull => Code::ResourceExhausted,
+        FailureReason::DigestMismatch => Code::DataLoss,
         FailureReason::TimedOut => Code::DeadlineExceeded,
         FailureReason::Internal | FailureReason::Unspecified => Code::Internal,
     }

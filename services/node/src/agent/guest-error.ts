@@ -35,6 +35,13 @@ const REASONS: Readonly<Record<agentpb.FailureReason, ErrorReason>> = {
   [FailureReason.INTERFACE_NOT_FOUND]: "GUEST_FAILED",
   [FailureReason.GATEWAY_UNREACHABLE]: "INVALID_FIELD",
   [FailureReason.PORT_REFUSED]: "PORT_REFUSED",
+  [FailureReason.FILE_NOT_FOUND]: "FILE_NOT_FOUND",
+  [FailureReason.FILE_REFUSED]: "FILE_REFUSED",
+  [FailureReason.DISK_FULL]: "DISK_FULL",
+  [FailureReason.TRANSFER_NOT_FOUND]: "TRANSFER_NOT_FOUND",
+  [FailureReason.DIGEST_MISMATCH]: "DIGEST_MISMATCH",
+  [FailureReason.DEVICE_BUSY]: "DEVICE_BUSY",
+  [FailureReason.BAD_FILESYSTEM]: "BAD_FILESYSTEM",
 };
 
 /** Methods that wait for nothing in the guest: a guest that does not answer them in time is unavailable. */

@@ -69,6 +69,8 @@ function guestSource({ source, destination }: MountSpec): agentpb.Mount["source"
         "NOT_IMPLEMENTED",
         `the volume at ${destination} cannot be mounted: this node has no volumes`,
       );
+    case "hostDirectory":
+      throw new PaddockError("NOT_IMPLEMENTED", `the directory at ${destination} cannot be mounted`);
     case undefined:
       throw invalidField(
         "spec.mounts",

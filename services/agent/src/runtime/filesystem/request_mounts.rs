@@ -46,6 +46,7 @@ pub fn check(mounts: &[pb::Mount]) -> Result<()> {
             Some(Source::Disk(_)) => {
                 return Err(RuntimeError::InvalidSpec("the fstype of a disk is ext4 or squashfs".into()));
             }
+            Some(Source::Virtiofs(share)) => check_id("tag of a host directory", &share.tag)?,
             None => {
                 return Err(RuntimeError::InvalidSpec(format!("the mount at {path:?} has no source")));
             }
@@ -64,6 +65,9 @@ pub fn mount(root: &OwnedFd, spec: &FilesystemSpec, files: &Files) -> Result<()>
             Some(Source::Shared(shared)) => (shared_directory(spec, &shared.name, flags)?, Target::Directory),
             Some(Source::File(file)) => (files.clone_of(number, file, flags)?, Target::File),
             Some(Source::Disk(disk)) => (open_disk(disk, device, mount.read_only, flags)?, Target::Directory),
+            Some(Source::Virtiofs(share)) => {
+                (mount_api::new_filesystem("virtiofs", &[("source", &share.tag)], flags)?, Target::Directory)
+            }
             None => continue,
         };
         let place = in_root::open_or_create(root, &mount.destination, target)?;

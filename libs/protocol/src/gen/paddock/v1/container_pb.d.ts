@@ -611,7 +611,7 @@ export declare type MountSpec = Message<"paddock.v1.MountSpec"> & {
   destination: string;
 
   /**
-   * Source of the mount. A request never names a path of the host.
+   * Source of the mount.
    *
    * @generated from oneof paddock.v1.MountSpec.source
    */
@@ -641,16 +641,25 @@ export declare type MountSpec = Message<"paddock.v1.MountSpec"> & {
     case: "file";
   } | {
     /**
-     * A volume of the node.
+     * A volume, see VolumeService. The sandbox is placed on its node.
      *
      * @generated from field: paddock.v1.VolumeMount volume = 5;
      */
     value: VolumeMount;
     case: "volume";
+  } | {
+    /**
+     * A directory of the node, below one that its operator allows.
+     *
+     * @generated from field: paddock.v1.HostDirectoryMount host_directory = 8;
+     */
+    value: HostDirectoryMount;
+    case: "hostDirectory";
   } | { case: undefined; value?: undefined };
 
   /**
-   * Whether the mount is read-only.
+   * Whether the mount is read-only. Containers of many sandboxes can have a read-only mount of a volume; one that is not read-only
+   * is the volume's only mount outside its sandbox.
    *
    * @generated from field: bool read_only = 6;
    */
@@ -759,7 +768,7 @@ export declare type FileMount = Message<"paddock.v1.FileMount"> & {
 export declare const FileMountSchema: GenMessage<FileMount>;
 
 /**
- * VolumeMount is a volume that the node's configuration offers.
+ * VolumeMount is a volume.
  *
  * @generated from message paddock.v1.VolumeMount
  */
@@ -777,6 +786,27 @@ export declare type VolumeMount = Message<"paddock.v1.VolumeMount"> & {
  * Use `create(VolumeMountSchema)` to create a new message.
  */
 export declare const VolumeMountSchema: GenMessage<VolumeMount>;
+
+/**
+ * HostDirectoryMount is a directory of the node, which the node serves with virtiofsd.
+ *
+ * @generated from message paddock.v1.HostDirectoryMount
+ */
+export declare type HostDirectoryMount = Message<"paddock.v1.HostDirectoryMount"> & {
+  /**
+   * Absolute path on the node, without "." and "..", equal to or below a directory of the node's setting PADDOCK_HOST_DIRECTORIES.
+   * No part of it below that directory is a symbolic link.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message paddock.v1.HostDirectoryMount.
+ * Use `create(HostDirectoryMountSchema)` to create a new message.
+ */
+export declare const HostDirectoryMountSchema: GenMessage<HostDirectoryMount>;
 
 /**
  * ExitStatus is how a process ended.

@@ -19,7 +19,7 @@ export declare const file_paddock_v1_sandbox: GenFile;
 /**
  * SandboxSpec is the desired configuration of a sandbox.
  *
- * Planned fields and their numbers: 10 devices, 11 volumes, 12 placement selector (labels of nodes), 13 required
+ * Planned fields and their numbers: 10 devices, 12 placement selector (labels of nodes), 13 required
  * isolation, 14 time to live, 15 source (a template or a snapshot, in place of a boot), 16 tenant. They are not `reserved`:
  * a reserved number cannot be used later without breaking the accepted protocol.
  *
@@ -1307,20 +1307,20 @@ export declare const GuestStatsSchema: GenMessage<GuestStats>;
  */
 export declare type Device = Message<"paddock.v1.Device"> & {
   /**
-   * Id of the device.
+   * Id of the device, unique in the sandbox; empty in AddDevice means a generated id.
    *
    * @generated from field: string device_id = 1;
    */
   deviceId: string;
 
   /**
-   * Source of the device. Names refer to the configuration of the node: a request never names a path of the host.
+   * Source of the device.
    *
    * @generated from oneof paddock.v1.Device.source
    */
   source: {
     /**
-     * A volume that the node offers.
+     * A volume, as a block device without its file system being mounted.
      *
      * @generated from field: paddock.v1.VolumeDevice volume = 2;
      */
@@ -1328,12 +1328,20 @@ export declare type Device = Message<"paddock.v1.Device"> & {
     case: "volume";
   } | {
     /**
-     * A host device that the node offers.
+     * A device or an image file of the node.
      *
      * @generated from field: paddock.v1.HostDevice host_device = 3;
      */
     value: HostDevice;
     case: "hostDevice";
+  } | {
+    /**
+     * A PCI device of the node, by VFIO.
+     *
+     * @generated from field: paddock.v1.VfioDevice vfio = 10;
+     */
+    value: VfioDevice;
+    case: "vfio";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -1344,11 +1352,39 @@ export declare type Device = Message<"paddock.v1.Device"> & {
   containerId: string;
 
   /**
-   * Absolute path in the container.
+   * Absolute path in the container, such as "/dev/data"; empty with a container means "/dev/" and the device id.
    *
    * @generated from field: string container_path = 5;
    */
   containerPath: string;
+
+  /**
+   * Permission bits of the device file in the container; 0 means 0660.
+   *
+   * @generated from field: uint32 mode = 6;
+   */
+  mode: number;
+
+  /**
+   * User id of the device file's owner in the container.
+   *
+   * @generated from field: uint32 uid = 7;
+   */
+  uid: number;
+
+  /**
+   * Group id of the device file in the container.
+   *
+   * @generated from field: uint32 gid = 8;
+   */
+  gid: number;
+
+  /**
+   * Read-only: size in bytes of a block device; 0 for other devices.
+   *
+   * @generated from field: uint64 size_bytes = 9;
+   */
+  sizeBytes: bigint;
 };
 
 /**
@@ -1371,7 +1407,7 @@ export declare type VolumeDevice = Message<"paddock.v1.VolumeDevice"> & {
   name: string;
 
   /**
-   * Whether the device is read-only.
+   * Whether the device is read-only, also to the VM's process.
    *
    * @generated from field: bool read_only = 2;
    */
@@ -1385,17 +1421,25 @@ export declare type VolumeDevice = Message<"paddock.v1.VolumeDevice"> & {
 export declare const VolumeDeviceSchema: GenMessage<VolumeDevice>;
 
 /**
- * HostDevice is a device of the host.
+ * HostDevice is a block device or a raw image file of the node. The content is never examined to find a format.
  *
  * @generated from message paddock.v1.HostDevice
  */
 export declare type HostDevice = Message<"paddock.v1.HostDevice"> & {
   /**
-   * Name of the device in the node's configuration.
+   * Absolute path on the node, without "." and "..", below a directory of the node's setting PADDOCK_DEVICE_DIRECTORIES. No part of it
+   * below that directory is a symbolic link.
    *
-   * @generated from field: string name = 1;
+   * @generated from field: string path = 1;
    */
-  name: string;
+  path: string;
+
+  /**
+   * Whether the device is read-only, also to the VM's process.
+   *
+   * @generated from field: bool read_only = 2;
+   */
+  readOnly: boolean;
 };
 
 /**
@@ -1403,6 +1447,26 @@ export declare type HostDevice = Message<"paddock.v1.HostDevice"> & {
  * Use `create(HostDeviceSchema)` to create a new message.
  */
 export declare const HostDeviceSchema: GenMessage<HostDevice>;
+
+/**
+ * VfioDevice is a PCI device of the node. All devices of its IOMMU group are attached.
+ *
+ * @generated from message paddock.v1.VfioDevice
+ */
+export declare type VfioDevice = Message<"paddock.v1.VfioDevice"> & {
+  /**
+   * PCI address on the node, such as "0000:3b:00.0". The node's setting PADDOCK_VFIO_DEVICES allows it.
+   *
+   * @generated from field: string pci_address = 1;
+   */
+  pciAddress: string;
+};
+
+/**
+ * Describes the message paddock.v1.VfioDevice.
+ * Use `create(VfioDeviceSchema)` to create a new message.
+ */
+export declare const VfioDeviceSchema: GenMessage<VfioDevice>;
 
 /**
  * AddDeviceRequest is a device to attach.
@@ -1484,6 +1548,13 @@ export declare type RemoveDeviceRequest = Message<"paddock.v1.RemoveDeviceReques
    * @generated from field: string device_id = 3;
    */
   deviceId: string;
+
+  /**
+   * Removes the device from the VM also if the guest does not release it: the guest then has I/O errors.
+   *
+   * @generated from field: bool force = 4;
+   */
+  force: boolean;
 };
 
 /**
@@ -1505,6 +1576,46 @@ export declare type RemoveDeviceResponse = Message<"paddock.v1.RemoveDeviceRespo
  * Use `create(RemoveDeviceResponseSchema)` to create a new message.
  */
 export declare const RemoveDeviceResponseSchema: GenMessage<RemoveDeviceResponse>;
+
+/**
+ * ListDevicesRequest names the sandbox.
+ *
+ * @generated from message paddock.v1.ListDevicesRequest
+ */
+export declare type ListDevicesRequest = Message<"paddock.v1.ListDevicesRequest"> & {
+  /**
+   * Id of the sandbox.
+   *
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message paddock.v1.ListDevicesRequest.
+ * Use `create(ListDevicesRequestSchema)` to create a new message.
+ */
+export declare const ListDevicesRequestSchema: GenMessage<ListDevicesRequest>;
+
+/**
+ * ListDevicesResponse has the devices.
+ *
+ * @generated from message paddock.v1.ListDevicesResponse
+ */
+export declare type ListDevicesResponse = Message<"paddock.v1.ListDevicesResponse"> & {
+  /**
+   * The devices, in the order in which they were added.
+   *
+   * @generated from field: repeated paddock.v1.Device devices = 1;
+   */
+  devices: Device[];
+};
+
+/**
+ * Describes the message paddock.v1.ListDevicesResponse.
+ * Use `create(ListDevicesResponseSchema)` to create a new message.
+ */
+export declare const ListDevicesResponseSchema: GenMessage<ListDevicesResponse>;
 
 /**
  * AddInterfaceRequest is an interface to add.
@@ -1938,8 +2049,7 @@ export declare const CgroupLayoutSchema: GenEnum<CgroupLayout>;
  * INVALID_ARGUMENT (with a `google.rpc.BadRequest` that names each invalid field), NOT_FOUND, DEADLINE_EXCEEDED, and UNAVAILABLE
  * (the node, the VM or its guest cannot be reached).
  *
- * Planned calls: UpdateSandbox (labels and annotations), ListDevices, CopyTo and CopyFrom (files of a container, as a stream),
- * and the calls of templates and snapshots. Each interface has an id, and routes name the interface by that id.
+ * Planned calls: UpdateSandbox (labels and annotations), and the calls of templates and snapshots. Each interface has an id, and routes name the interface by that id.
  *
  * @generated from service paddock.v1.SandboxService
  */
@@ -2111,7 +2221,11 @@ export declare const SandboxService: GenService<{
     output: typeof PortForwardResponseSchema;
   },
   /**
-   * AddDevice attaches a device to the running VM. Errors: ALREADY_EXISTS, FAILED_PRECONDITION, RESOURCE_EXHAUSTED.
+   * AddDevice attaches a device to the running VM and shows it in a container. It is kept when the sandbox is stopped and started, and
+   * when the container starts again. Devices with the same source are one device of the VM, which stays until the last one is removed.
+   * Errors: INVALID_ARGUMENT (not a device or image file that the operator allows), ALREADY_EXISTS (the id, or the path in the
+   * container), NOT_FOUND (the container, the volume, or the file), FAILED_PRECONDITION (not running; in use elsewhere: reason
+   * DEVICE_IN_USE), RESOURCE_EXHAUSTED (no address).
    *
    * @generated from rpc paddock.v1.SandboxService.AddDevice
    */
@@ -2121,7 +2235,9 @@ export declare const SandboxService: GenService<{
     output: typeof AddDeviceResponseSchema;
   },
   /**
-   * RemoveDevice detaches a device.
+   * RemoveDevice detaches a device. It waits until the guest releases the device. A removal that has begun is not undone: after an error
+   * with an unknown outcome the node finishes it at its next start, or when the call is repeated. Errors: NOT_FOUND, FAILED_PRECONDITION
+   * (not running; or the guest does not release the device, which `force` ignores: reason DEVICE_BUSY).
    *
    * @generated from rpc paddock.v1.SandboxService.RemoveDevice
    */
@@ -2129,6 +2245,16 @@ export declare const SandboxService: GenService<{
     methodKind: "unary";
     input: typeof RemoveDeviceRequestSchema;
     output: typeof RemoveDeviceResponseSchema;
+  },
+  /**
+   * ListDevices lists the devices of a sandbox in any state, in the order in which they were added.
+   *
+   * @generated from rpc paddock.v1.SandboxService.ListDevices
+   */
+  listDevices: {
+    methodKind: "unary";
+    input: typeof ListDevicesRequestSchema;
+    output: typeof ListDevicesResponseSchema;
   },
   /**
    * AddInterface adds a network interface to the running VM and configures it in the guest. The interface has the policy and the rates

@@ -1163,6 +1163,13 @@ export declare type CreateContainerRequest = Message<"paddock.agent.v1.CreateCon
    * @generated from field: string instance = 9;
    */
   instance: string;
+
+  /**
+   * Device files in addition to the standard ones, at most 64.
+   *
+   * @generated from field: repeated paddock.agent.v1.ContainerDevice devices = 10;
+   */
+  devices: ContainerDevice[];
 };
 
 /**
@@ -1477,6 +1484,14 @@ export declare type Mount = Message<"paddock.agent.v1.Mount"> & {
      */
     value: DiskMount;
     case: "disk";
+  } | {
+    /**
+     * A directory of the host.
+     *
+     * @generated from field: paddock.agent.v1.VirtiofsMount virtiofs = 8;
+     */
+    value: VirtiofsMount;
+    case: "virtiofs";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -1614,6 +1629,258 @@ export declare type DiskMount = Message<"paddock.agent.v1.DiskMount"> & {
  * Use `create(DiskMountSchema)` to create a new message.
  */
 export declare const DiskMountSchema: GenMessage<DiskMount>;
+
+/**
+ * VirtiofsMount is a directory that the host serves by virtio-fs.
+ *
+ * @generated from message paddock.agent.v1.VirtiofsMount
+ */
+export declare type VirtiofsMount = Message<"paddock.agent.v1.VirtiofsMount"> & {
+  /**
+   * The tag of the virtio-fs device, in the form of an id, at most 36 bytes.
+   *
+   * @generated from field: string tag = 1;
+   */
+  tag: string;
+};
+
+/**
+ * Describes the message paddock.agent.v1.VirtiofsMount.
+ * Use `create(VirtiofsMountSchema)` to create a new message.
+ */
+export declare const VirtiofsMountSchema: GenMessage<VirtiofsMount>;
+
+/**
+ * ContainerDevice is a device file of a container.
+ *
+ * @generated from message paddock.agent.v1.ContainerDevice
+ */
+export declare type ContainerDevice = Message<"paddock.agent.v1.ContainerDevice"> & {
+  /**
+   * The disk that it stands for.
+   *
+   * @generated from field: paddock.agent.v1.ScsiDisk disk = 1;
+   */
+  disk?: ScsiDisk | undefined;
+
+  /**
+   * Absolute path in the container.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * Permission bits; 0 means 0660.
+   *
+   * @generated from field: uint32 mode = 3;
+   */
+  mode: number;
+
+  /**
+   * User id of the owner.
+   *
+   * @generated from field: uint32 uid = 4;
+   */
+  uid: number;
+
+  /**
+   * Group id.
+   *
+   * @generated from field: uint32 gid = 5;
+   */
+  gid: number;
+
+  /**
+   * Whether the container may only read it.
+   *
+   * @generated from field: bool read_only = 6;
+   */
+  readOnly: boolean;
+};
+
+/**
+ * Describes the message paddock.agent.v1.ContainerDevice.
+ * Use `create(ContainerDeviceSchema)` to create a new message.
+ */
+export declare const ContainerDeviceSchema: GenMessage<ContainerDevice>;
+
+/**
+ * AddContainerDeviceRequest is a device file to create.
+ *
+ * @generated from message paddock.agent.v1.AddContainerDeviceRequest
+ */
+export declare type AddContainerDeviceRequest = Message<"paddock.agent.v1.AddContainerDeviceRequest"> & {
+  /**
+   * Id of the container.
+   *
+   * @generated from field: string container_id = 1;
+   */
+  containerId: string;
+
+  /**
+   * The device.
+   *
+   * @generated from field: paddock.agent.v1.ContainerDevice device = 2;
+   */
+  device?: ContainerDevice | undefined;
+
+  /**
+   * How long the agent waits for the disk to appear; 0 means 10 s.
+   *
+   * @generated from field: google.protobuf.Duration disk_timeout = 3;
+   */
+  diskTimeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.AddContainerDeviceRequest.
+ * Use `create(AddContainerDeviceRequestSchema)` to create a new message.
+ */
+export declare const AddContainerDeviceRequestSchema: GenMessage<AddContainerDeviceRequest>;
+
+/**
+ * AddContainerDeviceResponse has no fields.
+ *
+ * @generated from message paddock.agent.v1.AddContainerDeviceResponse
+ */
+export declare type AddContainerDeviceResponse = Message<"paddock.agent.v1.AddContainerDeviceResponse"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.AddContainerDeviceResponse.
+ * Use `create(AddContainerDeviceResponseSchema)` to create a new message.
+ */
+export declare const AddContainerDeviceResponseSchema: GenMessage<AddContainerDeviceResponse>;
+
+/**
+ * RemoveContainerDeviceRequest names a device file.
+ *
+ * @generated from message paddock.agent.v1.RemoveContainerDeviceRequest
+ */
+export declare type RemoveContainerDeviceRequest = Message<"paddock.agent.v1.RemoveContainerDeviceRequest"> & {
+  /**
+   * Id of the container.
+   *
+   * @generated from field: string container_id = 1;
+   */
+  containerId: string;
+
+  /**
+   * The device; `disk` and `path` are used.
+   *
+   * @generated from field: paddock.agent.v1.ContainerDevice device = 2;
+   */
+  device?: ContainerDevice | undefined;
+};
+
+/**
+ * Describes the message paddock.agent.v1.RemoveContainerDeviceRequest.
+ * Use `create(RemoveContainerDeviceRequestSchema)` to create a new message.
+ */
+export declare const RemoveContainerDeviceRequestSchema: GenMessage<RemoveContainerDeviceRequest>;
+
+/**
+ * RemoveContainerDeviceResponse has no fields.
+ *
+ * @generated from message paddock.agent.v1.RemoveContainerDeviceResponse
+ */
+export declare type RemoveContainerDeviceResponse = Message<"paddock.agent.v1.RemoveContainerDeviceResponse"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.RemoveContainerDeviceResponse.
+ * Use `create(RemoveContainerDeviceResponseSchema)` to create a new message.
+ */
+export declare const RemoveContainerDeviceResponseSchema: GenMessage<RemoveContainerDeviceResponse>;
+
+/**
+ * ReleaseDiskRequest names a disk that the host is about to unplug.
+ *
+ * @generated from message paddock.agent.v1.ReleaseDiskRequest
+ */
+export declare type ReleaseDiskRequest = Message<"paddock.agent.v1.ReleaseDiskRequest"> & {
+  /**
+   * The disk.
+   *
+   * @generated from field: paddock.agent.v1.ScsiDisk disk = 1;
+   */
+  disk?: ScsiDisk | undefined;
+
+  /**
+   * Whether to remove it from the kernel also if a process has it open or its file system is mounted.
+   *
+   * @generated from field: bool force = 2;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message paddock.agent.v1.ReleaseDiskRequest.
+ * Use `create(ReleaseDiskRequestSchema)` to create a new message.
+ */
+export declare const ReleaseDiskRequestSchema: GenMessage<ReleaseDiskRequest>;
+
+/**
+ * ReleaseDiskResponse has no fields.
+ *
+ * @generated from message paddock.agent.v1.ReleaseDiskResponse
+ */
+export declare type ReleaseDiskResponse = Message<"paddock.agent.v1.ReleaseDiskResponse"> & {
+};
+
+/**
+ * Describes the message paddock.agent.v1.ReleaseDiskResponse.
+ * Use `create(ReleaseDiskResponseSchema)` to create a new message.
+ */
+export declare const ReleaseDiskResponseSchema: GenMessage<ReleaseDiskResponse>;
+
+/**
+ * GrowDiskRequest names a disk that the host has made larger.
+ *
+ * @generated from message paddock.agent.v1.GrowDiskRequest
+ */
+export declare type GrowDiskRequest = Message<"paddock.agent.v1.GrowDiskRequest"> & {
+  /**
+   * The disk.
+   *
+   * @generated from field: paddock.agent.v1.ScsiDisk disk = 1;
+   */
+  disk?: ScsiDisk | undefined;
+
+  /**
+   * Its new size in bytes.
+   *
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message paddock.agent.v1.GrowDiskRequest.
+ * Use `create(GrowDiskRequestSchema)` to create a new message.
+ */
+export declare const GrowDiskRequestSchema: GenMessage<GrowDiskRequest>;
+
+/**
+ * GrowDiskResponse has the size of the file system.
+ *
+ * @generated from message paddock.agent.v1.GrowDiskResponse
+ */
+export declare type GrowDiskResponse = Message<"paddock.agent.v1.GrowDiskResponse"> & {
+  /**
+   * Size of the file system in bytes; 0 if it is not mounted.
+   *
+   * @generated from field: uint64 filesystem_bytes = 1;
+   */
+  filesystemBytes: bigint;
+};
+
+/**
+ * Describes the message paddock.agent.v1.GrowDiskResponse.
+ * Use `create(GrowDiskResponseSchema)` to create a new message.
+ */
+export declare const GrowDiskResponseSchema: GenMessage<GrowDiskResponse>;
 
 /**
  * Resources are limits of cgroup v2. A limit that is not set does not change.
@@ -4105,6 +4372,55 @@ export enum FailureReason {
    * @generated from enum value: FAILURE_REASON_PORT_REFUSED = 20;
    */
   PORT_REFUSED = 20,
+
+  /**
+   * The file does not exist. NOT_FOUND.
+   *
+   * @generated from enum value: FAILURE_REASON_FILE_NOT_FOUND = 21;
+   */
+  FILE_NOT_FOUND = 21,
+
+  /**
+   * The file has the wrong type, is a directory that is not empty, exists, or is on a read-only file system. FAILED_PRECONDITION.
+   *
+   * @generated from enum value: FAILURE_REASON_FILE_REFUSED = 22;
+   */
+  FILE_REFUSED = 22,
+
+  /**
+   * The file system is full. RESOURCE_EXHAUSTED.
+   *
+   * @generated from enum value: FAILURE_REASON_DISK_FULL = 23;
+   */
+  DISK_FULL = 23,
+
+  /**
+   * The transfer that is continued does not exist. NOT_FOUND.
+   *
+   * @generated from enum value: FAILURE_REASON_TRANSFER_NOT_FOUND = 24;
+   */
+  TRANSFER_NOT_FOUND = 24,
+
+  /**
+   * The bytes of a transfer do not have their digest. DATA_LOSS.
+   *
+   * @generated from enum value: FAILURE_REASON_DIGEST_MISMATCH = 25;
+   */
+  DIGEST_MISMATCH = 25,
+
+  /**
+   * A process of the guest uses the device. FAILED_PRECONDITION.
+   *
+   * @generated from enum value: FAILURE_REASON_DEVICE_BUSY = 26;
+   */
+  DEVICE_BUSY = 26,
+
+  /**
+   * The file system of a disk is damaged, or is not of the expected type. FAILED_PRECONDITION.
+   *
+   * @generated from enum value: FAILURE_REASON_BAD_FILESYSTEM = 27;
+   */
+  BAD_FILESYSTEM = 27,
 }
 
 /**
@@ -4317,6 +4633,28 @@ export declare const SandboxService: GenService<{
     output: typeof ShutdownResponseSchema;
   },
   /**
+   * ReleaseDisk writes back a disk and removes it from the kernel, so that the host can unplug it. A disk that does not exist succeeds.
+   * Errors: FAILED_PRECONDITION (a process has it open, or its file system is mounted), INVALID_ARGUMENT.
+   *
+   * @generated from rpc paddock.agent.v1.SandboxService.ReleaseDisk
+   */
+  releaseDisk: {
+    methodKind: "unary";
+    input: typeof ReleaseDiskRequestSchema;
+    output: typeof ReleaseDiskResponseSchema;
+  },
+  /**
+   * GrowDisk reads the size of a disk again, waits until the kernel has the new one, and grows its mounted ext4 file system.
+   * Errors: NOT_FOUND (the disk), INVALID_ARGUMENT, DEADLINE_EXCEEDED.
+   *
+   * @generated from rpc paddock.agent.v1.SandboxService.GrowDisk
+   */
+  growDisk: {
+    methodKind: "unary";
+    input: typeof GrowDiskRequestSchema;
+    output: typeof GrowDiskResponseSchema;
+  },
+  /**
    * WatchEvents streams process exits and OOM kills, first the past events after `after_sequence`.
    *
    * @generated from rpc paddock.agent.v1.SandboxService.WatchEvents
@@ -4521,6 +4859,28 @@ export declare const ContainerService: GenService<{
     methodKind: "unary";
     input: typeof UpdateContainerRequestSchema;
     output: typeof UpdateContainerResponseSchema;
+  },
+  /**
+   * AddContainerDevice creates a device file in a container and allows its processes to use the device. Adding the same device to the
+   * same path again succeeds. Errors: NOT_FOUND (the container or the disk), INVALID_ARGUMENT, FAILED_PRECONDITION (the path exists).
+   *
+   * @generated from rpc paddock.agent.v1.ContainerService.AddContainerDevice
+   */
+  addContainerDevice: {
+    methodKind: "unary";
+    input: typeof AddContainerDeviceRequestSchema;
+    output: typeof AddContainerDeviceResponseSchema;
+  },
+  /**
+   * RemoveContainerDevice removes a device file, and forbids the container's processes to open the device unless another of its device
+   * files stands for it. A device file or container that does not exist succeeds. Errors: INVALID_ARGUMENT.
+   *
+   * @generated from rpc paddock.agent.v1.ContainerService.RemoveContainerDevice
+   */
+  removeContainerDevice: {
+    methodKind: "unary";
+    input: typeof RemoveContainerDeviceRequestSchema;
+    output: typeof RemoveContainerDeviceResponseSchema;
   },
   /**
    * GetContainerStats reads the container's cgroup. Errors: NOT_FOUND.
