@@ -75,8 +75,9 @@ node_tests() {
   local stage=$1 concurrency=$2 deadline_ms=$(($3 * 1000)) status
   shift 3
   PADDOCK_TEST_FILE_DEADLINE_MS=$deadline_ms TMPDIR=$run_directory \
-    node --import "$PWD/test/runner/file-deadline.ts" ${node_options[@]+"${node_options[@]}"} \
-    test/runner/run-files.ts "$concurrency" "$deadline_ms" "$scratch/tally" "$@" </dev/null
+    node --import "$PWD/test/runner/file-deadline.ts" \
+    test/runner/run-files.ts "$concurrency" "$deadline_ms" "$scratch/tally" "$@" \
+    ${node_options[@]+"${node_options[@]}"} </dev/null
   status=$?
   count_tally "$stage"
   return $status

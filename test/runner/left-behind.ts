@@ -80,10 +80,11 @@ function carries(pid: string, runDirectory: string): boolean {
   return traces.some((trace) => trace.includes(runDirectory));
 }
 
-/** Whether a control group has processes, and none of this run. The owner of an empty one is unknown. */
+/** Whether a control group is of a VM that has processes, and none of this run. The owner of an empty one is unknown. */
 function isOfOthers({ what, name }: Leftover, runDirectory: string): boolean {
   if (what !== "control group") return false;
-  const pids = globSync(`${name}/**/cgroup.procs`).flatMap((file) => readOr(file, "").match(/\d+/g) ?? []);
+  const [group] = /^.*?\/paddock[^/]*\/[^/]+/.exec(name) ?? [name];
+  const pids = globSync(`${group}/**/cgroup.procs`).flatMap((file) => readOr(file, "").match(/\d+/g) ?? []);
   return pids.length > 0 && !pids.some((pid) => carries(pid, runDirectory));
 }
 

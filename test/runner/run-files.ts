@@ -2,8 +2,9 @@
  * Runs test files in the order of the arguments. `node --test` sorts them by name, and a long file that starts last delays a
  * whole stage.
  *
- *   node [OPTION of node's test runner]... run-files.ts CONCURRENCY TIMEOUT_MS TALLY FILE...
+ *   run-files.ts CONCURRENCY TIMEOUT_MS TALLY FILE... [OPTION]...
  *
+ * The options, such as --test-name-pattern=REGEX, are for the processes of the files: here they would also select files by name.
  * Prints the result of each test, and writes the tally to the file TALLY.
  */
 import { createWriteStream } from "node:fs";
@@ -11,8 +12,10 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import tallyReporter from "./tally-reporter.ts";
 
-const [concurrency, timeout, tally = "", ...files] = process.argv.slice(2);
-const events = run({ files, concurrency: Number(concurrency), timeout: Number(timeout) });
+const [concurrency, timeout, tally = "", ...rest] = process.argv.slice(2);
+const execArgv = rest.filter((each) => each.startsWith("--"));
+const files = rest.filter((each) => !each.startsWith("--"));
+const events = run({ files, execArgv, concurrency: Number(concurrency), timeout: Number(timeout) });
 events.once("test:fail", () => {
   process.exitCode = 1;
 });
