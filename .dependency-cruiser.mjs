@@ -37,8 +37,8 @@ const rooms = {
     network: ["output"],
     process: ["output", "command-run.ts", "signals.ts"],
     ports: ["cli-error.ts"],
-    doctor: ["output"],
-    "local-fleet": ["output"],
+    doctor: ["output", "installation.ts"],
+    "local-fleet": ["output", "installation.ts"],
     commands: ["client", "network", "process", "ports", "doctor", "local-fleet", "*.ts"],
   },
   node: {

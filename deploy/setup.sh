@@ -32,6 +32,7 @@ echo "Setting up Paddock (log: .paddock/setup.log; the first run takes some minu
 step "system packages, Rust" install_packages
 step "npm packages" install_npm_packages
 step "third-party protos" copy_protos
+step "command line" bundle_command_line
 step "guest agent" build_agent
 step "guest kernel and initramfs" build_guest
 echo "Ready after $(seconds_since "$started") s."

@@ -53,6 +53,17 @@ copy_protos() {
   [ "$before" = "$(cat proto/vendor/.stamp)" ] || note "copied"
 }
 
+# The command line uses its sources while one is newer than the bundle.
+bundle_command_line() {
+  local bundle=services/cli/dist/main.js
+  if [ -f "$bundle" ] &&
+    [ -z "$(find services/cli/src deploy/bundle-command-line.ts libs package-lock.json -newer "$bundle" -type f -print -quit)" ]; then
+    return
+  fi
+  node_modules/.bin/node deploy/bundle-command-line.ts
+  note "bundled"
+}
+
 agent_binary=services/agent/target/x86_64-unknown-linux-gnu/release/paddock-agent
 
 # Cargo needs a second or two to find that nothing changed. Setup runs before each test run, so it compares file times.

@@ -7,6 +7,7 @@ import { type Command, Option } from "commander";
 import { CliError, usageError } from "../cli-error.ts";
 import { type CommandDefinition, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
+import { MAIN } from "../installation.ts";
 import { lockFleet } from "../local-fleet/fleet-lock.ts";
 import { type FleetPorts, fleetPaths, readFleetRecord } from "../local-fleet/fleet-record.ts";
 import { type FleetSettings, nodeBinary } from "../local-fleet/fleet-settings.ts";
@@ -144,8 +145,7 @@ async function startInBackground(run: CommandRun, settings: FleetSettings): Prom
   const logPath = join(logs, "supervisor.log");
   const log = openSync(logPath, "w", 0o600);
   const { ports, stateDir } = settings;
-  const main = resolve(import.meta.dirname, "../main.ts");
-  const args = [main, "up", "--in-background", "--state-dir", stateDir];
+  const args = [MAIN, "up", "--in-background", "--state-dir", stateDir];
   const child = spawn(nodeBinary(), [...args, ...portArguments(ports)], {
     stdio: ["ignore", log, log, "pipe"],
     env: settings.env,

@@ -4,6 +4,7 @@ import { readFile, realpath, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { readHierarchy } from "@paddock/cgroups";
 import { firstUnreachable, proveGuest, readHostFacts } from "@paddock/qemu";
+import { REPOSITORY } from "../installation.ts";
 import { formatBytes } from "../output/quantities.ts";
 import { type Found, type HostCheck, missing, ok, warning } from "./host-check.ts";
 
@@ -13,7 +14,7 @@ const KVM_PROOF_MS = 8_000;
 const PROOF_USER = { uid: 700_000, gid: 700_000 };
 
 export const guestDirectory = (env: Readonly<Record<string, string | undefined>>): string =>
-  env.PADDOCK_GUEST_DIR ?? resolve(import.meta.dirname, "../../../../deploy/guest/out");
+  env.PADDOCK_GUEST_DIR ?? resolve(REPOSITORY, "deploy/guest/out");
 
 export const rootCheck: HostCheck = {
   name: "root",

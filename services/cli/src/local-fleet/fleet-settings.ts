@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { REPOSITORY } from "../installation.ts";
 import { fleetNetwork } from "./fleet-network.ts";
 import { type FleetPorts, fleetPaths } from "./fleet-record.ts";
 
@@ -13,7 +14,6 @@ export type FleetSettings = {
 };
 
 const LOOPBACK = "127.0.0.1";
-const REPOSITORY = resolve(import.meta.dirname, "../../../..");
 
 /** Settings of the command line. The daemons refuse to start with a setting that they do not know. */
 const OURS = new Set(["PADDOCK_API", "PADDOCK_TOKEN_FILE", "PADDOCK_TLS_CA", "PADDOCK_STATE_DIR"]);
