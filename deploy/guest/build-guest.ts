@@ -50,15 +50,15 @@ function basename(path: string): string {
 }
 
 function initramfs(plan: ModulePlan, moduleDir: string, agent: Buffer): Buffer {
-  const lines = (paths: readonly string[]) =>
-    Buffer.from(paths.map((path) => `${basename(path)}\n`).join(""));
+  const lines = (lists: readonly (readonly string[])[]) =>
+    Buffer.from(lists.map((paths) => `${paths.map(basename).join(" ")}\n`).join(""));
   const directories = ["dev", "proc", "sys", "run", "tmp", "modules"];
   const entries: ArchiveEntry[] = [
     ...directories.map((path) => ({ kind: "directory" as const, path, mode: 0o755 })),
     { kind: "character-device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
     { kind: "file", path: "init", mode: 0o755, data: agent },
-    { kind: "file", path: "modules/order", mode: 0o644, data: lines(plan.boot) },
-    { kind: "file", path: "modules/on-demand", mode: 0o644, data: lines(plan.demand) },
+    { kind: "file", path: "modules/order", mode: 0o644, data: lines(plan.boot.map((path) => [path])) },
+    { kind: "file", path: "modules/on-demand", mode: 0o644, data: lines(plan.chains) },
     ...[...plan.boot, ...plan.demand].map((path) => ({
       kind: "file" as const,
       path: `modules/${basename(path)}`,

@@ -34,6 +34,15 @@ test("a module that is loaded at boot is not listed again on demand", () => {
   assert.deepEqual(plan.demand, ["kernel/c/erofs.ko.xz"]);
 });
 
+test("a module on demand is loaded after its own dependencies, and with no module that it does not need", () => {
+  const plan = planModules("boot virtio\ndemand erofs\ndemand virtio_scsi\ndemand scsi_mod\n", tables);
+  assert.deepEqual(
+    plan.chains.map((chain) => chain.map(moduleName)),
+    [["erofs"], ["scsi_common", "scsi_mod", "virtio_scsi"], ["scsi_common", "scsi_mod"]],
+  );
+  assert.equal(new Set(plan.demand).size, plan.demand.length);
+});
+
 test("a built-in module needs no file, an unknown one is an error that names it", () => {
   assert.deepEqual(planModules("boot ext4", tables).builtin, ["ext4"]);
   assert.throws(() => planModules("boot nonsense", tables), /no module "nonsense"/);

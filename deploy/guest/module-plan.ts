@@ -15,8 +15,10 @@ export interface ModuleTables {
 export interface ModulePlan {
   /** Module paths, relative to the module directory, in load order. */
   readonly boot: readonly string[];
-  /** The same for modules that are loaded on demand; each module's own dependencies come before it. */
+  /** Modules that are loaded on demand and their dependencies, each once. */
   readonly demand: readonly string[];
+  /** What to load for each of them: its dependencies that are not loaded at boot, then the module. */
+  readonly chains: readonly (readonly string[])[];
   /** Wanted modules that are built into the kernel. */
   readonly builtin: readonly string[];
 }
@@ -61,10 +63,10 @@ export function planModules(list: string, tables: ModuleTables): ModulePlan {
   const wanted = parseList(list);
   const known = parseDep(tables.dep);
   const builtins = new Set(tables.builtin.split("\n").filter(Boolean).map(moduleName));
-  const placed = new Set<string>();
   const builtin: string[] = [];
 
-  const order = (names: readonly string[]): string[] => {
+  /** The modules with their dependencies, without those that are placed already. */
+  const order = (names: readonly string[], placed: Set<string>): string[] => {
     const out: string[] = [];
     const place = (path: string): void => {
       if (placed.has(path)) return;
@@ -80,5 +82,10 @@ export function planModules(list: string, tables: ModuleTables): ModulePlan {
     }
     return out;
   };
-  return { boot: order(wanted.boot), demand: order(wanted.demand), builtin };
+  const atBoot = new Set<string>();
+  const boot = order(wanted.boot, atBoot);
+  const chains = wanted.demand
+    .map((name) => order([name], new Set(atBoot)))
+    .filter((chain) => chain.length > 0);
+  return { boot, demand: [...new Set(chains.flat())], chains, builtin };
 }

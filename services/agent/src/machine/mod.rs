@@ -61,6 +61,13 @@ impl Machine {
         }
     }
 
+    /// Loads virtiofs unless it is loaded; only sandboxes with directories of the host need it. Blocks.
+    pub fn load_virtiofs(&self) {
+        if self.owned {
+            modules::load_on_demand("virtiofs");
+        }
+    }
+
     /// The most memory for held output: an eighth of the machine's, at least 8 MiB.
     pub fn output_budget_bytes(&self) -> usize {
         let eighth = facts::memory().total_bytes / 8;

@@ -53,15 +53,21 @@ fn has_virtio_device(kind: u32) -> bool {
     })
 }
 
-/// Loads a module of `/modules/on-demand` and all that precede it there, including its dependencies.
+/// Loads a module of `/modules/on-demand`. Each line there is a module, after its dependencies.
 pub fn load_on_demand(name: &str) {
     if std::path::Path::new("/sys/module").join(name).exists() {
         return;
     }
-    let names = listed("on-demand");
-    if let Some(index) = names.iter().position(|listed| listed == name) {
-        names[..=index].iter().for_each(|name| load_one(name));
+    let text = std::fs::read_to_string(Path::new(DIR).join("on-demand")).unwrap_or_default();
+    if let Some(names) = text.lines().find_map(|line| chain_of(line, name)) {
+        names.into_iter().for_each(load_one);
     }
+}
+
+/// The modules of a line of `/modules/on-demand`, if it is the line of this module.
+fn chain_of<'a>(line: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    let names: Vec<&str> = line.split_whitespace().map(module_name).filter(|each| is_name(each)).collect();
+    (names.last().copied() == Some(name)).then_some(names)
 }
 
 fn module_name(line: &str) -> &str {
@@ -90,5 +96,19 @@ fn load_one(name: &str) {
     });
     if let Err(error) = loaded {
         crate::log::warn("modules", &format!("cannot load {name}: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_modules_on_demand_is_found_by_its_last_module_and_keeps_the_order() {
+        assert_eq!(chain_of("fuse.ko virtiofs.ko", "virtiofs"), Some(vec!["fuse", "virtiofs"]));
+        assert_eq!(chain_of("fuse.ko virtiofs.ko", "fuse"), None);
+        assert_eq!(chain_of("fuse.ko", "fuse"), Some(vec!["fuse"]));
+        assert_eq!(chain_of("", "fuse"), None);
+        assert_eq!(chain_of("../../evil.ko fuse.ko", "fuse"), Some(vec!["fuse"]));
     }
 }

@@ -59,6 +59,14 @@ async fn make(
         })
         .await?;
     }
+    if request.mounts.iter().any(|mount| matches!(mount.source, Some(Source::Virtiofs(_)))) {
+        let machine = agent.clone();
+        blocking("load virtiofs for", &id, move || {
+            machine.machine.load_virtiofs();
+            Ok(())
+        })
+        .await?;
+    }
     let context = agent.sandbox()?;
     let starting = agent.reaper.starting();
     let pipes = if options.terminal { None } else { Some(Ends::pipes(options.stdin).map_err(&broken)?) };
