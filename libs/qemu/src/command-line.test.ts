@@ -109,6 +109,36 @@ test("a template's memory file is mapped shared, a sandbox's privately", () => {
   ]);
 });
 
+const share = { kind: "share", id: "share0", tag: "host0", socket: "/v/share0.sock", place: 1 } as const;
+const shared = { ...spec.memory, backing: { kind: "shared" } } as const;
+
+test("a share is a socket of its server and a device of the root bus, in a machine with shared memory", () => {
+  const words = added({ devices: [share], memory: { ...shared, maxBytes: 512 * MIB } });
+  const device = JSON.parse(words.pop() ?? "");
+  assert.deepEqual(words, [
+    ...["size=256M,slots=1,maxmem=512M", "memory-backend-memfd,share=on,id=ram0,size=256M"],
+    "memory-backend-memfd,share=on,id=memory1-ram,size=256M,reserve=off",
+    "virtio-mem-pci,id=memory1,memdev=memory1-ram,requested-size=0,block-size=2M,addr=0x6",
+    "socket,id=share0,path=/v/share0.sock",
+  ]);
+  assert.deepEqual(device, {
+    driver: "vhost-user-fs-pci",
+    id: "share0-dev",
+    chardev: "share0",
+    tag: "host0",
+    "queue-size": 1024,
+    bus: "pcie.0",
+    addr: "0x11",
+  });
+});
+
+test("a machine with shared memory has another layout, whatever the socket of its share", () => {
+  const machine: MachineSpec = { ...spec, devices: [share], memory: shared };
+  const moved = { ...machine, devices: [{ ...share, socket: "/w/share0.sock" }] };
+  assert.equal(machineLayout(moved), machineLayout(machine));
+  assert.notEqual(machineLayout({ ...spec, memory: shared }), machineLayout(spec));
+});
+
 test("a disk is raw without probing, read-only down to the file, and stops the machine when the host's disk is full", () => {
   const [switchWord, node = "", device = ""] = added({ devices: [disk] });
   assert.equal(switchWord, "-blockdev");
@@ -220,6 +250,9 @@ const refused: [string, Partial<MachineSpec>][] = [
   ["a SCSI target out of range", { devices: [{ ...disk, target: 256 }] }],
   ["a device id that is too long for a serial number", { devices: [{ ...disk, id: "a".repeat(37) }] }],
   ["a MAC address with options behind it", { devices: [{ ...card, mac: "02:00:00:00:00:01,x=1" }] }],
+  ["a share without shared memory", { devices: [share] }],
+  ["a share out of place", { devices: [{ ...share, place: 8 }], memory: shared }],
+  ["a tag with an equals sign", { devices: [{ ...share, tag: "a=b" }], memory: shared }],
   ["a tap with a comma", { devices: [{ ...card, tap: "t,fd=3" }] }],
   ["a card behind a port that does not exist", { devices: [{ ...card, port: 2 }] }],
 ];

@@ -86,18 +86,24 @@ function growth({ memory: { bytes, maxBytes } }: MachineSpec): number {
 const pluggedMemory = (spec: MachineSpec): string[] => {
   const more = growth(spec);
   if (more === 0) return [];
+  const backend = spec.memory.backing.kind === "shared" ? SHARED : "memory-backend-ram";
   return [
     "-object",
-    `memory-backend-ram,id=${MEMORY_DEVICE}-ram,size=${more}M,reserve=off`,
+    `${backend},id=${MEMORY_DEVICE}-ram,size=${more}M,reserve=off`,
     "-device",
     `virtio-mem-pci,id=${MEMORY_DEVICE},memdev=${MEMORY_DEVICE}-ram,requested-size=0,block-size=${BLOCK_MIB}M,addr=0x6`,
   ];
 };
 
+/** Memory with a descriptor, which QEMU passes to the servers of shares. It has no name and ends with its last user. */
+const SHARED = "memory-backend-memfd,share=on";
+
 function memoryObject(backing: MemoryBacking): string {
   switch (backing.kind) {
     case "anonymous":
       return "memory-backend-ram,id=ram0";
+    case "shared":
+      return `${SHARED},id=ram0`;
     case "file-shared":
       return `memory-backend-file,id=ram0,mem-path=${path(backing.path)},share=on`;
     case "file-private":
@@ -194,7 +200,9 @@ const ports = (spec: MachineSpec): string[] => {
 
 const scsiController = (): string[] => ["-device", `virtio-scsi-pci,id=${SCSI_CONTROLLER},addr=0x5`];
 
-function devices({ devices: cold, hotplugPorts }: MachineSpec): string[] {
+function devices({ devices: cold, hotplugPorts, memory: { backing } }: MachineSpec): string[] {
+  const hasShare = cold.some(({ kind }) => kind === "share");
+  check(!hasShare || backing.kind === "shared", "the server of a share needs shared memory");
   for (const device of cold)
     if (device.kind === "interface" && device.port !== undefined)
       integer(device.port, 0, hotplugPorts - 1, "network port");

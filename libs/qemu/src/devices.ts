@@ -1,10 +1,10 @@
 /**
- * Disks and network cards, as QEMU describes each kind.
+ * Disks, network cards and shares, as QEMU describes each kind.
  *
- * A device has a backend, which is a file or a tap. The command line (cold) and QMP (plugged) take the same two objects, so a
- * new kind of device is one entry of `BACKENDS` and one case of `deviceObjects`.
+ * A disk or a card has a backend, which is a file or a tap. The command line (cold) and QMP (plugged) take the same two objects,
+ * so a new kind of device that can be plugged in is one entry of `BACKENDS` and one case of `deviceObjects`. A share is cold.
  */
-import type { DeviceSpec, DiskSpec, InterfaceSpec } from "./machine-spec.ts";
+import type { DeviceSpec, DiskSpec, InterfaceSpec, PluggedSpec, ShareSpec } from "./machine-spec.ts";
 import { SCSI_CONTROLLER } from "./machine-spec.ts";
 import type { JsonObject } from "./qmp-transport.ts";
 import { check, id, integer, path } from "./spec-values.ts";
@@ -15,6 +15,11 @@ const TAP = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/;
 export const MAX_PORTS = 16;
 /** Slot of the root bus for the card without a port. Root ports are at 0x8 and 0x9, other devices below. */
 const ROOT_BUS_SLOT = "0xa";
+/** First slot of the root bus for shares, and how many a machine has at most. */
+const FIRST_SHARE_SLOT = 0x10;
+export const MAX_SHARES = 8;
+/** Requests of the guest that may wait for the server; virtiofsd's own figure. */
+const SHARE_QUEUE = 1024;
 
 /** How backends of a kind are added and removed. */
 type Backends = {
@@ -25,7 +30,7 @@ type Backends = {
   readonly key: string;
 };
 
-export const BACKENDS: Readonly<Record<DeviceSpec["kind"], Backends>> = {
+export const BACKENDS: Readonly<Record<PluggedSpec["kind"], Backends>> = {
   disk: { option: "-blockdev", add: "blockdev-add", remove: "blockdev-del", key: "node-name" },
   interface: { option: "-netdev", add: "netdev_add", remove: "netdev_del", key: "id" },
 };
@@ -34,7 +39,7 @@ export const BACKENDS: Readonly<Record<DeviceSpec["kind"], Backends>> = {
 export const deviceId = (ofSpec: string): string => `${ofSpec}-dev`;
 
 /** The two objects that describe a device to QEMU. Throws QemuError `invalid-spec`. */
-export function deviceObjects(spec: DeviceSpec): { backend: JsonObject; device: JsonObject } {
+export function deviceObjects(spec: PluggedSpec): { backend: JsonObject; device: JsonObject } {
   id(spec.id);
   switch (spec.kind) {
     case "disk":
@@ -48,8 +53,24 @@ export function deviceObjects(spec: DeviceSpec): { backend: JsonObject; device: 
 
 /** The arguments for a device that a machine has from its start. */
 export function deviceArguments(spec: DeviceSpec): string[] {
+  if (spec.kind === "share") return shareArguments(spec);
   const { backend, device } = deviceObjects(spec);
   return [BACKENDS[spec.kind].option, JSON.stringify(backend), "-device", JSON.stringify(device)];
+}
+
+/** The server listens already, so QEMU connects once. `-chardev` takes no JSON. */
+function shareArguments({ id: name, tag, socket, place }: ShareSpec): string[] {
+  const slot = FIRST_SHARE_SLOT + integer(place, 0, MAX_SHARES - 1, "place of a share");
+  const device: JsonObject = {
+    driver: "vhost-user-fs-pci",
+    id: deviceId(name),
+    chardev: id(name),
+    tag: id(tag),
+    "queue-size": SHARE_QUEUE,
+    bus: "pcie.0",
+    addr: `0x${slot.toString(16)}`,
+  };
+  return ["-chardev", `socket,id=${name},path=${path(socket)}`, "-device", JSON.stringify(device)];
 }
 
 /** Discards of the guest punch holes in the file. Writes are not scanned for zeros, because that would slow down each write. */

@@ -43,7 +43,14 @@ export type { QmpCallOptions, QmpEvent, QmpSessionOptions } from "./qmp-session.
 export { firstUnreachable } from "./reach.ts";
 export { receiveState } from "./receive-state.ts";
 export { SerialReader } from "./serial-reader.ts";
-export { type ProcessExit, type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";
+export {
+  type ShareServerSpec,
+  shareServerOf,
+  shareServerWords,
+  VIRTIOFSD,
+} from "./share-server.ts";
+export { type DetachedProcess, type ProcessExit, spawnDetached } from "./spawn-detached.ts";
+export { type SpawnedQemu, type SpawnOptions, spawnQemu } from "./spawn-qemu.ts";
 export { StealTime } from "./steal-time.ts";
 export { tunPrefix } from "./tun-access.ts";
 export { type WaitForMonitorOptions, waitForMonitor } from "./wait-for-monitor.ts";

@@ -15,10 +15,21 @@ export interface ListeningSocket extends AsyncDisposable {
   readonly fd: number;
 }
 
+export interface SocketOptions {
+  /**
+   * Whether accept(2) of the child waits for a connection. A client that connects before the disposal then blocks this process.
+   * Default false.
+   */
+  readonly isBlocking?: boolean;
+}
+
 let made = 0;
 
 /** Creates a socket at `path` that only this process's user can connect to. Replaces an existing file. Disposal does not remove it. */
-export async function listeningSocket(path: string): Promise<ListeningSocket> {
+export async function listeningSocket(
+  path: string,
+  { isBlocking = false }: SocketOptions = {},
+): Promise<ListeningSocket> {
   // When Node closes the socket, it removes the path it was created with. The rename keeps the final path.
   const aside = join(dirname(path), `new${made++ % 10_000}`);
   await rm(aside, { force: true });
@@ -32,11 +43,20 @@ export async function listeningSocket(path: string): Promise<ListeningSocket> {
   try {
     await chmod(aside, 0o600);
     await rename(aside, path);
+    if (isBlocking) setBlocking(server);
     return { fd: descriptorOf(server), [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Node has no documented way to do this, either. */
+function setBlocking(server: Server): void {
+  const handle: unknown = Reflect.get(server, "_handle");
+  if (typeof handle === "object" && handle !== null && "setBlocking" in handle)
+    if (typeof handle.setBlocking === "function" && handle.setBlocking(true) === 0) return;
+  throw new QemuError("spawn-failed", "cannot make a listening socket of this version of Node.js block");
 }
 
 /** Node has no documented way to get the descriptor, which `spawn` needs as a number. */

@@ -11,6 +11,8 @@ export type Accelerator = "kvm" | "tcg";
 export type MemoryBacking =
   /** Anonymous memory of the QEMU process. */
   | { readonly kind: "anonymous" }
+  /** Anonymous memory that servers of shares map, too. */
+  | { readonly kind: "shared" }
   /** A file, mapped shared, so that writes reach it: used to create a template. */
   | { readonly kind: "file-shared"; readonly path: string }
   /** A file, mapped copy-on-write: used to restore a sandbox. The file never changes. */
@@ -49,7 +51,25 @@ export interface InterfaceSpec {
   readonly port?: number | undefined;
 }
 
-export type DeviceSpec = DiskSpec | InterfaceSpec;
+/**
+ * A directory of the host, served by a vhost-user file system server (virtiofsd). The server maps the guest's memory, so the
+ * machine needs memory of kind `shared`. QEMU cannot save the state of such a machine.
+ */
+export interface ShareSpec {
+  readonly kind: "share";
+  readonly id: string;
+  /** Names the share in the guest: `[a-zA-Z][a-zA-Z0-9_.-]{0,30}`. */
+  readonly tag: string;
+  /** The server's listening unix socket. QEMU's user needs write access. */
+  readonly socket: string;
+  /** Place on the root bus, 0 to 7; a machine has one share at each. */
+  readonly place: number;
+}
+
+/** A device that can be plugged into a running machine. */
+export type PluggedSpec = DiskSpec | InterfaceSpec;
+
+export type DeviceSpec = PluggedSpec | ShareSpec;
 
 export interface MachineSpec {
   /** Shown in the process list; begins with a letter, a digit or a slash. */

@@ -1,6 +1,6 @@
 /** Third layer of the monitor client: the commands that Paddock uses, with typed results. */
 import { BACKENDS, deviceId, deviceObjects } from "./devices.ts";
-import { type DeviceSpec, MEMORY_DEVICE, SERIAL_RING } from "./machine-spec.ts";
+import { MEMORY_DEVICE, type PluggedSpec, SERIAL_RING } from "./machine-spec.ts";
 import { QemuError } from "./qemu-error.ts";
 import { type QmpCallOptions, type QmpEvent, QmpSession, type QmpSessionOptions } from "./qmp-session.ts";
 import { isJsonObject, type JsonObject } from "./qmp-transport.ts";
@@ -148,7 +148,7 @@ export class Monitor implements AsyncDisposable {
   }
 
   /** Plugs in a device. When it cannot be added, its backend is removed again. A network card starts with its link down. */
-  async addDevice(spec: DeviceSpec, options?: QmpCallOptions): Promise<void> {
+  async addDevice(spec: PluggedSpec, options?: QmpCallOptions): Promise<void> {
     // Built first, because it validates every field before the first command.
     const { backend, device } = deviceObjects(spec);
     await this.session.execute(BACKENDS[spec.kind].add, backend, options);
@@ -165,7 +165,7 @@ export class Monitor implements AsyncDisposable {
 
   /** Unplugs a device, waits until the guest has released it, and removes its backend. Succeeds when there is no such device. */
   async removeDevice(
-    { kind, id }: Pick<DeviceSpec, "kind" | "id">,
+    { kind, id }: Pick<PluggedSpec, "kind" | "id">,
     options: QmpCallOptions = {},
   ): Promise<void> {
     await unlessAbsent(this.#unplug(deviceId(id), options));
