@@ -38,6 +38,7 @@ import { WritableLayers } from "./resources/writable-layers.ts";
 import { COMMAND_LIMITS, kindOf } from "./routes.ts";
 import { AddressLeases } from "./sandboxes/address-leases.ts";
 import { SandboxRegistry, VM_OVERHEAD_BYTES } from "./sandboxes/sandbox-registry.ts";
+import { ShareServers } from "./shares/share-servers.ts";
 import { NodeStore } from "./store/node-store.ts";
 import { lockState } from "./store/state-lock.ts";
 import { unwritableState } from "./store/store-error.ts";
@@ -179,6 +180,7 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
     ...opened,
     namespaces: new CallerNamespaces(stateDir),
     allowsNamespaces: config.allowsNamespaces,
+    shares: new ShareServers({ allowed: config.hostDirectories, stateDir, log: parts.log }),
     nodeId,
     stateDir,
     bootId: readBootId(),

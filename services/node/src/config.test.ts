@@ -43,6 +43,7 @@ const wrong: Record<string, string> = {
   PADDOCK_LOG_LEVEL: "loud",
   PADDOCK_READY_FD: "stdout",
   PADDOCK_NODE_LABELS: "zone",
+  PADDOCK_HOST_DIRECTORIES: "/srv/a:b",
 };
 for (const [name, value] of Object.entries(wrong))
   test(`${name}=${value} is refused with its name`, () => {
@@ -110,3 +111,11 @@ for (const address of ["127.0.0.1:0", "0.0.0.0:0"])
     assert.equal(status, 78, stderr);
     assert.match(stderr, /^api and node daemon must be able to authenticate each other.*\n$/);
   });
+
+test("host directories are separated by colons, in normal form, and never all of the host", () => {
+  const of = (text: string) => parse({ PADDOCK_HOST_DIRECTORIES: text }).hostDirectories;
+  assert.deepEqual(of("/srv/a/:/srv//b/../c"), ["/srv/a", "/srv/c"]);
+  assert.deepEqual(parse({}).hostDirectories, []);
+  for (const root of ["/", "/srv/..", "//"])
+    assert.throws(() => of(`/srv/a:${root}`), /PADDOCK_HOST_DIRECTORIES/);
+});

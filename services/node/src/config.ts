@@ -50,6 +50,18 @@ const label = (item: string): [string, string] | undefined => {
   return key === undefined || value === undefined ? undefined : [key, value];
 };
 
+/** "/" would share the node's own state, too. */
+const directories: Form<readonly string[]> = {
+  form: 'a list of absolute paths other than "/", separated by colons',
+  parse: (given) => {
+    const paths = given.split(":").filter((path) => path !== "");
+    const parsed = paths.map((path) => absolutePath.parse(path)?.replace(/(?<=.)\/$/, ""));
+    return parsed.every((path) => path !== undefined && path !== "/")
+      ? parsed.filter((path) => path !== undefined)
+      : undefined;
+  },
+};
+
 export const NODE_SETTINGS = {
   PADDOCK_NODE_ID: { ...nodeId, doc: "name of the node in the fleet", shownDefault: "the host's name" },
   PADDOCK_NODE_LABELS: {
@@ -71,6 +83,12 @@ export const NODE_SETTINGS = {
     ...absolutePath,
     doc: "images, sandboxes and the database; others need x on each directory above it",
     default: "/var/lib/paddock",
+  },
+  PADDOCK_HOST_DIRECTORIES: {
+    ...directories,
+    doc: "directories whose contents clients may mount, separated by colons",
+    default: "",
+    shownDefault: "none",
   },
   PADDOCK_GUEST_DIR: {
     ...absolutePath,
@@ -191,6 +209,7 @@ export function parseConfig(texts: Texts) {
     nodeId: id,
     stateDir: values.PADDOCK_STATE_DIR,
     streams: streams(values, peerFiles(texts), id),
+    hostDirectories: values.PADDOCK_HOST_DIRECTORIES,
     guestDir: values.PADDOCK_GUEST_DIR,
     qemuBinary: values.PADDOCK_QEMU_BINARY,
     accelerator: values.PADDOCK_ACCELERATOR,

@@ -11,6 +11,7 @@ import type { NodeLog } from "./node-log.ts";
 import type { HostResource } from "./resources/host-resource.ts";
 import type { WritableLayers } from "./resources/writable-layers.ts";
 import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
+import type { ShareServers } from "./shares/share-servers.ts";
 import type { NodeStore } from "./store/node-store.ts";
 import type { Machine, MachineCgroups, MachineHost } from "./vm/machine-port.ts";
 
@@ -60,6 +61,7 @@ export type NodeContext = {
   readonly namespaces: Pick<CallerNamespaces, "read" | "connect" | "disconnect" | "owners" | "prefix">;
   /** Whether a client may name a network namespace of this host for its sandbox. */
   readonly allowsNamespaces: boolean;
+  readonly shares: Pick<ShareServers, "check" | "start" | "end" | "running" | "problem" | "ended">;
   /** All resources taken from the host, in order of acquisition. */
   readonly resources: readonly HostResource[];
   readonly log: NodeLog;

@@ -13,7 +13,7 @@ import {
   stateCheck,
 } from "../doctor/host-checks.ts";
 import { networkCheck } from "../doctor/network-check.ts";
-import { natsCheck, programCheck, qemuCheck } from "../doctor/program-checks.ts";
+import { natsCheck, programCheck, qemuCheck, virtiofsdCheck } from "../doctor/program-checks.ts";
 import { fleetNetwork } from "../local-fleet/fleet-network.ts";
 import { stateDirOf } from "../settings.ts";
 
@@ -45,6 +45,7 @@ export const doctorCommand: CommandDefinition = (bind) => {
 const checksOf = (stateDir: string, guestDir: string): HostCheck[] => [
   rootCheck,
   qemuCheck,
+  virtiofsdCheck,
   kvmCheck(guestDir),
   guestCheck(guestDir),
   programCheck("setpriv"),

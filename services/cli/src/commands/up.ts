@@ -11,6 +11,7 @@ import { MAIN } from "../installation.ts";
 import { lockFleet } from "../local-fleet/fleet-lock.ts";
 import { type FleetPorts, fleetPaths, readFleetRecord } from "../local-fleet/fleet-record.ts";
 import { type FleetSettings, nodeBinary } from "../local-fleet/fleet-settings.ts";
+import { withCallersDirectory } from "../local-fleet/host-directories.ts";
 import { type FleetEvents, LocalFleet, type Report } from "../local-fleet/local-fleet.ts";
 import { logLine } from "../local-fleet/log-line.ts";
 import { isFleetUp, stopFleet } from "../local-fleet/stop-fleet.ts";
@@ -58,7 +59,9 @@ async function upBody(run: CommandRun, command: Command): Promise<void> {
       hint: "use sudo",
     });
   }
-  const settings: FleetSettings = { stateDir, ports: { bus, api, http, stream }, env: run.around.env };
+  // The process in the background has another working directory, and gets the caller's as a setting.
+  const env = options.inBackground ? run.around.env : withCallersDirectory(run.around.env);
+  const settings: FleetSettings = { stateDir, ports: { bus, api, http, stream }, env };
   const record = readFleetRecord(stateDir);
   if (record && isAlive(record.supervisor)) return alreadyUp(run, record.apiAddress, stateDir);
   if (options.inBackground) return inBackground(run, settings);

@@ -4,8 +4,8 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
-import { checkQemu, QemuError } from "@paddock/qemu";
-import { type HostCheck, missing, ok } from "./host-check.ts";
+import { checkQemu, QemuError, VIRTIOFSD } from "@paddock/qemu";
+import { type HostCheck, missing, ok, warning } from "./host-check.ts";
 
 /** Directories of system programs, which may not be in PATH. */
 const EXTRA_DIRECTORIES = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -57,6 +57,19 @@ export const qemuCheck: HostCheck = {
     } catch (error) {
       if (!(error instanceof QemuError)) throw error;
       return missing(error.message, install("qemu-system-x86"));
+    }
+  },
+};
+
+/** Only sandboxes with host directories need it. */
+export const virtiofsdCheck: HostCheck = {
+  name: "virtiofsd",
+  run: async () => {
+    try {
+      await access(VIRTIOFSD, constants.X_OK);
+      return ok(VIRTIOFSD);
+    } catch {
+      return warning(`no ${VIRTIOFSD}; it serves directories of the host`, install("qemu-system-common"));
     }
   },
 };

@@ -1,5 +1,6 @@
 import { hasReason } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
+import { hostSharesOf } from "../record/host-shares.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { guestContainer } from "../wire/guest-container.ts";
@@ -22,7 +23,10 @@ export async function createInGuest(
   { config, counted, signal }: CreateInGuestOptions,
 ): Promise<void> {
   const vcpus = entry.applied?.size.vcpus ?? entry.record.size.vcpus;
-  const request = guestContainer(container, config, cpusetInGuest(container, counted, vcpus));
+  const request = guestContainer(container, config, {
+    cpusetCpus: cpusetInGuest(container, counted, vcpus),
+    shares: hostSharesOf(entry.record.spec),
+  });
   const { containers } = await entry.agent.client({ signal });
   await containers.createContainer(request, { signal, timeoutMs: CREATE_TIMEOUT_MS });
 }

@@ -6,6 +6,7 @@ import { createContainerEntry, requireNewContainer } from "../lifecycle/create-c
 import { newContainer } from "../lifecycle/create-sandbox.ts";
 import { requireGrowth } from "../limits/require-growth.ts";
 import { freePlace, takenPlaces } from "../record/container-place.ts";
+import { hostSharesOf } from "../record/host-shares.ts";
 import { checkRecordSize } from "../record/record-size.ts";
 import { containerOf } from "../record/sandbox-record.ts";
 import { checkContainerSpec } from "../wire/guest-container.ts";
@@ -27,7 +28,7 @@ export const createContainer = command(
       const containers = [...entry.record.containers, container];
       checkRecordSize({ ...entry.record, containers });
       using _room = requireGrowth(ctx, entry.record, containers);
-      checkContainerSpec(spec, image.config);
+      checkContainerSpec(spec, image.config, hostSharesOf(entry.record.spec));
       requireDiskSpace(await ctx.freeDiskBytes(), ctx.diskFloorBytes);
       await createContainerEntry({ node: ctx, entry, container, image }, call.signal);
       return { container: shownContainer(entry, spec.containerId) };

@@ -18,6 +18,7 @@ import { type ContainerSpec, type SandboxSpec, SandboxSpecSchema } from "@paddoc
 import { requireImage } from "../containers/require-image.ts";
 import type { NodeContext } from "../node-context.ts";
 import { type ContainerPlace, freePlace } from "../record/container-place.ts";
+import { hostSharesOf } from "../record/host-shares.ts";
 import { type NetworkRecord, NO_NETWORK } from "../record/network-record.ts";
 import { checkRecordSize } from "../record/record-size.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
@@ -75,6 +76,8 @@ export async function createSandboxEntry<T>(
   const netns = callersNamespace(spec.network, ctx.allowsNamespaces);
   const inNetns = netns === undefined ? undefined : await networkFor(ctx, netns, spec, call.signal);
   checkRecordSize({ spec, containers: spec.containers.map((each) => ({ spec: each })) });
+  const shares = hostSharesOf(spec);
+  await ctx.shares.check(shares);
   const size = sandboxVmSize(spec, ctx.sizeDefaults);
   const demand: Amount = {
     milliCpus: size.vcpus * 1000,
@@ -88,7 +91,7 @@ export async function createSandboxEntry<T>(
   for (const container of spec.containers) {
     const image = requireImage(ctx, container.image);
     pins.use(ctx.sandboxes.pinImage(image.id));
-    checkContainerSpec(container, image.config);
+    checkContainerSpec(container, image.config, shares);
     images.set(image.id, image);
     containers.push(newContainer(container, image, freePlace(containers, container), call.requestId, ctx));
   }

@@ -10,8 +10,10 @@ import type { PeerPair } from "@paddock/network";
 import type { CallerNamespaces } from "../network/caller-namespaces.ts";
 import type { Connection, HostNetwork } from "../network/host-network.ts";
 import type { HostPorts } from "../network/host-ports.ts";
+import type { HostShare } from "../record/host-shares.ts";
 import type { NetnsRecord } from "../record/network-record.ts";
 import type { SandboxPaths } from "../record/sandbox-paths.ts";
+import type { ShareServers } from "../shares/share-servers.ts";
 import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "../vm/machine-port.ts";
 import type { VmPaths } from "../vm/vm-paths.ts";
 import type { WritableLayers } from "./writable-layers.ts";
@@ -28,6 +30,7 @@ export type ResourceHost = {
     | undefined;
   readonly ports: Pick<HostPorts, "release">;
   readonly namespaces: Pick<CallerNamespaces, "connect" | "disconnect" | "owners" | "prefix">;
+  readonly shares: Pick<ShareServers, "start" | "end" | "running">;
 };
 
 /** The owner of resources. After a crash, a daemon knows only the paths. */
@@ -42,6 +45,8 @@ export type ResourceOwner = {
   readonly connections?: readonly Connection[] | undefined;
   /** The caller's network namespace that the VM is in. Undefined for a VM without a record. */
   readonly netns?: NetnsRecord | "none" | undefined;
+  /** Directories of the host that the VM mounts. Undefined for a VM without a record. */
+  readonly shares?: readonly HostShare[] | undefined;
   /** Consent of the sandbox and its peers to talk to each other. */
   readonly pairs?: readonly PeerPair[] | undefined;
 };

@@ -1,6 +1,7 @@
 import { callerNamespace } from "./caller-namespace.ts";
 import { cgroup } from "./cgroup.ts";
 import type { HostResource } from "./host-resource.ts";
+import { hostShares } from "./host-shares.ts";
 import { layers } from "./layers.ts";
 import { network } from "./network.ts";
 import { peers } from "./peers.ts";
@@ -19,5 +20,6 @@ export const HOST_RESOURCES: readonly HostResource[] = [
   network,
   peers,
   callerNamespace,
+  hostShares,
   process,
 ];

@@ -1,6 +1,7 @@
 import type { PeerPair } from "@paddock/network";
 import type { Connection } from "../network/host-network.ts";
 import type { NodeContext } from "../node-context.ts";
+import { hostSharesOf } from "../record/host-shares.ts";
 import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
@@ -19,6 +20,7 @@ export const ownerOf = (ctx: NodeContext, entry: SandboxEntry): ResourceOwner =>
   machine: entry.vm?.machine,
   connections: connectionsOf(ctx, entry.record),
   netns: entry.record.network.netns ?? "none",
+  shares: hostSharesOf(entry.record.spec),
   pairs: peerPairsOf(ctx, entry.record),
 });
 

@@ -14,6 +14,7 @@ import type {
   MachineHost,
   MachineIdentity,
   MachineRequest,
+  MachineShare,
 } from "../vm/machine-port.ts";
 import { openState } from "../vm/saved-machine.ts";
 import type { VmId, VmPaths } from "../vm/vm-paths.ts";
@@ -22,7 +23,7 @@ type Process = {
   readonly identity: MachineIdentity;
   readonly id: VmId;
   readonly request: MachineRequest;
-  readonly devices: Map<string, MachineDevice>;
+  readonly devices: Map<string, MachineDevice | MachineShare>;
   /** Interfaces whose link is up. */
   readonly linksUp: Set<string>;
   /** The content of the guest's memory. */
@@ -71,7 +72,9 @@ export class FakeMachines implements MachineHost {
       identity,
       id: request.paths.id,
       request,
-      devices: new Map(request.devices.map((device) => [device.id, device])),
+      devices: new Map<string, MachineDevice | MachineShare>(
+        request.devices.map((device) => [device.id, device]),
+      ),
       linksUp: new Set(),
       memory,
       end: Promise.withResolvers(),
@@ -144,7 +147,7 @@ export class FakeMachines implements MachineHost {
       onHeld: () => undefined,
       attach: async (device) => {
         await this.onAttach(device);
-        const isTaken = ({ kind, id, ...at }: MachineDevice) =>
+        const isTaken = ({ kind, id, ...at }: MachineDevice | MachineShare) =>
           id === device.id ||
           ("port" in at && "port" in device && at.port !== undefined && at.port === device.port);
         if ([...devices.values()].some(isTaken))

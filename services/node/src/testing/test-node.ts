@@ -30,6 +30,7 @@ import { vmsDir } from "../vm/vm-paths.ts";
 import { FakeGuest } from "./fake-guest.ts";
 import { fakeImage } from "./fake-image.ts";
 import { FakeCgroups, FakeMachines } from "./fake-machines.ts";
+import { FakeShares } from "./fake-shares.ts";
 import { mortal } from "./mortal.ts";
 import { commandOf, type NamedCommand, type NamedOutcome, outcomeOf } from "./named-command.ts";
 
@@ -60,6 +61,7 @@ export class TestNode implements AsyncDisposable {
   /** Of daemons from the next `crash` on. */
   namespaces: NodeContext["namespaces"] = new CallerNamespaces("/state", "/nonexistent");
   allowsNamespaces = false;
+  readonly shares = new FakeShares();
   bootId = "this boot";
   context: NodeContext;
   #handle: ReturnType<typeof commandHandler>;
@@ -139,6 +141,7 @@ export class TestNode implements AsyncDisposable {
       ...readdirSync(vmsDir(this.stateDir)).map((name) => `VM directory ${name}`),
       ...[...this.cgroups.names].map((name) => `cgroup ${name}`),
       ...[...this.machines.processes.keys()].map((pid) => `machine ${pid}`),
+      ...[...this.shares.servers.keys()].map((vm) => `servers of ${vm}`),
       ...store.loadSandboxes().map((loaded) => `record ${loaded.kind}`),
       ...this.context.sandboxes.list().map(({ sandboxId }) => `entry ${sandboxId}`),
     ];
@@ -211,6 +214,7 @@ export class TestNode implements AsyncDisposable {
       ports: this.ports,
       namespaces: this.namespaces,
       allowsNamespaces: this.allowsNamespaces,
+      shares: mortal(this.shares, life),
       resources: this.resources,
       logs: { follow: () => undefined, stop: async () => undefined, remove: async () => undefined },
       log: { ...SILENT },

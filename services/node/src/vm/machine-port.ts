@@ -37,6 +37,19 @@ export type MachineInterface = {
   readonly port?: number | undefined;
 };
 
+/** A directory of the host. A machine with shares cannot be saved, and no saved machine has one. */
+export type MachineShare = {
+  readonly kind: "share";
+  /** As a disk's. */
+  readonly id: string;
+  /** Names it in the guest. */
+  readonly tag: string;
+  /** Where its server listens; the VM's user can connect. */
+  readonly socket: string;
+  /** 0 to 7; one share each. */
+  readonly place: number;
+};
+
 /** A device of a machine, from its start or added later. */
 export type MachineDevice = MachineDisk | MachineInterface;
 
@@ -58,7 +71,10 @@ export type MachineRequest = {
    * Devices that the machine has before the guest runs. Cold ones are on the command line, and a restored machine needs the
    * cold ones of the saved one. The others are plugged in.
    */
-  readonly devices: readonly (MachineDevice & { readonly added: "cold" | "plugged" })[];
+  readonly devices: readonly (
+    | (MachineDevice & { readonly added: "cold" | "plugged" })
+    | (MachineShare & { readonly added: "cold" })
+  )[];
 };
 
 /** How a machine begins. */

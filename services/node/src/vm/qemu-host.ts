@@ -22,7 +22,7 @@ import {
   waitForMonitor,
 } from "@paddock/qemu";
 import { KnownProcesses, type VmProcess } from "./known-processes.ts";
-import type { Machine, MachineCgroups, MachineHost, MachineOrigin, MachineRequest } from "./machine-port.ts";
+import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "./machine-port.ts";
 import { QemuMachine, type QemuMachineParts } from "./qemu-machine.ts";
 import { openState } from "./saved-machine.ts";
 import { EVIDENCE_BYTES } from "./serial-text.ts";
@@ -238,7 +238,7 @@ export class QemuHost implements MachineHost {
       memory: {
         bytes: request.memoryBytes,
         maxBytes: request.maxMemoryBytes,
-        backing: memoryBacking(request.origin),
+        backing: memoryBacking(request),
       },
       kernel: guest.kernel,
       initramfs: guest.initramfs,
@@ -260,10 +260,12 @@ export class QemuHost implements MachineHost {
 const opensTaps = ({ interfacePorts, devices }: MachineRequest): boolean =>
   interfacePorts > 0 || devices.some(({ kind }) => kind === "interface");
 
-function memoryBacking(origin: MachineOrigin): MemoryBacking {
+/** Servers of shares map the guest's memory. Sharing it costs the huge pages of anonymous memory, so others do not share it. */
+function memoryBacking({ origin, devices }: MachineRequest): MemoryBacking {
   if (origin.kind === "restore") return { kind: "file-private", path: origin.saved.memoryPath };
   const { memoryPath } = origin;
-  return memoryPath === undefined ? { kind: "anonymous" } : { kind: "file-shared", path: memoryPath };
+  if (memoryPath !== undefined) return { kind: "file-shared", path: memoryPath };
+  return { kind: devices.some(({ kind }) => kind === "share") ? "shared" : "anonymous" };
 }
 
 /** QEMU creates no file, because its user cannot write to any directory. */

@@ -4,6 +4,8 @@
  *     <state>/vms/<vm id>/               root, the VM's group, 0710: QEMU opens its files but cannot change names
  *         qmp.sock agent.sock tty.sock   root; QEMU inherits them as descriptors
  *         state.sock                     root; receives the machine's state while it is saved
+ *         share<index>.sock              the VM's user, 0600; virtiofsd inherits it as a descriptor
+ *         share<index>                   only in the mount namespace of that virtiofsd: the directory it serves
  *         <index>.ext4                   writable layers; the VM's user, 0600
  *         <index>.ext4.new               a writable layer during its creation; root until it is renamed
  *
@@ -55,6 +57,12 @@ export function vmPaths(stateDir: string, id: VmId): VmPaths {
     stateSocket: join(dir, "state.sock"),
   };
 }
+
+/** Where the server of a share listens, and where it sees its directory, by the share's index. */
+export const sharePlace = ({ dir }: Pick<VmPaths, "dir">, index: number) => ({
+  socket: join(dir, `share${index}.sock`),
+  mountPoint: join(dir, `share${index}`),
+});
 
 /** The writable layer of a container, by the container's index. */
 export const writableLayerPath = ({ dir }: Pick<VmPaths, "dir">, index: number): string =>

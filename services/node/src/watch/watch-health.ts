@@ -13,6 +13,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { PaddockError } from "@paddock/domain";
 import { guestText } from "../agent/guest-text.ts";
 import type { NodeContext } from "../node-context.ts";
+import { hostSharesOf } from "../record/host-shares.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { RunningVm } from "../vm/running-vm.ts";
 import { catchUp } from "./catch-up.ts";
@@ -41,6 +42,8 @@ export async function watchHealth(
   const { patienceMs = 7000 } = options;
   const { lifetime, machine } = vm;
   let waiting = new AbortController();
+  if (hostSharesOf(entry.record.spec).length > 0)
+    void ctx.shares.ended(entry.record.vm.id).then(() => waiting.abort());
   machine.onHeld = () => {
     waiting.abort();
     if (!machine.isHeld && !isPaused(entry)) void catchUp(ctx, entry, vm);
@@ -96,7 +99,8 @@ async function problemOf(
   try {
     const client = await link.client({ signal: lifetime, deadlineMs: patienceMs });
     await client.sandbox.getGuest({}, { signal: lifetime, timeoutMs: patienceMs });
-    return undefined;
+    // The end of a VM ends its servers, so they are asked about only after an answer.
+    return await ctx.shares.problem(entry.vmPaths, hostSharesOf(entry.record.spec));
   } catch (error) {
     const isLate =
       !(error instanceof PaddockError) || error.kind === "cancelled" || error.reason === "DEADLINE";

@@ -39,6 +39,18 @@ test("a read-only root file system has no writable layer", () => {
   assert.equal(machineDisks(record, "/images/x", vm).length, 1);
 });
 
+test("a mount of a host directory has the tag of the VM's share of that directory, and needs one", () => {
+  const source = { case: "hostDirectory", value: { path: "/h/a/" } } as const;
+  const record = container({ mounts: [{ destination: "/work", readOnly: true, source }] });
+  const share = { index: 2, tag: "host2", path: "/h/a", readOnly: true };
+  const [mounted] = guestContainer(record, image.config, { shares: [share] }).mounts;
+  assert.equal(mounted?.readOnly, true);
+  assert.ok(mounted.source.case === "virtiofs");
+  assert.equal(mounted.source.value.tag, "host2");
+  for (const others of [[], [{ ...share, readOnly: false }]])
+    assert.throws(() => checkContainerSpec(record.spec, image.config, others), { reason: "WRONG_STATE" });
+});
+
 test("a volume is refused before any change", () => {
   const spec = create(ContainerSpecSchema, {
     containerId: "c1",

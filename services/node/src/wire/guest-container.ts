@@ -5,6 +5,7 @@ import { invalidField, PaddockError } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
 import { agentpb, type ContainerSpec, type MountSpec } from "@paddock/protocol";
 import { containerDisks } from "../record/container-disks.ts";
+import { type HostShare, shareOfMount } from "../record/host-shares.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
 import { limitsAtCreation } from "./guest-limits.ts";
 import { initProcess } from "./init-process.ts";
@@ -12,11 +13,18 @@ import { initProcess } from "./init-process.ts";
 /** Time for disks to appear in the guest; measured 45 ms, hot-plugged under emulation. */
 const DISK_TIMEOUT_MS = 10_000;
 
-/** The request to create a record's container on these CPUs of the guest. Throws INVALID_FIELD or NOT_IMPLEMENTED. */
+export type GuestPlace = {
+  /** CPUs of the guest, such as "0-3"; empty means all. */
+  readonly cpusetCpus?: string;
+  /** Of the sandbox's VM. */
+  readonly shares?: readonly HostShare[];
+};
+
+/** The request to create a record's container. Throws INVALID_FIELD, NOT_IMPLEMENTED or WRONG_STATE. */
 export function guestContainer(
   container: ContainerRecord,
   image: ImageConfig,
-  cpusetCpus = "",
+  { cpusetCpus = "", shares = [] }: GuestPlace = {},
 ): agentpb.CreateContainerRequest {
   const { spec, containerId } = container;
   const { lower, upper } = containerDisks(container);
@@ -30,7 +38,7 @@ export function guestContainer(
     },
     process: initProcess(spec, image),
     hostname: spec.hostname,
-    mounts: spec.mounts.map(guestMount),
+    mounts: spec.mounts.map((mount) => guestMount(mount, shares)),
     resources: limitsAtCreation(container, cpusetCpus),
     sysctls: spec.sysctls,
     diskTimeout: durationFromMs(DISK_TIMEOUT_MS),
@@ -38,17 +46,22 @@ export function guestContainer(
 }
 
 /** Throws the errors that this spec alone would cause in the creation of its container, before any change. */
-export function checkContainerSpec(spec: ContainerSpec, image: ImageConfig): void {
+export function checkContainerSpec(
+  spec: ContainerSpec,
+  image: ImageConfig,
+  shares: readonly HostShare[] = [],
+): void {
   initProcess(spec, image);
-  for (const mount of spec.mounts) guestMount(mount);
+  for (const mount of spec.mounts) guestMount(mount, shares);
 }
 
-function guestMount(mount: MountSpec): agentpb.Mount {
+function guestMount(mount: MountSpec, shares: readonly HostShare[]): agentpb.Mount {
   const { destination, readOnly, options } = mount;
-  return create(agentpb.MountSchema, { destination, readOnly, options, source: guestSource(mount) });
+  return create(agentpb.MountSchema, { destination, readOnly, options, source: guestSource(mount, shares) });
 }
 
-function guestSource({ source, destination }: MountSpec): agentpb.Mount["source"] {
+function guestSource(mount: MountSpec, shares: readonly HostShare[]): agentpb.Mount["source"] {
+  const { source, destination } = mount;
   switch (source.case) {
     case "tmpfs":
       return {
@@ -69,8 +82,10 @@ function guestSource({ source, destination }: MountSpec): agentpb.Mount["source"
         "NOT_IMPLEMENTED",
         `the volume at ${destination} cannot be mounted: this node has no volumes`,
       );
-    case "hostDirectory":
-      throw new PaddockError("NOT_IMPLEMENTED", `the directory at ${destination} cannot be mounted`);
+    case "hostDirectory": {
+      const { tag } = shareOfMount(shares, mount, source.value.path);
+      return { case: "virtiofs", value: create(agentpb.VirtiofsMountSchema, { tag }) };
+    }
     case undefined:
       throw invalidField(
         "spec.mounts",

@@ -3,11 +3,13 @@ import type { Step } from "@paddock/lifecycle";
 import type { NodeContext } from "../../node-context.ts";
 import { layerBytes, machineDisks } from "../../record/container-disks.ts";
 import { promisedSize } from "../../record/entitled.ts";
+import { type HostShare, hostSharesOf } from "../../record/host-shares.ts";
 import type { SandboxRecord } from "../../record/sandbox-record.ts";
 import type { ResourcePlan } from "../../resources/host-resource.ts";
 import { ownerOf } from "../../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../../sandboxes/sandbox-entry.ts";
-import type { MachineInterface } from "../../vm/machine-port.ts";
+import type { MachineInterface, MachineShare } from "../../vm/machine-port.ts";
+import { sharePlace, type VmPaths } from "../../vm/vm-paths.ts";
 import { guestCards } from "../../wire/guest-network.ts";
 import { mirrorCard } from "../../wire/netns-network.ts";
 import { networkCard } from "../../wire/network-card.ts";
@@ -53,11 +55,20 @@ export function bootOf(
       devices: [
         ...containers.flatMap((container) => machineDisks(container, imagePath(container.imageId), vmPaths)),
         ...cards,
+        ...hostSharesOf(record.spec).map((share) => machineShare(share, vmPaths)),
       ].map((device) => ({ ...device, added: "cold" as const })),
     },
   };
   return { node, entry, images, plan };
 }
+
+const machineShare = ({ index, tag }: HostShare, paths: VmPaths): MachineShare => ({
+  kind: "share",
+  id: `share${index}`,
+  tag,
+  socket: sharePlace(paths, index).socket,
+  place: index,
+});
 
 function cardsOf({ network }: NodeContext, record: SandboxRecord): readonly MachineInterface[] {
   const { netns } = record.network;
