@@ -6,12 +6,12 @@
  * name, those of the node and agent protocols as namespaces), so that the generated tree may change its layout.
  */
 
+export * as agentpb from "./agentpb.ts";
 export * from "./connect-error.ts";
 export * from "./decode.ts";
 export * from "./error-codes.ts";
 export * as rpcpb from "./gen/google/rpc/error_details_pb.js";
 export { type Status, StatusSchema } from "./gen/google/rpc/status_pb.js";
-export * as agentpb from "./agentpb.ts";
 export * as nodepb from "./gen/paddock/node/v1/node_pb.js";
 export * from "./gen/paddock/v1/container_pb.js";
 export * from "./gen/paddock/v1/event_pb.js";
