@@ -205,7 +205,7 @@ test("a directory is still there after kill -9 of the daemon, and after a stop a
   assert.equal(await reads("/src/source"), "three\n");
 });
 
-test("a sandbox whose virtiofsd was killed says so, and is deleted with nothing left", async () => {
+test("a sandbox whose virtiofsd was killed says so, is repaired by a stop and a start, and is deleted with nothing left", async () => {
   for (const pid of servers()) process.kill(Number(pid), "SIGKILL");
   let detail = "";
   await until(async () => {
@@ -213,6 +213,16 @@ test("a sandbox whose virtiofsd was killed says so, and is deleted with nothing 
     detail = sandbox?.status?.health?.detail ?? "";
     return detail !== "";
   }, "the sandbox is unhealthy");
+  const options = { deadline: inSeconds(60) };
+  // It never ends: the kernel of the guest waits for the server.
+  await shell("ls /src </dev/null >/dev/null 2>&1 &");
+  await stack.client.sandboxes.stopSandbox(
+    { requestId: randomUUID(), sandboxId, grace: { seconds: 1n } },
+    options,
+  );
+  await stack.client.sandboxes.startSandbox({ requestId: randomUUID(), sandboxId }, options);
+  assert.equal(await reads("/src/source"), "three\n");
+  for (const pid of servers()) process.kill(Number(pid), "SIGKILL");
   assert.match(detail, /^the host directory .* is no longer served/);
   await stack.client.sandboxes.deleteSandbox(
     { requestId: randomUUID(), sandboxId, force: true },

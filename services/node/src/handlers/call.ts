@@ -1,6 +1,7 @@
 /** Shared by handlers: the call, the lock, and how a sandbox is shown. */
 import type { LockView } from "@paddock/lifecycle";
 import type { NodeContext } from "../node-context.ts";
+import { vmOverheadBytesOf } from "../record/vm-overhead.ts";
 import { permits, permitsContainer, requireContainer } from "../sandboxes/permits.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { containerStatusOf, type StatusContext, sandboxOf } from "../wire/sandbox-status.ts";
@@ -45,13 +46,17 @@ export const shownSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
 export const changedSandbox = (ctx: NodeContext, entry: SandboxEntry) =>
   sandboxOf(entry.record, statusContext(ctx, entry, { holder: undefined, waiters: [] }));
 
-const statusContext = (ctx: NodeContext, { applied, held }: SandboxEntry, lock: LockView): StatusContext => ({
+const statusContext = (
+  ctx: NodeContext,
+  { applied, held, record }: SandboxEntry,
+  lock: LockView,
+): StatusContext => ({
   nodeId: ctx.nodeId,
   isolation: ctx.isolation,
   lock,
   applied,
   unhealthy: held?.message,
-  vmOverheadBytes: ctx.vmOverheadBytes,
+  vmOverheadBytes: vmOverheadBytesOf(ctx.vmOverheadBytes, record.spec),
   network: ctx.network,
   cgroupLayout: ctx.cgroups.layout,
 });

@@ -22,6 +22,7 @@ import { hostSharesOf } from "../record/host-shares.ts";
 import { type NetworkRecord, NO_NETWORK } from "../record/network-record.ts";
 import { checkRecordSize } from "../record/record-size.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
+import { vmOverheadBytesOf } from "../record/vm-overhead.ts";
 import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
 import { newVmId, type VmId } from "../vm/vm-paths.ts";
@@ -81,7 +82,7 @@ export async function createSandboxEntry<T>(
   const size = sandboxVmSize(spec, ctx.sizeDefaults);
   const demand: Amount = {
     milliCpus: size.vcpus * 1000,
-    memoryBytes: size.memoryBytes + VM_OVERHEAD_BYTES,
+    memoryBytes: size.memoryBytes + vmOverheadBytesOf(VM_OVERHEAD_BYTES, spec),
     diskBytes: 0,
   };
   const freeDiskBytes = await ctx.freeDiskBytes();

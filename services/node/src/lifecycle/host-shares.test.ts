@@ -49,6 +49,26 @@ test("the VM of a sandbox with host directories has a share for each, whose serv
   assert.deepEqual(node.leftovers(), []);
 });
 
+test("a sandbox with host directories gets memory of the host for their files, in its limit and in its room", async () => {
+  const MIB = 1024 * 1024;
+  const figures = async (mounts: object[]) => {
+    await using node = await TestNode.start();
+    const { status } = sandboxIn(await node.ask(createIt({ ...container("/allowed/a"), mounts })));
+    const { memoryBytes } = node.context.sandboxes.allocated();
+    return {
+      limit: Number(status?.limits?.memoryBytes),
+      overhead: Number(status?.limits?.memoryOverheadBytes),
+      memoryBytes,
+    };
+  };
+  const [plain, sharing] = [
+    await figures([]),
+    await figures([mountOf("/allowed/a"), { ...mountOf("/allowed/b"), destination: "/b" }]),
+  ];
+  for (const key of ["limit", "overhead", "memoryBytes"] as const)
+    assert.equal(sharing[key] - plain[key], 128 * MIB, key);
+});
+
 test("a directory that is not allowed is refused before any change", async () => {
   await using node = await TestNode.start();
   const answer = await node.ask(createIt(container("/etc")));

@@ -12,6 +12,7 @@ import { hostLimits, vcpuPins, wantedSize } from "@paddock/domain";
 import type { NodeContext } from "../node-context.ts";
 import { demandsOf, entitled } from "../record/entitled.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
+import { vmOverheadBytesOf } from "../record/vm-overhead.ts";
 import { MAX_THREADS } from "../resources/cgroup.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import type { HostLimits, Machine, MachineSize } from "../vm/machine-port.ts";
@@ -49,7 +50,10 @@ export async function resize(
   });
   const target = growOnly ? larger(has, wanted) : wanted;
   const limitsFor = (size: MachineSize): HostLimits => ({
-    ...hostLimits(demands, { ...size, overheadBytes: ctx.vmOverheadBytes }),
+    ...hostLimits(demands, {
+      ...size,
+      overheadBytes: vmOverheadBytesOf(ctx.vmOverheadBytes, entry.record.spec),
+    }),
     pids: MAX_THREADS,
   });
   const most = larger(has, target);

@@ -10,6 +10,7 @@ import { refuseStale } from "../record/fence-generation.ts";
 import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import { hostName } from "../record/sandbox-paths.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
+import { vmOverheadBytesOf } from "../record/vm-overhead.ts";
 import type { VmId } from "../vm/vm-paths.ts";
 import type { AddressLeases, InterfaceLease, WantedLease } from "./address-leases.ts";
 import type { LiveSandboxes } from "./live-sandbox.ts";
@@ -234,7 +235,11 @@ export class SandboxRegistry implements LiveSandboxes {
     const { vcpus, memoryBytes } = promisedSize(record, this.#guestOverheadBytes);
     const holdings = new DisposableStack();
     holdings.use(
-      this.claimRoom({ milliCpus: vcpus * 1000, memoryBytes: memoryBytes + VM_OVERHEAD_BYTES, diskBytes: 0 }),
+      this.claimRoom({
+        milliCpus: vcpus * 1000,
+        memoryBytes: memoryBytes + vmOverheadBytesOf(VM_OVERHEAD_BYTES, record.spec),
+        diskBytes: 0,
+      }),
     );
     for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));
     // A node whose network was turned off still has the records.

@@ -9,6 +9,7 @@ import {
   type SandboxStats,
   SandboxStatsSchema,
 } from "@paddock/protocol";
+import { vmOverheadBytesOf } from "../record/vm-overhead.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { MachineCgroups } from "../vm/machine-port.ts";
 import { guestSpan } from "../wire/guest-time.ts";
@@ -85,7 +86,7 @@ async function hostStats(context: StatsContext, sandbox: LiveSandbox): Promise<H
     source: `host cgroup ${context.cgroups.layout}`,
     vcpuUsageUs: used.vcpuUs,
     memoryOverheadBytes: BigInt(Math.max(0, used.memoryBytes - given)),
-    declaredOverheadBytes: BigInt(context.vmOverheadBytes),
+    declaredOverheadBytes: BigInt(vmOverheadBytesOf(context.vmOverheadBytes, record.spec)),
   });
 }
 

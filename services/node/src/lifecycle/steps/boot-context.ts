@@ -5,6 +5,7 @@ import { layerBytes, machineDisks } from "../../record/container-disks.ts";
 import { promisedSize } from "../../record/entitled.ts";
 import { type HostShare, hostSharesOf } from "../../record/host-shares.ts";
 import type { SandboxRecord } from "../../record/sandbox-record.ts";
+import { vmOverheadBytesOf } from "../../record/vm-overhead.ts";
 import type { ResourcePlan } from "../../resources/host-resource.ts";
 import { ownerOf } from "../../resources/release-sandbox.ts";
 import type { SandboxEntry } from "../../sandboxes/sandbox-entry.ts";
@@ -45,7 +46,7 @@ export function bootOf(
     layers: containers
       .filter(({ targets }) => targets.layer !== undefined)
       .map((container) => ({ index: container.index, bytes: layerBytes(container) })),
-    memoryLimitBytes: size.memoryBytes + node.vmOverheadBytes,
+    memoryLimitBytes: size.memoryBytes + vmOverheadBytesOf(node.vmOverheadBytes, record.spec),
     machineRequest: {
       ...size,
       vcpus: promisedSize(record, node.sizeDefaults.guestOverheadBytes).vcpus,
