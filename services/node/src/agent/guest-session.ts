@@ -106,14 +106,14 @@ export class GuestSession implements AsyncDisposable {
       leave();
       throw error;
     }
-    this.#flood.callBegan();
+    this.#flood.callBegan(stream);
     let answered = false;
     stream.once("response", () => {
       answered = true;
     });
     stream.once("close", () => {
       leave();
-      this.#flood.callEnded();
+      this.#flood.callEnded(stream);
       // connect-node does not treat a stream without an answer and without an error code as an error, and would wait forever.
       if (!answered) setImmediate(() => stream.emit("error", this.end?.error ?? unanswered(path)));
     });
