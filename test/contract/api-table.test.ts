@@ -13,6 +13,7 @@ import {
 import {
   ContainerService,
   EventService,
+  FileService,
   ImageService,
   NodeService,
   ProcessService,
@@ -36,6 +37,7 @@ const CALLS = new Map(
     SandboxService,
     ContainerService,
     ProcessService,
+    FileService,
     EventService,
     NodeService,
     ImageService,

@@ -51,7 +51,7 @@ export type SandboxRequest = keyof typeof SANDBOX_RULES;
 /**
  * Requests about one container of a sandbox. One that ends something must not fail because the VM is stopped. A wait may span a
  * pause, and when the VM is gone the record has the exit status. A process can be attached to and waited for until its container
- * is deleted; the cgroup outlives its processes until then.
+ * is deleted; the cgroup outlives its processes until then, and the files do, too.
  */
 const CONTAINER_RULES = {
   start: { sandbox: RUNNING, container: start },
@@ -69,6 +69,7 @@ const CONTAINER_RULES = {
   wait: { sandbox: ALWAYS, container: ALWAYS },
   signal_process: { sandbox: NOT_PAUSED, container: stop },
   resize_tty: { sandbox: READY_OR_RUNNING, container: stop },
+  files: { sandbox: READY_OR_RUNNING, container: ALWAYS },
 } as const satisfies Record<
   string,
   { readonly sandbox: Rule<SandboxState>; readonly container: Rule<ContainerState> }

@@ -2,6 +2,7 @@
 import {
   ContainerService,
   EventService,
+  FileService,
   ImageService,
   NodeService,
   ProcessService,
@@ -12,6 +13,7 @@ import { type BoundMethod, bindService } from "@paddock/rpc";
 import type { ApiContext } from "./api-context.ts";
 import { forwarding } from "./forwarding.ts";
 import { attach } from "./handlers/attach.ts";
+import { copyTo } from "./handlers/copy-to.ts";
 import { createOnNode } from "./handlers/create-on-node.ts";
 import { deleteImage } from "./handlers/delete-image.ts";
 import { deleteSandbox } from "./handlers/delete-sandbox.ts";
@@ -36,6 +38,7 @@ export const SERVICES = [
   SandboxService,
   ContainerService,
   ProcessService,
+  FileService,
   ImageService,
   NodeService,
   EventService,
@@ -63,6 +66,7 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     attach: attach(api),
     waitProcess: waitProcess(api),
   }),
+  ...forwarding(api, FileService, { copyTo: copyTo(api) }),
   ...bindService(ImageService, {
     importImage: importImage(api),
     listImages: listImages(api),

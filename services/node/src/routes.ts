@@ -16,14 +16,17 @@ import { getSandbox } from "./handlers/get-sandbox.ts";
 import { getSandboxStats } from "./handlers/get-sandbox-stats.ts";
 import { killContainer } from "./handlers/kill-container.ts";
 import { listContainers } from "./handlers/list-containers.ts";
+import { listFiles } from "./handlers/list-files.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listInterfaces } from "./handlers/list-interfaces.ts";
 import { listProcesses } from "./handlers/list-processes.ts";
 import { listRefusedPackets } from "./handlers/list-refused-packets.ts";
 import { listRoutes } from "./handlers/list-routes.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
+import { makeDirectory } from "./handlers/make-directory.ts";
 import { pauseContainer } from "./handlers/pause-container.ts";
 import { pauseSandbox } from "./handlers/pause-sandbox.ts";
+import { removeFile } from "./handlers/remove-file.ts";
 import { removeInterface } from "./handlers/remove-interface.ts";
 import { resizeTty } from "./handlers/resize-tty.ts";
 import { resumeContainer } from "./handlers/resume-container.ts";
@@ -33,6 +36,7 @@ import { setLogLevel } from "./handlers/set-log-level.ts";
 import { signalProcess } from "./handlers/signal-process.ts";
 import { startContainer } from "./handlers/start-container.ts";
 import { startSandbox } from "./handlers/start-sandbox.ts";
+import { statFile } from "./handlers/stat-file.ts";
 import { stopContainer } from "./handlers/stop-container.ts";
 import { stopSandbox } from "./handlers/stop-sandbox.ts";
 import { updateContainer } from "./handlers/update-container.ts";
@@ -71,6 +75,10 @@ const LIST: readonly Command[] = [
   listProcesses,
   signalProcess,
   resizeTty,
+  statFile,
+  listFiles,
+  removeFile,
+  makeDirectory,
   listImages,
   deleteImage,
   setLogLevel,

@@ -8,6 +8,7 @@ import { Bus, type CommandContext, type CommandServer, putHeartbeat, serveComman
 import { PaddockError } from "@paddock/domain";
 import {
   ContainerService,
+  FileService,
   ImageService,
   nodepb,
   ProcessService,
@@ -30,6 +31,7 @@ import { REBUILD_REQUEST_ID } from "../sandboxes/rebuild-registry.ts";
 type Methods = typeof SandboxService.method &
   typeof ContainerService.method &
   typeof ProcessService.method &
+  typeof FileService.method &
   typeof ImageService.method &
   typeof SystemService.method;
 type Unary = { [N in keyof Methods]: Methods[N]["methodKind"] extends "unary" ? N : never }[keyof Methods];
@@ -50,12 +52,20 @@ type StreamName =
   | "readLogs"
   | "importImage"
   | "portForward"
+  | "copyFrom"
+  | "copyTo"
+  | "watchFiles"
   | `watch${"Sandbox" | "Container"}Stats`;
 type StreamHandlers = { [N in StreamName]: MethodHandler<Methods[N]> };
 
-const METHODS = [SandboxService, ContainerService, ProcessService, ImageService, SystemService].flatMap(
-  ({ methods }) => methods,
-);
+const METHODS = [
+  SandboxService,
+  ContainerService,
+  ProcessService,
+  FileService,
+  ImageService,
+  SystemService,
+].flatMap(({ methods }) => methods);
 
 const GIB = 1024n ** 3n;
 /** The secret that the api and its fake nodes share. */
@@ -146,6 +156,11 @@ export class FakeNode implements AsyncDisposable {
         ...bindMethods(SandboxService, {
           watchSandboxStats: (request, ctx) => handler("watchSandboxStats")(request, ctx),
           portForward: (requests, ctx) => handler("portForward")(requests, ctx),
+        }),
+        ...bindMethods(FileService, {
+          copyFrom: (request, ctx) => handler("copyFrom")(request, ctx),
+          copyTo: (requests, ctx) => handler("copyTo")(requests, ctx),
+          watchFiles: (request, ctx) => handler("watchFiles")(request, ctx),
         }),
         ...bindMethods(ImageService, {
           importImage: (requests, ctx) => handler("importImage")(requests, ctx),

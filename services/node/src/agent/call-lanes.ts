@@ -10,7 +10,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 
-const { ContainerService, NetworkService, ProcessService } = agentpb;
+const { ContainerService, FileService, NetworkService, ProcessService } = agentpb;
 
 /** Header that names the lane of a call. It is removed before the call is sent. */
 export const LANE_HEADER = "paddock-lane";
@@ -18,10 +18,13 @@ export const LANE_HEADER = "paddock-lane";
 export const LOG_LANE = "log";
 
 const CLIENT_LANE = "client";
+const FILE_LANE = "file";
 /** Streams of clients: Exec, Attach, WaitProcess. */
 const MAX_CLIENT_STREAMS = 512;
 /** Connections to ports: each is a stream of its own, so they leave room for the execs. */
 const MAX_PORT_STREAMS = 256;
+/** Streams of files: CopyFrom, CopyTo, WatchFiles. Each may keep a window of bytes in the daemon and in the guest. */
+export const MAX_FILE_STREAMS = 32;
 /** One for each of 128 containers, and some that end while the next ones start. */
 const MAX_LOG_STREAMS = 160;
 /** Calls of each other method. */
@@ -33,6 +36,10 @@ const CLIENT_STREAMS: ReadonlySet<string> = new Set(
   [ProcessService.method.exec, ProcessService.method.attach, ProcessService.method.waitProcess].map(pathOf),
 );
 
+const FILE_STREAMS: ReadonlySet<string> = new Set(
+  [FileService.method.copyFrom, FileService.method.copyTo, FileService.method.watchFiles].map(pathOf),
+);
+
 const PORT_STREAM = pathOf(NetworkService.method.portForward);
 
 /** Methods that clients may call often at the same time. */
@@ -42,6 +49,10 @@ const OFTEN: ReadonlyMap<string, number> = new Map([
   [pathOf(ProcessService.method.signalProcess), 64],
   [pathOf(ProcessService.method.resizeTty), 64],
   [pathOf(ContainerService.method.listProcesses), 16],
+  [pathOf(FileService.method.statFile), 64],
+  [pathOf(FileService.method.listFiles), 16],
+  [pathOf(FileService.method.removeFile), 32],
+  [pathOf(FileService.method.makeDirectory), 32],
 ]);
 
 export class CallLanes {
@@ -60,11 +71,13 @@ export class CallLanes {
 
 function laneOf(path: string, named: unknown): string {
   if (named === LOG_LANE) return LOG_LANE;
+  if (FILE_STREAMS.has(path)) return FILE_LANE;
   return CLIENT_STREAMS.has(path) ? CLIENT_LANE : path;
 }
 
 function roomOf(lane: string): number {
   if (lane === LOG_LANE) return MAX_LOG_STREAMS;
+  if (lane === FILE_LANE) return MAX_FILE_STREAMS;
   return lane === CLIENT_LANE ? MAX_CLIENT_STREAMS : (OFTEN.get(lane) ?? MAX_CALLS);
 }
 
@@ -72,6 +85,11 @@ function full(lane: string, most: number): PaddockError {
   if (lane === CLIENT_LANE)
     return new PaddockError("TOO_MANY", `the sandbox has ${most} streams of exec, attach and wait open`, {
       hint: "end some of them first, or let one process do the work of several",
+    });
+  if (lane === FILE_LANE)
+    return new PaddockError("TOO_MANY", `the sandbox has ${most} copies and watches of files open`, {
+      hint: "end some of them first",
+      retryAfterMs: 1000,
     });
   if (lane === PORT_STREAM)
     return new PaddockError("TOO_MANY", `the sandbox has ${most} forwarded connections open`, {

@@ -19,6 +19,7 @@ export type AgentClient = Pick<GuestSession, "answersPing" | "closed" | "end" | 
     readonly network: Client<typeof agentpb.NetworkService>;
     readonly containers: Client<typeof agentpb.ContainerService>;
     readonly processes: Client<typeof agentpb.ProcessService>;
+    readonly files: Client<typeof agentpb.FileService>;
     /** Steal time of the VM, for deadlines within streams. */
     readonly steal: StealReader;
   };
@@ -79,6 +80,7 @@ function agentClient(session: GuestSession, steal: StealReader): AgentClient {
     network: createClient(agentpb.NetworkService, transport),
     containers: createClient(agentpb.ContainerService, transport),
     processes: createClient(agentpb.ProcessService, transport),
+    files: createClient(agentpb.FileService, transport),
     steal,
     answersPing: (patienceMs) => session.answersPing(patienceMs),
     closed: session.closed,

@@ -11,7 +11,7 @@ import { type ErrorReason, PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
 import { guestText } from "./guest-text.ts";
 
-const { ContainerService, FailureReason, NetworkService, ProcessService } = agentpb;
+const { ContainerService, FailureReason, FileService, NetworkService, ProcessService } = agentpb;
 
 const REASONS: Readonly<Record<agentpb.FailureReason, ErrorReason>> = {
   [FailureReason.UNSPECIFIED]: "GUEST_FAILED",
@@ -44,7 +44,7 @@ const REASONS: Readonly<Record<agentpb.FailureReason, ErrorReason>> = {
   [FailureReason.BAD_FILESYSTEM]: "BAD_FILESYSTEM",
 };
 
-/** Methods that wait for nothing in the guest: a guest that does not answer them in time is unavailable. */
+/** Methods that wait for nothing in the guest but its disk: a guest that does not answer them in time is unavailable. */
 const PROMPT: ReadonlySet<DescMethod> = new Set<DescMethod>([
   ContainerService.method.killContainer,
   ContainerService.method.getContainerStats,
@@ -56,6 +56,9 @@ const PROMPT: ReadonlySet<DescMethod> = new Set<DescMethod>([
   NetworkService.method.removeInterface,
   ProcessService.method.signalProcess,
   ProcessService.method.resizeTty,
+  FileService.method.statFile,
+  FileService.method.listFiles,
+  FileService.method.makeDirectory,
 ]);
 
 /** Maps an error from the guest's transport to the error of the call. */

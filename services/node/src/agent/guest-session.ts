@@ -12,7 +12,7 @@ import * as http2 from "node:http2";
 import type { Socket } from "node:net";
 import { PaddockError } from "@paddock/domain";
 import { settlesWithin } from "@paddock/lifecycle";
-import { CallLanes, LANE_HEADER } from "./call-lanes.ts";
+import { CallLanes, LANE_HEADER, MAX_FILE_STREAMS } from "./call-lanes.ts";
 import { FloodWatch } from "./flood-watch.ts";
 import { guestText } from "./guest-text.ts";
 
@@ -21,8 +21,8 @@ export const AUTHORITY = "http://guest";
 
 /** Bytes of one response stream that may be in flight: the memory that a stalled reader takes. */
 const STREAM_WINDOW_BYTES = 512 * 1024;
-/** Bytes of all response streams that may be in flight. */
-const SESSION_WINDOW_BYTES = 8 * 1024 * 1024;
+/** Bytes of all response streams that may be in flight. All file streams with readers that have stopped leave 8 MiB of it. */
+const SESSION_WINDOW_BYTES = 8 * 1024 * 1024 + MAX_FILE_STREAMS * STREAM_WINDOW_BYTES;
 const NGHTTP2_NO_ERROR = 0;
 
 const SESSION_OPTIONS: Omit<http2.ClientSessionOptions, "createConnection"> = {

@@ -2,8 +2,8 @@
  * The agent's services as connect-node transports on one session, with bounds against hostile answers.
  *
  * The size of a message bounds the time and memory of decoding it (an empty sub-message takes 2 bytes and becomes an object: 1
- * MiB takes 0.4 s and 90 MB), so it depends on the method: lists may have 1 MiB, a piece of output 64 KiB and its frame,
- * everything else 256 KiB. Streams are read at a bounded pace. Unknown fields are dropped, because each would become an object.
+ * MiB takes 0.4 s and 90 MB), so it depends on the method: lists may have 1 MiB, a piece of output 64 KiB and its frame, a piece
+ * of a file 256 KiB and its frame, everything else 256 KiB. Streams are read at a bounded pace. Unknown fields are dropped, because each would become an object.
  * Compression is off: the link is a memory copy, and a guest could send a decompression bomb.
  */
 import type { DescMethod } from "@bufbuild/protobuf";
@@ -23,6 +23,7 @@ const REQUEST_BYTES = 4 * 1024 * 1024;
 const MESSAGES_PER_SECOND = 5000;
 const ANSWER_BYTES = 256 * 1024;
 const STREAMED_BYTES = 128 * 1024;
+const COPIED_BYTES = 320 * 1024;
 
 const LISTS: ReadonlySet<DescMethod> = new Set([
   agentpb.ContainerService.method.listContainers,
@@ -31,7 +32,11 @@ const LISTS: ReadonlySet<DescMethod> = new Set([
   agentpb.NetworkService.method.listInterfaces,
   agentpb.NetworkService.method.listRoutes,
   agentpb.NetworkService.method.updateRoutes,
+  agentpb.FileService.method.listFiles,
 ]);
+
+/** Streams of large pieces. */
+const COPIES: ReadonlySet<DescMethod> = new Set<DescMethod>([agentpb.FileService.method.copyFrom]);
 
 /**
  * A transport on `session`. Calls fail with `PaddockError`. `timeoutMs` is in the time of the VM (`VmDeadline`); 0 or less means
@@ -50,6 +55,7 @@ export function guestTransport(session: GuestSession, steal: StealReader): Trans
   const lists = withLimit(LIST_BYTES);
   const answers = withLimit(ANSWER_BYTES);
   const streams = withLimit(STREAMED_BYTES);
+  const copies = withLimit(COPIED_BYTES);
   const pace = new MessagePace(MESSAGES_PER_SECOND);
   const failure = (error: unknown, method: DescMethod, signal: AbortSignal | undefined) => {
     if (signal?.aborted) throw signal.reason;
@@ -64,7 +70,8 @@ export function guestTransport(session: GuestSession, steal: StealReader): Trans
         .catch((error) => failure(deadline.isOver ? timedOut(deadline) : error, method, signal));
     },
     async stream(method, signal, ...rest) {
-      const response = await streams
+      const transport = COPIES.has(method) ? copies : streams;
+      const response = await transport
         .stream(method, signal, ...rest)
         .catch((error) => failure(error, method, signal));
       return guarded(response, pace, (error) => failure(error, method, signal));

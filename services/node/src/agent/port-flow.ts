@@ -12,9 +12,10 @@
  * stream with GUEST_FAILED.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { invalidField, PaddockError } from "@paddock/domain";
+import { invalidField } from "@paddock/domain";
 import { Changes } from "@paddock/lifecycle";
 import type { agentpb } from "@paddock/protocol";
+import { broken } from "./broken-protocol.ts";
 import { ByteQueue } from "./byte-queue.ts";
 import { guestText } from "./guest-text.ts";
 
@@ -175,6 +176,3 @@ export class PortFlow {
     return { case: "data", value };
   }
 }
-
-const broken = (what: string): PaddockError =>
-  new PaddockError("GUEST_FAILED", `the guest's agent broke its protocol: it ${what}`);

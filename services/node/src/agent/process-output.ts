@@ -8,8 +8,8 @@
  *
  * Offsets are numbers: a stream of 2^53 bytes takes years.
  */
-import { PaddockError } from "@paddock/domain";
 import { agentpb } from "@paddock/protocol";
+import { broken } from "./broken-protocol.ts";
 
 export type OutputName = "stdout" | "stderr";
 
@@ -155,6 +155,3 @@ function safe(offset: bigint): number {
   if (offset > BigInt(Number.MAX_SAFE_INTEGER)) throw broken(`names offset ${offset}`);
   return Number(offset);
 }
-
-const broken = (what: string): PaddockError =>
-  new PaddockError("GUEST_FAILED", `the guest's agent broke its protocol: it ${what}`);

@@ -51,6 +51,7 @@ const WORDS: Readonly<Partial<Record<SandboxRequest | ContainerRequest, string>>
   attach: "attach to",
   exec: "exec in",
   wait: "wait for a process of",
+  files: "use the files of",
 };
 
 const words = (request: SandboxRequest | ContainerRequest): string =>

@@ -26,6 +26,10 @@ type Watched = Pick<LiveSandbox, "sandboxId" | "link" | "record"> & {
   readonly held?: PaddockError | undefined;
 };
 
+/** Whether the VM is paused, or suspended by a full disk: its guest cannot answer. */
+export const isSuspended = ({ record, held }: Pick<Watched, "record" | "held">): boolean =>
+  record.phase.kind === "paused" || held !== undefined;
+
 /** A signal for calls that wait for a guest: aborts with `signal`, or with GUEST_UNAVAILABLE when the guest is silent. */
 export class GuestWatch implements Disposable {
   readonly signal: AbortSignal;
@@ -75,7 +79,7 @@ export class GuestWatch implements Disposable {
 
   /** Checked again after an answer: the VM may have been paused in between. */
   get #isSuspended(): boolean {
-    return this.#sandbox.record.phase.kind === "paused" || this.#sandbox.held !== undefined;
+    return isSuspended(this.#sandbox);
   }
 
   /** The failure of the health check, or undefined. */

@@ -7,17 +7,11 @@ import {
   type PortForwardStart,
 } from "@paddock/protocol";
 import { type CallContext, firstRequest } from "@paddock/rpc";
-import type { AgentLink } from "../agent/agent-link.ts";
 import { forwardPort, type PortInput } from "../agent/port-call.ts";
 import type { PortEvent } from "../agent/port-flow.ts";
 import { permits } from "../sandboxes/permits.ts";
-import { GuestWatch } from "./guest-watch.ts";
+import { guestStream } from "./guest-stream.ts";
 import { type StreamContext, streamSandbox } from "./stream-context.ts";
-
-/** How long the link may be down at the beginning, in ms. */
-const CONNECT_MS = 10_000;
-/** How long the record of a VM's end may take, in ms. */
-const CAUSE_MS = 5000;
 
 /**
  * Connects to a port of a sandbox and carries the connection. See `paddock.v1.SandboxService.PortForward`. A connection does not
@@ -32,17 +26,13 @@ export async function* portForward(
   const start = first.message.value;
   const sandbox = streamSandbox(context, start, call);
   permits(sandbox, "port_forward");
-  const link = sandbox.agent;
-  using watch = new GuestWatch(sandbox, call.signal);
-  const { signal } = watch;
-  const agent = await link.client({ signal, deadlineMs: CONNECT_MS });
+  const events = guestStream(sandbox, call, (agent, signal) =>
+    forwardPort(agent, start.port, { inputs: inputsOf(rest), signal }),
+  );
   try {
-    for await (const event of forwardPort(agent, start.port, { inputs: inputsOf(rest), signal }))
-      yield responseOf(event);
+    for await (const event of events) yield responseOf(event);
   } catch (error) {
-    signal.throwIfAborted();
-    if (hasReason(error, "PORT_REFUSED")) throw refused(start, error);
-    throw agent.end === undefined ? error : await causeOf(error, link, signal);
+    throw hasReason(error, "PORT_REFUSED") ? refused(start, error) : error;
   }
 }
 
@@ -73,14 +63,6 @@ function responseOf(event: PortEvent): PortForwardResponse {
     default:
       return event satisfies never;
   }
-}
-
-/** Why the link broke: the end of the VM, if that was it. */
-async function causeOf(error: unknown, link: AgentLink, signal: AbortSignal): Promise<unknown> {
-  return await link.client({ signal, deadlineMs: CAUSE_MS }).then(
-    () => error,
-    (cause: unknown) => (hasReason(cause, "GUEST_UNAVAILABLE") ? error : cause),
-  );
 }
 
 const refused = ({ sandboxId, port }: PortForwardStart, cause: unknown): PaddockError =>

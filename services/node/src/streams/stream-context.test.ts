@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GENERATION_KEY } from "@paddock/protocol";
+import { CopyFormat, GENERATION_KEY } from "@paddock/protocol";
 import type { CallOptions } from "@paddock/rpc";
 import {
   attachStart,
@@ -21,6 +21,7 @@ const placed = (generation: bigint): CallOptions => ({
   metadata: { [GENERATION_KEY]: String(generation) },
 });
 const request = { sandboxId: SANDBOX, containerId: CONTAINER };
+const file = { ...request, format: CopyFormat.FILE };
 const calls: Record<string, (streams: Streams, options: CallOptions) => Promise<unknown>> = {
   Exec: async (streams, options) => {
     const call = streams.exec(options);
@@ -40,6 +41,13 @@ const calls: Record<string, (streams: Streams, options: CallOptions) => Promise<
     await call.write({ message: { case: "start", value: { sandboxId: SANDBOX, port: 80 } } });
     await all(call);
   },
+  CopyFrom: (streams, options) => all(streams.copyFrom({ ...file, path: "/f" }, options)),
+  CopyTo: async (streams, options) => {
+    const call = streams.copyTo(options);
+    await call.write({ message: { case: "start", value: { ...file, path: "/f", transferId: "t" } } });
+    await all(call);
+  },
+  WatchFiles: (streams, options) => all(streams.watchFiles({ ...request, path: "/" }, options)),
   WatchSandboxStats: (streams, options) => all(streams.watchSandboxStats({ sandboxId: SANDBOX }, options)),
 };
 

@@ -1,7 +1,15 @@
 /** The only list of the methods that the node serves as streams, with their handlers. */
-import { ContainerService, ImageService, ProcessService, SandboxService } from "@paddock/protocol";
+import {
+  ContainerService,
+  FileService,
+  ImageService,
+  ProcessService,
+  SandboxService,
+} from "@paddock/protocol";
 import { type BoundMethod, bindMethods } from "@paddock/rpc";
 import { attach } from "./attach.ts";
+import { copyFrom } from "./copy-from.ts";
+import { copyTo } from "./copy-to.ts";
 import { exec } from "./exec.ts";
 import { importImage } from "./import-image.ts";
 import { portForward } from "./port-forward.ts";
@@ -9,6 +17,7 @@ import { readLogs } from "./read-logs.ts";
 import type { StreamContext } from "./stream-context.ts";
 import { waitProcess } from "./wait-process.ts";
 import { watchContainerStats } from "./watch-container-stats.ts";
+import { watchFiles } from "./watch-files.ts";
 import { watchSandboxStats } from "./watch-sandbox-stats.ts";
 
 /** The methods that the node serves to the api by gRPC. */
@@ -25,6 +34,11 @@ export const streamMethods = (context: StreamContext): BoundMethod[] => [
   ...bindMethods(SandboxService, {
     watchSandboxStats: (request, call) => watchSandboxStats(context, request, call),
     portForward: (requests, call) => portForward(context, requests, call),
+  }),
+  ...bindMethods(FileService, {
+    copyFrom: (request, call) => copyFrom(context, request, call),
+    copyTo: (requests, call) => copyTo(context, requests, call),
+    watchFiles: (request, call) => watchFiles(context, request, call),
   }),
   ...bindMethods(ImageService, { importImage: (requests, call) => importImage(context, requests, call) }),
 ];

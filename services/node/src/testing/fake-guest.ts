@@ -4,6 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { agentpb } from "@paddock/protocol";
 import { FakeAgent } from "./fake-agent.ts";
+import { FakeFiles } from "./fake-files.ts";
 import { FakeGuestNetwork, type NetworkCall } from "./fake-guest-network.ts";
 import { guestRefusal } from "./guest-refusal.ts";
 
@@ -25,6 +26,7 @@ type CallName =
 export class FakeGuest implements AsyncDisposable {
   readonly containers = new Map<string, FakeContainer>();
   readonly network = new FakeGuestNetwork();
+  readonly files = new FakeFiles();
   /** The limits of each container, as last set. */
   readonly limits = new Map<string, agentpb.Resources>();
   /** Whether a list with execs, which may be long, was requested. */
@@ -128,6 +130,7 @@ export class FakeGuest implements AsyncDisposable {
       },
     });
     guest.network.serve(router, (name) => guest.onCall(name));
+    guest.files.routes(router);
     router.service(agentpb.ContainerService, {
       createContainer: async ({ containerId, instance, resources }) => {
         await guest.onCall("createContainer");

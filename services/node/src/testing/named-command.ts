@@ -2,6 +2,7 @@
 import { create, fromBinary, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import {
   ContainerService,
+  FileService,
   ImageService,
   nodepb,
   ProcessService,
@@ -11,11 +12,12 @@ import {
 } from "@paddock/protocol";
 import { methodPath } from "@paddock/rpc";
 
-const SERVICES = [SandboxService, ContainerService, ProcessService, ImageService, SystemService];
+const SERVICES = [SandboxService, ContainerService, ProcessService, FileService, ImageService, SystemService];
 
 type Methods = typeof SandboxService.method &
   typeof ContainerService.method &
   typeof ProcessService.method &
+  typeof FileService.method &
   typeof ImageService.method &
   typeof SystemService.method;
 type Name = { [N in keyof Methods]: Methods[N]["methodKind"] extends "unary" ? N : never }[keyof Methods];

@@ -11,6 +11,7 @@ import {
   ContainerService,
   ContainerSpecSchema,
   type ExecResponse,
+  FileService,
   ImageService,
   OutputStream,
   type ProcessInputSchema,
@@ -156,6 +157,7 @@ const streamsOf = (connection: GrpcConnection) => ({
   ...connection.service(ProcessService),
   ...connection.service(ContainerService),
   ...connection.service(SandboxService),
+  ...connection.service(FileService),
   ...connection.service(ImageService),
 });
 

@@ -1080,14 +1080,14 @@ export enum FileChangeKind {
 export declare const FileChangeKindSchema: GenEnum<FileChangeKind>;
 
 /**
- * FileService reads and changes files in a container whose sandbox runs. The container may be in any state, also stopped.
+ * FileService reads and changes files in a container whose sandbox is ready or running. The container may be in any state, also stopped.
  *
  * A path is resolved inside the container's root: symbolic links and ".." never lead out of it. Mounts of the container are visible while
  * it runs. Files are read and written with the rights of the container's root user, and within the limits of the container's disk.
  *
- * Errors common to all calls: NOT_FOUND (no such file: reason FILE_NOT_FOUND), FAILED_PRECONDITION (sandbox not running; or a file of the
- * wrong type, a directory that is not empty, or a read-only file system: reason FILE_REFUSED), RESOURCE_EXHAUSTED (the container's disk
- * is full: reason DISK_FULL; or too many transfers).
+ * Errors common to all calls: NOT_FOUND (no such file: reason FILE_NOT_FOUND), FAILED_PRECONDITION (sandbox neither ready nor running; or
+ * a file of the wrong type, a directory that is not empty, or a read-only file system: reason FILE_REFUSED), RESOURCE_EXHAUSTED (the
+ * container's disk is full: reason DISK_FULL; or too many transfers).
  *
  * @generated from service paddock.v1.FileService
  */
@@ -1136,8 +1136,8 @@ export declare const FileService: GenService<{
    * CopyFrom reads a file as its bytes, or a tree as a tar archive (POSIX pax, with owners, modes, times, extended attributes, hard
    * links and holes). The first response is `started`, the last one is `end`. A transfer with an id can be continued for 60 s after its
    * stream broke, by a call with the same id and the offset of the first byte that is missing.
-   * Errors: OUT_OF_RANGE (the requested byte is not kept), NOT_FOUND (also a transfer id that is continued and does not exist: reason
-   * TRANSFER_NOT_FOUND), INVALID_ARGUMENT.
+   * Errors: DATA_LOSS (the requested byte is not kept: reason OFFSET_NOT_HELD), NOT_FOUND (also a transfer id that is continued and does
+   * not exist: reason TRANSFER_NOT_FOUND), INVALID_ARGUMENT.
    *
    * @generated from rpc paddock.v1.FileService.CopyFrom
    */

@@ -240,14 +240,14 @@ export const FileChangeKind = /*@__PURE__*/
   tsEnum(FileChangeKindSchema);
 
 /**
- * FileService reads and changes files in a container whose sandbox runs. The container may be in any state, also stopped.
+ * FileService reads and changes files in a container whose sandbox is ready or running. The container may be in any state, also stopped.
  *
  * A path is resolved inside the container's root: symbolic links and ".." never lead out of it. Mounts of the container are visible while
  * it runs. Files are read and written with the rights of the container's root user, and within the limits of the container's disk.
  *
- * Errors common to all calls: NOT_FOUND (no such file: reason FILE_NOT_FOUND), FAILED_PRECONDITION (sandbox not running; or a file of the
- * wrong type, a directory that is not empty, or a read-only file system: reason FILE_REFUSED), RESOURCE_EXHAUSTED (the container's disk
- * is full: reason DISK_FULL; or too many transfers).
+ * Errors common to all calls: NOT_FOUND (no such file: reason FILE_NOT_FOUND), FAILED_PRECONDITION (sandbox neither ready nor running; or
+ * a file of the wrong type, a directory that is not empty, or a read-only file system: reason FILE_REFUSED), RESOURCE_EXHAUSTED (the
+ * container's disk is full: reason DISK_FULL; or too many transfers).
  *
  * @generated from service paddock.v1.FileService
  */

@@ -7,10 +7,11 @@
 //
 // Streams, and WaitProcess, which may wait for days, are gRPC calls from the api to the address in the node's heartbeat. The node
 // serves these methods of the public services unchanged: ProcessService.Exec, Attach, WaitProcess and ReadLogs,
-// ContainerService.WatchContainerStats, SandboxService.WatchSandboxStats and PortForward, and ImageService.ImportImage. Metadata:
-// `paddock-request-id`, `traceparent`, `tracestate`, and `paddock-generation`, the generation of the sandbox's placement as a decimal
-// number, checked as in a CommandRequest. Before the first call of a connection the api and the node authenticate each other:
-// by TLS 1.3 with certificates that name the api and this node, or with a key that both derive from a secret.
+// ContainerService.WatchContainerStats, SandboxService.WatchSandboxStats and PortForward, FileService.CopyFrom, CopyTo and WatchFiles,
+// and ImageService.ImportImage. Metadata: `paddock-request-id`, `traceparent`, `tracestate`, and `paddock-generation`, the generation
+// of the sandbox's placement as a decimal number, checked as in a CommandRequest. Before the first call of a connection the api and
+// the node authenticate each other: by TLS 1.3 with certificates that name the api and this node, or with a key that both derive from
+// a secret.
 //
 // The api validates a request before it forwards it, and the node validates it again.
 
