@@ -33,13 +33,14 @@ const rooms = {
   },
   cli: {
     output: ["cli-error.ts"],
-    client: ["output", "command-run.ts", "each-operand.ts"],
+    mounts: ["output"],
+    client: ["mounts", "command-run.ts", "each-operand.ts"],
     network: ["output"],
     process: ["output", "command-run.ts", "signals.ts"],
     ports: ["cli-error.ts"],
     doctor: ["output", "installation.ts"],
     "local-fleet": ["output", "installation.ts"],
-    commands: ["client", "network", "process", "ports", "doctor", "local-fleet", "*.ts"],
+    commands: ["client", "mounts", "network", "process", "ports", "doctor", "local-fleet", "*.ts"],
   },
   node: {
     agent: [],

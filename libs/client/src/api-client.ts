@@ -8,6 +8,7 @@ import {
   ProcessService,
   SandboxService,
   SystemService,
+  VolumeService,
 } from "@paddock/protocol";
 import { type ApiClientOptions, safeTransport } from "./safe-transport.ts";
 
@@ -25,6 +26,7 @@ export type ApiClient = {
   readonly events: Client<typeof EventService>;
   readonly images: Client<typeof ImageService>;
   readonly nodes: Client<typeof NodeService>;
+  readonly volumes: Client<typeof VolumeService>;
   readonly system: Client<typeof SystemService>;
 };
 
@@ -38,6 +40,7 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     events: createClient(EventService, safe),
     images: createClient(ImageService, safe),
     nodes: createClient(NodeService, safe),
+    volumes: createClient(VolumeService, safe),
     system: createClient(SystemService, safe),
   };
 }

@@ -1,7 +1,7 @@
 /** Lists over all pages. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CallOptions } from "@connectrpc/connect";
-import type { Image, ListSandboxesRequestSchema, Node, Sandbox } from "@paddock/protocol";
+import type { Image, ListSandboxesRequestSchema, Node, Sandbox, Volume } from "@paddock/protocol";
 import type { ApiClient } from "./api-client.ts";
 
 const PAGE_SIZE = 1000;
@@ -43,6 +43,21 @@ export async function listAllImages(
 ): Promise<ImageList> {
   const pages = await allPages((page) => client.images.listImages(page, options));
   return { images: pages.flatMap(({ images }) => images), unreachableNodes: unreachableIn(pages) };
+}
+
+export type VolumeList = {
+  readonly volumes: readonly Volume[];
+  /** Ids of nodes that did not answer: their volumes are missing from the list. */
+  readonly unreachableNodes: readonly string[];
+};
+
+/** All volumes. Throws `PaddockError`. */
+export async function listAllVolumes(
+  client: Pick<ApiClient, "volumes">,
+  options: CallOptions = {},
+): Promise<VolumeList> {
+  const pages = await allPages((page) => client.volumes.listVolumes(page, options));
+  return { volumes: pages.flatMap(({ volumes }) => volumes), unreachableNodes: unreachableIn(pages) };
 }
 
 /** All nodes. Throws `PaddockError`. */

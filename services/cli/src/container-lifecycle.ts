@@ -8,10 +8,12 @@ import {
   type Sandbox,
 } from "@paddock/protocol";
 import { CliError } from "./cli-error.ts";
+import { createMissingVolumes } from "./client/volumes.ts";
 import type { CommandRun } from "./command-run.ts";
 import { type ContainerOptions, type ContainerPlace, containerSpec, newPlace } from "./container-options.ts";
 import { isImagePath } from "./image-source.ts";
 import { importImage } from "./import-image.ts";
+import { sharedMemory } from "./mount-options.ts";
 import { networkParts } from "./network-options.ts";
 import { printable } from "./output/printable.ts";
 import { formatSpan } from "./output/quantities.ts";
@@ -23,7 +25,9 @@ export type NewContainer = {
   readonly image: string;
   readonly container: ReturnType<typeof containerSpec>;
   /** What a new sandbox has besides the container. */
-  readonly sandbox: ReturnType<typeof vmResources> & ReturnType<typeof networkParts>;
+  readonly sandbox: ReturnType<typeof vmResources> &
+    ReturnType<typeof networkParts> &
+    ReturnType<typeof sharedMemory>;
 };
 
 /** Reads all options. Throws a usage error when one is wrong or they contradict each other: nothing was sent or made yet. */
@@ -40,15 +44,26 @@ export function newContainer(
     sandbox: {
       ...vmResources(options, place.isNewSandbox),
       ...networkParts(options, place.isNewSandbox),
+      ...sharedMemory(options, place.isNewSandbox),
     },
   };
 }
 
-/** The same with the id of its image, which is imported first when it is an archive. */
-export async function withImported(run: CommandRun, wanted: NewContainer): Promise<NewContainer> {
-  if (!isImagePath(wanted.image)) return wanted;
-  const { imageId } = await importImage(run, wanted.image);
-  return { ...wanted, image: imageId };
+/** The same with the id of its image, which is imported first when it is an archive. Volumes that it lacks are created. */
+export async function prepared(run: CommandRun, wanted: NewContainer): Promise<NewContainer> {
+  const image = isImagePath(wanted.image) ? (await importImage(run, wanted.image)).imageId : wanted.image;
+  await createMissingVolumes(run, wanted.container.mounts, () => nodeOf(run, wanted.place));
+  return { ...wanted, image };
+}
+
+/** The node of the sandbox that gets the container; undefined if it is a new one. */
+async function nodeOf(run: CommandRun, place: ContainerPlace): Promise<string | undefined> {
+  if (place.isNewSandbox) return undefined;
+  const { sandboxId } = place;
+  const { sandbox } = await run.call({ what: `find sandbox "${printable(sandboxId)}"` }, (api, call) =>
+    api.sandboxes.getSandbox({ sandboxId }, call),
+  );
+  return sandbox?.nodeId;
 }
 
 /** Creates and starts a container, in a new sandbox or in an existing one. Returns its status, if the api sent it. */

@@ -7,6 +7,8 @@ import { MAIN_CONTAINER } from "./client/targets.ts";
 import { collect } from "./command-definition.ts";
 import type { CommandRun } from "./command-run.ts";
 import { addLimitOptions, type LimitOptions, parseLimits, withSwap } from "./limit-options.ts";
+import { addMountOptions, diskBytes, type MountOptions, parseMounts } from "./mount-options.ts";
+import type { MountInit } from "./mounts/mount-place.ts";
 import { addNetworkOptions, type NetworkOptions } from "./network-options.ts";
 import { addProcessOptions, type ProcessOptions, processSpec } from "./process-options.ts";
 import { addVmOptions, type VmOptions } from "./vm-options.ts";
@@ -14,13 +16,13 @@ import { addVmOptions, type VmOptions } from "./vm-options.ts";
 export type ContainerOptions = ProcessOptions &
   LimitOptions &
   VmOptions &
+  MountOptions &
   NetworkOptions & {
     readonly name?: string;
     readonly sandbox?: string;
     readonly label?: readonly string[];
     readonly entrypoint?: string;
     readonly hostname?: string;
-    readonly readOnly?: boolean;
   };
 
 export function addContainerOptions(command: Command): Command {
@@ -29,9 +31,8 @@ export function addContainerOptions(command: Command): Command {
     .option("--sandbox <id>", "add the container to this sandbox instead of a new one")
     .option("-l, --label <KEY=VALUE>", "label; may be repeated", collect)
     .option("--entrypoint <program>", 'what to execute in place of the image\'s entrypoint; "" for none')
-    .option("--hostname <name>", "its hostname (default: the sandbox's)")
-    .option("--read-only", "make its root file system read-only");
-  return addVmOptions(addLimitOptions(addNetworkOptions(command)));
+    .option("--hostname <name>", "its hostname (default: the sandbox's)");
+  return addVmOptions(addLimitOptions(addNetworkOptions(addMountOptions(command))));
 }
 
 /** The location of a new container. */
@@ -59,12 +60,15 @@ export function printPlace(run: CommandRun, place: ContainerPlace): void {
   else run.print(`${nameOf(place)}\n`);
 }
 
+type SpecInit = Exclude<MessageInitShape<typeof ContainerSpecSchema>, ContainerSpec>;
+type ContainerInit = SpecInit & { readonly mounts: MountInit[] };
+
 /** The container without its image, which may have to be imported first. Throws a usage error. */
 export function containerSpec(
   run: CommandRun,
   options: ContainerOptions,
   what: { readonly containerId: string; readonly args: readonly string[] },
-): Exclude<MessageInitShape<typeof ContainerSpecSchema>, ContainerSpec> {
+): ContainerInit {
   return {
     containerId: what.containerId,
     process: processSpec(run, options, []),
@@ -74,12 +78,15 @@ export function containerSpec(
     args: [...what.args],
     hostname: options.hostname ?? "",
     resources: withSwap(parseLimits(options), options.memorySwap, undefined),
+    mounts: parseMounts(options, run.around.env.HOME),
     readOnlyRootfs: options.readOnly === true,
-    labels: labels(options.label ?? []),
+    writableLayerBytes: diskBytes(options),
+    labels: parseLabels(options.label ?? []),
   };
 }
 
-function labels(texts: readonly string[]): Record<string, string> {
+/** Labels as KEY=VALUE; KEY alone has an empty value. */
+export function parseLabels(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     texts.map((text) => {
       const at = text.indexOf("=");

@@ -2,6 +2,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { SandboxState } from "@paddock/protocol";
 import { MAIN_CONTAINER } from "./client/targets.ts";
+import { mountSources } from "./mounts/mount-text.ts";
 import { portsText } from "./network/published-port.ts";
 import { limitsText, vmSizeText, waitingText } from "./output/limits-text.ts";
 import { formatAge } from "./output/quantities.ts";
@@ -11,7 +12,7 @@ import {
   isolationText,
   sandboxStateText,
 } from "./output/status-text.ts";
-import type { SandboxRow } from "./sandbox-filter.ts";
+import { mountsOf, type SandboxRow } from "./sandbox-filter.ts";
 
 /** How rows are shown. */
 export type RowView = {
@@ -84,6 +85,8 @@ const labels: Cell = (row) =>
     .map(([key, value]) => `${key}=${value}`)
     .join(",");
 
+const mounts: Cell = (row) => mountSources(mountsOf(row)).join(",");
+
 export const COLUMNS: readonly (readonly [heading: string, cell: Cell])[] = [
   ["SANDBOX", sandbox],
   ["CONTAINER", container],
@@ -119,4 +122,5 @@ export const FIELDS: ReadonlyMap<string, Cell> = new Map([
   ["Limits", limits],
   ["Size", size],
   ["Labels", labels],
+  ["Mounts", mounts],
 ]);

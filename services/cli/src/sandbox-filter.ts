@@ -1,7 +1,14 @@
 /** `ps --filter KEY=VALUE` with the keys of docker. A row is shown when it matches one value of each key given. */
-import { ContainerState, type ContainerStatus, type Sandbox, SandboxState } from "@paddock/protocol";
+import {
+  ContainerState,
+  type ContainerStatus,
+  type MountSpec,
+  type Sandbox,
+  SandboxState,
+} from "@paddock/protocol";
 import { usageError } from "./cli-error.ts";
 import { isShortFor } from "./client/generated-id.ts";
+import { mountSources } from "./mounts/mount-text.ts";
 
 /** A row of `ps`: a sandbox with one of its containers, or with none. */
 export type SandboxRow = { readonly sandbox: Sandbox; readonly container: ContainerStatus | undefined };
@@ -38,6 +45,10 @@ const TESTS: Readonly<Record<string, Test>> = {
   node: ({ sandbox }, value) => sandbox.nodeId === value,
   label: ({ sandbox, container }, value) =>
     [sandbox.spec?.labels ?? {}, container?.labels ?? {}].some((labels) => hasLabel(labels, value)),
+  volume: (row, value) => {
+    const mounts = mountsOf(row);
+    return mountSources(mounts).includes(value) || mounts.some(({ destination }) => destination === value);
+  },
   exited: (row, value) =>
     stateOf(row) === ContainerState.STOPPED && String(row.container?.exitStatus?.code ?? "") === value,
 };
@@ -75,6 +86,10 @@ export function rowsOf(sandbox: Sandbox): SandboxRow[] {
   return containers.map((container) => ({ sandbox, container }));
 }
 
+/** The mounts of the row's container. */
+export const mountsOf = ({ sandbox, container }: SandboxRow): readonly MountSpec[] =>
+  sandbox.spec?.containers.find((each) => each.containerId === container?.containerId)?.mounts ?? [];
+
 /** The state of the container, or of a sandbox without containers. */
 function stateOf({ sandbox, container }: SandboxRow): ContainerState {
   if (container) return container.state;
@@ -103,7 +118,8 @@ function isImage(container: ContainerStatus | undefined, value: string): boolean
   );
 }
 
-function hasLabel(labels: Readonly<Record<string, string>>, text: string): boolean {
+/** Whether there is a label KEY, or KEY=VALUE. */
+export function hasLabel(labels: Readonly<Record<string, string>>, text: string): boolean {
   const at = text.indexOf("=");
   if (at < 0) return Object.hasOwn(labels, text);
   const key = text.slice(0, at);

@@ -12,6 +12,8 @@ export type Settings = ReturnType<typeof readSettings>;
 
 /** Adds the options to a command. Every command has them, so that they may precede or follow its name. */
 export function addGlobalOptions(command: Command): Command {
+  // The `-v` of a command that mounts volumes is docker's.
+  const hasOwnV = command.options.some(({ short }) => short === "-v");
   return command
     .option("-o, --output <format>", 'format of stdout: "table" or "json"')
     .option("--api <address>", `address of the api (PADDOCK_API; ${DEFAULT_API})`)
@@ -19,7 +21,7 @@ export function addGlobalOptions(command: Command): Command {
     .option("--tls-ca <file>", "PEM certificate of the authority that signed the api's (PADDOCK_TLS_CA)")
     .option("--timeout <span>", 'time limit of a call, such as "30s"')
     .option("-q, --quiet", "print results only, no progress")
-    .option("-v, --verbose", "show the cause and the stack of an error")
+    .option(hasOwnV ? "--verbose" : "-v, --verbose", "show the cause and the stack of an error")
     .option("--no-color", "no colours (NO_COLOR)");
 }
 

@@ -2,13 +2,7 @@ import type { Command } from "commander";
 import { CliError, EXIT_NOT_RUN, usageError } from "../cli-error.ts";
 import { type CommandDefinition, commandWords, describedCommand } from "../command-definition.ts";
 import type { CommandRun } from "../command-run.ts";
-import {
-  isNameTaken,
-  newContainer,
-  removePlace,
-  runContainer,
-  withImported,
-} from "../container-lifecycle.ts";
+import { isNameTaken, newContainer, prepared, removePlace, runContainer } from "../container-lifecycle.ts";
 import {
   addContainerOptions,
   type ContainerOptions,
@@ -27,6 +21,8 @@ export const runCommand: CommandDefinition = (bind) => {
     "run --rm -it --cpus 2 --memory 512m debian:bookworm bash",
     "run -d --name web -p 8080:80 ./web.tar",
     "run -d --name db --cpus 0.5 --memory 256m --max-vcpus 4 --max-memory 2g debian:bookworm sleep inf",
+    "run -d --name db -v data:/var/lib/data --disk 2g db:1",
+    "run --rm -v ./src:/src:ro --read-only --tmpfs /tmp:exec build:1 make -C /src",
     "run --rm --egress none --allow 10.0.0.7:5432/tcp job:1",
     "run --rm --sandbox web debian:bookworm ps aux",
     "run --rm -it --entrypoint sh web:1 -x",
@@ -56,7 +52,7 @@ async function runBody(run: CommandRun, command: Command): Promise<void> {
   }
   const wanted = newContainer(run, options, { image, args: commandWords(operands) });
   const { place } = wanted;
-  const container = await withImported(run, wanted);
+  const container = await prepared(run, wanted);
   await using undo = new AsyncDisposableStack();
   if (options.rm) undo.defer(() => run.cleanUp(() => removePlace(run, place)));
   let started: Awaited<ReturnType<typeof runContainer>>;

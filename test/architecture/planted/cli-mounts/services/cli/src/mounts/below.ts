@@ -1,0 +1,3 @@
+import { above } from "../client/above.ts";
+
+export const below = above;
