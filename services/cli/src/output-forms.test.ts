@@ -19,6 +19,7 @@ import { identify } from "@paddock/qemu";
 import { COMMANDS } from "./commands/all.ts";
 import { writeFleetRecord } from "./local-fleet/fleet-record.ts";
 import { serveNetwork } from "./testing/fake-network.ts";
+import { serveVolumes } from "./testing/fake-volumes.ts";
 import { cli, startCli } from "./testing/run-in-process.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "paddock-forms-"));
@@ -34,6 +35,7 @@ writeFleetRecord(up, { version: 1, ...at, supervisor, parts: [], ports });
 async function wholeApi(): Promise<FakeApi> {
   const api = await FakeApi.start();
   serveNetwork(api);
+  serveVolumes(api, { data: "n1" });
   const { runSandbox, createSandbox, ...sandbox } = SandboxService.method;
   const made = ({ sandboxId }: { sandboxId: string }) => ({ sandbox: { sandboxId } });
   api.unary(runSandbox, made).unary(createSandbox, made);
@@ -112,6 +114,12 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true; end
   { words: ["network", "disconnect", "web", "net1"], quiet: "ids" },
   { words: ["network", "route", "ls", "web"], quiet: "data" },
   { words: ["network", "route", "set", "web", "default dev eth0"], quiet: "data" },
+  { words: ["volume", "create", "new"], quiet: "ids" },
+  { words: ["volume", "ls"], quiet: "ids" },
+  { words: ["volume", "inspect", "data", "gone"], quiet: "data" },
+  { words: ["volume", "resize", "data", "2g"], quiet: "ids" },
+  { words: ["volume", "rm", "data", "gone"], quiet: "ids" },
+  { words: ["volume", "prune", "--all", "--force"], quiet: "ids" },
   { words: ["node", "ls"], quiet: "ids" },
   { words: ["version"], quiet: "data" },
 ];

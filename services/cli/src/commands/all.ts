@@ -31,6 +31,7 @@ import { topCommand } from "./top.ts";
 import { upCommand } from "./up.ts";
 import { updateCommand } from "./update.ts";
 import { versionCommand } from "./version.ts";
+import { volumeCommand } from "./volume.ts";
 import { waitCommand } from "./wait.ts";
 
 export const COMMANDS: readonly CommandDefinition[] = [
@@ -60,13 +61,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
   rmCommand,
   imageCommand,
   networkCommand,
+  volumeCommand,
   nodeCommand,
   versionCommand,
 ];
 
 const NOT_OF_CONTAINERS: ReadonlySet<CommandDefinition> = new Set([
   ...[upCommand, downCommand, doctorCommand, eventsCommand, imageCommand, networkCommand],
-  ...[nodeCommand, portForwardCommand, versionCommand],
+  ...[nodeCommand, portForwardCommand, versionCommand, volumeCommand],
 ]);
 
 /** The commands about containers under "container", as in docker: "container ls". */

@@ -6,8 +6,8 @@ import { type CommandDefinition, collect, describedCommand } from "../command-de
 import { columns } from "../output/columns.ts";
 import { toJsonArray } from "../output/json.ts";
 import { printable } from "../output/printable.ts";
-import { parseRowTemplate, type RowTemplate } from "../output/row-template.ts";
-import { COLUMNS, FIELDS, LIMITS_COLUMNS, type RowView } from "../sandbox-columns.ts";
+import { filledRows, parseRowTemplate } from "../output/row-template.ts";
+import { COLUMNS, FIELDS, LIMITS_COLUMNS } from "../sandbox-columns.ts";
 import { parseFilter, rowsOf, type SandboxRow } from "../sandbox-filter.ts";
 
 type PsOptions = {
@@ -34,7 +34,7 @@ export const psCommand: CommandDefinition = (bind) => {
     .option("-a, --all", "stopped ones, too")
     .option(
       "-f, --filter <KEY=VALUE>",
-      "filter by status, name, id, image, label, node or exited (a code); may be repeated",
+      "filter by status, name, id, image, label, node, volume (or a mount's place) or exited (a code); may be repeated",
       collect,
     )
     .option("-n, --last <number>", "only the last ones created, including stopped ones")
@@ -56,19 +56,13 @@ export const psCommand: CommandDefinition = (bind) => {
     if (run.isJson) return run.print(toJsonArray(SandboxSchema, sandboxes));
     if (run.settings.quiet) return run.print(sandboxes.map(({ sandboxId }) => `${sandboxId}\n`).join(""));
     const view = { nowMs: Date.now(), isShort: options.trunc !== false };
-    if (template !== undefined) return run.print(filled(template, shown, view));
+    if (template !== undefined)
+      return run.print(filledRows(template, shown, (row, field) => FIELDS.get(field)?.(row, view) ?? ""));
     const shownColumns = options.limits ? LIMITS_COLUMNS : COLUMNS;
     const rows = shown.map((row) => shownColumns.map(([, cell]) => printable(cell(row, view))));
     run.print(columns([shownColumns.map(([heading]) => heading), ...rows]));
   });
 };
-
-function filled(template: RowTemplate, rows: readonly SandboxRow[], view: RowView): string {
-  const lines = rows.map((row) => template.fill((field) => printable(FIELDS.get(field)?.(row, view) ?? "")));
-  if (!template.isTable) return lines.map((line) => `${line}\n`).join("");
-  const heading = template.fill((field) => field.toUpperCase());
-  return columns([heading, ...lines].map((line) => line.split("\t")));
-}
 
 function selectionOf({ all, filter, last, latest }: PsOptions): (all: readonly Sandbox[]) => SandboxRow[] {
   const { isMet, hasStatus } = parseFilter(filter ?? []);

@@ -3,6 +3,8 @@
  * front makes columns of what tabs separate, below a heading. Go's functions, conditions and loops are not supported.
  */
 import { usageError } from "../cli-error.ts";
+import { columns } from "./columns.ts";
+import { printable } from "./printable.ts";
 
 /** Texts and names of fields in turn. */
 type Piece = { readonly text: string } | { readonly field: string };
@@ -12,6 +14,18 @@ export type RowTemplate = {
   /** The row with the values of its fields. Newlines remain in it. */
   readonly fill: (cellOf: (field: string) => string) => string;
 };
+
+/** The filled rows, one line each. Text of tenants is made printable. `cellOf` gives a field of a row. */
+export function filledRows<Row>(
+  template: RowTemplate,
+  rows: readonly Row[],
+  cellOf: (row: Row, field: string) => string,
+): string {
+  const lines = rows.map((row) => template.fill((field) => printable(cellOf(row, field))));
+  if (!template.isTable) return lines.map((line) => `${line}\n`).join("");
+  const heading = template.fill((field) => field.toUpperCase());
+  return columns([heading, ...lines].map((line) => line.split("\t")));
+}
 
 const FIELD = /\{\{\s*\.([A-Za-z]+)\s*\}\}/g;
 const ESCAPES: ReadonlyMap<string, string> = new Map([
