@@ -19,6 +19,7 @@ import {
   ProcessService,
   SandboxService,
   SystemService,
+  VolumeService,
 } from "@paddock/protocol";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -42,6 +43,7 @@ const CALLS = new Map(
     NodeService,
     ImageService,
     SystemService,
+    VolumeService,
   ].flatMap((service) =>
     service.methods.map((method) => [`${service.name}.${method.name}`, method.localName]),
   ),

@@ -16,6 +16,7 @@ import {
   ProcessService,
   SandboxService,
   SystemService,
+  VolumeService,
 } from "@paddock/protocol";
 import { GrpcConnection, type GrpcMethods } from "@paddock/rpc";
 import { tinyImage } from "../fixtures/tiny-image.ts";
@@ -33,6 +34,7 @@ export type PaddockClient = {
   readonly events: GrpcMethods<typeof EventService>;
   readonly images: GrpcMethods<typeof ImageService>;
   readonly nodes: GrpcMethods<typeof NodeService>;
+  readonly volumes: GrpcMethods<typeof VolumeService>;
   readonly system: GrpcMethods<typeof SystemService>;
 };
 
@@ -253,6 +255,7 @@ function clientOn(connection: GrpcConnection): PaddockClient {
     events: connection.service(EventService),
     images: connection.service(ImageService),
     nodes: connection.service(NodeService),
+    volumes: connection.service(VolumeService),
     system: connection.service(SystemService),
   };
 }

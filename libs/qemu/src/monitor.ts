@@ -202,6 +202,11 @@ export class Monitor implements AsyncDisposable {
     }
   }
 
+  /** Sets the size of a writable disk, in bytes, after its file has grown. The guest is told. */
+  async resizeDisk(id: string, bytes: number, options?: QmpCallOptions): Promise<void> {
+    await this.session.execute("block_resize", { "node-name": id, size: bytes }, options);
+  }
+
   /** Limits the rates of a disk in QEMU. Replaces earlier limits. */
   async limitDisk(id: string, rates: DiskRates, options?: QmpCallOptions): Promise<void> {
     await this.session.execute(

@@ -22,7 +22,7 @@ import { commandHandler } from "./command-handler.ts";
 import type { NodeConfig } from "./config.ts";
 import { EventPublisher } from "./events/event-publisher.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { freeBytes } from "./host/disk-space.ts";
+import { freeBytes, totalBytes } from "./host/disk-space.ts";
 import { type Host, readBootId, readHost } from "./host/host-facts.ts";
 import { LogBook } from "./logs/log-book.ts";
 import { CallerNamespaces } from "./network/caller-namespaces.ts";
@@ -38,6 +38,7 @@ import { WritableLayers } from "./resources/writable-layers.ts";
 import { COMMAND_LIMITS, kindOf } from "./routes.ts";
 import { AddressLeases } from "./sandboxes/address-leases.ts";
 import { SandboxRegistry, VM_OVERHEAD_BYTES } from "./sandboxes/sandbox-registry.ts";
+import type { VolumeUsers } from "./sandboxes/volume-users.ts";
 import { ShareServers } from "./shares/share-servers.ts";
 import { NodeStore } from "./store/node-store.ts";
 import { lockState } from "./store/state-lock.ts";
@@ -47,6 +48,8 @@ import { VERSION } from "./version.ts";
 import { QemuHost } from "./vm/qemu-host.ts";
 import { VmCgroups } from "./vm/vm-cgroups.ts";
 import { vmsDir } from "./vm/vm-paths.ts";
+import { makeVolumeFileSystem, VolumeFiles } from "./volumes/volume-files.ts";
+import { Volumes } from "./volumes/volumes.ts";
 
 /** Emulation keeps translated code up to a limit, and its bookkeeping; see the README of libs/qemu. */
 const EMULATION_SLACK_BYTES = EMULATION_CODE_BYTES + 64 * MIB;
@@ -175,6 +178,10 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
     stateDir,
     freeBytes,
   });
+  const layers = await WritableLayers.open(join(stateDir, "layer-templates"));
+  const sandboxes = new SandboxRegistry(GUEST_OVERHEAD_BYTES, {
+    leases: parts.network && new AddressLeases(parts.network.network),
+  });
   const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
   return {
     ...opened,
@@ -199,13 +206,13 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
     hostCpus: host.cpuList,
     diskFloorBytes: config.diskFloorBytes,
     bootTimeoutMs: config.bootTimeoutMs,
-    sandboxes: new SandboxRegistry(GUEST_OVERHEAD_BYTES, {
-      leases: parts.network && new AddressLeases(parts.network.network),
-    }),
+    sandboxes,
+    volumes: await openVolumes(config, parts, { layers, users: sandboxes.volumes }),
+    volumeLock: new KeyedLock(),
     lock: new KeyedLock(),
     machines,
     cgroups,
-    layers: await WritableLayers.open(join(stateDir, "layer-templates")),
+    layers,
     resources: HOST_RESOURCES,
     nowMs: () => Date.now(),
     newId: () => randomUUID(),
@@ -215,6 +222,25 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
     },
     freeDiskBytes: () => freeBytes(stateDir),
   };
+}
+
+async function openVolumes(
+  { nodeId, stateDir, volumeQuotaBytes }: NodeConfig,
+  { store, log }: Parts,
+  { layers, users }: { readonly layers: WritableLayers; readonly users: VolumeUsers },
+): Promise<Volumes> {
+  const uid = process.getuid?.() ?? 0;
+  const makeExt4 = (path: string, bytes: number) =>
+    layers.create({ path, aside: `${path}.layer`, bytes, uid });
+  return Volumes.open({
+    nodeId,
+    store,
+    files: VolumeFiles.open({ stateDir, makeFileSystem: makeVolumeFileSystem(makeExt4) }),
+    users,
+    quotaBytes: volumeQuotaBytes || (await totalBytes(stateDir)),
+    onCorrupt: (volume, err) => log.error({ volume, err }, "a volume cannot be read"),
+    onSwept: (files) => log.warn({ files }, "removed the files of volumes that do not exist"),
+  });
 }
 
 /** VMs continue without the daemon; the next one finds them. */

@@ -151,6 +151,12 @@ export const NODE_SETTINGS = {
     unit: "bytes",
     default: String(512 * MIB),
   },
+  PADDOCK_VOLUME_QUOTA_BYTES: {
+    ...integer(0, 2 ** 50),
+    doc: "size of all volumes together; 0: that of their file system",
+    unit: "bytes",
+    default: "0",
+  },
   PADDOCK_NETWORK: {
     ...oneOf("on", "off"),
     doc: "on gives each sandbox a network, off none",
@@ -221,6 +227,7 @@ export function parseConfig(texts: Texts) {
     maxVcpus: values.PADDOCK_MAX_VCPUS,
     memoryReserveBytes: values.PADDOCK_MEMORY_RESERVE_BYTES,
     diskFloorBytes: values.PADDOCK_DISK_FLOOR_BYTES,
+    volumeQuotaBytes: values.PADDOCK_VOLUME_QUOTA_BYTES,
     bootTimeoutMs: values.PADDOCK_BOOT_TIMEOUT_MS,
     labels: Object.fromEntries(values.PADDOCK_NODE_LABELS),
     /** Undefined: sandboxes have no network. */

@@ -14,6 +14,7 @@ import type { SandboxRegistry } from "./sandboxes/sandbox-registry.ts";
 import type { ShareServers } from "./shares/share-servers.ts";
 import type { NodeStore } from "./store/node-store.ts";
 import type { Machine, MachineCgroups, MachineHost } from "./vm/machine-port.ts";
+import type { Volumes } from "./volumes/volumes.ts";
 
 /** The parts of the host's network that sandboxes need. */
 export type NetworkOfHost = Pick<
@@ -54,6 +55,9 @@ export type NodeContext = {
   readonly cgroups: MachineCgroups;
   readonly images: Pick<ImageStore, "find" | "get" | "list" | "remove" | "blobPath">;
   readonly layers: Pick<WritableLayers, "create">;
+  readonly volumes: Volumes;
+  /** Held by a call that creates, resizes or deletes the volume of a name. */
+  readonly volumeLock: KeyedLock<string>;
   readonly logs: Pick<LogBook, "follow" | "stop" | "remove">;
   /** Undefined: sandboxes of this node have no network. */
   readonly network: NetworkOfHost | undefined;

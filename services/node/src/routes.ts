@@ -7,13 +7,16 @@ import type { Command } from "./command.ts";
 import { addInterface } from "./handlers/add-interface.ts";
 import { createContainer } from "./handlers/create-container.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
+import { createVolume } from "./handlers/create-volume.ts";
 import { deleteContainer } from "./handlers/delete-container.ts";
 import { deleteImage } from "./handlers/delete-image.ts";
 import { deleteSandbox } from "./handlers/delete-sandbox.ts";
+import { deleteVolume } from "./handlers/delete-volume.ts";
 import { getContainer } from "./handlers/get-container.ts";
 import { getContainerStats } from "./handlers/get-container-stats.ts";
 import { getSandbox } from "./handlers/get-sandbox.ts";
 import { getSandboxStats } from "./handlers/get-sandbox-stats.ts";
+import { getVolume } from "./handlers/get-volume.ts";
 import { killContainer } from "./handlers/kill-container.ts";
 import { listContainers } from "./handlers/list-containers.ts";
 import { listFiles } from "./handlers/list-files.ts";
@@ -23,12 +26,14 @@ import { listProcesses } from "./handlers/list-processes.ts";
 import { listRefusedPackets } from "./handlers/list-refused-packets.ts";
 import { listRoutes } from "./handlers/list-routes.ts";
 import { listSandboxes } from "./handlers/list-sandboxes.ts";
+import { listVolumes } from "./handlers/list-volumes.ts";
 import { makeDirectory } from "./handlers/make-directory.ts";
 import { pauseContainer } from "./handlers/pause-container.ts";
 import { pauseSandbox } from "./handlers/pause-sandbox.ts";
 import { removeFile } from "./handlers/remove-file.ts";
 import { removeInterface } from "./handlers/remove-interface.ts";
 import { resizeTty } from "./handlers/resize-tty.ts";
+import { resizeVolume } from "./handlers/resize-volume.ts";
 import { resumeContainer } from "./handlers/resume-container.ts";
 import { resumeSandbox } from "./handlers/resume-sandbox.ts";
 import { runSandbox } from "./handlers/run-sandbox.ts";
@@ -81,6 +86,11 @@ const LIST: readonly Command[] = [
   makeDirectory,
   listImages,
   deleteImage,
+  createVolume,
+  getVolume,
+  listVolumes,
+  resizeVolume,
+  deleteVolume,
   setLogLevel,
 ];
 

@@ -36,6 +36,8 @@ pub enum ContainerError {
     Stopping,
     #[error("cannot {action} container {id:?}: {source}")]
     Runtime { action: &'static str, id: String, source: RuntimeError },
+    #[error("disk {target}: {source}")]
+    Disk { target: u32, source: RuntimeError },
     #[error("process {exec:?} of container {container:?}: {source}")]
     Process { container: String, exec: String, source: SessionError },
     #[error("{0}")]
@@ -67,7 +69,7 @@ impl ContainerError {
             Self::Invalid(_) => FailureReason::Invalid,
             Self::NotConfigured => FailureReason::NotConfigured,
             Self::Stopping => FailureReason::Stopping,
-            Self::Runtime { source, .. } => source.reason(),
+            Self::Runtime { source, .. } | Self::Disk { source, .. } => source.reason(),
             Self::Process { source, .. } => source.reason(),
             Self::Network(error) => error.reason(),
             Self::Forward(error) => error.reason(),

@@ -4,6 +4,7 @@
 pub mod control;
 pub mod create;
 pub mod exec;
+pub mod grow_disk;
 pub mod network;
 pub mod remove;
 pub mod shutdown;

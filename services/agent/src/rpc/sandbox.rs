@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::container::error::ContainerError;
 use crate::machine::{cpus, facts, identity};
 use crate::network::Network;
-use crate::operations::{network, shutdown};
+use crate::operations::{grow_disk, network, shutdown};
 use crate::pb;
 use crate::pb::sandbox_service_server::SandboxService;
 
@@ -99,8 +99,10 @@ impl SandboxService for Sandboxes {
         Err(Status::unimplemented("disks"))
     }
 
-    async fn grow_disk(&self, _: Request<pb::GrowDiskRequest>) -> Result<Response<pb::GrowDiskResponse>, Status> {
-        Err(Status::unimplemented("disks"))
+    async fn grow_disk(&self, request: Request<pb::GrowDiskRequest>) -> Result<Response<pb::GrowDiskResponse>, Status> {
+        self.0.require_configured()?;
+        let filesystem_bytes = grow_disk::grow_disk(request.into_inner()).await?;
+        Ok(Response::new(pb::GrowDiskResponse { filesystem_bytes }))
     }
 
     type WatchEventsStream = ReceiverStream<Result<pb::WatchEventsResponse, Status>>;

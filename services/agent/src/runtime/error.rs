@@ -55,6 +55,9 @@ pub enum RuntimeError {
         /// The deadline.
         waited_ms: u64,
     },
+    /// The file system of a disk is damaged, or is not of the expected type.
+    #[error("{0}")]
+    BadFilesystem(String),
     /// A system call failed.
     #[error("{attempt}: {errno}")]
     System {
@@ -78,6 +81,7 @@ impl RuntimeError {
             Self::BelowUse { .. } => FailureReason::LimitBelowUse,
             Self::Exhausted { .. } => FailureReason::Exhausted,
             Self::TimedOut { .. } => FailureReason::TimedOut,
+            Self::BadFilesystem(_) => FailureReason::BadFilesystem,
             Self::System { .. } | Self::Stage(_) => FailureReason::Internal,
         }
     }

@@ -36,6 +36,7 @@ pub use container::create::create;
 pub use container::exec::ExecOutcome;
 pub use container::{Container, SandboxContext, Started};
 pub use error::RuntimeError;
+pub use filesystem::disk_growth::grow_disk;
 pub use filesystem::names::Names;
 pub use launch::plan::{Stdio, warm_up};
 pub use layout::{Layout, check_id};

@@ -35,6 +35,8 @@ export type Placing<T> = {
   readonly digest: Uint8Array;
   /** The demand on a node. Called when a node must be chosen; its errors fail the call. */
   readonly demand: () => Demand;
+  /** The only node that can take it; undefined means any. Called when a node must be chosen; its errors fail the call. */
+  readonly onlyNode?: () => Promise<string | undefined>;
   /** Asks the node of a placement for the sandbox. */
   readonly ask: (placement: nodepb.Placement) => Promise<T>;
 };
@@ -64,7 +66,10 @@ export async function placeSandbox<T>(
   const existing = await api.placements.read(sandboxId);
   if (existing !== undefined && !(await isVacant(api, ctx, existing)))
     return repeat(api, ctx, placing, existing);
-  const [first, ...others] = candidates(api.nodes.all().map(nodeOffer), placing.demand(), sandboxId);
+  const only = await placing.onlyNode?.();
+  const offers = api.nodes.all().map(nodeOffer);
+  const able = only === undefined ? offers : offers.filter(({ nodeId }) => nodeId === only);
+  const [first, ...others] = candidates(able, placing.demand(), sandboxId);
   const claim = await api.placements.claim(claimFor(api, placing, first, 0n));
   if (claim.kind === "taken") return repeat(api, ctx, placing, claim.placed);
   return askInTurn(api, ctx, placing, claim.placed, others);

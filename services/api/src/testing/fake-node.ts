@@ -15,6 +15,7 @@ import {
   SandboxService,
   SystemService,
   toStatus,
+  VolumeService,
 } from "@paddock/protocol";
 import {
   addGrpcMethods,
@@ -33,7 +34,8 @@ type Methods = typeof SandboxService.method &
   typeof ProcessService.method &
   typeof FileService.method &
   typeof ImageService.method &
-  typeof SystemService.method;
+  typeof SystemService.method &
+  typeof VolumeService.method;
 type Unary = { [N in keyof Methods]: Methods[N]["methodKind"] extends "unary" ? N : never }[keyof Methods];
 
 /** Answers to commands by the local names of their methods. */
@@ -65,6 +67,7 @@ const METHODS = [
   FileService,
   ImageService,
   SystemService,
+  VolumeService,
 ].flatMap(({ methods }) => methods);
 
 const GIB = 1024n ** 3n;

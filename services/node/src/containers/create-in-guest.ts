@@ -2,6 +2,7 @@ import { hasReason } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
 import { hostSharesOf } from "../record/host-shares.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
+import { volumesOf } from "../record/sandbox-volumes.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { guestContainer } from "../wire/guest-container.ts";
 import { cpusetInGuest } from "../wire/guest-limits.ts";
@@ -26,6 +27,7 @@ export async function createInGuest(
   const request = guestContainer(container, config, {
     cpusetCpus: cpusetInGuest(container, counted, vcpus),
     shares: hostSharesOf(entry.record.spec),
+    volumes: volumesOf(entry.record),
   });
   const { containers } = await entry.agent.client({ signal });
   await containers.createContainer(request, { signal, timeoutMs: CREATE_TIMEOUT_MS });

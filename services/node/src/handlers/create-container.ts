@@ -5,10 +5,11 @@ import { requireImage } from "../containers/require-image.ts";
 import { createContainerEntry, requireNewContainer } from "../lifecycle/create-container.ts";
 import { newContainer } from "../lifecycle/create-sandbox.ts";
 import { requireGrowth } from "../limits/require-growth.ts";
-import { freePlace, takenPlaces } from "../record/container-place.ts";
+import { freePlace, takenPlaces, takenTargets } from "../record/container-place.ts";
 import { hostSharesOf } from "../record/host-shares.ts";
 import { checkRecordSize } from "../record/record-size.ts";
-import { containerOf } from "../record/sandbox-record.ts";
+import { containerOf, withoutCreationOf } from "../record/sandbox-record.ts";
+import { mountedVolumes, volumesToAdd } from "../record/sandbox-volumes.ts";
 import { checkContainerSpec } from "../wire/guest-container.ts";
 import { locked, permits, shownContainer } from "./call.ts";
 
@@ -23,14 +24,17 @@ export const createContainer = command(
       const image = requireImage(ctx, spec.image);
       using _pin = ctx.sandboxes.pinImage(image.id);
       requireNewContainer(entry, spec.containerId);
-      const place = freePlace(takenPlaces(entry.record, spec.containerId), spec);
+      const others = withoutCreationOf(entry.record, spec.containerId);
+      const place = freePlace(takenPlaces(others), spec, takenTargets(others));
       const container = newContainer(spec, image, place, call.requestId, ctx);
       const containers = [...entry.record.containers, container];
+      const volumes = volumesToAdd({ ...others, containers }, mountedVolumes(spec));
+      using _volumes = ctx.volumes.claim(sandboxId, volumes);
       checkRecordSize({ ...entry.record, containers });
       using _room = requireGrowth(ctx, entry.record, containers);
       checkContainerSpec(spec, image.config, hostSharesOf(entry.record.spec));
       requireDiskSpace(await ctx.freeDiskBytes(), ctx.diskFloorBytes);
-      await createContainerEntry({ node: ctx, entry, container, image }, call.signal);
+      await createContainerEntry({ node: ctx, entry, container, image, volumes }, call.signal);
       return { container: shownContainer(entry, spec.containerId) };
     });
   },

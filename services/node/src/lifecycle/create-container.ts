@@ -4,20 +4,24 @@ import { PaddockError } from "@paddock/domain";
 import type { ImageRecord } from "@paddock/images";
 import type { Step } from "@paddock/lifecycle";
 import { createInGuest, removeFromGuest } from "../containers/create-in-guest.ts";
-import { limitDisks } from "../limits/limit-disks.ts";
+import { limitDisks, mayLimitDisks } from "../limits/limit-disks.ts";
 import { resize } from "../limits/resize.ts";
 import { containerDisks, layerBytes, machineDisks } from "../record/container-disks.ts";
 import { MAX_CONTAINERS } from "../record/container-place.ts";
 import { entitled } from "../record/entitled.ts";
 import { type ContainerRecord, containerOf } from "../record/sandbox-record.ts";
+import type { SandboxVolume } from "../record/volume-record.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { layerPlace, writableLayerPath } from "../vm/vm-paths.ts";
+import { attachVolumes, detachVolumes } from "./attach-volumes.ts";
 import { operation, type Work } from "./operation.ts";
 
 /** Input of the steps. After a crash there is no image, and no undo needs one. */
 export type ContainerBirth = Work & {
   readonly container: ContainerRecord;
   readonly image: ImageRecord | undefined;
+  /** Volumes that the sandbox gets with it. */
+  readonly volumes: readonly SandboxVolume[];
 };
 
 export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
@@ -46,6 +50,11 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
     undo: ({ entry, container }, signal) => unplugDisks(entry, container, signal),
   },
   {
+    name: "volumes",
+    run: ({ node, entry, volumes }, signal) => attachVolumes(node, entry, volumes, signal),
+    undo: ({ entry, volumes }, signal) => detachVolumes(entry, volumes, signal),
+  },
+  {
     name: "limits",
     run: ({ node, entry, container }, signal) =>
       resize(node, entry, signal, { containers: [...entitled(entry.record), container] }),
@@ -55,7 +64,7 @@ export const CONTAINER_STEPS: readonly Step<ContainerBirth>[] = [
     name: "guest-container",
     async run({ entry, container, image }, signal) {
       if (image === undefined) throw new Error("no image to create the container from");
-      if (container.spec.resources?.io !== undefined) await limitDisks(entry, container, signal);
+      if (mayLimitDisks(container)) await limitDisks(entry, container, signal);
       const counted = [...entitled(entry.record), container];
       await createInGuest(entry, container, { config: image.config, counted, signal });
     },
@@ -70,7 +79,7 @@ export const containerCreation = operation<ContainerBirth>({
   steps: () => CONTAINER_STEPS,
   recovered: (work, note) =>
     note.kind === "add-container" && containerOf(work.entry.record, note.container.containerId) === undefined
-      ? { ...work, container: note.container, image: undefined }
+      ? { ...work, container: note.container, volumes: note.volumes, image: undefined }
       : undefined,
 });
 
@@ -96,11 +105,15 @@ export function requireNewContainer({ record, sandboxId }: SandboxEntry, contain
 
 /** Creates the container; on failure nothing of it is left. Needs the lock. */
 export async function createContainerEntry(birth: ContainerBirth, signal: AbortSignal): Promise<void> {
-  const { node, entry, container } = birth;
+  const { node, entry, container, volumes } = birth;
   await containerCreation.run(birth, {
     signal,
-    note: { kind: "add-container", container },
-    done: (record) => ({ ...record, containers: [...record.containers, container] }),
+    note: { kind: "add-container", container, volumes },
+    done: (record) => ({
+      ...record,
+      containers: [...record.containers, container],
+      volumes: [...record.volumes, ...volumes],
+    }),
   });
   node.logs.follow(entry, container.containerId);
 }

@@ -22,6 +22,7 @@ import { hostSharesOf } from "../record/host-shares.ts";
 import { type NetworkRecord, NO_NETWORK } from "../record/network-record.ts";
 import { checkRecordSize } from "../record/record-size.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
+import { usesOf, volumesToAdd } from "../record/sandbox-volumes.ts";
 import { vmOverheadBytesOf } from "../record/vm-overhead.ts";
 import { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
 import { VM_OVERHEAD_BYTES } from "../sandboxes/sandbox-registry.ts";
@@ -61,7 +62,8 @@ export function createdBefore(
 
 /**
  * Creates a sandbox in state `ready` and returns the result of `whenReady`. Throws SANDBOX_EXISTS, NO_CAPACITY, NO_DISK_SPACE,
- * IMAGE_NOT_FOUND or INVALID_FIELD before any side effect, and the errors of the boot and of `whenReady`.
+ * IMAGE_NOT_FOUND, VOLUME_NOT_FOUND, VOLUME_IN_USE or INVALID_FIELD before any side effect, and the errors of the boot and of
+ * `whenReady`.
  */
 export async function createSandboxEntry<T>(
   ctx: NodeContext,
@@ -96,8 +98,10 @@ export async function createSandboxEntry<T>(
     images.set(image.id, image);
     containers.push(newContainer(container, image, freePlace(containers, container), call.requestId, ctx));
   }
-  // Nothing waits between here and the claim, so that two requests cannot both get the same room.
+  const volumes = volumesToAdd({ sandboxId, containers, volumes: [], operations: [] }, usesOf(containers));
+  // Nothing waits between here and the claims, so that two requests cannot both get the same room or volume.
   using claim = claimRoom(ctx, sandboxId, { demand, freeDiskBytes, interfaces });
+  using _volumes = ctx.volumes.claim(sandboxId, volumes);
   return await ctx.lock.with(sandboxId, call, async () => {
     const vm = { id: newVmId(), slot: claim.slot };
     await using reserved = new AsyncDisposableStack();
@@ -119,6 +123,7 @@ export async function createSandboxEntry<T>(
       eventSequence: 0,
       phase: { kind: "creating" },
       containers,
+      volumes,
       operations: [],
     };
     const entry = SandboxEntry.create(record, ctx);

@@ -90,7 +90,8 @@ async function limitInGuest(
   const all = formatCpuList(Array.from({ length: entry.record.size.maxVcpus }, (_, vcpu) => vcpu));
   const client = await entry.agent.client({ signal, deadlineMs: TIMEOUT_MS });
   for (const container of containers) {
-    const resources = limitsInFull(container, cpusetInGuest(container, containers, vcpus) || all);
+    const cpus = cpusetInGuest(container, containers, vcpus) || all;
+    const resources = limitsInFull(container, cpus, entry.record.volumes);
     const { containerId } = container;
     await client.containers.updateContainer({ containerId, resources }, { signal, timeoutMs: TIMEOUT_MS });
   }

@@ -6,6 +6,7 @@ import type { ContainerSpec, SandboxSpec } from "@paddock/protocol";
 import type { MachineIdentity } from "../vm/machine-port.ts";
 import type { VmId } from "../vm/vm-paths.ts";
 import type { InterfaceRecord, NetworkRecord } from "./network-record.ts";
+import type { SandboxVolume } from "./volume-record.ts";
 
 export const STOP_CAUSES = [
   "exited",
@@ -128,6 +129,8 @@ export type SandboxRecord = {
   readonly phase: SandboxPhase;
   /** In order of creation. */
   readonly containers: readonly ContainerRecord[];
+  /** The volumes that it uses. */
+  readonly volumes: readonly SandboxVolume[];
   /**
    * Operations in progress, and those that an earlier daemon left or could not undo. Other operations are noted by the phase.
    */
@@ -139,7 +142,12 @@ export type Operation =
   /** If the VM is gone after a crash, it was ended on purpose. */
   | { readonly kind: "stop" }
   /** Before its creation, the container is in no other part of the record. */
-  | { readonly kind: "add-container"; readonly container: ContainerRecord }
+  | {
+      readonly kind: "add-container";
+      readonly container: ContainerRecord;
+      /** Volumes that the sandbox gets with it. */
+      readonly volumes: readonly SandboxVolume[];
+    }
   | { readonly kind: "update-container"; readonly containerId: ContainerId }
   /** As with a container. */
   | { readonly kind: "add-interface"; readonly interface: InterfaceRecord }
@@ -176,6 +184,14 @@ export const withOperation = (record: SandboxRecord, operation: Operation): Sand
 export const withoutOperation = (record: SandboxRecord, operation: Operation): SandboxRecord => ({
   ...record,
   operations: record.operations.filter((each) => subjectOf(each) !== subjectOf(operation)),
+});
+
+/** The record without the note of this container's creation, which a repeat replaces. */
+export const withoutCreationOf = (record: SandboxRecord, containerId: string): SandboxRecord => ({
+  ...record,
+  operations: record.operations.filter(
+    (each) => each.kind !== "add-container" || each.container.containerId !== containerId,
+  ),
 });
 
 /** The machine of a sandbox, if it has one. */

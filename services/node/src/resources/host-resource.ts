@@ -13,9 +13,11 @@ import type { HostPorts } from "../network/host-ports.ts";
 import type { HostShare } from "../record/host-shares.ts";
 import type { NetnsRecord } from "../record/network-record.ts";
 import type { SandboxPaths } from "../record/sandbox-paths.ts";
+import type { SandboxVolume } from "../record/volume-record.ts";
 import type { ShareServers } from "../shares/share-servers.ts";
 import type { Machine, MachineCgroups, MachineHost, MachineRequest } from "../vm/machine-port.ts";
 import type { VmPaths } from "../vm/vm-paths.ts";
+import type { Volumes } from "../volumes/volumes.ts";
 import type { WritableLayers } from "./writable-layers.ts";
 
 /** The parts of the daemon that resources use. */
@@ -24,6 +26,7 @@ export type ResourceHost = {
   readonly machines: MachineHost;
   readonly cgroups: MachineCgroups;
   readonly layers: Pick<WritableLayers, "create">;
+  readonly volumes: Pick<Volumes, "link">;
   /** Undefined: sandboxes of this node have no network. */
   readonly network:
     | Pick<HostNetwork, "connect" | "disconnect" | "owners" | "drop" | "join" | "part">
@@ -57,6 +60,7 @@ export type ResourcePlan = ResourceOwner & {
   /** User and group of the VM. */
   readonly uid: number;
   readonly layers: readonly { readonly index: number; readonly bytes: number }[];
+  readonly volumes: readonly SandboxVolume[];
   /** Limit of the VM's process, in bytes, including the machine's overhead. */
   readonly memoryLimitBytes: number;
   readonly machineRequest: Omit<MachineRequest, "placement" | "paths" | "uid">;

@@ -9,12 +9,14 @@ import { process } from "./process.ts";
 import { publishedPorts } from "./published-ports.ts";
 import { sandboxDirectory } from "./sandbox-directory.ts";
 import { vmDirectory } from "./vm-directory.ts";
+import { volumeLinks } from "./volume-links.ts";
 
 /** Everything that a sandbox takes from its host, in order of acquisition. */
 export const HOST_RESOURCES: readonly HostResource[] = [
   sandboxDirectory,
   vmDirectory,
   layers,
+  volumeLinks,
   cgroup,
   publishedPorts,
   network,

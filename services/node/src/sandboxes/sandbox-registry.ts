@@ -10,6 +10,7 @@ import { refuseStale } from "../record/fence-generation.ts";
 import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
 import { hostName } from "../record/sandbox-paths.ts";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
+import { volumesOf } from "../record/sandbox-volumes.ts";
 import { vmOverheadBytesOf } from "../record/vm-overhead.ts";
 import type { VmId } from "../vm/vm-paths.ts";
 import type { AddressLeases, InterfaceLease, WantedLease } from "./address-leases.ts";
@@ -17,6 +18,7 @@ import type { LiveSandboxes } from "./live-sandbox.ts";
 import type { SandboxEntry } from "./sandbox-entry.ts";
 import { type Slot, SlotPool } from "./slot-pool.ts";
 import { UseCount } from "./use-count.ts";
+import { VolumeUsers } from "./volume-users.ts";
 
 /** Memory that a VM's process needs beyond the guest's, in bytes; measured, see the README. */
 export const VM_OVERHEAD_BYTES = 64 * 1024 * 1024;
@@ -43,6 +45,8 @@ export class SandboxRegistry implements LiveSandboxes {
   readonly #names = new UseCount<string>();
   readonly #slots = new SlotPool();
   readonly #images = new UseCount<string>();
+  /** Which sandboxes use which volumes. */
+  readonly volumes = new VolumeUsers();
   readonly #promised = { milliCpus: 0, memoryBytes: 0 };
   readonly #guestOverheadBytes: number;
   readonly #leases: AddressLeases | undefined;
@@ -206,7 +210,7 @@ export class SandboxRegistry implements LiveSandboxes {
     return from;
   }
 
-  /** Tracks the allocation, images and addresses of the sandbox as its record changes. */
+  /** Tracks the allocation, images, volumes and addresses of the sandbox as its record changes. */
   #follow(entry: SandboxEntry): Disposable {
     let counted = entry.record;
     let holdings = this.#holdingsOf(counted);
@@ -219,6 +223,7 @@ export class SandboxRegistry implements LiveSandboxes {
           record.containers === counted.containers &&
           record.size === counted.size &&
           record.network === counted.network &&
+          record.volumes === counted.volumes &&
           record.operations === counted.operations;
         if (isSame) return;
         // The new ones first, so that kept ones are never free in between.
@@ -242,6 +247,7 @@ export class SandboxRegistry implements LiveSandboxes {
       }),
     );
     for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));
+    holdings.use(this.volumes.add(record.sandboxId, volumesOf(record)));
     // A node whose network was turned off still has the records.
     for (const { index, mac } of interfacesOnHost(record)) {
       holdings.use(this.#leases?.reserve(index));

@@ -36,7 +36,11 @@ test("noted operations are decoded with the input of their undo", () => {
   const [container = assert.fail("it has one")] = record.containers;
   const operations: Operation[] = [
     { kind: "stop" },
-    { kind: "add-container", container: { ...container, targets: { image: 7 } } },
+    {
+      kind: "add-container",
+      container: { ...container, targets: { image: 7 } },
+      volumes: [{ volume: "data", target: 8, readOnly: true }],
+    },
     { kind: "update-container", containerId: container.containerId },
     { kind: "add-interface", interface: lan },
     { kind: "remove-interface", interfaceId: "lan", requestId: "r2" },
@@ -53,6 +57,13 @@ const lan = {
   mac: "02:50:0a:58:00:03",
   added: { port: 0, requestId: "r1", mtu: 1300 },
 };
+
+test("volumes are decoded, and a record of a daemon without volumes has none", () => {
+  const volumes = [{ volume: "data", target: 2, readOnly: false }];
+  assert.deepEqual(decodeRecord("s1", encodeRecord({ ...record, volumes })).volumes, volumes);
+  const { volumes: _, ...former } = JSON.parse(encodeRecord(record));
+  assert.deepEqual(decodeRecord("s1", JSON.stringify(former)).volumes, []);
+});
 
 test("interfaces, routes and published ports are decoded, and a network of the former version has no slot and no routes", () => {
   const eth0 = { interfaceId: "eth0", name: "eth0", index: 2, mac: "02:50:0a:58:00:02" };

@@ -12,18 +12,20 @@
  * - The outcome of a request whose success a record proves: it names the requests that created a sandbox and its containers.
  * - The removal of published events. Before the publisher publishes events of an earlier daemon, it asks which are stored.
  *
- * Tables: `sandbox` (one row each), `ledger` (requests and their outcomes), `outbox` (events to publish, in order).
+ * Tables: `sandbox` and `volume` (one row each), `ledger` (requests and their outcomes), `outbox` (events to publish, in order).
  */
 import { chmodSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { PaddockError } from "@paddock/domain";
 import type { LedgerEntry, LedgerStore } from "@paddock/lifecycle";
 import type { SandboxRecord } from "../record/sandbox-record.ts";
+import type { VolumeRecord } from "../record/volume-record.ts";
 import { parseVmId, type VmId } from "../vm/vm-paths.ts";
 import { keepReserve } from "./disk-reserve.ts";
 import { decodeRecord, encodeRecord, formerVmId } from "./record-codec.ts";
 import type { RequestOutcome } from "./request-outcome.ts";
 import { storeError } from "./store-error.ts";
+import { encodeVolume } from "./volume-codec.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS sandbox (
@@ -31,6 +33,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS ledger (
     request TEXT PRIMARY KEY, digest TEXT NOT NULL, outcome BLOB, seen_ms INTEGER NOT NULL) STRICT;
   CREATE INDEX IF NOT EXISTS ledger_by_age ON ledger (seen_ms);
+  CREATE TABLE IF NOT EXISTS volume (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL) STRICT;
 `;
 
@@ -162,6 +165,31 @@ export class NodeStore implements LedgerStore, Disposable {
       this.#post(events);
       this.#run("DELETE FROM sandbox WHERE id = ?", sandboxId);
       if (outcome !== undefined) this.#finish(outcome);
+    });
+  }
+
+  /** The texts of all volumes' records, by name. */
+  loadVolumes(): { readonly name: string; readonly text: string }[] {
+    const rows = this.#all("SELECT name, record FROM volume ORDER BY name");
+    return rows.map(({ name, record }) => ({ name: String(name), text: String(record) }));
+  }
+
+  /** Writes the record of a volume. */
+  putVolume(volume: VolumeRecord): void {
+    this.#transaction("synced", () =>
+      this.#run(
+        "INSERT INTO volume (name, record) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET record = excluded.record",
+        volume.name,
+        encodeVolume(volume),
+      ),
+    );
+  }
+
+  /** Removes a volume, and records the success of the request in the same transaction. */
+  removeVolume(name: string, outcome: RequestOutcome): void {
+    this.#transaction("synced", () => {
+      this.#run("DELETE FROM volume WHERE name = ?", name);
+      this.#finish(outcome);
     });
   }
 

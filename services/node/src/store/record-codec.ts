@@ -22,6 +22,7 @@ import {
   STOP_CAUSES,
   type VmRecord,
 } from "../record/sandbox-record.ts";
+import type { SandboxVolume } from "../record/volume-record.ts";
 import type { MachineIdentity } from "../vm/machine-port.ts";
 import { parseVmId, type VmId } from "../vm/vm-paths.ts";
 import { Fields } from "./fields.ts";
@@ -98,6 +99,7 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
     ...(fields.has("unhealthy") && { unhealthy: fields.string("unhealthy") }),
     phase: parsePhase(fields.object("phase")),
     containers: fields.objects("containers").map((each) => parseContainer(each, schema)),
+    volumes: parseVolumes(fields),
     operations: schema === FORMER_SCHEMA ? [] : fields.objects("operations").map(parseOperation),
   };
 }
@@ -134,7 +136,11 @@ function parseOperation(fields: Fields): Operation {
     case "update-routes":
       return { kind };
     case "add-container":
-      return { kind, container: parseContainer(fields.object("container"), SCHEMA) };
+      return {
+        kind,
+        container: parseContainer(fields.object("container"), SCHEMA),
+        volumes: parseVolumes(fields),
+      };
     case "update-container":
       return { kind, containerId: requireContainerId(fields) };
     case "add-interface":
@@ -145,6 +151,14 @@ function parseOperation(fields: Fields): Operation {
       throw new Error(`no such operation: ${kind satisfies never}`);
   }
 }
+
+/** Missing in rows of a daemon without volumes. */
+const parseVolumes = (fields: Fields): readonly SandboxVolume[] =>
+  (fields.has("volumes") ? fields.objects("volumes") : []).map((each) => ({
+    volume: each.string("volume"),
+    target: each.integer("target"),
+    readOnly: each.boolean("readOnly"),
+  }));
 
 function parsePhase(fields: Fields): SandboxPhase {
   const kind = fields.oneOf("kind", ["creating", "ready", "running", "paused", "stopped", "deleting"]);

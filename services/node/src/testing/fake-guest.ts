@@ -15,6 +15,8 @@ type CallName =
   | "listContainers"
   | "configureSandbox"
   | "setOnlineCpus"
+  | "releaseDisk"
+  | "growDisk"
   | "createContainer"
   | "startContainer"
   | "killContainer"
@@ -29,6 +31,11 @@ export class FakeGuest implements AsyncDisposable {
   readonly files = new FakeFiles();
   /** The limits of each container, as last set. */
   readonly limits = new Map<string, agentpb.Resources>();
+  /** The requested mounts of each container. */
+  readonly mounts = new Map<string, readonly agentpb.Mount[]>();
+  /** Targets of the disks that were released, in order, and the sizes of those that were grown. */
+  readonly released: number[] = [];
+  readonly grown = new Map<number, bigint>();
   /** Whether a list with execs, which may be long, was requested. */
   listedWithExecs = false;
   /** Number of CPUs in use, where the guest controls it. */
@@ -115,6 +122,16 @@ export class FakeGuest implements AsyncDisposable {
         if (network !== undefined) guest.network.configure(network);
         return { guest: { configured: true, bootId: "boot" } };
       },
+      releaseDisk: async ({ disk }) => {
+        await guest.onCall("releaseDisk");
+        guest.released.push(disk?.target ?? -1);
+        return {};
+      },
+      growDisk: async ({ disk, sizeBytes }) => {
+        await guest.onCall("growDisk");
+        guest.grown.set(disk?.target ?? -1, sizeBytes);
+        return { filesystemBytes: sizeBytes };
+      },
       shutdown: () => {
         guest.onShutdown();
         return {};
@@ -132,8 +149,9 @@ export class FakeGuest implements AsyncDisposable {
     guest.network.serve(router, (name) => guest.onCall(name));
     guest.files.routes(router);
     router.service(agentpb.ContainerService, {
-      createContainer: async ({ containerId, instance, resources }) => {
+      createContainer: async ({ containerId, instance, resources, mounts }) => {
         await guest.onCall("createContainer");
+        guest.mounts.set(containerId, mounts);
         if (resources !== undefined) guest.limits.set(containerId, resources);
         guest.containers.set(containerId, { state: agentpb.ContainerState.CREATED, instance });
         return { container: guest.#told(containerId) };

@@ -30,6 +30,8 @@ type Process = {
   readonly memory: Set<string>;
   readonly end: PromiseWithResolvers<MachineEnd>;
   readonly rates: Map<string, DiskRates>;
+  /** New sizes of disks that were resized. */
+  readonly diskBytes: Map<string, number>;
   /** The machine object of the present daemon. */
   machine: Machine | undefined;
   /** The host CPUs of each vCPU; undefined when none was ever pinned. */
@@ -79,6 +81,7 @@ export class FakeMachines implements MachineHost {
       memory,
       end: Promise.withResolvers(),
       rates: new Map(),
+      diskBytes: new Map(),
       machine: undefined,
       pinnedTo: undefined,
       pins: undefined,
@@ -189,6 +192,10 @@ export class FakeMachines implements MachineHost {
         return process.memoryBytes;
       },
       onResized: () => undefined,
+      resizeDisk: async (id, bytes) => {
+        requireDevice("disk", id);
+        process.diskBytes.set(id, bytes);
+      },
       limitDisk: async (id, limits) => {
         requireDevice("disk", id);
         rates.set(id, limits);

@@ -9,17 +9,27 @@ import {
   SandboxService,
   type Status,
   SystemService,
+  VolumeService,
 } from "@paddock/protocol";
 import { methodPath } from "@paddock/rpc";
 
-const SERVICES = [SandboxService, ContainerService, ProcessService, FileService, ImageService, SystemService];
+const SERVICES = [
+  SandboxService,
+  ContainerService,
+  ProcessService,
+  FileService,
+  ImageService,
+  SystemService,
+  VolumeService,
+];
 
 type Methods = typeof SandboxService.method &
   typeof ContainerService.method &
   typeof ProcessService.method &
   typeof FileService.method &
   typeof ImageService.method &
-  typeof SystemService.method;
+  typeof SystemService.method &
+  typeof VolumeService.method;
 type Name = { [N in keyof Methods]: Methods[N]["methodKind"] extends "unary" ? N : never }[keyof Methods];
 
 export type NamedCommand = {

@@ -42,6 +42,7 @@ export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
         phase,
       },
     ],
+    volumes: [],
     operations: [],
   };
 }

@@ -210,6 +210,7 @@ function liveSandbox(
         phase: phase(),
       },
     ],
+    volumes: [],
     operations: [],
   });
   return {

@@ -3,7 +3,7 @@
  * everything in the process and opens another node on the same state, as after a kill -9.
  */
 import { randomUUID } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -27,6 +27,8 @@ import { SandboxRegistry } from "../sandboxes/sandbox-registry.ts";
 import { NodeStore } from "../store/node-store.ts";
 import type { MachineHost } from "../vm/machine-port.ts";
 import { vmsDir } from "../vm/vm-paths.ts";
+import { VolumeFiles } from "../volumes/volume-files.ts";
+import { Volumes } from "../volumes/volumes.ts";
 import { FakeGuest } from "./fake-guest.ts";
 import { fakeImage } from "./fake-image.ts";
 import { FakeCgroups, FakeMachines } from "./fake-machines.ts";
@@ -53,6 +55,10 @@ export class TestNode implements AsyncDisposable {
   images: ImageRecord[] = [this.image];
   /** Called before a writable layer is created; may throw or never settle. */
   onLayer: () => Promise<void> = async () => undefined;
+  /** Called before the file of a volume is created; may throw or never settle. */
+  onVolume: () => Promise<void> = async () => undefined;
+  /** Quota of volumes of daemons from the next `crash` on. */
+  volumeQuotaBytes = 64 * 1024 * MIB;
   /** The host resources of daemons from the next `crash` on; tests may add to it. */
   readonly resources: HostResource[] = [...HOST_RESOURCES];
   /** The network of daemons from the next `crash` on; undefined means none. */
@@ -114,6 +120,12 @@ export class TestNode implements AsyncDisposable {
     database.prepare("UPDATE sandbox SET record = substr(record, 10) WHERE id = ?").run(sandboxId);
   }
 
+  /** Corrupts the stored record of a volume. */
+  corruptVolume(name: string): void {
+    using database = new DatabaseSync(join(this.stateDir, "node.db"));
+    database.prepare("UPDATE volume SET record = substr(record, 10) WHERE name = ?").run(name);
+  }
+
   /** The events in the outbox: number, container, change, value if it is a state. */
   publishedChanges(): string[] {
     return this.context.store.outbox(1000).map(({ event }) => {
@@ -155,6 +167,13 @@ export class TestNode implements AsyncDisposable {
     rmSync(this.stateDir, { recursive: true, force: true });
   }
 
+  /** A sparse file without a file system: nothing in this process reads one. */
+  async #makeVolume(path: string, bytes: number): Promise<void> {
+    writeFileSync(path, "");
+    truncateSync(path, bytes);
+    await this.onVolume();
+  }
+
   #drop(): void {
     const { sandboxes, store } = this.context;
     this.#life.alive = false;
@@ -177,6 +196,9 @@ export class TestNode implements AsyncDisposable {
     };
     const cgroups = mortal(this.cgroups, life);
     const store = new NodeStore(join(stateDir, "node.db"));
+    const sandboxes = new SandboxRegistry(64 * MIB, {
+      leases: this.network && new AddressLeases(this.network.network),
+    });
     return {
       nodeId: "n1",
       stateDir,
@@ -196,9 +218,15 @@ export class TestNode implements AsyncDisposable {
       diskFloorBytes: 0,
       bootTimeoutMs: 5000,
       store,
-      sandboxes: new SandboxRegistry(64 * MIB, {
-        leases: this.network && new AddressLeases(this.network.network),
+      sandboxes,
+      volumes: Volumes.open({
+        nodeId: "n1",
+        store,
+        files: VolumeFiles.open({ stateDir, makeFileSystem: (path, bytes) => this.#makeVolume(path, bytes) }),
+        users: sandboxes.volumes,
+        quotaBytes: this.volumeQuotaBytes,
       }),
+      volumeLock: new KeyedLock(),
       lock: new KeyedLock(),
       machines,
       cgroups,

@@ -158,6 +158,8 @@ export interface Machine {
   readonly isHeld: boolean;
   /** Called when a suspension begins and ends. One listener. */
   onHeld: () => void;
+  /** Tells a disk that can be written the new size of its file, in bytes, which must not be smaller. The guest is told. */
+  resizeDisk(id: string, bytes: number, signal: AbortSignal): Promise<void>;
   /** Limits a disk in QEMU, regardless of the guest. */
   limitDisk(id: string, rates: DiskRates, signal: AbortSignal): Promise<void>;
   pause(signal: AbortSignal): Promise<void>;

@@ -180,6 +180,10 @@ export class QemuMachine implements Machine {
     }
   }
 
+  async resizeDisk(id: string, bytes: number, signal: AbortSignal): Promise<void> {
+    await this.#parts.monitor.resizeDisk(id, bytes, { signal, timeoutMs: QMP_TIMEOUT_MS });
+  }
+
   async limitDisk(id: string, rates: DiskRates, signal: AbortSignal): Promise<void> {
     await this.#parts.monitor.limitDisk(id, rates, { signal, timeoutMs: QMP_TIMEOUT_MS });
   }

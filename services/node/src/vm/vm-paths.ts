@@ -8,6 +8,7 @@
  *         share<index>                   only in the mount namespace of that virtiofsd: the directory it serves
  *         <index>.ext4                   writable layers; the VM's user, 0600
  *         <index>.ext4.new               a writable layer during its creation; root until it is renamed
+ *         volume-<target>.ext4           link of a volume; the VM's user, 0600, or root, 0444 if the VM only reads it
  *
  * The id is 16 hexadecimal digits, because the path of a unix socket holds 107 characters. It also names the cgroup.
  */
@@ -67,6 +68,13 @@ export const sharePlace = ({ dir }: Pick<VmPaths, "dir">, index: number) => ({
 /** The writable layer of a container, by the container's index. */
 export const writableLayerPath = ({ dir }: Pick<VmPaths, "dir">, index: number): string =>
   join(dir, `${index}.ext4`);
+
+/** The link of a volume, by the SCSI target of its disk. */
+export const volumeLinkPath = ({ dir }: Pick<VmPaths, "dir">, target: number): string =>
+  join(dir, `volume-${target}.ext4`);
+
+/** Whether a file of a VM's directory is the link of a volume. */
+export const isVolumeLink = (name: string): boolean => /^volume-[0-9]+\.ext4$/.test(name);
 
 /** The same path, and the path at which the daemon creates the layer. */
 export function layerPlace(paths: Pick<VmPaths, "dir">, index: number) {

@@ -51,10 +51,27 @@ test("a mount of a host directory has the tag of the VM's share of that director
     assert.throws(() => checkContainerSpec(record.spec, image.config, others), { reason: "WRONG_STATE" });
 });
 
-test("a volume is refused before any change", () => {
-  const spec = create(ContainerSpecSchema, {
-    containerId: "c1",
-    mounts: [{ destination: "/data", source: { case: "volume", value: { name: "v" } } }],
-  });
-  assert.throws(() => checkContainerSpec(spec, image.config), { reason: "NOT_IMPLEMENTED" });
+test("mounts of a volume name the disk that the sandbox has for it, and its rates are limited", () => {
+  const mounts = [
+    { destination: "/data", source: { case: "volume", value: { name: "v" } } },
+    { destination: "/again", source: { case: "volume", value: { name: "v" } }, readOnly: true },
+  ];
+  const record = container({ mounts, resources: { io: { readBytesPerSecond: 1000n } } });
+  checkContainerSpec(record.spec, image.config);
+  const volumes = [{ volume: "v", target: 9, readOnly: false }];
+  const request = guestContainer(record, image.config, { volumes });
+  assert.deepEqual(
+    request.mounts.map(({ source, readOnly }) => [
+      source.case === "disk" && [source.value.disk?.target, source.value.fstype],
+      readOnly,
+    ]),
+    [
+      [[9, "ext4"], false],
+      [[9, "ext4"], true],
+    ],
+  );
+  assert.deepEqual(
+    request.resources?.disks.map(({ target }) => target),
+    [0, 1, 9],
+  );
 });

@@ -1,30 +1,34 @@
 /** The request by which the guest's agent creates a container. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { invalidField, PaddockError } from "@paddock/domain";
+import { invalidField } from "@paddock/domain";
 import type { ImageConfig } from "@paddock/images";
 import { agentpb, type ContainerSpec, type MountSpec } from "@paddock/protocol";
 import { containerDisks } from "../record/container-disks.ts";
 import { type HostShare, shareOfMount } from "../record/host-shares.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
+import type { SandboxVolume } from "../record/volume-record.ts";
 import { limitsAtCreation } from "./guest-limits.ts";
 import { initProcess } from "./init-process.ts";
 
 /** Time for disks to appear in the guest; measured 45 ms, hot-plugged under emulation. */
 const DISK_TIMEOUT_MS = 10_000;
 
+/** What the container shares with the others of its sandbox. */
 export type GuestPlace = {
   /** CPUs of the guest, such as "0-3"; empty means all. */
   readonly cpusetCpus?: string;
   /** Of the sandbox's VM. */
   readonly shares?: readonly HostShare[];
+  /** The disks of the sandbox's volumes. */
+  readonly volumes?: readonly SandboxVolume[];
 };
 
-/** The request to create a record's container. Throws INVALID_FIELD, NOT_IMPLEMENTED or WRONG_STATE. */
+/** The request to create a record's container in its guest. Throws INVALID_FIELD or WRONG_STATE. */
 export function guestContainer(
   container: ContainerRecord,
   image: ImageConfig,
-  { cpusetCpus = "", shares = [] }: GuestPlace = {},
+  { cpusetCpus = "", shares = [], volumes = [] }: GuestPlace = {},
 ): agentpb.CreateContainerRequest {
   const { spec, containerId } = container;
   const { lower, upper } = containerDisks(container);
@@ -38,8 +42,8 @@ export function guestContainer(
     },
     process: initProcess(spec, image),
     hostname: spec.hostname,
-    mounts: spec.mounts.map((mount) => guestMount(mount, shares)),
-    resources: limitsAtCreation(container, cpusetCpus),
+    mounts: spec.mounts.map((mount) => guestMount(mount, { shares, targetOf: targetIn(volumes) })),
+    resources: limitsAtCreation(container, cpusetCpus, volumes),
     sysctls: spec.sysctls,
     diskTimeout: durationFromMs(DISK_TIMEOUT_MS),
   });
@@ -52,15 +56,30 @@ export function checkContainerSpec(
   shares: readonly HostShare[] = [],
 ): void {
   initProcess(spec, image);
-  for (const mount of spec.mounts) guestMount(mount, shares);
+  for (const mount of spec.mounts) guestMount(mount, { shares, targetOf: () => 0 });
 }
 
-function guestMount(mount: MountSpec, shares: readonly HostShare[]): agentpb.Mount {
+/** What the sandbox has for the mounts of its containers. */
+type Sources = {
+  readonly shares: readonly HostShare[];
+  /** The target of a volume's disk, by the volume's name. */
+  readonly targetOf: (volume: string) => number;
+};
+
+const targetIn =
+  (volumes: readonly SandboxVolume[]): Sources["targetOf"] =>
+  (name) => {
+    const found = volumes.find(({ volume }) => volume === name);
+    if (found === undefined) throw new Error(`the sandbox has no disk for volume ${name}`);
+    return found.target;
+  };
+
+function guestMount(mount: MountSpec, sources: Sources): agentpb.Mount {
   const { destination, readOnly, options } = mount;
-  return create(agentpb.MountSchema, { destination, readOnly, options, source: guestSource(mount, shares) });
+  return create(agentpb.MountSchema, { destination, readOnly, options, source: guestSource(mount, sources) });
 }
 
-function guestSource(mount: MountSpec, shares: readonly HostShare[]): agentpb.Mount["source"] {
+function guestSource(mount: MountSpec, { shares, targetOf }: Sources): agentpb.Mount["source"] {
   const { source, destination } = mount;
   switch (source.case) {
     case "tmpfs":
@@ -78,10 +97,13 @@ function guestSource(mount: MountSpec, shares: readonly HostShare[]): agentpb.Mo
       return { case: "file", value: create(agentpb.FileMountSchema, { content, mode, uid, gid }) };
     }
     case "volume":
-      throw new PaddockError(
-        "NOT_IMPLEMENTED",
-        `the volume at ${destination} cannot be mounted: this node has no volumes`,
-      );
+      return {
+        case: "disk",
+        value: create(agentpb.DiskMountSchema, {
+          disk: { target: targetOf(source.value.name), lun: 0 },
+          fstype: "ext4",
+        }),
+      };
     case "hostDirectory": {
       const { tag } = shareOfMount(shares, mount, source.value.path);
       return { case: "virtiofs", value: create(agentpb.VirtiofsMountSchema, { tag }) };

@@ -5,6 +5,8 @@ import { formatCpuList, guestCpuset, unionOfCpuLists } from "@paddock/domain";
 import { agentpb, type ContainerResources } from "@paddock/protocol";
 import { containerDisks } from "../record/container-disks.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
+import { volumePlaces } from "../record/sandbox-volumes.ts";
+import type { SandboxVolume } from "../record/volume-record.ts";
 
 const NO_LIMIT = -1n;
 const DEFAULT_PERIOD_US = 100_000n;
@@ -14,7 +16,11 @@ const DEFAULT_WEIGHT = 100n;
 type Limited = Pick<ContainerRecord, "index" | "spec" | "targets">;
 
 /** Limits for the creation of a container: an unset limit is left at the kernel's default, which is no limit. */
-export function limitsAtCreation(container: Limited, cpusetCpus: string): agentpb.Resources {
+export function limitsAtCreation(
+  container: Limited,
+  cpusetCpus: string,
+  volumes: readonly SandboxVolume[] = [],
+): agentpb.Resources {
   const { resources } = container.spec;
   const { cpuQuotaUs, cpuPeriodUs, cpuShares, memoryBytes, swapBytes, pids } = resources ?? {};
   return create(agentpb.ResourcesSchema, {
@@ -26,13 +32,17 @@ export function limitsAtCreation(container: Limited, cpusetCpus: string): agentp
     ...(swapBytes !== undefined && { swapBytes }),
     ...(pids !== undefined && { pids }),
     hugepages: hugepagesOf(resources),
-    disks: resources?.io === undefined ? [] : diskLimits(container),
+    disks: resources?.io === undefined ? [] : diskLimits(container, volumes),
     ...(resources?.oomKillAll !== undefined && { oomKillAll: resources.oomKillAll }),
   });
 }
 
 /** All limits, explicitly: an unset one is no limit. Setting them replaces all earlier limits by those of the spec. */
-export function limitsInFull(container: Limited, cpusetCpus: string): agentpb.Resources {
+export function limitsInFull(
+  container: Limited,
+  cpusetCpus: string,
+  volumes: readonly SandboxVolume[] = [],
+): agentpb.Resources {
   const { resources } = container.spec;
   const { cpuQuotaUs, cpuPeriodUs, cpuShares, memoryBytes, swapBytes, pids, oomKillAll } = resources ?? {};
   return create(agentpb.ResourcesSchema, {
@@ -44,7 +54,7 @@ export function limitsInFull(container: Limited, cpusetCpus: string): agentpb.Re
     swapBytes: swapBytes ?? NO_LIMIT,
     pids: pids ?? NO_LIMIT,
     hugepages: hugepagesOf(resources),
-    disks: diskLimits(container),
+    disks: diskLimits(container, volumes),
     oomKillAll: oomKillAll ?? false,
   });
 }
@@ -52,11 +62,15 @@ export function limitsInFull(container: Limited, cpusetCpus: string): agentpb.Re
 const hugepagesOf = (resources: ContainerResources | undefined) =>
   (resources?.hugepages ?? []).map(({ pageBytes, limitBytes }) => ({ pageBytes, limitBytes }));
 
-/** The same rates for each disk of the container. */
-function diskLimits(container: Limited) {
+/** The same rates for each disk of the container and each volume that it mounts. */
+function diskLimits(container: Limited, volumes: readonly SandboxVolume[]) {
   const { lower, upper } = containerDisks(container);
   const rates = ratesOf(container);
-  return [lower, ...(upper === undefined ? [] : [upper])].map(({ target }) => ({ target, ...rates }));
+  const mounted = volumePlaces({ volumes, operations: [] }, container);
+  return [lower, ...(upper === undefined ? [] : [upper]), ...mounted].map(({ target }) => ({
+    target,
+    ...rates,
+  }));
 }
 
 /** Rates of each disk of a container for the agent and QEMU: 0 means no limit. */

@@ -41,11 +41,40 @@ impl Disks {
         }
     }
 
+    /// For disks that exist, with this time to wait for changes of them.
+    pub fn within(timeout: Duration) -> Self {
+        Self { timeout, ..Self::new(None) }
+    }
+
+    /// The device file of a disk that exists already.
+    pub fn present(&mut self, disk: &pb::ScsiDisk) -> Result<PathBuf> {
+        check(disk)?;
+        // Before the first look, so that no change is missed.
+        self.announcements = Some(uevent::listen().attempt(|| "listen for devices")?);
+        let missing = RuntimeError::DiskNotFound { target: disk.target, lun: disk.lun, waited_ms: 0 };
+        self.find(disk).ok_or(missing)
+    }
+
+    /// Makes the kernel ask the disk for its size.
+    pub fn rescan(&self, disk: &pb::ScsiDisk) -> Result<()> {
+        let missing = RuntimeError::DiskNotFound { target: disk.target, lun: disk.lun, waited_ms: 0 };
+        let path = self.entry(disk).ok_or(missing)?.join("rescan");
+        std::fs::write(&path, "1").attempt(|| format!("write {}", path.display()))
+    }
+
+    /// Waits until the kernel announces a change of any device. Returns false once the time is over.
+    pub fn wait_change(&self) -> Result<bool> {
+        let Some((left, socket)) = self.timeout.checked_sub(self.began.elapsed()).zip(self.announcements.as_ref())
+        else {
+            return Ok(false);
+        };
+        wait_message(socket, left)?;
+        Ok(true)
+    }
+
     /// Waits for a disk, and returns its device file once it can be opened.
     pub fn wait(&mut self, disk: &pb::ScsiDisk) -> Result<PathBuf> {
-        if disk.target > 255 || disk.lun > 16383 {
-            return Err(RuntimeError::InvalidSpec("a SCSI target is 0 to 255 and a lun 0 to 16383".into()));
-        }
+        check(disk)?;
         loop {
             if let Some(node) = self.find(disk) {
                 return Ok(node);
@@ -60,33 +89,48 @@ impl Disks {
     }
 
     fn find(&self, disk: &pb::ScsiDisk) -> Option<PathBuf> {
-        let suffix = format!(":0:{}:{}", disk.target, disk.lun);
-        let entries = std::fs::read_dir(&self.devices).ok()?.flatten();
-        let mut found = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(&suffix));
-        let names = std::fs::read_dir(found.next()?.path().join("block")).ok()?;
+        let names = std::fs::read_dir(self.entry(disk)?.join("block")).ok()?;
         let node = self.nodes.join(names.flatten().next()?.file_name());
         can_open(&node).then_some(node)
     }
 
-    fn wait_announcement(&self, disk: &pb::ScsiDisk) -> Result<()> {
-        let Some((left, socket)) = self.timeout.checked_sub(self.began.elapsed()).zip(self.announcements.as_ref())
-        else {
-            return Err(RuntimeError::DiskNotFound {
-                target: disk.target,
-                lun: disk.lun,
-                waited_ms: self.timeout.as_millis() as u64,
-            });
-        };
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        match rustix::event::poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&left)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(RuntimeError::system("wait for devices", errno)),
-        }
-        // The content is not needed, and an overflow (ENOBUFS) means the same as a message.
-        let mut message = [0u8; 8192];
-        while rustix::net::recv(socket, &mut message, RecvFlags::DONTWAIT).is_ok() {}
-        Ok(())
+    /// The sysfs directory of a disk.
+    fn entry(&self, disk: &pb::ScsiDisk) -> Option<PathBuf> {
+        let suffix = format!(":0:{}:{}", disk.target, disk.lun);
+        let entries = std::fs::read_dir(&self.devices).ok()?.flatten();
+        let mut found = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(&suffix));
+        Some(found.next()?.path())
     }
+
+    fn wait_announcement(&self, disk: &pb::ScsiDisk) -> Result<()> {
+        if self.wait_change()? {
+            return Ok(());
+        }
+        Err(RuntimeError::DiskNotFound {
+            target: disk.target,
+            lun: disk.lun,
+            waited_ms: self.timeout.as_millis() as u64,
+        })
+    }
+}
+
+fn check(disk: &pb::ScsiDisk) -> Result<()> {
+    if disk.target > 255 || disk.lun > 16383 {
+        return Err(RuntimeError::InvalidSpec("a SCSI target is 0 to 255 and a lun 0 to 16383".into()));
+    }
+    Ok(())
+}
+
+fn wait_message(socket: &OwnedFd, left: Duration) -> Result<()> {
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    match rustix::event::poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&left)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(RuntimeError::system("wait for devices", errno)),
+    }
+    // The content is not needed, and an overflow (ENOBUFS) means the same as a message.
+    let mut message = [0u8; 8192];
+    while rustix::net::recv(socket, &mut message, RecvFlags::DONTWAIT).is_ok() {}
+    Ok(())
 }
 
 /// A disk appears in sysfs shortly before it can be opened.

@@ -1,6 +1,9 @@
 //! A container's file systems: its root, its mounts, and the disks and files that they come from.
 
+pub mod disk_growth;
+pub mod disk_mounts;
 pub mod disks;
+pub mod ext4_size;
 pub mod file_mounts;
 pub mod in_root;
 pub mod masks;

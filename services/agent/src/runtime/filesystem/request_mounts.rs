@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
+use super::disk_mounts;
 use super::file_mounts::{self, Files};
 use super::in_root::{self, Target};
 use super::mount_api::{self, Flags};
@@ -64,7 +65,9 @@ pub fn mount(root: &OwnedFd, spec: &FilesystemSpec, files: &Files) -> Result<()>
             Some(Source::Tmpfs(tmpfs)) => (new_tmpfs(tmpfs, flags)?, Target::Directory),
             Some(Source::Shared(shared)) => (shared_directory(spec, &shared.name, flags)?, Target::Directory),
             Some(Source::File(file)) => (files.clone_of(number, file, flags)?, Target::File),
-            Some(Source::Disk(disk)) => (open_disk(disk, device, mount.read_only, flags)?, Target::Directory),
+            Some(Source::Disk(disk)) => {
+                (disk_mounts::mount(Path::new(device), &disk.fstype, flags)?, Target::Directory)
+            }
             Some(Source::Virtiofs(share)) => {
                 (mount_api::new_filesystem("virtiofs", &[("source", &share.tag)], flags)?, Target::Directory)
             }
@@ -109,13 +112,6 @@ fn shared_directory(spec: &FilesystemSpec, name: &str, flags: Flags) -> Result<O
         Err(errno) => return Err(errno).attempt(|| format!("create the shared directory {name}")),
     }
     mount_api::clone_of(rustix::fs::CWD, &path.to_string_lossy(), flags)
-}
-
-fn open_disk(disk: &pb::DiskMount, device: &str, read_only: bool, flags: Flags) -> Result<OwnedFd> {
-    let read_only = read_only || disk.fstype == "squashfs";
-    let options = [("source", device), ("ro", "")];
-    let options = if read_only { &options[..] } else { &options[..1] };
-    mount_api::new_filesystem(&disk.fstype, options, flags)
 }
 
 #[cfg(test)]

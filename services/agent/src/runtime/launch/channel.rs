@@ -142,6 +142,7 @@ pub fn send_failure(channel: &OwnedFd, error: &RuntimeError) {
     let (kind, text) = match error {
         RuntimeError::InvalidSpec(text) => (b'i', text.clone()),
         RuntimeError::Exhausted { .. } => (b'e', error.to_string()),
+        RuntimeError::BadFilesystem(text) => (b'b', text.clone()),
         other => (b's', other.to_string()),
     };
     let mut message = vec![b'F', kind];
@@ -154,6 +155,7 @@ fn failure(kind: u8, text: &str) -> RuntimeError {
     match kind {
         b'i' => RuntimeError::InvalidSpec(text.to_owned()),
         b'e' => RuntimeError::Exhausted { attempt: text.to_owned(), errno: Errno::NOSPC },
+        b'b' => RuntimeError::BadFilesystem(text.to_owned()),
         _ => RuntimeError::Stage(text.to_owned()),
     }
 }

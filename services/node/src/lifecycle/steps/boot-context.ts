@@ -5,6 +5,7 @@ import { layerBytes, machineDisks } from "../../record/container-disks.ts";
 import { promisedSize } from "../../record/entitled.ts";
 import { type HostShare, hostSharesOf } from "../../record/host-shares.ts";
 import type { SandboxRecord } from "../../record/sandbox-record.ts";
+import { volumeDisk } from "../../record/sandbox-volumes.ts";
 import { vmOverheadBytesOf } from "../../record/vm-overhead.ts";
 import type { ResourcePlan } from "../../resources/host-resource.ts";
 import { ownerOf } from "../../resources/release-sandbox.ts";
@@ -46,6 +47,7 @@ export function bootOf(
     layers: containers
       .filter(({ targets }) => targets.layer !== undefined)
       .map((container) => ({ index: container.index, bytes: layerBytes(container) })),
+    volumes: record.volumes,
     memoryLimitBytes: size.memoryBytes + vmOverheadBytesOf(node.vmOverheadBytes, record.spec),
     machineRequest: {
       ...size,
@@ -55,6 +57,7 @@ export function bootOf(
       origin: { kind: "boot" },
       devices: [
         ...containers.flatMap((container) => machineDisks(container, imagePath(container.imageId), vmPaths)),
+        ...record.volumes.map((volume) => volumeDisk(volume, vmPaths)),
         ...cards,
         ...hostSharesOf(record.spec).map((share) => machineShare(share, vmPaths)),
       ].map((device) => ({ ...device, added: "cold" as const })),

@@ -1,4 +1,4 @@
-import { limitDisks } from "../../limits/limit-disks.ts";
+import { limitDisks, mayLimitDisks } from "../../limits/limit-disks.ts";
 import { resize } from "../../limits/resize.ts";
 import type { BootStep } from "./boot-context.ts";
 
@@ -11,6 +11,6 @@ export const limits: BootStep = {
   async run({ node, entry }, signal) {
     await resize(node, entry, signal, { containers: entry.record.containers });
     for (const container of entry.record.containers)
-      if (container.spec.resources?.io !== undefined) await limitDisks(entry, container, signal);
+      if (mayLimitDisks(container)) await limitDisks(entry, container, signal);
   },
 };

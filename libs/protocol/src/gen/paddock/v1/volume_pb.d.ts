@@ -150,7 +150,7 @@ export declare type CreateVolumeRequest = Message<"paddock.v1.CreateVolumeReques
   requestId: string;
 
   /**
-   * Its name; empty means a generated name.
+   * Its name; empty means a generated name. It is unique among the nodes that answer.
    *
    * @generated from field: string name = 2;
    */
@@ -444,7 +444,9 @@ export declare const VolumeCopyMethodSchema: GenEnum<VolumeCopyMethod>;
 /**
  * VolumeService creates, lists, resizes and deletes volumes. A volume is an ext4 file system of fixed size in a sparse file of one node.
  * A sandbox with a mount of it is placed on that node. Either one sandbox can write to a volume, or any number of sandboxes can read it.
- * A sandbox uses the volumes of its containers and devices until it is deleted, also while it is stopped.
+ * A sandbox uses the volumes of its containers and devices until it is deleted, also while it is stopped. A sandbox that only reads
+ * a volume cannot replay its journal: after a crash of the sandbox that wrote, mounts are refused with reason BAD_FILESYSTEM until
+ * the volume was mounted for writing. The root directory of a new volume is empty and belongs to root.
  *
  * @generated from service paddock.v1.VolumeService
  */
@@ -482,8 +484,10 @@ export declare const VolumeService: GenService<{
     output: typeof ListVolumesResponseSchema;
   },
   /**
-   * ResizeVolume makes a volume larger, also while a running sandbox uses it. The file system has grown when the call returns.
-   * Errors: NOT_FOUND, INVALID_ARGUMENT (smaller), RESOURCE_EXHAUSTED.
+   * ResizeVolume makes a volume larger, also while a running sandbox uses it. If a running sandbox can write to it, the file system
+   * has grown when the call returns. Otherwise the next mount for writing grows it.
+   * Errors: NOT_FOUND, INVALID_ARGUMENT (smaller), RESOURCE_EXHAUSTED, FAILED_PRECONDITION (the sandbox that can write to it is
+   * paused: reason VOLUME_IN_USE; its file system is damaged: reason BAD_FILESYSTEM).
    *
    * @generated from rpc paddock.v1.VolumeService.ResizeVolume
    */

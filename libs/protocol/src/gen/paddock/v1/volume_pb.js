@@ -123,7 +123,9 @@ export const VolumeCopyMethod = /*@__PURE__*/
 /**
  * VolumeService creates, lists, resizes and deletes volumes. A volume is an ext4 file system of fixed size in a sparse file of one node.
  * A sandbox with a mount of it is placed on that node. Either one sandbox can write to a volume, or any number of sandboxes can read it.
- * A sandbox uses the volumes of its containers and devices until it is deleted, also while it is stopped.
+ * A sandbox uses the volumes of its containers and devices until it is deleted, also while it is stopped. A sandbox that only reads
+ * a volume cannot replay its journal: after a crash of the sandbox that wrote, mounts are refused with reason BAD_FILESYSTEM until
+ * the volume was mounted for writing. The root directory of a new volume is empty and belongs to root.
  *
  * @generated from service paddock.v1.VolumeService
  */

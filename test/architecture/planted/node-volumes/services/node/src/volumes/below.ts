@@ -1,0 +1,3 @@
+import { above } from "../resources/above.ts";
+
+export const below = above;

@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { exec } from "../harness/exec.ts";
+import { idle, runIdle } from "../harness/sandbox.ts";
+import { inSeconds, Stack } from "../harness/stack.ts";
+
+const MIB = 1024 * 1024;
+
+let stack: Stack;
+before(async () => {
+  stack = await Stack.start({});
+});
+after(() => stack?.[Symbol.asyncDispose]());
+
+const id = () => ({ requestId: randomUUID() });
+const soon = () => ({ deadline: inSeconds(60) });
+const volumes = () => stack.client.volumes;
+const mount = (name: string, readOnly = false) => ({
+  destination: `/mnt/${name}`,
+  source: { case: "volume", value: { name } } as const,
+  readOnly,
+});
+const sh = (sandboxId: string, script: string) =>
+  exec(stack.client, ["sh", "-c", script], { sandboxId, containerId: "c1" });
+const remove = (sandboxId: string) =>
+  stack.client.sandboxes.deleteSandbox({ ...id(), sandboxId, force: true }, soon());
+const stop = (sandboxId: string) => stack.client.sandboxes.stopSandbox({ ...id(), sandboxId }, soon());
+
+test("data on a volume outlives its sandbox, of two sandboxes that write one gets it, and a volume is deleted only when it is unused", async () => {
+  await volumes().createVolume({ ...id(), name: "data", sizeBytes: BigInt(32 * MIB) });
+  const runs = await Promise.allSettled(
+    ["first", "second"].map((name) => runIdle(stack, name, { mounts: [mount("data"), mount("data", true)] })),
+  );
+  const refusal = runs.find((run) => run.status === "rejected");
+  assert.equal(runs.filter(({ status }) => status === "fulfilled").length, 1);
+  assert.equal(refusal?.reason.reason, "VOLUME_IN_USE");
+  const { volume } = await volumes().getVolume({ name: "data" });
+  const [user = assert.fail("no user")] = volume?.users ?? [];
+  const written = await sh(
+    user.sandboxId,
+    "ls -A /mnt/data; echo kept > /mnt/data/f; sync; df -k /mnt/data | tail -1",
+  );
+  assert.match(written.stdout, /^\/dev\/\S+ +\d+/);
+  await assert.rejects(volumes().deleteVolume({ ...id(), name: "data" }), { reason: "VOLUME_IN_USE" });
+  await stop(user.sandboxId);
+  await remove(user.sandboxId);
+  // The writer unmounted it, so readers find a clean journal.
+  await runIdle(stack, "reader", { mounts: [mount("data", true)] });
+  const read = await sh("reader", "cat /mnt/data/f; touch /mnt/data/g");
+  assert.equal(read.stdout, "kept\n");
+  assert.match(read.stderr, /Read-only file system/);
+  await remove("reader");
+  await volumes().deleteVolume({ ...id(), name: "data" });
+  assert.deepEqual(readdirSync(join(stack.stateDirectory, "volumes")), []);
+});
+
+test("a volume grows under a running sandbox and while it is unused, and is full only inside", async () => {
+  await volumes().createVolume({ ...id(), name: "growing", sizeBytes: BigInt(16 * MIB) });
+  await runIdle(stack, "grower", { mounts: [mount("growing")] });
+  const fill = "head -c 20000000 /dev/zero > /mnt/growing/zeros";
+  assert.match((await sh("grower", fill)).stderr, /No space left/);
+  const grown = await volumes().resizeVolume(
+    { ...id(), name: "growing", sizeBytes: BigInt(64 * MIB) },
+    soon(),
+  );
+  assert.equal(Number(grown.volume?.sizeBytes), 64 * MIB);
+  assert.equal((await sh("grower", `${fill} && sync`)).status.code, 0);
+  const used = async () => Number((await volumes().getVolume({ name: "growing" })).volume?.usedBytes);
+  assert.ok((await used()) > 19_000_000);
+  assert.equal((await sh("grower", "rm /mnt/growing/zeros && sync && echo done")).stdout, "done\n");
+  // The container shares the disk with another one, and the last of them releases it.
+  const image = await stack.tinyImage();
+  const spec = { containerId: "c2", image, process: idle, mounts: [mount("growing", true)] };
+  const at = { sandboxId: "grower", containerId: "c1" };
+  await stack.client.containers.createContainer({ ...id(), sandboxId: "grower", spec }, soon());
+  await stack.client.containers.deleteContainer({ ...id(), ...at, force: true }, soon());
+  await stack.client.containers.deleteContainer({ ...id(), ...at, containerId: "c2", force: true }, soon());
+  const { volume } = await volumes().resizeVolume({ ...id(), name: "growing", sizeBytes: BigInt(128 * MIB) });
+  assert.deepEqual(volume?.users, []);
+  assert.ok((await used()) < 19_000_000, "the guest discarded the file");
+  // A copy that is mounted for writing grows to its own size.
+  await volumes().createVolume({ ...id(), name: "copy", source: "growing" });
+  await remove("grower");
+  await runIdle(stack, "copied", { mounts: [mount("copy")] });
+  const blocks = await sh("copied", "df -k /mnt/copy | tail -1");
+  assert.ok(Number(blocks.stdout.split(/\s+/)[1]) > 100_000, blocks.stdout);
+  await remove("copied");
+});
+
+test("a damaged file system is told, and leaves no sandbox", async () => {
+  await volumes().createVolume({ ...id(), name: "broken", sizeBytes: BigInt(16 * MIB) });
+  for (const other of ["growing", "copy"]) await volumes().deleteVolume({ ...id(), name: other });
+  const [only = assert.fail("no file")] = readdirSync(join(stack.stateDirectory, "volumes"));
+  writeFileSync(join(stack.stateDirectory, "volumes", only), Buffer.alloc(64 * 1024, 0x5a), { flag: "r+" });
+  await assert.rejects(runIdle(stack, "victim", { mounts: [mount("broken")] }), { reason: "BAD_FILESYSTEM" });
+  const { volume } = await volumes().getVolume({ name: "broken" });
+  assert.deepEqual(volume?.users, []);
+});
