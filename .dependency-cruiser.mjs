@@ -38,9 +38,10 @@ const rooms = {
     network: ["output"],
     process: ["output", "command-run.ts", "signals.ts"],
     ports: ["cli-error.ts"],
+    files: ["client"],
     doctor: ["output", "installation.ts"],
     "local-fleet": ["output", "installation.ts"],
-    commands: ["client", "mounts", "network", "process", "ports", "doctor", "local-fleet", "*.ts"],
+    commands: ["client", "mounts", "network", "process", "ports", "files", "doctor", "local-fleet", "*.ts"],
   },
   node: {
     agent: [],

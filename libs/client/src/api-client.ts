@@ -3,6 +3,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import {
   ContainerService,
   EventService,
+  FileService,
   ImageService,
   NodeService,
   ProcessService,
@@ -24,6 +25,7 @@ export type ApiClient = {
   readonly containers: Client<typeof ContainerService>;
   readonly processes: Client<typeof ProcessService>;
   readonly events: Client<typeof EventService>;
+  readonly files: Client<typeof FileService>;
   readonly images: Client<typeof ImageService>;
   readonly nodes: Client<typeof NodeService>;
   readonly volumes: Client<typeof VolumeService>;
@@ -38,6 +40,7 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
     containers: createClient(ContainerService, safe),
     processes: createClient(ProcessService, safe),
     events: createClient(EventService, safe),
+    files: createClient(FileService, safe),
     images: createClient(ImageService, safe),
     nodes: createClient(NodeService, safe),
     volumes: createClient(VolumeService, safe),

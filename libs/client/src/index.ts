@@ -5,6 +5,10 @@
 export type { CallOptions, Client, Transport } from "@connectrpc/connect";
 export * from "./api-client.ts";
 export * from "./call-failure.ts";
+export * from "./files/download.ts";
+export type { TransferNotice } from "./files/resumption.ts";
+export type { FileAddress, Sha256 } from "./files/transfer.ts";
+export * from "./files/upload.ts";
 export * from "./forward-connection.ts";
 export * from "./list-all.ts";
 export * from "./process/output-cursor.ts";

@@ -153,21 +153,27 @@ async function fuzz(reader: CorpusName, read: (input: Buffer) => unknown): Promi
   );
 }
 
-async function readEntries(input: Buffer): Promise<void> {
+async function readEntries(input: Buffer, sparse = false): Promise<void> {
   let bytes = 0;
-  for await (const entry of readTar(stream(input, 700), { requireEndMarker: false })) {
+  for await (const entry of readTar(stream(input, 700), { requireEndMarker: false, sparse })) {
     assert.ok(Number.isSafeInteger(entry.size) && entry.size >= 0);
     for await (const part of entry.body) bytes += part.length;
   }
   assert.ok(bytes <= input.length);
 }
 
-test("for any input, the tar reader returns entries or refuses it", () => fuzz("tar", readEntries));
+test("for any input, the tar reader returns entries or refuses it", () =>
+  fuzz("tar", (input) => readEntries(input)));
+
+test("for any input, a tar reader that accepts sparse files returns entries or refuses it", () =>
+  fuzz("tar", (input) => readEntries(input, true)));
 
 test("for any input, the pax parser returns records or refuses it", () =>
   fuzz("pax", (input) => {
     for (const scope of ["entry", "global"] as const)
-      for (const [key, value] of parsePax(input, scope)) assert.ok(key.length + value.length < input.length);
+      for (const sparse of [false, true])
+        for (const [key, value] of parsePax(input, { scope, sparse }))
+          assert.ok(key.length + value.length < input.length);
   }));
 
 test("for any input, the config parser returns a config or refuses it", () =>

@@ -14,4 +14,7 @@ export { defaultImageLimits, type ImageLimits } from "./limits.ts";
 export { type PackedEntry, packDirectory, packTar } from "./pack-tar.ts";
 export { type ImageName, parseImageName } from "./reference.ts";
 export type { ImageLog } from "./store-files.ts";
-export type { TarRecord } from "./tar-writer.ts";
+export type { TarEntry } from "./tar-entry.ts";
+export { type ReadTarOptions, readTar } from "./tar-reader.ts";
+export type { SparseMap } from "./tar-sparse.ts";
+export { type TarRecord, tarEnd, tarHeader, tarPadding } from "./tar-writer.ts";

@@ -4,13 +4,16 @@ import type { TarEntry } from "./tar-entry.ts";
 /** The records of one pax extension header; keys and values are byte strings. */
 export type PaxRecords = ReadonlyMap<string, string>;
 
+/** Where the header is, and whether it may describe a sparse file. */
+export type PaxRules = { readonly scope: "entry" | "global"; readonly sparse: boolean };
+
 const xattrPrefix = "SCHILY.xattr.";
 
 /**
  * Parses `length key=value\n` records. A global header may have only comments and times. One that renames or resizes all following
  * entries has no valid use in an image and is refused.
  */
-export function parsePax(content: Buffer, scope: "entry" | "global"): PaxRecords {
+export function parsePax(content: Buffer, { scope, sparse }: PaxRules): PaxRecords {
   const records = new Map<string, string>();
   for (let at = 0; at < content.length; ) {
     const space = content.indexOf(0x20, at);
@@ -24,7 +27,8 @@ export function parsePax(content: Buffer, scope: "entry" | "global"): PaxRecords
     records.set(record.slice(0, equals), record.slice(equals + 1));
     at = end;
   }
-  for (const key of records.keys()) refuseUnsupported(key, scope);
+  for (const key of records.keys()) refuseUnsupported(key, { scope, sparse });
+  refuseOldSparse(records);
   return records;
 }
 
@@ -32,8 +36,20 @@ function malformed(): ImageError {
   return invalidArchive("a tar pax header is malformed");
 }
 
-function refuseUnsupported(key: string, scope: "entry" | "global"): void {
-  if (key.startsWith("GNU.sparse."))
+const sparsePrefix = "GNU.sparse.";
+
+function refuseOldSparse(records: PaxRecords): void {
+  const isSparse = [...records.keys()].some((key) => key.startsWith(sparsePrefix));
+  if (isSparse && (records.get("GNU.sparse.major") !== "1" || records.get("GNU.sparse.minor") !== "0"))
+    throw new ImageError(
+      "unsupported",
+      "a sparse file in an old form in the tar archive",
+      "create the tar with --sparse-version=1.0",
+    );
+}
+
+function refuseUnsupported(key: string, { scope, sparse }: PaxRules): void {
+  if (key.startsWith(sparsePrefix) && !(sparse && scope === "entry"))
     throw new ImageError(
       "unsupported",
       "a sparse file in the tar archive",
@@ -48,7 +64,15 @@ function refuseUnsupported(key: string, scope: "entry" | "global"): void {
     );
 }
 
-type Header = Omit<TarEntry, "offset" | "body">;
+export type Header = Omit<TarEntry, "offset" | "body" | "sparse">;
+
+/** The size of a sparse file with its holes; undefined for another file. */
+export function sparseSize(pax: PaxRecords | undefined): number | undefined {
+  if (pax?.get("GNU.sparse.major") === undefined) return undefined;
+  const size = whole(pax.get("GNU.sparse.realsize"));
+  if (size === undefined) throw malformed();
+  return size;
+}
 
 /** Applies pax records to a header. Only files have content, so only they keep a size. */
 export function applyPax(header: Header, pax: PaxRecords | undefined): Header {
@@ -64,12 +88,12 @@ function overlay(header: Header, pax: PaxRecords): Header {
     if (key.startsWith(xattrPrefix)) xattrs.set(key.slice(xattrPrefix.length), value);
   return {
     ...header,
-    path: nonEmpty(pax.get("path")) ?? header.path,
+    path: nonEmpty(pax.get("GNU.sparse.name")) ?? nonEmpty(pax.get("path")) ?? header.path,
     link: nonEmpty(pax.get("linkpath")) ?? header.link,
     size: whole(pax.get("size")) ?? header.size,
     uid: whole(pax.get("uid")) ?? header.uid,
     gid: whole(pax.get("gid")) ?? header.gid,
-    mtime: seconds(pax.get("mtime")) ?? header.mtime,
+    ...(time(pax.get("mtime")) ?? { mtime: header.mtime, mtimeNs: header.mtimeNs }),
     xattrs,
   };
 }
@@ -85,8 +109,11 @@ function whole(value: string | undefined): number | undefined {
   return result;
 }
 
-function seconds(value: string | undefined): number | undefined {
+function time(value: string | undefined): { mtime: number; mtimeNs: number } | undefined {
   if (value === undefined || value === "") return undefined;
-  if (!/^-?[0-9]{1,15}(\.[0-9]*)?$/.test(value)) throw malformed();
-  return Math.floor(Number(value));
+  const match = /^(-?[0-9]{1,15})(?:\.([0-9]*))?$/.exec(value);
+  if (!match) throw malformed();
+  const ns = Number((match[2] ?? "").slice(0, 9).padEnd(9, "0"));
+  const isBefore = value.startsWith("-") && ns > 0;
+  return { mtime: Number(match[1]) - (isBefore ? 1 : 0), mtimeNs: isBefore ? 1_000_000_000 - ns : ns };
 }

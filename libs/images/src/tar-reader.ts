@@ -11,11 +11,14 @@ import { ByteReader } from "./byte-reader.ts";
 import { ImageError, invalidArchive } from "./image-error.ts";
 import type { TarEntry } from "./tar-entry.ts";
 import { blockBytes, decodeHeader, entryType, type RawHeader } from "./tar-header.ts";
-import { applyPax, type PaxRecords, parsePax } from "./tar-pax.ts";
+import { applyPax, type Header, type PaxRecords, parsePax, sparseSize } from "./tar-pax.ts";
+import { readSparseMap } from "./tar-sparse.ts";
 
 export interface ReadTarOptions {
   /** Refuse an archive without an end marker. For archives that have no digest to verify. */
   readonly requireEndMarker: boolean;
+  /** Accept sparse files in the form of GNU tar's pax format 1.0. By default they are refused. */
+  readonly sparse?: boolean;
 }
 
 const maxExtensionBytes = 1024 ** 2;
@@ -28,8 +31,9 @@ export async function* readTar(
   const reader = new ByteReader(source);
   try {
     for (;;) {
-      const header = await nextHeader(reader, options);
-      if (header === undefined) break;
+      const next = await nextHeader(reader, options);
+      if (next === undefined) break;
+      const header = await withSparseMap(reader, next);
       const body = new EntryBody(reader, header.size);
       yield { ...header, offset: reader.position, body };
       await body.skipRest();
@@ -40,9 +44,20 @@ export async function* readTar(
   }
 }
 
-type Header = Omit<TarEntry, "offset" | "body">;
+/** A header, and the size with holes if its file is sparse. */
+type Next = { readonly header: Header; readonly realSize: number | undefined };
 
-async function nextHeader(reader: ByteReader, options: ReadTarOptions): Promise<Header | undefined> {
+async function withSparseMap(
+  reader: ByteReader,
+  { header, realSize }: Next,
+): Promise<Omit<TarEntry, "offset" | "body">> {
+  if (realSize === undefined || header.type !== "file") return header;
+  const { map, bytes } = await readSparseMap(reader, { size: header.size, realSize });
+  return { ...header, size: header.size - bytes, sparse: map };
+}
+
+async function nextHeader(reader: ByteReader, options: ReadTarOptions): Promise<Next | undefined> {
+  const sparse = options.sparse === true;
   let pax: PaxRecords | undefined;
   let longPath: string | undefined;
   let longLink: string | undefined;
@@ -55,10 +70,10 @@ async function nextHeader(reader: ByteReader, options: ReadTarOptions): Promise<
     }
     switch (raw.typeflag) {
       case "x":
-        pax = parsePax(await extension(reader, raw), "entry");
+        pax = parsePax(await extension(reader, raw), { scope: "entry", sparse });
         break;
       case "g":
-        parsePax(await extension(reader, raw), "global");
+        parsePax(await extension(reader, raw), { scope: "global", sparse });
         break;
       case "L":
         longPath = cString(await extension(reader, raw));
@@ -67,14 +82,20 @@ async function nextHeader(reader: ByteReader, options: ReadTarOptions): Promise<
         longLink = cString(await extension(reader, raw));
         break;
       default:
-        return applyPax(plainHeader({ ...raw, path: longPath ?? raw.path, link: longLink ?? raw.link }), pax);
+        return {
+          header: applyPax(
+            plainHeader({ ...raw, path: longPath ?? raw.path, link: longLink ?? raw.link }),
+            pax,
+          ),
+          realSize: sparseSize(pax),
+        };
     }
   }
 }
 
 function plainHeader(raw: RawHeader): Header {
   const { typeflag, ...rest } = raw;
-  return { ...rest, type: entryType(typeflag, raw.path), xattrs: noXattrs };
+  return { ...rest, type: entryType(typeflag, raw.path), mtimeNs: 0, xattrs: noXattrs };
 }
 
 const noXattrs: ReadonlyMap<string, string> = new Map();

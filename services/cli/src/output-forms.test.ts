@@ -1,5 +1,6 @@
 /** `-o json` and `-q` for all commands: stdout contains only JSON, or only ids. */
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,12 +19,14 @@ import {
 import { identify } from "@paddock/qemu";
 import { COMMANDS } from "./commands/all.ts";
 import { writeFleetRecord } from "./local-fleet/fleet-record.ts";
+import { FakeFiles } from "./testing/fake-files.ts";
 import { serveNetwork } from "./testing/fake-network.ts";
 import { serveVolumes } from "./testing/fake-volumes.ts";
 import { cli, startCli } from "./testing/run-in-process.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "paddock-forms-"));
 after(() => rm(directory, { recursive: true }));
+mkdirSync(join(directory, "web"));
 const [up, down] = [join(directory, "up"), join(directory, "down")];
 const supervisor = identify(process.pid);
 assert.ok(supervisor);
@@ -36,6 +39,7 @@ async function wholeApi(): Promise<FakeApi> {
   const api = await FakeApi.start();
   serveNetwork(api);
   serveVolumes(api, { data: "n1" });
+  new FakeFiles(directory).serve(api);
   const { runSandbox, createSandbox, ...sandbox } = SandboxService.method;
   const made = ({ sandboxId }: { sandboxId: string }) => ({ sandbox: { sandboxId } });
   api.unary(runSandbox, made).unary(createSandbox, made);
@@ -82,6 +86,7 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true; end
   { words: ["exec", "-d", "web", "true"], quiet: "ids" },
   { words: ["attach", "web"], quiet: "data", init: true },
   { words: ["port-forward", "web", ":80"], quiet: "ids", endless: true },
+  { words: ["cp", import.meta.filename, "web:/copy"], quiet: "ids" },
   { words: ["create", "tiny"], quiet: "ids" },
   { words: ["ps"], quiet: "ids" },
   { words: ["logs", "web"], quiet: "data" },

@@ -105,8 +105,13 @@ export class FakeApi implements FakeServer, AsyncDisposable {
       true,
       async (call: ServerDuplexStream<MessageShape<I>, MessageShape<O>> & { request: MessageShape<I> }) => {
         call.on("error", () => {});
+        const closed = new Promise((resolve) => call.once("close", resolve).once("cancelled", resolve));
         try {
-          for await (const message of answer(call.request)) call.write(create(method.output, message));
+          for await (const message of answer(call.request)) {
+            if (call.cancelled) return;
+            const isTaken = call.write(create(method.output, message));
+            if (!isTaken) await Promise.race([closed, new Promise((resolve) => call.once("drain", resolve))]);
+          }
           call.end();
         } catch (error) {
           call.emit("error", toServiceError(error));

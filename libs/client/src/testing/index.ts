@@ -3,3 +3,4 @@ export * from "./fake-api.ts";
 export * from "./fake-in-process-api.ts";
 export * from "./fake-process.ts";
 export * from "./fake-server.ts";
+export * from "./fake-transfers.ts";

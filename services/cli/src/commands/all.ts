@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import type { CommandDefinition } from "../command-definition.ts";
 import { attachCommand } from "./attach.ts";
+import { cpCommand } from "./cp.ts";
 import { createCommand } from "./create.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
@@ -47,6 +48,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   topCommand,
   attachCommand,
   portForwardCommand,
+  cpCommand,
   createCommand,
   updateCommand,
   startCommand,

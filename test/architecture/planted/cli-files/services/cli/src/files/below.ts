@@ -1,0 +1,3 @@
+import { above } from "../ports/above.ts";
+
+export const below = above;
