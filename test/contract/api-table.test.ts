@@ -155,11 +155,9 @@ describe("the table of the API in proto/README.md", () => {
       ...SANDBOX_REQUESTS.map((request) => `sandbox ${request}`),
       ...CONTAINER_REQUESTS.map((request) => `container ${request}`),
     ];
-    // The features that these guard do not exist yet.
-    const waiting = ["sandbox change_hardware"];
     assert.deepEqual(
       questions.filter((question) => !asked.has(question)),
-      waiting,
+      [],
     );
   });
 

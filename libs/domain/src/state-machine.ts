@@ -44,6 +44,7 @@ const SANDBOX_RULES = {
   port_forward: RUNNING,
   create_container: READY_OR_RUNNING,
   change_hardware: READY_OR_RUNNING,
+  remove_hardware: NOT_PAUSED,
   change_network: READY_OR_RUNNING,
 } as const satisfies Record<string, Rule<SandboxState>>;
 export type SandboxRequest = keyof typeof SANDBOX_RULES;

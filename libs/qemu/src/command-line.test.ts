@@ -161,6 +161,11 @@ test("a disk is raw without probing, read-only down to the file, and stops the m
   });
 });
 
+test("a device file of a block device is opened as such", () => {
+  const [, node = ""] = added({ devices: [{ ...disk, path: "/v/disk2", isBlockDevice: true }] });
+  assert.deepEqual(JSON.parse(node).file, { driver: "host_device", filename: "/v/disk2", "read-only": true });
+});
+
 test("discards of a writable disk punch holes in its file", () => {
   const [, node = ""] = added({ devices: [{ ...disk, path: "/s/0.ext4", readOnly: false }] });
   assert.deepEqual(JSON.parse(node), {

@@ -81,7 +81,8 @@ function blockNode(spec: DiskSpec): JsonObject {
     driver: "raw",
     "node-name": spec.id,
     ...common,
-    file: { driver: "file", filename: spec.path, ...common },
+    // QEMU refuses either kind of file under the other's driver.
+    file: { driver: spec.isBlockDevice ? "host_device" : "file", filename: spec.path, ...common },
   };
 }
 

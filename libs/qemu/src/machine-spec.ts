@@ -35,6 +35,8 @@ export interface DiskSpec {
   readonly readOnly: boolean;
   /** SCSI target, 0 to 255, visible to the guest. */
   readonly target: number;
+  /** Whether `path` is the device file of a block device, and not a regular file. */
+  readonly isBlockDevice?: boolean;
 }
 
 /** A virtio network card. */

@@ -60,9 +60,6 @@ export const routes = (api: ApiContext): BoundMethod[] => [
     getSandboxStatus: getSandboxStatus(api),
     listSandboxes: listSandboxes(api),
     portForward: portForward(api),
-    addDevice: notImplemented,
-    removeDevice: notImplemented,
-    listDevices: notImplemented,
   }),
   ...forwarding(api, ContainerService, {
     getContainerStatus: getContainerStatus(api),

@@ -212,15 +212,11 @@ test("a container's status is the one in the sandbox's status, and an unknown co
 });
 
 test("calls that do not exist yet are UNIMPLEMENTED by name", async () => {
-  const sandbox = { requestId: "r", sandboxId: "s" };
   const node = { nodeId: "n1" };
-  const device = { deviceId: "d", source: { case: "volume" as const, value: { name: "v" } } };
   const drained = async () => {
     for await (const _ of nodes().drainNode(node));
   };
   const calls: Record<string, () => Promise<unknown>> = {
-    "SandboxService.AddDevice": () => sandboxes().addDevice({ ...sandbox, device }),
-    "SandboxService.RemoveDevice": () => sandboxes().removeDevice({ ...sandbox, deviceId: "d" }),
     "NodeService.CordonNode": () => nodes().cordonNode(node),
     "NodeService.UncordonNode": () => nodes().uncordonNode(node),
     "NodeService.DrainNode": drained,

@@ -23,9 +23,9 @@ test("the help of every command has at least one example", async () => {
   const names = [...out.matchAll(/^ {2}([a-z][a-z-]*)(?:\|[a-z]+)?(?: \[| +[a-z])/gm)].map(
     (match) => match[1] ?? "",
   );
-  const groups = ["help", "container", "image", "network", "node", "volume"];
+  const groups = ["help", "container", "device", "image", "network", "node", "volume"];
   const commands = names.filter((name) => !groups.includes(name));
-  assert.ok(commands.length >= COMMANDS.length - 4, out);
+  assert.ok(commands.length >= COMMANDS.length - 5, out);
   const nested = [
     ["image", "import"],
     ["image", "ls"],
@@ -39,6 +39,7 @@ test("the help of every command has at least one example", async () => {
     ["network", "route", "ls"],
     ["network", "route", "set"],
     ...["create", "ls", "inspect", "resize", "rm", "prune"].map((name) => ["volume", name]),
+    ...["add", "ls", "rm"].map((name) => ["device", name]),
     ["node", "ls"],
   ];
   for (const words of [...commands.map((name) => [name]), ...nested]) {

@@ -20,6 +20,7 @@ import { startTracing } from "@paddock/telemetry";
 import { AgentLink } from "./agent/agent-link.ts";
 import { commandHandler } from "./command-handler.ts";
 import type { NodeConfig } from "./config.ts";
+import { HostDisks } from "./devices/host-disks.ts";
 import { EventPublisher } from "./events/event-publisher.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { freeBytes, totalBytes } from "./host/disk-space.ts";
@@ -185,6 +186,7 @@ async function openContext(config: NodeConfig, parts: Parts): Promise<NodeContex
   const vcpuLimit = config.maxVcpus || Math.min(240, Math.floor(host.cpus * config.cpuOvercommit));
   return {
     ...opened,
+    disks: new HostDisks(config.deviceDirectories),
     namespaces: new CallerNamespaces(stateDir),
     allowsNamespaces: config.allowsNamespaces,
     shares: new ShareServers({ allowed: config.hostDirectories, stateDir, log: parts.log }),

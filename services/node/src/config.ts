@@ -182,6 +182,12 @@ export const NODE_SETTINGS = {
     doc: "on lets clients name a network namespace in /run/netns for a sandbox",
     default: "off",
   },
+  PADDOCK_DEVICE_DIRECTORIES: {
+    ...directories,
+    doc: "directories of devices and image files that clients may attach, by colons",
+    default: "",
+    shownDefault: "none",
+  },
   ...PEER_SETTINGS,
   ...BUS_SETTINGS,
   ...TELEMETRY_SETTINGS,
@@ -232,6 +238,7 @@ export function parseConfig(texts: Texts) {
     labels: Object.fromEntries(values.PADDOCK_NODE_LABELS),
     /** Undefined: sandboxes have no network. */
     network: network(values),
+    deviceDirectories: values.PADDOCK_DEVICE_DIRECTORIES,
     allowsNamespaces: values.PADDOCK_NETWORK_NAMESPACES === "on",
     natsUrl: nats.url,
     natsFiles: nats.files,

@@ -3,6 +3,7 @@ import type { ImageStore } from "@paddock/images";
 import type { KeyedLock } from "@paddock/lifecycle";
 import type { Isolation } from "@paddock/protocol";
 import type { AgentLink } from "./agent/agent-link.ts";
+import type { HostDisks } from "./devices/host-disks.ts";
 import type { LogBook } from "./logs/log-book.ts";
 import type { CallerNamespaces } from "./network/caller-namespaces.ts";
 import type { HostNetwork } from "./network/host-network.ts";
@@ -58,6 +59,7 @@ export type NodeContext = {
   readonly volumes: Volumes;
   /** Held by a call that creates, resizes or deletes the volume of a name. */
   readonly volumeLock: KeyedLock<string>;
+  readonly disks: Pick<HostDisks, "inspect" | "acquire" | "release" | "releaseAll" | "owners">;
   readonly logs: Pick<LogBook, "follow" | "stop" | "remove">;
   /** Undefined: sandboxes of this node have no network. */
   readonly network: NetworkOfHost | undefined;

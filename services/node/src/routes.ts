@@ -4,6 +4,7 @@ import { PaddockError } from "@paddock/domain";
 import type { nodepb } from "@paddock/protocol";
 import { invalidFields, methodPath } from "@paddock/rpc";
 import type { Command } from "./command.ts";
+import { addDevice } from "./handlers/add-device.ts";
 import { addInterface } from "./handlers/add-interface.ts";
 import { createContainer } from "./handlers/create-container.ts";
 import { createSandbox } from "./handlers/create-sandbox.ts";
@@ -19,6 +20,7 @@ import { getSandboxStats } from "./handlers/get-sandbox-stats.ts";
 import { getVolume } from "./handlers/get-volume.ts";
 import { killContainer } from "./handlers/kill-container.ts";
 import { listContainers } from "./handlers/list-containers.ts";
+import { listDevices } from "./handlers/list-devices.ts";
 import { listFiles } from "./handlers/list-files.ts";
 import { listImages } from "./handlers/list-images.ts";
 import { listInterfaces } from "./handlers/list-interfaces.ts";
@@ -30,6 +32,7 @@ import { listVolumes } from "./handlers/list-volumes.ts";
 import { makeDirectory } from "./handlers/make-directory.ts";
 import { pauseContainer } from "./handlers/pause-container.ts";
 import { pauseSandbox } from "./handlers/pause-sandbox.ts";
+import { removeDevice } from "./handlers/remove-device.ts";
 import { removeFile } from "./handlers/remove-file.ts";
 import { removeInterface } from "./handlers/remove-interface.ts";
 import { resizeTty } from "./handlers/resize-tty.ts";
@@ -61,6 +64,9 @@ const LIST: readonly Command[] = [
   getSandboxStats,
   updateNetwork,
   listRefusedPackets,
+  addDevice,
+  removeDevice,
+  listDevices,
   addInterface,
   removeInterface,
   listInterfaces,

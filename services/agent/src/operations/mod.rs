@@ -3,6 +3,7 @@
 
 pub mod control;
 pub mod create;
+pub mod devices;
 pub mod exec;
 pub mod grow_disk;
 pub mod network;

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::status::invalid;
 use crate::agent::Agent;
-use crate::operations::{control, create, remove, start};
+use crate::operations::{control, create, devices, remove, start};
 use crate::pb;
 use crate::pb::container_service_server::ContainerService;
 
@@ -129,15 +129,19 @@ impl ContainerService for Containers {
 
     async fn add_container_device(
         &self,
-        _: Request<pb::AddContainerDeviceRequest>,
+        request: Request<pb::AddContainerDeviceRequest>,
     ) -> Answer<pb::AddContainerDeviceResponse> {
-        Err(Status::unimplemented("devices"))
+        self.0.sandbox()?;
+        devices::add(self.0.clone(), request.into_inner()).await?;
+        Ok(Response::new(pb::AddContainerDeviceResponse {}))
     }
 
     async fn remove_container_device(
         &self,
-        _: Request<pb::RemoveContainerDeviceRequest>,
+        request: Request<pb::RemoveContainerDeviceRequest>,
     ) -> Answer<pb::RemoveContainerDeviceResponse> {
-        Err(Status::unimplemented("devices"))
+        self.0.sandbox()?;
+        devices::remove(self.0.clone(), request.into_inner()).await?;
+        Ok(Response::new(pb::RemoveContainerDeviceResponse {}))
     }
 }

@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::container::error::ContainerError;
 use crate::machine::{cpus, facts, identity};
 use crate::network::Network;
-use crate::operations::{grow_disk, network, shutdown};
+use crate::operations::{devices, grow_disk, network, shutdown};
 use crate::pb;
 use crate::pb::sandbox_service_server::SandboxService;
 
@@ -94,9 +94,11 @@ impl SandboxService for Sandboxes {
 
     async fn release_disk(
         &self,
-        _: Request<pb::ReleaseDiskRequest>,
+        request: Request<pb::ReleaseDiskRequest>,
     ) -> Result<Response<pb::ReleaseDiskResponse>, Status> {
-        Err(Status::unimplemented("disks"))
+        self.0.sandbox()?;
+        devices::release(self.0.clone(), request.into_inner()).await?;
+        Ok(Response::new(pb::ReleaseDiskResponse {}))
     }
 
     async fn grow_disk(&self, request: Request<pb::GrowDiskRequest>) -> Result<Response<pb::GrowDiskResponse>, Status> {

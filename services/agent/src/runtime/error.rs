@@ -47,6 +47,19 @@ pub enum RuntimeError {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// The path of a device file is taken.
+    #[error("{0:?} exists in the container, and is not this device")]
+    PathTaken(String),
+    /// A disk is in use.
+    #[error("SCSI disk {target}:{lun} is in use: {by}")]
+    DiskBusy {
+        /// SCSI target.
+        target: u32,
+        /// Logical unit.
+        lun: u32,
+        /// The user of the disk.
+        by: String,
+    },
     /// Something did not happen in time.
     #[error("{attempt} took more than {waited_ms} ms")]
     TimedOut {
@@ -80,6 +93,8 @@ impl RuntimeError {
             Self::NotRunning(_) | Self::AlreadyStarted(_) => FailureReason::WrongState,
             Self::BelowUse { .. } => FailureReason::LimitBelowUse,
             Self::Exhausted { .. } => FailureReason::Exhausted,
+            Self::PathTaken(_) => FailureReason::FileRefused,
+            Self::DiskBusy { .. } => FailureReason::DeviceBusy,
             Self::TimedOut { .. } => FailureReason::TimedOut,
             Self::BadFilesystem(_) => FailureReason::BadFilesystem,
             Self::System { .. } | Self::Stage(_) => FailureReason::Internal,

@@ -38,5 +38,6 @@ pub use container::{Container, SandboxContext, Started};
 pub use error::RuntimeError;
 pub use filesystem::disk_growth::grow_disk;
 pub use filesystem::names::Names;
+pub use filesystem::release_disk::release_disk;
 pub use launch::plan::{Stdio, warm_up};
 pub use layout::{Layout, check_id};

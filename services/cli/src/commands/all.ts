@@ -4,6 +4,7 @@ import type { CommandDefinition } from "../command-definition.ts";
 import { attachCommand } from "./attach.ts";
 import { cpCommand } from "./cp.ts";
 import { createCommand } from "./create.ts";
+import { deviceCommand } from "./device.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
 import { eventsCommand } from "./events.ts";
@@ -64,13 +65,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
   imageCommand,
   networkCommand,
   volumeCommand,
+  deviceCommand,
   nodeCommand,
   versionCommand,
 ];
 
 const NOT_OF_CONTAINERS: ReadonlySet<CommandDefinition> = new Set([
   ...[upCommand, downCommand, doctorCommand, eventsCommand, imageCommand, networkCommand],
-  ...[nodeCommand, portForwardCommand, versionCommand, volumeCommand],
+  ...[deviceCommand, nodeCommand, portForwardCommand, versionCommand, volumeCommand],
 ]);
 
 /** The commands about containers under "container", as in docker: "container ls". */

@@ -52,6 +52,7 @@ const checksOf = (stateDir: string, guestDir: string): HostCheck[] => [
   programCheck("prlimit"),
   programCheck("sqfstar"),
   programCheck("mke2fs"),
+  programCheck("losetup"),
   natsCheck,
   cgroupCheck,
   memoryCheck,

@@ -14,6 +14,7 @@ const PACKAGES = {
   setpriv: { package: "util-linux", purpose: "drops QEMU's privileges" },
   prlimit: { package: "util-linux", purpose: "limits QEMU's resources" },
   sqfstar: { package: "squashfs-tools", purpose: "builds file systems from images" },
+  losetup: { package: "mount", purpose: "attaches image files as devices" },
   mke2fs: { package: "e2fsprogs", purpose: "creates writable layers" },
   ip: { package: "iproute2", purpose: "creates the interfaces of sandboxes" },
   bridge: { package: "iproute2", purpose: "connects the interfaces of sandboxes" },

@@ -4,6 +4,7 @@ import { hostSharesOf } from "../record/host-shares.ts";
 import type { ContainerRecord } from "../record/sandbox-record.ts";
 import { volumesOf } from "../record/sandbox-volumes.ts";
 import type { SandboxEntry } from "../sandboxes/sandbox-entry.ts";
+import { guestDevices } from "../wire/declare-device.ts";
 import { guestContainer } from "../wire/guest-container.ts";
 import { cpusetInGuest } from "../wire/guest-limits.ts";
 
@@ -28,6 +29,7 @@ export async function createInGuest(
     cpusetCpus: cpusetInGuest(container, counted, vcpus),
     shares: hostSharesOf(entry.record.spec),
     volumes: volumesOf(entry.record),
+    devices: guestDevices(entry.record, container.containerId),
   });
   const { containers } = await entry.agent.client({ signal });
   await containers.createContainer(request, { signal, timeoutMs: CREATE_TIMEOUT_MS });

@@ -98,7 +98,10 @@ export async function createSandboxEntry<T>(
     images.set(image.id, image);
     containers.push(newContainer(container, image, freePlace(containers, container), call.requestId, ctx));
   }
-  const volumes = volumesToAdd({ sandboxId, containers, volumes: [], operations: [] }, usesOf(containers));
+  const volumes = volumesToAdd(
+    { sandboxId, containers, volumes: [], devices: [], operations: [] },
+    usesOf(containers),
+  );
   // Nothing waits between here and the claims, so that two requests cannot both get the same room or volume.
   using claim = claimRoom(ctx, sandboxId, { demand, freeDiskBytes, interfaces });
   using _volumes = ctx.volumes.claim(sandboxId, volumes);
@@ -124,6 +127,7 @@ export async function createSandboxEntry<T>(
       phase: { kind: "creating" },
       containers,
       volumes,
+      devices: [],
       operations: [],
     };
     const entry = SandboxEntry.create(record, ctx);

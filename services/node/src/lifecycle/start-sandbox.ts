@@ -7,6 +7,7 @@ import { interfaceSlots } from "../wire/network-spec.ts";
 import { boot, followLogs, ready } from "./boot.ts";
 import { networkInNamespace } from "./caller-namespace.ts";
 import { undoNoted } from "./operations.ts";
+import { renewDevices } from "./renew-devices.ts";
 import { bootOf } from "./steps/boot-context.ts";
 
 /** Boots the sandbox if it is `stopped`, starts its `ready` containers, and leaves it `running`. Needs the lock. */
@@ -35,6 +36,7 @@ async function bootAgain(ctx: NodeContext, entry: SandboxEntry, signal: AbortSig
   for (const { imageId } of entry.record.containers)
     if (!images.has(imageId)) images.set(imageId, requireImageOfId(ctx, imageId));
   await readNamespaceAgain(ctx, entry, signal);
+  await renewDevices(ctx, entry);
   const context = bootOf(ctx, entry, images);
   await boot.run(context, { signal, done: (record) => ready(record, context) });
   followLogs(context);

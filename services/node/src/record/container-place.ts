@@ -1,6 +1,7 @@
 /** Numbers and disk addresses for a container: the lowest that no other container of the sandbox has. Pure. */
 import { PaddockError } from "@paddock/domain";
 import type { ContainerSpec } from "@paddock/protocol";
+import { devicesOnHost } from "./sandbox-devices.ts";
 import type { ContainerRecord, DiskTargets, SandboxRecord } from "./sandbox-record.ts";
 import type { SandboxVolume } from "./volume-record.ts";
 
@@ -12,7 +13,7 @@ export const TARGETS = 256;
 /** The number and targets of a container in its sandbox. */
 export type ContainerPlace = Pick<ContainerRecord, "index" | "targets">;
 
-type Placed = Pick<SandboxRecord, "containers" | "volumes" | "operations">;
+type Placed = Pick<SandboxRecord, "containers" | "volumes" | "devices" | "operations">;
 
 /** All places of a sandbox in use, including those of containers that are being created. */
 export const takenPlaces = ({
@@ -23,17 +24,27 @@ export const takenPlaces = ({
   ...operations.filter((each) => each.kind === "add-container").map(({ container }) => container),
 ];
 
-/** All targets of a sandbox in use, by containers and volumes, including those that are being added. */
+/** All targets of a sandbox in use, by containers, volumes and devices, including those that are being added. */
 export const takenTargets = (record: Placed): readonly number[] => [
   ...takenPlaces(record).flatMap(({ targets }) => targetsOf(targets)),
   ...volumesOf(record).map(({ target }) => target),
+  ...devicesOnHost(record).map(({ target }) => target),
 ];
 
 /** All volumes of a sandbox, including those that a container in creation brings. */
-export const volumesOf = ({ volumes, operations }: Omit<Placed, "containers">): readonly SandboxVolume[] => [
+export const volumesOf = ({
+  volumes,
+  operations,
+}: Pick<Placed, "volumes" | "operations">): readonly SandboxVolume[] => [
   ...volumes,
   ...operations.flatMap((each) => (each.kind === "add-container" ? each.volumes : [])),
 ];
+
+/** A free target for a device. Throws TOO_MANY. */
+export function freeTarget(record: Placed): number {
+  const [target = 0] = lowestFree(new Set(takenTargets(record)), 1, TARGETS, "device");
+  return target;
+}
 
 /** A free place for a container, with none of the targets that other disks have. Throws TOO_MANY. */
 export function freePlace(
@@ -63,7 +74,7 @@ export function lowestFree(
     if (!taken.has(number)) free.push(number);
   if (free.length < count)
     throw new PaddockError("TOO_MANY", `the sandbox has no place for another ${what}`, {
-      hint: "delete containers that have ended, or use another sandbox",
+      hint: "delete containers that have ended, or devices, or use another sandbox",
     });
   return free;
 }

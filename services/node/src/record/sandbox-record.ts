@@ -5,6 +5,7 @@ import type { ContainerId, SandboxId, VmSize } from "@paddock/domain";
 import type { ContainerSpec, SandboxSpec } from "@paddock/protocol";
 import type { MachineIdentity } from "../vm/machine-port.ts";
 import type { VmId } from "../vm/vm-paths.ts";
+import type { DeviceRecord } from "./device-record.ts";
 import type { InterfaceRecord, NetworkRecord } from "./network-record.ts";
 import type { SandboxVolume } from "./volume-record.ts";
 
@@ -131,6 +132,8 @@ export type SandboxRecord = {
   readonly containers: readonly ContainerRecord[];
   /** The volumes that it uses. */
   readonly volumes: readonly SandboxVolume[];
+  /** In the order in which they were added. */
+  readonly devices: readonly DeviceRecord[];
   /**
    * Operations in progress, and those that an earlier daemon left or could not undo. Other operations are noted by the phase.
    */
@@ -153,7 +156,16 @@ export type Operation =
   | { readonly kind: "add-interface"; readonly interface: InterfaceRecord }
   /** It is finished and not undone. With the request, which has succeeded then. */
   | { readonly kind: "remove-interface"; readonly interfaceId: string; readonly requestId: string }
-  | { readonly kind: "update-routes" };
+  | { readonly kind: "update-routes" }
+  /** As with a container. */
+  | { readonly kind: "add-device"; readonly device: DeviceRecord }
+  /** It is finished and not undone. With the request, which has succeeded then. */
+  | {
+      readonly kind: "remove-device";
+      readonly deviceId: string;
+      readonly force: boolean;
+      readonly requestId: string;
+    };
 
 /** The object of an operation: a sandbox has at most one operation of each. */
 function subjectOf(operation: Operation): string {
@@ -169,6 +181,10 @@ function subjectOf(operation: Operation): string {
       return `${operation.kind} ${operation.interface.interfaceId}`;
     case "remove-interface":
       return `${operation.kind} ${operation.interfaceId}`;
+    case "add-device":
+      return `${operation.kind} ${operation.device.deviceId}`;
+    case "remove-device":
+      return `${operation.kind} ${operation.deviceId}`;
     default:
       return operation satisfies never;
   }

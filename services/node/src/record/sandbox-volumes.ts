@@ -37,7 +37,7 @@ export const volumeOf = (record: Volumes, name: string): SandboxVolume | undefin
  * one of them as a disk that can only be read.
  */
 export function volumesToAdd(
-  record: Pick<SandboxRecord, "containers" | "volumes" | "operations" | "sandboxId">,
+  record: Pick<SandboxRecord, "containers" | "volumes" | "devices" | "operations" | "sandboxId">,
   wanted: readonly VolumeUse[],
 ): readonly SandboxVolume[] {
   const missing = wanted.filter((use) => !has(record, use));

@@ -7,6 +7,7 @@
  */
 
 import type { PeerPair } from "@paddock/network";
+import type { HostDisk, HostDisks } from "../devices/host-disks.ts";
 import type { CallerNamespaces } from "../network/caller-namespaces.ts";
 import type { Connection, HostNetwork } from "../network/host-network.ts";
 import type { HostPorts } from "../network/host-ports.ts";
@@ -27,6 +28,7 @@ export type ResourceHost = {
   readonly cgroups: MachineCgroups;
   readonly layers: Pick<WritableLayers, "create">;
   readonly volumes: Pick<Volumes, "link">;
+  readonly disks: Pick<HostDisks, "acquire" | "releaseAll" | "owners">;
   /** Undefined: sandboxes of this node have no network. */
   readonly network:
     | Pick<HostNetwork, "connect" | "disconnect" | "owners" | "drop" | "join" | "part">
@@ -61,6 +63,8 @@ export type ResourcePlan = ResourceOwner & {
   readonly uid: number;
   readonly layers: readonly { readonly index: number; readonly bytes: number }[];
   readonly volumes: readonly SandboxVolume[];
+  /** Devices of the host. */
+  readonly disks: readonly HostDisk[];
   /** Limit of the VM's process, in bytes, including the machine's overhead. */
   readonly memoryLimitBytes: number;
   readonly machineRequest: Omit<MachineRequest, "placement" | "paths" | "uid">;

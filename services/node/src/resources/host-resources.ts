@@ -1,5 +1,6 @@
 import { callerNamespace } from "./caller-namespace.ts";
 import { cgroup } from "./cgroup.ts";
+import { hostDisks } from "./host-disks.ts";
 import type { HostResource } from "./host-resource.ts";
 import { hostShares } from "./host-shares.ts";
 import { layers } from "./layers.ts";
@@ -17,6 +18,7 @@ export const HOST_RESOURCES: readonly HostResource[] = [
   vmDirectory,
   layers,
   volumeLinks,
+  hostDisks,
   cgroup,
   publishedPorts,
   network,

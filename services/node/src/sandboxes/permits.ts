@@ -44,6 +44,7 @@ const WORDS: Readonly<Partial<Record<SandboxRequest | ContainerRequest, string>>
   create_container: "create a container in",
   port_forward: "connect to a port of",
   change_hardware: "change the hardware of",
+  remove_hardware: "remove hardware from",
   change_network: "change the network of",
   list_processes: "list the processes of",
   signal_process: "signal a process of",

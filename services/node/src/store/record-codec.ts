@@ -25,6 +25,7 @@ import {
 import type { SandboxVolume } from "../record/volume-record.ts";
 import type { MachineIdentity } from "../vm/machine-port.ts";
 import { parseVmId, type VmId } from "../vm/vm-paths.ts";
+import { parseDevice } from "./device-codec.ts";
 import { Fields } from "./fields.ts";
 import { parseInterface, parseNetwork } from "./network-codec.ts";
 
@@ -100,6 +101,8 @@ function parseRecord(fields: Fields, id: string): SandboxRecord {
     phase: parsePhase(fields.object("phase")),
     containers: fields.objects("containers").map((each) => parseContainer(each, schema)),
     volumes: parseVolumes(fields),
+    // Missing in rows of a daemon without devices.
+    devices: fields.has("devices") ? fields.objects("devices").map(parseDevice) : [],
     operations: schema === FORMER_SCHEMA ? [] : fields.objects("operations").map(parseOperation),
   };
 }
@@ -127,6 +130,8 @@ const OPERATIONS = [
   "add-interface",
   "remove-interface",
   "update-routes",
+  "add-device",
+  "remove-device",
 ] as const satisfies readonly Operation["kind"][];
 
 function parseOperation(fields: Fields): Operation {
@@ -147,6 +152,15 @@ function parseOperation(fields: Fields): Operation {
       return { kind, interface: parseInterface(fields.object("interface")) };
     case "remove-interface":
       return { kind, interfaceId: fields.string("interfaceId"), requestId: fields.string("requestId") };
+    case "add-device":
+      return { kind, device: parseDevice(fields.object("device")) };
+    case "remove-device":
+      return {
+        kind,
+        deviceId: fields.string("deviceId"),
+        force: fields.boolean("force"),
+        requestId: fields.string("requestId"),
+      };
     default:
       throw new Error(`no such operation: ${kind satisfies never}`);
   }

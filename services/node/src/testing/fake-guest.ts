@@ -23,7 +23,9 @@ type CallName =
   | "pauseContainer"
   | "resumeContainer"
   | "removeContainer"
-  | "updateContainer";
+  | "updateContainer"
+  | "addContainerDevice"
+  | "removeContainerDevice";
 
 export class FakeGuest implements AsyncDisposable {
   readonly containers = new Map<string, FakeContainer>();
@@ -36,6 +38,10 @@ export class FakeGuest implements AsyncDisposable {
   /** Targets of the disks that were released, in order, and the sizes of those that were grown. */
   readonly released: number[] = [];
   readonly grown = new Map<number, bigint>();
+  /** Targets of the device files, by container and path. */
+  readonly devices = new Map<string, number>();
+  /** Targets of disks that a process has open. */
+  readonly busyDisks = new Set<number>();
   /** Whether a list with execs, which may be long, was requested. */
   listedWithExecs = false;
   /** Number of CPUs in use, where the guest controls it. */
@@ -64,6 +70,8 @@ export class FakeGuest implements AsyncDisposable {
   reboot(): void {
     this.containers.clear();
     this.network.clear();
+    this.devices.clear();
+    this.busyDisks.clear();
     this.#events.length = 0;
   }
 
@@ -122,8 +130,10 @@ export class FakeGuest implements AsyncDisposable {
         if (network !== undefined) guest.network.configure(network);
         return { guest: { configured: true, bootId: "boot" } };
       },
-      releaseDisk: async ({ disk }) => {
+      releaseDisk: async ({ disk, force }) => {
         await guest.onCall("releaseDisk");
+        if (!force && guest.busyDisks.has(disk?.target ?? 0))
+          throw guestRefusal(agentpb.FailureReason.DEVICE_BUSY, "a process has it open");
         guest.released.push(disk?.target ?? -1);
         return {};
       },
@@ -149,9 +159,10 @@ export class FakeGuest implements AsyncDisposable {
     guest.network.serve(router, (name) => guest.onCall(name));
     guest.files.routes(router);
     router.service(agentpb.ContainerService, {
-      createContainer: async ({ containerId, instance, resources, mounts }) => {
+      createContainer: async ({ containerId, instance, resources, mounts, devices }) => {
         await guest.onCall("createContainer");
         guest.mounts.set(containerId, mounts);
+        for (const { path, disk } of devices) guest.devices.set(`${containerId} ${path}`, disk?.target ?? 0);
         if (resources !== undefined) guest.limits.set(containerId, resources);
         guest.containers.set(containerId, { state: agentpb.ContainerState.CREATED, instance });
         return { container: guest.#told(containerId) };
@@ -184,6 +195,17 @@ export class FakeGuest implements AsyncDisposable {
       updateContainer: async ({ containerId, resources }) => {
         await guest.onCall("updateContainer");
         if (resources !== undefined) guest.limits.set(containerId, resources);
+        return {};
+      },
+      addContainerDevice: async ({ containerId, device }) => {
+        await guest.onCall("addContainerDevice");
+        if (device?.path === "/dev/null") throw guestRefusal(agentpb.FailureReason.FILE_REFUSED, "it exists");
+        guest.devices.set(`${containerId} ${device?.path}`, device?.disk?.target ?? 0);
+        return {};
+      },
+      removeContainerDevice: async ({ containerId, device }) => {
+        await guest.onCall("removeContainerDevice");
+        guest.devices.delete(`${containerId} ${device?.path}`);
         return {};
       },
       listContainers: async ({ withoutExecs }) => {

@@ -43,6 +43,7 @@ export function recordOf(id: string, phase: ContainerPhase): SandboxRecord {
       },
     ],
     volumes: [],
+    devices: [],
     operations: [],
   };
 }

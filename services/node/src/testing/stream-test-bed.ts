@@ -211,6 +211,7 @@ function liveSandbox(
       },
     ],
     volumes: [],
+    devices: [],
     operations: [],
   });
   return {

@@ -29,6 +29,7 @@ import type { MachineHost } from "../vm/machine-port.ts";
 import { vmsDir } from "../vm/vm-paths.ts";
 import { VolumeFiles } from "../volumes/volume-files.ts";
 import { Volumes } from "../volumes/volumes.ts";
+import { FakeDisks } from "./fake-disks.ts";
 import { FakeGuest } from "./fake-guest.ts";
 import { fakeImage } from "./fake-image.ts";
 import { FakeCgroups, FakeMachines } from "./fake-machines.ts";
@@ -50,6 +51,8 @@ export class TestNode implements AsyncDisposable {
   readonly machines: FakeMachines;
   readonly cgroups = new FakeCgroups();
   readonly guest: FakeGuest;
+  /** The host's devices. */
+  readonly disks = new FakeDisks();
   readonly image: ImageRecord = fakeImage();
   /** The images of the node's store. */
   images: ImageRecord[] = [this.image];
@@ -154,6 +157,7 @@ export class TestNode implements AsyncDisposable {
       ...[...this.cgroups.names].map((name) => `cgroup ${name}`),
       ...[...this.machines.processes.keys()].map((pid) => `machine ${pid}`),
       ...[...this.shares.servers.keys()].map((vm) => `servers of ${vm}`),
+      ...[...this.disks.acquired].map((name) => `disk ${name}`),
       ...store.loadSandboxes().map((loaded) => `record ${loaded.kind}`),
       ...this.context.sandboxes.list().map(({ sandboxId }) => `entry ${sandboxId}`),
     ];
@@ -195,6 +199,7 @@ export class TestNode implements AsyncDisposable {
       running: () => this.machines.running(),
     };
     const cgroups = mortal(this.cgroups, life);
+    const disks = mortal(this.disks.port, life);
     const store = new NodeStore(join(stateDir, "node.db"));
     const sandboxes = new SandboxRegistry(64 * MIB, {
       leases: this.network && new AddressLeases(this.network.network),
@@ -238,6 +243,7 @@ export class TestNode implements AsyncDisposable {
         blobPath: () => "/images/blob",
       },
       layers: { create: () => this.onLayer() },
+      disks,
       network: this.network,
       ports: this.ports,
       namespaces: this.namespaces,

@@ -19,6 +19,8 @@ export type MachineDisk = {
   readonly readOnly: boolean;
   /** SCSI target, 0 to 255, by which the guest finds it. */
   readonly target: number;
+  /** Whether `path` is the device file of a block device. */
+  readonly isBlockDevice?: boolean;
 };
 
 /** A network card on a tap that belongs to the VM's user. Its link is down until `setLink`. */

@@ -9,6 +9,8 @@
  *         <index>.ext4                   writable layers; the VM's user, 0600
  *         <index>.ext4.new               a writable layer during its creation; root until it is renamed
  *         volume-<target>.ext4           link of a volume; the VM's user, 0600, or root, 0444 if the VM only reads it
+ *         disk<target>                   device file of a block device of the host; root and the VM's group
+ *         disk<target>.source            identity of what is behind it; exists before the device and longer; root
  *
  * The id is 16 hexadecimal digits, because the path of a unix socket holds 107 characters. It also names the cgroup.
  */
@@ -75,6 +77,10 @@ export const volumeLinkPath = ({ dir }: Pick<VmPaths, "dir">, target: number): s
 
 /** Whether a file of a VM's directory is the link of a volume. */
 export const isVolumeLink = (name: string): boolean => /^volume-[0-9]+\.ext4$/.test(name);
+
+/** The device file of a block device of the host, by its SCSI target. */
+export const hostDiskPath = ({ dir }: Pick<VmPaths, "dir">, target: number): string =>
+  join(dir, `disk${target}`);
 
 /** The same path, and the path at which the daemon creates the layer. */
 export function layerPlace(paths: Pick<VmPaths, "dir">, index: number) {

@@ -22,13 +22,15 @@ export type GuestPlace = {
   readonly shares?: readonly HostShare[];
   /** The disks of the sandbox's volumes. */
   readonly volumes?: readonly SandboxVolume[];
+  /** Its device files. */
+  readonly devices?: readonly agentpb.ContainerDevice[];
 };
 
 /** The request to create a record's container in its guest. Throws INVALID_FIELD or WRONG_STATE. */
 export function guestContainer(
   container: ContainerRecord,
   image: ImageConfig,
-  { cpusetCpus = "", shares = [], volumes = [] }: GuestPlace = {},
+  { cpusetCpus = "", shares = [], volumes = [], devices = [] }: GuestPlace = {},
 ): agentpb.CreateContainerRequest {
   const { spec, containerId } = container;
   const { lower, upper } = containerDisks(container);
@@ -46,6 +48,7 @@ export function guestContainer(
     resources: limitsAtCreation(container, cpusetCpus, volumes),
     sysctls: spec.sysctls,
     diskTimeout: durationFromMs(DISK_TIMEOUT_MS),
+    devices: [...devices],
   });
 }
 

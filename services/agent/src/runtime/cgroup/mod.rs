@@ -9,6 +9,7 @@
 mod block_devices;
 mod change;
 mod controllers;
+pub(super) mod device_rules;
 mod events;
 mod files;
 mod limits;
@@ -76,6 +77,11 @@ impl Cgroup {
         let devices = BlockDevices::new();
         let limits = limits::files(resources, quota, &|target| devices.number(target))?;
         change::apply(&self.directory, &limits)
+    }
+
+    /// Makes the standard devices and these the only ones that processes may open from now on.
+    pub(super) fn allow_devices(&self, rules: &[device_rules::Rule]) -> Result<()> {
+        device_rules::apply(&self.directory, rules)
     }
 
     /// Freezes every process and waits until all are frozen. On a timeout all are thawed, and the container counts as running.

@@ -13,6 +13,7 @@ use super::{Container, SandboxContext};
 use crate::pb::{self, mount::Source};
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::runtime::filesystem::device_file::{self, DeviceFile};
 use crate::runtime::filesystem::disks::Disks;
 use crate::runtime::filesystem::request_mounts;
 use crate::runtime::filesystem::spec::{FilesystemSpec, Layer};
@@ -37,7 +38,7 @@ pub fn create(
     stdio: Option<Stdio>,
 ) -> Result<(Container, Option<OwnedFd>)> {
     let id = &request.container_id;
-    let spec = prepare(layout, sandbox, request, stdio.is_none())?;
+    let (spec, devices) = prepare(layout, sandbox, request, stdio.is_none())?;
     let resources = request.resources.clone().unwrap_or_default();
     // The cgroup comes first: if its name is free, the id is free.
     let cgroup = Cgroup::create(layout, id, &resources)?;
@@ -47,6 +48,8 @@ pub fn create(
             // The root is built, so its disks may be limited now.
             cgroup.update(&pb::Resources { disks: resources.disks, ..Default::default() })?;
         }
+        // The init stage has mounted the disks of the root, which the container itself may not.
+        cgroup.allow_devices(&[])?;
         Ok(built)
     });
     match built {
@@ -62,7 +65,12 @@ pub fn create(
                 channel: Mutex::new(Some(channel)),
                 cgroup,
                 open_cgroup,
+                devices: Mutex::default(),
             };
+            if let Err(error) = devices.into_iter().try_for_each(|file| container.add_device_file(file)) {
+                container.remove().ok();
+                return Err(error);
+            }
             Ok((container, master))
         }
         Err(error) => {
@@ -80,7 +88,7 @@ fn prepare(
     sandbox: &SandboxContext,
     request: &pb::CreateContainerRequest,
     own_terminal: bool,
-) -> Result<StageSpec> {
+) -> Result<(StageSpec, Vec<DeviceFile>)> {
     check_id("container id", &request.container_id)?;
     let process =
         request.process.clone().ok_or_else(|| RuntimeError::InvalidSpec("a container needs a process".into()))?;
@@ -117,7 +125,8 @@ fn prepare(
         mounts: request.mounts.clone(),
         mount_devices: mount_devices(&request.mounts, &mut disks)?,
     };
-    Ok(StageSpec {
+    let devices = device_files(&request.devices, &mut disks)?;
+    let spec = StageSpec {
         hostname: hostname.clone(),
         filesystem,
         sysctls: request.sysctls.clone(),
@@ -125,7 +134,8 @@ fn prepare(
         process: Some(process),
         own_terminal,
         apart: sandbox.share_pid_namespace,
-    })
+    };
+    Ok((spec, devices))
 }
 
 /// A container that is built, with its init waiting.
@@ -212,6 +222,14 @@ fn mount_devices(mounts: &[pb::Mount], disks: &mut Disks) -> Result<Vec<String>>
         _ => Ok(String::new()),
     };
     mounts.iter().map(device).collect()
+}
+
+fn device_files(devices: &[pb::ContainerDevice], disks: &mut Disks) -> Result<Vec<DeviceFile>> {
+    if devices.len() > device_file::LIMIT {
+        let text = format!("a container has at most {} device files", device_file::LIMIT);
+        return Err(RuntimeError::InvalidSpec(text));
+    }
+    devices.iter().map(|device| DeviceFile::of(device, disks)).collect()
 }
 
 /// Creates the directories to mount on.

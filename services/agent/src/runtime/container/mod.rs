@@ -1,6 +1,7 @@
 //! A container, as seen by the rest of the agent.
 
 pub mod create;
+mod devices;
 pub mod exec;
 mod process_list;
 
@@ -15,6 +16,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::pb;
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::error::{Attempt, Result, RuntimeError};
+use crate::runtime::filesystem::device_file::DeviceFile;
 use crate::runtime::filesystem::file_mounts;
 use crate::runtime::filesystem::names::Names;
 use crate::runtime::launch::channel::{self, Message};
@@ -69,6 +71,7 @@ pub struct Container {
     channel: Mutex<Option<OwnedFd>>,
     cgroup: Cgroup,
     open_cgroup: OwnedFd,
+    devices: Mutex<Vec<DeviceFile>>,
 }
 
 impl Container {

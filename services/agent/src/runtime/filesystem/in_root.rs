@@ -46,6 +46,36 @@ pub fn open_or_create(root: &OwnedFd, path: &str, target: Target) -> Result<Owne
     Walk::new(root, path, "mount destination")?.run(target)
 }
 
+/// Opens the parent of `path` below `root` and creates missing directories; also returns the last name, which is not followed. The
+/// path must name something below the root.
+pub fn open_or_create_parent<'a>(root: &OwnedFd, path: &'a str) -> Result<(OwnedFd, &'a str)> {
+    let (parent, name) = parent_and_name(path)?;
+    let opened = Walk::new(root, parent, "directory").and_then(|walk| walk.run(Target::Directory));
+    let opened = opened.map_err(|error| match error {
+        RuntimeError::System { attempt, errno } => RuntimeError::InvalidSpec(format!("{attempt}: {errno}")),
+        other => other,
+    })?;
+    Ok((opened, name))
+}
+
+/// As [`open_or_create_parent`], but creates nothing: none if there is no such directory.
+pub fn open_parent<'a>(root: &OwnedFd, path: &'a str) -> Result<Option<(OwnedFd, &'a str)>> {
+    let (parent, name) = parent_and_name(path)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(rustix::fs::openat2(root, parent, flags, Mode::empty(), resolve).ok().map(|parent| (parent, name)))
+}
+
+fn parent_and_name(path: &str) -> Result<(&str, &str)> {
+    let (parent, name) = path.rsplit_once('/').unwrap_or_default();
+    let valid = path.starts_with('/') && path.len() < 4096 && !path.contains('\0');
+    if !valid || matches!(name, "" | "." | "..") {
+        let shown: String = path.chars().take(256).collect();
+        return Err(RuntimeError::InvalidSpec(format!("{shown:?} is not an absolute path of a file")));
+    }
+    Ok((if parent.is_empty() { "/" } else { parent }, name))
+}
+
 /// Creates a missing working directory below `root`. Refuses a path through a magic link of /proc: the text of such a link is not
 /// its target.
 pub fn ensure_directory(root: &OwnedFd, path: &str) -> Result<()> {

@@ -1,5 +1,6 @@
 //! A container's file systems: its root, its mounts, and the disks and files that they come from.
 
+pub mod device_file;
 pub mod disk_growth;
 pub mod disk_mounts;
 pub mod disks;
@@ -10,6 +11,7 @@ pub mod masks;
 pub mod mount_api;
 pub mod names;
 pub mod pivot;
+pub mod release_disk;
 pub mod request_mounts;
 pub mod rootfs;
 pub mod spec;

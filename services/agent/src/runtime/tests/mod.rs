@@ -1,5 +1,6 @@
 //! Real containers, seen from within and from outside. These tests need root, and busybox-static.
 
+mod devices;
 mod escapes;
 mod fixture;
 mod isolation;

@@ -4,6 +4,7 @@ import type { NodeContext } from "../../node-context.ts";
 import { layerBytes, machineDisks } from "../../record/container-disks.ts";
 import { promisedSize } from "../../record/entitled.ts";
 import { type HostShare, hostSharesOf } from "../../record/host-shares.ts";
+import { deviceDisk, distinctDisks } from "../../record/sandbox-devices.ts";
 import type { SandboxRecord } from "../../record/sandbox-record.ts";
 import { volumeDisk } from "../../record/sandbox-volumes.ts";
 import { vmOverheadBytesOf } from "../../record/vm-overhead.ts";
@@ -40,6 +41,7 @@ export function bootOf(
   const imagePath = (imageId: string) => node.images.blobPath(imageOf({ images }, imageId));
   const owner = ownerOf(node, entry);
   const cards = cardsOf(node, record);
+  const disks = distinctDisks(record.devices);
   const plan: ResourcePlan = {
     ...owner,
     sandboxId: entry.sandboxId,
@@ -48,6 +50,7 @@ export function bootOf(
       .filter(({ targets }) => targets.layer !== undefined)
       .map((container) => ({ index: container.index, bytes: layerBytes(container) })),
     volumes: record.volumes,
+    disks,
     memoryLimitBytes: size.memoryBytes + vmOverheadBytesOf(node.vmOverheadBytes, record.spec),
     machineRequest: {
       ...size,
@@ -58,6 +61,7 @@ export function bootOf(
       devices: [
         ...containers.flatMap((container) => machineDisks(container, imagePath(container.imageId), vmPaths)),
         ...record.volumes.map((volume) => volumeDisk(volume, vmPaths)),
+        ...disks.map((disk) => deviceDisk(disk, vmPaths)),
         ...cards,
         ...hostSharesOf(record.spec).map((share) => machineShare(share, vmPaths)),
       ].map((device) => ({ ...device, added: "cold" as const })),

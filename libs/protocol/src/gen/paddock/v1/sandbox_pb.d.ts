@@ -1352,7 +1352,8 @@ export declare type Device = Message<"paddock.v1.Device"> & {
   containerId: string;
 
   /**
-   * Absolute path in the container, such as "/dev/data"; empty with a container means "/dev/" and the device id.
+   * Absolute path in the container, such as "/dev/data"; empty with a container means "/dev/" and the device id. Device files work
+   * below /dev, and not in the root file system.
    *
    * @generated from field: string container_path = 5;
    */
@@ -2222,7 +2223,7 @@ export declare const SandboxService: GenService<{
   },
   /**
    * AddDevice attaches a device to the running VM and shows it in a container. It is kept when the sandbox is stopped and started, and
-   * when the container starts again. Devices with the same source are one device of the VM, which stays until the last one is removed.
+   * when the container starts again. A sandbox does not start while a source is missing or in use elsewhere. Devices with the same source are one device of the VM, which stays until the last one is removed.
    * Errors: INVALID_ARGUMENT (not a device or image file that the operator allows), ALREADY_EXISTS (the id, or the path in the
    * container), NOT_FOUND (the container, the volume, or the file), FAILED_PRECONDITION (not running; in use elsewhere: reason
    * DEVICE_IN_USE), RESOURCE_EXHAUSTED (no address).
@@ -2236,8 +2237,8 @@ export declare const SandboxService: GenService<{
   },
   /**
    * RemoveDevice detaches a device. It waits until the guest releases the device. A removal that has begun is not undone: after an error
-   * with an unknown outcome the node finishes it at its next start, or when the call is repeated. Errors: NOT_FOUND, FAILED_PRECONDITION
-   * (not running; or the guest does not release the device, which `force` ignores: reason DEVICE_BUSY).
+   * with an unknown outcome the node finishes it at its next start, or when the call is repeated. A stopped sandbox has no guest to ask.
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (paused; or the guest uses the device, which `force` ignores: reason DEVICE_BUSY).
    *
    * @generated from rpc paddock.v1.SandboxService.RemoveDevice
    */

@@ -1,0 +1,3 @@
+import { above } from "../wire/above.ts";
+
+export const below = above;
