@@ -41,3 +41,18 @@ test("memory is never overcommitted, CPUs are admitted up to the capacity, and t
     "NO_DISK_SPACE",
   );
 });
+
+test("disk is admitted up to the capacity, and a refusal has the numbers", () => {
+  const amount = (diskBytes: number) => ({ milliCpus: 0, memoryBytes: 0, diskBytes });
+  const host: HostRoom = { capacity: amount(100 * MIB), allocated: amount(60 * MIB) };
+  admit(amount(40 * MIB), host);
+  assert.throws(() => admit(amount(40 * MIB + 1), host), {
+    reason: "NO_DISK_SPACE",
+    metadata: { resource: "disk_bytes", needed: String(40 * MIB + 1), free: String(40 * MIB) },
+  });
+  const overfull = { ...host, allocated: amount(200 * MIB) };
+  admit(amount(0), overfull);
+  assert.throws(() => admit(amount(1), overfull), {
+    metadata: { resource: "disk_bytes", needed: "1", free: "0" },
+  });
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type StatedContainer, type StatedSandbox, sandboxDemand } from "./demand.ts";
+import { DEFAULT_LAYER_BYTES, type StatedContainer, type StatedSandbox, sandboxDemand } from "./demand.ts";
 import { PaddockError } from "./errors.ts";
 import { MIB } from "./vm-size.ts";
 
@@ -43,4 +43,11 @@ test("containers that exceed the VM's maximum are refused before any node is ask
       () => demand({ containers, resources }),
       (error) => error instanceof PaddockError && error.reason === "NO_CAPACITY" && error.hint !== undefined,
     );
+});
+
+test("each container needs the disk of its writable layer, unless its root file system is read-only", () => {
+  const disk = (...containers: StatedContainer[]) => sandboxDemand({ containers }).room.diskBytes;
+  assert.equal(disk(), 0);
+  assert.equal(disk({}, { writableLayerBytes: 0n }), 2 * DEFAULT_LAYER_BYTES);
+  assert.equal(disk({ writableLayerBytes: mib(16) }, { readOnlyRootfs: true }), 16 * MIB);
 });

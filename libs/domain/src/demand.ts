@@ -13,6 +13,9 @@ export const GUEST_OVERHEAD_BYTES = 64 * MIB;
 /** Size of a VM when neither its request nor the node's settings name one. */
 export const DEFAULT_VM_SIZE = { vcpus: 1, memoryBytes: 256 * MIB };
 
+/** Size of a container's writable layer when its spec names none, in bytes. */
+export const DEFAULT_LAYER_BYTES = 1024 * MIB;
+
 /** Limits of a container as its spec states them. A missing, zero or negative value means no limit. */
 export type StatedLimits = Pick<
   ContainerLimits,
@@ -32,7 +35,21 @@ export type StatedSandbox = {
   readonly containers: readonly StatedContainer[];
 };
 
-export type StatedContainer = { readonly resources?: StatedLimits | undefined };
+export type StatedContainer = StatedDisk & { readonly resources?: StatedLimits | undefined };
+
+/** What a spec states of a container's disk. A size of 0 means the default. */
+export type StatedDisk = {
+  readonly readOnlyRootfs?: boolean | undefined;
+  readonly writableLayerBytes?: bigint | undefined;
+};
+
+/** Size of a container's writable layer in bytes; 0 with a read-only root file system, which has none. */
+export const layerDemandBytes = ({ readOnlyRootfs, writableLayerBytes }: StatedDisk): number =>
+  readOnlyRootfs === true ? 0 : Number(writableLayerBytes ?? 0n) || DEFAULT_LAYER_BYTES;
+
+/** Disk that containers may write to, in bytes. Their layers are sparse: each takes space as it is written. */
+export const diskDemandBytes = (containers: readonly StatedDisk[]): number =>
+  containers.reduce((sum, container) => sum + layerDemandBytes(container), 0);
 
 /** What a container asks of its VM. */
 export function containerDemand({ resources = {} }: StatedContainer): ContainerDemand {
@@ -71,13 +88,13 @@ const ANY_NODE: VmSizeDefaults = {
 };
 
 /**
- * What a sandbox demands of its node: room for the VM at its boot size, not at its maximum size. Throws NO_CAPACITY when the
+ * What a sandbox demands of its node: room for the VM at its boot size, not at its maximum size, and for the writable layers. Throws NO_CAPACITY when the
  * containers need more than the spec's maximum, which no node can change, and INVALID_FIELD when the spec's maximum is below the
  * boot size.
  */
 export function sandboxDemand(spec: StatedSandbox): Demand {
   const { vcpus, memoryBytes } = sandboxVmSize(spec, ANY_NODE);
-  return { room: { milliCpus: vcpus * 1000, memoryBytes, diskBytes: 0 } };
+  return { room: { milliCpus: vcpus * 1000, memoryBytes, diskBytes: diskDemandBytes(spec.containers) } };
 }
 
 const numberOf = (value: bigint | undefined): number | undefined =>

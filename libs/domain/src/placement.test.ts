@@ -29,6 +29,25 @@ for (const [what, changes, expected] of cases) {
   });
 }
 
+test("a node that lacks one byte of disk is unfit, and so is refused with NO_DISK_SPACE if it lacks nothing else", () => {
+  const withDisk = (diskBytes: number) => ({ ...amount(8_000, 16 * GIB), diskBytes });
+  const wants = { room: { ...demand.room, diskBytes: GIB } };
+  const exact = offer("n", {
+    capacity: withDisk(3 * GIB),
+    allocated: { ...amount(0, 0), diskBytes: 2 * GIB },
+  });
+  assert.equal(unfit(exact, wants), undefined);
+  const full = { ...exact, capacity: withDisk(3 * GIB - 1) };
+  assert.equal(unfit(full, wants), "disk");
+  assert.throws(() => candidates([full], wants, "s"), {
+    reason: "NO_DISK_SPACE",
+    metadata: { "node.n": "disk" },
+  });
+  const small = offer("m", { capacity: amount(8_000, 0) });
+  assert.throws(() => candidates([full, small], wants, "s"), { reason: "NO_CAPACITY" });
+  assert.deepEqual(candidates([exact, offer("z", { capacity: withDisk(9 * GIB) })], wants, "s"), ["z", "n"]);
+});
+
 test("the emptiest node comes first, by its scarcest resource", () => {
   const offers = [
     offer("half", { allocated: amount(0, 8 * GIB) }),

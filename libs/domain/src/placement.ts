@@ -13,7 +13,7 @@ import { PaddockError } from "./errors.ts";
 
 /** What a sandbox demands of its node. */
 export type Demand = {
-  /** Room for its VM. */
+  /** Room for its VM and its disks. */
   readonly room: Amount;
 };
 
@@ -27,7 +27,7 @@ export type NodeOffer = {
 };
 
 /** Why a node is not a candidate. */
-export type Unfit = "suspect" | "down" | "cordoned" | "memory" | "cpus";
+export type Unfit = "suspect" | "down" | "cordoned" | "memory" | "cpus" | "disk";
 
 /** Returns why the node cannot take the sandbox, or undefined when the rule allows it. */
 type Rule = (offer: NodeOffer, demand: Demand) => Unfit | undefined;
@@ -40,6 +40,8 @@ const RULES: readonly Rule[] = [
     allocated.memoryBytes + room.memoryBytes > capacity.memoryBytes ? "memory" : undefined,
   ({ allocated, capacity }, { room }) =>
     allocated.milliCpus + room.milliCpus > capacity.milliCpus ? "cpus" : undefined,
+  ({ allocated, capacity }, { room }) =>
+    allocated.diskBytes + room.diskBytes > capacity.diskBytes ? "disk" : undefined,
 ];
 
 /** Why the node cannot take the sandbox, or undefined when it can. */
@@ -56,7 +58,7 @@ export type Candidates = readonly [first: string, ...others: string[]];
 
 /**
  * The nodes that can take the sandbox, the emptiest first. Throws NO_NODES when no node is up and accepts new sandboxes, and
- * NO_CAPACITY when the available nodes have no room. The metadata has the reason of each of the first 16 nodes.
+ * NO_CAPACITY when the available nodes have no room, or NO_DISK_SPACE when all that they lack is disk. The metadata has the reason of each of the first 16 nodes.
  */
 export function candidates(offers: readonly NodeOffer[], demand: Demand, sandboxId: string): Candidates {
   const [first, ...others] = offers
@@ -74,22 +76,24 @@ export function candidates(offers: readonly NodeOffer[], demand: Demand, sandbox
 
 /** How full the node would be, by its scarcest resource, in steps of 5 %. Smaller differences change with each heartbeat. */
 function fullness({ allocated, capacity }: NodeOffer, { room }: Demand): number {
-  const share = (used: number, all: number) => (all > 0 ? used / all : 1);
+  const share = (used: number, all: number) => (used <= 0 ? 0 : all > 0 ? used / all : 1);
   const most = Math.max(
     share(allocated.memoryBytes + room.memoryBytes, capacity.memoryBytes),
     share(allocated.milliCpus + room.milliCpus, capacity.milliCpus),
+    share(allocated.diskBytes + room.diskBytes, capacity.diskBytes),
   );
   return Math.round(most * 20);
 }
 
 function noCandidate(offers: readonly NodeOffer[], demand: Demand): PaddockError {
   const reasons = offers.slice(0, 16).map((offer) => [offer.nodeId, unfit(offer, demand) ?? ""] as const);
-  const full = reasons.some(([, why]) => why === "memory" || why === "cpus");
+  const lacks = (...what: Unfit[]) => reasons.some(([, why]) => what.some((each) => each === why));
   const metadata = Object.fromEntries(reasons.map(([nodeId, why]) => [`node.${nodeId}`, why]));
-  if (full) {
+  const { milliCpus, memoryBytes, diskBytes } = demand.room;
+  if (lacks("memory", "cpus", "disk")) {
     return new PaddockError(
-      "NO_CAPACITY",
-      `no node has room for ${demand.room.milliCpus} milli-CPUs and ${demand.room.memoryBytes} bytes of memory`,
+      lacks("memory", "cpus") ? "NO_CAPACITY" : "NO_DISK_SPACE",
+      `no node has room for ${milliCpus} milli-CPUs, ${memoryBytes} bytes of memory and ${diskBytes} bytes of disk`,
       { hint: "delete sandboxes, ask for less, or add a node", metadata, retryAfterMs: 5_000 },
     );
   }

@@ -157,6 +157,11 @@ export const NODE_SETTINGS = {
     unit: "bytes",
     default: "0",
   },
+  PADDOCK_DISK_OVERCOMMIT: {
+    ...decimal(1, 1000),
+    doc: "how many times the file system of the state directory may be promised",
+    default: "32",
+  },
   PADDOCK_NETWORK: {
     ...oneOf("on", "off"),
     doc: "on gives each sandbox a network, off none",
@@ -234,6 +239,7 @@ export function parseConfig(texts: Texts) {
     memoryReserveBytes: values.PADDOCK_MEMORY_RESERVE_BYTES,
     diskFloorBytes: values.PADDOCK_DISK_FLOOR_BYTES,
     volumeQuotaBytes: values.PADDOCK_VOLUME_QUOTA_BYTES,
+    diskOvercommit: values.PADDOCK_DISK_OVERCOMMIT,
     bootTimeoutMs: values.PADDOCK_BOOT_TIMEOUT_MS,
     labels: Object.fromEntries(values.PADDOCK_NODE_LABELS),
     /** Undefined: sandboxes have no network. */

@@ -94,8 +94,8 @@ export class Heartbeat implements Disposable {
   }
 
   #allocation(): string {
-    const { milliCpus, memoryBytes } = this.#ctx.sandboxes.allocated();
-    return `${milliCpus}/${memoryBytes}/${this.#ctx.sandboxes.size}`;
+    const { milliCpus, memoryBytes, diskBytes } = this.#ctx.sandboxes.allocated();
+    return `${milliCpus}/${memoryBytes}/${diskBytes}/${this.#ctx.sandboxes.size}`;
   }
 
   #message(): nodepb.Heartbeat {

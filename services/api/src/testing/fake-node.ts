@@ -126,7 +126,7 @@ export class FakeNode implements AsyncDisposable {
       create(nodepb.HeartbeatSchema, {
         node: {
           nodeId: this.nodeId,
-          capacity: { milliCpus: 64_000n, memoryBytes: 16n * GIB },
+          capacity: { milliCpus: 64_000n, memoryBytes: 16n * GIB, diskBytes: 1024n * GIB },
           allocated: { memoryBytes: allocatedMemory },
           sandboxes: this.sandboxes,
         },

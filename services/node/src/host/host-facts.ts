@@ -3,7 +3,7 @@ import type { Amount } from "@paddock/domain";
 import { Isolation } from "@paddock/protocol";
 import { type AcceleratorChoice, checkQemu, chooseAccelerator, readHostFacts } from "@paddock/qemu";
 import type { NodeConfig } from "../config.ts";
-import { freeBytes } from "./disk-space.ts";
+import { totalBytes } from "./disk-space.ts";
 import { type GuestFiles, installGuestFiles } from "./guest-files.ts";
 import { requireReachable, requireShortPath } from "./state-place.ts";
 
@@ -59,7 +59,7 @@ export async function readHost(config: NodeConfig): Promise<Host> {
     capacity: {
       milliCpus: Math.floor(cpus * 1000 * config.cpuOvercommit),
       memoryBytes: Math.max(0, memoryBytes - config.memoryReserveBytes),
-      diskBytes: await freeBytes(config.stateDir),
+      diskBytes: Math.floor((await totalBytes(config.stateDir)) * config.diskOvercommit),
     },
   };
 }

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import {
   type Amount,
   admit,
+  diskDemandBytes,
   invalidField,
   PaddockError,
   parseContainerId,
@@ -85,7 +86,7 @@ export async function createSandboxEntry<T>(
   const demand: Amount = {
     milliCpus: size.vcpus * 1000,
     memoryBytes: size.memoryBytes + vmOverheadBytesOf(VM_OVERHEAD_BYTES, spec),
-    diskBytes: 0,
+    diskBytes: diskDemandBytes(spec.containers),
   };
   const freeDiskBytes = await ctx.freeDiskBytes();
   using pins = new DisposableStack();

@@ -1,11 +1,11 @@
-import { admit, wantedSize } from "@paddock/domain";
+import { admit, admitDisk, diskDemandBytes, wantedSize } from "@paddock/domain";
 import type { NodeContext } from "../node-context.ts";
 import { demandsOf, promisedSize } from "../record/entitled.ts";
 import type { ContainerRecord, SandboxRecord } from "../record/sandbox-record.ts";
 
 /**
  * Throws NO_CAPACITY when these containers, in place of the sandbox's own, need more than its VM may grow to, or when the host
- * has no room for the growth. Changes nothing. The room is reserved until the result is disposed of: by then it is in the
+ * has no room for the growth, and NO_DISK_SPACE when it has no disk for them. Changes nothing. The room is reserved until the result is disposed of: by then it is in the
  * record.
  */
 export function requireGrowth(
@@ -19,10 +19,14 @@ export function requireGrowth(
   const demand = {
     milliCpus: Math.max(0, after.vcpus - before.vcpus) * 1000,
     memoryBytes: Math.max(0, after.memoryBytes - before.memoryBytes),
-    diskBytes: 0,
+    diskBytes: Math.max(0, diskBytesOf(containers) - diskBytesOf(record.containers)),
   };
   const { capacity, sandboxes } = ctx;
-  if (demand.milliCpus > 0 || demand.memoryBytes > 0)
-    admit(demand, { capacity, allocated: sandboxes.allocated() });
+  const host = { capacity, allocated: sandboxes.allocated() };
+  if (demand.milliCpus > 0 || demand.memoryBytes > 0) admit(demand, host);
+  else admitDisk(demand.diskBytes, host);
   return sandboxes.claimRoom(demand);
 }
+
+const diskBytesOf = (containers: readonly ContainerRecord[]): number =>
+  diskDemandBytes(containers.map(({ spec }) => spec));

@@ -1,11 +1,9 @@
 /** The disks of a container, and their places on the guest's SCSI controller. Pure. */
 
+import { DEFAULT_LAYER_BYTES } from "@paddock/domain";
 import type { MachineDisk } from "../vm/machine-port.ts";
 import { type VmPaths, writableLayerPath } from "../vm/vm-paths.ts";
 import type { ContainerRecord } from "./sandbox-record.ts";
-
-/** Size of a writable layer when the spec names none. */
-export const DEFAULT_LAYER_BYTES = 1024 * 1024 * 1024;
 
 type Place = Pick<MachineDisk, "kind" | "id" | "target">;
 

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { DEFAULT_LAYER_BYTES } from "../record/container-disks.ts";
+import { DEFAULT_LAYER_BYTES } from "@paddock/domain";
 import { WritableLayers } from "./writable-layers.ts";
 
 const MIB = 1024 * 1024;

@@ -10,8 +10,7 @@ import { execFile } from "node:child_process";
 import { mkdir, open, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { PaddockError } from "@paddock/domain";
-import { DEFAULT_LAYER_BYTES } from "../record/container-disks.ts";
+import { DEFAULT_LAYER_BYTES, PaddockError } from "@paddock/domain";
 
 const run = promisify(execFile);
 

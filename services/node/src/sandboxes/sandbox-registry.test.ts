@@ -8,7 +8,7 @@ import { newVmId } from "../vm/vm-paths.ts";
 import { SandboxEntry } from "./sandbox-entry.ts";
 import { SandboxRegistry } from "./sandbox-registry.ts";
 
-const DEMAND = { milliCpus: 500, memoryBytes: 10 * MIB, diskBytes: 0 };
+const DEMAND = { milliCpus: 500, memoryBytes: 10 * MIB, diskBytes: 5 * MIB };
 
 /** A registry with this many sandboxes that counts how often a record is read and an id is hashed. */
 function counted(node: TestNode, sandboxes: number) {
@@ -81,15 +81,16 @@ test("the allocation follows each change of a record, and ends with the sandbox"
     assert.equal(claim.slot, 0);
     registry.add(entry);
   }
-  const one = { milliCpus: 1000, memoryBytes: (256 + 64) * MIB, diskBytes: 0 };
+  const one = { milliCpus: 1000, memoryBytes: (256 + 64) * MIB, diskBytes: 1024 * MIB };
   assert.deepEqual(registry.allocated(), one);
   assert.ok(registry.usesImage("sha256:a"));
   {
     using _growth = registry.claimRoom(DEMAND);
     assert.equal(registry.allocated().milliCpus, 1500);
+    assert.equal(registry.allocated().diskBytes, (1024 + 5) * MIB);
   }
   entry.update((record) => ({ ...record, size: { ...record.size, vcpus: 3, maxVcpus: 3 }, containers: [] }));
-  assert.deepEqual(registry.allocated(), { ...one, milliCpus: 3000 });
+  assert.deepEqual(registry.allocated(), { ...one, milliCpus: 3000, diskBytes: 0 });
   assert.equal(registry.usesImage("sha256:a"), false);
   registry.remove("s1");
   assert.deepEqual([registry.allocated(), registry.size, registry.list()], [before, 0, []]);

@@ -4,7 +4,7 @@
  * Every creation and every heartbeat calls this, so no call may cost more with more sandboxes: names, slots, uses of images and
  * allocations are updated by each change of a sandbox.
  */
-import { type Amount, PaddockError } from "@paddock/domain";
+import { type Amount, diskDemandBytes, PaddockError } from "@paddock/domain";
 import { promisedSize } from "../record/entitled.ts";
 import { refuseStale } from "../record/fence-generation.ts";
 import { interfacesOnHost } from "../record/sandbox-interfaces.ts";
@@ -47,7 +47,7 @@ export class SandboxRegistry implements LiveSandboxes {
   readonly #images = new UseCount<string>();
   /** Which sandboxes use which volumes. */
   readonly volumes = new VolumeUsers();
-  readonly #promised = { milliCpus: 0, memoryBytes: 0 };
+  readonly #promised = { milliCpus: 0, memoryBytes: 0, diskBytes: 0 };
   readonly #guestOverheadBytes: number;
   readonly #leases: AddressLeases | undefined;
   readonly #nameOf: (sandboxId: string) => string;
@@ -167,21 +167,23 @@ export class SandboxRegistry implements LiveSandboxes {
     return this.#requireLeases().takeInterface(wanted);
   }
 
-  /** Reserves room for a sandbox, or for its growth, until disposed of. */
-  claimRoom({ milliCpus, memoryBytes }: Amount): Disposable {
+  /** Reserves room for a sandbox, for its growth, or for any other disk of the node, until disposed of. */
+  claimRoom({ milliCpus, memoryBytes, diskBytes }: Amount): Disposable {
     this.#promised.milliCpus += milliCpus;
     this.#promised.memoryBytes += memoryBytes;
+    this.#promised.diskBytes += diskBytes;
     const room = new DisposableStack();
     room.defer(() => {
       this.#promised.milliCpus -= milliCpus;
       this.#promised.memoryBytes -= memoryBytes;
+      this.#promised.diskBytes -= diskBytes;
     });
     return room;
   }
 
   /** The allocation of all sandboxes. A stopped sandbox keeps its allocation, so that it can start again. */
   allocated(): Amount {
-    return { ...this.#promised, diskBytes: 0 };
+    return { ...this.#promised };
   }
 
   /** Keeps an image from being deleted while a container is created from it. */
@@ -243,7 +245,7 @@ export class SandboxRegistry implements LiveSandboxes {
       this.claimRoom({
         milliCpus: vcpus * 1000,
         memoryBytes: memoryBytes + vmOverheadBytesOf(VM_OVERHEAD_BYTES, record.spec),
-        diskBytes: 0,
+        diskBytes: diskDemandBytes(record.containers.map(({ spec }) => spec)),
       }),
     );
     for (const { imageId } of record.containers) holdings.use(this.#images.add(imageId));

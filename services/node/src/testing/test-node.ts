@@ -219,7 +219,7 @@ export class TestNode implements AsyncDisposable {
       },
       hostCpus: "0-3",
       vmOverheadBytes: 64 * MIB,
-      capacity: { milliCpus: 4000, memoryBytes: 1024 * MIB, diskBytes: 0 },
+      capacity: { milliCpus: 4000, memoryBytes: 1024 * MIB, diskBytes: 256 * 1024 * MIB },
       diskFloorBytes: 0,
       bootTimeoutMs: 5000,
       store,

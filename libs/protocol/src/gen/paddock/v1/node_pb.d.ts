@@ -132,7 +132,8 @@ export declare type NodeCapacity = Message<"paddock.v1.NodeCapacity"> & {
   memoryBytes: bigint;
 
   /**
-   * Disk in bytes.
+   * Disk in bytes: the sizes of the writable layers, which take space as they are written. The capacity is the size of the node's
+   * file system times its overcommit factor.
    *
    * @generated from field: uint64 disk_bytes = 3;
    */
