@@ -9,7 +9,7 @@ const AGENT: Order = {
   directory: "",
   rooms: [
     ...["main", "serve", "link", "rpc", "operations", "agent", "container", "machine", "network"],
-    ...["forward", "process", "runtime", "events", "uevent", "pb", "log", "sync"],
+    ...["forward", "files", "process", "runtime", "events", "uevent", "pb", "log", "sync"],
   ],
 };
 const RUNTIME: Order = {

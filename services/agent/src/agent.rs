@@ -9,6 +9,7 @@ use crate::container::oom::OomWatch;
 use crate::container::registry::Registry;
 use crate::container::{Container, Phase};
 use crate::events::Events;
+use crate::files::Files;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::pb;
@@ -28,6 +29,7 @@ pub struct Agent {
     pub reaper: Reaper,
     pub budget: Budget,
     pub oom: Arc<OomWatch>,
+    pub files: Files,
     /// Held by the call that updates the names in all containers.
     pub following: tokio::sync::Mutex<()>,
     sandbox: Mutex<Sandbox>,
@@ -50,6 +52,7 @@ impl Agent {
             events: Events::default(),
             reaper,
             oom: OomWatch::new()?,
+            files: Files::default(),
             following: tokio::sync::Mutex::default(),
             sandbox: Mutex::default(),
         });

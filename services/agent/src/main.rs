@@ -3,6 +3,7 @@
 mod agent;
 mod container;
 mod events;
+mod files;
 mod forward;
 #[cfg(test)]
 mod fuzzing;

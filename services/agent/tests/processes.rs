@@ -5,6 +5,8 @@
 
 #[path = "processes/closing.rs"]
 mod closing;
+#[path = "processes/files.rs"]
+mod files;
 mod harness;
 #[path = "processes/networks.rs"]
 mod networks;

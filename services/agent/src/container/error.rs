@@ -1,5 +1,6 @@
 //! Why a call about a container or process is refused.
 
+use crate::files::FileError;
 use crate::forward::ForwardError;
 use crate::machine::identity::IdentityError;
 use crate::network::NetworkError;
@@ -45,6 +46,8 @@ pub enum ContainerError {
     #[error("{0}")]
     Forward(#[from] ForwardError),
     #[error("{0}")]
+    File(#[from] FileError),
+    #[error("{0}")]
     Identity(#[from] IdentityError),
     #[error("cannot {0}: internal error of the agent")]
     Failed(&'static str),
@@ -73,6 +76,7 @@ impl ContainerError {
             Self::Process { source, .. } => source.reason(),
             Self::Network(error) => error.reason(),
             Self::Forward(error) => error.reason(),
+            Self::File(error) => error.reason(),
             Self::Identity(error) => error.reason(),
             Self::Failed(_) => FailureReason::Internal,
         }
@@ -82,6 +86,7 @@ impl ContainerError {
     pub fn earliest_offset(&self) -> Option<u64> {
         match self {
             Self::Process { source, .. } => source.earliest_offset(),
+            Self::File(error) => error.earliest_offset(),
             _ => None,
         }
     }

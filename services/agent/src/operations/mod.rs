@@ -5,6 +5,7 @@ pub mod control;
 pub mod create;
 pub mod devices;
 pub mod exec;
+pub mod files;
 pub mod grow_disk;
 pub mod network;
 pub mod remove;

@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::{blocking, detached};
 use crate::agent::Agent;
 use crate::container::error::ContainerError;
+use crate::files::registry::Closing;
 
 /// How long killed processes may take to be reaped, once the cgroup is empty.
 const REAP_WAIT: Duration = Duration::from_secs(2);
+/// How long work on files may take to end.
+const FILES_WAIT: Duration = Duration::from_secs(5);
 
 /// Kills the remaining processes of a container and forgets it. Succeeds if the container does not exist.
 pub async fn remove(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
@@ -27,6 +30,7 @@ async fn run(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
     }
     let processes = container.processes();
     processes.iter().for_each(|process| process.expect_kill());
+    let _closed = close_files(&agent, &id).await;
     let runtime = container.runtime.clone();
     blocking("remove", &id, move || runtime.remove()).await?;
     let reaped = async {
@@ -41,4 +45,13 @@ async fn run(agent: Arc<Agent>, id: String) -> Result<(), ContainerError> {
     agent.containers.forget(&id);
     drop(operation);
     Ok(())
+}
+
+/// Ends the work on the container's files, which keeps its file systems mounted.
+async fn close_files(agent: &Agent, id: &str) -> Option<Closing> {
+    let closed = tokio::time::timeout(FILES_WAIT, agent.files.close(id)).await;
+    if closed.is_err() {
+        crate::log::warn("remove", &format!("work on files of container {id} did not end in time"));
+    }
+    closed.ok()
 }

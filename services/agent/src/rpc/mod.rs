@@ -1,6 +1,7 @@
 //! The services of the contract, one file per service, and the dispatch of calls to them.
 
 mod container;
+mod file;
 mod network;
 mod port_forward;
 mod process;
@@ -20,6 +21,7 @@ use tonic::server::NamedService;
 
 use crate::agent::Agent;
 use crate::pb::container_service_server::ContainerServiceServer;
+use crate::pb::file_service_server::FileServiceServer;
 use crate::pb::network_service_server::NetworkServiceServer;
 use crate::pb::process_service_server::ProcessServiceServer;
 use crate::pb::sandbox_service_server::SandboxServiceServer;
@@ -34,6 +36,7 @@ pub struct Dispatch {
     network: NetworkServiceServer<network::Networks>,
     container: ContainerServiceServer<container::Containers>,
     process: ProcessServiceServer<process::Processes>,
+    file: FileServiceServer<file::Files>,
 }
 
 impl Dispatch {
@@ -50,6 +53,9 @@ impl Dispatch {
                 .max_decoding_message_size(MESSAGE_BYTES)
                 .max_encoding_message_size(MESSAGE_BYTES),
             process: ProcessServiceServer::new(process::Processes(agent.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES)
+                .max_encoding_message_size(MESSAGE_BYTES),
+            file: FileServiceServer::new(file::Files(agent.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES)
                 .max_encoding_message_size(MESSAGE_BYTES),
         }
@@ -81,6 +87,9 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
         }
         if serves(&self.process, path) {
             return self.process.clone().call(request);
+        }
+        if serves(&self.file, path) {
+            return self.file.clone().call(request);
         }
         let status = tonic::Status::unimplemented("no such service");
         Box::pin(async move { Ok(status.into_http()) })

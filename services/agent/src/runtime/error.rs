@@ -26,6 +26,9 @@ pub enum RuntimeError {
     /// The container's init has exited.
     #[error("container {0} is not running")]
     NotRunning(String),
+    /// The container has stopped, and its writable layer was in memory.
+    #[error("container {0} has stopped, and its files were in memory")]
+    LayerGone(String),
     /// The container was started already.
     #[error("container {0} was started already")]
     AlreadyStarted(String),
@@ -90,7 +93,7 @@ impl RuntimeError {
         match self {
             Self::InvalidSpec(_) => FailureReason::Invalid,
             Self::DiskNotFound { .. } => FailureReason::DiskNotFound,
-            Self::NotRunning(_) | Self::AlreadyStarted(_) => FailureReason::WrongState,
+            Self::NotRunning(_) | Self::LayerGone(_) | Self::AlreadyStarted(_) => FailureReason::WrongState,
             Self::BelowUse { .. } => FailureReason::LimitBelowUse,
             Self::Exhausted { .. } => FailureReason::Exhausted,
             Self::PathTaken(_) => FailureReason::FileRefused,

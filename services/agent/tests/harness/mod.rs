@@ -22,6 +22,7 @@ pub mod pb;
 mod stream;
 
 use pb::container_service_client::ContainerServiceClient;
+use pb::file_service_client::FileServiceClient;
 use pb::network_service_client::NetworkServiceClient;
 use pb::process_service_client::ProcessServiceClient;
 use pb::sandbox_service_client::SandboxServiceClient;
@@ -187,6 +188,10 @@ impl Client {
 
     pub fn processes(&self) -> ProcessServiceClient<Channel> {
         ProcessServiceClient::with_origin(self.channel.clone(), http::Uri::from_static("http://guest"))
+    }
+
+    pub fn files(&self) -> FileServiceClient<Channel> {
+        FileServiceClient::with_origin(self.channel.clone(), http::Uri::from_static("http://guest"))
     }
 
     /// The container's id. All agents share the host's cgroups, so it includes the agent's id.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 
 use super::exec;
+use super::stopped::StoppedRoot;
 use super::{Container, SandboxContext};
 use crate::pb::{self, mount::Source};
 use crate::runtime::cgroup::Cgroup;
@@ -66,6 +67,7 @@ pub fn create(
                 cgroup,
                 open_cgroup,
                 devices: Mutex::default(),
+                stopped: StoppedRoot::new(spec.filesystem),
             };
             if let Err(error) = devices.into_iter().try_for_each(|file| container.add_device_file(file)) {
                 container.remove().ok();

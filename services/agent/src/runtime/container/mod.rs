@@ -4,10 +4,11 @@ pub mod create;
 mod devices;
 pub mod exec;
 mod process_list;
+mod stopped;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
@@ -24,6 +25,7 @@ use crate::runtime::launch::pty;
 use crate::runtime::launch::report::{Meaning, Subject};
 use crate::runtime::launch::spawn::Child;
 use crate::runtime::namespaces;
+use stopped::StoppedRoot;
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,6 +74,7 @@ pub struct Container {
     cgroup: Cgroup,
     open_cgroup: OwnedFd,
     devices: Mutex<Vec<DeviceFile>>,
+    stopped: StoppedRoot,
 }
 
 impl Container {
@@ -203,6 +206,15 @@ impl Container {
         match std::fs::remove_dir_all(&self.directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.attempt(|| format!("remove {}", self.directory.display())),
+        }
+    }
+
+    /// The container's root: as its init sees it or, if the container has stopped, only its image and writable layer. It keeps the
+    /// file systems mounted, so it must be closed before the container is removed.
+    pub fn open_root(&self) -> Result<Arc<OwnedFd>> {
+        match self.root() {
+            Err(RuntimeError::NotRunning(_)) if self.cgroup.pids(1).is_empty() => self.stopped.open(&self.id),
+            other => other.map(Arc::new),
         }
     }
 
