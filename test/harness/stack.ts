@@ -1,6 +1,6 @@
 /**
  * A Paddock for one test file: a NATS server, the api and one node daemon as separate processes, with their own directory and
- * free loopback ports. The node can be killed and started again on the same state.
+ * free loopback ports. The api can be killed and started again on the same ports, and the node on the same state.
  */
 import { randomUUID } from "node:crypto";
 import { chmodSync, createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +11,7 @@ import type { Image } from "@paddock/protocol";
 import {
   ContainerService,
   EventService,
+  FileService,
   ImageService,
   NodeService,
   ProcessService,
@@ -31,6 +32,7 @@ export type PaddockClient = {
   readonly sandboxes: GrpcMethods<typeof SandboxService>;
   readonly containers: GrpcMethods<typeof ContainerService>;
   readonly processes: GrpcMethods<typeof ProcessService>;
+  readonly files: GrpcMethods<typeof FileService>;
   readonly events: GrpcMethods<typeof EventService>;
   readonly images: GrpcMethods<typeof ImageService>;
   readonly nodes: GrpcMethods<typeof NodeService>;
@@ -53,24 +55,21 @@ export class Stack implements AsyncDisposable {
   readonly failpoints = new Failpoints(() => this.#node.process);
   readonly #connection: GrpcConnection;
   readonly #nats: NatsServer;
-  readonly #api: ChildService;
+  readonly #apiEnv: Record<string, string>;
+  readonly #measured: boolean | undefined;
   readonly #nodeEnv: Record<string, string>;
   readonly #nodeStart: StartOptions;
   readonly #forgetSignals = disposeOnSignal(this);
+  #api: ChildService;
   #node: ChildService;
 
-  private constructor(
-    directory: string,
-    nats: NatsServer,
-    api: ChildService,
-    node: ChildService,
-    nodeEnv: Record<string, string>,
-    nodeStart: StartOptions,
-  ) {
+  private constructor({ directory, nats, api, apiEnv, measured, node, nodeEnv, nodeStart }: Parts) {
     this.directory = directory;
     this.stateDirectory = nodeEnv.PADDOCK_STATE_DIR ?? join(directory, "state");
     this.#nats = nats;
     this.#api = api;
+    this.#apiEnv = apiEnv;
+    this.#measured = measured;
     this.#node = node;
     this.#nodeEnv = nodeEnv;
     this.#nodeStart = nodeStart;
@@ -84,17 +83,14 @@ export class Stack implements AsyncDisposable {
     chmodSync(directory, 0o711);
     const nats = await startNats(directory);
     const secret = { PADDOCK_STREAM_SECRET_FILE: streamSecretFile(directory) };
-    const api = await startService(
-      "api",
-      {
-        PADDOCK_NATS_URL: nats.url,
-        PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
-        PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
-        ...secret,
-      },
-      join(directory, "api.log"),
-      { measured: options.measured },
-    );
+    const apiEnv = {
+      PADDOCK_NATS_URL: nats.url,
+      PADDOCK_API_GRPC_ADDRESS: "127.0.0.1:0",
+      PADDOCK_API_HTTP_ADDRESS: "127.0.0.1:0",
+      ...secret,
+    };
+    const { measured } = options;
+    const api = await startService("api", apiEnv, join(directory, "api.log"), { measured });
     const env = {
       PADDOCK_NATS_URL: nats.url,
       PADDOCK_NODE_ID: "n1",
@@ -108,9 +104,9 @@ export class Stack implements AsyncDisposable {
     };
     const since = Date.now();
     const main = options.failpoints ? join(repositoryRoot, "test/harness/failpoint-daemon.ts") : undefined;
-    const nodeStart = { main, measured: options.measured };
+    const nodeStart = { main, measured };
     const node = await startService("node", env, join(directory, "node.log"), nodeStart);
-    const stack = new Stack(directory, nats, api, node, env, nodeStart);
+    const stack = new Stack({ directory, nats, api, apiEnv, measured, node, nodeEnv: env, nodeStart });
     await stack.nodeIsUp(since);
     return stack;
   }
@@ -139,6 +135,23 @@ export class Stack implements AsyncDisposable {
   /** The longest block of the node daemon's event loop since the last call, in milliseconds. The stack must be `measured`. */
   longestBlock(): Promise<number> {
     return longestBlockOf(this.#node.process);
+  }
+
+  /** Sends SIGKILL to the api. */
+  killApi(): Promise<void> {
+    return this.#api.kill();
+  }
+
+  /** Starts the api again on the same ports. */
+  async startApi(): Promise<void> {
+    const env = {
+      ...this.#apiEnv,
+      PADDOCK_API_GRPC_ADDRESS: this.grpcAddress,
+      PADDOCK_API_HTTP_ADDRESS: this.httpAddress,
+    };
+    this.#api = await startService("api", env, join(this.directory, "api.log"), { measured: this.#measured });
+    await this.#connection.ready(inSeconds(30));
+    await this.nodeIsUp(0);
   }
 
   /** Sends SIGKILL to the node daemon. Its VMs keep running. */
@@ -238,6 +251,17 @@ export class Stack implements AsyncDisposable {
   }
 }
 
+type Parts = {
+  readonly directory: string;
+  readonly nats: NatsServer;
+  readonly api: ChildService;
+  readonly apiEnv: Record<string, string>;
+  readonly measured: boolean | undefined;
+  readonly node: ChildService;
+  readonly nodeEnv: Record<string, string>;
+  readonly nodeStart: StartOptions;
+};
+
 /** A file with a secret that api and node daemon share. */
 function streamSecretFile(directory: string): string {
   const path = join(directory, "stream.secret");
@@ -252,6 +276,7 @@ function clientOn(connection: GrpcConnection): PaddockClient {
     sandboxes: connection.service(SandboxService),
     containers: connection.service(ContainerService),
     processes: connection.service(ProcessService),
+    files: connection.service(FileService),
     events: connection.service(EventService),
     images: connection.service(ImageService),
     nodes: connection.service(NodeService),
