@@ -4,7 +4,7 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { exec } from "../harness/exec.ts";
-import { runIdle } from "../harness/sandbox.ts";
+import { idle, runIdle } from "../harness/sandbox.ts";
 import { inSeconds, Stack } from "../harness/stack.ts";
 
 const MIB = 1024 * 1024;
@@ -94,4 +94,40 @@ test("a damaged file system is told, and leaves no sandbox", async () => {
   await assert.rejects(runIdle(stack, "victim", { mounts: [mount("broken")] }), { reason: "BAD_FILESYSTEM" });
   const { volume } = await volumes().getVolume({ name: "broken" });
   assert.deepEqual(volume?.users, []);
+});
+
+test("containers share the disk of a volume, and the last of them releases it with all data written", async () => {
+  await volumes().createVolume({ ...id(), name: "shared", sizeBytes: BigInt(16 * MIB) });
+  await runIdle(stack, "sharing");
+  const image = await stack.tinyImage();
+  const create = (containerId: string, readOnly: boolean) => {
+    const spec = { containerId, image, process: idle, mounts: [mount("shared", readOnly)] };
+    return stack.client.containers.createContainer({ ...id(), sandboxId: "sharing", spec }, soon());
+  };
+  const drop = (containerId: string) =>
+    stack.client.containers.deleteContainer(
+      { ...id(), sandboxId: "sharing", containerId, force: true },
+      soon(),
+    );
+  const start = (containerId: string) =>
+    stack.client.containers.startContainer({ ...id(), sandboxId: "sharing", containerId }, soon());
+  for (const [containerId, readOnly] of [
+    ["writes", false],
+    ["reads", true],
+  ] as const) {
+    await create(containerId, readOnly);
+    await start(containerId);
+  }
+  const run = (containerId: string, script: string) =>
+    exec(stack.client, ["sh", "-c", script], { sandboxId: "sharing", containerId });
+  await run("writes", "echo kept > /mnt/shared/f");
+  assert.equal((await run("reads", "cat /mnt/shared/f")).stdout, "kept\n");
+  await drop("writes");
+  await drop("reads");
+  assert.deepEqual((await volumes().getVolume({ name: "shared" })).volume?.users, []);
+  // Readable at once: the guest has unmounted it.
+  await create("later", true);
+  await start("later");
+  assert.equal((await run("later", "cat /mnt/shared/f")).stdout, "kept\n");
+  await remove("sharing");
 });
