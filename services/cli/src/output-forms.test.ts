@@ -44,6 +44,9 @@ async function wholeApi(): Promise<FakeApi> {
   const made = ({ sandboxId }: { sandboxId: string }) => ({ sandbox: { sandboxId } });
   api.unary(runSandbox, made).unary(createSandbox, made);
   api.unary(sandbox.deleteSandbox, () => ({})).unary(sandbox.stopSandbox, () => ({}));
+  api.unary(sandbox.addDevice, () => ({ device: { deviceId: "disk1" } }));
+  api.unary(sandbox.listDevices, () => ({ devices: [{ deviceId: "disk1" }] }));
+  api.unary(sandbox.removeDevice, () => ({}));
   api.unary(sandbox.startSandbox, () => ({})).unary(sandbox.pauseSandbox, () => ({}));
   api
     .unary(sandbox.resumeSandbox, () => ({}))
@@ -125,6 +128,9 @@ const CASES: readonly { words: string[]; quiet: "ids" | "data"; init?: true; end
   { words: ["volume", "resize", "data", "2g"], quiet: "ids" },
   { words: ["volume", "rm", "data", "gone"], quiet: "ids" },
   { words: ["volume", "prune", "--all", "--force"], quiet: "ids" },
+  { words: ["device", "add", "web", "/srv/disk.img"], quiet: "ids" },
+  { words: ["device", "ls", "web"], quiet: "ids" },
+  { words: ["device", "rm", "web", "disk1"], quiet: "ids" },
   { words: ["node", "ls"], quiet: "ids" },
   { words: ["version"], quiet: "data" },
 ];

@@ -36,7 +36,7 @@ test("a command without a method, with an unreadable request, or with a change b
 test("a command for a method that this node does not serve is NOT_IMPLEMENTED and names it", async () => {
   await using node = await TestNode.start();
   const handle = commandHandler(node.context, () => undefined);
-  for (const method of ["paddock.v1.SandboxService/AddDevice", "paddock.v2.SandboxService/CreateSandbox"]) {
+  for (const method of ["paddock.v1.NodeService/CordonNode", "paddock.v2.SandboxService/CreateSandbox"]) {
     const request = create(nodepb.CommandRequestSchema, { method, requestId: "r" });
     await assert.rejects(handle(request, call()), (error) => {
       assert.ok(error instanceof PaddockError && error.reason === "NOT_IMPLEMENTED", String(error));
