@@ -25,7 +25,7 @@ unit_tests() { tests_below libs services deploy test | grep -vE '^test/(e2e|flee
 
 # The longest files start first, so that the last file does not run alone at the end of a stage.
 e2e_tests() {
-  local long='/(creation-fails|container-creation-fails|chaos|cgroup-layouts|exec|causes|semantics|state-trouble)\.test\.ts$'
+  local long='/(creation-fails|container-creation-fails|chaos|interfaces|cgroup-layouts|exec|causes|semantics|state-trouble|network|volumes|files)\.test\.ts$'
   tests_below test/e2e | grep -E "$long"
   tests_below test/e2e | grep -vE "$long"
 }

@@ -34,6 +34,16 @@ test("run returns the command's output and exit code, and --rm leaves nothing", 
   assert.equal(JSON.parse(listed.stdout).length, 1);
 });
 
+test("a container with a read-only root writes to its tmpfs alone, which has its size and mode, as /dev/shm has", async () => {
+  const script = `
+    touch /file 2>/dev/null || echo read-only
+    echo hello >/scratch/file; stat -c %a /scratch; stat -f -c %b /scratch /dev/shm
+    dd if=/dev/zero of=/scratch/large bs=64k count=64 2>/dev/null || echo full`;
+  const places = ["--read-only", "--tmpfs", "/scratch:size=2m,mode=0700", "--shm-size", "8m"];
+  const done = await run(["run", "--rm", ...places, "paddock/tiny", "--", "sh", "-c", script]);
+  assert.equal(done.stdout, "read-only\n700\n512\n2048\nfull\n", done.stderr);
+});
+
 test("exec exits with the command's code, 126, 127, or 128 and the signal, and with 125 when the api is unreachable", async () => {
   assert.equal((await run(["exec", "box", "--", "sh", "-c", "exit 9"])).code, 9);
   assert.equal((await run(["exec", "box", "--", "no-such-command"])).code, 127);
