@@ -73,7 +73,7 @@ const STANDARD: [Rule; 12] = [
 pub(super) fn apply(cgroup: &Path, rules: &[Rule]) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(cgroup, flags, Mode::empty()).attempt(|| "open the cgroup")?;
-    let program = load(&program(rules)).attempt(|| "load the device rules")?;
+    let program = load_without_signals(&program(rules)).attempt(|| "load the device rules")?;
     attach(&directory, &program).attempt(|| format!("attach the device rules of {}", cgroup.display()))
 }
 
@@ -142,6 +142,20 @@ const PROG_LOAD: u32 = 5;
 const PROG_ATTACH: u32 = 8;
 const CGROUP_DEVICE_PROGRAM: u32 = 15;
 const CGROUP_DEVICE: u32 = 6;
+
+/// The kernel gives up with EAGAIN if the thread gets a signal meanwhile, and most of the agent's threads take SIGCHLD.
+fn load_without_signals(program: &[Instruction]) -> std::result::Result<OwnedFd, Errno> {
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are valid, and the first call initializes the one that the last call reads.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr());
+        let loaded = load(program);
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        loaded
+    }
+}
 
 fn load(program: &[Instruction]) -> std::result::Result<OwnedFd, Errno> {
     #[repr(C)]
@@ -238,5 +252,29 @@ mod tests {
         assert!(allows(&rules, Kind::Block, (8, 32), READ | WRITE));
         assert!(!allows(&rules, Kind::Block, (8, 48), READ));
         assert!(!allows(&rules, Kind::Character, (8, 32), READ));
+    }
+
+    #[test]
+    fn signals_during_the_load_do_not_fail_it() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        use std::time::Duration;
+        extern "C" fn ignore(_: libc::c_int) {}
+        static IS_DONE: AtomicBool = AtomicBool::new(false);
+        // SAFETY: the handler does nothing.
+        let thread = unsafe {
+            libc::signal(libc::SIGUSR2, ignore as extern "C" fn(libc::c_int) as libc::sighandler_t);
+            libc::pthread_self()
+        };
+        let sender = std::thread::spawn(move || {
+            while !IS_DONE.load(Ordering::Relaxed) {
+                // SAFETY: the thread lives until this one is joined.
+                unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        });
+        let loaded: Vec<_> = (0..1000).map(|_| load_without_signals(&program(&[])).map(drop)).collect();
+        IS_DONE.store(true, Ordering::Relaxed);
+        sender.join().unwrap();
+        assert!(loaded.iter().all(|each| each.is_ok()), "{:?}", loaded.iter().find(|each| each.is_err()));
     }
 }
